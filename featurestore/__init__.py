@@ -1,0 +1,27 @@
+"""featurestore: a feature store for one machine, run from the command line.
+
+The public names are resolved on first use, so that importing any submodule costs nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["FeatureStore", "__version__", "feature"]
+
+if TYPE_CHECKING:
+    from featurestore.authoring import feature
+    from featurestore.client import FeatureStore
+
+
+def __getattr__(name: str) -> Any:
+    if name == "feature":
+        from featurestore.authoring import feature
+
+        return feature
+    if name == "FeatureStore":
+        from featurestore.client import FeatureStore
+
+        return FeatureStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

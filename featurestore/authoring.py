@@ -1,0 +1,61 @@
+"""What a feature module imports: the ``@feature`` decorator.
+
+The declaration is read from the source text, never from a running module, so the decorator only has
+to leave the function as it is and remember that it was declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def feature(
+    *,
+    entity_type: str,
+    data_type: str,
+    name: str | None = None,
+    source: str | None = None,
+    description: str = "",
+    owner: str = "",
+    tags: Sequence[str] = (),
+    status: Literal["experimental", "active", "deprecated"] = "active",
+    max_age: str | None = None,
+    lookback: str | None = None,
+    tolerance: float | None = None,
+    params: Mapping[str, Sequence[Any]] | None = None,
+    renamed_from: str | None = None,
+) -> Callable[[Function], Function]:
+    """Declares a function as a feature.
+
+    Long form: the function takes a Polars frame (``pl.DataFrame``, or ``pl.LazyFrame`` when annotated
+    so) and returns one with ``entity_id`` (or the key columns by name), ``value`` and, optionally,
+    ``computed_at`` (UTC). Short form: it takes no frame and returns one expression over the source's
+    columns.
+
+    Arguments must be literals or module constants, so that a feature can be found and hashed without
+    running anyone's code.
+
+    Args:
+        entity_type: An entity type of featurestore.toml.
+        data_type: ``bool``, ``int``, ``float``, ``string``, ``date``, ``datetime``, ``list[float]``
+            or ``list[float, N]``.
+        name: The feature's name; the function's by default. ``{param}`` parts name a family.
+        source: A source of featurestore.toml; needless where the project has only one.
+        description: One line for people.
+        owner: Who to ask.
+        tags: Words to find it by.
+        status: ``experimental``, ``active`` or ``deprecated``.
+        max_age: How old a value may be and still be an answer, as ``36h`` or ``365d``.
+        lookback: How much history before a row its value depends on; ``0`` for none.
+        tolerance: Two numbers no further apart than this are the same value.
+        params: Keyword arguments of a family of features, each with its list of values.
+        renamed_from: The former name, so that a rename is not a new feature.
+    """
+
+    def keep(function: Function) -> Function:
+        return function
+
+    return keep

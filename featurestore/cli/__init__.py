@@ -1,0 +1,1 @@
+"""The command line. Parses, opens the project, calls one workflow, hands its result to a renderer."""

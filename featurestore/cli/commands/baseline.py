@@ -1,0 +1,46 @@
+"""``featurestore baseline``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature: name, name@2 or name@1f2e3d.")],
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or its number (default: last).")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Compare with the runs of this long before, as 30d.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
+) -> None:
+    """Make a run what later runs of a feature are compared with, or compare them with a rolling window.
+
+    The drift method of featurestore.toml is pinned with the reference. Verdicts that were recorded stay.
+
+    \b
+    Examples:
+      featurestore baseline age_normalized
+      featurestore baseline age_normalized 1
+      featurestore baseline age_normalized --window 30d
+    """
+    from featurestore.offline.opening import open_offline
+    from featurestore.render import drift as render
+    from featurestore.workflows.baseline import set_baseline
+    from featurestore.workflows.references import resolve_one
+
+    session: Session = ctx.obj
+    project = session.project()
+    store = open_offline(project)
+    version = resolve_one(project, store, name)
+    result = set_baseline(project, store, version, run=run, window=window, dry_run=dry_run)
+    session.show(
+        lambda: render.baseline_json(result, dry_run=dry_run),
+        lambda console: render.draw_baseline(console, result, dry_run=dry_run),
+    )

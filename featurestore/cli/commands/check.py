@@ -1,0 +1,40 @@
+"""``featurestore check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import checks as render
+from featurestore.workflows.check import check
+
+
+def command(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILES]...", help="Only what these files take part in (default: all)."),
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write missing version files, settle clashes of numbers.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Judge what git would commit.")] = False,
+) -> None:
+    """Check that every feature's code has its version file, and that every version file is what it says.
+
+    Exit code 1 when something is wrong. Reads files only; runs none of your code. Made for pre-commit and CI.
+
+    \b
+    Examples:
+      featurestore check
+      featurestore check --fix
+      featurestore check --staged -q
+    """
+    session: Session = ctx.obj
+    result = check(session.project(), paths or (), fix=fix, staged=staged)
+    if not session.json:
+        for line in render.finding_lines(result):
+            typer.echo(line, err=True)
+    session.show(lambda: render.check_json(result), lambda console: render.draw_check(console, result))
+    raise typer.Exit(1 if result.findings else 0)

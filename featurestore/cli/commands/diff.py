@@ -1,0 +1,71 @@
+"""``featurestore diff``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.errors import UsageError, did_you_mean
+from featurestore.workflows.diff import compare_values, diff_code
+
+FORMATS = ("rich", "markdown", "json")
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature.")],
+    old: Annotated[str | None, typer.Argument(metavar="[OLD]", help="A number, a hash prefix, or worktree.")] = None,
+    new: Annotated[str | None, typer.Argument(metavar="[NEW]", help="The same (default: worktree).")] = None,
+    rev: Annotated[
+        str | None,
+        typer.Option("--rev", metavar="REV", help="The code at a git revision, against OLD or the worktree."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="rich, markdown or json.")] = "rich",
+    code: Annotated[bool, typer.Option("--code", help="Only the code; opens no store.")] = False,
+    stats: Annotated[bool, typer.Option("--stats", help="Only the values.")] = False,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Numbers no further apart are equal.")] = 0.0,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 when the code differs.")] = False,
+) -> None:
+    """Compare two versions: code of the whole closure, distribution, and entities whose latest value changed.
+
+    With neither version named: the active one against the working tree if that differs, else the previous
+    against the active one.
+
+    \b
+    Examples:
+      featurestore diff composite_risk_score
+      featurestore diff composite_risk_score 1 2
+      featurestore diff composite_risk_score 1 worktree --code
+      featurestore diff composite_risk_score --rev main --code
+      featurestore diff composite_risk_score 1 2 --format markdown > pull-request.md
+    """
+    session: Session = ctx.obj
+    if form not in FORMATS:
+        raise UsageError(f"there is no format {form!r}", hint=did_you_mean(form, FORMATS))
+    if code and stats:
+        raise UsageError("--code and --stats leave nothing out together", hint="leave both out for all of it")
+    project = session.project()
+    if rev is not None and new is not None:
+        raise UsageError("--rev is one of the two sides", hint="name at most one version beside it")
+    difference = diff_code(project, name, old, new, revision=rev)
+    values = entity_type = None
+    if not code:
+        from featurestore.offline.opening import open_offline
+
+        store = open_offline(project)
+        values = compare_values(store, difference, tolerance=tolerance)
+        entity_type = next((version.entity_type for version in store.versions(name)), None)
+    from featurestore.render import diff as render
+
+    if session.json or form == "json":
+        session.write_json(render.diff_json(difference, values, entity_type))
+    elif form == "markdown":
+        sys.stdout.write(render.diff_markdown(None if stats else difference, values, entity_type))
+    else:
+        session.show(
+            dict, lambda console: render.draw_diff(console, None if stats else difference, values, entity_type)
+        )
+    raise typer.Exit(1 if exit_code and difference.code_changed else 0)

@@ -1,0 +1,45 @@
+"""``featurestore get``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    entity_type: Annotated[str, typer.Argument(metavar="ENTITY_TYPE", help="For example patient.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids; a composite one is k1=v1,k2=v2 or JSON.")],
+    features: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--feature", metavar="NAME[,NAME...]", help="Only these; name@2 where that is online."),
+    ] = None,
+) -> None:
+    """Read what is served online: value, time and version of each feature, for one or more entities.
+
+    A value that is older than the feature's max_age is expired and withheld; one that was never synced is
+    missing; null is a value like any other.
+
+    \b
+    Examples:
+      featurestore get patient 42
+      featurestore get patient 42 43 -f age_normalized,risk@1 --json
+      featurestore get shelf store=s1,product=7
+    """
+    from featurestore import times
+    from featurestore.frames.entities import parse_entity
+    from featurestore.online.open import open_online
+    from featurestore.workflows.get import find_entity_type, get
+
+    session: Session = ctx.obj
+    project = session.project()
+    found = find_entity_type(project, entity_type)
+    entities = [parse_entity(found, text) for text in ids]
+    names = [name.strip() for item in features or () for name in item.split(",")] or None
+    result = get(project, open_online(project), entity_type, entities, names, now=times.now())
+    from featurestore.render import online as render
+
+    session.show(lambda: render.get_json(result), lambda console: render.draw_get(console, result))

@@ -1,0 +1,35 @@
+"""``featurestore history``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature: name, name@2 or name@1f2e3d.")],
+    entity_id: Annotated[str, typer.Argument(metavar="ENTITY_ID", help="A composite one is k1=v1,k2=v2 or JSON.")],
+) -> None:
+    """Show every value an entity ever had: when it was true, and when it was learned.
+
+    \b
+    Examples:
+      featurestore history age_normalized 42
+      featurestore history stock@1 store=s1,product=7 --json
+    """
+    from featurestore.frames.entities import parse_entity
+    from featurestore.offline.opening import open_offline
+    from featurestore.render import joins as render
+    from featurestore.workflows.history import history
+    from featurestore.workflows.references import resolve_one
+
+    session: Session = ctx.obj
+    project = session.project()
+    store = open_offline(project)
+    version = resolve_one(project, store, name)
+    result = history(store, version, parse_entity(version.entity_type, entity_id))
+    session.show(lambda: render.history_json(result), lambda console: render.draw_history(console, result))

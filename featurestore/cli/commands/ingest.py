@@ -1,0 +1,58 @@
+"""``featurestore ingest``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only the features of this source; repeatable.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="PATH", help="Read this in place of the source's path; - is stdin.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Compute even where neither data nor code changed.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A row that breaks a rule fails the source.")] = False,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 when a feature has drifted.")] = False,
+    no_drift: Annotated[bool, typer.Option("--no-drift", help="Don't report drift.")] = False,
+    allow_future: Annotated[bool, typer.Option("--allow-future", help="Take rows dated ahead of the clock.")] = False,
+    allow_shrunk: Annotated[
+        bool, typer.Option("--allow-shrunk", help="Go on where files of the last run are gone.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and count, store nothing.")] = False,
+) -> None:
+    """Read sources, validate, compute features, version their code, store values, measure drift, log.
+
+    One run is one transaction. Data and code that were taken before are left alone; a feature that fails does
+    not hold up the others. Exit code 3: some features failed or some rows were set aside, the rest is stored.
+
+    \b
+    Examples:
+      featurestore ingest
+      featurestore ingest age_normalized --full
+      featurestore ingest --source visits --input today.csv
+      zcat visits.csv.gz | featurestore ingest --source visits --input -
+    """
+    from featurestore.offline.opening import open_offline
+    from featurestore.render import runs as render
+    from featurestore.workflows.compute import Rules
+    from featurestore.workflows.ingest import IngestRequest, ingest
+
+    session: Session = ctx.obj
+    project = session.project()
+    rules = Rules(input_, full, strict, allow_future, allow_shrunk, dry_run)
+    request = IngestRequest(tuple(names or ()), tuple(source or ()), rules, drift=not no_drift)
+    with session.progress("reading sources") as progress:
+        result = ingest(project, open_offline(project), request, progress)
+    for warning in result.warnings:
+        session.warn(warning)
+    session.show(
+        lambda: {**render.run_json(result.run), "dry_run": dry_run},
+        lambda console: render.draw_run(console, result.run, result.rejected, dry_run=dry_run),
+    )
+    raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))

@@ -1,0 +1,139 @@
+"""``featurestore join``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.options import duration, instant, names
+from featurestore.cli.session import Session
+
+BATCH_ROWS = 2_000_000
+
+
+def command(
+    ctx: typer.Context,
+    labels: Annotated[
+        str, typer.Argument(metavar="LABELS", help="CSV, Parquet, Arrow or JSON lines; - is CSV on stdin.")
+    ],
+    features: Annotated[
+        list[str],
+        typer.Option(
+            "-f", "--feature", metavar="NAME[,NAME...]", help="name, name@2, name@1f2e3d or @set; repeatable."
+        ),
+    ],
+    timestamp_column: Annotated[str, typer.Option(help="The labels' column of times.")],
+    entity_type: Annotated[str | None, typer.Option(help="Check that the features are of this type.")] = None,
+    entity_column: Annotated[
+        list[str] | None, typer.Option(help="The labels' key column; repeats, in the order of the keys.")
+    ] = None,
+    known: Annotated[bool, typer.Option("--known", help="Only values already learned at the label's time.")] = False,
+    as_of: Annotated[str | None, typer.Option(metavar="TS", help="Answer as the store stood then.")] = None,
+    max_age: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Null for values older than this, as 36h or 7d.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Default: CSV on stdout.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep what it takes to make the result again.")
+    ] = None,
+    no_keep_labels: Annotated[
+        bool, typer.Option("--no-keep-labels", help="With --dataset: keep the labels' hash only, not their copy.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --dataset: put it in place of one so named.")
+    ] = False,
+    batch_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many labels are in memory at a time.")
+    ] = BATCH_ROWS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be joined, write nothing.")] = False,
+) -> None:
+    """Join features to labels: for each label the value that was true at its time.
+
+    The labels keep their rows, order and columns; each feature adds one column. A label from before the first
+    value, of an unknown entity, or older than max_age gets null.
+
+    \b
+    Examples:
+      featurestore join labels.csv -f age_normalized,risk --timestamp-column diagnosed_at
+      featurestore join labels.parquet -f risk@1,risk@2 --timestamp-column at --output train.parquet
+      featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
+      cat labels.csv | featurestore join - -f risk --timestamp-column at --known > train.csv
+    """
+    import polars as pl
+
+    from featurestore.frames.content import ContentHash
+    from featurestore.frames.table_batches import read_batches, write_batches
+    from featurestore.frames.tables import format_of
+    from featurestore.offline.opening import open_offline
+    from featurestore.render import joins as render
+    from featurestore.workflows import dataset as datasets
+    from featurestore.workflows.feature_sets import expand_sets
+    from featurestore.workflows.join import JoinRequest, ResolvedFeature, join_batches
+    from featurestore.workflows.references import resolve
+
+    session: Session = ctx.obj
+    project = session.project()
+    store = open_offline(project)
+    source = None if labels == "-" else Path(labels)
+    target = None if output is None or output == "-" else Path(output)
+    if target is not None:
+        format_of(target)  # a name that says no format is refused before the work, not after it
+    if dataset is not None:
+        datasets.check_name(dataset, kept=not no_keep_labels or source is not None)
+    references = resolve(project, store, expand_sets(project, names(features)))
+    request = JoinRequest(
+        labels=pl.DataFrame(), labels_name="standard input" if source is None else labels,
+        features=[ResolvedFeature(item.text, item.version) for item in references],
+        timestamp_column=timestamp_column, entity_type=entity_type, entity_columns=tuple(entity_column or ()),
+        known=known, as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
+    )  # fmt: skip
+    rows: list[pl.DataFrame] = []
+    content = ContentHash()
+    made, fresh, done = None, True, 0
+    with ExitStack() as files:
+        tell = files.enter_context(session.progress("joining"))
+        file = None if dataset is None else files.enter_context(datasets.open_labels(source))
+        frames = read_batches(
+            source or sys.stdin.buffer if file is None else file.stream,
+            name=request.labels_name, form=None if file is None else file.form, rows=batch_rows,
+        )  # fmt: skip
+        if dry_run:
+            plan = join_batches(project, store, request, frames, lambda _frame: None)
+            session.show(lambda: render.plan_json(plan), lambda console: render.draw_plan(console, plan))
+            return
+        with ExitStack() as writing:
+            write = rows.append
+            if target is not None or not session.json:
+                write = writing.enter_context(write_batches(target or sys.stdout.buffer))
+
+            def take(frame: pl.DataFrame) -> None:
+                nonlocal done
+                if file is not None:
+                    content.update(frame)
+                write(frame)
+                done += len(frame)
+                tell(f"joining: {done:,} labels")
+
+            facts = join_batches(project, store, request, frames, take)
+            if dataset is not None and file is not None:
+                made = datasets.describe(
+                    project, store, dataset, request, facts, content.hexdigest(), file,
+                    keep_labels=not no_keep_labels, batch_rows=batch_rows,
+                )  # fmt: skip
+                fresh = replace or datasets.check_free(store, made)
+        if made is not None and file is not None and fresh:
+            made = datasets.keep(project, store, made, file, target)
+    for warning in (*facts.warnings, *(line for item in facts.features for line in item.warnings)):
+        session.warn(warning)
+    if target is not None or session.json:
+        table = pl.concat(rows) if rows else None
+        session.show(
+            lambda: render.join_json(facts, target, table, made),
+            lambda console: render.draw_join(console, facts, target),
+        )
+    if made is not None:
+        session.note(f"data set {made.name} is {'kept' if fresh else 'as it was kept before'}")

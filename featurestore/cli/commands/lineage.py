@@ -1,0 +1,33 @@
+"""``featurestore lineage``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import checks as render
+from featurestore.workflows.catalogue import show_feature
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature of the working tree.")],
+) -> None:
+    """Draw where a feature comes from and what became of it: source, columns, helpers, versions, data sets.
+
+    Columns and helpers are found from the code, which is not run.
+
+    \b
+    Examples:
+      featurestore lineage composite_risk_score
+      featurestore lineage composite_risk_score --json
+    """
+    session: Session = ctx.obj
+    from featurestore.offline.opening import open_offline
+
+    project = session.project()
+    detail = show_feature(project, name)
+    made = [item for item in open_offline(project).datasets() if any(part.feature == name for part in item.features)]
+    session.show(lambda: render.lineage_json(detail, made), lambda console: render.draw_lineage(console, detail, made))

@@ -1,0 +1,37 @@
+"""``featurestore list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import features as render
+from featurestore.workflows.catalogue import Filter, list_features
+
+
+def command(
+    ctx: typer.Context,
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="Part of a name, description or tag.")] = None,
+    entity_type: Annotated[str | None, typer.Option(help="Only features of this entity type.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only features with this tag.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only experimental, active or deprecated ones.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only features of this source.")] = None,
+) -> None:
+    """List the features of the working tree. Reads files only; runs none of your code.
+
+    A star beside a version says that the working tree's code is another one.
+
+    \b
+    Examples:
+      featurestore list
+      featurestore list risk --tag cardiac
+      featurestore list --owner ml-team --json
+    """
+    session: Session = ctx.obj
+    result = list_features(session.project(), Filter(query, entity_type, tag, status, owner, source))
+    for line in render.problem_lines(result.broken):
+        session.warn(line)
+    session.show(lambda: render.list_json(result), lambda console: render.draw_list(console, result))

@@ -1,0 +1,31 @@
+"""``featurestore lock``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import features as render
+from featurestore.workflows.plan import lock
+
+
+def command(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
+) -> None:
+    """Write the version files for what plan shows, for you to commit. Computes nothing, activates nothing.
+
+    ingest does the same for what it computes. Where a merge left two files with one number, the later one is
+    renumbered; values are kept by hash, so nothing in the stores moves.
+
+    \b
+    Examples:
+      featurestore lock
+      featurestore lock age_normalized --dry-run
+    """
+    session: Session = ctx.obj
+    locked = lock(session.project(), names or (), dry_run=dry_run)
+    session.show(lambda: render.lock_json(locked), lambda console: render.draw_lock(console, locked, dry_run=dry_run))

@@ -1,0 +1,57 @@
+"""``featurestore plan``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import features as render
+from featurestore.workflows.plan import plan
+
+
+def command(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Run old and new code on the same rows: what would move.")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 when there is any change.")] = False,
+) -> None:
+    """Show what the working tree would change: new, changed and removed features, and why. Writes nothing.
+
+    Reads files only and runs none of your code, but for --stats, which runs the changed features.
+
+    \b
+    Examples:
+      featurestore plan
+      featurestore plan composite_risk_score --json
+      featurestore plan --stats
+      featurestore plan --stats --markdown > pull-request.md
+      featurestore plan --exit-code -q
+    """
+    session: Session = ctx.obj
+    project = session.project()
+    result = plan(project, names or ())
+    for line in render.problem_lines(result.broken):
+        session.warn(line)
+    previews = None
+    if stats:
+        from featurestore.offline.opening import open_offline
+        from featurestore.workflows.preview import preview
+
+        with session.progress("computing old and new"):
+            previews = preview(project, open_offline(project), result)
+    if markdown and not session.json:
+        from featurestore.render.previews import plan_markdown
+
+        sys.stdout.write(plan_markdown(result, previews))
+    else:
+        session.show(
+            lambda: render.plan_json(result, previews),
+            lambda console: render.draw_plan(console, result, previews, verbose=session.verbose),
+        )
+    raise typer.Exit(1 if exit_code and result.changes else 0)

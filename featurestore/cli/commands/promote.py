@@ -1,0 +1,41 @@
+"""``featurestore promote``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="A number, or a hash prefix.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be switched.")] = False,
+) -> None:
+    """Make a version the active one, back or forward. Joins, reads and the online store follow it.
+
+    Where the feature is online, the version's values are written first and readers switched then. ingest goes
+    on feeding the promoted version, whatever the working tree becomes. Commit features/.versions/NAME/active.
+
+    \b
+    Examples:
+      featurestore promote composite_risk_score 1
+      featurestore promote composite_risk_score 1f2e3d4c --dry-run
+    """
+    from featurestore.offline.opening import open_offline
+    from featurestore.online.open import open_online
+    from featurestore.render import checks as render
+    from featurestore.workflows.promote import promote
+
+    session: Session = ctx.obj
+    project = session.project()
+    result = promote(project, open_offline(project), open_online(project), name, version, dry_run=dry_run)
+    for warning in result.warnings:
+        session.warn(warning)
+    session.show(
+        lambda: render.promote_json(result, dry_run=dry_run),
+        lambda console: render.draw_promote(console, result, dry_run=dry_run),
+    )

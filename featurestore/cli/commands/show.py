@@ -1,0 +1,29 @@
+"""``featurestore show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.session import Session
+from featurestore.render import features as render
+from featurestore.workflows.catalogue import show_feature
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature of the working tree.")],
+) -> None:
+    """Show one feature: metadata, source and columns, helpers, versions, latest statistics, last run.
+
+    Reads files only; runs none of your code.
+
+    \b
+    Examples:
+      featurestore show age_normalized
+      featurestore show age_normalized --json
+    """
+    session: Session = ctx.obj
+    detail = show_feature(session.project(), name)
+    session.show(lambda: render.show_json(detail), lambda console: render.draw_show(console, detail))

@@ -1,0 +1,38 @@
+"""The pre-commit hooks: the same workflows as ``check --staged`` and ``lock``, without a package installed.
+
+Silent where nothing is wrong, at most ten lines where something is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from featurestore.config import find_root, load_project
+from featurestore.errors import FeatureStoreError
+from featurestore.render.checks import finding_lines
+from featurestore.render.printable import printable
+from featurestore.workflows.check import check
+from featurestore.workflows.plan import lock
+
+
+def run_hook(arguments: list[str]) -> int:
+    """Runs ``check`` or ``lock`` and returns the exit code: 1 for findings, or where files were written."""
+    parser = argparse.ArgumentParser(prog="featurestore hook")
+    parser.add_argument("what", choices=("check", "lock"))
+    parser.add_argument("-C", "--project", metavar="DIR", help="the project's folder, where it is not the repository")
+    options = parser.parse_args(arguments)
+    try:
+        project = load_project(find_root(named=options.project))
+        if options.what == "check":
+            lines = finding_lines(check(project, staged=True))
+        else:
+            lines = [f"wrote {item.version.path.relative_to(project.root)}; git add it" for item in lock(project)]
+            lines = (
+                lines if len(lines) <= 10 else [*lines[:9], f"and {len(lines) - 9} more; git add features/.versions"]
+            )
+    except FeatureStoreError as exc:
+        lines = [f"{exc}" + (f"; {exc.hint}" if exc.hint else "")]
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
+    return 1 if lines else 0

@@ -1,0 +1,40 @@
+"""Options that several commands read the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from featurestore import times
+from featurestore.cli.session import Session
+from featurestore.errors import UsageError
+
+
+def names(given: Iterable[str] | None) -> list[str]:
+    """``-f a,b -f c`` as a, b, c, each once."""
+    found = [name.strip() for item in given or () for name in item.split(",")]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def instant(session: Session, option: str, text: str | None) -> int | None:
+    """ISO 8601 as microseconds; a naive one is UTC, and said so. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        found, naive = times.parse_instant(text)
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is not a time", hint="ISO 8601, for example 2025-01-31T08:00:00Z"
+        ) from None
+    if naive:
+        session.warn(f"{option} {text} has no time zone; it is taken as UTC")
+    return found
+
+
+def duration(option: str, text: str | None) -> int | None:
+    """``36h`` as microseconds. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return times.parse_duration(text)
+    except ValueError as exc:
+        raise UsageError(f"{option}: {exc}") from None

@@ -1,0 +1,114 @@
+"""The Python side: `FeatureStore`, for notebooks and serving processes.
+
+Opening it imports neither Polars nor DuckDB; a process that only serves never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from featurestore import times
+from featurestore.config import Project, find_root, load_project
+from featurestore.errors import UsageError
+from featurestore.frames.entities import parse_entity
+from featurestore.model import EntityType
+from featurestore.online.format import OnlineValue
+from featurestore.online.open import open_online
+from featurestore.online.reader import Reader
+from featurestore.online.served import Served
+from featurestore.workflows.get import find_entity_type
+
+EntityId = str | int | Mapping[str, str | int]
+
+
+class FeatureStore:
+    """A project, opened from Python.
+
+    ``folder`` holds its featurestore.toml; by default it is what ``FEATURESTORE_PROJECT`` names, else the nearest
+    at or above the current one. Raises NoProjectError, ConfigError.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.project: Project = load_project(find_root(named=None if folder is None else str(folder)))
+
+    def online(self) -> OnlineReader:
+        """A reader of what is served. Make one for a process and keep it; all its threads may use it."""
+        return OnlineReader(self.project)
+
+
+class OnlineReader:
+    """Reads online values: one round trip for any number of entities and features (one for each shard)."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._store = open_online(project)
+        self._reader = Reader(project.name, self._store)
+
+    def get(
+        self,
+        entity_type: str,
+        entities: Sequence[EntityId],
+        features: Sequence[str] | None = None,
+        *,
+        now: int | None = None,
+    ) -> list[dict[str, Served]]:
+        """What is served of each entity, in order: value, time, version and status by feature.
+
+        An entity is its id as typed on the command line, or its key columns by name. ``features`` are names, or
+        ``name@2`` for a version that is online; all of the entity type by default. ``now`` (microseconds since the
+        epoch; the clock by default) decides what has expired. Raises UsageError for a wrong word, StoreError where
+        the online store fails.
+        """
+        rows = self._reader.read(*self._question(entity_type, entities), features, times.now() if now is None else now)
+        return [{item.name: item for item in row} for row in rows]
+
+    def values(
+        self,
+        entity_type: str,
+        entities: Sequence[EntityId],
+        features: Sequence[str] | None = None,
+        *,
+        now: int | None = None,
+    ) -> list[dict[str, OnlineValue]]:
+        """The bare values of `get`: None for what is null, missing or expired."""
+        return self._reader.values(
+            *self._question(entity_type, entities), features, times.now() if now is None else now
+        )
+
+    def _question(
+        self, entity_type: str, entities: Sequence[EntityId]
+    ) -> tuple[EntityType, list[Mapping[str, str | int]]]:
+        found = find_entity_type(self._project, entity_type)
+        return found, [_keys(found, entity) for entity in entities]
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> OnlineReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _keys(entity_type: EntityType, entity: EntityId) -> Mapping[str, str | int]:
+    """An entity's key columns by name. Raises UsageError."""
+    first = entity_type.keys[0]
+    if isinstance(entity, str):
+        if first.type == "string" and not entity_type.composite:
+            return {first.name: entity}
+        return parse_entity(entity_type, entity)
+    if isinstance(entity, Mapping):
+        given = {name: entity.get(name) for name in entity_type.key_names}
+        if len(entity) == len(given) and all(
+            type(given[key.name]) is (int if key.type == "int" else str) for key in entity_type.keys
+        ):
+            return entity
+    elif type(entity) is int and first.type == "int" and not entity_type.composite:
+        return {first.name: entity}
+    wanted = ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
+    raise UsageError(f"{entity!r} is not the id of a {entity_type.name}", hint=f"its keys are {wanted}")

@@ -1,0 +1,25 @@
+"""The one place that opens DuckDB: no extension is ever downloaded, and time zones are UTC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+# Past this DuckDB spills to disk: an ingestion must fit beside it in 1.5 GB.
+MEMORY = "512MB"
+
+
+def connect(path: Path | None = None, *, read_only: bool = False, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
+    """Opens a database file, or one in memory. Raises duckdb.Error."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": memory,
+        "preserve_insertion_order": "true",
+    }
+    if path is not None:
+        settings["temp_directory"] = str(path.with_suffix(".spill"))
+    connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=settings)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection

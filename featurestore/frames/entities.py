@@ -1,0 +1,103 @@
+"""Entity ids as a person types them and as JSON carries them. Standard library only.
+
+A single key is its text, whatever it holds; a composite id is ``k1=v1,k2=v2`` in any order. Either may
+be a JSON object, which also carries values that hold commas. Strings are byte-exact.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from featurestore.errors import UsageError, did_you_mean
+from featurestore.model import EntityType, Key
+
+Entity = Mapping[str, str | int]
+
+
+def parse_entity(entity_type: EntityType, text: str) -> dict[str, str | int]:
+    """Reads an id as typed: its key values by name, in the order of the keys. Raises UsageError."""
+    given = _json_object(entity_type, text)
+    if given is None:
+        given = _pairs(entity_type, text) if entity_type.composite else {entity_type.key_names[0]: text}
+    missing = [name for name in entity_type.key_names if name not in given]
+    if missing:
+        raise _wrong(entity_type, text, f"lacks {', '.join(missing)}")
+    return {key.name: _value(entity_type, key, given[key.name], text) for key in entity_type.keys}
+
+
+def format_entity(entity_type: EntityType, entity: Entity) -> str:
+    """The shortest text that `parse_entity` reads back."""
+    values = [str(entity[name]) for name in entity_type.key_names]
+    if entity_type.composite:
+        text = ",".join(f"{name}={value}" for name, value in zip(entity_type.key_names, values, strict=True))
+    else:
+        text = values[0]
+    try:
+        if parse_entity(entity_type, text) == entity:
+            return text
+    except UsageError:
+        pass
+    return json.dumps(dict(zip(entity_type.key_names, values, strict=True)), ensure_ascii=False)
+
+
+def entity_json(entity_type: EntityType, entity: Entity) -> str | dict[str, str]:
+    """``entity_id`` in JSON: text, or an object of texts for a composite. Ints are base-10 text."""
+    values = {name: str(entity[name]) for name in entity_type.key_names}
+    return values if entity_type.composite else values[entity_type.key_names[0]]
+
+
+def _json_object(entity_type: EntityType, text: str) -> dict[str, object] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as exc:
+        if not entity_type.composite:
+            return None  # an id may begin with a brace
+        raise _wrong(entity_type, text, f"is not JSON: {exc}") from exc
+    if not entity_type.composite and set(found) != set(entity_type.key_names):
+        return None
+    _known(entity_type, found, text)
+    return dict(found)
+
+
+def _pairs(entity_type: EntityType, text: str) -> dict[str, object]:
+    """Splits at every ``,name=`` of a name the entity type has, so that a value may hold commas."""
+    names = "|".join(re.escape(name) for name in entity_type.key_names)
+    starts = list(re.finditer(rf"(?:^|,)({names})=", text))
+    if not starts or starts[0].start() != 0:
+        _known(entity_type, [text.split("=", 1)[0]] if "=" in text else [], text)
+        raise _wrong(entity_type, text, "is not an id")
+    ends = [found.start() for found in starts[1:]] + [len(text)]
+    pairs: dict[str, object] = {}
+    for found, end in zip(starts, ends, strict=True):
+        if found[1] in pairs:
+            raise _wrong(entity_type, text, f"names {found[1]} twice")
+        pairs[found[1]] = text[found.end() : end]
+    return pairs
+
+
+def _known(entity_type: EntityType, names: Mapping[str, object] | list[str], text: str) -> None:
+    for name in names:
+        if name not in entity_type.key_names:
+            hint = did_you_mean(name, entity_type.key_names)
+            raise UsageError(f"{entity_type.name} has no key {name!r}", where=repr(text), hint=hint)
+
+
+def _value(entity_type: EntityType, key: Key, value: object, text: str) -> str | int:
+    if key.type == "string":
+        if isinstance(value, str):
+            return value
+        raise _wrong(entity_type, text, f"must have text for {key.name}, not {json.dumps(value)}")
+    digits = value if isinstance(value, str) else json.dumps(value)
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", digits) and -(2**63) <= int(digits) < 2**63:
+        return int(digits)
+    raise _wrong(entity_type, text, f"must have an int for {key.name}, not {digits!r}")
+
+
+def _wrong(entity_type: EntityType, text: str, what: str) -> UsageError:
+    names = entity_type.key_names
+    example = ",".join(f"{name}=…" for name in names) if entity_type.composite else f"its {names[0]}"
+    return UsageError(f"{text!r} {what}", hint=f"an id of {entity_type.name} is written {example}, or as a JSON object")

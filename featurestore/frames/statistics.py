@@ -1,0 +1,208 @@
+"""What a column of values looks like, in numbers that are safe as JSON.
+
+Owns the keys that ``stats --json`` prints. ``count`` counts the values that are not null (a NaN is a
+value), so the rows are ``count + null_count``. Moments, percentiles, ``min``, ``max`` and the histogram
+are over the finite values only: NaN and infinities are counted beside them and poison nothing.
+
+Percentiles are interpolated linearly between the two closest ranks (rank ``p·(n-1)``, NumPy's default);
+``std`` is the sample's (n - 1), null for a single value. Everything is computed on the sorted values, so
+the order of the rows changes not one bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from featurestore.times import format_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from featurestore.model import DataType, Json
+
+PERCENTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+BINS = 20
+TOP = 10
+EXACT_ROWS = 200_000
+TEXT_SHOWN = 120
+
+Numbers = NDArray[np.float64] | NDArray[np.int64]
+
+
+def describe(values: pl.Series, data_type: DataType, *, edges: Sequence[float] | None = None) -> dict[str, Json]:
+    """The statistics of one column, in the keys of ``stats --json``.
+
+    Numbers have moments, percentiles and a ``histogram``; text and booleans have ``top``, a list of
+    ``{value, count}``; dates and datetimes have ``min`` and ``max`` as ISO text; lists the range of their
+    ``length``. ``edges`` are those of the reference's histogram, so that runs compare: what lies outside of
+    them is counted in the histogram's ``below`` and ``above``. ``distinct_approximate`` and
+    ``top_approximate`` appear, true, where a text column was too large to count exactly.
+    """
+    present = values.drop_nulls()
+    counted: dict[str, Json] = {"count": len(present), "null_count": len(values) - len(present)}
+    if data_type.numeric:
+        return counted | _numbers(present, edges)
+    if data_type.kind in ("string", "bool"):
+        return counted | _categories(present)
+    if data_type.kind in ("date", "datetime"):
+        return counted | _instants(present, data_type)
+    return counted | _lists(present)
+
+
+def describe_rows(
+    rows: pl.DataFrame,
+    keys: Sequence[str],
+    data_type: DataType,
+    *,
+    learned_at: int | None = None,
+    edges: Sequence[float] | None = None,
+) -> dict[str, Json]:
+    """`describe` for ``value`` of a history frame, with what its rows say besides.
+
+    ``rows`` has the key columns, ``computed_at`` (µs, no zone) and ``value``, sorted by the keys. Adds
+    ``entities``, ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``:
+    how old the newest value was when it was learned, in seconds.
+    """
+    found = describe(rows["value"], data_type, edges=edges)
+    found["entities"] = _entities(rows, keys)
+    times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls().to_numpy()
+    if len(times):
+        first, last = int(times.min()), int(times.max())
+        found["event_time"] = {"min": format_instant(first), "max": format_instant(last)}
+        if learned_at is not None:
+            found["freshness_s"] = (learned_at - last) / 1_000_000
+    return found
+
+
+def _entities(rows: pl.DataFrame, keys: Sequence[str]) -> int:
+    if not rows.height:
+        return 0
+    changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in keys)
+    return int(rows.lazy().select(changed.slice(1).sum()).collect().item()) + 1
+
+
+def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:
+    values = np.sort(present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64).to_numpy())
+    present_numbers = values[: int(np.searchsorted(values, np.nan))] if values.dtype.kind == "f" else values
+    finite = _finite(present_numbers)
+    nans = len(values) - len(present_numbers)
+    found: dict[str, Json] = {
+        "nan_count": nans,
+        "infinite_count": len(present_numbers) - len(finite),
+        "distinct": _distinct(present_numbers) + (1 if nans else 0),
+        "mean": None, "std": None, "min": None, **dict.fromkeys(PERCENTILES), "max": None,
+    }  # fmt: skip
+    if len(finite):
+        found["mean"], found["std"] = _moments(finite)
+        found["min"], found["max"] = finite[0].item(), finite[-1].item()
+        found |= {name: _percentile(finite, share) for name, share in PERCENTILES.items()}
+    found["histogram"] = _histogram(finite, edges)
+    return found
+
+
+def _finite(ordered: Numbers) -> Numbers:
+    if ordered.dtype.kind != "f":
+        return ordered
+    first, last = np.searchsorted(ordered, -np.inf, side="right"), np.searchsorted(ordered, np.inf, side="left")
+    return ordered[int(first) : int(last)]
+
+
+def _distinct(ordered: Numbers) -> int:
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1])) if len(ordered) else 0
+
+
+def _moments(finite: Numbers) -> tuple[float, float | None]:
+    # Values near the largest double overflow their own sum; scaled by the largest they don't.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = float(finite.mean()), float(finite.std(ddof=1)) if len(finite) > 1 else None
+    if not np.isfinite(mean) or (spread is not None and not np.isfinite(spread)):
+        scale = float(max(abs(finite[0]), abs(finite[-1])))
+        small = finite / scale
+        mean = float(small.mean()) * scale
+        spread = None if spread is None else min(float(small.std(ddof=1)) * scale, float(np.finfo(np.float64).max))
+    return mean, spread
+
+
+def _percentile(finite: Numbers, share: float) -> float:
+    rank = share * (len(finite) - 1)
+    below = int(rank)
+    above = min(below + 1, len(finite) - 1)
+    weight = rank - below
+    low, high = float(finite[below]), float(finite[above])
+    return low if weight == 0 or low == high else low * (1 - weight) + high * weight
+
+
+def bin_edges(finite: Numbers) -> list[float]:
+    """Edges of a histogram over sorted finite values: `BINS` equal bins, or one for each of a few integers."""
+    low, high = float(finite[0]), float(finite[-1])
+    if finite.dtype.kind == "i" and high - low < BINS:
+        return [low - 0.5 + step for step in range(int(high - low) + 2)]
+    if low == high:
+        margin, largest = max(0.5, abs(low) * 1e-9), float(np.finfo(np.float64).max)
+        return [max(low - margin, -largest), min(low + margin, largest)]
+    share = np.linspace(0.0, 1.0, BINS + 1)
+    edges = low * (1 - share) + high * share
+    edges[0], edges[-1] = low, high
+    return [float(edge) for edge in np.unique(edges)]  # neighbours in the last bit leave fewer bins
+
+
+def _histogram(finite: Numbers, edges: Sequence[float] | None) -> dict[str, Json]:
+    if not edges:
+        edges = bin_edges(finite) if len(finite) else []
+    if not edges:
+        return {"edges": [], "counts": [], "below": 0, "above": 0}
+    values = finite.astype(np.float64, copy=False)
+    cuts = np.searchsorted(values, np.asarray(edges, dtype=np.float64), side="left")
+    cuts[-1] = np.searchsorted(values, edges[-1], side="right")  # the last bin includes its upper edge
+    return {
+        "edges": [float(edge) for edge in edges],
+        "counts": [int(count) for count in np.diff(cuts)],
+        "below": int(cuts[0]),
+        "above": len(values) - int(cuts[-1]),
+    }
+
+
+def _categories(present: pl.Series) -> dict[str, Json]:
+    name = present.name
+    if len(present) > EXACT_ROWS and present.dtype == pl.String:
+        distinct = int(present.to_frame().select(pl.all().approx_n_unique()).item())
+        if distinct > EXACT_ROWS // 10:
+            # Counting a million different texts costs more than writing them: the candidates come from an even
+            # sample, their counts from all rows.
+            candidates = _ranked(present.gather_every(len(present) * 2 // EXACT_ROWS)).head(TOP)[name]
+            top = _ranked(present.filter(present.is_in(candidates.implode())))
+            return {"distinct": distinct, "distinct_approximate": True, "top": _top(top), "top_approximate": True}
+    counts = _ranked(present)
+    return {"distinct": counts.height, "top": _top(counts.head(TOP))}
+
+
+def _ranked(present: pl.Series) -> pl.DataFrame:
+    counts = present.value_counts(name="count")
+    return counts.sort("count", present.name, descending=[True, False])
+
+
+def _top(counts: pl.DataFrame) -> list[Json]:
+    return [{"value": _shown(value), "count": count} for value, count in counts.iter_rows()]
+
+
+def _shown(value: Json) -> Json:
+    return value[:TEXT_SHOWN] + "…" if isinstance(value, str) and len(value) > TEXT_SHOWN else value
+
+
+def _instants(present: pl.Series, data_type: DataType) -> dict[str, Json]:
+    date = data_type.kind == "date"
+    steps = np.sort(present.cast(pl.Date if date else pl.Datetime("us")).to_physical().to_numpy())
+    if not len(steps):
+        return {"distinct": 0, "min": None, "max": None}
+    unit = 86_400_000_000 if date else 1
+    first, last = (format_instant(int(step) * unit) for step in (steps[0], steps[-1]))
+    return {"distinct": _distinct(steps), "min": first[:10] if date else first, "max": last[:10] if date else last}
+
+
+def _lists(present: pl.Series) -> dict[str, Json]:
+    lengths = (present.list.len() if isinstance(present.dtype, pl.List) else present.arr.len()).to_numpy()
+    return {"length": {"min": int(lengths.min()), "max": int(lengths.max())} if len(lengths) else None}

@@ -1,0 +1,96 @@
+"""The project's write lock: one writer at a time, released by the kernel when its holder dies.
+
+The lock is an ``flock`` on ``.featurestore/lock``; the JSON inside only names the holder for a message.
+The descriptor is closed in children, so that a fork of user code can't keep the lock alive.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import LockedError, StoreError
+
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def write_lock(project: Project) -> Iterator[None]:
+    """Holds the project's write lock. Raises LockedError (exit 11) after ``project.lock_timeout`` seconds."""
+    path = prepare_state(project) / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StoreError(f"the lock can't be opened: {exc.strerror}", where=str(path)) from exc
+    try:
+        _acquire(descriptor, project.lock_timeout)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_myself()).encode(), 0)
+        _OPEN.add(descriptor)
+        yield
+    finally:
+        _OPEN.discard(descriptor)
+        os.close(descriptor)
+
+
+def prepare_state(project: Project) -> Path:
+    """Makes ``.featurestore/`` with its own .gitignore, readable by its owner only."""
+    folder = project.state
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as exc:
+        raise StoreError(f"can't be written: {exc.strerror}", where=str(folder)) from exc
+    return folder
+
+
+_OPEN: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for descriptor in _OPEN:
+        os.close(descriptor)
+    _OPEN.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+def _acquire(descriptor: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"{_holder(descriptor)} holds the lock; waited {timeout:g} s",
+                    hint="wait for it, or wait longer with --lock-timeout SECONDS",
+                ) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _myself() -> dict[str, str | int]:
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "a program")
+    return {"pid": os.getpid(), "command": command, "host": os.uname().nodename, "since": times.now()}
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        since = times.format_instant(int(holder["since"]) // 1_000_000 * 1_000_000)
+        return f"{holder['command']} (pid {holder['pid']} on {holder['host']}, since {since})"
+    except (ValueError, KeyError, TypeError):
+        return "another run"

@@ -1,0 +1,223 @@
+"""The nouns of the store as frozen values: entity types, sources, features, versions, runs.
+
+Standard library only, and no behaviour beyond what a value can say of itself, so that every layer,
+the ones that must start in milliseconds among them, can import it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+COLUMN_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")
+STATUSES = ("experimental", "active", "deprecated")
+
+KeyType = Literal["string", "int"]
+Scalar = Literal["bool", "int", "float", "string", "date", "datetime", "list[float]"]
+Json = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key column of an entity type. Strings are byte-exact: ``007`` is not ``7``."""
+
+    name: str
+    type: KeyType
+
+
+@dataclass(frozen=True, slots=True)
+class EntityType:
+    """What features are about: a patient, a (store, product) pair."""
+
+    name: str
+    keys: tuple[Key, ...]
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self.keys)
+
+    @property
+    def composite(self) -> bool:
+        return len(self.keys) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """The type of a feature's values. ``length`` is set for ``list[float, N]`` only."""
+
+    kind: Scalar
+    length: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> DataType:
+        """Reads ``float``, ``list[float]`` or ``list[float, 384]``. Raises ValueError."""
+        if text in ("bool", "int", "float", "string", "date", "datetime", "list[float]"):
+            return cls(text)  # type: ignore[arg-type]  # the tuple above is the Literal
+        found = re.fullmatch(r"list\[float,\s*([1-9]\d*)\]", text)
+        if not found:
+            raise ValueError(text)
+        return cls("list[float]", int(found[1]))
+
+    def __str__(self) -> str:
+        return f"list[float, {self.length}]" if self.length else self.kind
+
+    @property
+    def numeric(self) -> bool:
+        return self.kind in ("int", "float")
+
+
+DATA_TYPES = ("bool", "int", "float", "string", "date", "datetime", "list[float]", "list[float, N]")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A declared column of a source: its type, and the rules that a row must keep."""
+
+    name: str
+    type: str
+    null: bool = True
+    min: float | str | None = None
+    max: float | str | None = None
+    choices: tuple[Json, ...] | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from, and how their times are read."""
+
+    name: str
+    type: Literal["csv", "parquet", "ndjson"]
+    path: str
+    event_time: str | None = None
+    timezone: str | None = None
+    updated_at: str | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    delimiter: str = ","
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature as its decorator declares it, found without running anyone's code.
+
+    ``params`` are the keyword arguments of this member of a family. ``short`` tells the form: a short
+    one returns an expression, a long one takes a frame and returns one. Durations are microseconds.
+    """
+
+    name: str
+    function: str
+    module: str
+    path: Path
+    line: int
+    entity_type: EntityType
+    data_type: DataType
+    source: Source
+    short: bool
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    status: str = "active"
+    max_age: int | None = None
+    lookback: int | None = None
+    tolerance: float | None = None
+    params: Mapping[str, Json] = field(default_factory=dict)
+    renamed_from: str | None = None
+
+    @property
+    def place(self) -> str:
+        """``features/cardiac.py:12``, for messages."""
+        return f"{self.path.as_posix()}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionId:
+    """A version as the stores know it: the feature's name and the full SHA-256 of its code."""
+
+    feature: str
+    sha256: str
+
+    @property
+    def short(self) -> str:
+        return self.sha256[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """What an offline store must know of a version to hold its history."""
+
+    id: VersionId
+    number: int
+    entity_type: EntityType
+    data_type: DataType
+    max_age: int | None = None
+
+
+FeatureStatus = Literal["ok", "unchanged", "failed"]
+RunStatus = Literal["ok", "partial", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something failed, in the three parts of every error."""
+
+    code: str
+    message: str
+    where: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRun:
+    """What one run did with one feature. Counts are rows; see `CLI` for their meaning."""
+
+    name: str
+    source: str
+    status: FeatureStatus
+    version: int | None = None
+    sha256: str | None = None
+    new_version: bool = False
+    rows_read: int = 0
+    rows_rejected: int = 0
+    rows_written: int = 0
+    rows_unchanged: int = 0
+    rows_corrected: int = 0
+    drift: Mapping[str, Json] | None = None
+    statistics: Mapping[str, Json] | None = None
+    note: str | None = None
+    error: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation of ``ingest`` in the audit log. Instants are microseconds since the epoch.
+
+    ``run_seq`` and ``learned_at`` are None for a run that changed nothing.
+    """
+
+    run_id: str
+    started_at: int
+    finished_at: int
+    duration_s: float
+    status: RunStatus
+    sources: tuple[str, ...]
+    host: str
+    git_commit: str | None
+    features: tuple[FeatureRun, ...]
+    run_seq: int | None = None
+    learned_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that broke a declared rule, kept with its reason."""
+
+    source: str
+    file: str
+    row: int
+    column: str | None
+    reason: str
+    values: Mapping[str, Json]

@@ -1,0 +1,1 @@
+"""The offline store: every value ever learned, append-only, with the runs that learned it."""

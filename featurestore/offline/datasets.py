@@ -1,0 +1,75 @@
+"""Data sets as a store keeps them: what it takes to make each again, and the label files they were made from.
+
+Label files are kept by the SHA-256 of their bytes, in parts, once however many data sets use them.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from featurestore.offline.ledger import Books, Values
+from featurestore.offline.store import DataSet, DataSetFeature
+
+SINCE_FORMAT = 2
+PART_BYTES = 4 << 20
+
+
+class DataSetShelf(ABC):
+    """The questions of `OfflineStore` about data sets. The SQL is that of DuckDB and of PostgreSQL."""
+
+    @abstractmethod
+    def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
+        """Asks the tables; none where the store does not exist yet."""
+
+    def datasets(self, name: str | None = None) -> list[DataSet]:
+        if not self._has_shelf():
+            return []
+        where, values = ("TRUE", []) if name is None else ("name = $1", [name])
+        rows = self._rows(f"SELECT manifest FROM datasets WHERE {where} ORDER BY made_at, name", values)
+        return [read_dataset(row["manifest"]) for row in rows]
+
+    def label_file(self, sha256: str) -> Iterator[bytes]:
+        if not self._has_shelf():
+            return
+        places = self._rows("SELECT position FROM label_files WHERE sha256 = $1 ORDER BY position", [sha256])
+        for place in places:
+            query = "SELECT bytes FROM label_files WHERE sha256 = $1 AND position = $2"
+            yield bytes(self._rows(query, [sha256, place["position"]])[0]["bytes"])
+
+    def _has_shelf(self) -> bool:
+        """Readers do not migrate: a store of an earlier release has no data sets."""
+        found = self._rows("SELECT format FROM meta")
+        return bool(found) and int(found[0]["format"]) >= SINCE_FORMAT
+
+
+def insert_dataset(books: Books, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+    """Puts a data set in place of what had its name, with its labels; inside the caller's transaction."""
+    books.rows("DELETE FROM datasets WHERE name = $1 RETURNING 1", [dataset.name])
+    books.insert("datasets", ("name", "made_at", "manifest"), [(dataset.name, dataset.made_at, _manifest(dataset))])
+    if labels is not None:
+        held = books.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
+        for position, part in enumerate(() if held else labels):
+            books.insert("label_files", ("sha256", "position", "bytes"), [(dataset.labels_sha256, position, part)])
+    kept = {
+        item.labels_sha256
+        for item in map(read_dataset, (row["manifest"] for row in books.rows("SELECT manifest FROM datasets")))
+        if item.labels_kept
+    }
+    for row in books.rows("SELECT DISTINCT sha256 FROM label_files"):
+        if row["sha256"] not in kept:
+            books.rows("DELETE FROM label_files WHERE sha256 = $1 RETURNING 1", [row["sha256"]])
+
+
+def read_dataset(manifest: str) -> DataSet:
+    """A data set from its JSON."""
+    found = json.loads(manifest)
+    features = tuple(DataSetFeature(**item) for item in found.pop("features"))
+    return DataSet(**{**found, "features": features, "entity_columns": tuple(found["entity_columns"])})
+
+
+def _manifest(dataset: DataSet) -> str:
+    return json.dumps(asdict(dataset), ensure_ascii=False)

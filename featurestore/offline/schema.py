@@ -1,0 +1,55 @@
+"""The tables beside the history itself, in numbered migrations that DuckDB and PostgreSQL read alike.
+
+``runs`` is the audit log; ``counter`` hands out run_seq; ``positions`` says what each version took last.
+"""
+
+from __future__ import annotations
+
+from featurestore.errors import NewerFormatError
+
+FORMAT = 2
+
+MIGRATIONS = {
+    1: """
+    CREATE TABLE meta (format BIGINT NOT NULL, store_id UUID NOT NULL);
+    INSERT INTO meta VALUES (1, gen_random_uuid());
+    CREATE TABLE counter (run_seq BIGINT NOT NULL, learned_at BIGINT NOT NULL);
+    INSERT INTO counter VALUES (0, 0);
+    CREATE TABLE versions (
+        feature TEXT NOT NULL, sha256 TEXT NOT NULL, number BIGINT NOT NULL, entity_type TEXT NOT NULL,
+        keys TEXT NOT NULL, data_type TEXT NOT NULL, max_age BIGINT, table_name TEXT NOT NULL,
+        created_seq BIGINT NOT NULL);
+    CREATE TABLE runs (
+        run_id TEXT NOT NULL, run_seq BIGINT, learned_at BIGINT, started_at BIGINT NOT NULL,
+        finished_at BIGINT NOT NULL, duration_s FLOAT8 NOT NULL, status TEXT NOT NULL, sources TEXT NOT NULL,
+        host TEXT NOT NULL, git_commit TEXT);
+    CREATE TABLE run_features (
+        run_id TEXT NOT NULL, position BIGINT NOT NULL, name TEXT NOT NULL, sha256 TEXT, version BIGINT,
+        source TEXT NOT NULL, status TEXT NOT NULL, new_version BOOLEAN NOT NULL, rows_read BIGINT NOT NULL,
+        rows_rejected BIGINT NOT NULL, rows_written BIGINT NOT NULL, rows_unchanged BIGINT NOT NULL,
+        rows_corrected BIGINT NOT NULL, note TEXT, drift TEXT, statistics TEXT, error TEXT);
+    CREATE TABLE positions (
+        feature TEXT NOT NULL, sha256 TEXT NOT NULL, source TEXT NOT NULL, fingerprint TEXT NOT NULL,
+        files TEXT NOT NULL, run_seq BIGINT NOT NULL);
+    CREATE TABLE rejected (
+        run_id TEXT NOT NULL, position BIGINT NOT NULL, source TEXT NOT NULL, file TEXT NOT NULL,
+        row_number BIGINT NOT NULL, column_name TEXT, reason TEXT NOT NULL, row_values TEXT NOT NULL);
+    CREATE TABLE samples (
+        feature TEXT NOT NULL, sha256 TEXT NOT NULL, run_seq BIGINT NOT NULL, sample BYTEA NOT NULL);
+    CREATE TABLE drift_references (
+        feature TEXT NOT NULL, sha256 TEXT NOT NULL, run_seq BIGINT, span BIGINT, method TEXT,
+        set_at BIGINT NOT NULL);
+    """,
+    2: """
+    CREATE TABLE datasets (name TEXT NOT NULL, made_at BIGINT NOT NULL, manifest TEXT NOT NULL);
+    CREATE TABLE label_files (sha256 TEXT NOT NULL, position BIGINT NOT NULL, bytes BYTEA NOT NULL);
+    """,
+}
+
+
+def check_format(found: int, where: str) -> None:
+    """Raises NewerFormatError where a later release has written."""
+    if found > FORMAT:
+        raise NewerFormatError(
+            f"is in format {found}; this release knows {FORMAT}", where=where, hint="upgrade featurestore"
+        )

@@ -1,0 +1,39 @@
+"""Pieces of SQL that both stores write alike."""
+
+from __future__ import annotations
+
+from featurestore.model import StoredVersion, VersionId
+from featurestore.offline.records import table_name
+
+_VALUE_SQL = {
+    "bool": "BOOLEAN", "int": "BIGINT", "float": "FLOAT8", "string": "TEXT", "date": "DATE", "datetime": "TIMESTAMP",
+    "list[float]": "FLOAT8[]",
+}  # fmt: skip
+
+
+def quote(name: str) -> str:
+    """An SQL identifier. Names are checked when declared; they are quoted all the same."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def history_table(version: VersionId) -> str:
+    return quote(table_name(version))
+
+
+def key_list(version: StoredVersion) -> str:
+    return ", ".join(quote(name) for name in version.entity_type.key_names)
+
+
+def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
+    """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte."""
+    key_types = {"string": key_text, "int": "BIGINT"}
+    columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
+    columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
+    return ", ".join([*columns, f"value {_VALUE_SQL[version.data_type.kind]}"])
+
+
+def between(up_to_run: int | None, after_run: int | None) -> str:
+    """The condition that a row was learned after one run and not after another."""
+    clauses = [] if up_to_run is None else [f"run_seq <= {up_to_run:d}"]
+    clauses += [] if after_run is None else [f"run_seq > {after_run:d}"]
+    return " AND ".join(clauses) or "TRUE"

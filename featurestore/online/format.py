@@ -1,0 +1,186 @@
+"""Format 1 of what an online store holds: keys and packed values. Standard library only.
+
+The number is the ``fs1`` in front of every key; another format gets another prefix, so the two never meet.
+
+Keys
+    ``fs1:<project>:<entity type>:<id>`` is one entity: a hash of *fields*. ``<id>`` is the entity's keys in the
+    order of the entity type, each percent-encoded (all but ``A-Z a-z 0-9 _ . - ~``), joined by a comma. Project
+    and entity type are plain names, so nothing can collide, and no brace can choose a cluster's slot.
+    ``fs1:<project>:@active`` says what readers are served, ``fs1:<project>:@meta`` what sync has loaded.
+
+Fields
+    A field is a small decimal number, given to one version of one feature when it is loaded. The pointer in
+    ``@active`` names it. Small numbers, because a name in every entity would cost more memory than the value.
+
+Packed values, all numbers big-endian
+    bytes 0-10   one unsigned integer of 88 bits: from the top, 59 bits of computed_at in microseconds since
+                 0001-01-01 UTC (since 1970, plus 62,135,596,800,000,000), 27 bits of run_seq, 2 bits of op
+                 (0 value, 1 null, 2 tombstone). Compared byte by byte these eleven order what may replace
+                 what, and the greatest wins.
+    bytes 11-16  the first 12 hex digits of the version's sha256, as 6 bytes.
+    the rest     the value, where op is 0:
+                 bool 1 byte, 0 or 1 · int 8 bytes, signed · float 8 bytes, IEEE 754 · string UTF-8 ·
+                 date 4 bytes, signed days since 1970-01-01 · datetime 8 bytes, signed microseconds since 1970 UTC ·
+                 list[float] 8 bytes for each element; an element that is null is the NaN 0x7FF80000000007A2.
+
+In Go: ``high := binary.BigEndian.Uint64(b)``; ``low := uint64(b[8])<<16 | uint64(b[9])<<8 | uint64(b[10])``; then
+computed_at is ``int64(high>>5) - 62135596800000000``, run_seq ``(high&31)<<22 | low>>2``, op ``low & 3``, and a
+float is ``math.Float64frombits(binary.BigEndian.Uint64(b[17:]))``.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from featurestore.errors import StoreError
+from featurestore.model import EntityType, Scalar
+
+PREFIX = "fs1"
+BIAS = 62_135_596_800_000_000
+MAX_RUN_SEQ = 2**27 - 1
+VALUE, NULL, TOMBSTONE = 0, 1, 2
+HEADER = 17
+ORDER = 11
+
+OnlineValue = None | bool | int | float | str | date | datetime | list[float | None]
+
+_HEADER = struct.Struct(">QHB6s")
+_FIXED = {"bool": struct.Struct(">?"), "int": struct.Struct(">q"), "float": struct.Struct(">d"),
+          "date": struct.Struct(">i"), "datetime": struct.Struct(">q")}  # fmt: skip
+NULL_ELEMENT = bytes.fromhex("7FF80000000007A2")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+class Packed(NamedTuple):
+    """A packed value, taken apart. ``computed_at`` is microseconds since 1970 UTC."""
+
+    computed_at: int
+    run_seq: int
+    op: int
+    sha12: str
+    value: OnlineValue
+
+
+def active_key(project: str) -> str:
+    return f"{PREFIX}:{project}:@active"
+
+
+def meta_key(project: str) -> str:
+    return f"{PREFIX}:{project}:@meta"
+
+
+def key_prefix(project: str, entity_type: str) -> str:
+    """What the keys of all entities of a type begin with."""
+    return f"{PREFIX}:{project}:{entity_type}:"
+
+
+def entity_key(project: str, entity_type: EntityType, keys: Mapping[str, str | int]) -> str:
+    """The key of one entity, its key columns given by name."""
+    parts = (quote(str(keys[name]), safe="") for name in entity_type.key_names)
+    return key_prefix(project, entity_type.name) + ",".join(parts)
+
+
+def entity_keys(project: str, entity_type: EntityType, entities: Sequence[Mapping[str, str | int]]) -> list[str]:
+    """`entity_key` of many: one look tells whether anything needs escaping."""
+    prefix = key_prefix(project, entity_type.name)
+    if len(entity_type.keys) == 1:
+        name = entity_type.keys[0].name
+        parts = [str(keys[name]) for keys in entities]
+        if _PLAIN("".join(parts)):
+            return [prefix + part for part in parts]
+    return [entity_key(project, entity_type, keys) for keys in entities]
+
+
+def entity_parts(entity_type: EntityType, key: str) -> dict[str, str | int]:
+    """The key columns that `entity_key` was given. Raises StoreError for a key of another shape."""
+    parts = key.split(":", 3)[-1].split(",")
+    if len(parts) != len(entity_type.keys):
+        raise StoreError(f"{key!r} is not the key of a {entity_type.name}")
+    try:
+        return {
+            name: int(unquote(part)) if kind == "int" else unquote(part, errors="strict")
+            for (name, kind), part in zip(((k.name, k.type) for k in entity_type.keys), parts, strict=True)
+        }
+    except ValueError as exc:
+        raise StoreError(f"{key!r} is not the key of a {entity_type.name}") from exc
+
+
+def pack(kind: Scalar, computed_at: int, run_seq: int, op: int, sha12: str, value: OnlineValue) -> bytes:
+    """One packed value; a value of None makes ``op`` null. `columns.pack_column` does the same by column."""
+    if value is None and op == VALUE:
+        op = NULL
+    low = (run_seq << 2 | op) & 0xFFFFFF
+    high = (computed_at + BIAS) << 5 | run_seq >> 22
+    header = _HEADER.pack(high, low >> 8, low & 0xFF, bytes.fromhex(sha12))
+    return header + (encode_value(kind, value) if op == VALUE else b"")
+
+
+def unpack(kind: Scalar, packed: bytes) -> Packed:
+    """Takes a packed value apart. Raises StoreError where the bytes are not of format 1."""
+    try:
+        high, middle, low, sha = _HEADER.unpack_from(packed)
+        op = low & 3
+        value = decode_value(kind, packed[HEADER:]) if op == VALUE else None
+    except (struct.error, OverflowError, ValueError) as exc:  # a UnicodeDecodeError is a ValueError
+        raise _damaged(packed) from exc
+    if op > TOMBSTONE:
+        raise _damaged(packed)
+    return Packed((high >> 5) - BIAS, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value)
+
+
+def _damaged(packed: bytes) -> StoreError:
+    return StoreError(f"an online value is damaged: {packed[:40].hex()}", hint="run featurestore verify --fix")
+
+
+def run_seq_of(packed: bytes) -> int:
+    """The run that a packed value was learned in."""
+    return (packed[7] & 31) << 22 | int.from_bytes(packed[8:11]) >> 2
+
+
+def op_of(packed: bytes) -> int:
+    """Whether it is a value, a null or a tombstone."""
+    return packed[10] & 3
+
+
+def encode_value(kind: Scalar, value: OnlineValue) -> bytes:
+    """The bytes of a value that is not null."""
+    if isinstance(value, list):
+        return b"".join(NULL_ELEMENT if item is None else struct.pack(">d", item) for item in value)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, datetime):
+        value = (value.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    elif isinstance(value, date):
+        value = (value - _EPOCH_DAY).days
+    return _FIXED[kind].pack(value)
+
+
+def decode_value(kind: Scalar, payload: bytes) -> OnlineValue:
+    """The value of those bytes. Raises struct.error, ValueError or OverflowError where they can't be one."""
+    if kind == "string":
+        return payload.decode()
+    if kind == "list[float]":
+        return _decode_list(payload)
+    found = _FIXED[kind].unpack(payload)[0]
+    if kind == "datetime":
+        return _EPOCH + timedelta(microseconds=found)
+    if kind == "date":
+        return _EPOCH_DAY + timedelta(days=found)
+    return found  # type: ignore[no-any-return]  # the struct's letter decides: bool, int or float
+
+
+def _decode_list(payload: bytes) -> list[float | None]:
+    count, rest = divmod(len(payload), 8)
+    if rest:
+        raise ValueError(f"{len(payload)} bytes are not a list of floats")
+    items: list[float | None] = list(struct.unpack(f">{count}d", payload))
+    if NULL_ELEMENT in payload:
+        items = [None if payload[i * 8 : i * 8 + 8] == NULL_ELEMENT else item for i, item in enumerate(items)]
+    return items

@@ -1,0 +1,71 @@
+"""What must be atomic inside Redis, in Lua. Each script touches keys of one slot only."""
+
+from __future__ import annotations
+
+SWAP = """
+local at, result = 1, 0
+local function take() local item = ARGV[at]; at = at + 1; return item end
+for _ = 1, tonumber(take()) do
+  local entry, present, text = take(), take(), take()
+  local held = redis.call('HGET', KEYS[1], entry)
+  if (present == '1') ~= (held ~= false) or (held and held ~= text) then return 0 end
+end
+for _ = 1, tonumber(take()) do
+  local entry, present, text = take(), take(), take()
+  if present == '1' then redis.call('HSET', KEYS[1], entry, text) else redis.call('HDEL', KEYS[1], entry) end
+end
+return 1
+"""
+"""Compare-and-set on a hash. ARGV: how many entries are expected, then (entry, '1' or '0' for absent, text) for
+each; how many change, and the same for each. Returns 1 where it was done."""
+
+MERGE = """
+local count = tonumber(ARGV[1])
+local fields, totals = {}, {}
+for f = 1, count do fields[f] = ARGV[f + 1]; totals[f] = 0; totals[count + f] = 0 end
+local at = count + 1
+for k = 1, #KEYS do
+  local held = redis.call('HMGET', KEYS[k], unpack(fields))
+  local changes = {}
+  for f = 1, count do
+    local new, old = ARGV[at + f], held[f]
+    local wins = new ~= '' and new ~= old
+    if wins and not old then
+      totals[count + f] = totals[count + f] + 1
+    elseif wins and #old >= 17 and string.sub(old, 12, 17) == string.sub(new, 12, 17) then
+      local a1, a2, a3 = struct.unpack('>I4I4I3', old)
+      local b1, b2, b3 = struct.unpack('>I4I4I3', new)
+      wins = b1 > a1 or (b1 == a1 and (b2 > a2 or (b2 == a2 and b3 >= a3)))
+    end
+    if wins then
+      totals[f] = totals[f] + 1
+      changes[#changes + 1] = fields[f]
+      changes[#changes + 1] = new
+    end
+  end
+  at = at + count
+  if #changes > 0 then redis.call('HSET', KEYS[k], unpack(changes)) end
+end
+return totals
+"""
+"""Merges packed values. KEYS are entities; ARGV: how many fields, their names, and for each entity a value (empty for
+none) for each field. A value of another version in the same field (a store that was partly lost) always gives way.
+Returns how many were written, field by field, and then how many of those were new. Numbers, not strings, are
+compared: Lua orders strings by the server's locale."""
+
+DISCARD = """
+local removed = 0
+local limit = tonumber(ARGV[2])
+for k = 1, #KEYS do
+  local held = redis.call('HGET', KEYS[k], ARGV[1])
+  if held and #held >= 11 then
+    local b8, low = struct.unpack('>I1I3', held, 8)
+    local run_seq = (b8 % 32) * 4194304 + math.floor(low / 4)
+    if run_seq <= limit then removed = removed + redis.call('HDEL', KEYS[k], ARGV[1]) end
+  elseif held then
+    removed = removed + redis.call('HDEL', KEYS[k], ARGV[1])
+  end
+end
+return removed
+"""
+"""Removes a field (ARGV 1) from the entities KEYS where its run_seq is at most ARGV 2. Returns how many."""

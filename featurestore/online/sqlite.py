@@ -1,0 +1,267 @@
+"""The embedded online store: one SQLite file in ``.featurestore/``, so that everything works with no server.
+
+Clustered by (field, key): loading, counting and removing a version are runs of neighbouring rows. WAL lets
+readers go on beside one writer; a writer holds the file for one batch at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from heapq import merge as merge_sorted
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurestore.config import Project
+from featurestore.errors import NewerFormatError, StoreError
+from featurestore.locking import prepare_state
+from featurestore.online import format as layout
+from featurestore.online.records import GENERATION
+from featurestore.online.store import Merged, Pulse, Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FILE = "online.sqlite"
+FORMAT = 1
+BATCH = 10_000
+BUSY_SECONDS = 30.0
+PLACES = 500  # keys of one SELECT
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entities
+    (field INTEGER, key TEXT, packed BLOB NOT NULL, PRIMARY KEY (field, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tables
+    (name TEXT, entry TEXT, text TEXT NOT NULL, PRIMARY KEY (name, entry)) WITHOUT ROWID;
+"""
+_GENERATION = f"SELECT text FROM tables WHERE name = 'active' AND entry = '{GENERATION}'"  # noqa: S608  (a word of ours)
+_INSERT = "INSERT OR IGNORE INTO entities VALUES (?, ?, ?)"
+_REPLACE = f"""
+INSERT INTO entities VALUES (?, ?, ?) ON CONFLICT (field, key) DO UPDATE SET packed = excluded.packed
+WHERE substr(excluded.packed, 1, {layout.ORDER}) >= substr(packed, 1, {layout.ORDER}) AND excluded.packed <> packed
+   OR substr(excluded.packed, {layout.ORDER} + 1, 6) <> substr(packed, {layout.ORDER} + 1, 6)
+"""  # noqa: S608  (numbers of ours)
+
+
+class SQLiteStore:
+    """`OnlineStore` in a file. Each thread has its own connection; a file that isn't there reads as empty."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._path = project.state / FILE
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._process = os.getpid()
+
+    def fetch(self, keys: Sequence[str], fields: Sequence[int]) -> tuple[str, list[list[bytes | None]]]:
+        connection = self._reading()
+        if connection is None:
+            return "", [[None] * len(fields) for _ in keys]
+        found: dict[str, dict[int, bytes]] = {key: {} for key in keys}
+        with _Plainly(self._path):
+            for start in range(0, len(keys), PLACES):
+                some = keys[start : start + PLACES]
+                for key, field, packed in connection.execute(_select(len(fields), len(some)), (*fields, *some)):
+                    found[key][field] = packed
+            generation = connection.execute(_GENERATION).fetchone()
+        return generation[0] if generation else "", [[found[key].get(field) for field in fields] for key in keys]
+
+    def table(self, name: Table) -> dict[str, str]:
+        connection = self._reading()
+        if connection is None:
+            return {}
+        with _Plainly(self._path):
+            return dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+
+    def swap(self, name: Table, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
+        with self._writing() as connection:
+            held = dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+            if any(held.get(entry) != text for entry, text in expected.items()):
+                return False
+            for entry, text in updates.items():
+                if text is None:
+                    connection.execute("DELETE FROM tables WHERE name = ? AND entry = ?", (name, entry))
+                else:
+                    connection.execute("INSERT OR REPLACE INTO tables VALUES (?, ?, ?)", (name, entry, text))
+        return True
+
+    def load(self, batches: Iterable[pl.DataFrame]) -> None:
+        self.merge(batches)
+
+    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
+        totals: dict[int, Merged] = {}
+        for batch in batches:
+            for name in batch.columns[1:]:
+                before, merged = totals.get(int(name), Merged()), self._merge(int(name), batch.select("key", name))
+                totals[int(name)] = Merged(before.written + merged.written, before.created + merged.created)
+        return totals
+
+    def _merge(self, field: int, column: pl.DataFrame) -> Merged:
+        written = created = 0
+        for batch in column.drop_nulls().iter_slices(BATCH):
+            rows = [(field, key, packed) for key, packed in batch.iter_rows()]
+            with self._writing() as connection:
+                fresh = connection.executemany(_INSERT, rows).rowcount
+                changed = connection.executemany(_REPLACE, rows).rowcount if fresh < len(rows) else 0
+            created += fresh
+            written += fresh + changed
+        return Merged(written, created)
+
+    def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
+        removed = 0
+        for start in range(0, len(keys), PLACES):
+            some = keys[start : start + PLACES]
+            with self._writing() as connection:
+                marks = _places(some)
+                sql = f"SELECT key, packed FROM entities WHERE field = ? AND key IN ({marks})"  # noqa: S608  (question marks)
+                held = connection.execute(sql, (field, *some))
+                gone = [
+                    (field, key)
+                    for key, packed in held
+                    if len(packed) < layout.ORDER or layout.run_seq_of(packed) <= up_to_run
+                ]
+                removed += connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone).rowcount
+        return removed
+
+    def clear(self, entity_type: str, fields: Sequence[int]) -> None:
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM entities WHERE field = ?", [(field,) for field in fields])
+
+    def remove(self, keys: Sequence[str]) -> None:
+        with self._writing() as connection:
+            fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
+            gone = [(field, key) for field in fields for key in keys]
+            connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone)
+
+    def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
+        connection = self._reading()
+        if connection is None:
+            return
+        with _Plainly(self._path):
+            for field in fields:
+                rows = connection.execute("SELECT key FROM entities WHERE field = ?", (field,))
+                while batch := rows.fetchmany(BATCH):
+                    yield [key for (key,) in batch]
+
+    def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
+        connection = self._reading()
+        if connection is None:
+            return
+        prefix = layout.key_prefix(self._project.name, entity_type)
+        with _Plainly(self._path):
+            fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
+            sql = "SELECT key, field, packed FROM entities WHERE field = ? AND key >= ? AND key < ? ORDER BY key"
+            columns = [connection.execute(sql, (field, prefix, prefix[:-1] + ";")) for field in fields]
+            batch: list[tuple[str, dict[str, bytes]]] = []
+            for key, rows in groupby(merge_sorted(*columns, key=itemgetter(0)), key=itemgetter(0)):
+                batch.append((key, {str(field): packed for _, field, packed in rows}))
+                if len(batch) == BATCH:
+                    yield batch
+                    batch = []
+            yield batch
+
+    def pulse(self) -> Pulse:
+        return Pulse(str(self._path.stat().st_ino) if self._path.exists() else "")
+
+    def close(self) -> None:
+        for connection in self._opened:
+            connection.close()
+        self._opened.clear()
+        self._local = threading.local()
+
+    def _reading(self) -> sqlite3.Connection | None:
+        """This thread's connection; None where there is no file."""
+        if self._process != os.getpid():  # SQLite's connections don't survive a fork
+            self._local, self._opened, self._process = threading.local(), [], os.getpid()
+        try:
+            inode = os.stat(self._path).st_ino  # noqa: PTH116  (a microsecond less, on every read)
+        except FileNotFoundError:
+            return None
+        held: tuple[sqlite3.Connection, int] | None = getattr(self._local, "held", None)
+        if held is None or held[1] != inode:  # another file has taken the place of the one that was open
+            return self._open()
+        return held[0]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed on leaving, rolled back on an exception."""
+        connection = self._reading() or self._create()
+        with _Plainly(self._path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:  # a full disk has rolled back already
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _create(self) -> sqlite3.Connection:
+        prepare_state(self._project)
+        with _Plainly(self._path):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        with _Plainly(self._path):
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > FORMAT:
+                connection.close()
+                raise NewerFormatError(
+                    f"was written by a newer release (format {found}; this one reads {FORMAT})",
+                    where=str(self._path), hint="upgrade featurestore",
+                )  # fmt: skip
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if found < FORMAT:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
+        self._local.held = connection, self._path.stat().st_ino
+        self._opened.append(connection)
+        return connection
+
+
+class _Plainly:
+    """Turns SQLite's complaints into ours. A class, for it stands in the path of every read."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, sqlite3.Error | OSError):
+            message = f"the embedded online store failed: {exc}"
+            raise StoreError(message, where=str(self._path), hint=_hint(exc)) from exc
+
+
+def _hint(exc: Exception) -> str:
+    text = str(exc)
+    if "full" in text:
+        return "free some disk space and try again"
+    if "locked" in text:
+        return "another process is writing; try again"
+    if "malformed" in text or "not a database" in text:
+        return "the file only repeats the history: remove it and run featurestore sync --full"
+    return "try again"
+
+
+@lru_cache(maxsize=256)
+def _select(fields: int, keys: int) -> str:
+    marks = f"{_places(range(fields))}) AND key IN ({_places(range(keys))}"
+    return f"SELECT key, field, packed FROM entities WHERE field IN ({marks})"  # noqa: S608  (question marks)
+
+
+def _places(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

@@ -1,0 +1,1 @@
+"""What the project holds: features as declared, versions as stored, which of them is active."""

@@ -1,0 +1,137 @@
+"""Finds the features of a project by reading its files, never by running them.
+
+Every ``.py`` below ``features/`` that mentions featurestore is parsed; functions decorated with
+``@feature(...)`` become `Feature` values. What can't be used becomes a `Broken`, one for each mistake,
+so that one bad file never hides the others.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.config import Project
+from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.model import Feature, Problem
+from featurestore.registry.declaration import declared_names, read_declaration
+from featurestore.versioning.tree import Module, SourceTree
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A declaration that can't be used: the feature's name where it is known, else the file's."""
+
+    name: str
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The features of the working tree, by name, and the declarations that can't be used."""
+
+    features: tuple[Feature, ...]
+    broken: tuple[Broken, ...]
+
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+
+def discover(project: Project, tree: SourceTree) -> Registry:
+    """Reads all feature modules. Runs no user code and imports nothing of the user's."""
+    found: list[Feature] = []
+    broken: list[Broken] = []
+    for name, path in _modules(project):
+        try:
+            module = tree.module(name)
+        except DeclarationError as exc:
+            broken.append(Broken(path.as_posix(), _problem(exc)))
+            continue
+        if module is not None:
+            _read_module(project, tree, module, found, broken)
+    duplicates = {name for name, count in Counter(item.name for item in found).items() if count > 1}
+    for name in sorted(duplicates):
+        places = [item.place for item in found if item.name == name]
+        message = f"two features are named {name!r}: {' and '.join(places)}"
+        broken.append(Broken(name, Problem("declaration", message, places[-1], "give one of them another name=")))
+    features = sorted((item for item in found if item.name not in duplicates), key=lambda item: item.name)
+    return Registry(tuple(features), tuple(broken))
+
+
+def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Feature]:
+    """The named features in the order named; all of them when none is named. Raises DeclarationError."""
+    if not names:
+        return list(registry.features)
+    by_name = {feature.name: feature for feature in registry.features}
+    for name in names:
+        if name not in by_name:
+            raise unknown_feature(registry, name)
+    return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def unknown_feature(registry: Registry, name: str) -> DeclarationError:
+    """The error for a name that isn't declared: why it is broken, or the nearest one."""
+    for item in registry.broken:
+        if item.name == name:
+            return DeclarationError(item.problem.message, where=item.problem.where, hint=item.problem.hint)
+    return DeclarationError(f"there is no feature {name!r}", hint=did_you_mean(name, registry.names()))
+
+
+def _modules(project: Project) -> Iterator[tuple[str, Path]]:
+    """Dotted names and paths (below the root) of the files that may declare features, in order."""
+    for path in sorted(project.features.rglob("*.py")):
+        relative = path.relative_to(project.root)
+        parts = relative.with_suffix("").parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if hidden or not path.is_file() or b"featurestore" not in path.read_bytes():
+            continue
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        yield ".".join(parts), relative
+
+
+def _read_module(
+    project: Project, tree: SourceTree, module: Module, found: list[Feature], broken: list[Broken]
+) -> None:
+    decorators = declared_names(module)
+    for function, call in _decorated(module, decorators):
+        try:
+            found.extend(read_declaration(project, tree, module, function, call))
+        except DeclarationError as exc:
+            broken.append(Broken(function.name, _problem(exc)))
+
+
+def _decorated(
+    module: Module, names: set[str]
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.expr]]:
+    """Decorated functions and classes; also those deeper in the module, which are an error, where there are any."""
+    found = [*_decorated_among(module.tree.body, names)] if names else []
+    written = sum(module.text.count(f"@{name}") for name in names)
+    return iter(found if written <= len(found) else [*_decorated_among(ast.walk(module.tree), names)])
+
+
+def _decorated_among(
+    nodes: Iterable[ast.AST], names: set[str]
+) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.expr]]:
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for decorator in node.decorator_list:
+                target = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if _dotted(target) in names:
+                    yield node, decorator
+                    break
+
+
+def _dotted(node: ast.expr) -> str:
+    """``fs.feature`` for the nodes that spell it; empty for anything but names and attributes."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return ""
+
+
+def _problem(exc: DeclarationError) -> Problem:
+    return Problem(exc.code, exc.message, exc.where, exc.hint)

@@ -1,0 +1,35 @@
+"""The console on which results are drawn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from featurestore.render.printable import printable
+
+WIDTH = 120
+
+
+class DataConsole(Console):
+    """A Rich console that no data can steer: markup is off, and control characters are written out."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Left to the one place that knows exit codes; Rich would end the process with 1."""
+        raise BrokenPipeError
+
+
+def stdout_console() -> DataConsole:
+    """A console on stdout: 120 columns where that is no terminal, unless COLUMNS says otherwise."""
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH
+    return DataConsole(width=width, highlight=False, markup=False, emoji=False)

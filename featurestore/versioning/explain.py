@@ -1,0 +1,97 @@
+"""Why two versions differ: their parts compared and put into sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from featurestore.versioning.parts import split_part
+
+CODE = ("helper", "class", "constant", "module")
+
+
+def sentences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """One sentence for each difference, the function's own first. A helper that only moved is none."""
+    gone = [key for key in old if key not in new]
+    come = [key for key in new if key not in old]
+    told = [_changed(key, old[key], new[key]) for key in old if key in new and old[key] != new[key]]
+    for key in list(gone):
+        moved = _moved(key, come)
+        if moved is not None:
+            gone.remove(key)
+            come.remove(moved)
+            if old[key] != new[moved]:
+                told.append(_changed(moved, old[key], new[moved]))
+            continue
+        renamed = _renamed(key, old, come, new)
+        if renamed is not None:
+            gone.remove(key)
+            come.remove(renamed)
+            told.append(f"{_called(key)} renamed to `{renamed.rpartition('.')[2]}`")
+    told += [_added(key, new[key]) for key in come]
+    told += [_removed(key, old[key]) for key in gone]
+    if not told and dict(old) != dict(new):
+        told.append("code moved between modules")
+    return told or ["the order of statements changed, or which of two definitions of one name is used"]
+
+
+def _moved(key: str, come: list[str]) -> str | None:
+    kind, _, path = key.partition(" ")
+    if kind not in CODE and not (kind == "default" and "." in path):
+        return None
+    depth = -2 if kind == "default" else -1
+    tail = path.split(".")[depth:]
+    found = [
+        other
+        for other in come
+        if other.partition(" ")[0] == kind and other.partition(" ")[2].split(".")[depth:] == tail
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _renamed(key: str, old: Mapping[str, str], come: list[str], new: Mapping[str, str]) -> str | None:
+    kind = key.partition(" ")[0]
+    if kind not in CODE:
+        return None
+    found = [other for other in come if other.partition(" ")[0] == kind and new[other] == old[key]]
+    return found[0] if len(found) == 1 else None
+
+
+def _called(key: str) -> str:
+    """``helper `risk.scale` ``, ``constant `LIMIT` ``, ``default of `days` ``, ``source event_time``."""
+    kind, _, path = key.partition(" ")
+    names = path.split(".")
+    if kind == "function":
+        return "the function's code"
+    if kind == "constant":
+        return f"constant `{names[-1]}`"
+    if kind in CODE:
+        return f"{kind} `{'.'.join(names[-2:])}`"
+    if kind == "default":
+        inside = f" in helper `{'.'.join(names[-3:-1])}`" if len(names) > 1 else ""
+        return f"default of `{names[-1]}`{inside}"
+    if kind in ("param", "column"):
+        return f"{kind} `{path}`"
+    return key.replace("_type", " type") if not path else key
+
+
+def _changed(key: str, old: str, new: str) -> str:
+    kind = key.partition(" ")[0]
+    if kind in ("function", *CODE, "default"):
+        before, after = split_part(old)[1], split_part(new)[1]
+        if before is None or after is None or before == after:
+            return f"{_called(key)} changed"
+        return f"{_called(key)} {before} → {after}"
+    return f"{_called(key)} {old} → {new}"
+
+
+def _added(key: str, value: str) -> str:
+    kind = key.partition(" ")[0]
+    text = split_part(value)[1] if kind in ("default", *CODE) else value
+    return f"{_called(key)} added" + (f": {text}" if text else "")
+
+
+def _removed(key: str, value: str) -> str:
+    kind = key.partition(" ")[0]
+    text = split_part(value)[1] if kind in ("default", *CODE) else value
+    ending = "no longer used" if kind in CODE else "removed"
+    return f"{_called(key)} {ending}" + (f" (was {text})" if text else "")

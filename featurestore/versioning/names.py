@@ -1,0 +1,89 @@
+"""What a name in the code stands for, once scopes and imports are followed.
+
+Every target carries its ``hops``: the imports it was reached through, as (module, bound name), which the
+captured sections need so that they run.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+Key = tuple[str, str]
+Hops = tuple[Key, ...]
+
+WHOLE = "*"
+"""In place of a name: a whole module, counted because something takes it as a value."""
+
+
+class Local:
+    """A variable of a function, class or comprehension. ``maybe`` are project modules it may hold."""
+
+    __slots__ = ("hops", "maybe", "name")
+
+    def __init__(self, name: str, maybe: tuple[str, ...] = (), hops: Hops = ()) -> None:
+        self.name, self.maybe, self.hops = name, maybe, hops
+
+
+class Definition:
+    """A name that statements of a project module bind. ``maybe`` are project modules it may hold."""
+
+    __slots__ = ("hops", "maybe", "module", "name")
+
+    def __init__(self, module: str, name: str, hops: Hops = (), maybe: tuple[str, ...] = ()) -> None:
+        self.module, self.name, self.hops, self.maybe = module, name, hops, maybe
+
+    @property
+    def key(self) -> Key:
+        return (self.module, self.name)
+
+
+class ProjectModule:
+    """A module or package of the project."""
+
+    __slots__ = ("hops", "name")
+
+    def __init__(self, name: str, hops: Hops = ()) -> None:
+        self.name, self.hops = name, hops
+
+
+class Dotted:
+    """Something of another package, by its dotted name. ``missing``: it should be the project's, and is not there."""
+
+    __slots__ = ("hops", "missing", "name")
+
+    def __init__(self, name: str, hops: Hops = (), *, missing: bool = False) -> None:
+        self.name, self.hops, self.missing = name, hops, missing
+
+
+class Plain:
+    """A name that no statement of the project binds: a builtin, or (``known`` is false) nothing at all.
+
+    ``limit`` says what can't be known about it.
+    """
+
+    __slots__ = ("hops", "known", "limit", "name")
+
+    def __init__(self, name: str, *, known: bool, limit: str | None = None, hops: Hops = ()) -> None:
+        self.name, self.known, self.limit, self.hops = name, known, limit, hops
+
+
+Global = Definition | ProjectModule | Dotted | Plain
+Target = Local | Global
+
+
+class World(Protocol):
+    """Where the walk asks what lies outside the statement it stands in."""
+
+    module: str
+
+    def lookup(self, name: str) -> Global:
+        """A name at module level."""
+        ...
+
+    def member(self, module: str, name: str) -> Global | None:
+        """``module.name`` of a project module; None when nothing in the project binds it."""
+        ...
+
+    def imported(self, level: int, module: str, name: str | None) -> Global:
+        """What ``from module import name`` gives, or ``import module`` where name is None."""
+        ...

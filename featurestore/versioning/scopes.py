@@ -1,0 +1,224 @@
+"""Which names a piece of Python binds: the part of the language's scoping rules that hashing needs.
+
+Knows syntax only. Nothing here follows a name to where it comes from.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+_CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+class Bound:
+    """The names bound in one scope, by imports and otherwise, and those handed to other scopes."""
+
+    __slots__ = ("global_names", "imports", "names", "nonlocal_names")
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.imports: dict[str, list[tuple[ast.Import | ast.ImportFrom, ast.alias]]] = {}
+        self.global_names: set[str] = set()
+        self.nonlocal_names: set[str] = set()
+
+    def add_import(self, statement: ast.Import | ast.ImportFrom) -> None:
+        """Adds the names that an import binds."""
+        for alias in statement.names:
+            if alias.name != "*":
+                self.imports.setdefault(import_name(statement, alias), []).append((statement, alias))
+
+    def everything(self) -> set[str]:
+        """All names local to the scope."""
+        return (self.names | self.imports.keys()) - self.global_names - self.nonlocal_names
+
+
+def bound_by(statements: Iterable[ast.stmt], *, walrus: bool, annotated: bool = True) -> Bound:
+    """What the statements bind in their own scope, nested functions and classes left out.
+
+    ``walrus`` asks to look into expressions for ``:=``; a caller who knows that there is none saves the walk.
+    ``annotated`` counts ``name: type`` without a value, which makes a name local in a function but binds nothing.
+    """
+    bound = Bound()
+    _collect(statements, bound, walrus, annotated)
+    return bound
+
+
+def _collect(statements: Iterable[ast.stmt], bound: Bound, walrus: bool, annotated: bool) -> None:
+    for statement in statements:
+        kind = statement.__class__
+        if walrus:
+            bound.names.update(walruses(_own_expressions(statement)))
+        names = _BINDS.get(kind)
+        if names is not None:
+            bound.names.update(names(statement))
+        elif isinstance(statement, ast.AnnAssign):
+            if annotated or statement.value is not None:
+                bound.names.update(target_names(statement.target))
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            bound.add_import(statement)
+        elif isinstance(statement, ast.Global):
+            bound.global_names.update(statement.names)
+        elif isinstance(statement, ast.Nonlocal):
+            bound.nonlocal_names.update(statement.names)
+        if kind not in _DEFINITIONS:
+            for block in blocks(statement):
+                _collect(block, bound, walrus, annotated)
+
+
+def _of_targets(statement: ast.Assign | ast.Delete) -> Iterator[str]:
+    for target in statement.targets:
+        yield from target_names(target)
+
+
+def _of_target(statement: ast.AugAssign | ast.For | ast.AsyncFor) -> Iterator[str]:
+    return target_names(statement.target)
+
+
+def _of_definition(statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Iterator[str]:
+    yield statement.name
+
+
+def _of_with(statement: ast.With | ast.AsyncWith) -> Iterator[str]:
+    for item in statement.items:
+        if item.optional_vars is not None:
+            yield from target_names(item.optional_vars)
+
+
+def _of_try(statement: ast.Try | ast.TryStar) -> Iterator[str]:
+    return (handler.name for handler in statement.handlers if handler.name)
+
+
+def _of_match(statement: ast.Match) -> Iterator[str]:
+    for case in statement.cases:
+        for node in ast.walk(case.pattern):
+            if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+                yield node.name
+            elif isinstance(node, ast.MatchMapping) and node.rest:
+                yield node.rest
+
+
+def _of_type_alias(statement: Any) -> Iterator[str]:  # ast.TypeAlias, since Python 3.12
+    return target_names(statement.name)
+
+
+_BINDS: dict[type[ast.stmt], Callable[[Any], Iterator[str]]] = {
+    ast.Assign: _of_targets, ast.Delete: _of_targets, ast.AugAssign: _of_target, ast.For: _of_target,
+    ast.AsyncFor: _of_target, ast.FunctionDef: _of_definition, ast.AsyncFunctionDef: _of_definition,
+    ast.ClassDef: _of_definition, ast.With: _of_with, ast.AsyncWith: _of_with, ast.Try: _of_try, ast.TryStar: _of_try,
+    ast.Match: _of_match,
+}  # fmt: skip
+if hasattr(ast, "TypeAlias"):
+    _BINDS[ast.TypeAlias] = _of_type_alias
+
+
+def import_name(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    """The name that an import binds: ``import a.b`` binds ``a``."""
+    if alias.asname:
+        return alias.asname
+    return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
+
+
+def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """The lists of statements inside a compound statement; of a definition, its body."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(statement, field, None)
+        if block:
+            yield block
+    for field in ("handlers", "cases"):
+        for item in getattr(statement, field, ()):
+            yield item.body
+
+
+def nested(statement: ast.stmt) -> Iterator[ast.stmt]:
+    """All statements inside a compound statement, definitions left closed."""
+    if not isinstance(statement, _DEFINITIONS):
+        for block in blocks(statement):
+            for inner in block:
+                yield inner
+                yield from nested(inner)
+
+
+def is_compound(statement: ast.stmt) -> bool:
+    """Whether other statements stand inside it that may not run, or run often: no definition is."""
+    return not isinstance(statement, _DEFINITIONS) and any(True for _ in blocks(statement))
+
+
+def target_names(target: ast.expr) -> Iterator[str]:
+    """The plain names among the targets of an assignment; attributes and items bind none."""
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, ast.Tuple | ast.List):
+        for item in target.elts:
+            yield from target_names(item)
+    elif isinstance(target, ast.Starred):
+        yield from target_names(target.value)
+
+
+def walruses(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names bound by ``:=`` in these expressions: also from inside comprehensions, never from inside a lambda."""
+    for node in nodes:
+        if isinstance(node, ast.NamedExpr):
+            yield from target_names(node.target)
+        if isinstance(node, ast.Lambda):
+            yield from walruses([*node.args.defaults, *(item for item in node.args.kw_defaults if item)])
+        else:
+            yield from walruses(ast.iter_child_nodes(node))
+
+
+def argument_names(arguments: ast.arguments) -> Iterator[str]:
+    """All parameters of a function."""
+    for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+        yield argument.arg
+    for rest in (arguments.vararg, arguments.kwarg):
+        if rest is not None:
+            yield rest.arg
+
+
+def type_parameter_names(node: ast.AST) -> list[str]:
+    """The names in ``def f[T]`` and ``class C[T]`` (Python 3.12)."""
+    return [parameter.name for parameter in getattr(node, "type_params", ())]
+
+
+def root_name(node: ast.expr) -> str | None:
+    """``a`` of ``a.b[c].d``."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expressions that run in the statement's own scope, without those of the statements inside it."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield from statement.decorator_list
+        yield from statement.args.defaults
+        yield from (default for default in statement.args.kw_defaults if default is not None)
+        return
+    if isinstance(statement, ast.ClassDef):
+        yield from (*statement.decorator_list, *statement.bases, *statement.keywords)
+        return
+    for child in ast.iter_child_nodes(statement):
+        if isinstance(child, ast.ExceptHandler):
+            if child.type is not None:
+                yield child.type
+        elif isinstance(child, ast.match_case):
+            yield child.pattern
+            if child.guard is not None:
+                yield child.guard
+        elif not isinstance(child, ast.stmt):
+            yield child
+
+
+def running(statement: ast.stmt) -> Iterator[ast.AST]:
+    """All nodes that run when the statement does: bodies of functions left out."""
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        yield node
+        if not isinstance(node, _CODE):
+            pending += ast.iter_child_nodes(node)

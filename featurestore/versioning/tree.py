@@ -1,0 +1,120 @@
+"""The project's Python files, each read and parsed once.
+
+What is hashed and what is executed are the same bytes, whatever an editor saves in between.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from featurestore.errors import DeclarationError
+
+Attached = TypeVar("Attached")
+OURSELVES = "featurestore"
+DEEPEST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One project file: its dotted name, its path below the root, its text (``\\n`` line ends), its syntax tree."""
+
+    name: str
+    path: Path
+    text: str
+    tree: ast.Module
+    package: bool
+
+
+class SourceTree:
+    """Finds project modules by dotted name. The project folder is the import root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._modules: dict[str, Module | None] = {}
+        self._holds: dict[str, bool] = {}
+        self._folders: dict[str, bool] = {}
+        self._attached: dict[Any, Any] = {}
+
+    def module(self, name: str) -> Module | None:
+        """The project module of that dotted name; None when it is not the project's.
+
+        A package's name gives its ``__init__.py``; a folder without one (a namespace package) gives None.
+        Raises DeclarationError naming file and line where the text can't be read or parsed.
+        """
+        if name not in self._modules:
+            self._modules[name] = self._read(name)
+        return self._modules[name]
+
+    def is_package(self, name: str) -> bool:
+        """Whether a folder of that dotted name exists in the project (with or without ``__init__.py``)."""
+        if name not in self._folders:
+            self._folders[name] = self.root.joinpath(*name.split(".")).is_dir()
+        return self._folders[name]
+
+    def holds(self, name: str) -> bool:
+        """Whether a dotted name belongs to the project: decided by its first part, as Python's import path would.
+
+        A folder counts only where there is Python in it, so that ``redis/`` with data is not a package. We are
+        never part of a project, not even of the one that lies beside our own source.
+        """
+        top = name.partition(".")[0]
+        if top not in self._holds:
+            self._holds[top] = bool(top) and top != OURSELVES and self._has_python(top)
+        return self._holds[top]
+
+    def attached(self, make: Callable[[SourceTree], Attached]) -> Attached:
+        """The one object that ``make`` builds of this tree, kept as long as the tree: symbol tables, loaded modules."""
+        if make not in self._attached:
+            self._attached[make] = make(self)
+        kept: Attached = self._attached[make]
+        return kept
+
+    def _has_python(self, top: str) -> bool:
+        if (self.root / f"{top}.py").is_file():
+            return True
+        return any(name.endswith(".py") for _, _, files in os.walk(self.root / top) for name in files)
+
+    def _read(self, name: str) -> Module | None:
+        stem = self.root.joinpath(*name.split("."))
+        for path, package in ((stem / "__init__.py", True), (stem.with_name(stem.name + ".py"), False)):
+            if path.is_file():
+                return parse(name, path, self.root, package)
+        return None
+
+
+def parse(name: str, path: Path, root: Path, package: bool) -> Module:
+    """Reads one file as a module of the project. Raises DeclarationError."""
+    relative = path.relative_to(root)
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # said once when the module runs, not whenever it is read
+            tree = ast.parse(text, filename=str(relative))
+    except SyntaxError as exc:
+        raise DeclarationError(
+            f"can't be parsed: {exc.msg}", where=f"{relative.as_posix()}:{exc.lineno}", hint="mend the syntax"
+        ) from exc
+    except (RecursionError, MemoryError) as exc:
+        raise DeclarationError("is nested too deeply to be parsed", where=relative.as_posix(), hint="split it") from exc
+    except (OSError, UnicodeDecodeError, ValueError) as exc:
+        raise DeclarationError(f"can't be read: {exc}", where=relative.as_posix()) from exc
+    return Module(name, relative, text, tree, package)
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """For walks over a syntax tree: a chain of a hundred ``.when().then()`` is a tree of a thousand calls."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

@@ -1,0 +1,178 @@
+"""What the project declares, beside what its stores hold: the features of ``list`` and ``show``.
+
+Reads files only, runs no user code, and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.model import STATUSES, Feature, Json, Problem
+from featurestore.registry.discovery import Broken, Registry, discover, unknown_feature
+from featurestore.registry.summary import FeatureSummary, read_summary
+from featurestore.versioning import files
+from featurestore.versioning.closure import Closure, capture
+from featurestore.versioning.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.versionfile import VersionFile, VersionName, read_version
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A feature of the working tree with its hash, its versions, and what the stores held of it.
+
+    ``hashed`` is None, and ``problem`` says why, where the code can't be hashed.
+    """
+
+    feature: Feature
+    hashed: VersionHash | None
+    problem: Problem | None
+    versions: tuple[VersionName, ...]
+    summary: FeatureSummary
+    active_sha256: str | None
+    promoted_at: int | None
+
+    @property
+    def active_since(self) -> int | None:
+        """When the active version became that (µs): its promotion, or the run that committed it first."""
+        return self.promoted_at if self.promoted_at is not None else self.summary.active_since
+
+    @property
+    def statistics(self) -> Json:
+        """The active version's, of the last run that wrote values of it."""
+        return (self.summary.statistics or {}).get(self.active_sha256 or "")
+
+    @property
+    def drift(self) -> Json:
+        """The active version's verdict of that run."""
+        return (self.summary.drift or {}).get(self.active_sha256 or "")
+
+    @property
+    def active(self) -> VersionName | None:
+        """The active version's file; None before the first run."""
+        return self.version_of(self.active_sha256)
+
+    @property
+    def working(self) -> VersionName | None:
+        """The version file that holds the working tree's code; None where it was not locked yet."""
+        return self.version_of(self.hashed.sha256 if self.hashed else None)
+
+    def version_of(self, sha256: str | None) -> VersionName | None:
+        return next((name for name in self.versions if sha256 is not None and sha256.startswith(name.short)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The features that were asked for, by name, and the declarations that can't be used."""
+
+    entries: tuple[Entry, ...]
+    broken: tuple[Broken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which features to list; every condition that is set must hold."""
+
+    query: str | None = None
+    entity_type: str | None = None
+    tag: str | None = None
+    status: str | None = None
+    owner: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """Everything that files say of one feature."""
+
+    entry: Entry
+    closure: Closure | None
+    columns: tuple[str, ...]
+    files: tuple[VersionFile, ...]
+
+
+def list_features(project: Project, wanted: Filter) -> Catalogue:
+    """The features of the working tree. Raises UsageError for an entity type, source or status there is none of."""
+    _check("entity type", wanted.entity_type, project.entity_types)
+    _check("source", wanted.source, project.sources)
+    _check("status", wanted.status, STATUSES)
+    tree = SourceTree(project.root)
+    registry = discover(project, tree)
+    return Catalogue(
+        tuple(read_entries(project, tree, [item for item in registry.features if _matches(item, wanted)])),
+        registry.broken,
+    )
+
+
+def show_feature(project: Project, name: str) -> Detail:
+    """One feature in detail. Raises DeclarationError for a name that is not declared."""
+    tree = SourceTree(project.root)
+    registry = discover(project, tree)
+    (entry,) = read_entries(project, tree, [find_feature(registry, name)])
+    versions = tuple(read_version(item.path) for item in entry.versions)
+    closure = entry.hashed.closure if entry.hashed else None
+    columns = tuple(named_columns(entry.feature, closure)) if closure else ()
+    return Detail(entry, closure, columns, versions)
+
+
+def find_feature(registry: Registry, name: str) -> Feature:
+    """The declared feature of that name. Raises DeclarationError with the nearest one."""
+    for feature in registry.features:
+        if feature.name == name:
+            return feature
+    raise unknown_feature(registry, name)
+
+
+def read_entries(project: Project, tree: SourceTree, features: Iterable[Feature]) -> list[Entry]:
+    """Hashes features and looks their versions up."""
+    summaries = read_summary(project)
+    return [_entry(project, tree, feature, summaries.get(feature.name, FeatureSummary())) for feature in features]
+
+
+def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
+    """The hash of the working tree's code, by which its files and the stores know it. Raises DeclarationError."""
+    hashed = version_hash(feature, capture(tree, feature.module, feature.function))
+    if hashed.recipe == min(RECIPES):
+        return hashed
+    from featurestore.versioning.replay import known_as  # only where an older recipe may have named it
+
+    return known_as(hashed, versions)
+
+
+def _entry(project: Project, tree: SourceTree, feature: Feature, summary: FeatureSummary) -> Entry:
+    hashed, problem = None, None
+    versions = files.versions_of(project.versions, feature.name)
+    try:
+        hashed = hash_feature(tree, feature, versions)
+    except FeatureStoreError as exc:
+        problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
+    promoted = files.read_active(project.versions, feature.name)
+    return Entry(
+        feature=feature,
+        hashed=hashed,
+        problem=problem,
+        versions=tuple(versions),
+        summary=summary,
+        active_sha256=promoted.sha256 if promoted else summary.active_sha256,
+        promoted_at=promoted.since if promoted else None,
+    )
+
+
+def _matches(feature: Feature, wanted: Filter) -> bool:
+    text = " ".join((feature.name, feature.description, *feature.tags)).lower()
+    return (
+        (wanted.query is None or wanted.query.lower() in text)
+        and wanted.entity_type in (None, feature.entity_type.name)
+        and (wanted.tag is None or wanted.tag in feature.tags)
+        and wanted.status in (None, feature.status)
+        and wanted.owner in (None, feature.owner)
+        and wanted.source in (None, feature.source.name)
+    )
+
+
+def _check(what: str, name: str | None, known: Iterable[str] | Sequence[str]) -> None:
+    if name is not None and name not in known:
+        raise UsageError(f"there is no {what} {name!r}", hint=did_you_mean(name, known))

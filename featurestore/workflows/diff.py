@@ -1,0 +1,194 @@
+"""Two versions of a feature compared: their code, and (in `compare_values`) what they are worth.
+
+The code of a version is its whole closure, from its version file; that of the working tree is read as it is
+hashed. The code part reads files only and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurestore.config import FILE, Project, load_project
+from featurestore.errors import UsageError, did_you_mean
+from featurestore.model import Json, StoredVersion, VersionId
+from featurestore.registry.discovery import discover
+from featurestore.registry.git import export_revision
+from featurestore.versioning import files
+from featurestore.versioning.hashing import explain, metadata_of
+from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.versionfile import VersionName, read_version
+from featurestore.workflows.catalogue import Entry, find_feature, read_entries
+
+if TYPE_CHECKING:
+    from featurestore.frames.compare import EntityComparison
+    from featurestore.offline.store import OfflineStore
+
+WORKTREE = "worktree"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: a version file, or the working tree (whose ``number`` is None before `lock`).
+
+    ``code`` is the closure's text by module.
+    """
+
+    label: str
+    number: int | None
+    sha256: str
+    source: str
+    code: Mapping[str, str]
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeDiff:
+    """The code of two versions, why they differ, and what of the metadata changed since it was locked."""
+
+    feature: str
+    old: Side
+    new: Side
+    reasons: tuple[str, ...]
+    metadata: Mapping[str, tuple[Json, Json]]
+
+    @property
+    def code_changed(self) -> bool:
+        return self.old.sha256 != self.new.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ValueDiff:
+    """What two versions are worth: statistics over their histories, and their entities' latest values.
+
+    A side without history has no statistics, and then nothing is compared.
+    """
+
+    old: Mapping[str, Json] | None
+    new: Mapping[str, Json] | None
+    shift: Mapping[str, Json]
+    entities: EntityComparison | None
+
+
+def diff_code(
+    project: Project, feature: str, old: str | None = None, new: str | None = None, *, revision: str | None = None
+) -> CodeDiff:
+    """Compares the code of two versions, or with ``revision`` the code at a git revision with a version.
+
+    ``old`` and ``new`` are numbers, hash prefixes or ``worktree``. With neither: the active version against the
+    working tree if that differs, else the previous version against the active one; with one: that against the
+    working tree. Raises UsageError or VersionFileError for what is not there.
+    """
+    tree = SourceTree(project.root)
+    registry = discover(project, tree)
+    declared = [item for item in registry.features if item.name == feature]
+    entry = read_entries(project, tree, declared)[0] if declared else None
+    versions = files.versions_of(project.versions, feature)
+    if entry is None and not versions:
+        known = {*registry.names(), *files.all_versions(project.versions)}
+        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, known))
+    if revision is not None:
+        before, after = _revision_side(project, feature, revision), _side(project, feature, old or WORKTREE, entry)
+    elif old is None:
+        before, after = _default_sides(feature, entry, versions)
+    else:
+        before = _side(project, feature, old, entry)
+        after = _side(project, feature, new or WORKTREE, entry)
+    return CodeDiff(
+        feature=feature,
+        old=before,
+        new=after,
+        reasons=tuple(explain(before.parts, after.parts)) if before.sha256 != after.sha256 else (),
+        metadata=_metadata(project, entry) if entry is not None and after.label == WORKTREE else {},
+    )
+
+
+def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0) -> ValueDiff:
+    """Compares what the store holds of both versions.
+
+    Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
+    one run and one fed by fifty compare alike.
+    """
+    from featurestore.frames.compare import compare_entities, shift
+    from featurestore.frames.statistics import describe
+
+    with store.reading():
+        held = {version.id: version for version in store.versions(difference.feature)}
+        sides: list[StoredVersion | None] = [
+            held.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
+        ]
+        described = [None if side is None else describe(store.current(side)["value"], side.data_type) for side in sides]
+        before, after = sides
+        if before is None or after is None:
+            return ValueDiff(described[0], described[1], {}, None)
+        comparable = before.entity_type == after.entity_type and before.data_type == after.data_type
+        entities = None
+        if comparable:
+            keys = after.entity_type.key_names
+            entities = compare_entities(store.latest(before), store.latest(after), keys, after.data_type, tolerance)
+    return ValueDiff(described[0], described[1], shift(described[0] or {}, described[1] or {}), entities)
+
+
+def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName]) -> tuple[Side, Side]:
+    active = (entry.active if entry else None) or (versions[-1] if versions else None)
+    if active is None:
+        raise UsageError(f"{feature} has no versions yet", hint=f"run featurestore ingest {feature}")
+    if entry is not None and entry.hashed is not None and entry.hashed.short != active.short:
+        return _file_side(active), _working_side(entry)
+    others = [version for version in versions if version.short != active.short]
+    earlier = [version for version in others if version.number < active.number] or others
+    if not earlier:
+        raise UsageError(
+            f"{feature} has only one version, and the working tree is the same",
+            hint="change its code, or name versions",
+        )
+    return _file_side(earlier[-1]), _file_side(active)
+
+
+def _revision_side(project: Project, feature: str, revision: str) -> Side:
+    """A feature as git has it at a revision: its code and its configuration."""
+    with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
+        if not export_revision(project.root, revision, Path(folder)):
+            raise UsageError(f"git has no revision {revision!r} here", hint="a shallow clone needs fetch-depth: 0")
+        if not (Path(folder) / FILE).exists():
+            raise UsageError(f"there is no {FILE} at {revision}", hint="name a later revision")
+        then = load_project(Path(folder))
+        tree = SourceTree(then.root)
+        (entry,) = read_entries(then, tree, [find_feature(discover(then, tree), feature)])
+        return replace(_working_side(entry), label=revision)
+
+
+def _side(project: Project, feature: str, wanted: str, entry: Entry | None) -> Side:
+    if wanted == WORKTREE:
+        if entry is None:
+            raise UsageError(f"{feature} is not declared in the working tree", hint="name two versions")
+        return _working_side(entry)
+    _, at = files.split_reference(f"{feature}@{wanted}")
+    return _file_side(files.resolve(project.versions, feature, at or wanted))
+
+
+def _working_side(entry: Entry) -> Side:
+    hashed = entry.hashed
+    if hashed is None:
+        problem = entry.problem
+        raise UsageError(
+            problem.message if problem else "its code can't be hashed", where=problem.where if problem else None
+        )
+    number = entry.working.number if entry.working else None
+    code = {section.module: section.text for section in hashed.closure.sections}
+    return Side(WORKTREE, number, hashed.sha256, entry.feature.source.name, code, hashed.parts)
+
+
+def _file_side(name: VersionName) -> Side:
+    version = read_version(name.path)
+    code = {section.module: section.text for section in version.sections}
+    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source.name, code, version.parts)
+
+
+def _metadata(project: Project, entry: Entry) -> dict[str, tuple[Json, Json]]:
+    locked = files.read_metadata(project.versions, entry.feature.name) or {}
+    today = metadata_of(entry.feature)
+    return {name: (locked[name], today[name]) for name in today if name in locked and locked[name] != today[name]}

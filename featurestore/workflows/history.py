@@ -1,0 +1,72 @@
+"""Every value that one entity ever had: when each was true, and when it was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore.errors import UsageError
+from featurestore.frames.entities import Entity
+from featurestore.frames.types import key_types
+from featurestore.frames.values import json_value
+from featurestore.model import Json, StoredVersion
+from featurestore.offline.store import TOMBSTONE, Learned, OfflineStore
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryValue:
+    """One row of history. Instants are microseconds; a tombstone says that from then on there is no value."""
+
+    value: Json
+    computed_at: int
+    ingested_at: int
+    run_id: str
+    tombstone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryResult:
+    """What is held of an entity, oldest first; corrections follow what they correct. Empty where nothing is."""
+
+    version: StoredVersion
+    entity: Entity
+    values: tuple[HistoryValue, ...]
+
+
+def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> HistoryResult:
+    """The history of one entity (key values by name, as `parse_entity` gives them).
+
+    Raises UsageError for a version without history, StoreError for a store that can't answer.
+    """
+    runs = runs_of(store, version)
+    wanted = pl.DataFrame({name: [entity[name]] for name in entity}, schema=key_types(version.entity_type))
+    rows = store.scan(version, entities=wanted)
+    columns = (
+        rows["computed_at"].to_physical().to_list(), rows["run_seq"].to_list(), rows["op"].to_list(),
+        rows["value"].to_list(),
+    )  # fmt: skip
+    return HistoryResult(
+        version,
+        entity,
+        tuple(
+            HistoryValue(json_value(value), computed_at, runs[seq].learned_at, runs[seq].run_id, op == TOMBSTONE)
+            for computed_at, seq, op, value in zip(*columns, strict=True)
+        ),
+    )
+
+
+def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, Learned]:
+    """The committed runs by run_seq. Raises UsageError where the store holds nothing of the version."""
+    if all(held.id != version.id for held in store.versions(version.id.feature)):
+        raise no_history(version)
+    return {run.run_seq: run for run in store.learned()}
+
+
+def no_history(version: StoredVersion) -> UsageError:
+    """What to say of a version that this store holds nothing of."""
+    return UsageError(
+        f"{version.id.feature}@{version.number} ({version.id.short}) has no history here",
+        hint=f"run featurestore ingest {version.id.feature}",
+    )

@@ -1,0 +1,134 @@
+"""Starts a project: the folders, a featurestore.toml to edit, and what git and formatters must know."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.config import FILE
+from featurestore.errors import StoreError, UsageError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+DEMO_PARTS = (FILE, "features", "fixtures/heart")
+
+ATTRIBUTES = "features/.versions/** -text linguist-generated\n"
+IGNORED = ".featurestore/\n__pycache__/\n"
+RUFF = 'extend-exclude = ["features/.versions"]\n'
+
+TEMPLATE = """\
+[project]
+name = "{name}"
+
+# What features are about, and the columns that tell one from another.
+# [entity_types.user]
+# keys = {{ user_id = "string" }}              # "string" (byte for byte) or "int"
+
+# Where rows come from: csv, parquet or ndjson; one file, or a pattern.
+# [sources.events]
+# type = "csv"
+# path = "data/events-*.csv"
+# event_time = "event_at"                     # when a row was true
+# updated_at = "updated_at"                   # which of two rows about the same moment is right
+# timezone = "UTC"                            # of times without a zone
+# [sources.events.columns]                    # types and rules; a row that breaks one is set aside
+# amount = {{ type = "float", min = 0 }}
+"""
+
+EXAMPLE = '''\
+"""Features: decorated functions. Every .py file in this folder is searched for them."""
+
+# import polars as pl
+#
+# from featurestore import feature
+#
+#
+# @feature(entity_type="user", data_type="float", description="What the user spent, in this event", tags=["spend"])
+# def amount() -> pl.Expr:
+#     return pl.col("amount")
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """The files that were written, and those that were there already and left alone (paths below the root)."""
+
+    root: Path
+    name: str
+    demo: bool
+    created: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def init(folder: Path, *, name: str | None = None, demo: bool = False, dry_run: bool = False) -> InitResult:
+    """Lays a project down in a folder. What is there already is never overwritten; run twice, nothing changes.
+
+    Raises UsageError where the demo would mix with another project.
+    """
+    root = folder.absolute()
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{folder} is a file", hint="name a folder")
+    name = name or _name_of(root)
+    files: dict[str, str | Path] = (
+        _demo_files() if demo else {FILE: TEMPLATE.format(name=name), "features/examples.py": EXAMPLE}
+    )
+    if demo and _is_other_project(root):
+        raise UsageError(f"{folder} is a project already", hint="lay the demo down in a new folder: init --demo DIR")
+    files |= {".gitattributes": ATTRIBUTES, ".gitignore": IGNORED}
+    if not (root / "pyproject.toml").exists():
+        files["ruff.toml"] = RUFF
+    new = {path: content for path, content in files.items() if not (root / path).exists()}
+    if (root / FILE).exists():  # a project already: the example would only be in the way
+        new.pop("features/examples.py", None)
+    if not dry_run:
+        _write(root, new)
+    kept = tuple(sorted(path for path in files if path not in new and (root / path).exists()))
+    return InitResult(root, name, demo, tuple(sorted(new)), kept)
+
+
+def demo_source() -> Path:
+    """The example project: inside an installed wheel, or the top level of a checkout."""
+    packaged = PACKAGE / "_demo"
+    return packaged if packaged.is_dir() else PACKAGE.parent
+
+
+def _demo_files() -> dict[str, str | Path]:
+    source = demo_source()
+    found: dict[str, str | Path] = {}
+    for part in DEMO_PARTS:
+        start = source / part
+        for path in [start] if start.is_file() else sorted(start.rglob("*")):
+            relative = path.relative_to(source)
+            if path.is_file() and not any(item.startswith(".") or item == "__pycache__" for item in relative.parts):
+                found[relative.as_posix()] = path
+    if FILE not in found:
+        raise StoreError(
+            "the example project is missing from this installation", where=str(source), hint="install again"
+        )
+    return found
+
+
+def _is_other_project(root: Path) -> bool:
+    path = root / FILE
+    return path.exists() and path.read_bytes() != (demo_source() / FILE).read_bytes()
+
+
+def _write(root: Path, files: dict[str, str | Path]) -> None:
+    try:
+        for relative, content in files.items():
+            path = root / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copyfile(content, path)
+            else:
+                path.write_text(content, encoding="utf-8")
+    except OSError as exc:
+        raise StoreError(
+            f"can't be written: {exc.strerror}", where=str(exc.filename), hint="check its permissions"
+        ) from exc
+
+
+def _name_of(root: Path) -> str:
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", root.name).strip("-")
+    return name or "project"

@@ -1,0 +1,98 @@
+"""What a change of code would move: old and new code run beside each other on the same rows. Writes nothing.
+
+The old code comes from its version file, the rows from today's source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.frames.compare import EntityComparison, compare_entities, shift
+from featurestore.frames.statistics import describe
+from featurestore.model import Json, Problem, VersionId
+from featurestore.offline.store import OfflineStore
+from featurestore.registry.discovery import discover, select
+from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.versionfile import read_version
+from featurestore.workflows.compute import Computed, Failed, Rules, compute
+from featurestore.workflows.plan import Plan
+from featurestore.workflows.targets import Target, file_target, find_targets
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one feature's change would move.
+
+    ``rows`` compares every (entity, time) of both, ``entities`` the latest values. The old side is None for a new
+    feature; ``problem`` says why nothing could be computed.
+    """
+
+    name: str
+    old: Mapping[str, Json] | None = None
+    new: Mapping[str, Json] | None = None
+    shift: Mapping[str, Json] | None = None
+    rows: EntityComparison | None = None
+    entities: EntityComparison | None = None
+    problem: Problem | None = None
+
+
+def preview(project: Project, store: OfflineStore, plan: Plan) -> list[Preview]:
+    """Computes the new and changed features of a plan, and their old versions, without storing anything."""
+    chosen = {item.name: item for item in plan.changes if item.change in ("new", "changed")}
+    tree = SourceTree(project.root)
+    registry = discover(project, tree)
+    features = select(registry, list(chosen)) if chosen else []
+    with store.reading():
+        working, failed = find_targets(project, store, tree, features)
+    working = [target for target in working if target.hashed is not None]
+    targets: list[Target] = list(working)
+    for target in working:
+        old = chosen[target.feature.name].old
+        if old is not None:
+            targets.append(file_target(project, target.feature, read_version(old.path)))
+    frames: dict[VersionId, pl.DataFrame] = {}
+    problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
+    rules = Rules(full=True, dry_run=True, allow_shrunk=True)
+    for event in compute(project, store, targets, rules, registry.features):
+        if isinstance(event, Computed):
+            frames[event.target.version.id] = event.result.frame
+        elif isinstance(event, Failed):
+            problems.setdefault(event.target.feature.name, event.problem)
+    return [_compare(target, targets, frames, problems) for target in working] + [
+        Preview(item.name, problem=problems[item.name]) for item in failed
+    ]
+
+
+def _compare(
+    target: Target, targets: Sequence[Target], frames: Mapping[VersionId, pl.DataFrame], problems: Mapping[str, Problem]
+) -> Preview:
+    name, new = target.feature.name, frames.get(target.version.id)
+    if name in problems or new is None:
+        return Preview(name, problem=problems.get(name))
+    data_type = target.feature.data_type
+    described = describe(new["value"], data_type)
+    before = next((item for item in targets if item.feature.name == name and item is not target), None)
+    old = None if before is None else frames.get(before.version.id)
+    if before is None or old is None:
+        return Preview(name, new=described)
+    old_described = describe(old["value"], before.feature.data_type)
+    comparable = before.feature.data_type == data_type and before.feature.entity_type == target.feature.entity_type
+    keys = target.feature.entity_type.key_names
+    moments = (*keys, "computed_at") if "computed_at" in new.columns and "computed_at" in old.columns else keys
+    return Preview(
+        name,
+        old=old_described,
+        new=described,
+        shift=shift(old_described, described),
+        rows=compare_entities(old, new, moments, data_type, 0.0) if comparable else None,
+        entities=compare_entities(_latest(old, keys), _latest(new, keys), keys, data_type, 0.0) if comparable else None,
+    )
+
+
+def _latest(frame: pl.DataFrame, keys: tuple[str, ...]) -> pl.DataFrame:
+    """The last row of each entity; frames come sorted by keys and time."""
+    return frame.unique(subset=list(keys), keep="last", maintain_order=True)

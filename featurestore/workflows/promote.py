@@ -1,0 +1,64 @@
+"""Makes a version the active one, back or forward: joins, reads and the online store follow it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import StoreError, UsageError
+from featurestore.locking import write_lock
+from featurestore.model import StoredVersion
+from featurestore.offline.store import OfflineStore
+from featurestore.online.store import OnlineStore
+from featurestore.versioning import files
+from featurestore.workflows.references import active_id, resolve_one
+from featurestore.workflows.sync import active_features, sync
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteResult:
+    """What was active before (None: nothing), what is now, and the values that were written online for it.
+
+    ``changed`` is False where it was active by a promotion already; ``online`` tells whether readers were switched.
+    """
+
+    version: StoredVersion
+    before: StoredVersion | None
+    changed: bool
+    online: bool
+    entities_written: int
+    warnings: tuple[str, ...]
+
+
+def promote(
+    project: Project, offline: OfflineStore, online: OnlineStore, feature: str, wanted: str, *, dry_run: bool = False
+) -> PromoteResult:
+    """Promotes ``feature@wanted``. Raises UsageError or VersionFileError for a version that is not there or has no
+    history, StoreError where the online store can't follow; then nothing has changed here.
+
+    The new version's values land online before readers are switched, and readers before the file here is written.
+    """
+    if "@" in feature:
+        raise UsageError(
+            "name the feature and the version apart", hint=f"featurestore promote {feature.replace('@', ' ')}"
+        )
+    with write_lock(project):
+        version = resolve_one(project, offline, f"{feature}@{wanted}")
+        active = active_id(project, offline, feature)
+        before = None if active is None else resolve_one(project, offline, f"{feature}@{active.sha256}")
+        promoted = files.read_active(project.versions, feature)
+        changed = promoted is None or promoted.sha256 != version.id.sha256
+        served = feature in online.table("active")
+        written = 0
+        warnings: tuple[str, ...] = ()
+        if served and not dry_run:
+            declared = active_features(project, offline, [feature])[0].max_age
+            done = sync(project, offline, online, [replace(version, max_age=declared)], promote=True)
+            written, warnings = done.entities_written, done.warnings
+        if changed and not dry_run:
+            try:
+                files.write_active(project.versions, feature, files.Active(version.id.sha256, times.now()))
+            except OSError as exc:
+                raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions / feature)) from exc
+    return PromoteResult(version, before, changed, served, written, warnings)

@@ -1,0 +1,92 @@
+"""From ``name``, ``name@2`` or ``name@1f2e3d4c`` to a version that the offline store holds.
+
+A number is what the version files say today; values are kept by hash, so a renumbered version keeps its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.model import StoredVersion, VersionId
+from featurestore.offline.store import OfflineStore
+from featurestore.registry.discovery import discover
+from featurestore.versioning import files
+from featurestore.versioning.tree import SourceTree
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference as it was typed, and the version it stands for."""
+
+    text: str
+    version: StoredVersion
+
+
+def resolve(project: Project, store: OfflineStore, references: Iterable[str]) -> list[Reference]:
+    """The versions that references name, in order. Raises UsageError or VersionFileError (exit code 2).
+
+    A version without history is refused: there is nothing to answer from.
+    """
+    with store.reading():
+        return [Reference(text, _resolve(project, store, text)) for text in references]
+
+
+def resolve_one(project: Project, store: OfflineStore, reference: str) -> StoredVersion:
+    """The version that one reference names."""
+    return resolve(project, store, [reference])[0].version
+
+
+def active_versions(project: Project, store: OfflineStore, names: Iterable[str] = ()) -> list[StoredVersion]:
+    """The active version of each named feature; of every feature that has history where none is named."""
+    with store.reading():
+        wanted = list(names) or sorted({version.id.feature for version in store.versions()})
+        return [_resolve(project, store, name) for name in wanted]
+
+
+def active_id(project: Project, store: OfflineStore, feature: str) -> VersionId | None:
+    """The active version: the promoted one, else that of the latest committed run (SEMANTICS 15)."""
+    promoted = files.read_active(project.versions, feature)
+    return VersionId(feature, promoted.sha256) if promoted else store.last_committed(feature)
+
+
+def _resolve(project: Project, store: OfflineStore, text: str) -> StoredVersion:
+    feature, wanted = files.split_reference(text)
+    held = store.versions(feature)
+    if wanted is None:
+        active = active_id(project, store, feature)
+        if active is None:
+            raise _no_history(project, feature)
+        return _held(project, held, active.sha256, text)
+    by_hash = [
+        version for version in held if len(wanted) >= files.SHORTEST_PREFIX and version.id.sha256.startswith(wanted)
+    ]
+    if len(by_hash) == 1:
+        return _numbered(project, by_hash[0])
+    if not files.versions_of(project.versions, feature):
+        raise _no_history(project, feature)
+    return _held(project, held, files.resolve(project.versions, feature, wanted).short, text)
+
+
+def _held(project: Project, held: list[StoredVersion], sha256: str, text: str) -> StoredVersion:
+    for version in held:
+        if version.id.sha256.startswith(sha256):
+            return _numbered(project, version)
+    name = text.partition("@")[0]
+    raise UsageError(f"{text} has no history in this store", hint=f"run featurestore ingest {name} with that code")
+
+
+def _numbered(project: Project, version: StoredVersion) -> StoredVersion:
+    for name in files.versions_of(project.versions, version.id.feature):
+        if name.short == version.id.short:
+            return replace(version, number=name.number)
+    return version
+
+
+def _no_history(project: Project, feature: str) -> FeatureStoreError:
+    declared = discover(project, SourceTree(project.root)).names()
+    if feature in declared or files.versions_of(project.versions, feature):
+        return UsageError(f"{feature} has no history yet", hint=f"run featurestore ingest {feature}")
+    return UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, declared))

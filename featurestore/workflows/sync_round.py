@@ -1,0 +1,225 @@
+"""One round of a sync: look at the store's tables, write what is missing, publish it, point readers to it.
+
+Whoever changes the store meanwhile makes a compare-and-set fail, and the round is done again. So does a server that
+was restarted under it, for it may have lost what was written before its last save.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.model import StoredVersion, VersionId
+from featurestore.offline.store import OfflineStore
+from featurestore.online.directory import Directory, is_abandoned
+from featurestore.online.memory import Memory, recall, remember
+from featurestore.online.plan import Plan, Situation, Task, decide, repoint, superseded
+from featurestore.online.records import Loaded, version_entry
+from featurestore.online.store import OnlineStore, Pulse
+from featurestore.registry.summary import update_summary
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from featurestore.online.upload import Column
+
+ROWS_AT_ONCE = 4_000_000
+
+
+@dataclass(slots=True)
+class Round:
+    """One sync under way, repeated as a whole where somebody else got in between; what was written adds up."""
+
+    project: Project
+    offline: OfflineStore
+    online: OnlineStore
+    features: Sequence[StoredVersion]
+    full: bool
+    promote: bool
+    pulse: Pulse = field(default_factory=lambda: Pulse(""))
+    up_to_run: int = 0
+    history: str = ""
+    written: Counter[VersionId] = field(default_factory=Counter)
+    tasks: Sequence[Task] = ()
+    refused: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+    @property
+    def directory(self) -> Directory:
+        return Directory(self.online)
+
+    def preview(self) -> None:
+        """Counts what a round would write, and writes nothing."""
+        with self.offline.reading():
+            for task in self._decide().tasks:
+                if self._due(task):
+                    self.written[task.version.id] += self._latest(task).height
+
+    def run(self) -> bool:
+        """Writes, publishes and points. False where somebody else got in between."""
+        self.pulse = self.online.pulse()
+        epoch = self.directory.begin()
+        plan = self._decide()
+        for group in _groups(plan.tasks):
+            if not self._write(epoch, group):
+                return False
+        if not self._point(plan):
+            return False
+        with self.offline.reading():
+            if name_of_history(self.offline, self.offline.versions()) != self.history:
+                return False  # what was erased meanwhile may just have been written
+        self._sweep(epoch)
+        return True
+
+    def _decide(self) -> Plan:
+        memory = recall(self.project)  # first the memory, then the tables, then the history: each may be ahead only
+        meta, pointers = self.directory.meta(), self.directory.pointers()
+        with self.offline.reading():
+            learned, held = self.offline.learned(), self.offline.versions()
+            self.history = name_of_history(self.offline, held)
+        self.up_to_run = learned[-1].run_seq if learned else 0
+        now = Situation(meta, pointers, memory, self.up_to_run, self.pulse, self.history)
+        plan = decide(self.features, held, now, full=self.full, promote=self.promote)
+        self.tasks, self.refused = plan.tasks, tuple(plan.refused)
+        self.warnings = self.warnings or _warnings(plan)
+        return plan
+
+    def _due(self, task: Task) -> bool:
+        return task.after_run is None or task.after_run < self.up_to_run
+
+    def _latest(self, task: Task) -> pl.DataFrame:
+        return self.offline.latest(task.version, after_run=task.after_run, up_to_run=self.up_to_run)
+
+    def _write(self, epoch: str, tasks: Sequence[Task]) -> bool:
+        """Writes tasks of one entity type and one kind, a window of history after another; then their markers."""
+        due = [task for task in tasks if self._due(task)]
+        fields = {task.version.id: task.field for task in due if task.field is not None}
+        if due and due[0].load:
+            loads = {task.version.id: task.version.entity_type.name for task in due}
+            fields = self.directory.reserve(loads, times.now())
+        try:
+            return all(self._write_window(epoch, window) for window in self._windows(due, fields))
+        finally:
+            self.directory.let_go(fields.values())
+
+    def _windows(self, tasks: Sequence[Task], fields: Mapping[VersionId, int]) -> Iterator[list[tuple[Task, Column]]]:
+        """Tasks with their rows, as many at once as fit in memory; the history is read in one go for each."""
+        from featurestore.online.upload import Column
+
+        rest = list(tasks)
+        while rest:
+            window: list[tuple[Task, Column]] = []
+            rows = 0
+            with self.offline.reading():
+                while rest and rows < ROWS_AT_ONCE:
+                    task = rest.pop(0)
+                    frame = self._latest(task)
+                    window.append((task, Column(task.version, fields[task.version.id], frame)))
+                    rows += frame.height
+            yield window
+
+    def _write_window(self, epoch: str, window: Sequence[tuple[Task, Column]]) -> bool:
+        from featurestore.online.upload import remove_vanished, upload
+
+        load = window[0][0].load
+        columns = [column for _, column in window]
+        merged = upload(self.project.name, self.online, columns, load=load)
+        whole = [column for task, column in window if not load and task.after_run is None]
+        removed = remove_vanished(self.project.name, self.online, whole, self.up_to_run) if whole else {}
+        if self.online.pulse().servers != self.pulse.servers:
+            return False
+        moved = []
+        for task, column in window:
+            done = merged[column.field]
+            self.written[task.version.id] += done.written + removed.get(column.field, 0)
+            if load:
+                moved.append(self._publish(epoch, task, column))
+            else:
+                change = done.created - removed.get(column.field, 0)
+                now = self._marker(task, column.field, change)
+                moved.append(self.directory.advance(epoch, task.version.id, now, since=task.after_run or 0))
+        return all(moved)
+
+    def _publish(self, epoch: str, task: Task, column: Column) -> bool:
+        """Makes a load the version's own; another sync that was first keeps its load, and ours is removed."""
+        loaded = self._marker(task, column.field, column.frame.height)
+        if self.directory.publish(epoch, task.version.id, loaded, replacing=task.field):
+            return True
+        self.online.clear(loaded.entity_type, [column.field])
+        self.directory.abandon([column.field])
+        return False
+
+    def _marker(self, task: Task, number: int, count: int) -> Loaded:
+        """What was written, from where and to whom."""
+        entity_type = task.version.entity_type.name
+        return Loaded(entity_type, number, self.up_to_run, count, pulse=self.pulse, history=self.history)
+
+    def _point(self, plan: Plan) -> bool:
+        meta, seen = self.directory.meta(), self.directory.pointers()
+        updates = []
+        replaced: dict[str, list[int]] = {}
+        for task in plan.tasks:
+            if task.load and task.field is not None:
+                replaced.setdefault(task.version.entity_type.name, []).append(task.field)
+            if task.aside:
+                continue
+            current = seen.features.get(task.version.id.feature)
+            pointer = repoint(task, meta.loaded, current)
+            if pointer is None:
+                return False
+            if pointer != current:
+                updates.append(pointer)
+        if updates and not self.directory.point(updates, seen):
+            return False
+        for entity_type, fields in replaced.items():
+            self.online.clear(entity_type, fields)
+        return True
+
+    def _sweep(self, epoch: str) -> None:
+        """Removes values that nobody is served, and remembers how the store stands."""
+        meta, pointers = self.directory.meta(), self.directory.pointers()
+        garbage: dict[str, list[int]] = {}
+        for version, loaded in superseded(meta, pointers).items():
+            if loaded.field is not None and self.directory.forget(version, loaded):
+                garbage.setdefault(loaded.entity_type, []).append(loaded.field)
+        for field_, loading in meta.loading.items():
+            if is_abandoned(field_, loading, times.now()):
+                self.directory.abandon([field_])
+                garbage.setdefault(loading.entity_type, []).append(field_)
+        for entity_type, fields in garbage.items():
+            self.online.clear(entity_type, fields)
+        watermarks = {version_entry(version): loaded.run_seq for version, loaded in meta.loaded.items()}
+        memory = Memory(epoch, watermarks)
+        if memory != recall(self.project):
+            remember(self.project, memory)
+        online = {task.version.id.feature: {"online_run_seq": self.up_to_run} for task in self.tasks if not task.aside}
+        update_summary(self.project, online)
+
+
+def name_of_history(offline: OfflineStore, versions: Sequence[StoredVersion]) -> str:
+    """What tells a history from another, and from itself before something was erased; empty for an empty one."""
+    marks = (offline.mark(version) for version in versions)
+    return next((mark.store_id for mark in marks if mark is not None), "")
+
+
+def _groups(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks that can be written together: one entity type, and all of them loads or none."""
+
+    def kind(task: Task) -> tuple[str, bool, bool]:
+        return task.version.entity_type.name, task.load, task.after_run is None
+
+    return [list(group) for _, group in groupby(sorted(tasks, key=kind), key=kind)]
+
+
+def _warnings(plan: Plan) -> list[str]:
+    warnings = list(plan.refused.values())
+    for reason in dict.fromkeys(plan.lost.values()):
+        features = [name for name, why in plan.lost.items() if why == reason]
+        names = f"{len(features)} features" if len(features) > 1 else features[0]
+        warnings.insert(0, f"{reason}; doing a full sync of {names}")
+    return warnings

@@ -1,0 +1,208 @@
+"""Is every value online what the history says? One pass over each store, and `fix` mends what is not.
+
+Both stores may be written meanwhile, so whatever looks wrong is looked at once more before it is told.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.errors import StoreError
+from featurestore.frames.types import key_types
+from featurestore.model import EntityType, StoredVersion
+from featurestore.offline.store import OfflineStore
+from featurestore.online import format as layout
+from featurestore.online.columns import entity_keys, pack_column
+from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, strangers
+from featurestore.online.store import UNREADABLE, OnlineStore
+from featurestore.online.tables import TableCheck
+from featurestore.online.upload import Batches, Column
+from featurestore.workflows.sync import SyncResult, sync
+
+EXAMPLES = 20
+CHUNK = 100_000
+ROWS_AT_ONCE = 5_000_000
+LOOKED_AT_AGAIN = 20_000
+EVERY_RUN = layout.MAX_RUN_SEQ
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Counts of values looked at and of what was found; some examples; what mending did."""
+
+    checked: int
+    counts: Mapping[Kind, int]
+    examples: tuple[Finding, ...]
+    fixed: SyncResult | None
+
+    @property
+    def found(self) -> int:
+        return sum(self.counts.values())
+
+
+def verify(
+    project: Project,
+    offline: OfflineStore,
+    online: OnlineStore,
+    features: Sequence[StoredVersion],
+    *,
+    everything: bool = True,
+    sample: int | None = None,
+    fix: bool = False,
+) -> VerifyResult:
+    """Compares what is online of these features: the active versions given, and the previous ones that are kept.
+
+    ``everything`` also finds what belongs to no feature at all. ``sample`` looks at that many entities of each type
+    only. Raises StoreError where a store fails.
+    """
+    work = _Inspection(project, offline, online, features, everything, sample)
+    work.look()
+    fixed = work.fix() if fix and work.counts.total() else None
+    kinds: tuple[Kind, ...] = ("missing", "stale", "different", "unexpected")
+    return VerifyResult(work.checked, {kind: work.counts[kind] for kind in kinds}, tuple(work.examples), fixed)
+
+
+@dataclass(slots=True)
+class _Inspection:
+    """One look at both stores, and what it takes to mend what was found."""
+
+    project: Project
+    offline: OfflineStore
+    online: OnlineStore
+    features: Sequence[StoredVersion]
+    everything: bool
+    sample: int | None
+    checked: int = 0
+    counts: Counter[Kind] = field(default_factory=Counter)
+    examples: list[Finding] = field(default_factory=list)
+    wrong: list[Difference] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    tables: TableCheck = field(init=False)
+
+    def look(self) -> None:
+        """Compares tables, then values; keeps what is wrong."""
+        with self.offline.reading():
+            learned, held = self.offline.learned(), self.offline.versions()
+        self.tables = TableCheck(self.online, self.features, held, learned[-1].run_seq if learned else 0)
+        for found in self.tables.findings:
+            self._tell(found)
+        for entity_type in self.project.entity_types.values():
+            columns = {n: v for n, v in self.tables.comparable.items() if v.entity_type.name == entity_type.name}
+            first = True
+            for window in _windows(self.offline, columns):
+                self._compare(entity_type, window, look_for_strangers=self.everything and first)
+                first = False
+
+    def fix(self) -> SyncResult:
+        """Removes what is wrong, writes what is right, and lets a sync set the tables straight."""
+        self.tables.mend()
+        by_field: dict[str, list[Difference]] = {}
+        for difference in self.wrong:
+            by_field.setdefault(difference.field, []).append(difference)
+        for name, differences in sorted(by_field.items()):  # what is unreadable has no name and goes first
+            bad = [item.key for item in differences if item.kind in ("different", "unexpected")]
+            if name == UNREADABLE:
+                self.online.remove(bad)
+            elif bad:
+                self.online.discard(name, bad, EVERY_RUN)
+            version = self.tables.owners.get(name)
+            if version is not None:
+                keys = [item.key for item in differences if item.history is not None]
+                self.online.merge(Batches(self.project.name, [Column(version, int(name), self._latest(version, keys))]))
+        return sync(self.project, self.offline, self.online, self.features)
+
+    def _compare(self, entity_type: EntityType, columns: Sequence[Column], *, look_for_strangers: bool) -> None:
+        """Holds some versions against the history; may also look for fields that belong to nobody."""
+        ledger = Ledger(self.project.name, entity_type, columns)
+        if self.sample is None:
+            for chunk in _chunks(self.online.scan(entity_type.name)):
+                self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
+                self._settle(ledger.meet(chunk))
+                if look_for_strangers:
+                    self._settle(strangers(chunk, self.tables.taken))
+            self._settle(ledger.unmet())
+        else:
+            keys = ledger.pick(self.sample, seed=secrets.randbits(32))
+            _, rows = self.online.fetch(keys, [int(name) for name in ledger.fields])
+            entities = [
+                (key, {name: packed for name, packed in zip(ledger.fields, row, strict=True) if packed is not None})
+                for key, row in zip(keys, rows, strict=True)
+            ]
+            self._settle(ledger.meet(entities))
+        self.checked += ledger.checked
+
+    def _settle(self, differences: Iterable[Difference]) -> None:
+        """Looks once more at what seems wrong, for both stores may have moved; keeps what still is."""
+        seen = list(differences)
+        for item in self._again(seen) if len(seen) <= LOOKED_AT_AGAIN else seen:
+            self.wrong.append(item)
+            version = self.tables.owners.get(item.field)
+            feature = None if version is None else version.id.feature
+            note = "" if version is not None else f"field {item.field!r} belongs to no feature"
+            self._tell(Finding(item.kind, feature, version, item.key, note, item.online, item.history))
+
+    def _again(self, differences: Sequence[Difference]) -> Iterator[Difference]:
+        yield from (item for item in differences if item.key in self.unreadable)
+        by_field: dict[str, list[Difference]] = {}
+        for item in differences:
+            if item.key not in self.unreadable:
+                by_field.setdefault(item.field, []).append(item)
+        for name, items in by_field.items():
+            version = self.tables.owners.get(name)
+            if version is None:
+                yield from items
+                continue
+            frame = self._latest(version, [item.key for item in items])
+            keys = entity_keys(self.project.name, version.entity_type, frame).to_list()
+            expected = dict(zip(keys, pack_column(version, frame).to_list(), strict=True))
+            _, rows = self.online.fetch([item.key for item in items], [int(name)])
+            for item, (online,) in zip(items, rows, strict=True):
+                kind = classify(online, expected.get(item.key))
+                if kind is not None:
+                    yield Difference(kind, item.key, name, online, expected.get(item.key))
+
+    def _latest(self, version: StoredVersion, keys: Sequence[str]) -> pl.DataFrame:
+        """The history's latest row of each of these entities."""
+        parts = []
+        for key in keys:
+            with suppress(StoreError):  # the key of no entity at all
+                parts.append(layout.entity_parts(version.entity_type, key))
+        wanted = pl.DataFrame(parts, schema=key_types(version.entity_type), orient="row")
+        names = list(version.entity_type.key_names)
+        return self.offline.scan(version, entities=wanted).unique(names, keep="last", maintain_order=True)
+
+    def _tell(self, finding: Finding) -> None:
+        self.counts[finding.kind] += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(finding)
+
+
+def _windows(offline: OfflineStore, versions: Mapping[int, StoredVersion]) -> Iterator[list[Column]]:
+    """Versions with their latest rows, as many at once as fit in memory; at least one window, if an empty one."""
+    window: list[Column] = []
+    for number, version in versions.items():
+        column = Column(version, number, offline.latest(version))
+        if window and sum(item.frame.height for item in window) + column.frame.height > ROWS_AT_ONCE:
+            yield window
+            window = []
+        window.append(column)
+    yield window
+
+
+def _chunks(
+    batches: Iterable[list[tuple[str, dict[str, bytes]]]],
+) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
+    chunk: list[tuple[str, dict[str, bytes]]] = []
+    for batch in batches:
+        chunk += batch
+        if len(chunk) >= CHUNK:
+            yield chunk
+            chunk = []
+    yield chunk

@@ -1,0 +1,176 @@
+"""The command line as scripts know it: streams, exit codes, JSON, and errors in three parts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from featurestore import __version__
+from featurestore.cli.app import run
+from featurestore.cli.commands import COMMANDS
+from tests.conftest import Folder
+
+MODULE = [sys.executable, "-m", "featurestore"]
+HEAVY = (
+    "polars",
+    "duckdb",
+    "numpy",
+    "pyarrow",
+    "redis",
+    "psycopg",
+    "evidently",
+    "pandas",
+    "scipy",
+    "textual",
+    "fastapi",
+)
+
+
+def imported(*arguments: str, cwd: Path) -> set[str]:
+    """The heavy packages that a process of its own has loaded by the time a command is done."""
+    code = (
+        "import sys; from featurestore.cli.app import run; run(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=True)
+    return set(HEAVY) & set(done.stderr.split())
+
+
+def test_version_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        subprocess.run([*MODULE, "--version"], capture_output=True, text=True).stdout == f"featurestore {__version__}\n"
+    )
+    assert run(["--json", "--version"]) == 0
+    assert capsys.readouterr().out == f"featurestore {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown
+    assert f"featurestore {command}" in shown
+    assert "--json" in shown
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {command} " in shown for command in COMMANDS)
+
+
+def test_without_a_project_the_exit_code_is_10(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["list", "--json"]) == 10
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["code"] == "no_project"
+    assert "run featurestore init" in captured.err
+
+
+def test_a_mistyped_command_gets_a_did_you_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ingset", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"] == {
+        "code": "usage", "message": "there is no command 'ingset'", "hint": "did you mean 'ingest'?",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "--nope"], ["runs", "--last", "x"], ["history", "only_one"], ["diff"], ["list", "-C"], []]
+)
+def test_wrong_usage_is_exit_2_and_changes_nothing(project: Folder, arguments: list[str]) -> None:
+    project.run(*arguments, code=2)
+    assert not (project.root / ".featurestore").exists()
+
+
+def test_global_options_stand_anywhere(project: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--json", "list"], ["list", "--json"], [f"--project={project.root}", "list", "--json"]):
+        found = project.json(*[item for item in arguments if item != "--json"])
+        assert found["features"][0]["name"] == "age_share"
+
+
+def test_stdout_holds_one_document_and_stderr_the_talk(project: Folder) -> None:
+    project.write({"features/bad.py": "from featurestore import feature\n@feature(\n"})
+    ran = project.run("list", "--json")
+    assert ran.json["problems"][0]["name"] == "features/bad.py"
+    assert "features/bad.py" in ran.err
+
+
+def test_quiet_prints_errors_only(project: Folder) -> None:
+    ran = project.run("ingest", "-q")
+    assert (ran.out, ran.err) == ("", "")
+    assert project.run("show", "nothing_like_it", "-q", code=2).err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "command", [["list"], ["show", "age_share"], ["plan"], ["lock"], ["diff", "age_share", "1", "--code"], ["--help"]]
+)
+def test_commands_that_only_read_files_import_nothing_heavy(project: Folder, command: list[str]) -> None:
+    project.run("ingest")
+    assert imported(*command, cwd=project.root) == set()
+    assert imported(*command, "--json", cwd=project.root) == set()
+
+
+def test_an_unchanged_ingest_parses_nothing(project: Folder) -> None:
+    project.run("ingest")
+    assert "pyarrow" not in imported("ingest", cwd=project.root)
+
+
+def test_output_into_a_closed_pipe_ends_quietly(project: Folder) -> None:
+    project.run("ingest")
+    script = f"{sys.executable} -m featurestore export age_share | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=project.root, capture_output=True, text=True)
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_its_code_and_leaves_nothing_half_done(project: Folder, sent: int, code: int) -> None:
+    slow = "import time\nfrom pathlib import Path\nimport polars as pl\nfrom featurestore import feature\n"
+    body = "    Path('started').touch()\n    time.sleep(60)\n    return df\n"
+    project.write(
+        {"features/slow.py": slow + f'@feature(entity_type="patient", data_type="float")\ndef slow(df):\n{body}'}
+    )
+    process = subprocess.Popen([*MODULE, "ingest"], cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while not (project.root / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == code, said
+    (project.root / "features" / "slow.py").unlink()
+    assert project.json("runs")["runs"] == []
+    assert project.features()["age_share"]["rows_written"] == 3, "the lock is free and nothing was half done"
+
+
+def test_a_defect_leaves_a_report_without_values(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(os.environ["SECRET"])
+
+    monkeypatch.setenv("SECRET", "s3cr3t-CANARY")
+    monkeypatch.setattr("featurestore.cli.commands.list.list_features", fail)
+    ran = project.run("list", "--json", code=70)
+    report = Path(ran.json["error"]["hint"].split("the report is in ")[1].split(";")[0])
+    assert "fail" in report.read_text()
+    assert "CANARY" not in report.read_text() + ran.out + ran.err
+
+
+def test_data_is_never_markup_nor_a_terminal_s_command(project: Folder) -> None:
+    nasty = "[red]x[/nope]\x1b]0;title\x07"
+    project.write({"visits.csv": f'patient_id,visit_at,age,chol\n"{nasty}",2024-01-01T00:00:00Z,50,\n'})
+    project.run("ingest")
+    shown = project.run("history", "age_share", nasty)
+    assert "\x1b" not in shown.out
+    assert "[red]x[/nope]" in shown.out
+
+
+def test_colour_is_for_terminals_only(project: Folder) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    done = subprocess.run([*MODULE, "list"], cwd=project.root, capture_output=True, text=True, env=environment)
+    assert "\x1b[" not in done.stdout

@@ -1,0 +1,230 @@
+"""list, show, plan, lock and diff: what is declared, what would change and why, and what a change is worth."""
+
+import subprocess
+
+import pytest
+
+from tests.conftest import Folder
+
+TWO = """
+import polars as pl
+
+from featurestore import feature
+from features.lib import LIMIT, scale
+
+
+@feature(
+    entity_type="patient", data_type="float", description="Age as a share", owner="ml", tags=["demo"], max_age="365d"
+)
+def age_share() -> pl.Expr:
+    return scale(pl.col("age"))
+
+
+@feature(entity_type="patient", data_type="bool", status="experimental")
+def is_old() -> pl.Expr:
+    return pl.col("age") > LIMIT
+"""
+LIB = """
+import polars as pl
+
+LIMIT = 55
+
+
+def scale(column: pl.Expr) -> pl.Expr:
+    return column / 100
+"""
+
+
+@pytest.fixture
+def two(project: Folder) -> Folder:
+    project.write({"features/cardiac.py": TWO, "features/lib.py": LIB})
+    return project
+
+
+def planned(folder: Folder) -> dict[str, tuple[str, list[str]]]:
+    return {item["name"]: (item["change"], item["reasons"]) for item in folder.json("plan")["features"]}
+
+
+def test_list_knows_versions_before_and_after_the_first_run(two: Folder) -> None:
+    before = {item["name"]: item for item in two.json("list")["features"]}
+    assert before["age_share"]["active_sha256"] is None
+    assert before["age_share"]["active_version"] is None
+    two.run("ingest")
+    after = {item["name"]: item for item in two.json("list")["features"]}
+    feature = after["age_share"]
+    assert feature["active_sha256"] == feature["sha256"] == before["age_share"]["sha256"]
+    assert (feature["active_version"], feature["owner"], feature["tags"]) == (1, "ml", ["demo"])
+    assert feature["last_run"] == two.json("runs")["runs"][0]["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["share"], ["age_share"]),
+        (["--tag", "demo"], ["age_share"]),
+        (["--status", "experimental"], ["is_old"]),
+        (["--owner", "ml"], ["age_share"]),
+        (["--source", "visits"], ["age_share", "is_old"]),
+        (["nothing"], []),
+    ],
+)
+def test_list_filters(two: Folder, arguments: list[str], names: list[str]) -> None:
+    assert [item["name"] for item in two.json("list", *arguments)["features"]] == names
+
+
+def test_list_refuses_what_there_is_none_of(two: Folder) -> None:
+    assert two.json("list", "--entity-type", "patent", code=2)["error"]["hint"] == "did you mean 'patient'?"
+
+
+def test_show_tells_all_that_files_say(two: Folder) -> None:
+    two.run("ingest")
+    shown = two.json("show", "age_share")
+    assert shown["columns"] == ["age"]
+    assert shown["helpers"] == ["features.lib.scale"]
+    assert shown["packages"] == ["polars"]
+    assert [item["version"] for item in shown["versions"]] == [1]
+    assert shown["statistics"]["count"] == 3
+    assert shown["metadata"]["max_age"] == "365d"
+    assert two.json("show", "age_shore", code=2)["error"]["hint"] == "did you mean 'age_share'?"
+
+
+def test_plan_says_what_changed_and_why(two: Folder) -> None:
+    assert planned(two) == {"age_share": ("new", ["declared"]), "is_old": ("new", ["declared"])}
+    two.run("ingest")
+    assert {change for change, _ in planned(two).values()} == {"none"}
+    two.edit("features/lib.py", "LIMIT = 55", "LIMIT = 50")
+    change, reasons = planned(two)["is_old"]
+    assert change == "changed"
+    assert "`LIMIT` 55 → 50" in reasons[0]
+    assert planned(two)["age_share"][0] == "none"
+    two.edit("features/lib.py", "column / 100", "column / 120")
+    change, reasons = planned(two)["age_share"]
+    assert change == "changed"
+    assert "scale" in reasons[0]
+
+
+def test_plan_tells_metadata_from_code_and_notices_what_is_gone(two: Folder) -> None:
+    two.run("ingest")
+    two.edit("features/cardiac.py", 'owner="ml"', 'owner="us"')
+    assert planned(two)["age_share"] == ("metadata", ["metadata only: owner"])
+    two.run("lock")
+    assert planned(two)["age_share"][0] == "none"
+    two.write({"features/cardiac.py": TWO.split('@feature(entity_type="patient", data_type="bool"')[0]})
+    assert planned(two)["is_old"][0] == "removed"
+    assert two.json("plan", "is_old")["features"][0]["change"] == "removed"
+
+
+def test_plan_with_exit_code_is_for_ci(two: Folder) -> None:
+    two.run("plan", "--exit-code", code=1)
+    two.run("ingest")
+    two.run("plan", "--exit-code")
+
+
+def test_lock_writes_version_files_and_nothing_else(two: Folder) -> None:
+    assert {item["what"] for item in two.json("lock", "--dry-run")["written"]} == {"written"}
+    assert not (two.root / "features" / ".versions").exists()
+    assert len(two.json("lock")["written"]) == 2
+    assert two.json("lock")["written"] == []
+    assert not (two.root / ".featurestore" / "history.duckdb").exists()
+    assert two.json("list")["features"][0]["active_version"] is None, "lock activates nothing"
+    feature = two.features()["age_share"]
+    assert (feature["version"], feature["new_version"]) == (1, False)
+
+
+def test_diff_shows_the_code_and_how_the_values_moved(two: Folder) -> None:
+    two.run("ingest")
+    two.edit("features/lib.py", "column / 100", "column / 50")
+    two.run("ingest")
+    found = two.json("diff", "age_share", "1", "2")
+    assert found["code_changed"] is True
+    assert "-    return column / 100" in found["unified_diff"]
+    assert "+    return column / 50" in found["unified_diff"]
+    assert (found["old"]["version"], found["new"]["version"]) == (1, 2)
+    assert "column / 100" in found["old"]["source"]
+    assert found["statistics"]["shift"]["mean"] == pytest.approx(found["statistics"]["old"]["mean"])
+    assert found["statistics"]["shift"]["p95"] > 0
+    assert (found["entities"]["compared"], found["entities"]["changed"]) == (2, 2)
+    assert found["entities"]["largest"][0]["entity_id"] == "002"
+    assert found["entities"]["largest"][0]["change"] == pytest.approx(0.6)
+    shown = two.run("diff", "age_share", "1", "2").out
+    assert "column / 100" in shown
+    assert "p95" in shown
+    markdown = two.run("diff", "age_share", "1", "2", "--format", "markdown").out
+    assert markdown.startswith("### `age_share`: version 1 → version 2")
+    assert "```diff" in markdown
+
+
+def test_diff_with_neither_compares_the_worktree_or_the_one_before(two: Folder) -> None:
+    two.run("ingest")
+    assert "only one version" in two.run("diff", "age_share", code=2).err
+    two.edit("features/lib.py", "column / 100", "column / 50")
+    found = two.json("diff", "age_share", "--code")
+    assert (found["old"]["label"], found["new"]["label"]) == ("version 1", "worktree")
+    assert found["statistics"] is None
+    two.run("ingest")
+    found = two.json("diff", "age_share")
+    assert (found["old"]["version"], found["new"]["version"]) == (1, 2)
+
+
+def test_diff_tolerates_what_it_is_told_to(two: Folder) -> None:
+    two.run("ingest")
+    two.edit("features/lib.py", "column / 100", "column / 100 + 1e-9")
+    two.run("ingest")
+    assert two.json("diff", "age_share", "1", "2")["entities"]["changed"] == 2
+    assert two.json("diff", "age_share", "1", "2", "--tolerance", "1e-6")["entities"]["changed"] == 0
+
+
+def test_diff_takes_hash_prefixes_and_has_an_exit_code(two: Folder) -> None:
+    sha256 = two.features()["age_share"]["sha256"]
+    assert two.json("diff", "age_share", sha256[:8], "worktree", "--exit-code", "--code")["code_changed"] is False
+    two.edit("features/lib.py", "column / 100", "column / 50")
+    two.run("diff", "age_share", "--exit-code", "--code", code=1)
+    assert "no version 7" in two.run("diff", "age_share", "7", code=2).err
+
+
+def test_narrow_terminals_get_the_diff_stacked(two: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.run("ingest")
+    two.edit("features/lib.py", "column / 100", "column / 50")
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = two.run("diff", "age_share", "--code").out
+    assert "- " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_commit_is_recorded_where_there_is_one(two: Folder) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments]
+        return subprocess.run(command, cwd=two.root, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    two.run("ingest")
+    assert two.json("runs")["runs"][0]["git_commit"].startswith(commit)
+
+
+def test_after_going_back_show_and_diff_are_about_the_active_version(two: Folder) -> None:
+    two.run("ingest")
+    two.edit("features/lib.py", "column / 100", "column / 50")
+    two.run("ingest")
+    mean = two.json("show", "age_share")["statistics"]["mean"]
+    two.edit("features/lib.py", "column / 50", "column / 100")
+    two.run("ingest")
+    shown = two.json("show", "age_share")
+    assert (shown["active_version"], shown["statistics"]["mean"]) == (1, pytest.approx(mean / 2))
+    found = two.json("diff", "age_share")
+    assert (found["old"]["version"], found["new"]["version"]) == (2, 1)
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "100", "120"])
+def test_names_and_numbers_are_whole_on_any_terminal(
+    two: Folder, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    two.run("ingest")
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "age_share" in two.run("list").out
+    run_id = two.json("runs")["runs"][0]["run_id"]
+    assert f"{run_id} " in two.run("runs").out
+    for command in (["plan", "-v"], ["show", "age_share"], ["stats", "age_share"]):
+        assert "age_share" in two.run(*command).out

@@ -1,0 +1,224 @@
+"""Data sets as a person keeps, lists, rebuilds and verifies them."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import load_project
+from featurestore.offline.duckdb import DuckDBStore
+from tests.conftest import AGE, Folder
+
+LABELS = """\
+patient_id,at,note
+001,2024-01-15T00:00:00Z,a
+002,2024-03-01T00:00:00Z,
+001,2024-02-01T00:00:00Z,""
+"""
+CORRECTED = """
+patient_id,visit_at,age,chol
+001,2024-01-01T00:00:00Z,77,1
+001,2024-02-01T00:00:00Z,78,2
+002,2024-01-15T00:00:00Z,79,3
+002,2023-01-15T00:00:00Z,79,3
+"""
+
+
+@pytest.fixture
+def ingested(project: Folder) -> Folder:
+    (project.root / "labels.csv").write_text(LABELS)
+    project.run("ingest")
+    return project
+
+
+def keep(folder: Folder, *options: str, name: str = "trial", output: str = "train.parquet", code: int = 0) -> Path:
+    path = folder.root / output
+    labels = str(folder.root / "labels.csv")
+    folder.run(
+        "join", labels, "-f", "age_share", "--timestamp-column", "at", "--output", str(path), "--dataset", name,
+        *options, code=code,
+    )  # fmt: skip
+    return path
+
+
+def change_everything(folder: Folder) -> None:
+    """Corrections, a new version promoted, a renumbered one, and other labels."""
+    folder.write({"visits.csv": CORRECTED})
+    folder.run("ingest")
+    folder.edit("features/cardiac.py", "/ 100", "/ 50")
+    folder.run("ingest")
+    (folder.root / "labels.csv").write_text("patient_id,at\n")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow", "jsonl"])
+def test_it_is_made_again_byte_for_byte_whatever_came_since(ingested: Folder, suffix: str) -> None:
+    first = keep(ingested, output=f"train.{suffix}").read_bytes()
+    change_everything(ingested)
+    again = ingested.root / f"again.{suffix}"
+    ingested.run("dataset", "trial", "--rebuild", "--output", str(again))
+    assert again.read_bytes() == first
+
+
+@pytest.mark.parametrize("options", [("--known",), ("--as-of", "2099-01-01T00:00:00Z"), ("--max-age", "3d")])
+def test_its_options_are_its_own(ingested: Folder, options: tuple[str, ...]) -> None:
+    first = keep(ingested, *options).read_bytes()
+    change_everything(ingested)
+    ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"))
+    assert (ingested.root / "again.parquet").read_bytes() == first
+
+
+def test_verify_proves_it(ingested: Folder) -> None:
+    keep(ingested)
+    change_everything(ingested)
+    found = ingested.json("dataset", "trial", "--verify")
+    assert (found["same"], found["reasons"]) == (True, [])
+
+
+def test_the_content_hash_is_of_the_table_not_of_its_file(ingested: Folder) -> None:
+    keep(ingested, name="one")
+    keep(ingested, name="two", output="train.csv")
+    one, two = ingested.json("dataset")["datasets"]
+    assert one["content_sha256"] == two["content_sha256"]
+    assert one["output"]["sha256"] != two["output"]["sha256"]
+
+
+def test_what_is_kept_is_all_that_it_takes(ingested: Folder) -> None:
+    output = keep(ingested, "--known")
+    found = ingested.json("dataset", "trial")
+    (version,) = DuckDBStore(load_project(ingested.root)).versions()
+    run = ingested.json("runs")["runs"][0]
+    assert found["features"] == [
+        {"column": "age_share", "name": "age_share", "version": 1, "sha256": version.id.sha256, "max_age": None}
+    ]
+    assert found["labels"] == {
+        "name": str(ingested.root / "labels.csv"), "format": "csv", "bytes": len(LABELS), "kept": True,
+        "sha256": hashlib.sha256(LABELS.encode()).hexdigest(),
+    }  # fmt: skip
+    assert found["output"] == {"format": "parquet", "sha256": hashlib.sha256(output.read_bytes()).hexdigest()}
+    assert (found["rows"], found["known"], found["as_of"], found["run_seq"]) == (3, True, None, 1)
+    assert found["run_id"] == run["run_id"]
+
+
+def test_labels_through_a_pipe_are_kept_too(ingested: Folder) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", "-", "-f", "age_share"]
+    options = ["--timestamp-column", "at", "--dataset", "piped"]
+    first = subprocess.run([*command, *options], input=LABELS.encode(), capture_output=True, check=True).stdout
+    change_everything(ingested)
+    assert ingested.run("dataset", "piped", "--rebuild").out == first.decode()
+
+
+def test_labels_that_can_never_be_found_again_are_refused(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LABELS.encode())))
+    ran = ingested.run("join", "-", "-f", "age_share", "--timestamp-column", "at", "--dataset", "x",
+                       "--no-keep-labels", code=2)  # fmt: skip
+    assert "--no-keep-labels" in ran.err
+
+
+def test_labels_not_kept_are_read_where_they_lie_and_must_be_the_same(ingested: Folder) -> None:
+    first = keep(ingested, "--no-keep-labels").read_bytes()
+    again = ingested.root / "again.parquet"
+    ingested.run("dataset", "trial", "--rebuild", "--output", str(again))
+    assert again.read_bytes() == first
+    (ingested.root / "moved.csv").write_text(LABELS)
+    (ingested.root / "labels.csv").write_text(LABELS + "001,2024-01-15T00:00:00Z,a\n")
+    ran = ingested.run("dataset", "trial", "--rebuild", code=4)
+    assert "its labels changed since" in ran.err
+    assert hashlib.sha256(LABELS.encode()).hexdigest() in ran.err
+    (ingested.root / "labels.csv").unlink()
+    assert "can't be read" in ingested.run("dataset", "trial", "--verify", code=4).err
+    ingested.run("dataset", "trial", "--rebuild", "--labels", str(ingested.root / "moved.csv"), "--output", str(again))
+    assert again.read_bytes() == first
+
+
+def test_a_name_stands_for_one_content(ingested: Folder) -> None:
+    first = keep(ingested).read_bytes()
+    keep(ingested)  # the same once more
+    ingested.write({"visits.csv": CORRECTED})
+    ingested.run("ingest")
+    keep(ingested, output="other.parquet", code=2)
+    assert not (ingested.root / "other.parquet").exists()
+    second = keep(ingested, "--replace").read_bytes()
+    assert second != first
+    ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"))
+    assert (ingested.root / "again.parquet").read_bytes() == second
+    assert len(ingested.json("dataset")["datasets"]) == 1
+
+
+def test_labels_that_no_data_set_has_any_more_are_let_go(ingested: Folder) -> None:
+    keep(ingested)
+    old = ingested.json("dataset", "trial")["labels"]["sha256"]
+    (ingested.root / "labels.csv").write_text(LABELS.replace("002", "003"))
+    keep(ingested, "--replace")
+    new = ingested.json("dataset", "trial")["labels"]["sha256"]
+    store = DuckDBStore(load_project(ingested.root))
+    assert b"".join(store.label_file(new)) == LABELS.replace("002", "003").encode()
+    assert not list(store.label_file(old))
+
+
+def test_erased_history_is_named_where_it_made_a_difference(ingested: Folder) -> None:
+    import duckdb
+
+    keep(ingested)
+    with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
+        (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
+        store.execute(f"DELETE FROM {table} WHERE patient_id = '001'")
+    found = ingested.json("dataset", "trial", "--verify", code=1)
+    assert found["reasons"] == ["age_share: 2 of 3 rows of history were erased since"]
+    ran = ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"), code=4)
+    assert "2 of 3 rows of history were erased since" in ran.err
+    assert not (ingested.root / "again.parquet").exists()
+
+
+def test_another_store_has_not_its_history(ingested: Folder) -> None:
+    keep(ingested)
+    import duckdb
+
+    with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
+        store.execute("DELETE FROM versions")
+    assert "is not in this store" in ingested.run("dataset", "trial", "--rebuild", code=4).err
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "é", "x" * 64])
+def test_a_name_is_letters_and_digits(ingested: Folder, name: str) -> None:
+    labels = str(ingested.root / "labels.csv")
+    ran = ingested.run("join", labels, "-f", "age_share", "--timestamp-column", "at", f"--dataset={name}", code=2)
+    assert "can't name a data set" in ran.err
+
+
+def test_an_unknown_name_gets_a_hint(ingested: Folder) -> None:
+    assert "--dataset NAME makes one" in ingested.run("dataset", "trial", code=2).err
+    keep(ingested)
+    assert "did you mean 'trial'?" in ingested.run("dataset", "trail", code=2).err
+
+
+def test_the_list_and_one_are_drawn(ingested: Folder) -> None:
+    assert "no data set yet" in ingested.run("dataset").out
+    keep(ingested)
+    assert "trial" in ingested.run("dataset").out
+    assert "age_share" in ingested.run("dataset", "trial").out
+    assert "the content is the same" in ingested.run("dataset", "trial", "--verify").out
+
+
+def test_a_store_of_the_release_before_is_read_as_it_is(ingested: Folder) -> None:
+    import duckdb
+
+    with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
+        store.execute("DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1")
+    assert ingested.json("dataset") == {"datasets": []}
+    keep(ingested)
+    assert len(ingested.json("dataset")["datasets"]) == 1
+
+
+def test_a_set_of_features_has_a_name(ingested: Folder) -> None:
+    ingested.write({"features/second.py": AGE.replace("age_share", "age_again")})
+    ingested.run("ingest")
+    toml = ingested.root / "featurestore.toml"
+    toml.write_text(toml.read_text() + '[feature_sets.cardiac_v1]\nfeatures = ["age_share", "age_again@1"]\n')
+    labels = str(ingested.root / "labels.csv")
+    ran = ingested.run("join", labels, "-f", "age_again@1,@cardiac_v1", "--timestamp-column", "at")
+    assert ran.out.splitlines()[0] == "patient_id,at,note,age_again@1,age_share"
+    ran = ingested.run("join", labels, "-f", "@cardiac", "--timestamp-column", "at", code=2)
+    assert "did you mean 'cardiac_v1'?" in ran.err

@@ -1,0 +1,79 @@
+"""A sample is bounded, seeded and travels as bytes without losing anything."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from featurestore.drift.sample import LIMIT, pack_sample, pool, unpack_sample
+
+
+@pytest.mark.parametrize(
+    ("values", "data_type"),
+    [
+        ([1.5, None, float("nan"), -0.0, float("inf")], "float"),
+        ([2**63 - 1, None, -5], "int"),
+        (["ä", "", None, "007"], "string"),
+        ([True, None, False], "bool"),
+        ([], "float"),
+        ([None, None], "string"),
+    ],
+)
+def test_a_packed_sample_comes_back_whole(values, data_type, sample_of):
+    sample = sample_of(values, data_type)
+    again = unpack_sample(pack_sample(sample))
+    assert again.facts == sample.facts
+    assert again.values.equals(sample.values, check_dtypes=True)
+
+
+def test_a_sample_is_bounded_and_the_facts_are_about_all_rows(sample_of):
+    values = np.random.default_rng(3).normal(size=50_000)
+    sample = sample_of([*values, None, float("nan")])
+    assert len(sample.values) == LIMIT
+    assert (sample.facts.rows, sample.facts.nulls, sample.facts.nans) == (50_002, 1, 1)
+    assert (sample.facts.low, sample.facts.high) == (values.min(), values.max())
+
+
+def test_the_same_seed_draws_the_same_values_and_another_one_others(sample_of):
+    values = np.random.default_rng(3).normal(size=30_000)
+    assert sample_of(values, seed=5).values.equals(sample_of(values, seed=5).values)
+    assert not sample_of(values, seed=5).values.equals(sample_of(values, seed=6).values)
+
+
+def test_no_row_is_drawn_twice(sample_of):
+    sample = sample_of(list(range(LIMIT + 1)), "int")
+    assert sample.values.n_unique() == LIMIT
+
+
+def test_lists_and_dates_keep_no_values(sample_of):
+    for values, kind in (([[1.0], None], "list[float]"), ([dt.date(2024, 1, 1)], "date")):
+        sample = sample_of(values, kind)
+        assert (len(sample.values), sample.facts.kind) == (0, "none")
+        assert unpack_sample(pack_sample(sample)).facts == sample.facts
+
+
+def test_other_bytes_are_refused():
+    with pytest.raises(ValueError, match="not a drift sample"):
+        unpack_sample(b"PAR1nonsense")
+
+
+def test_a_pool_gives_each_run_its_share_of_the_values(sample_of):
+    large = sample_of(np.full(30_000, 1.0))
+    small = sample_of([2.0] * 3_000 + [None] * 5)
+    pooled = pool([large, small], seed=1, limit=5_500)
+    assert pooled.values.to_list().count(2.0) == 500
+    assert len(pooled.values) == 5_500
+    assert (pooled.facts.rows, pooled.facts.nulls, pooled.facts.low, pooled.facts.high) == (33_005, 5, 1.0, 2.0)
+
+
+def test_a_pool_of_small_runs_keeps_every_value(sample_of):
+    pooled = pool([sample_of(["a", "b"], "string"), sample_of(["c"], "string")], seed=1)
+    assert pooled.values.to_list() == ["a", "b", "c"]
+    assert pooled.facts.known == ("a", "b", "c")
+
+
+def test_runs_of_two_types_are_no_pool(sample_of):
+    with pytest.raises(ValueError, match="more than one type"):
+        pool([sample_of([1.0]), sample_of(["a"], "string")], seed=1)

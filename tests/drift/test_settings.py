@@ -1,0 +1,65 @@
+"""Which method and threshold hold for a feature, and that the configuration knows every method."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import DRIFT_METHODS, DriftRule, DriftSettings
+from featurestore.drift.methods import METHODS, method_for
+from featurestore.errors import ConfigError
+
+SETTINGS = DriftSettings(
+    "psi",
+    0.2,
+    features={"age": DriftRule(threshold=0.5), "sex": DriftRule("chisquare")},
+    tags={"lipids": DriftRule("ks", 0.9), "cardiac": DriftRule(threshold=0.3)},
+)
+
+
+@pytest.mark.parametrize(
+    ("feature", "tags", "method", "threshold"),
+    [
+        ("other", (), "psi", 0.2),
+        ("age", (), "psi", 0.5),
+        ("other", ("cardiac", "lipids"), "psi", 0.3),
+        ("other", ("unknown", "lipids"), "ks", 0.9),
+        ("age", ("lipids",), "ks", 0.5),
+        ("sex", ("cardiac",), "chisquare", None),
+    ],
+)
+def test_a_feature_s_rule_goes_before_its_tag_s_and_that_before_the_project_s(feature, tags, method, threshold):
+    found = SETTINGS.of(feature, tags)
+    assert (found.method, found.threshold) == (method, threshold)
+
+
+def test_the_configuration_knows_the_methods_there_are():
+    assert set(DRIFT_METHODS) == set(METHODS)
+
+
+def test_a_method_that_can_t_take_the_values_gives_way_to_the_default(sample_of):
+    numbers, few, text = sample_of(range(100), "int"), sample_of([0, 1] * 50, "int"), sample_of(["a"] * 50, "string")
+    assert method_for("ks", numbers).name == "ks"
+    assert method_for("ks", text).name == "jensenshannon"
+    assert method_for("chisquare", numbers).name == "jensenshannon"
+    assert method_for("chisquare", few).name == "chisquare"
+
+
+def test_an_unknown_method_is_refused_with_the_nearest(sample_of):
+    with pytest.raises(ConfigError) as caught:
+        method_for("chisquared", sample_of([1.0]))
+    assert caught.value.hint == "did you mean 'chisquare'?"
+
+
+def test_the_page_on_drift_has_every_method_with_its_limit_and_threshold():
+    text = (Path(__file__).parents[2] / "docs" / "drift.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    told = {
+        name: (float(cells[4]), float(cells[5]))
+        for cells in rows
+        if len(cells) == 6
+        for name in re.findall(r"`(\w+)`", cells[0])
+    }
+    assert told == {name: (method.limit, round(method.threshold, 3)) for name, method in METHODS.items()}

@@ -1,0 +1,149 @@
+"""Statistics of a column: right against NumPy, safe as JSON, indifferent to the order of rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.frames.statistics import EXACT_ROWS, describe, describe_rows
+from featurestore.model import DataType
+
+FLOAT, INT, TEXT, BOOL = (DataType(kind) for kind in ("float", "int", "string", "bool"))
+INFINITY = float("inf")
+
+
+def column(values, dtype=None) -> pl.Series:
+    return pl.Series("value", values, dtype=dtype)
+
+
+def test_numbers_have_the_moments_and_percentiles_of_numpy():
+    values = np.random.default_rng(7).normal(size=303)
+    found = describe(column(values), FLOAT)
+    assert found["count"] == 303
+    assert found["mean"] == pytest.approx(values.mean(), rel=1e-12)
+    assert found["std"] == pytest.approx(values.std(ddof=1), rel=1e-12)
+    for name, share in (("p01", 1), ("p05", 5), ("p25", 25), ("p50", 50), ("p75", 75), ("p95", 95), ("p99", 99)):
+        assert found[name] == pytest.approx(np.percentile(values, share), rel=1e-12)
+
+
+def test_nulls_nan_and_infinities_are_counted_and_poison_nothing():
+    found = describe(column([None, 1.0, float("nan"), INFINITY, -INFINITY, 3.0], pl.Float64), FLOAT)
+    assert (found["count"], found["null_count"], found["nan_count"], found["infinite_count"]) == (5, 1, 1, 2)
+    assert (found["mean"], found["min"], found["max"], found["distinct"]) == (2.0, 1.0, 3.0, 5)
+
+
+@pytest.mark.parametrize("values", [[], [None, None], [float("nan")], [INFINITY]])
+def test_without_a_finite_value_moments_are_null(values):
+    found = describe(column(values, pl.Float64), FLOAT)
+    assert found["mean"] is None
+    assert found["p50"] is None
+    assert found["histogram"] == {"edges": [], "counts": [], "below": 0, "above": 0}
+
+
+def test_one_value_has_no_deviation():
+    found = describe(column([5.0]), FLOAT)
+    assert (found["mean"], found["std"], found["p99"]) == (5.0, None, 5.0)
+    assert found["histogram"]["counts"] == [1]
+
+
+def test_integers_keep_their_exact_extremes():
+    found = describe(column([2**63 - 1, -(2**63), None], pl.Int64), INT)
+    assert (found["min"], found["max"]) == (-(2**63), 2**63 - 1)
+
+
+def test_a_few_integers_get_a_bin_each():
+    found = describe(column([1, 2, 2, 4]), INT)
+    assert found["histogram"]["edges"] == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert found["histogram"]["counts"] == [1, 2, 0, 1]
+
+
+def test_given_edges_are_kept_and_what_lies_outside_is_counted():
+    found = describe(column([-1.0, 0.0, 0.5, 1.0, 7.0, 8.0]), FLOAT, edges=[0.0, 0.5, 1.0])
+    assert found["histogram"] == {"edges": [0.0, 0.5, 1.0], "counts": [1, 2], "below": 1, "above": 2}
+
+
+def test_text_and_booleans_have_their_commonest_values():
+    assert describe(column(["b", "a", None, "a", "c"]), TEXT) == {
+        "count": 4, "null_count": 1, "distinct": 3,
+        "top": [{"value": "a", "count": 2}, {"value": "b", "count": 1}, {"value": "c", "count": 1}],
+    }  # fmt: skip
+    assert describe(column([True, False, True]), BOOL)["top"] == [
+        {"value": True, "count": 2}, {"value": False, "count": 1}
+    ]  # fmt: skip
+
+
+def test_a_large_column_of_many_texts_is_marked_approximate_and_its_counts_are_exact():
+    rare = [f"id{number}" for number in range(EXACT_ROWS)]
+    found = describe(column(rare + ["often"] * 5_000), TEXT)
+    assert found["distinct_approximate"] is True
+    assert found["distinct"] == pytest.approx(EXACT_ROWS + 1, rel=0.05)
+    assert found["top"][0] == {"value": "often", "count": 5_000}
+
+
+def test_a_long_text_is_cut_where_it_is_shown():
+    assert len(describe(column(["x" * 5_000]), TEXT)["top"][0]["value"]) == 121
+
+
+def test_dates_and_datetimes_have_a_range():
+    found = describe(column([dt.date(2024, 2, 1), dt.date(2023, 5, 4), None]), DataType("date"))
+    assert (found["min"], found["max"], found["distinct"]) == ("2023-05-04", "2024-02-01", 2)
+    found = describe(column([dt.datetime(2024, 2, 1, 3)]), DataType("datetime"))
+    assert (found["min"], found["max"]) == ("2024-02-01T03:00:00Z", "2024-02-01T03:00:00Z")
+
+
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float64, 2)])
+def test_lists_have_lengths(dtype):
+    found = describe(column([[1.0, 2.0], None], dtype), DataType("list[float]", 2))
+    assert found == {"count": 1, "null_count": 1, "length": {"min": 2, "max": 2}}
+
+
+def test_rows_add_entities_event_times_and_freshness():
+    rows = pl.DataFrame(
+        {
+            "store": ["a", "a", "b", "b"],
+            "product": [1, 1, 1, 2],
+            "computed_at": [dt.datetime(2024, 1, day) for day in (3, 4, 1, 2)],
+            "value": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    learned = int(dt.datetime(2024, 1, 5, tzinfo=dt.UTC).timestamp()) * 1_000_000
+    found = describe_rows(rows, ["store", "product"], FLOAT, learned_at=learned)
+    assert found["entities"] == 3
+    assert found["event_time"] == {"min": "2024-01-01T00:00:00Z", "max": "2024-01-04T00:00:00Z"}
+    assert found["freshness_s"] == 86_400.0
+
+
+def test_no_rows_are_no_entities():
+    rows = pl.DataFrame(schema={"id": pl.String, "computed_at": pl.Datetime("us"), "value": pl.Float64})
+    found = describe_rows(rows, ["id"], FLOAT, learned_at=0)
+    assert found["entities"] == 0
+    assert "event_time" not in found
+
+
+numbers = st.lists(st.none() | st.floats(width=64), max_size=40)
+
+
+@given(numbers)
+def test_any_numbers_give_valid_json_that_adds_up(values):
+    found = describe(column(values, pl.Float64), FLOAT)
+    json.dumps(found, allow_nan=False)
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    histogram = found["histogram"]
+    assert sum(histogram["counts"]) + histogram["below"] + histogram["above"] == len(finite)
+    assert found["count"] + found["null_count"] == len(values)
+    assert found["count"] == len(finite) + found["nan_count"] + found["infinite_count"]
+    if finite:
+        assert found["min"] <= found["p01"] <= found["p50"] <= found["p99"] <= found["max"]
+
+
+@given(numbers, st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(values, random):
+    shuffled = random.sample(values, len(values))
+    assert describe(column(values, pl.Float64), FLOAT) == describe(column(shuffled, pl.Float64), FLOAT)

@@ -1,0 +1,171 @@
+"""Whatever a module, a function or a file does wrong: it fails alone, and the error says what, where and what to do."""
+
+import pytest
+
+from tests.conftest import AGE, Folder
+
+HEAD = "import polars as pl\n\nfrom featurestore import feature\n\n\n"
+DECLARE = '@feature(entity_type="patient", data_type="float")\n'
+
+
+def failed(project: Folder, body: str, name: str = "broken") -> dict[str, object]:
+    """Ingests a module beside a good one: the good one commits, the run is partial, the error is told."""
+    project.write({"features/broken.py": HEAD + body})
+    found = project.features(code=3)
+    assert found["age_share"]["status"] == "ok"
+    assert found["age_share"]["rows_written"] == 3
+    item = found[name]
+    assert item["status"] == "failed"
+    assert (item["rows_written"], item["new_version"]) == (0, False)
+    return item["error"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        ('raise RuntimeError("on import")\n\n\n' + DECLARE + "def broken(df):\n    return df\n", 6, "on import"),
+        ("import no_such_package\n\n\n" + DECLARE + "def broken(df):\n    return df\n", 6, "no_such_package"),
+        (DECLARE + "def broken(df):\n    return 1 / 0\n", 8, "ZeroDivisionError"),
+        (DECLARE + "def broken(df):\n    import sys\n    sys.exit(1)\n", 9, "SystemExit"),
+        (DECLARE + "def broken(df):\n    raise KeyError('[/red] \\x1b[31m')\n", 8, "KeyError"),
+    ],
+)
+def test_code_that_raises_fails_alone_at_its_line(project: Folder, body: str, line: int, said: str) -> None:
+    error = failed(project, body)
+    assert said in str(error["message"])
+    assert error["where"] == f"features/broken.py:{line}"
+    assert error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def broken(df):\n    return None\n", "returned nothing where a frame was expected"),
+        ("def broken(df):\n    return 3\n", "returned a int where a frame was expected"),
+        ("def broken():\n    return 3\n", "returned a int where an expression was expected"),
+        ("def broken(df):\n    return df.select('patient_id')\n", "returned the columns patient_id; expected"),
+        ("def broken(df):\n    return df.select(entity_id='patient_id', value=pl.lit('x'))\n", "value is String"),
+        ("def broken():\n    return pl.col('agee')\n", "agee"),
+        ("def broken():\n    return pl.col('age').filter(pl.col('age') > 50)\n", "broken() raised"),
+        (
+            "def broken(df):\n    return df.select(entity_id='patient_id', value='age').head(1)\n",
+            "computed_at is null in 1 of 1",
+        ),
+    ],
+)
+def test_a_wrong_return_fails_alone_saying_what_was_expected(project: Folder, body: str, said: str) -> None:
+    error = failed(project, DECLARE + body)
+    assert said in str(error["message"])
+    assert str(error["where"]).startswith("features/broken.py:")
+
+
+def test_a_module_that_can_t_be_parsed_fails_alone(project: Folder) -> None:
+    error = failed(project, "def broken(:\n", name="features/broken.py")
+    assert error["where"] == "features/broken.py:6"
+
+
+def test_a_wrong_declaration_fails_alone(project: Folder) -> None:
+    error = failed(project, '@feature(entity_type="pateint", data_type="float")\ndef broken(df):\n    return df\n')
+    assert error["hint"] == "did you mean 'patient'?"
+
+
+def test_what_a_function_prints_does_not_reach_stdout(project: Folder) -> None:
+    project.write(
+        {
+            "features/loud.py": HEAD
+            + "print('imported')\n\n"
+            + DECLARE
+            + "def loud():\n    print('called')\n    return pl.col('age')\n"
+        }
+    )
+    ran = project.run("ingest", "--json")
+    assert {item["name"] for item in ran.json["features"]} == {"age_share", "loud"}
+    assert "imported" in ran.err
+    assert "called" in ran.err
+
+
+def test_static_commands_are_not_disturbed_by_a_module_that_raises_prints_and_writes(project: Folder) -> None:
+    marker = project.root / "ran"
+    head = f"print('ran')\nopen({str(marker)!r}, 'w')\nraise RuntimeError('ran')\n\n"
+    project.write({"features/loud.py": HEAD + head + DECLARE + "def loud():\n    return pl.col('age')\n"})
+    for command in (["list"], ["show", "loud"], ["plan"], ["lock"], ["diff", "loud", "1", "worktree", "--code"]):
+        ran = project.run(*command)
+        assert "loud" in ran.out
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "hint"),
+    [
+        ({}, "no file matches visits*.csv", "sources.visits.path"),
+        ({"visits.csv": ""}, "is empty", None),
+        ({"visits.csv": "patient_id,visit_at,chol\n1,2024-01-01,3\n"}, "has no column 'age'", None),
+        ({"visits.csv": "patient_id,age,chol\n1,3,3\n"}, "has no column 'visit_at'", None),
+        ({"visits.csv": "patient_id,visit_at,age,age\n"}, "age", None),
+        ({"visits.csv": "patient_id;visit_at;age;chol\n1;2024-01-01;3;3\n"}, "column", "delimiter"),
+    ],
+)
+def test_a_file_that_can_t_be_used_commits_nothing_and_is_named(
+    project: Folder, files: dict[str, str], said: str, hint: str | None
+) -> None:
+    (project.root / "visits.csv").unlink()
+    project.write(files)
+    ran = project.run("ingest", "--json", code=4)
+    (feature,) = ran.json["features"]
+    assert said in feature["error"]["message"]
+    assert hint is None or hint in feature["error"]["hint"]
+    assert project.json("runs")["runs"][0]["status"] == "failed"
+    assert project.json("runs")["runs"][0]["run_seq"] is None
+
+
+def test_a_file_without_rows_is_no_error(project: Folder) -> None:
+    project.write({"visits.csv": "patient_id,visit_at,age,chol\n"})
+    feature = project.features()["age_share"]
+    assert (feature["rows_read"], feature["rows_written"]) == (0, 0)
+
+
+def test_a_failed_feature_misses_nothing_once_it_is_mended(project: Folder) -> None:
+    project.write({"features/cardiac.py": AGE.replace("/ 100", "/ pl.col('agee')")})
+    project.run("ingest", code=4)
+    project.write(
+        {"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,40,\n", "features/cardiac.py": AGE}
+    )
+    assert project.features()["age_share"]["rows_written"] == 4
+
+
+def test_an_unknown_key_in_the_toml_is_exit_2_and_changes_nothing(project: Folder) -> None:
+    project.edit("featurestore.toml", "event_time", "event_tmie")
+    ran = project.run("ingest", "--json", code=2)
+    assert "event_tmie" in ran.json["error"]["message"]
+    assert ran.json["error"]["hint"] == "did you mean 'event_time'?"
+    assert not (project.root / ".featurestore").exists()
+
+
+def test_a_newer_store_is_refused_untouched(project: Folder) -> None:
+    import duckdb
+
+    project.run("ingest")
+    path = project.root / ".featurestore" / "history.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE meta SET format = 999")
+    before = path.read_bytes()
+    project.run("runs", code=13)
+    assert "upgrade" in project.run("ingest", "--full", code=13).err
+    assert path.read_bytes() == before
+
+
+def test_a_missing_column_gets_the_nearest_one(project: Folder) -> None:
+    error = failed(project, DECLARE + "def broken():\n    return pl.col('agee')\n")
+    assert error["message"] == "broken() asks for the column 'agee', which its rows don't have"
+    assert error["hint"] == "did you mean 'age'?"
+
+
+def test_a_row_without_a_key_counts_the_same_whichever_features_are_due(project: Folder) -> None:
+    project.write(
+        {"visits.csv": "patient_id,visit_at,age,chol\n001,2024-01-01T00:00:00Z,50,\n,2024-01-02T00:00:00Z,90,\n"}
+    )
+    returned = "df.select(entity_id=pl.lit('x'), value=pl.col('age').max(), computed_at=pl.col('visit_at').max())"
+    body = f"def by_name(df):\n    return {returned}\n"
+    project.write({"features/other.py": HEAD + DECLARE + body})
+    assert project.features("by_name", code=3)["by_name"]["rows_rejected"] == 1
+    assert project.json("history", "by_name", "x")["values"][0]["value"] == 50.0

@@ -1,0 +1,226 @@
+"""Histories, labels and the judge: what a join must answer, row by row in plain Python."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+
+import polars as pl
+from hypothesis import strategies as st
+
+from featurestore.config import DriftSettings, Project
+from featurestore.frames.types import history_schema
+from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
+from featurestore.offline.store import TOMBSTONE, VALUE, Learned, Mark, OfflineStore, RunTransaction
+
+PATIENT = EntityType("patient", (Key("patient_id", "string"),))
+ACCOUNT = EntityType("account", (Key("account", "int"),))
+SHELF = EntityType("shelf", (Key("shop", "int"), Key("product", "string")))
+TYPES = (PATIENT, ACCOUNT, SHELF)
+
+EPOCH = datetime(1970, 1, 1)
+STRINGS = ("", "7", "007", " 7", "7 ", "é", "e\u0301", "E", "a,b", "null")
+INTS = (0, 7, -7, 2**63 - 1, -(2**63))
+
+type_values: Mapping[str, st.SearchStrategy[object]] = {
+    "bool": st.booleans(),
+    "int": st.sampled_from((0, 1, -(2**63), 2**63 - 1)),
+    "float": st.sampled_from((0.0, 1.5, -1.5, math.nan, math.inf, -math.inf, 5e-324)),
+    "string": st.sampled_from(("", "a", "A", " ", "é")),
+    "date": st.sampled_from((date(1969, 12, 31), date(2024, 2, 29))),
+    "datetime": st.sampled_from((datetime(1969, 12, 31, 23, 59, 59, 999_999), datetime(2024, 2, 29))),
+    "list[float]": st.lists(st.sampled_from((0.0, 1.5, math.nan, None)), max_size=3),
+    "list[float, 2]": st.lists(st.sampled_from((0.0, 1.5)), min_size=2, max_size=2),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of history; times are microseconds."""
+
+    key: tuple[object, ...]
+    at: int
+    run: int
+    value: object
+    op: int = VALUE
+
+
+@dataclass(frozen=True)
+class Label:
+    key: tuple[object, ...]
+    at: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A history of one version, what its runs learned when (index 0 is run 1), labels, and the options."""
+
+    entity_type: EntityType
+    data_type: str
+    rows: tuple[Row, ...]
+    learned: tuple[int, ...]
+    labels: tuple[Label, ...]
+    known: bool = False
+    as_of: int | None = None
+    max_age: int | None = None
+
+    @property
+    def version(self) -> StoredVersion:
+        return version_of(self.entity_type, self.data_type)
+
+
+def version_of(entity_type: EntityType = PATIENT, data_type: str = "float", **other: Any) -> StoredVersion:
+    digit, name = other.pop("digit", "a"), other.pop("name", "score")
+    number = other.pop("number", 1)
+    return StoredVersion(VersionId(name, digit * 64), number, entity_type, DataType.parse(data_type), **other)
+
+
+def judge(case: Case, label: Label) -> object:
+    """The value a label must get: every row is looked at."""
+    last_run = sum(at <= case.as_of for at in case.learned) if case.as_of is not None else len(case.learned)
+    seen = [
+        row
+        for row in case.rows
+        if None not in label.key
+        and row.key == label.key
+        and row.at <= label.at
+        and row.run <= last_run
+        and (not case.known or case.learned[row.run - 1] <= label.at)
+    ]
+    if not seen:
+        return None
+    row = max(seen, key=lambda row: (row.at, row.run))
+    too_old = case.max_age is not None and label.at - row.at > case.max_age
+    return None if row.op == TOMBSTONE or too_old else row.value
+
+
+def same(one: object, other: object) -> bool:
+    """Equal as a value is: NaN is NaN, null is null, lists item by item."""
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+def history_frame(version: StoredVersion, rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows as `OfflineStore.scan` gives them."""
+    schema = history_schema(version)
+    columns: dict[str, list[object]] = {name: [] for name in schema}
+    for row in rows:
+        values = (*row.key, EPOCH + timedelta(microseconds=row.at), row.run, row.op, row.value)
+        for name, value in zip(schema, values, strict=True):
+            columns[name].append(value)
+    frame = pl.DataFrame(columns, schema=schema)
+    return frame.sort(*version.entity_type.key_names, "computed_at", "run_seq")
+
+
+def label_frame(entity_type: EntityType, labels: Sequence[Label]) -> pl.DataFrame:
+    """A label table: its key columns, a column of its own, and ``at`` in UTC."""
+    names = entity_type.key_names
+    return pl.DataFrame(
+        {
+            **{name: [label.key[place] for label in labels] for place, name in enumerate(names)},
+            "row": list(range(len(labels))),
+            "at": [label.at for label in labels],
+        },
+        schema={
+            **{key.name: pl.String if key.type == "string" else pl.Int64 for key in entity_type.keys},
+            "row": pl.Int64,
+            "at": pl.Int64,
+        },
+    ).with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
+
+
+@dataclass
+class MemoryStore:
+    """An offline store that was filled by hand: it can be read, not written."""
+
+    rows: dict[StoredVersion, Sequence[Row]] = field(default_factory=dict)
+    at: Sequence[int] = ()
+    scans: int = 0
+
+    def learned(self) -> list[Learned]:
+        return [Learned(seq, f"run-{seq}", at) for seq, at in enumerate(self.at, 1)]
+
+    def versions(self, feature: str | None = None) -> list[StoredVersion]:
+        return [version for version in self.rows if feature in (None, version.id.feature)]
+
+    def scan(
+        self,
+        version: StoredVersion,
+        *,
+        up_to_run: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        self.scans += 1
+        wanted = None if entities is None else set(entities.rows())
+        return history_frame(
+            version,
+            [
+                row
+                for row in self.rows[version]
+                if (up_to_run is None or row.run <= up_to_run)
+                and (after_run is None or row.run > after_run)
+                and (wanted is None or row.key in wanted)
+            ],
+        )
+
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+        rows = [row for row in self.rows[version] if up_to_run is None or row.run <= up_to_run]
+        last = max((row.run for row in rows), default=0)
+        return Mark("memory", last, f"run-{last}", len(rows)) if rows else None
+
+    def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
+        yield from self.scan(version, up_to_run=up_to_run).sample(fraction=1, shuffle=True, seed=1).iter_slices(3)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        yield
+
+    def writing(self, run_id: str) -> AbstractContextManager[RunTransaction]:
+        raise NotImplementedError
+
+
+def memory_store(rows: dict[StoredVersion, Sequence[Row]], learned: Sequence[int]) -> OfflineStore:
+    return cast("OfflineStore", MemoryStore(rows, learned))
+
+
+def empty_project(tmp_path: Any = None) -> Project:
+    return Project(tmp_path, "test", {kind.name: kind for kind in TYPES}, {}, DriftSettings())
+
+
+def keys_of(entity_type: EntityType, *, null: bool = False) -> st.SearchStrategy[tuple[object, ...]]:
+    parts = [st.sampled_from(STRINGS[:5] if key.type == "string" else INTS[:4]) for key in entity_type.keys]
+    return st.tuples(*(st.none() | part if null else part for part in parts))
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, tombstones: bool = True, data_types: Sequence[str] = tuple(type_values)) -> Case:
+    """Few entities and few instants, so that ties, corrections and late rows are the rule."""
+    entity_type = draw(st.sampled_from(TYPES))
+    data_type = draw(st.sampled_from(data_types))
+    instants = st.integers(-3, 12)
+    learned = sorted(draw(st.sets(instants, min_size=1, max_size=6)))
+    keys = draw(st.lists(keys_of(entity_type), min_size=1, max_size=4, unique=True))
+    place = st.tuples(st.sampled_from(keys), instants, st.integers(1, len(learned)))
+    value = st.none() | type_values[data_type]
+    op = st.sampled_from((VALUE, VALUE, VALUE, TOMBSTONE)) if tombstones else st.just(VALUE)
+    rows = tuple(
+        Row(key, at, run, held, kind)  # a tombstone's value, were there one, must not be seen
+        for (key, at, run), (held, kind) in draw(st.dictionaries(place, st.tuples(value, op), max_size=25)).items()
+    )
+    somebody = st.sampled_from(keys) | keys_of(entity_type, null=True)
+    return Case(
+        entity_type,
+        data_type,
+        rows,
+        tuple(learned),
+        tuple(draw(st.lists(st.builds(Label, somebody, instants), max_size=12))),
+        known=draw(st.booleans()),
+        as_of=draw(st.none() | instants),
+        max_age=draw(st.none() | st.integers(0, 8)),
+    )

@@ -1,0 +1,218 @@
+"""The sorted columns beside the history: always what the store holds, however they came to be."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+
+from featurestore.frames import kernel
+from featurestore.model import StoredVersion
+from featurestore.offline.columns import Columns, can_write, folder_of, read_columns
+from featurestore.offline.columns_build import find_columns, refresh_columns
+from featurestore.offline.store import OfflineStore
+from tests.join.cases import PATIENT, SHELF, Case, Row, cases, history_frame, judge, label_frame, memory_store, same
+from tests.join.stores import duckdb_store, learn
+
+EARLY = [Row(("a",), 1, 1, 1.0), Row(("b",), 5, 1, None)]
+LATER = [Row(("b",), 2, 2, 2.5), Row(("a",), 1, 2, 9.0), Row(("",), 0, 2, -1.0)]
+VERSION = Case(PATIENT, "float", (), (), ()).version
+
+
+def refresh(folder: Path, store: OfflineStore, version: StoredVersion) -> Columns | None:
+    mark = store.mark(version)
+    if mark is None:
+        return None
+    found = find_columns(folder, version, mark) or refresh_columns(folder, store, version, mark)
+    assert found is not None
+    return found
+
+
+def rows_of(columns: Columns, version: StoredVersion) -> pl.DataFrame:
+    """The columns as a scan gives a history."""
+    history = columns.history
+    sizes = pl.Series(np.diff(history.offsets)).cast(pl.UInt32)
+    keys = history.entities.select(pl.all().repeat_by(sizes).explode())
+    values = columns.values
+    flat = pl.Series(values.items).cast(values.type) if isinstance(values, kernel.Flat) else values
+    frame = keys.with_columns(
+        computed_at=pl.Series(history.computed_at).cast(pl.Datetime("us")),
+        run_seq=pl.Series(history.run_seq).cast(pl.Int64),
+        op=pl.Series(np.zeros(len(history), np.int8) if history.op is None else history.op),
+        value=flat,
+    )
+    return frame.sort(*version.entity_type.key_names, "computed_at", "run_seq")
+
+
+def check_held(folder: Path, store: OfflineStore, version: StoredVersion) -> Columns:
+    found = refresh(folder, store, version)
+    assert found is not None
+    assert rows_of(found, version).equals(store.scan(version))
+    return found
+
+
+@settings(max_examples=60)
+@given(cases())
+def test_a_join_over_them_gives_what_the_judge_says(case: Case) -> None:
+    """Built at the first run, extended with every later one, then asked as of any of them."""
+    labels = label_frame(case.entity_type, case.labels)
+    side = kernel.prepare_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
+    last = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
+    known = kernel.Runs(np.arange(1, last + 1), np.array(case.learned[:last], dtype=np.int64)) if case.known else None
+    with tempfile.TemporaryDirectory() as folder:
+        columns = None
+        for run in range(1, len(case.learned) + 1):
+            store = memory_store({case.version: [row for row in case.rows if row.run <= run]}, case.learned)
+            columns = refresh(Path(folder), store, case.version)
+        if columns is None:
+            return
+        found = kernel.search(columns.history, side, max_age=case.max_age, known=known, last_run=last)
+        answers = kernel.gather(columns.values, found, side).to_list()
+    for label, answer in zip(case.labels, answers, strict=True):
+        value = answer.replace(tzinfo=None) if isinstance(answer, datetime) and answer.tzinfo is UTC else answer
+        assert same(value, judge(case, label)), (label, value)
+
+
+def test_later_runs_are_merged_into_them(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    for number, rows in enumerate((EARLY, LATER, [Row(("z",), 7, 3, 0.0)])):
+        learn(store, f"run-{number}", {VERSION: rows})
+        check_held(tmp_path, store, VERSION)
+    assert len(list(read_columns(folder_of(tmp_path, VERSION), VERSION))) == 1  # what was before is removed
+
+
+def test_a_second_use_reads_what_the_first_made(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    check_held(tmp_path, store, VERSION)
+    mark = store.mark(VERSION)
+    assert mark is not None
+    assert find_columns(tmp_path, VERSION, mark) is not None
+
+
+@pytest.mark.parametrize("rows", [[Row(("a",), 1, 2, 7.0)], LATER[:2]], ids=["one", "two"])
+def test_a_store_set_back_and_gone_another_way_is_never_answered_for(tmp_path: Path, rows: Sequence[Row]) -> None:
+    """The other way has as many runs and rows as the one that the columns were made from."""
+    store, file = duckdb_store(tmp_path), tmp_path / ".featurestore" / "history.duckdb"
+    learn(store, "run-1", {VERSION: EARLY})
+    shutil.copy(file, tmp_path / "backup")
+    learn(store, "run-2", {VERSION: [Row(("c",), at, 2, 4.0) for at in range(len(rows))]})
+    before = check_held(tmp_path, store, VERSION)
+    shutil.copy(tmp_path / "backup", file)
+    learn(store, "run-2-again", {VERSION: rows})
+    after = check_held(tmp_path, store, VERSION)
+    assert (before.mark.rows, before.mark.run_seq) == (after.mark.rows, after.mark.run_seq)
+
+
+def test_a_new_store_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        store = duckdb_store(tmp_path)
+        learn(store, "run-1", {VERSION: [Row(("a",), 1, 1, value)]})
+        check_held(tmp_path, store, VERSION)
+        (tmp_path / ".featurestore" / "history.duckdb").unlink()
+
+
+def damage_size(folder: Path) -> None:
+    with (folder / "computed_at.npy").open("ab") as file:
+        file.write(b"x")
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / "value.arrow").unlink()
+
+
+def write_nonsense(folder: Path) -> None:
+    (folder / "stamp.json").write_text("[]")
+
+
+def make_newer(folder: Path) -> None:
+    stamp = folder / "stamp.json"
+    stamp.write_text(stamp.read_text().replace('"format": 1', '"format": 2'))
+
+
+@pytest.mark.parametrize("harm", [damage_size, lose_a_file, write_nonsense, make_newer])
+def test_what_is_damaged_is_made_again(tmp_path: Path, harm: object) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    check_held(tmp_path, store, VERSION)
+    (generation,) = folder_of(tmp_path, VERSION).iterdir()
+    harm(generation)  # type: ignore[operator]
+    check_held(tmp_path, store, VERSION)
+    assert not generation.exists()
+
+
+def test_where_they_cant_be_written_they_are_held_in_memory(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    (tmp_path / "columns").write_text("a file where the folder would be")
+    check_held(tmp_path, store, VERSION)
+
+
+def test_they_hold_no_more_than_the_mark_says(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    mark = store.mark(VERSION)
+    assert mark is not None
+    learn(store, "run-2", {VERSION: LATER})
+    found = refresh_columns(tmp_path, store, VERSION, mark)
+    assert found is not None
+    assert rows_of(found, VERSION).equals(store.scan(VERSION, up_to_run=1))
+
+
+def test_ties_stand_by_run_and_composite_keys_stay_apart(tmp_path: Path) -> None:
+    version = Case(SHELF, "list[float]", (), (), ()).version
+    rows = [Row((1, "a"), 0, run, [float(run)]) for run in range(1, 5)] + [Row((1, "A"), 0, 2, [None])]
+    found = refresh(tmp_path, memory_store({version: rows[::-1]}, (1, 2, 3, 4)), version)
+    assert found is not None
+    assert rows_of(found, version).equals(history_frame(version, rows))
+
+
+def test_times_too_far_apart_to_merge_with_the_entity_are_sorted_all_the_same(tmp_path: Path) -> None:
+    rows = [Row((key,), at, 1, at / 1e15) for key in "abcdefgh" for at in (10**17, -(10**16), 5, 2 * 10**17)]
+    found = refresh(tmp_path, memory_store({VERSION: rows}, (1,)), VERSION)
+    assert found is not None
+    history = found.history
+    starts = history.offsets[:-1]
+    rising = np.diff(history.computed_at) > 0
+    assert rising[np.setdiff1d(np.arange(len(rows) - 1), starts[1:] - 1)].all()
+
+
+def test_features_with_the_same_rows_but_for_values_have_one_layout(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    twin = Case(PATIENT, "int", (), (), ()).version
+    other = [Row(row.key, row.at, row.run, 3) for row in EARLY]
+    learn(store, "run-1", {VERSION: EARLY})
+    first = check_held(tmp_path, store, VERSION)
+    second = refresh(tmp_path / "other", memory_store({twin: other}, (1,)), twin)
+    assert second is not None
+    assert first.layout == second.layout
+
+
+def refresh_often(folder: Path) -> int:
+    """How often what was found was what the store held."""
+    store = duckdb_store(folder)
+    return sum(refresh(folder, store, VERSION) is not None for _ in range(20))
+
+
+def test_processes_that_make_and_replace_them_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-0", {VERSION: EARLY})
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        others = [pool.submit(refresh_often, tmp_path) for _ in range(2)]
+        for run in range(1, 6):
+            learn(store, f"run-{run}", {VERSION: [Row(("a",), 10 + run, run, float(run))]})
+        assert [other.result() for other in others] == [20, 20]
+    check_held(tmp_path, store, VERSION)
+
+
+def test_where_nothing_can_be_kept_nothing_is_made(tmp_path: Path) -> None:
+    assert can_write(tmp_path / "columns" / "a")
+    (tmp_path / "file").write_text("")
+    assert not can_write(tmp_path / "file" / "a")

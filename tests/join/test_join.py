@@ -1,0 +1,260 @@
+"""The join through a store: the judge's answers, in a table whose labels are as they came."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featurestore import times
+from featurestore.errors import UsageError
+from featurestore.offline.store import OfflineStore
+from featurestore.workflows import join_history
+from featurestore.workflows.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
+from tests.join.cases import (
+    ACCOUNT,
+    PATIENT,
+    SHELF,
+    Case,
+    Label,
+    Row,
+    cases,
+    judge,
+    keys_of,
+    label_frame,
+    memory_store,
+    same,
+    type_values,
+    version_of,
+)
+from tests.join.stores import duckdb_store, learn, project_at
+
+Moment = tuple[str, int, int]
+Wanted = Sequence[tuple[int, tuple[object, ...], Moment]]
+
+STEP = 3_000  # µs between instants of a case, so that runs fall among them
+
+
+def joined(store: OfflineStore, case: Case, labels: pl.DataFrame, folder: Path) -> JoinResult:
+    features = (ResolvedFeature("score", case.version),)
+    options = {"known": case.known, "as_of": case.as_of, "max_age": case.max_age}
+    return join(project_at(folder), store, JoinRequest(labels, features, "at", **options))  # type: ignore[arg-type]
+
+
+@contextmanager
+def columns_always() -> Iterator[None]:
+    """Histories of any size are read from sorted columns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(join_history, "MANY_ROWS", 1)
+        patch.setattr(join_history, "MANY_ENTITIES", 0)
+        yield
+
+
+def check(store: OfflineStore, case: Case, folder: Path = Path()) -> None:
+    labels = label_frame(case.entity_type, case.labels)
+    result = joined(store, case, labels, folder)
+    assert result.frame.columns == [*labels.columns, "score"]
+    assert result.frame.drop("score").equals(labels)
+    for label, value in zip(case.labels, result.frame["score"].to_list(), strict=True):
+        found = value.replace(tzinfo=None) if isinstance(value, datetime) else value
+        assert same(found, judge(case, label)), (label, found)
+
+
+@settings(max_examples=100)
+@given(cases())
+def test_any_store_gives_what_the_judge_says(case: Case) -> None:
+    check(memory_store({case.version: case.rows}, case.learned), case)
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> Moment:
+    """An instant of the case, or one at, just before or just after a run."""
+    return draw(st.sampled_from(("case", "run"))), draw(st.integers(-3, 12)), draw(st.integers(-1, 1))
+
+
+places = st.lists(st.tuples(st.integers(0, 20), keys_of(SHELF, null=True), moments()), min_size=1, max_size=12)
+store_cases = given(cases(tombstones=False), places, st.none() | moments())
+
+
+def check_in_store(
+    make: Callable[[Path], OfflineStore],
+    drawn: Case,
+    wanted: Wanted,
+    until: Moment | None,
+) -> None:
+    """Fills a real store with the case's rows, run by run, around now; then joins labels around its runs."""
+    start = times.now()
+    rows = tuple(replace(row, at=start + row.at * STEP) for row in drawn.rows)
+    with tempfile.TemporaryDirectory() as folder:
+        store = make(Path(folder))
+        learned: tuple[int, ...] = ()
+        for run in range(1, len(drawn.learned) + 1):
+            at = learn(store, f"run-{run}", {drawn.version: [row for row in rows if row.run == run]})
+            learned = (*learned, at)
+            so_far = replace(drawn, rows=tuple(row for row in rows if row.run <= run), learned=learned, as_of=None)
+            with columns_always():  # made by the first, extended by the others
+                check(store, replace(so_far, labels=tuple(Label(row.key, row.at) for row in rows)), Path(folder))
+
+        def instant(moment: Moment) -> int:
+            kind, place, shift = moment
+            return (start + place * STEP if kind == "case" else learned[place % len(learned)]) + shift
+
+        def key(place: int, other: tuple[object, ...]) -> tuple[object, ...]:
+            if rows and place % 3:
+                return rows[place % len(rows)].key
+            return {PATIENT.name: other[1:], ACCOUNT.name: other[:1]}.get(drawn.entity_type.name, other)
+
+        case = replace(
+            drawn,
+            rows=rows,
+            learned=learned,
+            labels=tuple(Label(key(place, other), instant(moment)) for place, other, moment in wanted),
+            as_of=instant(until) if until else None,
+            max_age=drawn.max_age * STEP if drawn.max_age is not None else None,
+        )
+        check(store, case)
+        with columns_always():
+            check(store, case, Path(folder))
+
+
+@settings(max_examples=15)
+@store_cases
+def test_duckdb_gives_what_the_judge_says(
+    drawn: Case,
+    wanted: Wanted,
+    until: Moment | None,
+) -> None:
+    check_in_store(duckdb_store, drawn, wanted, until)
+
+
+@pytest.mark.nightly
+@settings(max_examples=10_000)
+@store_cases
+def test_duckdb_gives_what_the_judge_says_ten_thousand_times(
+    drawn: Case,
+    wanted: Wanted,
+    until: Moment | None,
+) -> None:
+    check_in_store(duckdb_store, drawn, wanted, until)
+
+
+A, B = ("a",), ("b",)
+V1, V2 = version_of(), version_of(digit="b", number=2)
+LABELS = label_frame(PATIENT, [Label(A, 5), Label(B, 5), Label(A, 5), Label((None,), 5)])
+
+
+SCORE = ResolvedFeature("score", V1)
+
+
+def ask(store: OfflineStore, labels: pl.DataFrame = LABELS, *named: ResolvedFeature, **options: object) -> JoinResult:
+    return join(project_at(Path()), store, JoinRequest(labels, named or (SCORE,), "at", **options))  # type: ignore[arg-type]
+
+
+def test_two_versions_of_one_feature_answer_side_by_side_under_the_names_they_were_asked_by() -> None:
+    store = memory_store({V1: [Row(A, 1, 1, 1.0)], V2: [Row(A, 1, 1, 2.0)]}, (0,))
+    found = ask(store, LABELS, ResolvedFeature("score", V2), ResolvedFeature("score@1", V1)).frame
+    assert found.columns[-2:] == ["score", "score@1"]
+    assert found.select("score", "score@1").rows() == [(2.0, 1.0), (None, None), (2.0, 1.0), (None, None)]
+
+
+def test_the_result_says_what_each_feature_found() -> None:
+    store = memory_store({V1: [Row(A, 1, 1, None), Row(B, 1, 1, 1.0)]}, (0,))
+    feature = ask(store).features[0]
+    assert (feature.version.id.sha256, feature.version.number) == ("a" * 64, 1)
+    assert (feature.rows_scanned, feature.matched, feature.nulls) == (2, 3, 3)
+
+
+def test_a_features_own_max_age_holds_unless_the_request_names_another() -> None:
+    version = version_of(max_age=3)
+    store = memory_store({version: [Row(A, 1, 1, 1.0)]}, (0,))
+    asked = ResolvedFeature("score", version)
+    assert ask(store, LABELS, asked).frame["score"].null_count() == 4
+    assert ask(store, LABELS, asked, max_age=4).frame["score"].null_count() == 2
+
+
+def test_as_of_an_instant_only_the_runs_learned_by_then_are_seen() -> None:
+    store = memory_store({V1: [Row(A, 1, 1, 1.0), Row(A, 1, 2, 2.0)]}, (10, 20))
+    found = [ask(store, as_of=at) for at in (9, 10, 19, 20)]
+    assert [result.frame["score"][0] for result in found] == [None, 1.0, 1.0, 2.0]
+    assert [result.as_of_run for result in found] == [0, 1, 1, 2]
+
+
+def test_instants_come_out_in_utc_and_every_type_as_itself() -> None:
+    values = {
+        "bool": True, "int": 7, "float": 0.5, "string": "é", "date": date(2024, 2, 29),
+        "datetime": datetime(2024, 2, 29, 12), "list[float]": [1.0, None], "list[float, 2]": [1.0, 2.0],
+    }  # fmt: skip
+    assert set(values) == set(type_values)
+    versions = {kind: version_of(data_type=kind, name=f"f{place}") for place, kind in enumerate(values)}
+    store = memory_store({versions[kind]: [Row(A, 1, 1, value)] for kind, value in values.items()}, (0,))
+    found = ask(store, LABELS, *(ResolvedFeature(version.id.feature, version) for version in versions.values())).frame
+    assert found.schema["f5"] == pl.Datetime("us", "UTC")
+    assert found.row(0)[len(LABELS.columns) :] == (
+        True, 7, 0.5, "é", date(2024, 2, 29), datetime(2024, 2, 29, 12, tzinfo=UTC), [1.0, None], [1.0, 2.0],
+    )  # fmt: skip
+
+
+def test_a_label_table_without_rows_gets_its_columns() -> None:
+    store = memory_store({V1: [Row(A, 1, 1, 1.0)]}, (0,))
+    assert ask(store, LABELS.clear()).frame.schema["score"] == pl.Float64
+
+
+def test_the_plan_says_what_the_join_would_find() -> None:
+    store = memory_store({V1: [Row(A, 1, 1, 1.0), Row(A, 2, 1, 1.0), Row(("c",), 1, 1, 1.0)]}, (0,))
+    request = JoinRequest(LABELS, (SCORE,), "at")
+    plan = plan_join(project_at(Path()), store, request)
+    assert (plan.labels, plan.first, plan.last) == (4, 5, 5)
+    assert (plan.features[0].rows_scanned, plan.share(plan.features[0])) == (2, 0.5)
+
+
+def test_a_feature_that_no_label_found_is_warned_of() -> None:
+    store = memory_store({V1: [Row(("A",), 1, 1, 1.0)]}, (0,))
+    assert "no label found a value of score" in ask(store).features[0].warnings[0]
+    assert not ask(store, LABELS.clear()).features[0].warnings
+
+
+def test_a_version_without_history_says_what_to_run() -> None:
+    with pytest.raises(UsageError, match=r"score@2 \(bbbbbbbbbbbb\) has no history here") as failed:
+        ask(memory_store({V1: []}, ()), LABELS, ResolvedFeature("score@2", V2))
+    assert failed.value.hint == "run featurestore ingest score"
+
+
+def test_a_label_column_is_never_overwritten() -> None:
+    with pytest.raises(UsageError, match="the labels have a column 'score' already") as failed:
+        ask(memory_store({V1: []}, (0,)), LABELS.with_columns(score=pl.lit("mine")))
+    assert "score@1" in (failed.value.hint or "")
+
+
+def test_a_feature_asked_for_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="score is asked for twice"):
+        ask(memory_store({V1: []}, (0,)), LABELS, SCORE, SCORE)
+
+
+def test_features_of_different_entity_types_are_named_with_their_types() -> None:
+    other = version_of(SHELF, name="stock")
+    with pytest.raises(UsageError, match=r"score of patient \(patient_id string\), stock of shelf \(shop int, product"):
+        ask(
+            memory_store({V1: [], other: []}, (0,)),
+            LABELS,
+            SCORE,
+            ResolvedFeature("stock", other),
+        )
+
+
+def test_a_named_entity_type_must_be_the_features() -> None:
+    with pytest.raises(UsageError, match="features of one entity type, shelf"):
+        ask(memory_store({V1: []}, (0,)), entity_type="shelf")
+    with pytest.raises(UsageError, match="no entity type 'patients'") as failed:
+        ask(memory_store({V1: []}, (0,)), entity_type="patients")
+    assert failed.value.hint == "did you mean 'patient'?"
+
+
+def test_a_feature_must_be_named() -> None:
+    with pytest.raises(UsageError, match="no feature is named"):
+        join(project_at(Path()), memory_store({}, ()), JoinRequest(LABELS, (), "at"))

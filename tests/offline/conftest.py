@@ -1,0 +1,55 @@
+"""Offline stores under test. A new store joins by adding its factory to `STORES`; the promises stay the same."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import DriftSettings, Project
+from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.postgres import PostgresStore
+from featurestore.offline.store import OfflineStore
+from tests.services_postgres import PostgresServer, own_postgres, postgres
+
+__all__ = ["own_postgres", "postgres"]
+
+Factory = Callable[[Path], OfflineStore]
+
+
+def duckdb_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
+    yield lambda folder: DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
+
+
+def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
+    """One server for all, one project for each folder; dropped at the end, since a driver reads the whole catalogue."""
+    server: PostgresServer = request.getfixturevalue("postgres")
+    made: set[str] = set()
+
+    def make(folder: Path) -> OfflineStore:
+        project = postgres_project(server, folder)
+        made.add(project.name)
+        return PostgresStore(project)
+
+    yield make
+    server.run(";".join(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE' for name in made))
+
+
+def postgres_project(server: PostgresServer, folder: Path) -> Project:
+    """A project of its own for a folder, on the server."""
+    name = sha256(str(folder).encode()).hexdigest()[:16]
+    return Project(folder, name, {}, {}, DriftSettings(), offline_url=server.url, lock_timeout=10.0)
+
+
+STORES = {"duckdb": duckdb_stores, "postgresql": postgres_stores}
+
+
+@pytest.fixture(params=STORES)
+def new_store(request: pytest.FixtureRequest) -> Iterator[Factory]:
+    """Makes an empty store in a folder."""
+    yield from STORES[request.param](request)
+
+
+@pytest.fixture
+def store(new_store: Factory, tmp_path: Path) -> OfflineStore:
+    return new_store(tmp_path)

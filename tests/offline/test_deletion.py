@@ -1,0 +1,116 @@
+"""Tombstones and erasure, as every offline store must have them."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from featurestore.frames.types import key_types
+from featurestore.model import RejectedRow, StoredVersion
+from featurestore.offline.store import TOMBSTONE, VALUE, OfflineStore
+
+from .history import PAIR, frame, learn, run_of, version
+
+SCORE = version()
+STOCK = version("int", PAIR, "stock")
+
+
+def entities(of: StoredVersion, *ids: tuple[object, ...]) -> pl.DataFrame:
+    return pl.DataFrame(list(ids), schema=key_types(of.entity_type), orient="row")
+
+
+def delete(store: OfflineStore, of: StoredVersion, rows: list[tuple[object, ...]], run_id: str = "gone") -> None:
+    """Tombstones at (keys…, day)."""
+    with store.writing(run_id) as run:
+        run.delete(of, frame(of, [(*row, None) for row in rows]).drop("value"))
+        run.finish(run_of((run.run_seq, run.learned_at), run_id))
+
+
+def erase(store: OfflineStore, of: StoredVersion, *ids: tuple[object, ...]) -> int:
+    with store.writing("erased") as run:
+        count = run.erase(of, entities(of, *ids))
+        run.finish(run_of((run.run_seq, run.learned_at), "erased"))
+    return count
+
+
+def rows(store: OfflineStore, of: StoredVersion) -> list[tuple[object, ...]]:
+    """(keys…, day of the month, run_seq, op, value), in order."""
+    found = store.scan(of)
+    return found.with_columns(pl.col("computed_at").dt.ordinal_day() - 1).rows()
+
+
+def test_a_tombstone_is_a_row_like_any_other(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.6)], "one")
+    delete(store, SCORE, [("a", 1), ("a", 3)])
+    assert rows(store, SCORE) == [
+        ("a", 1, 1, VALUE, 0.5), ("a", 1, 2, TOMBSTONE, None), ("a", 3, 2, TOMBSTONE, None), ("b", 1, 1, VALUE, 0.6),
+    ]  # fmt: skip
+    assert store.latest(SCORE)["op"].to_list() == [TOMBSTONE, VALUE]
+    assert store.latest(SCORE, after_run=1)["patient_id"].to_list() == ["a"]
+
+
+@pytest.mark.parametrize(
+    "of", [version(kind, name=f"f_{kind[:4]}") for kind in ("string", "date", "list[float]")], ids=str
+)
+def test_a_tombstone_fits_every_type(store: OfflineStore, of: StoredVersion) -> None:
+    learn(store, of, [("a", 1, None)], "one")
+    delete(store, of, [("a", 2)])
+    assert rows(store, of)[-1] == ("a", 2, 2, TOMBSTONE, None)
+
+
+def test_what_a_tombstone_took_is_not_written_again(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.6)], "one")
+    delete(store, SCORE, [("a", 1)])
+    again = learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.7), ("a", 2, 0.8)], "two")
+    assert (again.new, again.corrected, again.unchanged) == (1, 1, 1)
+    assert store.current(SCORE)["op"].to_list() == [TOMBSTONE, VALUE, VALUE]
+
+
+def test_without_times_a_deleted_value_returns_only_when_it_is_another(store: OfflineStore) -> None:
+    def write(day: int, value: float, run_id: str) -> int:
+        with store.writing(run_id) as run:
+            written = run.write_changes(SCORE, frame(SCORE, [("a", day, value)]))
+            run.finish(run_of((run.run_seq, run.learned_at), run_id))
+        return written.new
+
+    assert write(1, 0.5, "one") == 1
+    delete(store, SCORE, [("a", 2)])
+    assert write(3, 0.5, "two") == 0
+    assert write(4, 0.6, "three") == 1
+    assert store.latest(SCORE)["value"].to_list() == [0.6]
+
+
+def test_erasing_removes_every_row_of_the_entity_and_no_other(store: OfflineStore) -> None:
+    learn(store, STOCK, [(1, "x", 1, 3), (1, "y", 1, 4), (2, "x", 1, 5)], "one")
+    learn(store, STOCK, [(1, "x", 1, 6), (1, "x", 2, 7)], "two")
+    assert erase(store, STOCK, (1, "x"), (9, "z")) == 3
+    assert rows(store, STOCK) == [(1, "y", 1, 1, VALUE, 4), (2, "x", 1, 1, VALUE, 5)]
+    store.purge()
+    assert rows(store, STOCK) == [(1, "y", 1, 1, VALUE, 4), (2, "x", 1, 1, VALUE, 5)]
+    assert [run.run_id for run in store.runs()][:1] == ["erased"]
+    assert learn(store, STOCK, [(1, "x", 1, 3)], "three").new == 1
+
+
+def test_an_erasure_makes_another_history_of_it(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.6)], "one")
+    before = store.mark(SCORE)
+    erase(store, SCORE, ("a",))
+    after = store.mark(SCORE)
+    assert before is not None
+    assert after is not None
+    assert before.store_id != after.store_id
+    assert after.rows == 1
+    store.purge()
+    assert store.mark(SCORE) == after
+
+
+def test_rows_that_were_set_aside_go_with_the_entity(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5), ('q"uote', 1, 0.5)], "one")
+    with store.writing("two") as run:
+        run.reject([
+            RejectedRow("visits", "v.csv", row, "age", "too old", {"id": name, "age": 500})
+            for row, name in enumerate(["a", "ab", 'q"uote'])
+        ])  # fmt: skip
+        run.finish(run_of((run.run_seq, run.learned_at), "two"))
+    erase(store, SCORE, ("a",), ('q"uote',))
+    assert [row.values["id"] for row in store.rejected("two")] == ["ab"]

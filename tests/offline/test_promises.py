@@ -1,0 +1,227 @@
+"""What every offline store promises; the same tests for each."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.frames.types import history_schema
+from featurestore.model import FeatureRun, RejectedRow
+from featurestore.offline.store import Baseline, OfflineStore, Position
+from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
+
+VALUES = {
+    "bool": [True, False, None],
+    "int": [0, -(2**63), 2**63 - 1, None],
+    "float": [0.0, 1.5, float("nan"), float("inf"), float("-inf"), 1e308, None],
+    "string": ["", "a", "'; DROP TABLE runs; --", "é", None],
+    "list[float]": [[1.0, 2.0], [float("nan"), 0.0], None],
+}
+
+
+def test_an_empty_store_answers_nothing_and_makes_no_file(store: OfflineStore, tmp_path: Path) -> None:
+    assert store.runs() == []
+    assert store.learned() == []
+    assert store.scan(version()).schema == history_schema(version())
+    assert store.last_committed("score") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("data_type", VALUES)
+def test_values_come_back_as_they_went_in(store: OfflineStore, data_type: str) -> None:
+    of = version(data_type)
+    rows = [(f"p{at}", at, value) for at, value in enumerate(VALUES[data_type])]
+    learn(store, of, rows, "r1")
+    found = store.scan(of)["value"].to_list()
+    assert all(same(one, row[2]) for one, row in zip(found, rows, strict=True))
+
+
+def test_the_same_values_again_write_nothing(store: OfflineStore) -> None:
+    of = version()
+    rows = [("a", 0, 1.0), ("b", 0, None), ("c", 3, float("nan"))]
+    learn(store, of, rows, "r1")
+    again = learn(store, of, rows, "r2")
+    assert (again.new, again.corrected, again.unchanged) == (0, 0, 3)
+    assert again.values.is_empty()
+    assert store.scan(of).height == 3
+
+
+def test_a_correction_is_kept_beside_what_it_corrects(store: OfflineStore) -> None:
+    of = version()
+    learn(store, of, [("a", 0, 1.0)], "r1")
+    written = learn(store, of, [("a", 0, 2.0)], "r2")
+    assert (written.new, written.corrected) == (0, 1)
+    assert store.scan(of).select("run_seq", "value").rows() == [(1, 1.0), (2, 2.0)]
+    assert store.current(of)["value"].to_list() == [2.0]
+
+
+def test_a_value_that_comes_back_is_a_third_row(store: OfflineStore) -> None:
+    of = version()
+    for run, value in enumerate([1.0, 2.0, 1.0]):
+        learn(store, of, [("a", 0, value)], f"r{run}")
+    assert store.scan(of)["value"].to_list() == [1.0, 2.0, 1.0]
+
+
+def test_a_late_row_lands_in_its_place_in_time(store: OfflineStore) -> None:
+    of = version()
+    learn(store, of, [("a", 5, 5.0)], "r1")
+    learn(store, of, [("a", 2, 2.0)], "r2")
+    assert store.scan(of)["value"].to_list() == [2.0, 5.0]
+    assert store.latest(of)["value"].to_list() == [5.0]
+
+
+def test_values_within_the_tolerance_are_the_same(store: OfflineStore) -> None:
+    of = version()
+    learn(store, of, [("a", 0, 1.0), ("b", 0, float("inf")), ("c", 0, float("nan"))], "r1")
+    close = [("a", 0, 1.05), ("b", 0, float("inf")), ("c", 0, 3.0)]
+    written = learn(store, of, close, "r2", tolerance=0.1)
+    assert written.values.rows() == [("c", START, 3.0)]
+
+
+def test_keys_are_compared_byte_for_byte(store: OfflineStore) -> None:
+    of = version()
+    ids = ["007", "7", " 7", "e\u0301", "\u00e9", "A", "a", ""]
+    learn(store, of, [(key, 0, 1.0) for key in ids], "r1")
+    assert sorted(store.scan(of)["patient_id"].to_list()) == sorted(ids)
+    again = learn(store, of, [(key, 0, 1.0) for key in ids], "r2")
+    assert again.unchanged == len(ids)
+
+
+def test_composite_keys_tell_pairs_apart(store: OfflineStore) -> None:
+    of = version(entity_type=PAIR)
+    learn(store, of, [(1, "a", 0, 1.0), (1, "b", 0, 2.0), (2, "a", 0, 3.0)], "r1")
+    wanted = pl.DataFrame({"store": [1, 2], "product": ["b", "a"]})
+    assert store.scan(of, entities=wanted)["value"].to_list() == [2.0, 3.0]
+
+
+def test_a_run_that_fails_leaves_nothing(store: OfflineStore) -> None:
+    of = version()
+    learn(store, of, [("a", 0, 1.0)], "r1")
+    with pytest.raises(RuntimeError), store.writing("r2") as run:
+        run.write(of, frame(of, [("b", 0, 1.0)]))
+        raise RuntimeError
+    assert store.scan(of).height == 1
+    assert [item.run_seq for item in store.learned()] == [1]
+    learn(store, of, [("c", 0, 1.0)], "r3")
+    assert [item.run_seq for item in store.learned()] == [1, 2], "the order of commits has no gaps"
+
+
+def test_a_dry_run_counts_and_keeps_nothing(store: OfflineStore) -> None:
+    of = version()
+    with store.writing("r1", dry_run=True) as run:
+        assert run.write(of, frame(of, [("a", 0, 1.0)])).new == 1
+    assert store.scan(of).is_empty()
+
+
+def test_later_runs_are_learned_later(store: OfflineStore) -> None:
+    for run in range(5):
+        learn(store, version(), [("a", run, 1.0)], f"r{run}")
+    times = [item.learned_at for item in store.learned()]
+    assert times == sorted(set(times))
+
+
+def test_only_entities_with_news_are_latest_after_a_run(store: OfflineStore) -> None:
+    of = version()
+    learn(store, of, [("a", 0, 1.0), ("b", 9, 1.0)], "r1")
+    learn(store, of, [("a", 3, 2.0), ("b", 1, 2.0)], "r2")
+    learn(store, of, [("c", 0, 3.0)], "r3")
+    news = store.latest(of, after_run=1)
+    assert news.select("patient_id", "value").rows() == [("a", 2.0), ("b", 1.0), ("c", 3.0)]
+    assert store.latest(of, after_run=2)["patient_id"].to_list() == ["c"]
+    assert store.latest(of, after_run=3).is_empty()
+
+
+def test_without_times_only_a_change_is_written(store: OfflineStore) -> None:
+    of = version()
+
+    def learn_now(day: int, rows: list[tuple[str, float | None]], run_id: str) -> int:
+        with store.writing(run_id) as run:
+            written = run.write_changes(of, frame(of, [(key, day, value) for key, value in rows]))
+            run.finish(run_of((run.run_seq, run.learned_at), run_id))
+        return written.new
+
+    assert learn_now(0, [("a", 1.0), ("b", None)], "r1") == 2
+    assert learn_now(1, [("a", 1.0), ("b", None)], "r2") == 0
+    assert learn_now(2, [("a", 1.0), ("b", 2.0)], "r3") == 1
+    assert learn_now(3, [("a", 1.0), ("b", None)], "r4") == 1
+    assert store.scan(of).filter(pl.col("patient_id") == "b")["value"].to_list() == [None, 2.0, None]
+
+
+def test_the_position_is_that_of_the_last_run(store: OfflineStore) -> None:
+    of = version()
+    assert store.position(of.id, "visits") is None
+    for seq, fingerprint in enumerate(["one", "two", "one"], start=1):
+        with store.writing(f"r{seq}") as run:
+            run.set_position(Position(of.id, "visits", fingerprint, {"a.csv": "00"}, run.run_seq))
+            run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
+    found = store.position(of.id, "visits")
+    assert found is not None
+    assert (found.fingerprint, found.run_seq, dict(found.files)) == ("one", 3, {"a.csv": "00"})
+
+
+def test_the_audit_log_gives_runs_back_whole_and_newest_first(store: OfflineStore) -> None:
+    error_free = FeatureRun(
+        "score", "visits", "ok", 1, "a" * 64, drift={"score": 0.5}, statistics={"count": 3}, note="n"
+    )
+    with store.writing("r1") as run:
+        run.reject([RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})])
+        kept = run_of((run.run_seq, run.learned_at), "r1", error_free)
+        run.finish(kept)
+    failed = run_of(None, "r2", FeatureRun("other", "visits", "failed"), status="failed")
+    store.log(failed, [RejectedRow("visits", "w.csv", 1, None, "too short", {})])
+    assert {item.run_id: item for item in store.runs()} == {"r1": kept, "r2": failed}
+    assert store.runs(feature="score") == [kept]
+    assert store.runs(status="failed") == [failed]
+    assert store.runs(run_id="1") == [kept]
+    assert store.rejected("r1") == [RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})]
+    assert store.last_committed("score") == version().id
+    assert store.last_committed("other") is None
+
+
+def test_the_reference_is_the_first_sample_until_another_is_named(store: OfflineStore) -> None:
+    of = version()
+    for seq in (1, 2):
+        with store.writing(f"r{seq}") as run:
+            run.keep_sample(of.id, bytes([seq, 0, 255]))
+            run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
+    assert store.reference(of.id) == Baseline(1)
+    store.set_reference(of.id, Baseline(2, method="psi"))
+    assert store.reference(of.id) == Baseline(2, method="psi")
+    store.set_reference(of.id, Baseline(None, window=60_000_000))
+    assert store.reference(of.id) == Baseline(None, window=60_000_000)
+    assert store.sample(of.id, 2) == bytes([2, 0, 255])
+
+
+def test_a_version_of_another_hash_has_a_history_of_its_own(store: OfflineStore) -> None:
+    one, two = version(digit="a"), version(digit="b")
+    learn(store, one, [("a", 0, 1.0)], "r1")
+    learn(store, two, [("a", 0, 2.0)], "r2")
+    assert store.scan(one)["value"].to_list() == [1.0]
+    assert [item.id.sha256[0] for item in store.versions("score")] == ["a", "b"]
+
+
+KEYS, DAYS = st.sampled_from(["a", "b", "007", "7"]), st.integers(0, 3)
+NUMBERS = st.sampled_from([0.0, 1.0, 2.0, float("nan"), float("inf"), None])
+RUNS = st.lists(st.dictionaries(st.tuples(KEYS, DAYS), NUMBERS, max_size=8), min_size=1, max_size=6)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=RUNS)
+def test_history_is_what_the_judge_says(new_store, tmp_path_factory: pytest.TempPathFactory, runs) -> None:  # type: ignore[no-untyped-def]
+    store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))
+    of, judge = version(), Judge()
+    for seq, run in enumerate(runs, start=1):
+        rows = [(key, day, value) for (key, day), value in run.items()]
+        written = learn(store, of, rows, f"r{seq}")
+        assert (written.new, written.corrected, written.unchanged) == judge.learn(seq, rows)
+    for answer, expected in (
+        (store.scan(of), judge.scan()),
+        (store.current(of), judge.current()),
+        (store.latest(of), judge.latest()),
+    ):
+        rows = [(key, (at - START) // timedelta(days=1), seq, value) for key, at, seq, _op, value in answer.rows()]
+        assert len(rows) == len(expected)
+        assert all(one[:3] == other[:3] and same(one[3], other[3]) for one, other in zip(rows, expected, strict=True))

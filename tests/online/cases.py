@@ -1,0 +1,131 @@
+"""What the tests of the online stores share: versions, projects, and a history to sync from."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from featurestore.config import DriftSettings, Project
+from featurestore.frames.types import INSTANT, history_schema, key_types, value_type
+from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
+from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.store import Learned, Mark, OfflineStore
+from featurestore.online.store import OnlineStore
+
+PATIENT = EntityType("patient", (Key("patient_id", "string"),))
+SHELF = EntityType("shelf", (Key("store", "string"), Key("product", "int")))
+
+KINDS = ["sqlite", "valkey", "cluster", "guarded", *(["redis"] if shutil.which("redis-server") else [])]
+
+_numbers = itertools.count()
+
+
+def make_project(root: Path, name: str | None = None, url: str | None = None) -> Project:
+    root.mkdir(parents=True, exist_ok=True)
+    types = {"patient": PATIENT, "shelf": SHELF}
+    return Project(root, name or f"p{next(_numbers)}", types, {}, DriftSettings(), None, url)
+
+
+def make_version(
+    feature: str = "age",
+    number: int = 1,
+    kind: str = "float",
+    entity_type: EntityType = PATIENT,
+    max_age: int | None = None,
+) -> StoredVersion:
+    sha256 = f"{number:02x}".ljust(12, "a") + "0" * 52
+    return StoredVersion(VersionId(feature, sha256), number, entity_type, DataType.parse(kind), max_age)
+
+
+class Rows:
+    """The part of `OfflineStore` that a sync reads, in memory: a test commits dozens of runs in no time."""
+
+    def __init__(self) -> None:
+        self.frames: dict[VersionId, pl.DataFrame] = {}
+        self.known: dict[VersionId, StoredVersion] = {}
+        self.last_run = 0
+        self.store_id = "history"
+
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+        rows = self.frames.get(version.id)
+        return None if rows is None or not rows.height else Mark(self.store_id, self.last_run, "", rows.height)
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def scan(self, version: StoredVersion, *, entities: pl.DataFrame) -> pl.DataFrame:
+        keys = list(version.entity_type.key_names)
+        rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
+        return rows.join(entities, on=keys, how="semi").sort(*keys, "computed_at", "run_seq")
+
+    def versions(self, feature: str | None = None) -> list[StoredVersion]:
+        return [version for version in self.known.values() if feature in (None, version.id.feature)]
+
+    def learned(self) -> list[Learned]:
+        return [Learned(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
+
+    def latest(
+        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+    ) -> pl.DataFrame:
+        keys = list(version.entity_type.key_names)
+        rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
+        rows = rows.filter(pl.col("run_seq") <= (self.last_run if up_to_run is None else up_to_run))
+        if after_run is not None:
+            rows = rows.join(rows.filter(pl.col("run_seq") > after_run).select(keys).unique(), on=keys, how="semi")
+        return rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
+
+
+class History:
+    """A history to sync from, with a short way to commit runs."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.rows = Rows()
+
+    @property
+    def store(self) -> OfflineStore:
+        return cast("OfflineStore", self.rows)
+
+    def learn(self, rows: Mapping[StoredVersion, Sequence[tuple[object, ...]]], op: int = 0) -> int:
+        """Commits one run: for each version rows of (keys…, computed_at, value); returns its run_seq."""
+        self.rows.last_run += 1
+        for version, values in rows.items():
+            columns = [(*row[:-1], self.rows.last_run, op, row[-1]) for row in values]
+            frame = pl.DataFrame(columns, schema=history_schema(version), orient="row")
+            held = self.rows.frames.get(version.id, frame.clear())
+            self.rows.known.setdefault(version.id, version)
+            self.rows.frames[version.id] = pl.concat([held, frame])
+        return self.rows.last_run
+
+
+def learn_for_all(history: History, version: StoredVersion, runs: int, first: int = 0) -> list[tuple[object, ...]]:
+    """Commits runs about 2,000 people whose times jump back and forth: the rows of the last one."""
+    rows: list[tuple[object, ...]] = []
+    for run in range(first, first + runs):
+        rows = [(f"p{n:05d}", datetime(2024, 1, 1 + (run * 7 + n) % 28), run + n / 1e6) for n in range(2_000)]
+        history.learn({version: rows})
+    return rows
+
+
+def commit(project: Project, version: StoredVersion, rows: Sequence[tuple[object, ...]]) -> None:
+    """The same rows as one run of the project's own history."""
+    types = {**key_types(version.entity_type), "computed_at": INSTANT, "value": value_type(version.data_type)}
+    run_id = f"run{next(_numbers)}"
+    with DuckDBStore(project).writing(run_id) as run:
+        run.write(version, pl.DataFrame(rows, schema=types, orient="row"))
+        at = run.learned_at
+        run.finish(Run(run_id, at, at, 0.0, "ok", (), "", None, (), run.run_seq, at))
+
+
+Fresh = Callable[[], tuple[Project, OnlineStore]]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)

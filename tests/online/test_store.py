@@ -1,0 +1,192 @@
+"""The conformance suite of online stores: every promise of `OnlineStore`, on every kind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.config import Project
+from featurestore.online import format as layout
+from featurestore.online.records import GENERATION
+from featurestore.online.store import Merged, OnlineStore
+
+from .cases import KINDS, Fresh
+
+pytestmark = pytest.mark.parametrize("kind", KINDS, indirect=True)
+
+SHA = "aaaaaaaaaaaa"
+
+
+def packed(computed_at: int, run_seq: int, value: float | None = 0.0, op: int = layout.VALUE) -> bytes:
+    return layout.pack("float", computed_at, run_seq, op, SHA, value)
+
+
+def key(project: Project, name: str) -> str:
+    return layout.key_prefix(project.name, "patient") + name
+
+
+def frame(project: Project, rows: Sequence[tuple[str, bytes | None]], field: int = 0) -> pl.DataFrame:
+    named = sorted((key(project, name), value) for name, value in rows)
+    return pl.DataFrame(named, schema={"key": pl.String, str(field): pl.Binary}, orient="row")
+
+
+def held(project: Project, store: OnlineStore, names: Sequence[str], field: int = 0) -> list[bytes | None]:
+    return [row[0] for row in store.fetch([key(project, name) for name in names], [field])[1]]
+
+
+def test_a_store_that_was_never_written_is_empty(store: OnlineStore, project: Project) -> None:
+    assert store.fetch([key(project, "a")], [0, 1]) == ("", [[None, None]])
+    assert store.table("active") == store.table("meta") == {}
+    assert [entity for batch in store.scan("patient") for entity in batch] == []
+
+
+def test_what_was_merged_is_fetched(store: OnlineStore, project: Project) -> None:
+    value = packed(5, 1, 0.5)
+    assert store.merge([frame(project, [("a", value)])]) == {0: Merged(1, 1)}
+    assert store.fetch([key(project, "b"), key(project, "a")], [0, 3])[1] == [[None, None], [value, None]]
+
+
+def test_what_was_loaded_is_fetched(store: OnlineStore, project: Project) -> None:
+    rows = [(f"e{i}", packed(i, 1)) for i in range(2_500)]
+    store.load([frame(project, rows)])
+    assert held(project, store, [name for name, _ in rows]) == [value for _, value in rows]
+
+
+def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
+    both = frame(project, [("a", packed(1, 1)), ("b", None)], 4).with_columns(pl.Series("7", [None, packed(2, 1)]))
+    store.load([both])
+    assert held(project, store, ["a", "b"], 4) == [packed(1, 1), None]
+    assert store.merge([both]) == {4: Merged(0, 0), 7: Merged(0, 0)}
+    assert held(project, store, ["a", "b"], 7) == [None, packed(2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wins"),
+    [
+        (packed(5, 1), packed(6, 1), True),
+        (packed(5, 9), packed(6, 1), True),
+        (packed(6, 1), packed(5, 9), False),
+        (packed(5, 1, 0.1), packed(5, 2, 0.2), True),
+        (packed(5, 2, 0.2), packed(5, 1, 0.1), False),
+        (packed(-5, 1), packed(5, 1), True),
+        (packed(2**53, 1), packed(2**53 + 1, 1), True),
+        (packed(5, 2**26), packed(5, 2**26 + 1), True),
+        (packed(5, 1), packed(5, 2, op=layout.TOMBSTONE), True),
+        (packed(5, 2, op=layout.TOMBSTONE), packed(5, 1), False),
+        (packed(5, 2, op=layout.TOMBSTONE), packed(5, 3), True),
+        (packed(5, 1, None), packed(4, 2, 1.0), False),
+    ],
+)
+def test_the_greater_time_and_run_wins(
+    store: OnlineStore, project: Project, before: bytes, after: bytes, wins: bool
+) -> None:
+    store.merge([frame(project, [("a", before)])])
+    assert store.merge([frame(project, [("a", after)])]) == {0: Merged(int(wins), 0)}
+    assert held(project, store, ["a"]) == [after if wins else before]
+
+
+def test_the_same_again_writes_nothing(store: OnlineStore, project: Project) -> None:
+    rows = [("a", packed(1, 1)), ("b", packed(1, 1, None))]
+    store.merge([frame(project, rows)])
+    assert store.merge([frame(project, rows)]) == {0: Merged(0, 0)}
+
+
+def test_a_damaged_value_is_mended_by_its_own(store: OnlineStore, project: Project) -> None:
+    store.merge([frame(project, [("a", packed(1, 1, 666.0))])])
+    assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: Merged(1, 0)}
+
+
+def test_an_empty_frame_is_written_in_no_time(store: OnlineStore, project: Project) -> None:
+    store.load([frame(project, [])])
+    assert store.merge([frame(project, [])]).get(0, Merged()) == Merged()
+
+
+VALUES = st.builds(packed, st.integers(0, 3), st.integers(1, 3), st.sampled_from([0.0, 1.0]))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_order_and_any_interleaving_ends_with_the_greatest(fresh: Fresh, data: st.DataObject) -> None:
+    project, store = fresh()
+    unique = st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(1, 4))
+    rows = data.draw(st.lists(unique, min_size=1, max_size=12))
+    writers = [data.draw(st.permutations(rows)) for _ in range(2)]
+    while any(writers):
+        writer = data.draw(st.sampled_from([rows for rows in writers if rows]))
+        size = data.draw(st.integers(1, len(writer)))
+        batch = {name: (at, run) for name, at, run in sorted(writer[:size])}
+        del writer[:size]
+        store.merge([frame(project, [(name, packed(at, run, at * 10.0 + run)) for name, (at, run) in batch.items()])])
+    for name in {name for name, _, _ in rows}:
+        at, run = max((at, run) for other, at, run in rows if other == name)
+        assert held(project, store, [name]) == [packed(at, run, at * 10.0 + run)]
+
+
+def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Project) -> None:
+    names = [f"e{i}" for i in range(300)]
+
+    def write(runs: Sequence[int]) -> None:
+        for run in runs:
+            store.merge([frame(project, [(name, packed(run % 7, run)) for name in names])])
+
+    threads = [threading.Thread(target=write, args=(range(start, 20, 2),)) for start in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(held(project, store, names)) == {packed(6, 13)}
+
+
+def test_a_swap_is_all_or_nothing(store: OnlineStore) -> None:
+    assert store.swap("meta", {"a": None}, {"a": "1", "b": "é"})
+    assert not store.swap("meta", {"a": None}, {"c": "3"})
+    assert not store.swap("meta", {"a": "1", "b": "2"}, {"c": "3"})
+    assert store.swap("meta", {"a": "1", "b": "é"}, {"b": None, "c": "3"})
+    assert store.table("meta") == {"a": "1", "c": "3"}
+    assert store.table("active") == {}
+
+
+def test_a_fetch_tells_the_generation(store: OnlineStore, project: Project) -> None:
+    store.swap("active", {}, {GENERATION: "g1"})
+    assert store.fetch([key(project, "a")], [0])[0] == "g1"
+
+
+def test_discarding_spares_what_was_learned_later(store: OnlineStore, project: Project) -> None:
+    store.merge([frame(project, [("a", packed(1, 1)), ("b", packed(1, 2)), ("c", packed(1, 1))])])
+    assert store.discard(0, [key(project, name) for name in ("a", "b", "missing")], up_to_run=1) == 1
+    assert held(project, store, ["a", "b", "c"]) == [None, packed(1, 2), packed(1, 1)]
+
+
+def test_clearing_removes_a_field_and_no_other(store: OnlineStore, project: Project) -> None:
+    for field in (1, 2):
+        store.load([frame(project, [("a", packed(1, 1)), ("b", packed(1, 1))], field)])
+    store.clear("patient", [1])
+    assert held(project, store, ["a", "b"], 1) == [None, None]
+    assert held(project, store, ["a", "b"], 2) == [packed(1, 1)] * 2
+
+
+def test_scanning_meets_every_entity_of_the_type_once(store: OnlineStore, project: Project) -> None:
+    store.load([frame(project, [("a", packed(1, 1)), ("b", packed(2, 1))], 1)])
+    store.load([frame(project, [("b", packed(3, 1)), ("c", packed(4, 1))], 12)])
+    other = layout.key_prefix(project.name, "patient_x") + "a"
+    store.load([pl.DataFrame({"key": [other], "3": [packed(1, 1)]}, schema={"key": pl.String, "3": pl.Binary})])
+    found = [entity for batch in store.scan("patient") for entity in batch]
+    assert sorted(found) == [
+        (key(project, "a"), {"1": packed(1, 1)}),
+        (key(project, "b"), {"1": packed(2, 1), "12": packed(3, 1)}),
+        (key(project, "c"), {"12": packed(4, 1)}),
+    ]
+    assert {key(project, "b"), key(project, "c")} <= {one for batch in store.keys("patient", [12]) for one in batch}
+
+
+def test_projects_do_not_see_each_other(fresh: Fresh) -> None:
+    (one, first), (_, second) = fresh(), fresh()
+    first.merge([frame(one, [("a", packed(1, 1))])])
+    first.swap("meta", {}, {"x": "1"})
+    assert second.table("meta") == {}
+    assert [entity for batch in second.scan("patient") for entity in batch] == []

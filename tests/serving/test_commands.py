@@ -1,0 +1,184 @@
+"""``sync`` and ``get`` through the executable's own entry: JSON, text, exit codes, words that help."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from featurestore.config import load_project
+from featurestore.online.directory import Directory
+from featurestore.online.open import open_online
+
+from ..conftest import Folder
+from ..services import Server
+
+
+@pytest.fixture
+def synced(project: Folder) -> Folder:
+    project.run("ingest")
+    project.run("sync")
+    return project
+
+
+def test_sync_tells_what_it_wrote(project: Folder) -> None:
+    project.run("ingest")
+    found = project.json("sync")
+    assert (found["mode"], found["warnings"], found["dry_run"]) == ("incremental", [], False)
+    (feature,) = found["features"]
+    assert (feature["name"], feature["version"], feature["entities_written"]) == ("age_share", 1, 2)
+    assert (feature["watermark"], len(feature["sha256"])) == (1, 64)
+
+
+def test_a_second_sync_says_that_there_is_nothing_to_do(synced: Folder) -> None:
+    assert "nothing to do" in synced.run("sync").out
+    assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
+
+
+def test_a_dry_run_counts_and_serves_nothing(project: Folder) -> None:
+    project.run("ingest")
+    assert "would write 2 values of 1 feature" in project.run("sync", "--dry-run").out
+    assert "no feature 'age_share'" in project.run("get", "patient", "001", "-f", "age_share", code=2).err
+
+
+def test_sync_without_history_says_what_to_do(project: Folder) -> None:
+    assert "nothing to sync" in project.run("sync").out
+    assert "featurestore ingest age_share" in project.run("sync", "--feature", "age_share", code=2).err
+
+
+def test_sync_of_one_feature_leaves_the_others(synced: Folder) -> None:
+    found = synced.json("sync", "--feature", "age_share")
+    assert [item["name"] for item in found["features"]] == ["age_share"]
+
+
+def test_full_and_incremental_exclude_each_other(project: Folder) -> None:
+    assert "exclude" in project.run("sync", "--full", "--incremental", code=2).err
+
+
+def test_get_has_value_time_version_and_status(synced: Folder) -> None:
+    found = synced.json("get", "patient", "001", "nobody")
+    assert found["entity_type"] == "patient"
+    known, unknown = found["entities"]
+    assert (known["entity_id"], unknown["entity_id"]) == ("001", "nobody")
+    value = known["features"]["age_share"]
+    assert (value["value"], value["computed_at"], value["version"]) == (0.51, "2024-02-01T00:00:00Z", 1)
+    assert (value["status"], unknown["features"]["age_share"]["status"]) == ("ok", "missing")
+    assert unknown["features"]["age_share"]["value"] is None
+
+
+def test_get_shows_the_same_as_a_table(synced: Folder) -> None:
+    text = synced.run("get", "patient", "001").out
+    assert "0.51" in text
+    assert "2024-02-01T00:00:00Z" in text
+
+
+def test_get_helps_with_a_mistyped_word(synced: Folder) -> None:
+    assert "did you mean 'patient'" in synced.run("get", "patiant", "001", code=2).err
+    assert "did you mean 'age_share'" in synced.run("get", "patient", "001", "-f", "age_shar", code=2).err
+
+
+def test_list_knows_what_is_online(synced: Folder) -> None:
+    assert synced.json("list")["features"][0]["online"] is True
+
+
+def test_code_put_back_to_an_older_text_does_not_step_back_unasked(synced: Folder) -> None:
+    synced.edit("features/cardiac.py", "/ 100", "/ 10")
+    synced.run("ingest")
+    synced.run("sync")
+    synced.edit("features/cardiac.py", "/ 10", "/ 100")
+    synced.run("ingest")
+    ran = synced.run("sync", code=3)
+    assert "promote age_share 1" in ran.err
+    assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["value"] == pytest.approx(5.1)
+
+
+def test_an_unknown_scheme_is_refused_by_name(project: Folder) -> None:
+    project.edit("featurestore.toml", "[entity_types", '[online]\nurl = "memcached://x"\n[entity_types')
+    assert "unknown scheme: 'memcached'" in project.run("get", "patient", "1", code=2).err
+
+
+def test_a_server_that_is_not_there_is_exit_12_without_the_password(project: Folder) -> None:
+    url = 'url = "redis://u:s3cr3t@127.0.0.1:1/0"'
+    project.edit("featurestore.toml", "[entity_types", f"[online]\n{url}\n[entity_types")
+    ran = project.run("get", "patient", "1", code=12)
+    assert "redis://127.0.0.1:1/0" in ran.err
+    assert "s3cr3t" not in ran.out + ran.err
+
+
+class Syncing:
+    """``sync --every 1s`` in a process of its own, line by line."""
+
+    def __init__(self, folder: Folder) -> None:
+        command = [sys.executable, "-m", "featurestore", "-C", str(folder.root), "sync", "--every", "1s"]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+        )
+
+    def wait_for(self, words: str) -> None:
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + 60
+        seen = []
+        while words not in (line := self.process.stdout.readline()):
+            seen.append(line)
+            assert time.monotonic() < deadline, seen
+            assert self.process.poll() is None, seen
+
+
+@pytest.fixture
+def syncing(synced: Folder) -> Iterator[Syncing]:
+    running = Syncing(synced)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+def test_sync_every_goes_on_until_it_is_stopped(synced: Folder, syncing: Syncing) -> None:
+    syncing.wait_for("nothing to do")
+    synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
+    synced.run("ingest")
+    syncing.wait_for("wrote 1 value of 1 feature")
+    syncing.process.send_signal(signal.SIGTERM)
+    assert syncing.process.wait(timeout=60) == 143
+    store = open_online(load_project(synced.root))
+    assert Directory(store).pointers().features["age_share"].number == 1
+    store.close()
+
+
+def test_sync_every_survives_a_server_that_goes_and_comes_back_empty(project: Folder, own_server: Server) -> None:
+    project.edit("featurestore.toml", "[entity_types", f'[online]\nurl = "{own_server.url}"\n[entity_types')
+    project.run("ingest")
+    syncing = Syncing(project)
+    syncing.wait_for("wrote 2 values of 1 feature")
+    own_server.stop()
+    syncing.wait_for("can't be reached; trying again")
+    own_server.start()
+    syncing.wait_for("doing a full sync of age_share")
+    syncing.wait_for("wrote 2 values of 1 feature")
+    syncing.process.send_signal(signal.SIGINT)
+    assert syncing.process.wait(timeout=60) == 130
+    assert project.json("verify")["checked"] == 2
+
+
+def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
+    assert synced.json("verify") == {
+        "checked": 2, "missing": 0, "stale": 0, "different": 0, "unexpected": 0, "examples": [], "fixed": False,
+    }  # fmt: skip
+    assert "every one is what the history says" in synced.run("verify").out
+
+
+def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> None:
+    synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"})
+    synced.run("ingest")
+    found = synced.json("verify", code=1)
+    assert (found["missing"], found["fixed"]) == (1, False)
+    (example,) = found["examples"]
+    assert (example["kind"], example["feature"], example["entity_id"]) == ("missing", "age_share", "003")
+    assert example["history"]["value"] == pytest.approx(0.7)
+    assert "missing" in synced.run("verify", code=1).out
+    assert synced.json("verify", "--fix")["fixed"] is True
+    assert synced.json("verify", "age_share", "--sample", "2")["missing"] == 0

@@ -1,0 +1,205 @@
+"""``delete``: what is taken out stays out, what was true before stays true, and erasing leaves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from featurestore.config import load_project
+from featurestore.frames.entities import parse_entity
+from featurestore.offline.duckdb import DuckDBStore
+from featurestore.online.open import open_online
+from featurestore.workflows.delete import erase
+from featurestore.workflows.sync import active_features, sync
+
+from ..conftest import Folder
+
+LABELS = "patient_id,at\n001,2024-01-20T00:00:00Z\n001,2024-03-01T00:00:00Z\n002,2024-03-01T00:00:00Z\n"
+
+
+@pytest.fixture
+def synced(project: Folder) -> Folder:
+    project.write({"labels.csv": LABELS})
+    project.run("ingest")
+    project.run("sync")
+    return project
+
+
+def joined(folder: Folder, *options: str) -> list[str]:
+    out = folder.run(
+        "join", str(folder.root / "labels.csv"), "-f", "age_share", "--timestamp-column", "at", *options
+    ).out
+    return [line.rsplit(",", 1)[1] for line in out.splitlines()[1:]]
+
+
+def served(folder: Folder, *ids: str) -> list[Any]:
+    found = folder.json("get", "patient", *ids, "-f", "age_share")["entities"]
+    return [item["features"]["age_share"]["value"] for item in found]
+
+
+def test_from_then_on_there_is_nothing(synced: Folder) -> None:
+    found = synced.json("delete", "patient", "001", "--at", "2024-02-15")
+    assert (found["entity_id"], found["erased"], found["at"]) == ("001", False, "2024-02-15T00:00:00Z")
+    assert found["features"] == [{"name": "age_share", "rows": 1}]
+    assert joined(synced) == ["0.5", "", "0.6"]
+    assert served(synced, "001", "002") == [0.51, 0.6], "until the next sync"
+    assert synced.json("sync")["features"][0]["entities_written"] == 1
+    assert served(synced, "001", "002") == [None, 0.6]
+    assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["status"] == "missing"
+
+
+def test_what_is_known_of_later_is_deleted_too(synced: Folder) -> None:
+    assert synced.json("delete", "patient", "001", "--at", "2024-01-10")["features"] == [
+        {"name": "age_share", "rows": 2}
+    ]
+    assert joined(synced) == ["", "", "0.6"]
+
+
+def test_now_is_the_default(synced: Folder) -> None:
+    synced.run("delete", "patient", "001")
+    assert joined(synced) == ["0.5", "0.51", "0.6"]
+    synced.run("sync")
+    assert served(synced, "001") == [None]
+
+
+def test_a_second_time_there_is_nothing_to_do(synced: Folder) -> None:
+    synced.run("delete", "patient", "001")
+    assert "nothing to do" in synced.run("delete", "patient", "001").out
+    assert "nothing to do" in synced.run("delete", "patient", "nobody").out
+    assert len(synced.json("runs")["runs"]) == 2
+
+
+def test_a_dry_run_deletes_nothing(synced: Folder) -> None:
+    assert "would delete patient 001" in synced.run("delete", "patient", "001", "--dry-run").out
+    assert "would erase patient 001: 2 rows" in synced.run("delete", "patient", "001", "--erase", "--dry-run").out
+    assert joined(synced) == ["0.5", "0.51", "0.6"]
+    assert served(synced, "001") == [0.51]
+
+
+def test_as_of_before_the_deletion_the_values_are_there(synced: Folder) -> None:
+    before = synced.json("runs")["runs"][0]["finished_at"]
+    synced.run("delete", "patient", "001", "--at", "2024-01-01")
+    assert joined(synced) == ["", "", "0.6"]
+    assert joined(synced, "--as-of", before) == ["0.5", "0.51", "0.6"]
+
+
+def test_rows_that_are_read_again_bring_nothing_back(synced: Folder) -> None:
+    synced.run("delete", "patient", "001", "--at", "2024-01-01")
+    assert synced.features("--full")["age_share"]["rows_written"] == 0
+    assert joined(synced) == ["", "", "0.6"]
+
+
+def test_a_late_row_of_before_does_not_come_online(synced: Folder) -> None:
+    synced.run("delete", "patient", "001")
+    synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-10T00:00:00Z,52,1\n"})
+    synced.run("ingest")
+    synced.run("sync")
+    assert served(synced, "001") == [None]
+
+
+def test_a_row_of_after_does(synced: Folder) -> None:
+    synced.run("delete", "patient", "001", "--at", "2024-02-15")
+    synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-20T00:00:00Z,52,1\n"})
+    synced.run("ingest")
+    synced.run("sync")
+    assert joined(synced) == ["0.5", "0.52", "0.6"]
+    assert served(synced, "001") == [0.52]
+
+
+def test_without_event_times_an_unchanged_row_does_not_come_back(project: Folder) -> None:
+    project.edit("featurestore.toml", 'event_time = "visit_at"\n', "")
+    project.write({"visits.csv": "patient_id,age\n001,50\n002,60\n"})
+    project.edit("featurestore.toml", 'chol = { type = "float" }\n', "")
+    project.run("ingest")
+    project.run("delete", "patient", "001")
+    project.write({"visits.csv": "patient_id,age\n001,50\n002,61\n"})
+    assert project.features()["age_share"]["rows_written"] == 1
+    project.run("sync")
+    assert served(project, "001", "002") == [None, 0.61]
+
+
+def test_every_version_forgets_and_the_active_one_stays_active(synced: Folder) -> None:
+    synced.edit("features/cardiac.py", "/ 100", "/ 10")
+    synced.run("ingest")
+    synced.run("sync")
+    synced.run("delete", "patient", "001", "--at", "2024-01-01")
+    assert synced.json("show", "age_share")["active_version"] == 2
+    synced.run("sync")
+    assert served(synced, "001", "002") == [None, 6.0]
+    assert synced.json("verify")["missing"] == 0
+
+
+def test_a_deletion_is_in_the_audit_log(synced: Folder) -> None:
+    run_id = synced.json("delete", "patient", "001")["run_id"]
+    run = synced.json("runs")["runs"][0]
+    assert (run["run_id"], run["source"], run["features"][0]["note"]) == (run_id, "delete", "1 entity deleted")
+    assert synced.json("ingest")["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["patinet", "1"], "did you mean 'patient'"),
+        (["patient", "1", "--at", "yesterday"], "is no date or time"),
+        (["patient", "1", "--at", "2999-01-01"], "lies in the future"),
+        (["patient", "1", "--erase", "--at", "2024-01-01"], "whatever their time"),
+    ],
+)
+def test_wrong_words_change_nothing(synced: Folder, arguments: list[str], words: str) -> None:
+    assert words in synced.run("delete", *arguments, code=2).err
+
+
+def test_erasing_leaves_nothing_anywhere(project: Folder) -> None:
+    project.write({"visits.csv": "patient_id,visit_at,age,chol\nzz-unmistakable-zz,2024-01-01T00:00:00Z,50,1\n"
+                                 "002,2024-01-01T00:00:00Z,60,1\nzz-unmistakable-zz,2024-01-02T00:00:00Z,500,1\n",
+                   "labels.csv": LABELS})  # fmt: skip
+    project.run("ingest", code=3)
+    project.run("sync")
+    joined(project)
+    assert project.json("runs", "1")["runs"][0]["rejected"][0]["values"]["patient_id"] == "zz-unmistakable-zz"
+    found = project.json("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes")
+    assert (found["erased"], found["features"]) == (True, [{"name": "age_share", "rows": 1}])
+    assert served(project, "zz-unmistakable-zz", "002") == [None, 0.6]
+    assert project.json("runs", "1")["runs"][0]["rejected"] == []
+    assert [
+        path for path in holding(project.root / ".featurestore", b"unmistakable") if path.suffix != ".sqlite-wal"
+    ] == []
+    project.run("sync")
+    assert project.json("verify")["checked"] == 1
+    assert "nothing to do" in project.run("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes").out
+
+
+def holding(folder: Path, what: bytes) -> list[Path]:
+    """The files that hold some bytes."""
+    return [path for path in folder.rglob("*") if path.is_file() and what in path.read_bytes()]
+
+
+def test_an_online_store_that_is_away_is_left_to_the_next_sync(synced: Folder) -> None:
+    synced.edit("featurestore.toml", "[entity_types", '[online]\nurl = "redis://127.0.0.1:1/0"\n[entity_types')
+    assert "goes at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    synced.edit("featurestore.toml", '[online]\nurl = "redis://127.0.0.1:1/0"\n', "")
+    assert served(synced, "001") == [0.51]
+    assert "erased" in synced.run("sync").err
+    assert served(synced, "001") == [None]
+
+
+def test_a_sync_under_way_does_not_bring_back_what_is_erased(synced: Folder) -> None:
+    project = load_project(synced.root)
+    offline, online = DuckDBStore(project), open_online(project)
+    merge = online.merge
+
+    def merge_late(batches: Any) -> Any:
+        """What this sync has read is written only after the erasure."""
+        online.merge = merge  # type: ignore[method-assign]
+        kept = list(batches)
+        entity_type = project.entity_types["patient"]
+        erase(project, offline, online, entity_type, parse_entity(entity_type, "001"))
+        return merge(kept)
+
+    online.merge = merge_late  # type: ignore[method-assign]
+    sync(project, offline, online, active_features(project, offline), "full")
+    online.close()
+    assert served(synced, "001", "002") == [None, 0.6]
+    assert synced.json("verify")["unexpected"] == 0

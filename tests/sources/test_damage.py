@@ -1,0 +1,117 @@
+"""Damaged files: rows, rows set aside or an error that says what is wrong, never anything else."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.errors import FeatureStoreError
+
+from .conftest import Shops
+
+FRAME = pl.DataFrame(
+    {
+        "id": ["a", "b", "007", ""] * 5,
+        "at": [datetime(2024, 3, 10, 1, minute) for minute in range(20)],
+        "n": [1, 2, 3, None] * 5,
+        "day": ["2024-01-01"] * 20,
+        "text": ["abc", 'a"x', "a,b", "a\nb"] * 5,
+        "x": [1.5, None, 3, 4] * 5,
+        "list": ["[1,2]"] * 20,
+    }
+)
+SOURCE = """
+event_time = "at"
+timezone = "America/New_York"
+[sources.visits.columns]
+n = { type = "int", min = 0 }
+list = { type = "list[float]" }
+day = { type = "date" }
+text = { type = "string", pattern = "a.*", null = false }
+"""
+
+
+def whole(kind: str) -> bytes:
+    stream = io.BytesIO()
+    frame = FRAME.with_columns(pl.col("at").dt.strftime("%FT%T%.6f")) if kind == "csv" else FRAME
+    getattr(frame, f"write_{kind}")(stream)
+    return stream.getvalue()
+
+
+WHOLE = {kind: whole(kind) for kind in ("csv", "ndjson", "parquet")}
+PIECES = st.sampled_from(
+    [
+        b'"',
+        b",",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"",
+        b"{",
+        b"}",
+        b"null",
+        b"1e999",
+        b"\\u0000",
+        b"\\ud800",
+    ]
+)
+WOUNDS = st.tuples(st.floats(0, 1), st.integers(0, 30), st.one_of(PIECES, st.binary(max_size=3)))
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@given(wounds=st.lists(WOUNDS, min_size=1, max_size=5), cut=st.booleans())
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_bytes_that_were_damaged_are_read_or_refused(
+    kind: str, wounds: list[tuple[float, int, bytes]], cut: bool, shops: Shops
+) -> None:
+    shop = shops(f'type = "{kind}"\npath = "visits.{kind}"\n{SOURCE}')
+    data = WHOLE[kind]
+    for place, removed, added in wounds:
+        at = int(place * len(data))
+        data = data[:at] + added + data[at + removed * (len(added) != removed) :]
+    shop.write(f"visits.{kind}", data[: len(data) * 9 // 10] if cut else data)
+    try:
+        taken = shop.read()
+    except FeatureStoreError:
+        return
+    assert taken.rows_read == taken.frame.height + taken.rejected_count
+    assert len({taken.place(at) for at in range(taken.frame.height)}) == taken.frame.height
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
+def test_columns_may_have_names_that_mean_something_elsewhere(kind: str, shops: Shops) -> None:
+    shop = shops(f'type = "{kind}"\npath = "visits.{kind}"')
+    names = ["^id$", "*", "^.*$", "a b", "é", "select", '"', "--"]
+    frame = pl.DataFrame([pl.Series("id", ["1"]), *(pl.Series(name, [name]) for name in names)])
+    getattr(frame, f"write_{kind}")(shop.root / f"visits.{kind}")
+    taken = shop.read()
+    assert taken.frame.to_dicts() == frame.to_dicts()
+    assert set(taken.pins) == set(names)
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+@pytest.mark.parametrize("zone", [None, "Asia/Kolkata"])
+@pytest.mark.parametrize("count", [2**63 - 1, -(2**63), 2**56])
+def test_times_that_no_calendar_holds_are_set_aside(unit: str, zone: str | None, count: int, shops: Shops) -> None:
+    shop = shops('type = "parquet"\npath = "visits.parquet"\ntimezone = "America/New_York"')
+    column = pl.Series("at", [count, 0]).cast(pl.Datetime(unit, zone))  # type: ignore[arg-type]
+    pl.DataFrame([pl.Series("id", ["a", "b"]), column]).write_parquet(shop.root / "visits.parquet")
+    taken = shop.read()
+    held = unit == "ns" or (unit == "us" and count == 2**56)
+    assert taken.frame.height == 1 + held
+    assert [row.row for row in taken.rejected] == ([] if held else [1])
+
+
+def test_a_pandas_index_and_its_notes_do_no_harm(shops: Shops, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    shop = shops('type = "parquet"\npath = "visits.parquet"')
+    pandas.DataFrame({"id": ["a", "b"], "x": [1, 2]}).iloc[1:].to_parquet(tmp_path / "visits.parquet")
+    assert shop.read().frame.select("id", "x").rows() == [("b", 2)]

@@ -1,0 +1,92 @@
+"""NDJSON lines: what the quick way and the slow one make of them is the same, and what `json` says of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from featurestore.sources import ndjson
+from featurestore.sources.casts import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(),
+    st.sampled_from(["", "007", "7", " u ", '"', "\\", "é☃😀", "\u2028"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+)
+OBJECTS = st.one_of(
+    st.fixed_dictionaries({"a": SCALARS, "b c": SCALARS, 'q"': SCALARS}),
+    st.dictionaries(st.sampled_from(["a", "b c", "d"]), st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), max_size=3),
+)
+
+
+def kind(value: object) -> int:
+    if value is None:
+        return NULL
+    kinds = {str: STRING, bool: BOOLEAN, int: INTEGER, float: DECIMAL}
+    return kinds.get(type(value), NESTED)
+
+
+def text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@given(
+    objects=st.lists(OBJECTS, min_size=1, max_size=12),
+    ascii_only=st.booleans(),
+    spaced=st.booleans(),
+    quick=st.booleans(),
+    block=st.sampled_from([17, 200, 1 << 16]),
+)
+@settings(deadline=None, max_examples=300)
+def test_every_value_keeps_its_text_and_its_kind(
+    objects: list[dict[str, object]], ascii_only: bool, spaced: bool, quick: bool, block: int
+) -> None:
+    separators = (", ", ": ") if spaced else (",", ":")
+    lines = [json.dumps(each, ensure_ascii=ascii_only, separators=separators) for each in objects]
+    worth = ndjson._WORTH_A_LAYOUT
+    ndjson._WORTH_A_LAYOUT = 1 if quick else 1 << 30
+    try:
+        batches = list(ndjson.read_ndjson(io.BytesIO("\n".join(lines).encode()), "f", [], block))
+    finally:
+        ndjson._WORTH_A_LAYOUT = worth
+    found: dict[int, dict[str, tuple[str | None, int]]] = {}
+    for batch in batches:
+        assert batch.broken_count == 0
+        for at in range(batch.frame.height):
+            row = batch.frame.row(at, named=True)
+            found[batch.row(at)] = {name: (value, batch.kinds[name][at]) for name, value in row.items()}
+    for number, each in enumerate(objects, 1):
+        for name, value in each.items():
+            assert found[number][name] == (text(value), kind(value))
+        assert all(pair == (None, NULL) for name, pair in found[number].items() if name not in each)
+
+
+def test_lines_that_are_no_objects_are_broken_each_with_its_number_and_reason() -> None:
+    data = b'{"a":1}\n\n{"a":}\n[1]\n{"a":"\xff"}\n{"a":"\\ud800"}\n{"a":2}\n{"a":3'
+    warnings: list[str] = []
+    (first, last) = list(ndjson.read_ndjson(io.BytesIO(data), "f", warnings))
+    assert [(row.row, row.reason) for row in (*first.broken, *last.broken)] == [
+        (3, "is not JSON: Expecting value at character 6"),
+        (4, "is not a JSON object"),
+        (5, "is not UTF-8: byte 0xff"),
+        (6, "holds half of a surrogate pair"),
+        (8, "is not JSON: Expecting ',' delimiter at character 7"),
+    ]
+    assert [first.row(at) for at in range(2)] == [1, 7]
+    assert warnings == ["f has no line end after its last row: was it cut?"]
+
+
+def test_infinities_and_nan_keep_their_words() -> None:
+    data = json.dumps({"x": math.inf, "y": math.nan, "z": "NaN"}).encode() + b"\n"
+    (batch,) = [batch for batch in ndjson.read_ndjson(io.BytesIO(data), "f", []) if batch.frame.height]
+    assert batch.frame.row(0) == ("Infinity", "NaN", "NaN")
+    assert [batch.kinds[name][0] for name in "xyz"] == [DECIMAL, DECIMAL, STRING]

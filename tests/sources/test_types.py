@@ -1,0 +1,359 @@
+"""Types: what is found, what is declared, and what becomes of a value that is neither."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from featurestore.errors import SourceError, VersionFileError
+from featurestore.sources import pins
+from featurestore.sources.batch import MAX_REJECTED
+
+from .conftest import Shop, Shops
+
+
+def write_csv(shop: Shop, values: list[str], name: str = "visits.csv") -> None:
+    shop.write(name, "id,x\n" + "".join(f"{at},{value}\n" for at, value in enumerate(values)))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["true", "false", ""], "bool"),
+        (["True", "FALSE"], "bool"),
+        (["true", "t"], "string"),
+        (["1", "0"], "int"),
+        (["1", "-5", ""], "int"),
+        (["007", "8"], "string"),
+        (["+1", "2"], "string"),
+        (["-0", "1"], "float"),
+        (["1", "2.5"], "float"),
+        (["1e3", "2"], "float"),
+        (["nan", "1.5", "inf"], "float"),
+        (["nan", "inf"], "string"),
+        (["1.5", "02.5"], "string"),
+        (["9223372036854775807"], "int"),
+        (["9223372036854775808"], "string"),
+        (["9007199254740993", "1.5"], "string"),
+        (["1e999"], "string"),
+        (["2024-01-31", ""], "date"),
+        (["2024-02-30"], "string"),
+        (["2024-1-1"], "string"),
+        (["2024-01-31T00:00:00Z", "2024-01-31"], "datetime"),
+        (["2024-01-31 07:05"], "datetime"),
+        (["20240131"], "int"),
+        (["1", "x"], "string"),
+        (["true", "1"], "string"),
+        (["2024-01-31", "1"], "string"),
+        ([" 1"], "string"),
+        (["", ""], None),
+    ],
+)
+def test_a_csv_column_has_the_narrowest_type_that_holds_all_its_values(
+    values: list[str], kind: str | None, shops: Shops
+) -> None:
+    shop = shops()
+    write_csv(shop, values)
+    taken = shop.read()
+    assert taken.pins == ({} if kind is None else {"x": kind})
+    assert taken.frame["x"].null_count() == values.count("")
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "kind"),
+    [
+        ("1", "2.5", "float"),
+        ("1.5", "2", "float"),
+        ("1", "x", "string"),
+        ("1", "007", "string"),
+        ("true", "1", "string"),
+        ("2024-01-01", "2024-01-01T00:00:00", "datetime"),
+        ("2024-01-01T00:00:00", "2024-01-01", "datetime"),
+        ("2024-01-01", "1", "string"),
+        ("", "5", "int"),
+        ("5", "", "int"),
+        ("9007199254740993", "2.5", "string"),
+        ("1.5", "9007199254740993", "string"),
+    ],
+)
+def test_a_type_holds_for_the_whole_slice_whichever_file_comes_first(
+    early: str, late: str, kind: str, shops: Shops
+) -> None:
+    shop = shops('type = "csv"\npath = "*.csv"')
+    write_csv(shop, [early] * 3, "a.csv")
+    write_csv(shop, [late] * 2, "b.csv")
+    taken = shop.read()
+    assert taken.pins == {"x": kind}
+    assert taken.frame.height == 5
+    assert taken.rejected_count == 0
+
+
+def test_types_once_found_stay_and_what_does_not_fit_is_set_aside(shops: Shops) -> None:
+    shop = shops()
+    write_csv(shop, ["1", "2"])
+    shop.keep()
+    write_csv(shop, ["3", "x", "007", "2.5", ""])
+    taken = shop.read()
+    assert taken.frame["x"].to_list() == [3, None]
+    assert shop.refused(taken) == [
+        (2, "x", "'x' is not an int"),
+        (3, "x", "'007' is not an int"),
+        (4, "x", "'2.5' is not an int"),
+    ]
+    assert taken.rejected[0].values == {"id": "1", "x": "x"}
+
+
+def test_a_column_of_nulls_is_pinned_at_its_first_value(shops: Shops) -> None:
+    shop = shops()
+    write_csv(shop, ["", ""])
+    assert shop.keep().pins == {}
+    write_csv(shop, ["", "5"])
+    assert shop.keep().pins == {"x": "int"}
+    assert pins.read(shop.project, shop.project.sources["visits"]) == {"x": "int"}
+
+
+DECLARED = {
+    "int": [
+        ("5", 5),
+        ("-5", -5),
+        ("+5", 5),
+        ("007", 7),
+        ("5.0", None),
+        ("1e3", None),
+        (" 5", None),
+        ("x", None),
+        ("9223372036854775808", None),
+    ],
+    "float": [
+        ("5", 5.0),
+        ("2.5", 2.5),
+        ("1e3", 1000.0),
+        (".5", 0.5),
+        ("inf", float("inf")),
+        ("9007199254740992", 2.0**53),
+        ("9007199254740993", None),
+        ("-9007199254740993", None),
+        ("1e999", None),
+        ("x", None),
+        ("1,5", None),
+    ],
+    "bool": [("true", True), ("F", False), ("1", True), ("0", False), ("T", True), ("yes", None), ("2", None)],
+    "string": [("007", "007"), (" a ", " a ")],
+    "date": [
+        ("2024-02-29", date(2024, 2, 29)),
+        ("2023-02-29", None),
+        ("2024-01-01T00:00:00", None),
+        ("0000-01-01", None),
+        ("0001-01-01", date(1, 1, 1)),
+        ("9999-12-31", date(9999, 12, 31)),
+    ],
+    "datetime": [
+        ("2024-01-01", datetime(2024, 1, 1, tzinfo=UTC)),
+        ("2024-01-01T24:00", None),
+        ("2024-01-01T23:59:60", None),
+    ],
+    "list[float]": [
+        ("[1, 2.5]", [1.0, 2.5]),
+        ("[]", []),
+        ("[null]", [None]),
+        ('["Infinity"]', [float("inf")]),
+        ("[true]", None),
+        ('["1"]', None),
+        ("1", None),
+        ("[1", None),
+        ('{"a":1}', None),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"), [(kind, text, value) for kind, pairs in DECLARED.items() for text, value in pairs]
+)
+def test_a_declared_type_takes_what_fits_and_sets_the_rest_aside(
+    kind: str, text: str, value: object, shops: Shops
+) -> None:
+    shop = shops(f'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = {{ type = "{kind}" }}')
+    quoted = text.replace('"', '""')
+    write_csv(shop, [f'"{quoted}"'])
+    taken = shop.read()
+    assert taken.frame["x"].to_list() == ([] if value is None else [value])
+    if value is None:
+        ((row, column, reason),) = shop.refused(taken)
+        assert (row, column) == (1, "x")
+        assert reason.startswith(f"{text!r} is not a")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "found"),
+    [
+        ([1, 2], "int", [1, 2]),
+        ([1, 2.5], "float", [1.0, 2.5]),
+        ([True, None], "bool", [True, None]),
+        (["1", "2"], "string", ["1", "2"]),
+        (["007", 7], "string", ["007", "7"]),
+        (["2024-01-31"], "date", [date(2024, 1, 31)]),
+        ([1, "a"], "string", ["1", "a"]),
+        ([[1, 2.50]], "string", ["[1,2.5]"]),
+        ([{"a": [None, "é"]}], "string", ['{"a":[null,"é"]}']),
+        ([10**30], "string", [str(10**30)]),
+        ([True, "true"], "string", ["true", "true"]),
+    ],
+)
+def test_json_values_say_their_own_types(values: list[object], kind: str, found: list[object], shops: Shops) -> None:
+    shop = shops('type = "ndjson"\npath = "visits.ndjson"')
+    shop.write("visits.ndjson", "".join(json.dumps({"id": "a", "x": value}) + "\n" for value in values))
+    taken = shop.read()
+    assert taken.pins == {"x": kind}
+    assert taken.frame["x"].to_list() == found
+
+
+def test_a_json_text_is_no_number_where_numbers_were_found_but_is_where_a_number_is_declared(shops: Shops) -> None:
+    shop = shops('type = "ndjson"\npath = "visits.ndjson"')
+    shop.write("visits.ndjson", '{"id":"a","x":1}\n')
+    shop.keep()
+    shop.write("visits.ndjson", '{"id":"a","x":"1"}\n')
+    assert shop.refused(shop.read()) == [(1, "x", "'1' is not an int")]
+    shop = shops('type = "ndjson"\npath = "visits.ndjson"\n[sources.visits.columns]\nx = { type = "int" }')
+    assert shop.read().frame["x"].to_list() == [1]
+
+
+def test_json_lists_of_numbers_are_embeddings(shops: Shops) -> None:
+    shop = shops('type = "ndjson"\npath = "visits.ndjson"\n[sources.visits.columns]\nx = { type = "list[float]" }')
+    shop.write(
+        "visits.ndjson", '{"id":"a","x":[1,2.5,null]}\n{"id":"b","x":"[1]"}\n{"id":"c","x":["NaN"]}\n{"id":"d","x":7}\n'
+    )
+    taken = shop.read()
+    assert taken.frame["x"].to_list()[0] == [1.0, 2.5, None]
+    assert taken.frame["id"].to_list() == ["a", "c"]
+    assert [row.row for row in taken.rejected] == [2, 4]
+
+
+PARQUET = [
+    (pl.Series([1, None], dtype=pl.Int8), None, "int", [1, None]),
+    (pl.Series([1.5], dtype=pl.Float32), None, "float", [1.5]),
+    (pl.Series([True]), None, "bool", [True]),
+    (pl.Series(["a"], dtype=pl.Categorical), None, "string", ["a"]),
+    (pl.Series([[1.5]], dtype=pl.List(pl.Float32)), None, "list[float]", [[1.5]]),
+    (pl.Series([[1, 2]], dtype=pl.Array(pl.Int64, 2)), "list[float]", None, [[1.0, 2.0]]),
+    (pl.Series([date(2024, 1, 1)]), None, "date", [date(2024, 1, 1)]),
+    (pl.Series([date(2024, 1, 1)]), "datetime", None, [datetime(2024, 1, 1, tzinfo=UTC)]),
+    (pl.Series([1, 2**53 + 1]), "float", None, [1.0]),
+    (pl.Series([1.0, 2.5, float("nan"), 1e300, None]), "int", None, [1, None]),
+    (pl.Series([2**64 - 1, 5], dtype=pl.UInt64), "int", None, [5]),
+    (pl.Series([Decimal("1.00"), Decimal("1.50")]), "int", None, [1]),
+    (pl.Series([Decimal("1.50")]), "float", None, [1.5]),
+    (pl.Series([Decimal("1.50")]), None, None, [Decimal("1.50")]),
+    (pl.Series(["5", "x", None]), "int", None, [5, None]),
+    (pl.Series([5]), "string", None, ["5"]),
+    (pl.Series([None, None]), None, None, [None, None]),
+    (pl.Series([None]), "int", None, [None]),
+    (pl.Series([{"a": 1}]), None, None, [{"a": 1}]),
+    (
+        pl.Series([-1], dtype=pl.Int64).cast(pl.Datetime("ns")),
+        None,
+        "datetime",
+        [datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)],
+    ),
+    (
+        pl.Series([1], dtype=pl.Int64).cast(pl.Datetime("ms", "Asia/Kolkata")),
+        None,
+        "datetime",
+        [datetime(1970, 1, 1, 0, 0, 0, 1000, tzinfo=UTC)],
+    ),
+    (pl.Series([2**62], dtype=pl.Int64).cast(pl.Datetime("us")), None, "datetime", []),
+]
+
+
+@pytest.mark.parametrize(("column", "declared", "pinned", "found"), PARQUET)
+def test_a_parquet_column_keeps_its_type_or_becomes_the_declared_one_without_loss(
+    column: pl.Series, declared: str | None, pinned: str | None, found: list[object], shops: Shops
+) -> None:
+    columns = f'\n[sources.visits.columns]\nx = {{ type = "{declared}" }}' if declared else ""
+    shop = shops('type = "parquet"\npath = "visits.parquet"' + columns)
+    frame = pl.DataFrame({"id": ["a"] * len(column), "x": column})
+    frame.write_parquet(shop.root / "visits.parquet")
+    taken = shop.read()
+    assert taken.frame["x"].to_list() == found
+    assert taken.pins == ({"x": pinned} if pinned else {})
+    assert taken.rejected_count == len(column) - len(found)
+
+
+@pytest.mark.parametrize(
+    ("column", "declared"),
+    [
+        (pl.Series([True]), "date"),
+        (pl.Series([b"a"]), "string"),
+        (pl.Series([1]), "datetime"),
+        (pl.Series([1.5]), "string"),
+        (pl.Series([["a"]]), "list[float]"),
+    ],
+)
+def test_a_parquet_column_that_can_never_fit_is_refused_whole(column: pl.Series, declared: str, shops: Shops) -> None:
+    shop = shops(f'type = "parquet"\npath = "visits.parquet"\n[sources.visits.columns]\nx = {{ type = "{declared}" }}')
+    pl.DataFrame({"id": ["a"], "x": column}).write_parquet(shop.root / "visits.parquet")
+    with pytest.raises(SourceError) as refused:
+        shop.read()
+    assert f"column 'x': a column of type {column.dtype} can't be read as" in str(refused.value)
+    assert "[sources.visits.columns]" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("data", [b"no parquet", b"PAR1" + b"\0" * 40 + b"PAR1"])
+def test_what_is_no_parquet_is_refused(data: bytes, shops: Shops) -> None:
+    shop = shops('type = "parquet"\npath = "visits.parquet"')
+    shop.write("visits.parquet", data)
+    with pytest.raises(SourceError, match=r"^visits\.parquet: can't be read as Parquet"):
+        shop.read()
+
+
+def test_parquet_files_with_other_columns_are_joined_by_name(shops: Shops) -> None:
+    shop = shops('type = "parquet"\npath = "*.parquet"')
+    pl.DataFrame({"id": ["a"], "x": [1], "z": [Decimal("1.5")]}).write_parquet(shop.root / "a.parquet")
+    pl.DataFrame({"y": [True], "id": ["b"]}).write_parquet(shop.root / "b.parquet")
+    assert shop.read().frame.rows() == [("a", 1, Decimal("1.5"), None), ("b", None, None, True)]
+
+
+def test_a_cut_parquet_file_is_refused(shops: Shops) -> None:
+    shop = shops('type = "parquet"\npath = "visits.parquet"')
+    stream = io.BytesIO()
+    pl.DataFrame({"id": ["a"] * 1000}).write_parquet(stream)
+    shop.write("visits.parquet", stream.getvalue()[:-20])
+    with pytest.raises(SourceError, match="can't be read as Parquet"):
+        shop.read()
+
+
+def test_pins_are_a_file_that_people_can_edit(shops: Shops) -> None:
+    shop = shops()
+    write_csv(shop, ["5"])
+    shop.keep()
+    file = shop.root / "features/.versions/visits.columns.toml"
+    text = file.read_text()
+    assert text.startswith("# Types of the columns of source visits")
+    assert text.endswith('[columns]\nx = "int"\n')
+    file.write_text(text.replace('"int"', '"float"  # a price'))
+    assert shop.read().frame["x"].to_list() == [5.0]
+    shop.write("visits.csv", 'id,x,é "q"\na,1,2\n')
+    shop.keep()
+    assert file.read_text().endswith('x = "float"  # a price\n"é \\"q\\"" = "int"\n')
+
+
+@pytest.mark.parametrize("text", ['[columns]\nx = "integer"\n', "[columns\n", "columns = 5\n"])
+def test_damaged_pins_are_refused_with_their_place(text: str, shops: Shops) -> None:
+    shop = shops()
+    write_csv(shop, ["5"])
+    shop.write("features/.versions/visits.columns.toml", text)
+    with pytest.raises(VersionFileError, match=r"features/\.versions/visits\.columns\.toml"):
+        shop.read()
+
+
+def test_reading_writes_nothing(shops: Shops) -> None:
+    shop = shops()
+    write_csv(shop, ["5"])
+    before = sorted(shop.root.rglob("*"))
+    shop.read()
+    assert sorted(shop.root.rglob("*")) == before
+    assert MAX_REJECTED == 10_000

@@ -1,0 +1,118 @@
+# ruff: noqa: E501  (a table reads better in rows)
+"""featurestore.toml: what it may say, and what it is told otherwise."""
+
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import find_root, load_project
+from featurestore.errors import ConfigError, NoProjectError
+from tests.conftest import TOML, Folder
+
+MINIMAL = '[project]\nname = "p"\n'
+
+
+def refused(folder: Folder, text: str) -> ConfigError:
+    folder.write({"featurestore.toml": text})
+    with pytest.raises(ConfigError) as caught:
+        load_project(folder.root)
+    assert "featurestore.toml" in str(caught.value.where)
+    return caught.value
+
+
+def test_a_project_is_what_its_file_says(folder: Folder) -> None:
+    folder.write({"featurestore.toml": TOML})
+    project = load_project(folder.root)
+    assert project.name == "test"
+    assert project.entity_types["patient"].key_names == ("patient_id",)
+    assert project.sources["visits"].columns["age"].max == 120
+    assert project.offline_url is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("", "project is missing", "[project]"),
+        ("[project]\n", "project.name is missing", None),
+        ('[project]\nname = "a b"\n', "project.name must be letters", None),
+        (MINIMAL + "[drfit]\n", "drfit is not a known key", "did you mean 'drift'?"),
+        (MINIMAL + '[sources.v]\ntyp = "csv"\n', "sources.v.typ is not a known key", "did you mean 'type'?"),
+        (MINIMAL + '[sources.v]\ntype = "cvs"\npath = "x"\n', "sources.v.type is not a known source type", "did you mean 'csv'?"),
+        (MINIMAL + '[sources.v]\ntype = "csv"\n', "sources.v.path is missing", None),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = 3\n', "sources.v.path must be text, not 3", None),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\ntimezone = "Mars/Base"\n', "is not a time zone", "Europe/Paris"),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "itn" }\n', "columns.a.type", "'int'"),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "string", min = 1 }\n', "min has no meaning", None),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "string", pattern = "(" }\n', "pattern is not a regular", None),
+        (MINIMAL + "[entity_types.e]\nkeys = {}\n", "keys is empty", "patient_id"),
+        (MINIMAL + '[entity_types.e]\nkeys = { id = "float" }\n', 'must be "string" or "int"', None),
+        (MINIMAL + '[entity_types.e]\nkeys = { value = "int" }\n', "is a name the store uses itself", None),
+        (MINIMAL + '[entity_types.e]\nkeys = { run_id = "int" }\n', "is a name the store uses itself", None),
+        (MINIMAL + '[entity_types.e]\nkeys = { ingested_at = "int" }\n', "is a name the store uses itself", None),
+        (MINIMAL + '[entity_types.e]\nkeys = { tombstone = "int" }\n', "is a name the store uses itself", None),
+        (MINIMAL + "[feature_sets.s]\nfeatures = []\n", "feature_sets.s.features must be a list of feature names", None),
+        (MINIMAL + "[feature_sets.s]\nfeature = []\n", "feature_sets.s.feature is not a known key", None),
+        (MINIMAL + '[entity_types.e]\nkeys = { id = "int", ID = "int" }\n', "by case only", None),
+        ("[project\n", "is not valid TOML", None),
+        (MINIMAL + '[offline]\nurl = "${NOT_SET_ANYWHERE}"\n', "offline.url uses ${NOT_SET_ANYWHERE}, which is not set", "export"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_know_is_refused_by_name(folder: Folder, text: str, said: str, hint: str | None) -> None:
+    error = refused(folder, text)
+    assert said in str(error)
+    assert hint is None or hint in str(error.hint)
+
+
+def test_variables_are_put_into_values_never_into_the_document(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", 'x"\nname = "evil')
+    folder.write({"featurestore.toml": MINIMAL + '[offline]\nurl = "postgresql://${SECRET}@${HOST_UNSET:-db}/f"\n'})
+    project = load_project(folder.root)
+    assert project.offline_url == "postgresql://x%22%0Aname%20%3D%20%22evil@db/f"
+    assert project.name == "p"
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "expected"),
+    [
+        ("postgresql://ml:${PW}@db/f", "p@s/s?#%:$", "postgresql://ml:p%40s%2Fs%3F%23%25%3A%24@db/f"),
+        ("postgresql://ml:${PW}@db/f", "", "postgresql://ml:@db/f"),
+        ("postgresql://ml@${PW}/f", "db:5432", "postgresql://ml@db:5432/f"),
+        ("${PW}", "postgresql://ml:x@db/f", "postgresql://ml:x@db/f"),
+        ("unix://${PW}/s?db=0", "/tmp/x", "unix:///tmp/x/s?db=0"),
+    ],
+)
+def test_a_variable_in_the_user_part_of_a_url_stands_for_its_exact_text(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, url: str, given: str, expected: str
+) -> None:
+    monkeypatch.setenv("PW", given)
+    folder.write({"featurestore.toml": MINIMAL + f'[offline]\nurl = "{url}"\n'})
+    assert load_project(folder.root).offline_url == expected
+
+
+def test_a_password_file_is_found_from_the_project(folder: Folder) -> None:
+    folder.write({"featurestore.toml": MINIMAL + '[offline]\nurl = "postgresql://db/f"\npassword_file = "pw"\n'})
+    assert load_project(folder.root).offline_password_file == folder.root / "pw"
+
+
+def test_a_variable_of_ours_wins_over_the_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write({"featurestore.toml": MINIMAL + '[online]\nurl = "redis://file"\n'})
+    monkeypatch.setenv("FEATURESTORE_ONLINE_URL", "redis://variable")
+    assert load_project(folder.root).online_url == "redis://variable"
+
+
+def test_the_project_is_the_nearest_folder_above(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.write({"featurestore.toml": MINIMAL, "a/b/c.txt": ""})
+    monkeypatch.chdir(folder.root / "a" / "b")
+    assert find_root() == folder.root
+    monkeypatch.setenv("FEATURESTORE_PROJECT", str(folder.root / "a"))
+    with pytest.raises(NoProjectError):
+        find_root()
+    assert find_root(named=str(folder.root)) == folder.root
+
+
+def test_without_a_project_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoProjectError) as caught:
+        find_root()
+    assert caught.value.exit_code == 10
+    assert "featurestore init" in str(caught.value.hint)

@@ -1,0 +1,187 @@
+"""Generated pairs of programs that must be one version, and pairs that must be two, judged by Python itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featurestore.versioning.canonical import Walk
+from featurestore.versioning.closure import Closure, capture
+from featurestore.versioning.hashing import version_hash
+from featurestore.versioning.modules import load_function
+from featurestore.versioning.names import Global, Plain
+from featurestore.versioning.replay import load, rehash
+from featurestore.versioning.tree import Module, SourceTree
+from featurestore.versioning.versionfile import VersionFile, VersionName, parse_version, write_text
+from tests.versioning.conftest import feature
+from tests.versioning.graphs import Graph, graphs, is_reached
+from tests.versioning.programs import global_names, mutations, normal_form, program
+from tests.versioning.soups import shown, soup
+
+
+class Texts(SourceTree):
+    """A project that lies nowhere: modules by name."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        super().__init__(Path("/nowhere"))
+        self._texts = texts
+
+    def is_package(self, name: str) -> bool:
+        return any(other.startswith(f"{name}.") for other in self._texts)
+
+    def _read(self, name: str) -> Module | None:
+        text = self._texts.get(name)
+        return None if text is None else Module(name, Path(f"{name}.py"), text, ast.parse(text), package=False)
+
+    def _has_python(self, top: str) -> bool:
+        return any(name.partition(".")[0] == top for name in self._texts)
+
+
+def canonical(text: str) -> bytes:
+    return capture(Texts({"m": text}), "m", "f").canonical
+
+
+class Listening:
+    """A world in which nothing is defined, and that remembers what it was asked for."""
+
+    module = "m"
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def lookup(self, name: str) -> Global:
+        self.asked.add(name)
+        return Plain(name, known=True)
+
+    def member(self, module: str, name: str) -> Global | None:
+        raise AssertionError((module, name))
+
+    def imported(self, level: int, module: str, name: str | None) -> Global:
+        return Plain(f"{level}{module}.{name}", known=True)
+
+
+seeds = st.integers(0, 2**32)
+sizes = st.integers(0, 3)
+
+
+@given(seeds, sizes)
+def test_a_program_is_one_version_however_it_is_written(seed: int, size: int) -> None:
+    made = program(seed, size)
+    first, second = made(Random(seed)), made(Random(seed + 1))
+    assert canonical(first) == canonical(second) == canonical(ast.unparse(ast.parse(first)))
+
+
+@given(seeds, sizes)
+def test_programs_are_one_version_exactly_when_python_says_they_are_the_same(seed: int, size: int) -> None:
+    style = Random(seed)
+    text = program(seed, size, bare=True)(style)
+    for changed in mutations(text, style):
+        assert (canonical(text) == canonical(changed)) == (normal_form(text) == normal_form(changed)), changed
+
+
+@given(seeds)
+def test_two_small_programs_are_told_apart(seed: int) -> None:
+    one, two = (program(number, 0, bare=True)(Random(0)) for number in (seed, seed + 1))
+    assert (canonical(one) == canonical(two)) == (normal_form(one) == normal_form(two))
+
+
+@given(seeds, sizes)
+def test_names_are_global_exactly_where_python_says_so(seed: int, size: int) -> None:
+    text = program(seed, size, bare=True)(Random(0))
+    world = Listening()
+    Walk(world).statement(ast.parse(text).body[0])
+    sure, perhaps = global_names(text)
+    assert sure <= world.asked | {"__class__"}
+    assert world.asked <= sure | perhaps
+
+
+@given(graphs(), st.data())
+def test_a_helper_counts_exactly_when_it_is_reached(graph: Graph, data: st.DataObject) -> None:
+    changed = data.draw(st.sampled_from(graph.names()))
+    before = capture(Texts(graph.texts()), graph.module, "f").canonical
+    after = capture(Texts(graph.texts(changed)), graph.module, "f").canonical
+    assert (before != after) == is_reached(graph, changed)
+
+
+@given(graphs(), st.data())
+def test_where_helpers_lie_and_how_they_are_imported_counts_nothing(graph: Graph, data: st.DataObject) -> None:
+    other = graph.moved(data.draw(st.randoms(use_true_random=False)))
+    one = capture(Texts(graph.texts()), graph.module, "f").canonical
+    assert one == capture(Texts(other.texts()), other.module, "f").canonical
+
+
+@given(graphs())
+def test_a_version_file_gives_what_the_project_gives(graph: Graph) -> None:
+    tree = Texts(graph.texts())
+    try:
+        expected = load_function(tree, graph.module, "f")()
+    except (ImportError, AttributeError):  # a circle of imports that Python does not take
+        return
+    version = written(capture(tree, graph.module, "f"), graph.module)
+    assert load(version)() == expected
+    assert rehash(version).sha256 == version.sha256
+
+
+def value_of(function: Callable[[], object]) -> object:
+    return shown(function())
+
+
+@given(seeds)
+def test_whatever_changes_the_values_changes_the_version(seed: int) -> None:
+    made = soup(seed)
+    try:
+        value = value_of(load_function(Texts(made.texts()), "m", "f"))
+    except Exception:  # noqa: BLE001  # most soups can't be eaten
+        return
+    before = capture(Texts(made.texts()), "m", "f")
+    for place in range(len(made.numbers)):
+        tree = Texts(made.texts(place))
+        try:
+            differs = value_of(load_function(tree, "m", "f")) != value
+        except Exception:  # noqa: BLE001
+            continue
+        after = capture(tree, "m", "f")
+        assert not differs or before.canonical != after.canonical or before.limits, made.texts()["m"]
+
+
+@given(seeds)
+def test_a_version_file_keeps_every_change(seed: int) -> None:
+    tree = Texts(soup(seed).texts())
+    try:
+        value = value_of(load_function(tree, "m", "f"))
+    except Exception:  # noqa: BLE001
+        return
+    version = written(capture(tree, "m", "f"), "m")
+    assert rehash(version).closure.canonical == capture(tree, "m", "f").canonical
+    assert capture(tree, "m", "f").limits or value_of(load(version)) == value
+
+
+def written(closure: Closure, module: str) -> VersionFile:
+    """A closure's version file, in memory."""
+    hashed = version_hash(feature(module=module), closure)
+    name = VersionName(1, hashed.short, Path(f"/nowhere/f/0001-{hashed.short}.py"))
+    return parse_version(name, write_text(hashed, created=0, packages={}))
+
+
+PROMISES: dict[Callable[..., None], bool] = {  # each with whether it takes a size
+    test_a_program_is_one_version_however_it_is_written: True,
+    test_programs_are_one_version_exactly_when_python_says_they_are_the_same: True,
+    test_two_small_programs_are_told_apart: False,
+    test_names_are_global_exactly_where_python_says_so: True,
+    test_whatever_changes_the_values_changes_the_version: False,
+    test_a_version_file_keeps_every_change: False,
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("promise", PROMISES)
+def test_promises_hold_for_thousands_of_programs(promise: Any) -> None:
+    for seed in range(5_000):
+        promise.hypothesis.inner_test(*((seed, seed % 5) if PROMISES[promise] else (seed,)))
