@@ -28,6 +28,9 @@ DRIFT_METHODS = (
 )  # fmt: skip
 
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
+_UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+LEAST_MEMORY = 200_000_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -74,7 +77,8 @@ class Project:
     ``offline_url`` and ``online_url`` are None for the embedded defaults under `state`; the offline store's
     password may be in a file of its own. ``notify`` is the
     command that is told of drift. With ``require_committed`` only code whose version file is in git's HEAD is
-    ingested. ``feature_sets`` are lists of feature references, by name.
+    ingested. ``feature_sets`` are lists of feature references, by name. ``memory`` (bytes) is about what a join
+    may take, whatever the size of the history.
     """
 
     root: Path
@@ -85,6 +89,7 @@ class Project:
     offline_url: str | None = None
     online_url: str | None = None
     offline_password_file: Path | None = None
+    memory: int = 2_000_000_000
     lock_timeout: float = 60.0
     notify: str | None = None
     require_committed: bool = False
@@ -129,8 +134,11 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     raise NoProjectError(f"no {FILE} in {here} or any folder above", hint="run featurestore init, or name one with -C")
 
 
-def load_project(root: Path, *, lock_timeout: float | None = None) -> Project:
-    """Reads and checks ``root/featurestore.toml``. Raises ConfigError naming the file and the key."""
+def load_project(root: Path, *, lock_timeout: float | None = None, memory: str | None = None) -> Project:
+    """Reads and checks ``root/featurestore.toml``; what is given here stands before what it says.
+
+    Raises ConfigError naming the file and the key.
+    """
     path = root / FILE
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +149,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None) -> Project:
     top = _Table(data, str(path), "")
     top.allow("project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions")
     project = top.table("project", required=True).allow("name", "lock_timeout")
-    offline = top.table("offline").allow("url", "password_file")
+    offline = top.table("offline").allow("url", "password_file", "memory")
     entity_types = {name: _entity_type(name, table) for name, table in top.tables("entity_types")}
     return Project(
         root=root,
@@ -152,6 +160,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None) -> Project:
         offline_url=_url("OFFLINE", offline),
         online_url=_url("ONLINE", top.table("online").allow("url")),
         offline_password_file=_file("password_file", offline, root),
+        memory=_memory(memory, offline),
         lock_timeout=_lock_timeout(lock_timeout, project),
         require_committed=top.table("versions").allow("require_committed").get("require_committed", bool, False),
         notify=top.table("notify").allow("command").text("command"),
@@ -235,6 +244,31 @@ def _lock_timeout(flag: float | None, table: _Table) -> float:
         except ValueError:
             raise ConfigError(f"FEATURESTORE_LOCK_TIMEOUT is not a number of seconds: {variable!r}") from None
     return float(table.get("lock_timeout", (int, float), 60))
+
+
+def _memory(flag: str | None, table: _Table) -> int:
+    given = {"--memory": flag, "FEATURESTORE_OFFLINE_MEMORY": os.environ.get("FEATURESTORE_OFFLINE_MEMORY")}
+    for name, text in given.items():
+        if text:
+            try:
+                return _bytes(text)
+            except ValueError as exc:
+                raise ConfigError(f"{name} {exc}") from None
+    try:
+        return _bytes(table.text("memory", "2GB") or "")
+    except ValueError as exc:
+        raise table.error("memory", str(exc)) from None
+
+
+def _bytes(text: str) -> int:
+    """``1GB`` or ``1.5GiB``. Raises ValueError."""
+    found = _MEMORY.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"is not a size: {text!r}; write for example 500MB, 2GB or 1.5GiB")
+    size = int(float(found[1]) * _UNITS[found[2].upper()])
+    if size < LEAST_MEMORY:
+        raise ValueError(f"is too little: {text}; at least {LEAST_MEMORY // 1_000_000}MB are needed")
+    return size
 
 
 def _url(kind: str, table: _Table) -> str | None:

@@ -116,3 +116,21 @@ def test_without_a_project_the_way_out_is_named(tmp_path: Path, monkeypatch: pyt
         find_root()
     assert caught.value.exit_code == 10
     assert "featurestore init" in str(caught.value.hint)
+
+
+def test_memory_is_taken_from_the_flag_then_the_variable_then_the_file(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write({"featurestore.toml": f'{MINIMAL}[offline]\nmemory = "1.5GiB"\n'})
+    assert load_project(folder.root).memory == 3 << 29
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_MEMORY", "500MB")
+    assert load_project(folder.root).memory == 500_000_000
+    assert load_project(folder.root, memory="1 gb").memory == 1_000_000_000
+
+
+@pytest.mark.parametrize("text", ["lots", "2", "1MB", "-1GB"])
+def test_a_memory_that_is_no_size_or_too_little_is_refused(folder: Folder, text: str) -> None:
+    complaint = refused(folder, f'{MINIMAL}[offline]\nmemory = "{text}"\n')
+    assert complaint.message.startswith("offline.memory is ")
+    with pytest.raises(ConfigError, match="--memory is "):
+        load_project(folder.root, memory=text)

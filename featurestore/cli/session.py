@@ -31,9 +31,9 @@ class Session:
     traceback: bool = False
     lock_timeout: float | None = None
 
-    def project(self) -> Project:
+    def project(self, *, memory: str | None = None) -> Project:
         """The project that the options, the environment or the current folder name."""
-        return load_project(find_root(named=self.folder), lock_timeout=self.lock_timeout)
+        return load_project(find_root(named=self.folder), lock_timeout=self.lock_timeout, memory=memory)
 
     def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[Console], None]) -> None:
         """Prints a result: as JSON with ``--json``, else drawn on a console; with ``-q`` only the JSON.

@@ -7,15 +7,15 @@ from pathlib import Path
 import duckdb
 
 # Past this DuckDB spills to disk: an ingestion must fit beside it in 1.5 GB.
-MEMORY = "512MB"
+MEMORY = 512_000_000
 
 
-def connect(path: Path | None = None, *, read_only: bool = False, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
-    """Opens a database file, or one in memory. Raises duckdb.Error."""
+def connect(path: Path | None = None, *, read_only: bool = False, memory: int = MEMORY) -> duckdb.DuckDBPyConnection:
+    """Opens a database file, or one in memory, to work with so many bytes. Raises duckdb.Error."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "memory_limit": memory,
+        "memory_limit": f"{memory // 1_000_000}MB",
         "preserve_insertion_order": "true",
     }
     if path is not None:

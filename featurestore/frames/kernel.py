@@ -25,8 +25,8 @@ knows nothing of a feature and is prepared once for all features of an entity ty
 (entity, time) key is built: it would overflow 64 bits at some 292,000 entities and a year.
 
 Memory: 8 bytes a history row for the times, one to eight for the runs, and some 40 bytes a label. Every label
-belongs to one entity, so a history larger than memory goes by ranges of entities: scan a range, search
-it, keep the positions that are not -1; the labels outside the range get none from it.
+belongs to one entity, so a history larger than memory goes piece by piece, each with all rows of its
+entities: a piece is searched for its own labels only, and fills their places in the `Column`.
 """
 
 from __future__ import annotations
@@ -106,11 +106,12 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The history row that answers each label, -1 where none does, in the order of `LabelSide.order`.
+    """The history rows that answer labels: ``positions[i]``, or -1 for none, answers row ``places[i]`` of the table.
 
-    ``rows`` is how many rows the history has of the labels' entities.
+    Labels of entities that the history does not have are left out. ``rows`` is how many rows it has of the others.
     """
 
+    places: Integers
     positions: Integers
     rows: int
 
@@ -208,31 +209,36 @@ def search(
     ``max_age`` is in microseconds. ``known`` asks for what was known at the label's time, by the runs in it;
     ``last_run`` leaves out what later runs learned, where the history holds it.
     """
-    answer = np.full(len(labels.order), NONE, dtype=np.int64)
-    if not len(history) or not len(labels.order):
-        return Answer(answer, 0)
+    places, code, instants = labels.order, labels.code, labels.instants
     starts, sizes = _ranges(history, labels.entities)
+    seen = sizes > 0
+    if not seen.all():
+        mine = seen[code]
+        places, code, instants = places[mine], code[mine], instants[mine]
+    positions = np.full(len(places), NONE, dtype=np.int64)
+    if not len(places):
+        return Answer(places, positions, 0)
     bound = None
     if known is not None or last_run is not None:
         bound = _Bound(history, known, last_run or 0, int(sizes.max()))
 
     def answer_chunk(chunk: slice) -> None:
-        code, instants = labels.code[chunk], labels.instants[chunk]
-        start = starts[code]
-        latest = instants if bound is None else bound.latest(instants)
-        position = _last_at_or_before(history.computed_at, start, sizes[code], latest)
+        entity, at = code[chunk], instants[chunk]
+        start = starts[entity]
+        latest = at if bound is None else bound.latest(at)
+        position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
         if bound is not None:
-            bound.step_back(start, position, instants)
-        lost = np.zeros(len(code), dtype=np.bool_)
+            bound.step_back(start, position, at)
+        lost = np.zeros(len(entity), dtype=np.bool_)
         if history.op is not None:
             lost |= history.op[position] == TOMBSTONE
         if max_age is not None:
-            lost |= instants - history.computed_at[position] > max_age
+            lost |= at - history.computed_at[position] > max_age
         position[lost] = NONE
-        answer[chunk] = position
+        positions[chunk] = position
 
-    in_chunks(answer_chunk, len(labels.order))
-    return Answer(answer, int(sizes.sum()))
+    in_chunks(answer_chunk, len(places))
+    return Answer(places, positions, int(sizes.sum()))
 
 
 def flatten(values: pl.Series) -> Values:
@@ -243,26 +249,51 @@ def flatten(values: pl.Series) -> Values:
     return Flat(values.to_physical().rechunk().to_numpy(), kind)
 
 
-def gather(values: Values, answer: Answer, labels: LabelSide) -> pl.Series:
-    """The value of each label, in the order of the label table; null where none answers."""
-    if isinstance(values, pl.Series):
-        places = np.full(labels.height, NONE, dtype=np.int64)
-        places[labels.order] = answer.positions
-        positions = pl.Series(places)
-        return values.gather(positions.set(positions == NONE, None))
-    if not len(values.items):
-        return pl.Series([None], dtype=values.type).new_from_index(0, labels.height)
-    found = np.zeros(labels.height, dtype=values.items.dtype)
-    empty = np.ones(labels.height, dtype=np.bool_)
+class Column:
+    """A feature's column of a label table, filled from one piece of its history after another.
 
-    def gather_chunk(chunk: slice) -> None:
-        order, position = labels.order[chunk], answer.positions[chunk]
-        found[order] = values.items[position]  # the last row, where there is none: masked below
-        empty[order] = position == NONE
+    A label that no piece answers gets null.
+    """
 
-    in_chunks(gather_chunk, len(labels.order))
-    column = pl.Series(found).cast(values.type)
-    return column.set(pl.Series(empty), None) if empty.any() else column
+    def __init__(self, height: int, kind: pl.DataType) -> None:
+        self._kind = kind
+        self._empty = np.ones(height, dtype=np.bool_)
+        self._items: NDArray[Any] | None = None
+        self._taken: list[tuple[Integers, pl.Series]] = []
+
+    def fill(self, values: Values, answer: Answer) -> None:
+        """Takes the value of each label that was answered from this piece of history."""
+        if isinstance(values, pl.Series):
+            found = answer.positions != NONE
+            self._taken.append((answer.places[found], values.gather(pl.Series(answer.positions[found]))))
+            return
+        if self._items is None:
+            self._items = np.zeros(len(self._empty), dtype=values.items.dtype)
+        items = self._items
+
+        def fill_chunk(chunk: slice) -> None:
+            places, positions = answer.places[chunk], answer.positions[chunk]
+            items[places] = values.items[positions]  # the last row, where there is none: that is masked
+            self._empty[places] = positions == NONE
+
+        in_chunks(fill_chunk, len(answer.places))
+
+    def series(self) -> pl.Series:
+        """The values in the order of the label table."""
+        parts: list[pl.Series] = []
+        if self._items is not None:
+            flat = pl.Series(self._items).cast(self._kind)
+            parts.append(flat.set(pl.Series(self._empty), None) if self._empty.any() else flat)
+            if not self._taken:
+                return parts[0]
+        index = np.where(self._empty, NONE, np.arange(len(self._empty)))
+        begin = len(self._empty) if parts else 0
+        for places, values in self._taken:
+            index[places] = np.arange(begin, begin + len(values))
+            begin += len(values)
+            parts.append(values)
+        nothing = pl.Series([None], dtype=self._kind)
+        return pl.concat([*parts, nothing]).gather(pl.Series(np.where(index == NONE, begin, index)))
 
 
 def in_chunks(work: Callable[[slice], None], count: int, size: int = _CHUNK) -> None:
@@ -275,6 +306,8 @@ def in_chunks(work: Callable[[slice], None], count: int, size: int = _CHUNK) -> 
 
 def _ranges(history: SortedHistory, wanted: pl.DataFrame) -> tuple[Integers, Integers]:
     """Where each wanted entity begins in the history, and how many rows it has (0: never seen)."""
+    if not len(history):
+        return (nowhere := np.zeros(len(wanted), dtype=np.int64)), nowhere
     places = history.entities.with_row_index("\0place")
     place = wanted.join(places, on=wanted.columns, how="left", maintain_order="left")["\0place"]
     rows = place.fill_null(0).to_numpy().astype(np.int64)

@@ -1,12 +1,16 @@
 """Brings a version's sorted columns up to date with its store: made anew, or with later runs merged in.
 
 Works through `OfflineStore.mark`, `batches` and `scan` alone, so it serves every store. Rows come in no
-order and are sorted here: a store's own sort costs twice the time and memory.
+order and are sorted here: a store's own sort costs twice the time and memory. What is more than the memory
+allowed goes by way of the disk: rows are dealt out to parts by their entity, then each part is sorted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +20,104 @@ from numpy.typing import NDArray
 
 from featurestore.frames.kernel import Flat, Integers, SortedHistory, Values, flatten
 from featurestore.model import StoredVersion
-from featurestore.offline.columns import Columns, folder_of, layout_of, read_columns, write_columns
+from featurestore.offline.columns import (
+    Columns,
+    ColumnsLostError,
+    Generation,
+    Part,
+    folder_of,
+    new_generation,
+    read_columns,
+)
+from featurestore.offline.deal import deal
 from featurestore.offline.store import TOMBSTONE, Mark, OfflineStore
 
+# Sorting takes about three times the bytes that a part has on disk; the store and the process take the rest.
+SHARE_OF_MEMORY = 5
+SMALL = 1 << 14  # bytes that are never too many
+
 _PLACE = "\0place"
+_PART = "\0part"
 _BLOCK = 1_000_000
 
 
-def find_columns(state: Path, version: StoredVersion, mark: Mark) -> Columns | None:
-    """The columns that hold exactly what the mark says, if they are there."""
-    return next((found for found in read_columns(folder_of(state, version), version) if found.mark == mark), None)
+class _StoreMovedOnError(Exception):
+    """The store no longer holds what the mark says."""
 
 
-def refresh_columns(state: Path, store: OfflineStore, version: StoredVersion, mark: Mark) -> Columns | None:
-    """Makes or extends the columns to hold what the mark says; None where the store has moved on meanwhile."""
+def find_columns(state: Path, version: StoredVersion, mark: Mark, memory: int) -> Columns | None:
+    """The columns that hold exactly what the mark says, if they are there, in parts that fit into so many bytes."""
+    for found in read_columns(folder_of(state, version), version):
+        if found.mark == mark and _fits(found, memory):
+            return found
+    return None
+
+
+def refresh_columns(state: Path, store: OfflineStore, version: StoredVersion, mark: Mark, memory: int) -> bool:
+    """Makes or extends the columns to hold what the mark says, in about so many bytes of memory.
+
+    False where the store has moved on meanwhile, or where they can't be written: a join needs them only to be fast.
+    """
     folder = folder_of(state, version)
     for found in read_columns(folder, version):
-        columns = _extend(store, version, found, mark)
-        if columns is not None:
-            return write_columns(folder, version, columns)
-    columns = _build(store, version, mark)
-    return None if columns is None else write_columns(folder, version, columns)
+        if _can_extend(store, version, found, mark, memory):
+            with suppress(OSError, ColumnsLostError, _StoreMovedOnError):
+                with new_generation(
+                    folder, version, mark, memory=found.memory, made_rows=found.made_rows
+                ) as generation:
+                    _extend(store, version, found, mark, generation)
+                return True
+    try:
+        with new_generation(folder, version, mark, memory=memory, made_rows=mark.rows) as generation:
+            _build(store, version, mark, generation, memory)
+    except (OSError, _StoreMovedOnError):
+        return False
+    return True
 
 
-def _build(store: OfflineStore, version: StoredVersion, mark: Mark) -> Columns | None:
-    return _collect(version, store.batches(version, up_to_run=mark.run_seq), mark)
+def _fits(columns: Columns, memory: int) -> bool:
+    """Whether each part is about as small as it would be made now; it may have grown by a run or two."""
+    return columns.memory <= memory or all(part.bytes <= 2 * _room(memory) for part in columns.parts)
 
 
-def _collect(version: StoredVersion, batches: Iterable[pl.DataFrame], mark: Mark) -> Columns | None:
+def _room(memory: int) -> int:
+    """How many bytes may be sorted or merged at a time."""
+    return memory // SHARE_OF_MEMORY + SMALL
+
+
+def _build(store: OfflineStore, version: StoredVersion, mark: Mark, generation: Generation, memory: int) -> None:
+    batches = store.batches(version, up_to_run=mark.run_seq)
+    first = next(batches, None)
+    if first is None or not len(first):
+        raise _StoreMovedOnError
+    count = math.ceil(mark.rows * _row_bytes(version, first, mark.run_seq) * SHARE_OF_MEMORY / memory)
+    batches = chain([first], batches)
+    if count == 1:
+        generation.add(*_sort(version, batches, mark.rows, mark.run_seq))
+        return
+    with deal(batches, version.entity_type.key_names, count, generation.folder / "dealt") as hands:
+        if sum(hand.rows for hand in hands) != mark.rows:
+            raise _StoreMovedOnError
+        for hand in hands:
+            if hand.rows:
+                generation.add(*_sort(version, hand.batches(), hand.rows, mark.run_seq))
+
+
+def _row_bytes(version: StoredVersion, rows: pl.DataFrame, last_run: int) -> float:
+    """What a row takes on disk, with its share of its entity, going by these."""
+    keys = rows.select(version.entity_type.key_names)
+    entity = keys.estimated_size() / len(rows) + np.dtype(np.int64).itemsize  # the offset
+    row = rows.select("computed_at", "value").estimated_size() / len(rows) + np.min_scalar_type(last_run).itemsize
+    return row + entity * keys.n_unique() / len(rows)
+
+
+def _sort(
+    version: StoredVersion, batches: Iterable[pl.DataFrame], rows: int, last_run: int
+) -> tuple[SortedHistory, Values]:
     names = version.entity_type.key_names
-    rows = mark.rows
     code = np.empty(rows, dtype=np.uint32)
     computed_at = np.empty(rows, dtype=np.int64)
-    run_seq = np.empty(rows, dtype=np.min_scalar_type(mark.run_seq))
+    run_seq = np.empty(rows, dtype=np.min_scalar_type(last_run))
     op = np.empty(rows, dtype=np.int8)
     pieces: list[pl.Series] = []
     entities: pl.DataFrame | None = None
@@ -56,7 +125,7 @@ def _collect(version: StoredVersion, batches: Iterable[pl.DataFrame], mark: Mark
     for batch in batches:
         end = filled + len(batch)
         if end > rows:
-            return None
+            raise _StoreMovedOnError
         entities, code[filled:end] = _encode(entities, batch.select(names))
         computed_at[filled:end] = batch["computed_at"].to_physical()
         run_seq[filled:end] = batch["run_seq"]
@@ -64,7 +133,7 @@ def _collect(version: StoredVersion, batches: Iterable[pl.DataFrame], mark: Mark
         pieces.append(batch["value"])
         filled = end
     if filled != rows or entities is None:
-        return None
+        raise _StoreMovedOnError
     # Entities by key, so that features of one source come to one layout, in whatever order their rows came.
     entities = entities.sort(names)
     rank = np.empty(len(entities), dtype=np.uint32)
@@ -77,33 +146,69 @@ def _collect(version: StoredVersion, batches: Iterable[pl.DataFrame], mark: Mark
     pieces.clear()
     computed_at, run_seq = computed_at[order], run_seq[order]
     history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, _tombstones(op[order]))
-    return _columns(mark, history, _take(values, order))
+    return history, _take(values, order)
 
 
-def _extend(store: OfflineStore, version: StoredVersion, held: Columns, mark: Mark) -> Columns | None:
-    """Merges what was learned since; None where the held rows are no longer the store's."""
+def _can_extend(store: OfflineStore, version: StoredVersion, held: Columns, mark: Mark, memory: int) -> bool:
+    """Whether the held rows are still the store's, and the new ones few enough to be merged in memory."""
     known = held.mark
-    if known.run_seq >= mark.run_seq or known.store_id != mark.store_id or known.rows * 2 < mark.rows:
-        return None
-    if store.mark(version, up_to_run=known.run_seq) != known:
-        return None
-    frame = store.scan(version, after_run=known.run_seq, up_to_run=mark.run_seq).rechunk()
-    if len(frame) != mark.rows - known.rows:
-        return None
-    old = held.history
+    new = mark.rows - known.rows
+    return (
+        known.run_seq < mark.run_seq
+        and known.store_id == mark.store_id
+        and mark.rows <= 2 * held.made_rows
+        and new * (held.bytes // known.rows) <= _room(memory)
+        and _fits(held, memory)
+        and store.mark(version, up_to_run=known.run_seq) == known
+    )
+
+
+def _extend(store: OfflineStore, version: StoredVersion, held: Columns, mark: Mark, generation: Generation) -> None:
+    """Merges what was learned since into the parts that it belongs to."""
+    frame = store.scan(version, after_run=held.mark.run_seq, up_to_run=mark.run_seq).rechunk()
+    if len(frame) != mark.rows - held.mark.rows:
+        raise _StoreMovedOnError
+    if len(held.parts) == 1:
+        generation.add(*_merged(version, held.parts[0], frame, mark.run_seq))
+        return
+    numbers = _part_of_each(held.parts, frame.select(version.entity_type.key_names))
+    for number, part in enumerate(held.parts):
+        rows = frame.filter(numbers == number)
+        if len(rows):
+            generation.add(*_merged(version, part, rows, mark.run_seq))
+        else:
+            generation.keep(part)
+
+
+def _part_of_each(parts: Iterable[Part], keys: pl.DataFrame) -> pl.Series:
+    """The number of the part that each key belongs to; new ones are dealt out evenly."""
+    parts = list(parts)
+    distinct = keys.unique()
+    known = pl.concat(
+        [
+            part.entities().join(distinct, on=keys.columns, how="semi").with_columns(pl.lit(number).alias(_PART))
+            for number, part in enumerate(parts)
+        ]
+    )
+    found = keys.join(known, on=keys.columns, how="left", maintain_order="left")[_PART]
+    return found.fill_null((keys.hash_rows() % len(parts)).cast(found.dtype))
+
+
+def _merged(version: StoredVersion, part: Part, frame: pl.DataFrame, last_run: int) -> tuple[SortedHistory, Values]:
+    old = part.history()
     entities, code = _encode(old.entities.with_row_index(_PLACE), frame.select(version.entity_type.key_names))
     computed_at = frame["computed_at"].to_physical().to_numpy()
-    run_seq = frame["run_seq"].to_numpy().astype(np.min_scalar_type(mark.run_seq))
+    run_seq = frame["run_seq"].to_numpy().astype(np.min_scalar_type(last_run))
     order = _order(code, computed_at, run_seq)
     code, computed_at = code[order], computed_at[order]
     sizes = np.bincount(code, minlength=len(entities))
     sizes[: len(old.entities)] += np.diff(old.offsets)
     offsets = np.append(np.int64(0), np.cumsum(sizes)).astype(np.int64)
     new = _places(old, code, computed_at) + np.arange(len(frame))
-    is_new = np.zeros(mark.rows, dtype=np.bool_)
+    is_new = np.zeros(len(old) + len(frame), dtype=np.bool_)
     is_new[new] = True
     op = frame["op"].to_numpy()[order]
-    old_op = np.zeros(known.rows, dtype=np.int8) if old.op is None else old.op
+    old_op = np.zeros(len(old), dtype=np.int8) if old.op is None else old.op
     history = SortedHistory(
         entities=entities.drop(_PLACE),
         offsets=offsets,
@@ -111,12 +216,7 @@ def _extend(store: OfflineStore, version: StoredVersion, held: Columns, mark: Ma
         run_seq=_merge(is_new, old.run_seq, run_seq[order]),
         op=_tombstones(_merge(is_new, old_op, op)),
     )
-    return _columns(mark, history, _merge_values(is_new, held.values, _take(frame["value"], order)))
-
-
-def _columns(mark: Mark, history: SortedHistory, values: Values) -> Columns:
-    layout = layout_of(history.entities, history.offsets, history.computed_at, history.run_seq, history.op)
-    return Columns(mark, history, values, layout)
+    return history, _merge_values(is_new, part.values(), _take(frame["value"], order))
 
 
 def _encode(known: pl.DataFrame | None, keys: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.uint32]]:

@@ -248,10 +248,12 @@ class DuckDBStore(Ledger, DataSetShelf):
             file.connection.close()
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        # A reader shares the memory with what it reads for.
+        memory = min(duck.MEMORY, self._project.memory // 4) if read_only else duck.MEMORY
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return duck.connect(self._path, read_only=read_only)
+                return duck.connect(self._path, read_only=read_only, memory=memory)
             except duckdb.Error as exc:
                 busy = "lock" in str(exc).lower()
                 if not busy or time.monotonic() >= deadline:

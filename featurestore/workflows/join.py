@@ -15,10 +15,12 @@ from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.frames import kernel
 from featurestore.frames.labels import Labels, read_labels
+from featurestore.frames.types import value_type
 from featurestore.model import EntityType, StoredVersion, VersionId
+from featurestore.offline.columns import ColumnsLostError
 from featurestore.offline.store import Learned, Mark, OfflineStore
 from featurestore.workflows.history import no_history
-from featurestore.workflows.join_history import prepare_history, read_history
+from featurestore.workflows.join_history import HeldHistory, held_columns, prepare_history, scanned
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ class JoinFacts:
     def share(self, feature: JoinedFeature) -> float:
         """The share of labels, 0 to 1, that would get a value."""
         return (self.labels - feature.nulls) / self.labels if self.labels else 0.0
+
+
+_Found = dict[int, tuple[object, kernel.Answer]]
 
 
 def join(project: Project, store: OfflineStore, request: JoinRequest) -> JoinResult:
@@ -240,25 +245,45 @@ def _counts(run: Learned, request: JoinRequest) -> bool:
 def _answers(
     project: Project, store: OfflineStore, request: JoinRequest, question: _Question
 ) -> Iterator[tuple[JoinedFeature, pl.Series]]:
-    side = question.side
-    before: tuple[object, kernel.Answer] | None = None
+    found: _Found = {}
     for feature in request.features:
-        version = feature.version
-        max_age = version.max_age if request.max_age is None else request.max_age
-        held = read_history(
-            project, store, version, question.marks[version.id], last_run=question.last_run, entities=side.entities
-        )
+        version, last_run = feature.version, question.last_run
+        mark = question.marks[version.id]
+        columns = held_columns(project, version, mark, last_run)
+        if columns is not None:
+            try:
+                answer = _answer(request, question, feature, columns, found)
+            except ColumnsLostError:  # another process has replaced them
+                columns = None
+        if columns is None:
+            rows = scanned(project, store, version, mark, last_run=last_run, entities=question.side.entities)
+            answer = _answer(request, question, feature, rows, found)
+        yield answer
+
+
+def _answer(
+    request: JoinRequest, question: _Question, feature: ResolvedFeature, held: HeldHistory, found: _Found
+) -> tuple[JoinedFeature, pl.Series]:
+    """One feature's column. ``found`` are the answers of the last search of each part, and what it searched."""
+    version = feature.version
+    max_age = version.max_age if request.max_age is None else request.max_age
+    column = kernel.Column(question.side.height, value_type(version.data_type))
+    rows = matched = 0
+    for number, part in enumerate(held.parts):
         # Features of one source mostly have the same entities and times: one search answers for all of them.
-        same = (held.layout, held.last_run, max_age)
-        if before is None or held.layout is None or before[0] != same:
-            found = kernel.search(held.history, side, max_age=max_age, known=question.known, last_run=held.last_run)
-            before = same, found
-        answer = before[1]
-        values = _outside(kernel.gather(held.values, answer, side)).alias(feature.column_name)
-        yield (
-            JoinedFeature(feature.column_name, version, answer.rows, answer.matched, values.null_count(), max_age, ()),
-            values,
-        )
+        searched = (part.layout, held.last_run, max_age)
+        if part.layout is None or number not in found or found[number][0] != searched:
+            found[number] = (
+                searched,
+                kernel.search(
+                    part.history(), question.side, max_age=max_age, known=question.known, last_run=held.last_run
+                ),
+            )
+        answer = found[number][1]
+        column.fill(part.values(), answer)
+        rows, matched = rows + answer.rows, matched + answer.matched
+    values = _outside(column.series()).alias(feature.column_name)
+    return JoinedFeature(feature.column_name, version, rows, matched, values.null_count(), max_age, ()), values
 
 
 def _outside(values: pl.Series) -> pl.Series:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import polars as pl
 
@@ -17,20 +19,44 @@ from featurestore.offline.store import Mark, OfflineStore
 MANY_ROWS = 500_000
 MANY_ENTITIES = 1_000
 FEW_ENTITIES = 200_000  # up to here a store finds them faster than it hands over everything
+ROW_BYTES = 100  # what a scanned row takes while it is looked through
+
+
+class HistoryPart(Protocol):
+    """All rows of some entities, as the kernel takes them.
+
+    Equal ``layout``: any search finds the same rows. Columns may be lost meanwhile: ColumnsLostError.
+    """
+
+    @property
+    def layout(self) -> str | None: ...
+
+    def history(self) -> kernel.SortedHistory: ...
+
+    def values(self) -> kernel.Values: ...
 
 
 @dataclass(frozen=True, slots=True)
 class HeldHistory:
-    """A history as the kernel takes it.
+    """A history in parts. ``last_run`` is set where it holds rows of later runs, which must not answer."""
 
-    ``last_run`` is set where it holds rows of later runs, which must not answer. Equal ``layout``: any search
-    finds the same rows.
-    """
-
-    history: kernel.SortedHistory
-    values: kernel.Values
+    parts: Iterable[HistoryPart]
     last_run: int | None = None
-    layout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedPart:
+    """What the store gave of some entities."""
+
+    frame: pl.DataFrame
+    keys: tuple[str, ...]
+    layout: None = None
+
+    def history(self) -> kernel.SortedHistory:
+        return kernel.sort_history(self.frame, self.keys)
+
+    def values(self) -> kernel.Values:
+        return kernel.flatten(self.frame["value"])
 
 
 def prepare_history(
@@ -42,11 +68,22 @@ def prepare_history(
     """
     if mark is None or mark.rows < MANY_ROWS or entities < MANY_ENTITIES:
         return
-    if find_columns(project.state, version, mark) is None and can_write(folder_of(project.state, version)):
-        refresh_columns(project.state, store, version, mark)
+    found = find_columns(project.state, version, mark, project.memory)
+    if found is None and can_write(folder_of(project.state, version)):
+        refresh_columns(project.state, store, version, mark, project.memory)
 
 
-def read_history(
+def held_columns(project: Project, version: StoredVersion, mark: Mark | None, last_run: int) -> HeldHistory | None:
+    """The version's columns, where they hold what the store's mark says."""
+    if mark is None or mark.rows < MANY_ROWS:
+        return None
+    columns = find_columns(project.state, version, mark, project.memory)
+    if columns is None:
+        return None
+    return HeldHistory(columns.parts, last_run if mark.run_seq > last_run else None)
+
+
+def scanned(
     project: Project,
     store: OfflineStore,
     version: StoredVersion,
@@ -55,16 +92,17 @@ def read_history(
     last_run: int,
     entities: pl.DataFrame,
 ) -> HeldHistory:
-    """The rows that runs up to ``last_run`` learned of these entities, and maybe of others.
+    """The rows that runs up to ``last_run`` learned of these entities, and maybe of others, from the store itself.
 
-    ``mark`` is what the store said of the version. Raises StoreError for a store that can't answer.
+    Where all might be more than the memory allowed, of so many entities at a time. Raises StoreError.
     """
-    if mark is not None and mark.rows >= MANY_ROWS:
-        columns = find_columns(project.state, version, mark)
-        if columns is not None:
-            later = last_run if mark.run_seq > last_run else None
-            return HeldHistory(columns.history, columns.values, later, columns.layout)
-    few = entities if len(entities) <= FEW_ENTITIES else None
-    frame = store.scan(version, up_to_run=last_run, entities=few)
-    history = kernel.sort_history(frame, version.entity_type.key_names)
-    return HeldHistory(history, kernel.flatten(frame["value"]))
+
+    def parts() -> Iterator[HistoryPart]:
+        for wanted in slices:
+            frame = store.scan(version, up_to_run=last_run, entities=wanted)
+            yield ScannedPart(frame, version.entity_type.key_names)
+
+    slices: Iterable[pl.DataFrame | None] = [entities if len(entities) <= FEW_ENTITIES else None]
+    if mark is not None and mark.rows * ROW_BYTES > project.memory:
+        slices = entities.iter_slices(FEW_ENTITIES)
+    return HeldHistory(parts())

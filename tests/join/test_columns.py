@@ -12,10 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from featurestore.frames import kernel
+from featurestore.frames.types import value_type
 from featurestore.model import StoredVersion
-from featurestore.offline.columns import Columns, can_write, folder_of, read_columns
+from featurestore.offline.columns import Columns, ColumnsLostError, Part, can_write, folder_of, read_columns
 from featurestore.offline.columns_build import find_columns, refresh_columns
 from featurestore.offline.store import OfflineStore
 from tests.join.cases import PATIENT, SHELF, Case, Row, cases, history_frame, judge, label_frame, memory_store, same
@@ -26,42 +28,52 @@ LATER = [Row(("b",), 2, 2, 2.5), Row(("a",), 1, 2, 9.0), Row(("",), 0, 2, -1.0)]
 VERSION = Case(PATIENT, "float", (), (), ()).version
 
 
-def refresh(folder: Path, store: OfflineStore, version: StoredVersion) -> Columns | None:
+MEMORY = 1 << 30
+LITTLE = 300  # of nearly every row its own part
+
+
+def refresh(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> Columns | None:
     mark = store.mark(version)
     if mark is None:
         return None
-    found = find_columns(folder, version, mark) or refresh_columns(folder, store, version, mark)
-    assert found is not None
+    found = find_columns(folder, version, mark, memory)
+    if found is None:
+        assert refresh_columns(folder, store, version, mark, memory)
+        found = next(columns for columns in read_columns(folder_of(folder, version), version) if columns.mark == mark)
     return found
 
 
 def rows_of(columns: Columns, version: StoredVersion) -> pl.DataFrame:
     """The columns as a scan gives a history."""
-    history = columns.history
+    rows = pl.concat([rows_of_part(part) for part in columns.parts])
+    return rows.sort(*version.entity_type.key_names, "computed_at", "run_seq")
+
+
+def rows_of_part(part: Part) -> pl.DataFrame:
+    history = part.history()
     sizes = pl.Series(np.diff(history.offsets)).cast(pl.UInt32)
     keys = history.entities.select(pl.all().repeat_by(sizes).explode())
-    values = columns.values
+    values = part.values()
     flat = pl.Series(values.items).cast(values.type) if isinstance(values, kernel.Flat) else values
-    frame = keys.with_columns(
+    return keys.with_columns(
         computed_at=pl.Series(history.computed_at).cast(pl.Datetime("us")),
         run_seq=pl.Series(history.run_seq).cast(pl.Int64),
         op=pl.Series(np.zeros(len(history), np.int8) if history.op is None else history.op),
         value=flat,
     )
-    return frame.sort(*version.entity_type.key_names, "computed_at", "run_seq")
 
 
-def check_held(folder: Path, store: OfflineStore, version: StoredVersion) -> Columns:
-    found = refresh(folder, store, version)
+def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> Columns:
+    found = refresh(folder, store, version, memory)
     assert found is not None
     assert rows_of(found, version).equals(store.scan(version))
     return found
 
 
-@settings(max_examples=60)
-@given(cases())
-def test_a_join_over_them_gives_what_the_judge_says(case: Case) -> None:
-    """Built at the first run, extended with every later one, then asked as of any of them."""
+@settings(max_examples=100)
+@given(cases(), st.sampled_from((LITTLE, MEMORY)))
+def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> None:
+    """Built at the first run, in one part or many, extended with every later one, then asked as of any of them."""
     labels = label_frame(case.entity_type, case.labels)
     side = kernel.prepare_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
     last = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
@@ -70,11 +82,12 @@ def test_a_join_over_them_gives_what_the_judge_says(case: Case) -> None:
         columns = None
         for run in range(1, len(case.learned) + 1):
             store = memory_store({case.version: [row for row in case.rows if row.run <= run]}, case.learned)
-            columns = refresh(Path(folder), store, case.version)
-        if columns is None:
-            return
-        found = kernel.search(columns.history, side, max_age=case.max_age, known=known, last_run=last)
-        answers = kernel.gather(columns.values, found, side).to_list()
+            columns = refresh(Path(folder), store, case.version, memory)
+        column = kernel.Column(len(labels), value_type(case.version.data_type))
+        for part in columns.parts if columns is not None else ():
+            found = kernel.search(part.history(), side, max_age=case.max_age, known=known, last_run=last)
+            column.fill(part.values(), found)
+        answers = column.series().to_list()
     for label, answer in zip(case.labels, answers, strict=True):
         value = answer.replace(tzinfo=None) if isinstance(answer, datetime) and answer.tzinfo is UTC else answer
         assert same(value, judge(case, label)), (label, value)
@@ -94,7 +107,7 @@ def test_a_second_use_reads_what_the_first_made(tmp_path: Path) -> None:
     check_held(tmp_path, store, VERSION)
     mark = store.mark(VERSION)
     assert mark is not None
-    assert find_columns(tmp_path, VERSION, mark) is not None
+    assert find_columns(tmp_path, VERSION, mark, MEMORY) is not None
 
 
 @pytest.mark.parametrize("rows", [[Row(("a",), 1, 2, 7.0)], LATER[:2]], ids=["one", "two"])
@@ -120,12 +133,12 @@ def test_a_new_store_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
 
 
 def damage_size(folder: Path) -> None:
-    with (folder / "computed_at.npy").open("ab") as file:
+    with (folder / "0" / "computed_at.npy").open("ab") as file:
         file.write(b"x")
 
 
 def lose_a_file(folder: Path) -> None:
-    (folder / "value.arrow").unlink()
+    (folder / "0" / "value.arrow").unlink()
 
 
 def write_nonsense(folder: Path) -> None:
@@ -134,7 +147,7 @@ def write_nonsense(folder: Path) -> None:
 
 def make_newer(folder: Path) -> None:
     stamp = folder / "stamp.json"
-    stamp.write_text(stamp.read_text().replace('"format": 1', '"format": 2'))
+    stamp.write_text(stamp.read_text().replace('"format": 2', '"format": 3'))
 
 
 @pytest.mark.parametrize("harm", [damage_size, lose_a_file, write_nonsense, make_newer])
@@ -148,11 +161,13 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, harm: object) -> None:
     assert not generation.exists()
 
 
-def test_where_they_cant_be_written_they_are_held_in_memory(tmp_path: Path) -> None:
+def test_where_they_cant_be_written_nothing_is_left_and_it_is_said(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: EARLY})
+    mark = store.mark(VERSION)
+    assert mark is not None
     (tmp_path / "columns").write_text("a file where the folder would be")
-    check_held(tmp_path, store, VERSION)
+    assert not refresh_columns(tmp_path, store, VERSION, mark, MEMORY)
 
 
 def test_they_hold_no_more_than_the_mark_says(tmp_path: Path) -> None:
@@ -161,7 +176,8 @@ def test_they_hold_no_more_than_the_mark_says(tmp_path: Path) -> None:
     mark = store.mark(VERSION)
     assert mark is not None
     learn(store, "run-2", {VERSION: LATER})
-    found = refresh_columns(tmp_path, store, VERSION, mark)
+    assert refresh_columns(tmp_path, store, VERSION, mark, MEMORY)
+    found = find_columns(tmp_path, VERSION, mark, MEMORY)
     assert found is not None
     assert rows_of(found, VERSION).equals(store.scan(VERSION, up_to_run=1))
 
@@ -178,7 +194,7 @@ def test_times_too_far_apart_to_merge_with_the_entity_are_sorted_all_the_same(tm
     rows = [Row((key,), at, 1, at / 1e15) for key in "abcdefgh" for at in (10**17, -(10**16), 5, 2 * 10**17)]
     found = refresh(tmp_path, memory_store({VERSION: rows}, (1,)), VERSION)
     assert found is not None
-    history = found.history
+    history = found.parts[0].history()
     starts = history.offsets[:-1]
     rising = np.diff(history.computed_at) > 0
     assert rising[np.setdiff1d(np.arange(len(rows) - 1), starts[1:] - 1)].all()
@@ -192,7 +208,47 @@ def test_features_with_the_same_rows_but_for_values_have_one_layout(tmp_path: Pa
     first = check_held(tmp_path, store, VERSION)
     second = refresh(tmp_path / "other", memory_store({twin: other}, (1,)), twin)
     assert second is not None
-    assert first.layout == second.layout
+    assert [part.layout for part in first.parts] == [part.layout for part in second.parts]
+
+
+MANY = [Row((f"p{number}",), at, 1, float(at)) for number in range(1_000) for at in range(number % 7 + 1)]
+
+
+def test_a_history_larger_than_the_memory_is_kept_in_parts(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: MANY})
+    columns = check_held(tmp_path, store, VERSION, memory=10_000)
+    assert len(columns.parts) > 3
+    entities = pl.concat([part.entities() for part in columns.parts])
+    assert sorted(entities["patient_id"]) == sorted({row.key[0] for row in MANY})  # each in one part
+    assert not list(folder_of(tmp_path, VERSION).rglob("dealt"))  # nothing of the work is left
+
+
+def test_a_run_about_few_entities_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: MANY})
+    before = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).parts}
+    assert len(before) > 2
+    learn(store, "run-2", {VERSION: [Row(("p7",), -5, 2, 1.0), Row(("new",), 0, 2, 2.0)]})
+    after = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).parts}
+    assert 1 <= len(after - before) <= 2
+
+
+def test_less_memory_asks_for_smaller_parts(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: MANY})
+    assert len(check_held(tmp_path, store, VERSION).parts) == 1
+    assert len(check_held(tmp_path, store, VERSION, memory=10_000).parts) > 3
+
+
+def test_what_is_lost_while_it_is_read_is_told_from_an_answer(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: MANY})
+    part = check_held(tmp_path, store, VERSION).parts[0]
+    shutil.rmtree(part.folder)
+    for read in (part.entities, part.history, part.values):
+        with pytest.raises(ColumnsLostError):
+            read()
 
 
 def refresh_often(folder: Path) -> int:

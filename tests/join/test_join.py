@@ -1,11 +1,13 @@
 """The join through a store: the judge's answers, in a table whose labels are as they came."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 from featurestore import times
 from featurestore.errors import UsageError
 from featurestore.offline.store import OfflineStore
+from featurestore.workflows import join as join_workflow
 from featurestore.workflows import join_history
 from featurestore.workflows.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
+from featurestore.workflows.join_history import HeldHistory, held_columns
 from tests.join.cases import (
     ACCOUNT,
     PATIENT,
@@ -41,10 +45,11 @@ Wanted = Sequence[tuple[int, tuple[object, ...], Moment]]
 STEP = 3_000  # µs between instants of a case, so that runs fall among them
 
 
-def joined(store: OfflineStore, case: Case, labels: pl.DataFrame, folder: Path) -> JoinResult:
+def joined(store: OfflineStore, case: Case, labels: pl.DataFrame, folder: Path, **settings: Any) -> JoinResult:
     features = (ResolvedFeature("score", case.version),)
     options = {"known": case.known, "as_of": case.as_of, "max_age": case.max_age}
-    return join(project_at(folder), store, JoinRequest(labels, features, "at", **options))  # type: ignore[arg-type]
+    project = replace(project_at(folder), **settings)
+    return join(project, store, JoinRequest(labels, features, "at", **options))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -56,9 +61,9 @@ def columns_always() -> Iterator[None]:
         yield
 
 
-def check(store: OfflineStore, case: Case, folder: Path = Path()) -> None:
+def check(store: OfflineStore, case: Case, folder: Path = Path(), **settings: Any) -> None:
     labels = label_frame(case.entity_type, case.labels)
-    result = joined(store, case, labels, folder)
+    result = joined(store, case, labels, folder, **settings)
     assert result.frame.columns == [*labels.columns, "score"]
     assert result.frame.drop("score").equals(labels)
     for label, value in zip(case.labels, result.frame["score"].to_list(), strict=True):
@@ -70,6 +75,32 @@ def check(store: OfflineStore, case: Case, folder: Path = Path()) -> None:
 @given(cases())
 def test_any_store_gives_what_the_judge_says(case: Case) -> None:
     check(memory_store({case.version: case.rows}, case.learned), case)
+
+
+@settings(max_examples=60)
+@given(cases())
+def test_a_history_larger_than_the_memory_is_asked_for_by_some_entities_at_a_time(case: Case) -> None:
+    store = memory_store({case.version: case.rows}, case.learned)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(join_history, "FEW_ENTITIES", 1)
+        check(store, case, memory=1)
+
+
+def test_columns_that_another_process_replaces_are_not_needed_for_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(PATIENT, "float", (Row(("a",), 1, 1, 1.5),), (1,), (Label(("a",), 5),))
+    store = memory_store({case.version: case.rows}, case.learned)
+
+    def lost(*arguments: Any) -> HeldHistory | None:
+        found = held_columns(*arguments)
+        assert found is not None
+        shutil.rmtree(tmp_path / ".featurestore" / "columns")
+        return found
+
+    monkeypatch.setattr(join_workflow, "held_columns", lost)
+    with columns_always():
+        check(store, case, tmp_path)
 
 
 @st.composite

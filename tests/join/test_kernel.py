@@ -1,5 +1,7 @@
 """The kernel against the judge."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -24,7 +26,9 @@ def answers(case: Case) -> list[object]:
     if case.known:
         known = kernel.Runs(np.arange(1, last_run + 1), np.array(case.learned[:last_run], dtype=np.int64))
     found = kernel.search(kernel.sort_history(frame, names), side, max_age=case.max_age, known=known)
-    return kernel.gather(kernel.flatten(frame["value"]), found, side).to_list()
+    column = kernel.Column(len(labels), frame["value"].dtype)
+    column.fill(kernel.flatten(frame["value"]), found)
+    return column.series().to_list()
 
 
 def check(case: Case) -> None:
@@ -58,6 +62,25 @@ def late_cases(draw: st.DrawFn) -> Case:
 @given(late_cases())
 def test_what_was_known_is_found_behind_any_number_of_rows_that_were_not(case: Case) -> None:
     check(case)
+
+
+@settings(max_examples=200)
+@given(cases(), st.integers(1, 4))
+def test_a_history_in_pieces_gives_what_the_whole_gives(case: Case, pieces: int) -> None:
+    names = case.entity_type.key_names
+    labels = label_frame(case.entity_type, case.labels)
+    side = kernel.prepare_labels(labels.select(names), labels["at"].to_physical().to_numpy())
+    frame = history_frame(case.version, case.rows)
+    piece = frame.select(names).hash_rows() % pieces
+    column, rows = kernel.Column(len(labels), frame["value"].dtype), 0
+    for number in range(pieces):
+        some = frame.filter(piece == number)
+        found = kernel.search(kernel.sort_history(some, names), side, max_age=case.max_age)
+        column.fill(kernel.flatten(some["value"]), found)
+        rows += found.rows
+    for label, answer in zip(case.labels, column.series().to_list(), strict=True):
+        assert same(answer, judge(replace(case, known=False, as_of=None), label)), (label, answer)
+    assert rows == len({(row.key, row.at, row.run) for row in case.rows if row.key in {lab.key for lab in case.labels}})
 
 
 @pytest.mark.nightly
@@ -163,6 +186,6 @@ def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
         )
         .sort("place")
     )
-    answer = np.empty(len(at), dtype=np.int64)
-    answer[side.order] = found.positions
+    answer = np.full(len(at), kernel.NONE)
+    answer[found.places] = found.positions
     assert np.array_equal(answer, nearest["row"].cast(pl.Int64).fill_null(-1).to_numpy())

@@ -49,6 +49,9 @@ def command(
     batch_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many labels are in memory at a time.")
     ] = BATCH_ROWS,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="About how much a history may take, as 500MB (default 2GB).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be joined, write nothing.")] = False,
 ) -> None:
     """Join features to labels: for each label the value that was true at its time.
@@ -76,7 +79,7 @@ def command(
     from featurestore.workflows.references import resolve
 
     session: Session = ctx.obj
-    project = session.project()
+    project = session.project(memory=memory)
     store = open_offline(project)
     source = None if labels == "-" else Path(labels)
     target = None if output is None or output == "-" else Path(output)
