@@ -14,7 +14,7 @@ keys; ten times the history within 11 times; peak memory under 1.5 GB. DuckDB an
   that of `--postgres-url` (see `join_postgres.py`)
 - `--huge`: a history of 100,000,000 rows in 1.5 GB, with the memory set to 1 GB (see `join_huge.py`)
 
-With `--only`, nothing but what these three name. Full size takes some 20 GB of disk and, built anew, half an hour.
+With `--only`, nothing but what these three name. Built anew, all of it takes minutes, and some 20 GB of disk.
 """
 
 from __future__ import annotations

@@ -91,6 +91,9 @@ def is_built(folder: Path, rows: int, labels: int) -> bool:
 
 def build(folder: Path, rows: int, labels: int) -> None:
     """The project with its history, what the peers read, and the labels."""
+    for part in (".featurestore", "feed"):  # of a benchmark that was stopped
+        shutil.rmtree(folder / part, ignore_errors=True)
+    (folder / "peer.duckdb").unlink(missing_ok=True)
     makes, store = features(rows), make_project(folder)
     together = [made for made in makes.values() if made.runs > 1]
     learn(store, together, folder)

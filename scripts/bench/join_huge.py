@@ -27,9 +27,9 @@ def measure(folder: Path, rows: int, labels: int, runs: int, memory: str) -> boo
     made = Made(FEATURE, "user", rows, 11, RUNS)
     store = make_project(folder, "huge")
     mark = store.mark(made.version)
-    if mark is None or mark.rows != rows:
+    make_labels(folder, rows // PER_ENTITY, labels)
+    if mark is None or (mark.rows, mark.run_seq) != (rows, RUNS):
         shutil.rmtree(folder / ".featurestore", ignore_errors=True)
-        make_labels(folder, rows // PER_ENTITY, labels)
         for number, frame in enumerate(_pieces(made)):
             say(f"writing run {number + 1} of {RUNS}")
             write_run(store, f"huge-{number}", _learned_at(number), iter([(made.version, frame)]))
@@ -55,7 +55,7 @@ def _pieces(made: Made) -> Iterator[pl.DataFrame]:
         random = np.random.default_rng([made.seed, number])
         at = random.integers(_learned_at(number - 1), _learned_at(number), len(numbers))
         late = np.where(random.random(len(at)) < LATE, random.integers(0, 60 * DAY, len(at)), 0)
-        at = np.maximum(at - late, START + number)
+        at = np.where(at - late < START, at, at - late)
         order = np.lexsort((at, numbers))
         moments = pl.Series("computed_at", at[order].view("datetime64[us]"))
         yield pl.DataFrame([keys("user", numbers), moments, pl.Series("value", random.random(len(at)))])

@@ -121,7 +121,7 @@ def report(title: str, timings: Mapping[str, Timing], peer: str, bars: Mapping[s
 
 
 def report_faster(title: str, timings: Mapping[str, Timing], peer: str, bars: Mapping[str, float]) -> bool:
-    """`report` the other way round: how many times faster than the peer each is, which is to be at least the bar."""
+    """`report` the other way round: how many times as fast as the peer each is, at least the bar."""
     print(f"\n{title}")
     good = True
     for name, timing in timings.items():
@@ -129,7 +129,7 @@ def report_faster(title: str, timings: Mapping[str, Timing], peer: str, bars: Ma
         bar = bars.get(name)
         verdict = "" if bar is None else f"  bar {bar:g}: {'holds' if times >= bar else 'MISSED'}"
         good &= bar is None or times >= bar
-        print(f"{_line(name, timing)}  {times:6.2f} times faster{verdict}" if name != peer else _line(name, timing))
+        print(f"{_line(name, timing)}  {times:6.2f} times as fast{verdict}" if name != peer else _line(name, timing))
     return good
 
 
