@@ -1,6 +1,7 @@
 """DuckDB's ASOF join: KEY NAME[,NAME...] LABELS OUTPUT DATABASE [plain].
 
-Breaks ties by run; with ``plain`` by nothing, and so wrong wherever a value was corrected.
+Breaks ties by run. With ``plain`` it says nothing of them: which row then answers is not promised, though in a table
+that is clustered by run as well it is the last.
 """
 
 import sys
