@@ -14,7 +14,8 @@ keys; ten times the history within 11 times; peak memory under 1.5 GB. DuckDB an
   that of `--postgres-url` (see `join_postgres.py`)
 - `--huge`: a history of 100,000,000 rows in 1.5 GB, with the memory set to 1 GB (see `join_huge.py`)
 
-With `--only`, nothing but what these three name. Built anew, all of it takes minutes, and some 20 GB of disk.
+With `--only`, nothing but what these three name. The bars are meant for full size on a quiet machine.
+Built anew, all of it takes minutes, and some 20 GB of disk.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ PEAK_MB = 1_500
 
 def main() -> int:
     given = _arguments()
+    feast = join_feast.find_feast(given.feast)
     sys.stdout.reconfigure(line_buffering=True)
     folder: Path = given.keep or Path(tempfile.mkdtemp(prefix="join-bench-"))
     good = True
@@ -47,7 +49,6 @@ def main() -> int:
             build(folder, given.rows, given.labels)
         if not given.only:
             good &= measure(folder, given.runs, given.pairs)
-        feast = join_feast.find_feast(given.feast)
         if feast is None:
             print("\nFeast is not installed here, and --feast names no Python that has it: it was not timed")
         else:

@@ -22,8 +22,10 @@ TIMES = 25
 
 
 def find_feast(python: Path | None) -> str | None:
-    """The Python that has Feast: the one named, else this one where it has it."""
+    """The Python that has Feast: the one named, or this one. A name of nothing ends the benchmark before it begins."""
     if python is not None:
+        if not python.exists():
+            sys.exit(f"{python}: no such Python")
         return str(python.absolute())
     return sys.executable if find_spec("feast") is not None else None
 
