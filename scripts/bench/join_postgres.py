@@ -50,6 +50,7 @@ def measure(folder: Path, url: str, rows: int, runs: int, *, keep: bool) -> bool
     """Builds what is not there yet, and prints how many times faster than LATERAL ours is, cold and warm."""
     made, project = features(rows)[INTS[0]], folder / "postgres"
     store = make_project(project, PROJECT, f'[offline]\nurl = "{url}"\n')
+    project.chmod(0o700)  # a URL may hold a password
     server = Server(address.parse(url, key="--postgres-url", where="join.py"))
     table = f"{quote(schema_name(PROJECT))}.{history_table(made.version.id)}"
     try:
@@ -58,7 +59,7 @@ def measure(folder: Path, url: str, rows: int, runs: int, *, keep: bool) -> bool
             _drop(server)
             learn(store, [made], project)
             _index(server, table)
-        (project / "address").write_text(server.address.conninfo)  # which may hold a password
+        (project / "address").write_text(server.address.conninfo)
         lateral = peer("postgres_lateral.py", "address", table, made.name, "../user.parquet", "l.parquet")
         return _compare(project, made, lateral, runs)
     finally:
