@@ -1,0 +1,39 @@
+"""Feast's DuckDB store, in an environment of its own: `apply FOLDER` once, then `join FOLDER LABELS OUTPUT`.
+
+One view of three features over ``view.parquet``. Without the created column Feast breaks ties by chance.
+"""
+
+import sys
+from datetime import timedelta
+
+import pandas as pd
+import pyarrow.parquet as pq
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Float64
+
+what, folder, *files = sys.argv[1:]
+names = ("v0", "v1", "v2")
+store = FeatureStore(
+    config=RepoConfig(
+        project="bench",
+        provider="local",
+        registry=f"{folder}/feast.registry",
+        offline_store={"type": "duckdb"},
+        online_store=None,
+        entity_key_serialization_version=3,
+    )
+)
+if what == "apply":
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+    source = FileSource(
+        path=f"{folder}/view.parquet", timestamp_field="computed_at", created_timestamp_column="learned_at"
+    )
+    schema = [Field(name=name, dtype=Float64) for name in names]
+    view = FeatureView(name="view", entities=[user], ttl=timedelta(0), schema=schema, source=source, online=False)
+    store.apply([user, view])
+else:
+    labels, output = files
+    job = store.get_historical_features(
+        entity_df=pd.read_parquet(labels), features=[f"view:{name}" for name in names], full_feature_names=False
+    )
+    pq.write_table(job.to_arrow(), output)
