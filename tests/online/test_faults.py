@@ -223,7 +223,7 @@ def test_a_refusal_in_the_middle_of_a_load_tells_how_far_it_came(shop: Shop) -> 
         load(batches)  # type: ignore[arg-type]
 
     store.load = load_forbidden  # type: ignore[method-assign, assignment]
-    with pytest.raises(StoreError, match=r"does not permit .* \(wrote 0 of 300 entities\)"):
+    with pytest.raises(StoreError, match=r"does not permit .* \(wrote 0 of 300 entities before that\)"):
         shop.sync(store)
 
 

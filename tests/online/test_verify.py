@@ -17,7 +17,7 @@ from featurestore.online.records import version_entry
 from featurestore.online.sqlite import FILE
 from featurestore.online.store import OnlineStore
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import VerifyResult, verify
+from featurestore.workflows.verify import VerifyResult, _Inspection, verify
 
 from .cases import History, make_version
 
@@ -96,6 +96,7 @@ AGE_ENTRY, RISK_ENTRY = version_entry(AGE.id), version_entry(RISK.id)
 CORRUPTIONS: dict[str, tuple[Callable[[Vandal], object], str]] = {
     "a bit of the value": (lambda v: v.change("p1", flip(-1, 1)), "different"),
     "a later time": (lambda v: v.change("p1", lambda d: d.__setitem__(1, d[1] + 1)), "different"),
+    "a time beyond all calendars": (lambda v: v.change("p1", flip(0, 255)), "different"),
     "an earlier time": (lambda v: v.change("p1", lambda d: d.__setitem__(1, d[1] - 1)), "stale"),
     "a later run": (lambda v: v.change("p1", flip(9, 1)), "different"),
     "a null in place of a value": (lambda v: v.change("p1", flip(10, 1)), "different"),
@@ -247,3 +248,27 @@ def test_many_entities_in_several_windows_are_all_compared(
     monkeypatch.setattr("featurestore.workflows.verify.ROWS_AT_ONCE", 50)
     Vandal(project, filled).put("stranger", b"x" * 20, "55")
     assert look(history, filled).counts == {"missing": 0, "stale": 0, "different": 0, "unexpected": 1}
+
+
+def test_more_differences_than_fit_in_memory_are_counted_and_mended(
+    history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featurestore.workflows.verify.MENDED_AT_ONCE", 7)
+    monkeypatch.setattr("featurestore.workflows.verify.LOOKED_AT_AGAIN", 5)
+    vandal = Vandal(project, filled)
+    for n in range(20):
+        vandal.change(f"p{n}", lambda d: d.__setitem__(1, d[1] + 1))  # a full sync alone would leave these
+    for n in range(20, 30):
+        vandal.drop(f"p{n}", vandal.field("steps"))
+    for n in range(9):
+        vandal.put(f"stranger{n}", vandal.get("p30"))
+    assert look(history, filled, fix=True).counts == {"missing": 10, "stale": 0, "different": 20, "unexpected": 9}
+    assert look(history, filled).found == 0
+
+
+def test_what_is_not_to_be_mended_is_not_kept(history: History, filled: OnlineStore) -> None:
+    for feature in ("age", "risk"):
+        filled.clear("patient", [Directory(filled).pointers().features[feature].field])
+    work = _Inspection(history.project, history.store, filled, FEATURES, True, None, False, lambda _line: None)
+    work.look()
+    assert (work.counts["missing"], work.wrong, len(work.examples)) == (2 * PEOPLE, [], 20)
