@@ -44,7 +44,7 @@ def command(
       featurestore sync
       featurestore sync --full --feature age_normalized
       featurestore sync --every 30s
-      * * * * *  featurestore -C /srv/heart sync -q      (the same from cron)
+      * * * * *  /srv/heart/.venv/bin/featurestore -C /srv/heart sync >/dev/null     (the same from cron)
     """
     session: Session = ctx.obj
     if full and incremental:
