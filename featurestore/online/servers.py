@@ -236,8 +236,17 @@ class Servers:
         return layout
 
     def _learn(self) -> Layout:
+        """The cluster as the server of the url sees it, or another that was met before where that one is gone."""
         host = self._options.get("host", "localhost")
-        ranges = sorted(self._node("", 0).ask("CLUSTER", "SLOTS"), key=lambda item: int(item[0]))
+        seeds = deque(dict.fromkeys([self._node("", 0), *self._nodes.values()]))
+        while True:
+            try:
+                slots = seeds.popleft().ask("CLUSTER", "SLOTS")
+                break
+            except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
+                if not seeds:
+                    raise
+        ranges = sorted(slots, key=lambda item: int(item[0]))
         if not ranges:
             raise redis_errors.ClusterDownError("no slots are served")
         owners = tuple(self._node(owner[0].decode() or host, owner[1]) for _, _, owner, *_ in ranges)

@@ -87,6 +87,14 @@ def test_threads_share_a_reader_while_a_sync_runs(reader: OnlineReader, history:
     assert reader.get("patient", ["p1"], ["age"])[0]["age"].version == 2
 
 
+def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurestore.online.reader.QUESTIONS", 3)
+    for length in range(6, 20):
+        reference = f"age@{AGE.id.sha256[:length]}"
+        assert reader.values("patient", ["p3"], [reference]) == [{reference: 0.3}]
+    assert len(reader._reader._known.answers) <= 3
+
+
 def files_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

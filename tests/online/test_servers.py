@@ -15,7 +15,7 @@ from featurestore.online.servers import redacted
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify import verify
 
-from ..services import PERMISSIONS, TLS, Server, behind_tls
+from ..services import PERMISSIONS, TLS, Server, behind_tls, forwarding
 from .cases import PATIENT, History, make_project, make_version
 
 AGE = make_version("age")
@@ -88,3 +88,16 @@ def test_a_certificate_that_is_not_trusted_is_said_to_be(
         with pytest.raises(StoreError, match="certificate that can't be trusted") as caught:
             store.table("meta")
         assert "ssl_ca_certs" in (caught.value.hint or "")
+
+
+def test_a_cluster_is_found_again_when_the_server_of_the_url_is_gone(cluster: list[Server], tmp_path: Path) -> None:
+    with forwarding(cluster[0].port) as port:
+        project = make_project(tmp_path, url=f"redis+cluster://127.0.0.1:{port}")
+        history, store = History(project), open_online(project)
+        history.learn({AGE: [(f"p{n}", datetime(2024, 1, 1), n / 10) for n in range(100)]})
+        sync(project, history.store, store, [AGE])
+    store.close()  # every connection, and what was known of the slots
+    rows = Reader(project.name, store).read(PATIENT, [{"patient_id": f"p{n}"} for n in range(100)], ["age"], NOW)
+    assert [row[0].value for row in rows] == [n / 10 for n in range(100)]
+    with pytest.raises(StoreError, match="can't be reached"):
+        open_online(project).table("meta")
