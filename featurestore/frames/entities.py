@@ -89,6 +89,9 @@ def _known(entity_type: EntityType, names: Mapping[str, object] | list[str], tex
 def _value(entity_type: EntityType, key: Key, value: object, text: str) -> str | int:
     if key.type == "string":
         if isinstance(value, str):
+            # Python's stand-ins for bytes of the command line that are not UTF-8.
+            if not value.isascii() and re.search("[\ud800-\udfff]", value):
+                raise _wrong(entity_type, text, "is not valid Unicode")
             return value
         raise _wrong(entity_type, text, f"must have text for {key.name}, not {json.dumps(value)}")
     digits = value if isinstance(value, str) else json.dumps(value)

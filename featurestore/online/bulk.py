@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from redis import exceptions as redis_errors
 
-from featurestore.online.servers import Node, complaint
+from featurestore.online.servers import Node, complaint, note_written
 
 SLICE = 1 << 20  # bytes of one send: a timeout is for one of them
 RECEIVE = 1 << 18
@@ -128,7 +129,10 @@ class Stream:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
         complaints = [complaint for pipe in self._pipes.values() if (complaint := pipe.finish())]
         if complaints and (exc is None or isinstance(exc, StreamEndedError)):
-            raise complaints[0] from None
+            first = complaints[0]
+            if isinstance(first, redis_errors.RedisError):
+                note_written(first, sum(pipe.accepted for pipe in self._pipes.values()))
+            raise first from None
 
 
 class Pipe:
@@ -153,6 +157,11 @@ class Pipe:
         """Whether a complaint is known already."""
         return self._failure is not None or self._answers.refused > 0
 
+    @property
+    def accepted(self) -> int:
+        """How many commands the server has said that it did."""
+        return self._answers.accepted
+
     def send(self, buffer: memoryview) -> None:
         """Queues commands; waits while two buffers are still to be sent."""
         self._buffers.put(buffer)
@@ -166,7 +175,7 @@ class Pipe:
             self._line.close()
             return self._failure
         self._node.give(self._line)
-        return self._answers.refusal() if self._answers.refused else None
+        return complaint(self._answers.first_refusal) if self._answers.refused else None
 
     def _run(self) -> None:
         timeout = self._socket.gettimeout()
@@ -229,9 +238,3 @@ class Answers:
             self.accepted -= len(refused)
             self.refused += len(refused)
             self.first_refusal = self.first_refusal or refused[0][1:].decode(errors="replace").strip()
-
-    def refusal(self) -> Exception:
-        """The first refusal as an exception, saying how much was written."""
-        total = self.accepted + self.refused
-        text = f"{self.first_refusal} (wrote {self.accepted:,} of {total:,} entities)"
-        return complaint(text)

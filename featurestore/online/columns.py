@@ -56,7 +56,7 @@ def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
 def _headers(frame: pl.DataFrame, op: np.ndarray, version: StoredVersion) -> np.ndarray:
     computed_at = frame["computed_at"].cast(pl.Int64).to_numpy() + layout.BIAS
     run_seq = frame["run_seq"].to_numpy()
-    if frame.height and (computed_at.min() < 0 or int(computed_at.max()) >= 2**59):
+    if frame.height and (computed_at.min() < 0 or int(computed_at.max()) > layout.LAST):
         raise StoreError(f"{version.id.feature}: a computed_at is outside the years 1 to 9999")
     if frame.height and run_seq.max() > layout.MAX_RUN_SEQ:
         raise StoreError(f"{version.id.feature}: run {run_seq.max()} is beyond what the online format holds")

@@ -37,11 +37,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, UsageError
 from featurestore.model import EntityType, Scalar
 
 PREFIX = "fs1"
 BIAS = 62_135_596_800_000_000
+LAST = 315_537_897_599_999_999  # the end of year 9999, in microseconds since year 1
 MAX_RUN_SEQ = 2**27 - 1
 VALUE, NULL, TOMBSTONE = 0, 1, 2
 HEADER = 17
@@ -82,8 +83,11 @@ def key_prefix(project: str, entity_type: str) -> str:
 
 
 def entity_key(project: str, entity_type: EntityType, keys: Mapping[str, str | int]) -> str:
-    """The key of one entity, its key columns given by name."""
-    parts = (quote(str(keys[name]), safe="") for name in entity_type.key_names)
+    """The key of one entity, its key columns given by name. Raises UsageError for text that no store can hold."""
+    try:
+        parts = [quote(str(keys[name]), safe="") for name in entity_type.key_names]
+    except UnicodeEncodeError as exc:
+        raise UsageError(f"{exc.object!r} is not the id of a {entity_type.name}: it is not valid Unicode") from None
     return key_prefix(project, entity_type.name) + ",".join(parts)
 
 
@@ -130,7 +134,7 @@ def unpack(kind: Scalar, packed: bytes) -> Packed:
         value = decode_value(kind, packed[HEADER:]) if op == VALUE else None
     except (struct.error, OverflowError, ValueError) as exc:  # a UnicodeDecodeError is a ValueError
         raise _damaged(packed) from exc
-    if op > TOMBSTONE:
+    if op > TOMBSTONE or high >> 5 > LAST:
         raise _damaged(packed)
     return Packed((high >> 5) - BIAS, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value)
 

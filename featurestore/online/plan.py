@@ -55,7 +55,7 @@ class Situation:
 
 def loss(loaded: Loaded, now: Situation) -> str | None:
     """Why a version's marker alone can't be trusted any more, in words; None where it can."""
-    if loaded.history and loaded.history != now.history:
+    if _is_of_another_history(loaded, now):
         return "something was erased from the history, or it is another one"
     before = loaded.pulse
     restarted = now.pulse.servers != before.servers
@@ -67,13 +67,24 @@ def loss(loaded: Loaded, now: Situation) -> str | None:
     return None
 
 
+def _is_of_another_history(loaded: Loaded, now: Situation) -> bool:
+    return bool(loaded.history) and loaded.history != now.history
+
+
 def decide(
-    wanted: Sequence[StoredVersion], history: Sequence[StoredVersion], now: Situation, *, full: bool, promote: bool
+    wanted: Sequence[StoredVersion],
+    history: Sequence[StoredVersion],
+    now: Situation,
+    *,
+    full: bool,
+    promote: bool,
+    repair: bool = True,
 ) -> Plan:
     """What the wanted versions need. ``history`` are all versions that the history holds.
 
-    ``promote`` serves them even where that steps back. Raises StoreError where the history is behind what is
-    online, unless ``full``: that replaces what is online.
+    ``promote`` serves them even where that steps back. Without ``repair`` there is no task for a feature whose values
+    were lost. Raises StoreError where the history is behind what is online, unless ``full``: that replaces what is
+    online.
     """
     held = {version.id: version for version in history}
     tasks: list[Task] = []
@@ -88,13 +99,17 @@ def decide(
             if pointer.version not in held:
                 continue
             target = held[pointer.version]
-        tasks.append(replace(_task(target, now, full=full), kept=kept))
         reason = _was_lost(target.id, now)
         if reason is not None:
             lost[feature] = reason
+            if not repair:
+                continue
+        tasks.append(replace(_task(target, now, full=full), kept=kept))
         before = _previous(target, pointer)
         loaded = None if before is None else now.meta.loaded.get(before)
         if before in held and loaded is not None and loaded.field is not None:
+            if not repair and _was_lost(before, now) is not None:
+                continue
             tasks.append(replace(_task(held[before], now, full=full), aside=True))
     return Plan(tuple(tasks), lost, refused)
 
@@ -151,6 +166,9 @@ def _task(version: StoredVersion, now: Situation, *, full: bool) -> Task:
     loaded = now.meta.loaded.get(version.id)
     if loaded is None or loaded.field is None:
         return Task(version, load=True, field=None, after_run=None)
+    if _is_of_another_history(loaded, now) and loaded.run_seq <= now.up_to_run:
+        # What was erased may be later than what there is now, and a merge keeps the later.
+        return Task(version, load=True, field=loaded.field, after_run=None)
     if loaded.run_seq <= now.up_to_run:
         return Task(
             version,

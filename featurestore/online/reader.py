@@ -18,6 +18,7 @@ from featurestore.online.served import Served, Wanted, serve, serve_column, valu
 from featurestore.online.store import OnlineStore
 
 ATTEMPTS = 8
+QUESTIONS = 1_000  # kept resolved: whoever asks chooses the order of features, and there are very many orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class Reader:
             if wanted is None:
                 if not attempt:
                     known = self._refresh()  # a feature may have come online since
+                if len(known.answers) >= QUESTIONS:
+                    known.answers.clear()
                 wanted = known.answers[question] = resolve(known.pointers, *question)
             generation, rows = self._store.fetch(keys, wanted.fields)
             if generation == known.pointers.generation:

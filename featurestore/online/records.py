@@ -163,4 +163,6 @@ def _pointer(feature: str, text: str) -> Pointer:
 
 
 def _damaged(table: str, entry: str) -> StoreError:
-    return StoreError(f"the online store's {table} entry {entry!r} is not of format 1", hint="run featurestore doctor")
+    return StoreError(
+        f"the online store's {table} entry {entry!r} is not of format 1", hint="run featurestore verify --fix"
+    )

@@ -20,8 +20,8 @@ from featurestore.online import format as layout
 from featurestore.online import wire
 from featurestore.online.records import GENERATION
 from featurestore.online.scripts import DISCARD, MERGE, SWAP
-from featurestore.online.servers import Node, Servers
-from featurestore.online.store import Merged, Pulse, Table
+from featurestore.online.servers import Node, Servers, note_written
+from featurestore.online.store import Merged, Pulse, RefusedError, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,6 +97,7 @@ class RedisStore:
 
     def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
         totals: dict[int, Merged] = {}
+        done = 0
         for batch in batches:
             fields = [name for name in batch.columns if name != "key"]
             columns = [batch[name].fill_null(b"").to_list() for name in fields]
@@ -105,10 +106,16 @@ class RedisStore:
             def arguments(keys: Sequence[str], rows: dict[str, Any] = rows, fields: list[str] = fields) -> list[Any]:
                 return [len(fields), *fields, *chain.from_iterable(rows[key] for key in keys)]
 
-            counts = [sum(column) for column in zip(*self._run(MERGE, list(rows), arguments), strict=True)]
+            try:
+                answers = self._run(MERGE, list(rows), arguments)
+            except RefusedError as exc:
+                exc.written += done
+                raise
+            counts = [sum(column) for column in zip(*answers, strict=True)]
             for name, written, created in zip(fields, counts, counts[len(fields) :], strict=False):
                 before = totals.get(int(name), Merged())
                 totals[int(name)] = Merged(before.written + written, before.created + created)
+            done += batch.height
         return totals
 
     def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
@@ -173,7 +180,8 @@ class RedisStore:
                         answers.append(answer)
                         done += len(group)
             except redis_errors.ResponseError as exc:
-                raise type(exc)(f"{exc} (wrote {done:,} of {len(keys):,} entities)") from exc
+                note_written(exc, done)
+                raise
             return answers
 
         return self._servers.attempt(work)

@@ -73,6 +73,7 @@ def serve(wanted: Wanted, packed: bytes | None, now: int) -> Served:
 _WHOLE: Mapping[Scalar, struct.Struct] = {
     "float": struct.Struct(">QHB6sd"), "int": struct.Struct(">QHB6sq"), "bool": struct.Struct(">QHB6s?"),
 }  # fmt: skip
+_LAST = layout.LAST << 5 | 31  # the greatest first eight bytes of a value that is not damaged
 
 
 def serve_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> list[Served]:
@@ -84,7 +85,7 @@ def serve_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> li
     name, number, sha256 = wanted.reference, wanted.number, wanted.sha256
     return [
         new(Served, (name, "ok", value, (high >> 5) - bias, number, sha256))
-        if not low & 3 and high >= oldest and found == sha
+        if not low & 3 and oldest <= high <= _LAST and found == sha
         else serve(wanted, column[at], now)
         for at, (high, _, low, found, value) in enumerate(parts)
     ]
@@ -97,7 +98,7 @@ def value_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> li
         return [serve(wanted, packed, now).value for packed in column]
     oldest, sha = _oldest(wanted, now), wanted.sha
     return [
-        value if not low & 3 and high >= oldest and found == sha else serve(wanted, column[at], now).value
+        value if not low & 3 and oldest <= high <= _LAST and found == sha else serve(wanted, column[at], now).value
         for at, (high, _, low, found, value) in enumerate(parts)
     ]
 

@@ -25,6 +25,7 @@ from redis.connection import ConnectionPool
 from redis.crc import key_slot
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.online.store import RefusedError
 
 RETRIES = 3
 FIRST_PAUSE = 0.05
@@ -144,6 +145,11 @@ def complaint(text: str) -> redis_errors.ResponseError | redis_errors.Connection
     return _KINDS.get(text.partition(" ")[0], redis_errors.ResponseError)(text)
 
 
+def note_written(exc: redis_errors.RedisError, written: int) -> None:
+    """Lets a complaint know how many entities had been written before it, for `Servers.explain`."""
+    exc.written = written  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Which node owns which slots: from each start on, up to the next."""
@@ -156,22 +162,26 @@ class Servers:
     """The nodes behind a url, and which of them a key lives on."""
 
     def __init__(self, url: str) -> None:
-        scheme = url.partition("://")[0]
-        self.cluster = scheme.endswith("+cluster")
-        self.where = _redacted(url)
-        try:
-            pool = ConnectionPool.from_url(url.replace("+cluster", "", 1))
-        except (ValueError, TypeError):  # its words may hold the password
-            raise ConfigError(
-                "online.url can't be read", where=self.where, hint="for example redis://localhost:6379/0"
-            ) from None
-        self._kind = pool.connection_class
-        self._options: dict[str, Any] = {
-            "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
-            "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
-        }  # fmt: skip
+        self.cluster = url.partition("://")[0].endswith("+cluster")
+        self.where = redacted(url)
+        self._kind, self._options = self._read(url.replace("+cluster", "", 1))
         self._nodes: dict[tuple[str, int], Node] = {}
         self._layout: Layout | None = None  # replaced as a whole: threads share it
+
+    def _read(self, url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The kind of connection that a url stands for, and what it is made with. Raises ConfigError."""
+        try:
+            _check_database(url)
+            pool = ConnectionPool.from_url(url)
+            options = {
+                "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
+                "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
+            }  # fmt: skip
+            pool.connection_class(**options)  # connects to nothing yet: it only complains of words it doesn't know
+        except (ValueError, TypeError, redis_errors.RedisError):  # their words may hold the password
+            hint = "for example redis://localhost:6379/0; in a password write %40 for @, %2F for / and so on"
+            raise ConfigError("online.url can't be read", where=self.where, hint=hint) from None
+        return pool.connection_class, options
 
     def nodes(self) -> list[Node]:
         """Every server that holds values."""
@@ -205,15 +215,11 @@ class Servers:
             return ConfigError(
                 "the online store refuses the user or the password", where=self.where, hint="see [online] url"
             )
-        text = _first_line(exc)
-        progress = _PROGRESS.search(text)
-        for cause in CAUSES:
-            if any(word in text for word in cause.words) or isinstance(exc, cause.kinds):
-                told = f"the online store {cause.message}" + (f" {progress[0]}" if progress else "")
-                return StoreError(told, where=self.where, hint=cause.hint)
-        if isinstance(exc, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
-            return StoreError("the online store can't be reached", where=self.where, hint="is it running? try again")
-        return StoreError(f"the online store refuses: {text}", where=self.where, hint="run featurestore doctor")
+        message, hint = _diagnosis(exc)
+        written: int | None = getattr(exc, "written", None)
+        if written is None:
+            return StoreError(message, where=self.where, hint=hint)
+        return RefusedError(message, where=self.where, hint=hint, written=written)
 
     def forget(self) -> None:
         """Drops connections and what is known of the cluster: the next use finds out anew."""
@@ -230,8 +236,17 @@ class Servers:
         return layout
 
     def _learn(self) -> Layout:
+        """The cluster as the server of the url sees it, or another that was met before where that one is gone."""
         host = self._options.get("host", "localhost")
-        ranges = sorted(self._node("", 0).ask("CLUSTER", "SLOTS"), key=lambda item: int(item[0]))
+        seeds = deque(dict.fromkeys([self._node("", 0), *self._nodes.values()]))
+        while True:
+            try:
+                slots = seeds.popleft().ask("CLUSTER", "SLOTS")
+                break
+            except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
+                if not seeds:
+                    raise
+        ranges = sorted(slots, key=lambda item: int(item[0]))
         if not ranges:
             raise redis_errors.ClusterDownError("no slots are served")
         owners = tuple(self._node(owner[0].decode() or host, owner[1]) for _, _, owner, *_ in ranges)
@@ -269,18 +284,37 @@ CAUSES = (
           "write [online] url as redis+cluster:// if it is not; else try again"),
     Cause(("cluster support disabled",), (), "is not a cluster", "write [online] url as redis://"),
     Cause(("max number of clients",), (), "has reached its max number of clients", "close some, then try again"),
+    Cause(("WRONGTYPE",), (), "holds something else under the key of an entity", "run featurestore verify --fix"),
+    Cause(("CERTIFICATE_VERIFY_FAILED",), (), "shows a certificate that can't be trusted",
+          "name the authority that signed it: [online] url with ?ssl_ca_certs=/path/to/ca.pem"),
     Cause(("Protocol error",), (redis_errors.InvalidResponse, hiredis.ProtocolError), "does not speak Redis' protocol",
           "is it the right host and port?"),
 )  # fmt: skip
-_PROGRESS = re.compile(r"\(wrote [\d,]+ of [\d,]+ entities\)")
+
+
+def _diagnosis(exc: Exception) -> tuple[str, str]:
+    """What happened and what to do, in our words."""
+    text = _first_line(exc)
+    for cause in CAUSES:
+        if any(word in text for word in cause.words) or isinstance(exc, cause.kinds):
+            return f"the online store {cause.message}", cause.hint
+    if isinstance(exc, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
+        return "the online store can't be reached", "is it running? try again"
+    return f"the online store refuses: {text}", "see the log of the server"
 
 
 def _first_line(exc: Exception) -> str:
     return (str(exc).splitlines() or [type(exc).__name__])[0][:200]
 
 
-def _redacted(url: str) -> str:
-    """A url without user and password."""
-    parts = urlsplit(url)
-    place = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{place}{parts.path}"
+def _check_database(url: str) -> None:
+    """redis-py takes database 0 where it can't read the number."""
+    if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
+        raise ValueError
+
+
+def redacted(url: str) -> str:
+    """A url without user, password and options, even where the password is not written as it must be."""
+    scheme, _, rest = url.partition("://")
+    place, _, options = rest.partition("?")
+    return f"{scheme}://" + ("…" if "@" in options else place.rpartition("@")[2])

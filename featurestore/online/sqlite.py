@@ -11,12 +11,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge as merge_sorted
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from featurestore.config import Project
 from featurestore.errors import NewerFormatError, StoreError
@@ -34,6 +36,8 @@ BATCH = 10_000
 BUSY_SECONDS = 30.0
 PLACES = 500  # keys of one SELECT
 
+_INHERITED: list[object] = []  # never closed: a close in a fork would tidy up under its parent
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entities
     (field INTEGER, key TEXT, packed BLOB NOT NULL, PRIMARY KEY (field, key)) WITHOUT ROWID;
@@ -49,6 +53,17 @@ WHERE substr(excluded.packed, 1, {layout.ORDER}) >= substr(packed, 1, {layout.OR
 """  # noqa: S608  (numbers of ours)
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class _Held:
+    """A thread's connection, closed when its thread is gone. ``inode`` is that of the file it has open."""
+
+    connection: sqlite3.Connection
+    inode: int
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class SQLiteStore:
     """`OnlineStore` in a file. Each thread has its own connection; a file that isn't there reads as empty."""
 
@@ -56,7 +71,7 @@ class SQLiteStore:
         self._project = project
         self._path = project.state / FILE
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: WeakSet[_Held] = WeakSet()
         self._process = os.getpid()
 
     def fetch(self, keys: Sequence[str], fields: Sequence[int]) -> tuple[str, list[list[bytes | None]]]:
@@ -138,6 +153,8 @@ class SQLiteStore:
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             gone = [(field, key) for field in fields for key in keys]
             connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone)
+        with _Plainly(self._path):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # or it would still be read in the log
 
     def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
         connection = self._reading()
@@ -170,23 +187,23 @@ class SQLiteStore:
         return Pulse(str(self._path.stat().st_ino) if self._path.exists() else "")
 
     def close(self) -> None:
-        for connection in self._opened:
-            connection.close()
-        self._opened.clear()
+        for held in list(self._opened):
+            held.connection.close()
         self._local = threading.local()
 
     def _reading(self) -> sqlite3.Connection | None:
         """This thread's connection; None where there is no file."""
-        if self._process != os.getpid():  # SQLite's connections don't survive a fork
-            self._local, self._opened, self._process = threading.local(), [], os.getpid()
+        if self._process != os.getpid():  # a fork may neither use nor close its parent's connections
+            _INHERITED.append(list(self._opened))
+            self._local, self._opened, self._process = threading.local(), WeakSet(), os.getpid()
         try:
             inode = os.stat(self._path).st_ino  # noqa: PTH116  (a microsecond less, on every read)
         except FileNotFoundError:
             return None
-        held: tuple[sqlite3.Connection, int] | None = getattr(self._local, "held", None)
-        if held is None or held[1] != inode:  # another file has taken the place of the one that was open
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None or held.inode != inode:  # another file has taken the place of the one that was open
             return self._open()
-        return held[0]
+        return held.connection
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -221,11 +238,12 @@ class SQLiteStore:
                     where=str(self._path), hint="upgrade featurestore",
                 )  # fmt: skip
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased may not stay in a free page
             if found < FORMAT:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
-        self._local.held = connection, self._path.stat().st_ino
-        self._opened.append(connection)
+        self._local.held = held = _Held(connection, self._path.stat().st_ino)
+        self._opened.add(held)
         return connection
 
 

@@ -6,7 +6,7 @@ the workflows do. Reading needs only the standard library, for processes that se
 that a store may encode whole batches at once.
 
 Every method may be called again after a failure: writing the same twice changes nothing the second time. Each
-raises StoreError where the store is unreachable, full or refuses.
+raises StoreError where the store is unreachable, full or refuses; of a refusal in the middle of a write, RefusedError.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from featurestore.errors import StoreError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +43,14 @@ class Pulse:
     servers: str
     evicted: int = 0
     shards: int = 1
+
+
+class RefusedError(StoreError):
+    """A write was refused when some of it was done: ``written`` entities are known to be in the store."""
+
+    def __init__(self, message: str, *, where: str | None, hint: str | None, written: int) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.written = written
 
 
 class OnlineStore(Protocol):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
 from featurestore.online.columns import entity_keys, pack_column
-from featurestore.online.store import Merged, OnlineStore
+from featurestore.online.store import Merged, OnlineStore, RefusedError
 
 BATCH = 50_000
 
@@ -23,20 +24,30 @@ class Column:
     frame: pl.DataFrame
 
 
-def upload(project: str, store: OnlineStore, columns: Sequence[Column], *, load: bool) -> dict[int, Merged]:
-    """Writes columns of one entity type: what was written, by field.
+def upload(
+    project: str, store: OnlineStore, columns: Sequence[Column], *, load: bool, tell: Callable[[str], None]
+) -> dict[int, Merged]:
+    """Writes columns of one entity type: what was written, by field. ``tell`` hears how far it is.
 
     Columns about the very same entities are written together, one command for an entity; others by themselves.
     """
     done: dict[int, Merged] = {}
-    for group in _aligned(columns):
-        batches = Batches(project, group)
-        if load:
-            store.load(batches)
-            done |= {column.field: Merged(column.frame.height, column.frame.height) for column in group}
-        else:
-            merged = store.merge(batches)
-            done |= {column.field: merged.get(column.field, Merged()) for column in group}
+    groups = list(_aligned(columns))
+    total = sum(group[0].frame.height for group in groups)
+    before = 0
+    for group in groups:
+        batches = Batches(project, group, tell)
+        try:
+            if load:
+                store.load(batches)
+                done |= {column.field: Merged(column.frame.height, column.frame.height) for column in group}
+            else:
+                merged = store.merge(batches)
+                done |= {column.field: merged.get(column.field, Merged()) for column in group}
+        except RefusedError as exc:
+            far = f"wrote {before + exc.written:,} of {total:,} entities before that"
+            raise StoreError(f"{exc.message} ({far})", where=exc.where, hint=exc.hint) from exc
+        before += group[0].frame.height
     return done
 
 
@@ -70,13 +81,18 @@ def _aligned(columns: Sequence[Column]) -> Iterator[list[Column]]:
 class Batches:
     """Columns of the same entities as frames that a store takes, packed when they are asked for."""
 
-    def __init__(self, project: str, columns: Sequence[Column]) -> None:
+    def __init__(self, project: str, columns: Sequence[Column], tell: Callable[[str], None] | None = None) -> None:
         self._project = project
         self._columns = columns
+        self._tell = tell
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         entity_type = self._columns[0].version.entity_type
-        for start in range(0, self._columns[0].frame.height, BATCH):
+        height = self._columns[0].frame.height
+        names = ", ".join(column.version.id.feature for column in self._columns)
+        for start in range(0, height, BATCH):
+            if self._tell is not None:
+                self._tell(f"{start:,} of {height:,} entities: {names}")
             slices = [column.frame.slice(start, BATCH) for column in self._columns]
             packed = [
                 pack_column(column.version, rows).alias(str(column.field))

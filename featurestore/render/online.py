@@ -104,6 +104,8 @@ def draw_sync(console: Console, result: SyncResult) -> None:
 
 def closing(result: SyncResult) -> str:
     """A sync in one line."""
+    if not result.features and result.warnings:
+        return "nothing was written"
     if not result.features:
         return "nothing to sync: no feature has a version with a committed run"
     if not result.entities_written:

@@ -6,12 +6,12 @@ What one attempt does is in `workflows.sync_round`; here is what is asked and wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from featurestore.config import Project
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, UsageError
 from featurestore.model import StoredVersion
 from featurestore.offline.store import OfflineStore
 from featurestore.online.store import OnlineStore
@@ -41,7 +41,8 @@ class SyncResult:
     """What a sync did, or with ``dry_run`` would do.
 
     ``refused`` are features whose readers keep another version than the one that is active here, since that was
-    promoted later; each has a line in ``warnings``.
+    promoted later, ``unrepaired`` those whose lost values were not written again because that was not wanted; each
+    has its part in ``warnings``.
     """
 
     mode: Mode
@@ -50,6 +51,7 @@ class SyncResult:
     features: tuple[SyncedFeature, ...]
     warnings: tuple[str, ...]
     refused: tuple[str, ...]
+    unrepaired: tuple[str, ...] = ()
 
     @property
     def entities_written(self) -> int:
@@ -65,16 +67,19 @@ def sync(
     *,
     dry_run: bool = False,
     promote: bool = False,
+    repair: bool = True,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> SyncResult:
     """Writes what the history has learned of these versions, and serves them.
 
     ``features`` are the active versions. Incremental reads what was learned after each version's watermark; full
     reads everything, and removes entities that the history no longer knows. Run again, it writes nothing. With
-    ``promote`` the versions are served even where a later promotion is undone by it. Raises StoreError where a
-    store fails, or where the history is behind what is online (full replaces that).
+    ``promote`` the versions are served even where a later promotion is undone by it. Without ``repair`` an incremental
+    sync writes nothing of features whose values the store has lost. ``tell`` hears how far it is. Raises StoreError
+    where a store fails, or where the history is behind what is online (full replaces that).
     """
     started = time.perf_counter()
-    work = Round(project, offline, online, features, mode == "full", promote)
+    work = Round(project, offline, online, features, mode == "full", promote, repair, tell)
     if dry_run:
         work.preview()
     elif not any(work.run() for _ in range(ROUNDS)):
@@ -89,14 +94,20 @@ def sync(
         ),
         warnings=tuple(work.warnings),
         refused=tuple(work.refused),
+        unrepaired=tuple(work.unrepaired),
     )
 
 
 def active_features(project: Project, offline: OfflineStore, names: Sequence[str] = ()) -> list[StoredVersion]:
     """The active version of each named feature (of all that have history), with its max_age as declared today.
 
-    Raises UsageError for a name without history.
+    Raises UsageError for a name without history, and for a version: what is served is the active one.
     """
+    for name in names:
+        feature, at, version = name.partition("@")
+        if at:
+            hint = f"featurestore promote {feature} {version} makes that version the active one"
+            raise UsageError(f"{name} names a version; say {feature}, for its active one", hint=hint)
     declared = {item.name: item for item in discover(project, SourceTree(project.root)).features}
     return [
         replace(version, max_age=declared[version.id.feature].max_age) if version.id.feature in declared else version

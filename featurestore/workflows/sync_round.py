@@ -7,7 +7,7 @@ was restarted under it, for it may have lost what was written before its last sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -41,13 +41,21 @@ class Round:
     features: Sequence[StoredVersion]
     full: bool
     promote: bool
+    repair: bool
+    tell: Callable[[str], None]
     pulse: Pulse = field(default_factory=lambda: Pulse(""))
     up_to_run: int = 0
     history: str = ""
     written: Counter[VersionId] = field(default_factory=Counter)
     tasks: Sequence[Task] = ()
-    refused: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    unrepaired: Sequence[str] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line for each kind of loss that any round has met, and for each feature that keeps what it serves."""
+        return [*_losses(self.lost, repaired=not self.unrepaired), *self.refused.values()]
 
     @property
     def directory(self) -> Directory:
@@ -73,8 +81,7 @@ class Round:
         with self.offline.reading():
             if name_of_history(self.offline, self.offline.versions()) != self.history:
                 return False  # what was erased meanwhile may just have been written
-        self._sweep(epoch)
-        return True
+        return self._sweep(epoch)
 
     def _decide(self) -> Plan:
         memory = recall(self.project)  # first the memory, then the tables, then the history: each may be ahead only
@@ -84,9 +91,11 @@ class Round:
             self.history = name_of_history(self.offline, held)
         self.up_to_run = learned[-1].run_seq if learned else 0
         now = Situation(meta, pointers, memory, self.up_to_run, self.pulse, self.history)
-        plan = decide(self.features, held, now, full=self.full, promote=self.promote)
-        self.tasks, self.refused = plan.tasks, tuple(plan.refused)
-        self.warnings = self.warnings or _warnings(plan)
+        repair = self.repair or self.full
+        plan = decide(self.features, held, now, full=self.full, promote=self.promote, repair=repair)
+        self.tasks, self.refused = plan.tasks, plan.refused
+        self.lost = {**plan.lost, **self.lost} if repair else plan.lost
+        self.unrepaired = () if repair else tuple(plan.lost)
         return plan
 
     def _due(self, task: Task) -> bool:
@@ -128,7 +137,7 @@ class Round:
 
         load = window[0][0].load
         columns = [column for _, column in window]
-        merged = upload(self.project.name, self.online, columns, load=load)
+        merged = upload(self.project.name, self.online, columns, load=load, tell=self.tell)
         whole = [column for task, column in window if not load and task.after_run is None]
         removed = remove_vanished(self.project.name, self.online, whole, self.up_to_run) if whole else {}
         if self.online.pulse().servers != self.pulse.servers:
@@ -180,9 +189,11 @@ class Round:
             self.online.clear(entity_type, fields)
         return True
 
-    def _sweep(self, epoch: str) -> None:
-        """Removes values that nobody is served, and remembers how the store stands."""
+    def _sweep(self, epoch: str) -> bool:
+        """Removes values that nobody is served, and remembers how the store stands. False where it was just lost."""
         meta, pointers = self.directory.meta(), self.directory.pointers()
+        if meta.epoch != epoch:
+            return False
         garbage: dict[str, list[int]] = {}
         for version, loaded in superseded(meta, pointers).items():
             if loaded.field is not None and self.directory.forget(version, loaded):
@@ -195,10 +206,11 @@ class Round:
             self.online.clear(entity_type, fields)
         watermarks = {version_entry(version): loaded.run_seq for version, loaded in meta.loaded.items()}
         memory = Memory(epoch, watermarks)
-        if memory != recall(self.project):
+        if not self.unrepaired and memory != recall(self.project):  # what was lost must be noticed again
             remember(self.project, memory)
         online = {task.version.id.feature: {"online_run_seq": self.up_to_run} for task in self.tasks if not task.aside}
         update_summary(self.project, online)
+        return True
 
 
 def name_of_history(offline: OfflineStore, versions: Sequence[StoredVersion]) -> str:
@@ -216,10 +228,12 @@ def _groups(tasks: Sequence[Task]) -> list[list[Task]]:
     return [list(group) for _, group in groupby(sorted(tasks, key=kind), key=kind)]
 
 
-def _warnings(plan: Plan) -> list[str]:
-    warnings = list(plan.refused.values())
-    for reason in dict.fromkeys(plan.lost.values()):
-        features = [name for name, why in plan.lost.items() if why == reason]
+def _losses(lost: Mapping[str, str], *, repaired: bool) -> Iterator[str]:
+    for reason in dict.fromkeys(lost.values()):
+        features = [name for name, why in lost.items() if why == reason]
         names = f"{len(features)} features" if len(features) > 1 else features[0]
-        warnings.insert(0, f"{reason}; doing a full sync of {names}")
-    return warnings
+        if repaired:
+            yield f"{reason}; doing a full sync of {names}"
+        else:
+            options = " ".join(f"--feature {name}" for name in features)
+            yield f"{reason}; nothing was written for {names}: run featurestore sync --full {options}"

@@ -1,15 +1,17 @@
 """Is every value online what the history says? One pass over each store, and `fix` mends what is not.
 
-Both stores may be written meanwhile, so whatever looks wrong is looked at once more before it is told.
+Both stores may be written meanwhile, so what looks wrong is looked at once more before it is told; not where there
+are tens of thousands of them, for that is no coincidence.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import polars as pl
 
@@ -24,12 +26,13 @@ from featurestore.online.compare import Difference, Finding, Kind, Ledger, class
 from featurestore.online.store import UNREADABLE, OnlineStore
 from featurestore.online.tables import TableCheck
 from featurestore.online.upload import Batches, Column
-from featurestore.workflows.sync import SyncResult, sync
+from featurestore.workflows.sync import Mode, SyncResult, sync
 
 EXAMPLES = 20
 CHUNK = 100_000
 ROWS_AT_ONCE = 5_000_000
 LOOKED_AT_AGAIN = 20_000
+MENDED_AT_ONCE = 200_000  # differences kept in memory
 EVERY_RUN = layout.MAX_RUN_SEQ
 
 
@@ -56,17 +59,26 @@ def verify(
     everything: bool = True,
     sample: int | None = None,
     fix: bool = False,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> VerifyResult:
     """Compares what is online of these features: the active versions given, and the previous ones that are kept.
 
     ``everything`` also finds what belongs to no feature at all. ``sample`` looks at that many entities of each type
-    only. Raises StoreError where a store fails.
+    only. What is told is what was found before anything was mended. ``tell`` hears how far it is. Raises StoreError
+    where a store fails.
     """
-    work = _Inspection(project, offline, online, features, everything, sample)
+    first = work = _Inspection(project, offline, online, features, everything, sample, fix, tell)
     work.look()
     fixed = work.fix() if fix and work.counts.total() else None
+    while fixed is not None and not work.kept_all:
+        before = work.counts.total()
+        work = _Inspection(project, offline, online, features, everything, sample, fix, tell)
+        work.look()
+        if not 0 < work.counts.total() < before:
+            break
+        fixed = work.fix()
     kinds: tuple[Kind, ...] = ("missing", "stale", "different", "unexpected")
-    return VerifyResult(work.checked, {kind: work.counts[kind] for kind in kinds}, tuple(work.examples), fixed)
+    return VerifyResult(first.checked, {kind: first.counts[kind] for kind in kinds}, tuple(first.examples), fixed)
 
 
 @dataclass(slots=True)
@@ -79,12 +91,19 @@ class _Inspection:
     features: Sequence[StoredVersion]
     everything: bool
     sample: int | None
+    keep: bool
+    tell: Callable[[str], None]
     checked: int = 0
     counts: Counter[Kind] = field(default_factory=Counter)
     examples: list[Finding] = field(default_factory=list)
     wrong: list[Difference] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     tables: TableCheck = field(init=False)
+
+    @property
+    def kept_all(self) -> bool:
+        """Whether every difference that was found is in memory, to be mended one by one."""
+        return len(self.wrong) < MENDED_AT_ONCE
 
     def look(self) -> None:
         """Compares tables, then values; keeps what is wrong."""
@@ -101,7 +120,10 @@ class _Inspection:
                 first = False
 
     def fix(self) -> SyncResult:
-        """Removes what is wrong, writes what is right, and lets a sync set the tables straight."""
+        """Removes what is wrong, writes what is right, and lets a sync set the tables straight.
+
+        A store that is wrong all over is synced in full; what that leaves has to be looked for again.
+        """
         self.tables.mend()
         by_field: dict[str, list[Difference]] = {}
         for difference in self.wrong:
@@ -116,7 +138,8 @@ class _Inspection:
             if version is not None:
                 keys = [item.key for item in differences if item.history is not None]
                 self.online.merge(Batches(self.project.name, [Column(version, int(name), self._latest(version, keys))]))
-        return sync(self.project, self.offline, self.online, self.features)
+        mode: Mode = "incremental" if self.kept_all else "full"
+        return sync(self.project, self.offline, self.online, self.features, mode, tell=self.tell)
 
     def _compare(self, entity_type: EntityType, columns: Sequence[Column], *, look_for_strangers: bool) -> None:
         """Holds some versions against the history; may also look for fields that belong to nobody."""
@@ -125,6 +148,7 @@ class _Inspection:
             for chunk in _chunks(self.online.scan(entity_type.name)):
                 self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
                 self._settle(ledger.meet(chunk))
+                self.tell(f"{self.checked + ledger.checked:,} values of {entity_type.name}")
                 if look_for_strangers:
                     self._settle(strangers(chunk, self.tables.taken))
             self._settle(ledger.unmet())
@@ -140,13 +164,19 @@ class _Inspection:
 
     def _settle(self, differences: Iterable[Difference]) -> None:
         """Looks once more at what seems wrong, for both stores may have moved; keeps what still is."""
-        seen = list(differences)
-        for item in self._again(seen) if len(seen) <= LOOKED_AT_AGAIN else seen:
+        rest = iter(differences)
+        while some := list(islice(rest, LOOKED_AT_AGAIN)):
+            coincidence = self.counts.total() + len(some) <= LOOKED_AT_AGAIN
+            for item in self._again(some) if coincidence else some:
+                self._keep(item)
+
+    def _keep(self, item: Difference) -> None:
+        if self.keep and self.kept_all:
             self.wrong.append(item)
-            version = self.tables.owners.get(item.field)
-            feature = None if version is None else version.id.feature
-            note = "" if version is not None else f"field {item.field!r} belongs to no feature"
-            self._tell(Finding(item.kind, feature, version, item.key, note, item.online, item.history))
+        version = self.tables.owners.get(item.field)
+        feature = None if version is None else version.id.feature
+        note = "" if version is not None else f"field {item.field!r} belongs to no feature"
+        self._tell(Finding(item.kind, feature, version, item.key, note, item.online, item.history))
 
     def _again(self, differences: Sequence[Difference]) -> Iterator[Difference]:
         yield from (item for item in differences if item.key in self.unreadable)

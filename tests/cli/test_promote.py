@@ -1,10 +1,15 @@
 """promote and what follows it; previews of a change; git revisions; code that must be committed."""
 
+import shutil
 import subprocess
 
 import pytest
 
+from tests import services
 from tests.conftest import Folder
+from tests.services import Server
+
+own_server = services.own_server
 
 
 def values(project: Folder, reference: str, entity: str = "002") -> list[object]:
@@ -37,6 +42,41 @@ def test_joins_reads_and_lists_follow_a_promotion_back_and_forth(two_versions: F
     two_versions.run("sync")
     assert online(two_versions) == (0.6, 1), "a sync keeps what was promoted"
     two_versions.run("promote", "age_share", "2")
+    assert online(two_versions) == (1.2, 2)
+
+
+def test_a_promotion_that_readers_can_t_follow_changes_nothing(two_versions: Folder, own_server: Server) -> None:
+    two_versions.edit("featurestore.toml", "[entity_types", f'[online]\nurl = "{own_server.url}"\n[entity_types')
+    two_versions.run("sync")
+    own_server.stop()
+    assert "can't be reached" in two_versions.run("promote", "age_share", "1", code=12).err
+    assert two_versions.json("list")["features"][0]["active_version"] == 2
+    own_server.start()
+    two_versions.run("sync")
+    assert online(two_versions) == (1.2, 2)
+
+
+def test_sync_takes_a_feature_and_no_version_of_it(two_versions: Folder) -> None:
+    for command in (["sync", "--feature", "age_share@1"], ["verify", "age_share@1"]):
+        ran = two_versions.run(*command, code=2)
+        assert "featurestore promote age_share 1" in ran.err
+
+
+def test_two_checkouts_of_one_server_do_not_fight_over_what_is_served(
+    two_versions: Folder, own_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One checkout steps back to version 1; the other, which has not pulled that, does not undo it by syncing."""
+    two_versions.edit("featurestore.toml", "[entity_types", f'[online]\nurl = "{own_server.url}"\n[entity_types')
+    two_versions.run("sync")
+    other = Folder(tmp_path_factory.mktemp("other") / "checkout", two_versions._capture)
+    shutil.copytree(two_versions.root, other.root)
+    two_versions.run("promote", "age_share", "1")
+    for _ in range(2):
+        assert "promote age_share 2" in other.run("sync", code=3).err
+        assert online(other) == online(two_versions) == (0.6, 1)
+        two_versions.run("sync")
+    other.run("promote", "age_share", "2")
+    assert "promote age_share 1" in two_versions.run("sync", code=3).err
     assert online(two_versions) == (1.2, 2)
 
 

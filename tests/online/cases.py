@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -19,10 +18,12 @@ from featurestore.offline.duckdb import DuckDBStore
 from featurestore.offline.store import Learned, Mark, OfflineStore
 from featurestore.online.store import OnlineStore
 
+from ..services import redis_binary
+
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
 SHELF = EntityType("shelf", (Key("store", "string"), Key("product", "int")))
 
-KINDS = ["sqlite", "valkey", "cluster", "guarded", *(["redis"] if shutil.which("redis-server") else [])]
+KINDS = ["sqlite", "valkey", "cluster", "guarded", *(["redis"] if redis_binary() else [])]
 
 _numbers = itertools.count()
 

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import Project
+from featurestore.online import servers
 from featurestore.online.open import open_online
 from featurestore.online.store import OnlineStore
 
-from ..services import cluster, guarded, own_server, redis_server, valkey, valkey_with_users  # noqa: F401  (fixtures)
+from .. import services
 from .cases import Fresh, History, make_project
+from .shop import Shop
+
+cluster, guarded, own_server = services.cluster, services.guarded, services.own_server
+redis_server, valkey, valkey_with_users = services.redis_server, services.valkey, services.valkey_with_users
 
 
 @pytest.fixture(params=["sqlite", "valkey"])
@@ -68,3 +73,9 @@ def store(place: tuple[Project, OnlineStore]) -> OnlineStore:
 @pytest.fixture
 def history(project: Project) -> History:
     return History(project)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, own_server: services.Server, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.01)
+    return Shop(tmp_path / "shop", own_server)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -84,6 +85,29 @@ def test_threads_share_a_reader_while_a_sync_runs(reader: OnlineReader, history:
         sync(history.project, history.store, store, [two])
         assert all(len(versions) == 1 for versions in seen), "one read, one version"
     assert reader.get("patient", ["p1"], ["age"])[0]["age"].version == 2
+
+
+def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurestore.online.reader.QUESTIONS", 3)
+    for length in range(6, 20):
+        reference = f"age@{AGE.id.sha256[:length]}"
+        assert reader.values("patient", ["p3"], [reference]) == [{reference: 0.3}]
+    assert len(reader._reader._known.answers) <= 3
+
+
+def files_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_threads_that_are_gone_hold_nothing_open(reader: OnlineReader) -> None:
+    """A server with a thread for each request must not run out of files."""
+    reader.values("patient", ["p1"])
+    before = files_open()
+    for _ in range(40):
+        thread = Thread(target=reader.values, args=("patient", ["p2"]))
+        thread.start()
+        thread.join()
+    assert files_open() <= before + 3
 
 
 def test_a_fork_reads_on_its_own_connection(reader: OnlineReader) -> None:

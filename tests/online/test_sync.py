@@ -293,6 +293,21 @@ def test_a_history_that_is_behind_is_refused_until_it_replaces(
     assert written(sync(project, restored.store, store, [AGE])) == {"age": 0}
 
 
+def test_what_was_erased_gives_way_to_an_earlier_row_that_came_after(
+    history: History, store: OnlineStore, project: Project
+) -> None:
+    history.learn({AGE: [("a", TUESDAY, 0.2), ("b", MONDAY, 0.3)]})
+    bring(history, store)
+    frame = history.rows.frames[AGE.id]
+    history.rows.frames[AGE.id] = frame.filter(frame["patient_id"] != "a")
+    history.rows.store_id = "the history without a"
+    history.learn({AGE: [("a", MONDAY, 0.1)]})
+    assert "erased" in bring(history, store).warnings[0]
+    assert served(project, store, "age", "a", "b") == [0.1, 0.3]
+    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1, 1]
+    assert bring(history, store).entities_written == 0
+
+
 def test_an_abandoned_load_is_swept_away(history: History, store: OnlineStore, project: Project) -> None:
     directory = Directory(store)
     directory.begin()

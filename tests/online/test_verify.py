@@ -7,23 +7,26 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
+import polars as pl
 import pytest
 import redis
 
 from featurestore.config import Project
 from featurestore.online import format as layout
 from featurestore.online.directory import Directory
+from featurestore.online.reader import Reader
 from featurestore.online.records import version_entry
 from featurestore.online.sqlite import FILE
 from featurestore.online.store import OnlineStore
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import VerifyResult, verify
+from featurestore.workflows.verify import VerifyResult, _Inspection, verify
 
-from .cases import History, make_version
+from .cases import KINDS, PATIENT, History, make_version
 
 AGE, RISK, STEPS = make_version("age"), make_version("risk", kind="string"), make_version("steps", kind="int")
 FEATURES = [AGE, RISK, STEPS]
 MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)
+NOW = 1_704_300_000_000_000
 PEOPLE = 40
 
 
@@ -33,7 +36,8 @@ class Vandal:
     def __init__(self, project: Project, store: OnlineStore) -> None:
         self._project = project
         self.store = store
-        self.client = redis.Redis.from_url(project.online_url) if project.online_url else None
+        url = project.online_url or ""
+        self.client = redis.Redis.from_url(url) if url and "cluster" not in url else None
 
     def key(self, who: str) -> str:
         return layout.key_prefix(self._project.name, "patient") + who
@@ -96,6 +100,7 @@ AGE_ENTRY, RISK_ENTRY = version_entry(AGE.id), version_entry(RISK.id)
 CORRUPTIONS: dict[str, tuple[Callable[[Vandal], object], str]] = {
     "a bit of the value": (lambda v: v.change("p1", flip(-1, 1)), "different"),
     "a later time": (lambda v: v.change("p1", lambda d: d.__setitem__(1, d[1] + 1)), "different"),
+    "a time beyond all calendars": (lambda v: v.change("p1", flip(0, 255)), "different"),
     "an earlier time": (lambda v: v.change("p1", lambda d: d.__setitem__(1, d[1] - 1)), "stale"),
     "a later run": (lambda v: v.change("p1", flip(9, 1)), "different"),
     "a null in place of a value": (lambda v: v.change("p1", flip(10, 1)), "different"),
@@ -247,3 +252,53 @@ def test_many_entities_in_several_windows_are_all_compared(
     monkeypatch.setattr("featurestore.workflows.verify.ROWS_AT_ONCE", 50)
     Vandal(project, filled).put("stranger", b"x" * 20, "55")
     assert look(history, filled).counts == {"missing": 0, "stale": 0, "different": 0, "unexpected": 1}
+
+
+def test_more_differences_than_fit_in_memory_are_counted_and_mended(
+    history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featurestore.workflows.verify.MENDED_AT_ONCE", 7)
+    monkeypatch.setattr("featurestore.workflows.verify.LOOKED_AT_AGAIN", 5)
+    vandal = Vandal(project, filled)
+    for n in range(20):
+        vandal.change(f"p{n}", lambda d: d.__setitem__(1, d[1] + 1))  # a full sync alone would leave these
+    for n in range(20, 30):
+        vandal.drop(f"p{n}", vandal.field("steps"))
+    for n in range(9):
+        vandal.put(f"stranger{n}", vandal.get("p30"))
+    assert look(history, filled, fix=True).counts == {"missing": 10, "stale": 0, "different": 20, "unexpected": 9}
+    assert look(history, filled).found == 0
+
+
+def test_what_is_not_to_be_mended_is_not_kept(history: History, filled: OnlineStore) -> None:
+    for feature in ("age", "risk"):
+        filled.clear("patient", [Directory(filled).pointers().features[feature].field])
+    work = _Inspection(history.project, history.store, filled, FEATURES, True, None, False, lambda _line: None)
+    work.look()
+    assert (work.counts["missing"], work.wrong, len(work.examples)) == (2 * PEOPLE, [], 20)
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_sync_promote_and_verify_on_every_kind_of_store(
+    history: History, filled: OnlineStore, project: Project
+) -> None:
+    two = make_version("age", 2)
+    history.learn({two: [(f"p{n}", MONDAY, n * 1.0) for n in range(PEOPLE)]})
+    sync(project, history.store, filled, [two, RISK, STEPS])
+    history.learn({AGE: [("p1", TUESDAY, 0.5)], RISK: [("p2", TUESDAY, None)]})
+    sync(project, history.store, filled, FEATURES, promote=True)
+    history.learn({RISK: [("p3", TUESDAY, None)]}, op=1)
+    sync(project, history.store, filled, FEATURES, "full")
+    assert look(history, filled).found == 0
+    vandal = Vandal(project, filled)
+    filled.discard(vandal.field(), [vandal.key("p7")], 99)
+    stranger = pl.DataFrame({"key": [vandal.key("stranger")], vandal.field(): [vandal.get("p8")]})
+    filled.merge([stranger])
+    assert look(history, filled, fix=True).counts == {"missing": 1, "stale": 0, "different": 0, "unexpected": 1}
+    assert look(history, filled).found == 0
+    reader = Reader(project.name, filled)
+    rows = reader.read(PATIENT, [{"patient_id": f"p{n}"} for n in (1, 2, 3, 7)], ["age", "risk", "age@2"], NOW)
+    assert [[item.value for item in row] for row in rows] == [
+        [0.5, "r1", 1.0], [0.2, None, 2.0], [0.3, None, 3.0], [0.7, "r7", 7.0],
+    ]  # fmt: skip
+    assert [row[1].status for row in rows] == ["ok", "null", "missing", "ok"]

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import polars as pl
 import pytest
 
 from featurestore.config import load_project
@@ -69,6 +70,24 @@ def test_get_has_value_time_version_and_status(synced: Folder) -> None:
     assert (value["value"], value["computed_at"], value["version"]) == (0.51, "2024-02-01T00:00:00Z", 1)
     assert (value["status"], unknown["features"]["age_share"]["status"]) == ("ok", "missing")
     assert unknown["features"]["age_share"]["value"] is None
+
+
+def test_null_missing_and_expired_are_told_apart(project: Folder) -> None:
+    project.edit("features/cardiac.py", 'data_type="float")', 'data_type="float", max_age="3650000d")')
+    project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,,1\n"})
+    project.run("ingest")
+    project.run("sync")
+
+    def told(*ids: str) -> list[tuple[object, object, bool]]:
+        found = [item["features"]["age_share"] for item in project.json("get", "patient", *ids)["entities"]]
+        return [(item["status"], item["value"], item["computed_at"] is not None) for item in found]
+
+    ids = ["001", "003", "nobody"]
+    assert told(*ids) == [("ok", 0.51, True), ("null", None, True), ("missing", None, False)]
+    project.edit("features/cardiac.py", 'max_age="3650000d"', 'max_age="1d"')
+    project.run("ingest")
+    project.run("sync")
+    assert told(*ids) == [("expired", None, True), ("expired", None, True), ("missing", None, False)]
 
 
 def test_get_shows_the_same_as_a_table(synced: Folder) -> None:
@@ -169,6 +188,21 @@ def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
         "checked": 2, "missing": 0, "stale": 0, "different": 0, "unexpected": 0, "examples": [], "fixed": False,
     }  # fmt: skip
     assert "every one is what the history says" in synced.run("verify").out
+
+
+def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
+    store = open_online(load_project(synced.root))
+    field = Directory(store).pointers().features["age_share"].field
+    damaged = [b"\xff" * 25, b"", b"\x00" * 17 + b"12345678"]
+    keys = [f"fs1:test:patient:{name}" for name in ("001", "002", "a,b%zz")]
+    store.discard(field, keys, 2**27 - 1)
+    store.merge([pl.DataFrame({"key": keys, str(field): damaged})])
+    store.close()
+    found = synced.json("verify", code=1)
+    assert (found["missing"], found["different"], found["unexpected"]) == (0, 2, 1)
+    assert "damaged:" in synced.run("verify", code=1).out
+    assert "damaged" in synced.run("get", "patient", "001", code=12).err
+    assert "all is mended" in synced.run("verify", "--fix").err
 
 
 def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.errors import LockedError, StoreError, UsageError
+from featurestore.errors import FeatureStoreError, LockedError, NewerFormatError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from featurestore.config import Project
@@ -22,6 +24,10 @@ def command(
         bool, typer.Option("--incremental", help="Only what was learned since the last sync (the default).")
     ] = False,
     feature: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this feature; repeatable.")] = None,
+    no_auto_full: Annotated[
+        bool,
+        typer.Option("--no-auto-full", help="Where the store has lost values, say so (exit code 3) and write none."),
+    ] = False,
     every: Annotated[
         str | None, typer.Option(metavar="SECONDS", help="Go on and sync again this often (30, 30s, 5m) until stopped.")
     ] = None,
@@ -30,73 +36,99 @@ def command(
     """Bring the online store up to date with the history, and serve the active versions.
 
     Nothing online ever goes backwards, whoever syncs beside. A store that was flushed, restored or replaced is
-    noticed and filled again. Exit code 3: some feature keeps serving a version that was promoted later than the
-    one that is active here.
+    noticed and filled again, unless --no-auto-full leaves that to you. Exit code 3: some feature was left as it is,
+    since it serves a version that was promoted later than the one that is active here, or by --no-auto-full.
 
     \b
     Examples:
       featurestore sync
       featurestore sync --full --feature age_normalized
       featurestore sync --every 30s
-      * * * * *  featurestore -C /srv/heart sync -q      (the same from cron)
+      * * * * *  /srv/heart/.venv/bin/featurestore -C /srv/heart sync >/dev/null     (the same from cron)
     """
     session: Session = ctx.obj
     if full and incremental:
         raise UsageError("--full and --incremental exclude each other")
-    project = session.project()
-    mode: Mode = "full" if full else "incremental"
+    work = _Work(
+        session, session.project(), feature or (), "full" if full else "incremental", dry_run, repair=not no_auto_full
+    )
     if every is None:
-        result = _round(session, project, feature or (), mode, dry_run=dry_run)
+        result = work.round()
         from featurestore.render import online as render
 
         session.show(lambda: render.sync_json(result), lambda console: render.draw_sync(console, result))
-        raise typer.Exit(3 if result.refused else 0)
+        raise typer.Exit(3 if result.refused or result.unrepaired else 0)
     pause = _seconds(every)
     while True:
-        _report(session, project, feature or (), mode, dry_run=dry_run)
+        work.report()
         time.sleep(pause)
 
 
-def _round(
-    session: Session, project: Project, names: list[str] | tuple[str, ...], mode: Mode, *, dry_run: bool
-) -> SyncResult:
-    from featurestore.offline.opening import open_offline
-    from featurestore.online.open import open_online
-    from featurestore.workflows.sync import active_features, sync
+@dataclass(slots=True)
+class _Work:
+    """What is synced and how, a round at a time."""
 
-    offline = open_offline(project)
-    features = active_features(project, offline, names)
-    online = open_online(project)
-    try:
-        with session.progress("syncing"):
-            result = sync(project, offline, online, features, mode, dry_run=dry_run)
-    finally:
-        online.close()
-    for warning in result.warnings:
-        session.warn(warning)
-    return result
+    session: Session
+    project: Project
+    names: Sequence[str]
+    mode: Mode
+    dry_run: bool
+    repair: bool
+    begun: bool = False
+
+    def round(self) -> SyncResult:
+        """One sync; its warnings go to stderr."""
+        from featurestore.offline.opening import open_offline
+        from featurestore.online.open import open_online
+        from featurestore.workflows.sync import active_features, sync
+
+        offline = open_offline(self.project)
+        features = active_features(self.project, offline, self.names)
+        online = open_online(self.project)
+        try:
+            with self.session.progress("syncing") as tell:
+                result = sync(
+                    self.project, offline, online, features, self.mode, dry_run=self.dry_run, repair=self.repair,
+                    tell=tell,
+                )  # fmt: skip
+        finally:
+            online.close()
+        for warning in result.warnings:
+            self.session.warn(warning)
+        self.begun = True
+        return result
+
+    def report(self) -> None:
+        """One round of ``--every``: one line. A store that is away for a while is not the end, nor is anything else
+        that may be mended while this goes on, once a round has gone well.
+        """
+        import json
+        import sys
+
+        from featurestore.render import online as render
+        from featurestore.render.printable import printable
+
+        try:
+            result = self.round()
+        except NewerFormatError:
+            raise
+        except FeatureStoreError as exc:
+            if not (self.begun or isinstance(exc, StoreError | LockedError)):
+                raise
+            sys.stderr.write(printable(f"error: {_now()} {exc}; trying again\n"))  # said with -q too
+            sys.stderr.flush()
+            return
+        if self.session.json:
+            sys.stdout.write(json.dumps(render.sync_json(result), ensure_ascii=False) + "\n")
+        elif not self.session.quiet:
+            sys.stdout.write(f"{_now()} {render.closing(result)}\n")
+        sys.stdout.flush()
 
 
-def _report(
-    session: Session, project: Project, names: list[str] | tuple[str, ...], mode: Mode, *, dry_run: bool
-) -> None:
-    """One round of ``--every``: one line, and a store that is away for a while is not the end."""
-    import json
-    import sys
-
+def _now() -> str:
     from featurestore import times
-    from featurestore.render import online as render
 
-    try:
-        result = _round(session, project, names, mode, dry_run=dry_run)
-    except (StoreError, LockedError) as exc:
-        session.warn(f"{times.format_instant(times.now())} {exc}; trying again")
-        return
-    if session.json:
-        sys.stdout.write(json.dumps(render.sync_json(result), ensure_ascii=False) + "\n")
-    elif not session.quiet:
-        sys.stdout.write(f"{times.format_instant(times.now() // 1_000_000 * 1_000_000)} {render.closing(result)}\n")
-    sys.stdout.flush()
+    return times.format_instant(times.now() // 1_000_000 * 1_000_000)
 
 
 def _seconds(text: str) -> float:

@@ -39,8 +39,8 @@ def command(
     project = session.project()
     offline, online = open_offline(project), open_online(project)
     features = active_features(project, offline, names or ())
-    with session.progress("comparing"):
-        result = verify(project, offline, online, features, everything=not names, sample=sample, fix=fix)
+    with session.progress("comparing") as tell:
+        result = verify(project, offline, online, features, everything=not names, sample=sample, fix=fix, tell=tell)
         left = verify(project, offline, online, features, everything=not names).found if result.fixed else result.found
     for warning in result.fixed.warnings if result.fixed else ():
         session.warn(warning)

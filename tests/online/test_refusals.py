@@ -1,0 +1,233 @@
+"""F04, F24: the server refuses, hangs or dies. No watermark moves, the words are ours, the next sync mends it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import redis
+
+from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.online import servers, upload
+from featurestore.online.directory import Directory
+from featurestore.online.open import open_online
+from featurestore.online.reader import Reader
+
+from ..services import Server, refusing
+from .cases import PATIENT, make_project
+from .shop import NOW, PEOPLE, TUESDAY, Shop
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def said_by(client: redis.Redis) -> str:
+    """The kind of error that a server answers with, if it does."""
+    try:
+        client.ping()
+    except redis.RedisError as exc:
+        return type(exc).__name__
+    return ""
+
+
+def run_out_of_memory(shop: Shop) -> Callable[[], object]:
+    client = shop.server.client()
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]))
+    return lambda: client.config_set("maxmemory", 0)
+
+
+def become_a_replica(shop: Shop) -> Callable[[], object]:
+    client = shop.server.client()
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    return lambda: client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def forbid_writing(shop: Shop) -> Callable[[], object]:
+    client = shop.server.client()
+    client.execute_command("ACL", "SETUSER", "default", "-hset")
+    return lambda: client.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+def fail_to_save(shop: Shop) -> Callable[[], object]:
+    """Lets a background save fail: Redis refuses writes then, for it could lose them."""
+    client = shop.server.client()
+    in_its_place = shop.server.folder / "dump.rdb"
+    in_its_place.mkdir()
+    client.config_set("save", "3600 1000000")
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] != "ok")
+
+    def mend() -> None:
+        client.config_set("save", "")
+        in_its_place.rmdir()
+
+    return mend
+
+
+def ask_for_a_password(shop: Shop) -> Callable[[], object]:
+    client = shop.server.client()
+    client.config_set("requirepass", "s3cr3t")
+    return lambda: client.config_set("requirepass", "")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "word", "exit_code"),
+    [(run_out_of_memory, "out of memory", 12), (become_a_replica, "read-only", 12), (forbid_writing, "permit", 12),
+     (fail_to_save, "refuses writes", 12), (ask_for_a_password, "user or the password", 2)],
+)  # fmt: skip
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_refusal_moves_no_watermark_and_the_next_sync_mends(
+    shop: Shop, break_it: Callable[[Shop], Callable[[], object]], word: str, exit_code: int, loaded: bool
+) -> None:
+    if loaded:
+        shop.sync()
+        shop.learn(TUESDAY, range(PEOPLE))
+    before = Directory(shop.open()).meta().loaded
+    mend = break_it(shop)
+    with pytest.raises(FeatureStoreError, match=word) as caught:
+        shop.sync()
+    assert caught.value.exit_code == exit_code
+    mend()
+    assert Directory(shop.open()).meta().loaded == before
+    shop.sync()
+    assert shop.differences() == []
+
+
+def test_a_server_that_is_still_loading_is_exit_12_and_has_lost_nothing(shop: Shop) -> None:
+    shop.sync()
+    shop.server.client().save()
+    shop.server.stop()
+    shop.server.options = ("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
+    starting = threading.Thread(target=shop.server.start)
+    starting.start()
+    client = shop.server.client(retry=None)
+    wait_until(lambda: said_by(client) == "BusyLoadingError")
+    with pytest.raises(StoreError, match="still loading") as caught:
+        shop.sync()
+    starting.join()
+    assert caught.value.exit_code == 12
+    result = shop.sync()
+    assert (result.entities_written, result.warnings) == (0, ())
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_server_that_is_full_tells_how_far_it_came(shop: Shop, loaded: bool) -> None:
+    if loaded:
+        shop.sync()
+    shop.learn(TUESDAY, range(20_000))
+    client = shop.server.client()
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 1_500_000)
+    with pytest.raises(StoreError, match=r"out of memory \(wrote [\d,]+ of 20,000 entities before that\)") as caught:
+        shop.sync()
+    told = int(re.findall(r"wrote ([\d,]+)", caught.value.message)[0].replace(",", ""))
+    there = {key for batch in shop.open().scan("patient") for key, _ in batch}
+    assert 0 < told <= len(there) < 20_000
+    client.config_set("maxmemory", 0)
+    shop.sync()
+    assert shop.differences() == []
+
+
+def test_what_was_written_in_earlier_batches_counts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.sync()
+    shop.learn(TUESDAY, range(PEOPLE))
+    monkeypatch.setattr(upload, "BATCH", 100)
+    store = shop.open()
+    merge = store.merge
+
+    def merge_some(batches: Iterable[pl.DataFrame]) -> object:
+        def some() -> Iterator[pl.DataFrame]:
+            for at, batch in enumerate(batches):
+                if at == 2:
+                    forbid_writing(shop)
+                yield batch
+
+        return merge(some())
+
+    store.merge = merge_some  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreError, match=r"does not permit .* \(wrote 200 of 300 entities before that\)"):
+        shop.sync(store)
+
+
+def test_something_else_under_an_entity_s_key_is_said_to_be(shop: Shop) -> None:
+    shop.server.client().set(f"fs1:{shop.project.name}:patient:p7", "text")
+    with pytest.raises(StoreError, match="something else under the key") as caught:
+        shop.sync()
+    assert caught.value.hint == "run featurestore verify --fix"
+
+
+def test_a_server_killed_in_the_middle_is_exit_12_and_then_mended(shop: Shop) -> None:
+    store = shop.open()
+    load = store.load
+
+    def load_while_it_dies(batches: object) -> None:
+        shop.server.stop()
+        load(batches)  # type: ignore[arg-type]
+
+    store.load = load_while_it_dies  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreError, match="can't be reached") as caught:
+        shop.sync(store)
+    assert caught.value.exit_code == 12
+    shop.server.start()
+    shop.sync()
+    assert shop.differences() == []
+
+
+def test_a_server_that_is_back_in_time_is_not_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.2)
+    shop.sync()
+    shop.server.client().save()
+    store = shop.open()
+    reader = Reader(shop.project.name, store)
+    assert reader.read(PATIENT, [{"patient_id": "p1"}], ["age"], NOW)[0][0].value == 1.01
+    shop.server.stop()
+    back = threading.Timer(0.2, shop.server.start)
+    back.start()
+    assert reader.read(PATIENT, [{"patient_id": "p1"}], ["age"], NOW)[0][0].value == 1.01
+    back.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ("-LOADING Redis is loading the dataset in memory", StoreError, "still loading"),
+        ("-MISCONF Redis is configured to save RDB snapshots, but it's unable to", StoreError, "refuses writes"),
+        ("-CLUSTERDOWN The cluster is down", StoreError, "cluster that is down"),
+        ("-MOVED 1 127.0.0.1:1", StoreError, "has moved a key"),
+        ("-NOAUTH Authentication required.", ConfigError, "user or the password"),
+        ("-WRONGPASS invalid username-password pair", ConfigError, "user or the password"),
+        ("-ERR max number of clients reached", StoreError, "max number of clients"),
+        ("this is not Redis", StoreError, "speak Redis"),
+    ],
+)
+def test_each_refusal_is_said_in_our_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, error: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+    with refusing(answer) as port:
+        store = open_online(make_project(tmp_path, url=f"redis://u:s3cr3t@127.0.0.1:{port}/0"))
+        with pytest.raises(error, match=words) as caught:
+            store.table("meta")
+    assert "s3cr3t" not in f"{caught.value!r} {caught.value} {getattr(caught.value, 'hint', '')}"
+
+
+def test_a_server_that_hangs_is_given_up(tmp_path: Path, own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+    store = open_online(make_project(tmp_path, url=own_server.url + "?socket_timeout=0.1"))
+    store.table("meta")
+    assert own_server.process is not None
+    own_server.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="can't be reached"):
+        store.table("meta")
+    assert time.monotonic() - started < 5
+    own_server.process.send_signal(signal.SIGCONT)

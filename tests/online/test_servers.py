@@ -1,0 +1,103 @@
+"""What `[online] url` may say: every way to a server works, and what is mistyped is said without its password."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from featurestore.errors import ConfigError, StoreError
+from featurestore.online import servers
+from featurestore.online.open import open_online
+from featurestore.online.reader import Reader
+from featurestore.online.servers import redacted
+from featurestore.workflows.sync import sync
+from featurestore.workflows.verify import verify
+
+from ..services import PERMISSIONS, TLS, Server, behind_tls, forwarding
+from .cases import PATIENT, History, make_project, make_version
+
+AGE = make_version("age")
+NOW = 1_704_300_000_000_000
+WAYS = {
+    "the default database": "redis://127.0.0.1:{port}",
+    "a database by its number": "redis://127.0.0.1:{port}/3",
+    "a database as an option": "redis://127.0.0.1:{port}?db=4",
+    "a unix socket": "unix://{folder}/s",
+    "a database of a unix socket": "unix://{folder}/s?db=5",
+    "a password": "redis://:p%40ss%2Fw%3Frd@127.0.0.1:{port}/6",
+    "a user": "redis://app:s3cr3t@127.0.0.1:{port}/0",
+    "a user of a unix socket": "unix://app:s3cr3t@{folder}/s",
+    "TLS": "rediss://app:s3cr3t@localhost:{tls}/0?ssl_ca_certs={ca}",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_a_server_is_synced_read_and_verified(way: str, tmp_path: Path, own_server: Server) -> None:
+    client = own_server.client()
+    client.execute_command("ACL", "SETUSER", "app", "on", ">s3cr3t", *PERMISSIONS)
+    if way == "a password":
+        client.config_set("requirepass", "p@ss/w?rd")
+    with behind_tls(own_server.port) as tls:
+        url = WAYS[way].format(port=own_server.port, folder=own_server.folder, tls=tls, ca=TLS / "cert.pem")
+        history = History(make_project(tmp_path, url=url))
+        project, store = history.project, open_online(history.project)
+        history.learn({AGE: [(f"p{n}", datetime(2024, 1, 1), n / 10) for n in range(100)]})
+        assert sync(project, history.store, store, [AGE]).entities_written == 100
+        history.learn({AGE: [("p7", datetime(2024, 1, 2), 7.7)]})
+        assert sync(project, history.store, store, [AGE]).entities_written == 1
+        rows = Reader(project.name, store).read(PATIENT, [{"patient_id": "p7"}, {"patient_id": "p8"}], ["age"], NOW)
+        assert [row[0].value for row in rows] == [7.7, 0.8]
+        assert verify(project, history.store, store, [AGE]).found == 0
+        store.close()
+    if "database" in way:
+        assert own_server.client(db=0 if "default" in way else int(url[-1])).dbsize() == 102
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:s3cr3t@[::1/0", "redis://u:s3cr3t@127.0.0.1:port/0", "redis://u:s3cr3t@127.0.0.1:99999/0",
+        "redis://u:s3cr3t@127.0.0.1:1/mydb", "redis://u:s3cr3t@127.0.0.1:1/0?sockettimeout=1",
+        "redis://u:s3cr3t@127.0.0.1:1/0?socket_timeout=soon", "rediss://u:s3cr3t@h:1?ssl_cert_reqs=perhaps",
+        "redis://u:s3@cr3t/x@127.0.0.1:port/0", "redis://u:s3?cr3t@127.0.0.1:1/0", "redis://u:s3#cr3t@127.0.0.1:1/0",
+        "redis://127.0.0.1:1/0?password=s3@cr3t&nonsense=1",
+    ],
+)  # fmt: skip
+def test_a_mistyped_url_is_exit_2_and_keeps_its_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_online(make_project(tmp_path, url=url)).table("meta")
+    for part in ("s3", "cr3t"):
+        assert part not in f"{caught.value!r} {caught.value} {caught.value.hint}"
+
+
+def test_a_place_is_told_apart_from_its_password() -> None:
+    assert redacted("redis://u:p@host:1/2?db=3") == "redis://host:1/2"
+    assert redacted("redis://u:p@ss/w@host:1/2") == "redis://host:1/2"
+    assert redacted("unix://u:p@/run/redis.sock?db=3") == "unix:///run/redis.sock"
+    assert redacted("redis://u:p?ss@host:1/2") == redacted("redis://host?password=p@ss") == "redis://…"
+
+
+def test_a_certificate_that_is_not_trusted_is_said_to_be(
+    tmp_path: Path, valkey: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+    with behind_tls(valkey.port) as port:
+        store = open_online(make_project(tmp_path, url=f"rediss://localhost:{port}/0"))
+        with pytest.raises(StoreError, match="certificate that can't be trusted") as caught:
+            store.table("meta")
+        assert "ssl_ca_certs" in (caught.value.hint or "")
+
+
+def test_a_cluster_is_found_again_when_the_server_of_the_url_is_gone(cluster: list[Server], tmp_path: Path) -> None:
+    with forwarding(cluster[0].port) as port:
+        project = make_project(tmp_path, url=f"redis+cluster://127.0.0.1:{port}")
+        history, store = History(project), open_online(project)
+        history.learn({AGE: [(f"p{n}", datetime(2024, 1, 1), n / 10) for n in range(100)]})
+        sync(project, history.store, store, [AGE])
+    store.close()  # every connection, and what was known of the slots
+    rows = Reader(project.name, store).read(PATIENT, [{"patient_id": f"p{n}"} for n in range(100)], ["age"], NOW)
+    assert [row[0].value for row in rows] == [n / 10 for n in range(100)]
+    with pytest.raises(StoreError, match="can't be reached"):
+        open_online(project).table("meta")
