@@ -40,6 +40,20 @@ _KINDS: dict[str, tuple[str, str | None]] = {
     "40P01": ("two transactions waited for each other", _AGAIN),
 }
 
+_PROOF = "a server elsewhere must prove who it is: name its CA as ?sslrootcert=FILE, or say ?sslmode=… yourself"
+# What libpq says of a server that can't be trusted, what it leaves out, and the mend.
+_UNSAFE = (
+    (
+        "verify failed", " (the certificate is signed by nobody who is trusted here, or has expired)",
+        "name the CA that signed it as ?sslrootcert=FILE; where that is done, renew the certificate",
+    ),
+    ("does not match host name", "", "name the server in offline.url as its certificate does"),
+    (
+        "does not support SSL", "",
+        "switch ssl on at the server, or say ?sslmode=disable yourself where nobody else can listen",
+    ),
+)  # fmt: skip
+
 
 class ConnectionLostError(StoreError):
     """The connection broke. What was asked may have happened or not."""
@@ -154,29 +168,47 @@ def _storable(value: Any) -> Any:
 
 
 def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) -> Result:
-    """Calls it in a thread; an interrupt of this one cancels what the server does before it is raised."""
+    """Calls it in a thread; an interrupt of this one cancels what the server does before it is raised.
+
+    Nobody leaves while the call still runs, however often the interrupt comes: what it works on is freed next.
+    """
     results: list[Result] = []
     errors: list[BaseException] = []
+    turn = threading.Lock()  # the call's, or an interrupt's that was there before it
+    done = threading.Event()
 
     def run() -> None:
+        if not turn.acquire(blocking=False):
+            return
         try:
             results.append(call())
         except BaseException as exc:  # noqa: BLE001  # raised again by the caller
             errors.append(exc)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(LISTEN_SECONDS)  # a signal may have gone to the other thread, which does not act on it
+        threading.Thread(target=run, daemon=True).start()
+        while not done.wait(LISTEN_SECONDS):  # a signal may have gone to the other thread, which does not act on it
+            pass
     except BaseException:
-        with suppress(adbc.Error):
-            connection.cancel()
-        thread.join()
+        if not turn.acquire(blocking=False):
+            _cancel(connection, done)
         raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _cancel(connection: adbc.AdbcConnection, done: threading.Event) -> None:
+    cancelled = False
+    while not done.is_set():
+        with suppress(BaseException):  # one more interrupt: the first is under way
+            if not cancelled:
+                cancelled = True
+                with suppress(adbc.Error):
+                    connection.cancel()
+            done.wait()
 
 
 @contextmanager
@@ -198,7 +230,7 @@ def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
     message = said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text.splitlines()[0])
     message = message.removesuffix(".").strip()
     if "Failed to connect" in text:
-        return _refused(message, address)
+        return _refused(re.sub(r"^Failed to connect: (connection to server .*? failed: )?", "", message), address)
     if not state or state.startswith(("08", "57P")):
         return ConnectionLostError(f"the connection was lost: {message}", where=address.shown, hint=_AGAIN)
     if state == "stream":
@@ -214,9 +246,9 @@ def _refused(message: str, address: Address) -> FeatureStoreError:
     if "password" in message or "authentication" in message or "pg_hba.conf" in message:
         hint = "the password comes from the url, password_file, PGPASSWORD or ~/.pgpass"
         return ConfigError(f"the server turned us away: {message}", where=address.shown, hint=hint)
-    if "certificate" in message or "SSL" in message or "root.crt" in message:
-        hint = "a server elsewhere must prove who it is: name its CA as ?sslrootcert=FILE, or say ?sslmode=… yourself"
-        return ConfigError(f"no safe connection: {message}", where=address.shown, hint=hint)
+    if "certificate" in message or "SSL" in message:
+        found = next(((why, hint) for part, why, hint in _UNSAFE if part in message), ("", _PROOF))
+        return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=found[1])
     if re.search(r'(database|role) ".*" does not exist', message):
         return ConfigError(message, where=address.shown, hint="create it on the server, or name another in offline.url")
     return StoreError(

@@ -1,5 +1,6 @@
 """What breaks between a run and its PostgreSQL server: all of a run is kept, or nothing, and the words are ours."""
 
+import _thread
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from featurestore.errors import ConfigError, FeatureStoreError, StoreError
 from featurestore.offline import postgres as module
 from featurestore.offline.opening import open_offline
 from featurestore.offline.postgres import PostgresStore
+from featurestore.offline.postgres_connection import _interruptible
 from tests.offline.conftest import postgres_project
 from tests.offline.history import frame, learn, run_of, version
 from tests.services import free_port
@@ -226,6 +228,57 @@ def test_an_interrupt_stops_the_server_too(postgres: PostgresServer, project: Pr
     assert (
         postgres.sql("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'COPY (SELECT pg_sl%'") == []
     )
+
+
+class Idle:
+    """A connection with nothing to cancel."""
+
+    def cancel(self) -> None:
+        pass
+
+
+def slow_call(ended: threading.Event, interrupts: int) -> Callable[[], None]:
+    """Takes a while, in which the main thread is interrupted."""
+
+    def call() -> None:
+        for _ in range(interrupts):
+            time.sleep(0.05)
+            _thread.interrupt_main()
+        time.sleep(0.2)
+        ended.set()
+
+    return call
+
+
+@pytest.mark.parametrize("interrupts", [1, 2, 3])
+def test_no_interrupt_leaves_a_call_running(interrupts: int) -> None:
+    ended = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        _interruptible(Idle(), slow_call(ended, interrupts))  # type: ignore[arg-type]
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupt_as_a_call_begins_waits_for_it_or_keeps_it_from_beginning(
+    monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    ended, start, late = threading.Event(), threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+            time.sleep(0.05)
+        else:
+            late.append(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        _interruptible(Idle(), slow_call(ended, 0))  # type: ignore[arg-type]
+    for thread in late:
+        thread.start()
+        thread.join()
+    assert ended.is_set() == begun
 
 
 def test_a_statement_timeout_of_the_servers_is_said(postgres: PostgresServer, project: Project) -> None:
