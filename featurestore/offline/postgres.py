@@ -70,6 +70,7 @@ class PostgresStore(Ledger, DataSetShelf):
             application=f"featurestore pid {os.getpid()} on {os.uname().nodename}",
         )
         self._server = Server(found)
+        self.warnings = found.warnings
         self._where = found.shown
         self._schema = tables.schema_name(project.name)
         self._lock_timeout = project.lock_timeout

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from featurestore.cli.session import Session
 from tests.conftest import Folder
 from tests.services_postgres import PASSWORD, PostgresServer
 from tests.services_tls import Authority, Certificate, installed_with_tls, tls_front, tls_server
@@ -52,8 +53,8 @@ def right(authority: Authority) -> Certificate:
 
 
 @pytest.fixture
-def ask(project: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Runs ``featurestore runs`` on a server's port with these parameters in its url: exit code and what was said."""
+def ask(project: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str]:
+    """Runs ``featurestore runs`` on a server's port with these parameters in its url: gives what was said."""
     monkeypatch.setenv("HOME", str(tmp_path))  # no ~/.postgresql/root.crt
 
     def run(port: int, *parameters: str, code: int = 2) -> str:
@@ -112,3 +113,27 @@ def test_a_root_certificate_that_is_not_there_is_named(
     serve: Serve, right: Certificate, ask: Callable[..., str], tmp_path: Path
 ) -> None:
     assert "gone.crt" in ask(serve(right), f"sslrootcert={tmp_path / 'gone.crt'}")
+
+
+def test_an_open_way_to_a_server_elsewhere_is_warned_of_once_a_command(
+    project: Folder, postgres: PostgresServer, ask: Callable[..., str]
+) -> None:
+    said = ask(postgres.port, "sslmode=disable", code=0)
+    assert said.count("warning: ") == said.count("sslmode=disable, what goes to db.example is not encrypted") == 1
+    try:
+        ran = project.run("ingest", "--json")
+        assert ran.json["status"] == "ok"
+        assert ran.err.count("warning: offline.url") == 1
+        assert "warning" not in project.run("runs", "-q").err
+    finally:
+        postgres.run("DROP SCHEMA IF EXISTS fs_test CASCADE")
+
+
+def test_a_command_that_opens_its_store_again_and_again_warns_once(
+    project: Folder, ask: Callable[..., str], postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(postgres.port, "sslmode=prefer", code=0)
+    session = Session(folder=str(project.root))
+    for _ in range(3):
+        session.offline(session.project())
+    assert capsys.readouterr().err.count("warning: ") == 1

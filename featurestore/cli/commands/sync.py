@@ -60,11 +60,10 @@ def command(
 def _round(
     session: Session, project: Project, names: list[str] | tuple[str, ...], mode: Mode, *, dry_run: bool
 ) -> SyncResult:
-    from featurestore.offline.opening import open_offline
     from featurestore.online.open import open_online
     from featurestore.workflows.sync import active_features, sync
 
-    offline = open_offline(project)
+    offline = session.offline(project)
     features = active_features(project, offline, names)
     online = open_online(project)
     try:
