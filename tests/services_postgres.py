@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,17 @@ class PostgresServer:
                 time.sleep(0.02)
             else:
                 return self
+
+    def standby(self) -> PostgresServer:
+        """A running copy that follows it and can only be read."""
+        copy = replace(self, folder=short_folder(), port=free_port(), process=None)
+        command = [
+            str(self.programs / "pg_basebackup"), "-D", str(copy.folder / "data"), "-R", "-X", "stream", "-c", "fast",
+            "-h", str(self.folder), "-p", str(self.port), "-U", "postgres",
+        ]  # fmt: skip
+        made = subprocess.run(as_somebody(command), capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+        return copy.start()
 
     def stop(self, how: int = signal.SIGQUIT) -> None:
         """SIGQUIT is PostgreSQL's immediate shutdown, as after a crash; SIGINT throws everyone out in order."""

@@ -25,7 +25,7 @@ from featurestore.offline import address, schema
 from featurestore.offline import postgres_tables as tables
 from featurestore.offline.datasets import DataSetShelf, insert_dataset
 from featurestore.offline.ledger import Ledger, Values, insert_reference, insert_rejected, insert_run
-from featurestore.offline.postgres_connection import Connection, ConnectionLostError, Server
+from featurestore.offline.postgres_connection import CommitLostError, Connection, ConnectionLostError, Server
 from featurestore.offline.postgres_run import PostgresRun, unnest
 from featurestore.offline.records import table_name
 from featurestore.offline.sql import between, history_table, key_list, quote
@@ -100,9 +100,9 @@ class PostgresStore(Ledger, DataSetShelf):
                 return
             try:
                 connection.commit()
-            except ConnectionLostError as exc:
+            except CommitLostError as exc:
                 if not self._was_committed(run_id, exc):
-                    raise
+                    raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
 
     def purge(self) -> None:
         """Rewrites the tables. What the server's archived log and its backups hold is theirs to forget."""
@@ -229,7 +229,8 @@ class PostgresStore(Ledger, DataSetShelf):
     def _writable(self, *, in_turn: bool = True) -> Iterator[Connection]:
         """A transaction on tables of this release's format; in turn, the only one of the project's writers."""
         # Each statement sees what was committed before it: what is read after the lock is the latest.
-        with self._begin("READ COMMITTED READ WRITE") as connection:
+        # It is not asked for as READ WRITE, which would talk a server out of default_transaction_read_only.
+        with self._begin("READ COMMITTED") as connection:
             if in_turn or tables.format_of(connection) < schema.FORMAT:
                 self._wait_for_turn(connection)
             tables.migrate(connection, self._where)
@@ -272,7 +273,7 @@ class PostgresStore(Ledger, DataSetShelf):
         since = rows[0]["since"]
         return f"{rows[0]['name']}" + (f" (since {times.format_instant(since * 1_000_000)})" if since else "")
 
-    def _was_committed(self, run_id: str, lost: ConnectionLostError) -> bool:
+    def _was_committed(self, run_id: str, lost: CommitLostError) -> bool:
         """Looks a run up whose commit had no answer, as soon as the server is back and its transaction has ended."""
         deadline = time.monotonic() + DOUBT_SECONDS
         while True:
@@ -280,7 +281,7 @@ class PostgresStore(Ledger, DataSetShelf):
                 with self._writable() as connection:
                     return bool(connection.rows("SELECT 1 FROM runs WHERE run_id = $1", [run_id]))
             except FeatureStoreError as exc:
-                if not isinstance(exc, StoreError) or time.monotonic() >= deadline:
+                if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:
                     raise StoreError(
                         f"{lost.message}; whether the run was kept is not known", where=self._where,
                         hint="run the same command again: what was kept is found, and not kept twice",
