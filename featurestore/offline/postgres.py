@@ -2,6 +2,11 @@
 
 Every call connects, asks within one snapshot, and leaves. A run is one transaction; the writers of a project,
 on whatever machine, take turns by an advisory lock held to the commit, so that run_seq is the order of commits.
+
+Nothing is compacted. Rows are only added, each run's in the order of their keys, and the primary key gives all of
+them in order; to lay the table out anew (CLUSTER) would lock every reader out for as long as it takes, and joins of
+large tables don't read it in that order anyway: they keep sorted columns of their own. What an erasure leaves is
+taken away by `purge`.
 """
 
 from __future__ import annotations
@@ -167,13 +172,25 @@ class PostgresStore(Ledger, DataSetShelf):
     def latest(
         self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
     ) -> pl.DataFrame:
-        keys = key_list(version)
-        where = between(up_to_run, None)
-        if after_run is not None:
-            where += f" AND ({keys}) IN (SELECT {keys} FROM {{table}} WHERE run_seq > {after_run:d})"
+        keys, where = key_list(version), between(up_to_run, None)
+        if after_run is None:
+            # From the last to the first: backwards the index gives them as they are, where the other way each entity's
+            # rows would be sorted (measured at twice the time).
+            order = ", ".join(
+                f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
+            )
+            query = (
+                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {{table}} "
+                f"WHERE {where} ORDER BY {order}"
+            )
+            return self._history(version, [(query, ())]).reverse()
+        # What was learned since lies together, and each entity's latest row is one step in the index (measured at up to
+        # six times the speed of going through the table, where every entity has news; the same where few have).
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
         query = (
-            f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {{table}} WHERE {where} "
-            f"ORDER BY {keys}, computed_at DESC, run_seq DESC"
+            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {{table}} WHERE run_seq > {after_run:d}) w, LATERAL "
+            f"(SELECT computed_at, run_seq, op, value FROM {{table}} h WHERE {same} AND {where} "
+            f"ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
         )
         return self._history(version, [(query, ())])
 

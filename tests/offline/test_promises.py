@@ -1,5 +1,6 @@
 """What every offline store promises; the same tests for each."""
 
+import random
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -10,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.frames.types import history_schema
-from featurestore.model import FeatureRun, RejectedRow
+from featurestore.model import FeatureRun, RejectedRow, StoredVersion
 from featurestore.offline.store import Baseline, DataSet, DataSetFeature, OfflineStore, Position
-from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
+from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
 
 VALUES = {
     "bool": [True, False, None],
@@ -340,3 +341,21 @@ def test_a_data_set_is_kept_with_its_labels_until_no_other_has_them(store: Offli
     store.keep_dataset(without, None)
     assert store.datasets() == [replaced, without]
     assert (kept(one), kept(two)) == (b"", two)
+
+
+@pytest.mark.parametrize("of", [version("int", PAIR), version("int", PATIENT)], ids=str)
+def test_the_latest_rows_with_news_are_those_of_all_latest_rows(store: OfflineStore, of: StoredVersion) -> None:
+    drawn = random.Random(11)
+    keys = [(one, two) for one in (1, 2, -3) for two in ("", "A", "a", "é")]
+    for run in range(1, 9):
+        some = {(*(key if of.entity_type == PAIR else key[1:]), drawn.randint(0, 4)) for key in drawn.sample(keys, 4)}
+        learn(store, of, [(*place, drawn.choice((None, run))) for place in some], f"r{run}")
+    names = of.entity_type.key_names
+    for up_to in (*range(1, 9), None):
+        rows = store.scan(of, up_to_run=up_to)
+        latest = rows.group_by(names, maintain_order=True).last().sort(names)
+        assert store.latest(of, up_to_run=up_to).equals(latest.select(rows.columns))
+        for after in range(9):
+            news = store.scan(of, after_run=after).select(names).unique()
+            found = store.latest(of, after_run=after, up_to_run=up_to)
+            assert found.sort(names).equals(latest.join(news, on=names, how="semi").select(rows.columns))
