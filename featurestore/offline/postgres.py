@@ -31,7 +31,7 @@ from featurestore.offline import postgres_tables as tables
 from featurestore.offline.datasets import DataSetShelf, insert_dataset
 from featurestore.offline.ledger import Ledger, Values, insert_reference, insert_rejected, insert_run
 from featurestore.offline.postgres_connection import CommitLostError, Connection, ConnectionLostError, Server
-from featurestore.offline.postgres_run import PostgresRun, unnest
+from featurestore.offline.postgres_run import PostgresRun, possible, unnest
 from featurestore.offline.records import table_name
 from featurestore.offline.sql import between, history_table, key_list, quote
 from featurestore.offline.store import Baseline, DataSet, Mark
@@ -135,9 +135,7 @@ class PostgresStore(Ledger, DataSetShelf):
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {{table}} {order}", ())])
         names = version.entity_type.key_names
-        wanted = (
-            entities.select(names).cast(pl.Schema(key_types(version.entity_type))).drop_nulls().unique().sort(names)
-        )
+        wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
         query = f"SELECT {columns} FROM {{table}} JOIN {unnest(version, names)} USING ({keys}) {order}"
         pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])

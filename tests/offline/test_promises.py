@@ -359,3 +359,13 @@ def test_the_latest_rows_with_news_are_those_of_all_latest_rows(store: OfflineSt
             news = store.scan(of, after_run=after).select(names).unique()
             found = store.latest(of, after_run=after, up_to_run=up_to)
             assert found.sort(names).equals(latest.join(news, on=names, how="semi").select(rows.columns))
+
+
+def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore) -> None:
+    learn(store, version(), [("a", 0, 1.0)], "r1")
+    wanted = pl.DataFrame({"patient_id": ["a\0", "a", "\0", None, "a" * 5_000]})
+    assert store.scan(version(), entities=wanted)["patient_id"].to_list() == ["a"]
+    learn(store, version(), [("b\\0", 0, 1.0)], "r2")
+    with store.writing("r3") as run:
+        assert run.erase(version(), pl.DataFrame({"patient_id": ["b\0"]})) == 0
+        run.finish(run_of((run.run_seq, run.learned_at), "r3"))

@@ -117,10 +117,19 @@ def tell(project: Folder) -> Iterator[tuple[str, Any]]:
     yield say_plainly(*join)
     yield say_plainly(*join, "--output", str(project.root / "train.csv"), "--dataset", "trial")
     yield say("dataset", "trial", "--verify")
+    again = project.root / "again.csv"
+    yield say("dataset", "trial", "--rebuild", "--output", str(again))
+    yield "train.csv", again.read_bytes() == (project.root / "train.csv").read_bytes()
+    yield say("baseline", "risk")
+    yield say("stats", "risk")
     yield say("verify")
     project.edit("features/cardiac.py", "0.30", "nothing_of_the_kind")
     yield say("ingest", "risk", code=4)
     yield say("runs", "--last", "1")
+    yield say("promote", "risk", "1")
+    yield say("delete", "patient", "001", "--erase", "--yes")
+    yield say("dataset", "trial", "--verify", code=1)
+    yield say_plainly(*join)
 
 
 @pytest.fixture
