@@ -89,6 +89,10 @@ class StoreError(FeatureStoreError):
     exit_code = 12
 
 
+class TransientStoreError(StoreError):
+    """A store let go in the middle. Nothing is kept of what was under way, and the same again may well succeed."""
+
+
 class NewerFormatError(FeatureStoreError):
     """Something on disk was written by a newer release."""
 

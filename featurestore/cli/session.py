@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from featurestore.config import Project, find_root, load_project
@@ -18,6 +18,8 @@ from featurestore.render.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from featurestore.offline.store import OfflineStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,22 @@ class Session:
     verbose: bool = False
     traceback: bool = False
     lock_timeout: float | None = None
+    _said: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def project(self, *, memory: str | None = None) -> Project:
         """The project that the options, the environment or the current folder name."""
         return load_project(find_root(named=self.folder), lock_timeout=self.lock_timeout, memory=memory)
+
+    def offline(self, project: Project) -> OfflineStore:
+        """The project's offline store, not yet connected to. What is unsafe about the way to it is said, once."""
+        from featurestore.offline.opening import open_offline
+
+        store = open_offline(project)
+        for warning in store.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                self.warn(warning)
+        return store
 
     def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[Console], None]) -> None:
         """Prints a result: as JSON with ``--json``, else drawn on a console; with ``-q`` only the JSON.

@@ -33,17 +33,22 @@ DEFAULTS = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
+PLAIN = ("disable", "allow", "prefer")  # the ways of sslmode that do without encryption, or are content to
 _WRONG = "is not a PostgreSQL url"
 _HINT = "postgresql://user@host:5432/database, with / ? # @ % in a password written as %2F %3F %23 %40 %25"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How to reach a server (``conninfo``, for libpq), and how to name it (``shown``, which holds no secret)."""
+    """How to reach a server (``conninfo``, for libpq), and how to name it (``shown``, which holds no secret).
+
+    ``warnings`` are what is unsafe about the way there.
+    """
 
     conninfo: str = field(repr=False)
     shown: str
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
     def redact(self, text: str) -> str:
         """The text with every known secret blanked out, should one have slipped in."""
@@ -75,10 +80,17 @@ def parse(url: str, *, key: str, where: str, password_file: Path | None = None, 
     secrets = tuple(
         secret for secret in (given.get("password"), given.get("sslpassword"), os.environ.get("PGPASSWORD")) if secret
     )
-    settings = {**_tls(given), "fallback_application_name": application, "client_encoding": "UTF8"}
+    said = _said(given)
+    elsewhere = _elsewhere(said)
+    settings = {
+        **(_tls(said) if elsewhere else {}),
+        "fallback_application_name": application,
+        "client_encoding": "UTF8",
+    }
     defaults = {name: value for name, value in DEFAULTS.items() if f"PG{name.upper()}" not in os.environ}
     pairs = {**defaults, **settings, **given}
-    return Address(_conninfo(pairs), _shown(given), secrets)
+    exposed = (_exposed(key, said["sslmode"], elsewhere),) if elsewhere and said.get("sslmode") in PLAIN else ()
+    return Address(_conninfo(pairs), _shown(given), secrets, exposed)
 
 
 def _take_apart(url: str) -> dict[str, str]:
@@ -134,19 +146,34 @@ def _read_password(path: Path) -> str:
         raise ConfigError(f"the password file can't be read: {reason}", where=str(path)) from None
 
 
-def _tls(given: Mapping[str, str]) -> dict[str, str]:
-    """What to ask of a server elsewhere where nothing is said: encryption, and proof that it is the one meant."""
+def _said(given: Mapping[str, str]) -> dict[str, str]:
+    """What is said of the server and of the way there: by the url, else by a service, else by the environment."""
+    names = ("host", "hostaddr", "sslmode", "sslrootcert")
+    environment = {name: os.environ[f"PG{name.upper()}"] for name in names if f"PG{name.upper()}" in os.environ}
     service = _service(given.get("service") or os.environ.get("PGSERVICE"))
-    if {"sslmode", "requiressl"} & {*given, *service} or "PGSSLMODE" in os.environ:
+    return {**environment, **service, **given}
+
+
+def _elsewhere(said: Mapping[str, str]) -> str:
+    """The first host that is not this machine; none where all are."""
+    hosts = (host for name in ("host", "hostaddr") for host in said.get(name, "").split(","))
+    return next((host for host in hosts if not _is_here(host)), "")
+
+
+def _tls(said: Mapping[str, str]) -> dict[str, str]:
+    """What to ask of a server elsewhere where nothing is said: encryption, and proof that it is the one meant."""
+    if {"sslmode", "requiressl"} & said.keys():
         return {}
-    hosts = [
-        given.get(name) or service.get(name) or os.environ.get(f"PG{name.upper()}", "") for name in ("host", "hostaddr")
-    ]
-    if all(_is_here(host) for text in hosts for host in text.split(",")):
-        return {}
-    known = Path("~/.postgresql/root.crt").expanduser()
-    named = "sslrootcert" in {*given, *service} or "PGSSLROOTCERT" in os.environ or known.exists()
-    return {"sslmode": "verify-full"} if named else {"sslmode": "verify-full", "sslrootcert": "system"}
+    if "sslrootcert" in said or Path("~/.postgresql/root.crt").expanduser().exists():
+        return {"sslmode": "verify-full"}
+    return {"sslmode": "verify-full", "sslrootcert": "system"}
+
+
+def _exposed(key: str, sslmode: str, host: str) -> str:
+    return (
+        f"{key}: with sslmode={sslmode}, what goes to {host} {'is not' if sslmode == 'disable' else 'may not be'} "
+        "encrypted, and whoever answers is believed; leave sslmode out, and name the server's CA as ?sslrootcert=FILE"
+    )
 
 
 def _is_here(host: str) -> bool:

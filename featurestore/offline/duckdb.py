@@ -41,6 +41,8 @@ Result = TypeVar("Result")
 class DuckDBStore(Ledger, DataSetShelf):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`."""
 
+    warnings: tuple[str, ...] = ()
+
     def __init__(self, project: Project) -> None:
         self._project = project
         self._path = project.state / FILE

@@ -2,6 +2,11 @@
 
 Every call connects, asks within one snapshot, and leaves. A run is one transaction; the writers of a project,
 on whatever machine, take turns by an advisory lock held to the commit, so that run_seq is the order of commits.
+
+Nothing is compacted. Rows are only added, each run's in the order of their keys, and the primary key gives all of
+them in order; to lay the table out anew (CLUSTER) would lock every reader out for as long as it takes, and joins of
+large tables don't read it in that order anyway: they keep sorted columns of their own. What an erasure leaves is
+taken away by `purge`.
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ from featurestore.offline import address, schema
 from featurestore.offline import postgres_tables as tables
 from featurestore.offline.datasets import DataSetShelf, insert_dataset
 from featurestore.offline.ledger import Ledger, Values, insert_reference, insert_rejected, insert_run
-from featurestore.offline.postgres_connection import Connection, ConnectionLostError, Server
-from featurestore.offline.postgres_run import PostgresRun, unnest
+from featurestore.offline.postgres_connection import CommitLostError, Connection, ConnectionLostError, Server
+from featurestore.offline.postgres_run import PostgresRun, possible, unnest
 from featurestore.offline.records import table_name
 from featurestore.offline.sql import between, history_table, key_list, quote
 from featurestore.offline.store import Baseline, DataSet, Mark
@@ -70,6 +75,7 @@ class PostgresStore(Ledger, DataSetShelf):
             application=f"featurestore pid {os.getpid()} on {os.uname().nodename}",
         )
         self._server = Server(found)
+        self.warnings = found.warnings
         self._where = found.shown
         self._schema = tables.schema_name(project.name)
         self._lock_timeout = project.lock_timeout
@@ -99,9 +105,9 @@ class PostgresStore(Ledger, DataSetShelf):
                 return
             try:
                 connection.commit()
-            except ConnectionLostError as exc:
+            except CommitLostError as exc:
                 if not self._was_committed(run_id, exc):
-                    raise
+                    raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
 
     def purge(self) -> None:
         """Rewrites the tables. What the server's archived log and its backups hold is theirs to forget."""
@@ -129,9 +135,7 @@ class PostgresStore(Ledger, DataSetShelf):
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {{table}} {order}", ())])
         names = version.entity_type.key_names
-        wanted = (
-            entities.select(names).cast(pl.Schema(key_types(version.entity_type))).drop_nulls().unique().sort(names)
-        )
+        wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
         query = f"SELECT {columns} FROM {{table}} JOIN {unnest(version, names)} USING ({keys}) {order}"
         pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
@@ -166,13 +170,25 @@ class PostgresStore(Ledger, DataSetShelf):
     def latest(
         self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
     ) -> pl.DataFrame:
-        keys = key_list(version)
-        where = between(up_to_run, None)
-        if after_run is not None:
-            where += f" AND ({keys}) IN (SELECT {keys} FROM {{table}} WHERE run_seq > {after_run:d})"
+        keys, where = key_list(version), between(up_to_run, None)
+        if after_run is None:
+            # From the last to the first: backwards the index gives them as they are, where the other way each entity's
+            # rows would be sorted (measured at twice the time).
+            order = ", ".join(
+                f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
+            )
+            query = (
+                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {{table}} "
+                f"WHERE {where} ORDER BY {order}"
+            )
+            return self._history(version, [(query, ())]).reverse()
+        # What was learned since lies together, and each entity's latest row is one step in the index (measured at up to
+        # six times the speed of going through the table, where every entity has news; the same where few have).
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
         query = (
-            f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {{table}} WHERE {where} "
-            f"ORDER BY {keys}, computed_at DESC, run_seq DESC"
+            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {{table}} WHERE run_seq > {after_run:d}) w, LATERAL "
+            f"(SELECT computed_at, run_seq, op, value FROM {{table}} h WHERE {same} AND {where} "
+            f"ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
         )
         return self._history(version, [(query, ())])
 
@@ -228,7 +244,8 @@ class PostgresStore(Ledger, DataSetShelf):
     def _writable(self, *, in_turn: bool = True) -> Iterator[Connection]:
         """A transaction on tables of this release's format; in turn, the only one of the project's writers."""
         # Each statement sees what was committed before it: what is read after the lock is the latest.
-        with self._begin("READ COMMITTED READ WRITE") as connection:
+        # It is not asked for as READ WRITE, which would talk a server out of default_transaction_read_only.
+        with self._begin("READ COMMITTED") as connection:
             if in_turn or tables.format_of(connection) < schema.FORMAT:
                 self._wait_for_turn(connection)
             tables.migrate(connection, self._where)
@@ -271,7 +288,7 @@ class PostgresStore(Ledger, DataSetShelf):
         since = rows[0]["since"]
         return f"{rows[0]['name']}" + (f" (since {times.format_instant(since * 1_000_000)})" if since else "")
 
-    def _was_committed(self, run_id: str, lost: ConnectionLostError) -> bool:
+    def _was_committed(self, run_id: str, lost: CommitLostError) -> bool:
         """Looks a run up whose commit had no answer, as soon as the server is back and its transaction has ended."""
         deadline = time.monotonic() + DOUBT_SECONDS
         while True:
@@ -279,7 +296,7 @@ class PostgresStore(Ledger, DataSetShelf):
                 with self._writable() as connection:
                     return bool(connection.rows("SELECT 1 FROM runs WHERE run_id = $1", [run_id]))
             except FeatureStoreError as exc:
-                if not isinstance(exc, StoreError) or time.monotonic() >= deadline:
+                if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:
                     raise StoreError(
                         f"{lost.message}; whether the run was kept is not known", where=self._where,
                         hint="run the same command again: what was kept is found, and not kept twice",

@@ -16,7 +16,7 @@ import adbc_driver_manager as adbc
 import adbc_driver_postgresql as driver
 import polars as pl
 
-from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
 from featurestore.offline.address import Address
 from featurestore.offline.ledger import Values
 
@@ -29,6 +29,7 @@ _SCHEMA = adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value
 _STATUS = driver.ConnectionOptions.TRANSACTION_STATUS.value
 
 _AGAIN = "run the same command again"
+_TRANSIENT = ("40P01", "40001")
 _KINDS: dict[str, tuple[str, str | None]] = {
     "53100": ("the server's disk is full", "free some space there and run the same command again"),
     "53200": ("the server is out of memory", _AGAIN),
@@ -38,11 +39,30 @@ _KINDS: dict[str, tuple[str, str | None]] = {
     "57014": ("the server stopped the statement (statement_timeout?)", _AGAIN),
     "55P03": ("a lock was not to be had in time (lock_timeout?)", _AGAIN),
     "40P01": ("two transactions waited for each other", _AGAIN),
+    "40001": ("another transaction came between", _AGAIN),
 }
 
+_PROOF = "a server elsewhere must prove who it is: name its CA as ?sslrootcert=FILE, or say ?sslmode=… yourself"
+# What libpq says of a server that can't be trusted, what it leaves out, and the mend.
+_UNSAFE = (
+    (
+        "verify failed", " (the certificate is signed by nobody who is trusted here, or has expired)",
+        "name the CA that signed it as ?sslrootcert=FILE; where that is done, renew the certificate",
+    ),
+    ("does not match host name", "", "name the server in offline.url as its certificate does"),
+    (
+        "does not support SSL", "",
+        "switch ssl on at the server, or say ?sslmode=disable yourself where nobody else can listen",
+    ),
+)  # fmt: skip
 
-class ConnectionLostError(StoreError):
-    """The connection broke. What was asked may have happened or not."""
+
+class ConnectionLostError(TransientStoreError):
+    """The connection broke, and what was asked has not happened: the server has rolled it back, or will."""
+
+
+class CommitLostError(StoreError):
+    """The connection broke at a commit, which may have happened or not."""
 
 
 class Server:
@@ -109,10 +129,16 @@ class Connection:
             _interruptible(self._connection, statement.execute_update)
 
     def commit(self) -> None:
-        """Raises StoreError where a statement before has failed: PostgreSQL would roll back without a word."""
+        """Raises StoreError where a statement before has failed: PostgreSQL would roll back without a word.
+
+        Raises CommitLostError where no answer came.
+        """
         if self._connection.get_option(_STATUS) == "inerror":
             raise StoreError("the transaction has failed before", where=self._address.shown, hint=_AGAIN)
-        self.execute("COMMIT")
+        try:
+            self.execute("COMMIT")
+        except ConnectionLostError as exc:
+            raise CommitLostError(exc.message, where=exc.where, hint=exc.hint) from exc
 
     def rollback(self) -> None:
         with suppress(FeatureStoreError):  # a broken connection has rolled back already
@@ -154,29 +180,47 @@ def _storable(value: Any) -> Any:
 
 
 def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) -> Result:
-    """Calls it in a thread; an interrupt of this one cancels what the server does before it is raised."""
+    """Calls it in a thread; an interrupt of this one cancels what the server does before it is raised.
+
+    Nobody leaves while the call still runs, however often the interrupt comes: what it works on is freed next.
+    """
     results: list[Result] = []
     errors: list[BaseException] = []
+    turn = threading.Lock()  # the call's, or an interrupt's that was there before it
+    done = threading.Event()
 
     def run() -> None:
+        if not turn.acquire(blocking=False):
+            return
         try:
             results.append(call())
         except BaseException as exc:  # noqa: BLE001  # raised again by the caller
             errors.append(exc)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(LISTEN_SECONDS)  # a signal may have gone to the other thread, which does not act on it
+        threading.Thread(target=run, daemon=True).start()
+        while not done.wait(LISTEN_SECONDS):  # a signal may have gone to the other thread, which does not act on it
+            pass
     except BaseException:
-        with suppress(adbc.Error):
-            connection.cancel()
-        thread.join()
+        if not turn.acquire(blocking=False):
+            _cancel(connection, done)
         raise
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _cancel(connection: adbc.AdbcConnection, done: threading.Event) -> None:
+    cancelled = False
+    while not done.is_set():
+        with suppress(BaseException):  # one more interrupt: the first is under way
+            if not cancelled:
+                cancelled = True
+                with suppress(adbc.Error):
+                    connection.cancel()
+            done.wait()
 
 
 @contextmanager
@@ -194,19 +238,21 @@ def _in_our_words(address: Address) -> Iterator[None]:
 
 def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
     text = address.redact(text)
-    said = re.search(r"(?:ERROR|FATAL|PANIC):\s+(.*)", text)
-    message = said[1] if said else re.sub(r"^[A-Z_]+: (\[libpq\] )?", "", text.splitlines()[0])
+    said = re.search(r"(ERROR|FATAL|PANIC):\s+(.*)", text)
+    message = said[2] if said else re.sub(r"^([A-Z_]+: )?(\[libpq\] )?", "", text.splitlines()[0])
     message = message.removesuffix(".").strip()
     if "Failed to connect" in text:
-        return _refused(message, address)
-    if not state or state.startswith(("08", "57P")):
+        return _refused(re.sub(r"^Failed to connect: (connection to server .*? failed: )?", "", message), address)
+    broke_off = state == "stream" and said is not None and said[1] == "ERROR"  # the server goes on listening
+    if not state or state.startswith(("08", "57P")) or (state == "stream" and not broke_off):
         return ConnectionLostError(f"the connection was lost: {message}", where=address.shown, hint=_AGAIN)
-    if state == "stream":
+    if broke_off:
         return StoreError(f"the answer broke off: {message}", where=address.shown, hint=_AGAIN)
     if state.startswith(("22", "54")):
         return StoreError(f"PostgreSQL can't hold a value: {message}", where=address.shown)
     kind, hint = _KINDS.get(state, (f"PostgreSQL refuses ({state})", "run featurestore doctor"))
-    return StoreError(f"{kind}: {message}", where=address.shown, hint=hint)
+    error = TransientStoreError if state in _TRANSIENT else StoreError
+    return error(f"{kind}: {message}", where=address.shown, hint=hint)
 
 
 def _refused(message: str, address: Address) -> FeatureStoreError:
@@ -214,9 +260,9 @@ def _refused(message: str, address: Address) -> FeatureStoreError:
     if "password" in message or "authentication" in message or "pg_hba.conf" in message:
         hint = "the password comes from the url, password_file, PGPASSWORD or ~/.pgpass"
         return ConfigError(f"the server turned us away: {message}", where=address.shown, hint=hint)
-    if "certificate" in message or "SSL" in message or "root.crt" in message:
-        hint = "a server elsewhere must prove who it is: name its CA as ?sslrootcert=FILE, or say ?sslmode=… yourself"
-        return ConfigError(f"no safe connection: {message}", where=address.shown, hint=hint)
+    if "certificate" in message or "SSL" in message:
+        found = next(((why, hint) for part, why, hint in _UNSAFE if part in message), ("", _PROOF))
+        return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=found[1])
     if re.search(r'(database|role) ".*" does not exist', message):
         return ConfigError(message, where=address.shown, hint="create it on the server, or name another in offline.url")
     return StoreError(

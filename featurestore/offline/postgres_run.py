@@ -47,7 +47,7 @@ class PostgresRun(LedgerRun):
         self._append(version, frame.select(*keys, "computed_at", nothing), TOMBSTONE)
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        erased = super().erase(version, frame)
+        erased = super().erase(version, possible(frame.select(version.entity_type.key_names)))
         tables.recount(self._connection, version)
         return erased
 
@@ -112,6 +112,12 @@ class PostgresRun(LedgerRun):
         )  # fmt: skip
         self._connection.copy(name, rows)
         self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, self.run_seq, frame.height)])
+
+
+def possible(keys: pl.DataFrame) -> pl.DataFrame:
+    """The keys that may be in a table at all: none with a null, nor with a NUL, which no text of the server's has."""
+    nul = [pl.col(name).str.contains("\0", literal=True) for name, kind in keys.schema.items() if kind == pl.String]
+    return keys.drop_nulls().filter(~pl.any_horizontal(nul)) if nul else keys.drop_nulls()
 
 
 def unnest(version: StoredVersion, names: Sequence[str]) -> str:

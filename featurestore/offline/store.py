@@ -188,10 +188,20 @@ class RunTransaction(Protocol):
 
 
 class OfflineStore(Protocol):
-    """Reads open and close; writes happen in one transaction per run."""
+    """Reads open and close; writes happen in one transaction per run.
+
+    ``warnings`` are what to say, once a command, of how the store is reached; known without reaching it.
+    """
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
 
     def writing(self, run_id: str, *, dry_run: bool = False) -> AbstractContextManager[RunTransaction]:
-        """Opens the transaction of a run: commits on leaving; rolls back on an exception, and on a dry run."""
+        """Opens the transaction of a run: commits on leaving; rolls back on an exception, and on a dry run.
+
+        Raises TransientStoreError where the store let go in the middle and nothing of the run is kept, nor will be:
+        a commit whose answer was lost is looked up before. Raises StoreError where that can't be told.
+        """
         ...
 
     def purge(self) -> None:

@@ -71,6 +71,11 @@ class Listing:
         """Path to SHA-256, as a `Position` keeps it."""
         return {mark.path: mark.sha256 for mark in self.files}
 
+    @property
+    def piped(self) -> bool:
+        """Whether a file of it came by a pipe, which gives its bytes only once: the listing has the copy."""
+        return any(opened.spool is not None for opened in self.opened)
+
 
 def list_files(project: Project, source: Source, input: str | None = None) -> Listing:  # noqa: A002 - the flag's name
     """Finds and hashes the files of a source, or of ``--input`` in its place (``-`` is stdin).

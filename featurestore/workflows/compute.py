@@ -93,17 +93,24 @@ Event = Read | Computed | Unchanged | Failed
 
 
 def compute(
-    project: Project, store: OfflineStore, targets: Sequence[Target], rules: Rules, declared: Sequence[Feature]
+    project: Project,
+    store: OfflineStore,
+    targets: Sequence[Target],
+    rules: Rules,
+    declared: Sequence[Feature],
+    pipes: dict[str, listings.Listing] | None = None,
 ) -> Iterator[Event]:
     """Computes all targets, source by source.
 
     ``declared`` are all features of the project: the keys of each that reads a source are read as keys, so that a
-    row counts the same whichever features are due.
+    row counts the same whichever features are due. ``pipes`` keeps what came by a pipe, by source, for a caller that
+    computes again: from there it is read then.
     """
+    pipes = {} if pipes is None else pipes
     for name in dict.fromkeys(target.feature.source.name for target in targets):
         group = [target for target in targets if target.feature.source.name == name]
         keys = {key.name: key.type for item in declared if item.source.name == name for key in item.entity_type.keys}
-        yield from _compute_source(project, store, project.sources[name], group, rules, keys)
+        yield from _compute_source(project, store, project.sources[name], group, rules, keys, pipes)
 
 
 def problem_of(error: BaseException, project: Project, target: Target) -> Problem:
@@ -137,9 +144,10 @@ def _compute_source(
     targets: list[Target],
     rules: Rules,
     keys: Mapping[str, KeyType],
+    pipes: dict[str, listings.Listing],
 ) -> Iterator[Event]:
     try:
-        listing = listings.list_files(project, source, rules.input)
+        listing = _list(project, source, rules, pipes)
     except FeatureStoreError as exc:
         yield from (Failed(target, problem_of(exc, project, target)) for target in targets)
         return
@@ -179,6 +187,13 @@ def _compute_source(
                 yield raw
             else:
                 yield shaper.shape(target, raw, kept[target.version.id] if rules.input else slice_.listing.hashes)
+
+
+def _list(project: Project, source: Source, rules: Rules, pipes: dict[str, listings.Listing]) -> listings.Listing:
+    listing = pipes.get(source.name) or listings.list_files(project, source, rules.input)
+    if listing.piped:
+        pipes[source.name] = listing
+    return listing
 
 
 def _evaluate(project: Project, targets: list[Target], rows: Rows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:

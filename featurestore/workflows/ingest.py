@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, StoreError, UsageError, did_you_mean
+from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.locking import write_lock
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.offline.store import OfflineStore
 from featurestore.registry.discovery import Registry, discover, select
 from featurestore.registry.summary import FeatureSummary, read_summary, update_summary
+from featurestore.sources.listing import Listing
 from featurestore.versioning.tree import SourceTree
 from featurestore.workflows.compute import Computed, Rules, compute
 from featurestore.workflows.notify import notify
@@ -27,6 +28,9 @@ from featurestore.workflows.record import Recorder
 from featurestore.workflows.targets import Target, find_targets
 
 Progress = Callable[[str], None]
+
+BACK_SECONDS = 30.0
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
 
     A feature's own failure is part of the result. Raises what makes the whole run impossible: a name that is
     not declared (UsageError, DeclarationError), a lock that is held (LockedError), a store that refuses
-    (StoreError; nothing was committed).
+    (StoreError; nothing was committed). A store that lets go in the middle is come back to once: the whole run is
+    made again, from its sources.
     """
     for name in request.sources:
         if name not in project.sources:
@@ -95,27 +100,57 @@ def _record(
     progress: Progress,
 ) -> IngestResult:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-    recorder = Recorder(project, store, run_id, measure_drift=request.drift, dry_run=request.rules.dry_run)
-    recorder.load_references(targets)
-    for item in failed:
-        recorder.add(item)
-    try:
+    pipes: dict[str, Listing] = {}
+
+    def make(recorder: Recorder) -> Run:
+        recorder.load_references(targets)
+        for item in failed:
+            recorder.add(item)
         with recorder:
-            for event in compute(project, store, targets, request.rules, registry.features):
+            for event in compute(project, store, targets, request.rules, registry.features, pipes):
                 if isinstance(event, Computed):
                     progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
                 recorder.take(event)
-            run = recorder.commit()
-    except StoreError as exc:
-        problem = Problem(exc.code, exc.message, exc.where, exc.hint)
-        with suppress(FeatureStoreError):  # the store refused a moment ago; the first refusal is the one to report
-            store.log(recorder.lost(targets, problem))
-        raise
+            return recorder.commit()
+
+    before: TransientStoreError | None = None
+    while True:
+        # Under one id, which a store takes once; computed anew, since a large run does not keep its frames.
+        recorder = Recorder(project, store, run_id, measure_drift=request.drift, dry_run=request.rules.dry_run)
+        try:
+            run = make(recorder)
+            break
+        except StoreError as exc:
+            if before is None and isinstance(exc, TransientStoreError):
+                progress(f"{exc.message}; once more")
+                if _answers_again(store):
+                    before = exc
+                    continue
+            problem = Problem(exc.code, exc.message, exc.where, exc.hint)
+            with suppress(FeatureStoreError):  # the store refused a moment ago; the first refusal is the one to report
+                store.log(recorder.lost(targets, problem))
+            if before is None:
+                raise
+            raise StoreError(f"{exc.message}, for the second time in one run", where=exc.where, hint=exc.hint) from exc
+    if before is not None:
+        recorder.warnings.append(f"{before}; the run was made again from the start")
     if run.run_seq is not None and not request.rules.dry_run:
         held = read_summary(project)
         committed = [item for item in run.features if item.status != "failed"]
         update_summary(project, {item.name: _summary(run, item, held.get(item.name)) for item in committed})
     return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings))
+
+
+def _answers_again(store: OfflineStore) -> bool:
+    """Waits for a store that has let go, for as long as a server takes to start."""
+    deadline = time.monotonic() + BACK_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with store.reading():
+                return True
+        except StoreError:
+            time.sleep(POLL_SECONDS)
+    return False
 
 
 def _broken(registry: Registry) -> list[FeatureRun]:

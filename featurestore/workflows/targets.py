@@ -54,6 +54,8 @@ def find_targets(
         try:
             target = _working(project, store, tree, feature)
             targets += [target, *_promoted(project, target)]
+        except StoreError:
+            raise  # nothing of the feature: no other one can be asked for either
         except FeatureStoreError as exc:
             problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
             failed.append(FeatureRun(feature.name, feature.source.name, "failed", error=problem))

@@ -20,6 +20,7 @@ ACCOUNT = EntityType("account", (Key("account", "int"),))
 SHELF = EntityType("shelf", (Key("shop", "int"), Key("product", "string")))
 TYPES = (PATIENT, ACCOUNT, SHELF)
 
+DIGITS = "abcdef0123456789"
 EPOCH = datetime(1970, 1, 1)
 STRINGS = ("", "7", "007", " 7", "7 ", "é", "e\u0301", "E", "a,b", "null")
 INTS = (0, 7, -7, 2**63 - 1, -(2**63))
@@ -65,10 +66,12 @@ class Case:
     known: bool = False
     as_of: int | None = None
     max_age: int | None = None
+    place: int = 0
 
     @property
     def version(self) -> StoredVersion:
-        return version_of(self.entity_type, self.data_type)
+        """One of several versions of one feature, by ``place``."""
+        return version_of(self.entity_type, self.data_type, digit=DIGITS[self.place], number=self.place + 1)
 
 
 def version_of(entity_type: EntityType = PATIENT, data_type: str = "float", **other: Any) -> StoredVersion:
@@ -194,32 +197,44 @@ def empty_project(tmp_path: Any = None) -> Project:
 
 
 def keys_of(entity_type: EntityType, *, null: bool = False) -> st.SearchStrategy[tuple[object, ...]]:
-    parts = [st.sampled_from(STRINGS[:5] if key.type == "string" else INTS[:4]) for key in entity_type.keys]
+    parts = [st.sampled_from(STRINGS if key.type == "string" else INTS) for key in entity_type.keys]
     return st.tuples(*(st.none() | part if null else part for part in parts))
 
 
+instants = st.integers(-3, 12)
+
+
 @st.composite
-def cases(draw: st.DrawFn, *, tombstones: bool = True, data_types: Sequence[str] = tuple(type_values)) -> Case:
-    """Few entities and few instants, so that ties, corrections and late rows are the rule."""
-    entity_type = draw(st.sampled_from(TYPES))
+def histories(
+    draw: st.DrawFn, entity_type: EntityType, runs: int, data_types: Sequence[str] = tuple(type_values)
+) -> tuple[str, tuple[Row, ...]]:
+    """A data type and its rows: few entities and few instants, so that ties, corrections and late rows are the rule."""
     data_type = draw(st.sampled_from(data_types))
-    instants = st.integers(-3, 12)
-    learned = sorted(draw(st.sets(instants, min_size=1, max_size=6)))
     keys = draw(st.lists(keys_of(entity_type), min_size=1, max_size=4, unique=True))
-    place = st.tuples(st.sampled_from(keys), instants, st.integers(1, len(learned)))
-    value = st.none() | type_values[data_type]
-    op = st.sampled_from((VALUE, VALUE, VALUE, TOMBSTONE)) if tombstones else st.just(VALUE)
-    rows = tuple(
-        Row(key, at, run, held, kind)  # a tombstone's value, were there one, must not be seen
-        for (key, at, run), (held, kind) in draw(st.dictionaries(place, st.tuples(value, op), max_size=25)).items()
+    place = st.tuples(st.sampled_from(keys), instants, st.integers(1, runs))
+    held = st.tuples(st.none() | type_values[data_type], st.sampled_from((VALUE, VALUE, VALUE, TOMBSTONE)))
+    return data_type, tuple(
+        Row(key, at, run, value, op)  # a tombstone's value, were there one, must not be seen
+        for (key, at, run), (value, op) in draw(st.dictionaries(place, held, max_size=25)).items()
     )
-    somebody = st.sampled_from(keys) | keys_of(entity_type, null=True)
+
+
+@st.composite
+def cases(draw: st.DrawFn, *, data_types: Sequence[str] = tuple(type_values)) -> Case:
+    entity_type = draw(st.sampled_from(TYPES))
+    learned = sorted(draw(st.sets(instants, min_size=1, max_size=10)))
+    data_type, rows = draw(histories(entity_type, len(learned), data_types))
+    somebody = keys_of(entity_type, null=True)
+    if rows:
+        somebody |= st.sampled_from([row.key for row in rows])
+    labels = draw(st.lists(st.builds(Label, somebody, instants), max_size=12))
+    labels += draw(st.sampled_from((labels[:0], labels[:2], labels[::-1])))  # the same once more
     return Case(
         entity_type,
         data_type,
         rows,
         tuple(learned),
-        tuple(draw(st.lists(st.builds(Label, somebody, instants), max_size=12))),
+        tuple(labels),
         known=draw(st.booleans()),
         as_of=draw(st.none() | instants),
         max_age=draw(st.none() | st.integers(0, 8)),

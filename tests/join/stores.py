@@ -8,7 +8,7 @@ import polars as pl
 from featurestore.config import DriftSettings, Project
 from featurestore.model import Run, StoredVersion
 from featurestore.offline.duckdb import DuckDBStore
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.store import TOMBSTONE, VALUE, OfflineStore
 from tests.join.cases import TYPES, Row, history_frame
 
 
@@ -24,7 +24,10 @@ def learn(store: OfflineStore, run_id: str, rows: dict[StoredVersion, Sequence[R
     """One run that writes these rows, whatever run they name; gives when they were learned."""
     with store.writing(run_id) as run:
         for version, some in rows.items():
-            frame: pl.DataFrame = history_frame(version, some).drop("run_seq", "op")
-            run.write(version, frame)
+            frame: pl.DataFrame = history_frame(version, some).drop("run_seq")
+            run.write(version, frame.filter(pl.col("op") == VALUE).drop("op"))
+            gone = frame.filter(pl.col("op") == TOMBSTONE).drop("op", "value")
+            if len(gone):
+                run.delete(version, gone)
         run.finish(Run(run_id, 1, 2, 0.1, "ok", ("visits",), "here", None, (), run.run_seq, run.learned_at))
         return run.learned_at

@@ -1,10 +1,6 @@
 """The join through a store: the judge's answers, in a table whose labels are as they came."""
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from featurestore import times
 from featurestore.errors import UsageError
 from featurestore.offline.store import OfflineStore
 from featurestore.workflows import join as join_workflow
@@ -22,59 +16,27 @@ from featurestore.workflows import join_history
 from featurestore.workflows.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
 from featurestore.workflows.join_history import HeldHistory, held_columns
 from tests.join.cases import (
-    ACCOUNT,
     PATIENT,
     SHELF,
     Case,
     Label,
     Row,
     cases,
-    judge,
-    keys_of,
     label_frame,
     memory_store,
-    same,
     type_values,
     version_of,
 )
-from tests.join.stores import duckdb_store, learn, project_at
+from tests.join.groups import Group, check, check_in_store, columns_always, groups
+from tests.join.stores import duckdb_store, project_at
 
-Moment = tuple[str, int, int]
-Wanted = Sequence[tuple[int, tuple[object, ...], Moment]]
-
-STEP = 3_000  # µs between instants of a case, so that runs fall among them
-
-
-def joined(store: OfflineStore, case: Case, labels: pl.DataFrame, folder: Path, **settings: Any) -> JoinResult:
-    features = (ResolvedFeature("score", case.version),)
-    options = {"known": case.known, "as_of": case.as_of, "max_age": case.max_age}
-    project = replace(project_at(folder), **settings)
-    return join(project, store, JoinRequest(labels, features, "at", **options))  # type: ignore[arg-type]
-
-
-@contextmanager
-def columns_always() -> Iterator[None]:
-    """Histories of any size are read from sorted columns."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join_history, "MANY_ROWS", 1)
-        patch.setattr(join_history, "MANY_ENTITIES", 0)
-        yield
-
-
-def check(store: OfflineStore, case: Case, folder: Path = Path(), **settings: Any) -> None:
-    labels = label_frame(case.entity_type, case.labels)
-    result = joined(store, case, labels, folder, **settings)
-    assert result.frame.columns == [*labels.columns, "score"]
-    assert result.frame.drop("score").equals(labels)
-    for label, value in zip(case.labels, result.frame["score"].to_list(), strict=True):
-        found = value.replace(tzinfo=None) if isinstance(value, datetime) else value
-        assert same(found, judge(case, label)), (label, found)
+NIGHTLY = 10  # histories in a group, so that a thousand groups are ten thousand cases
 
 
 @settings(max_examples=100)
 @given(cases())
 def test_any_store_gives_what_the_judge_says(case: Case) -> None:
-    check(memory_store({case.version: case.rows}, case.learned), case)
+    check(memory_store({case.version: case.rows}, case.learned), [case])
 
 
 @settings(max_examples=60)
@@ -83,7 +45,7 @@ def test_a_history_larger_than_the_memory_is_asked_for_by_some_entities_at_a_tim
     store = memory_store({case.version: case.rows}, case.learned)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(join_history, "FEW_ENTITIES", 1)
-        check(store, case, memory=1)
+        check(store, [case], memory=1)
 
 
 def test_columns_that_another_process_replaces_are_not_needed_for_the_answer(
@@ -100,79 +62,20 @@ def test_columns_that_another_process_replaces_are_not_needed_for_the_answer(
 
     monkeypatch.setattr(join_workflow, "held_columns", lost)
     with columns_always():
-        check(store, case, tmp_path)
+        check(store, [case], tmp_path)
 
 
-@st.composite
-def moments(draw: st.DrawFn) -> Moment:
-    """An instant of the case, or one at, just before or just after a run."""
-    return draw(st.sampled_from(("case", "run"))), draw(st.integers(-3, 12)), draw(st.integers(-1, 1))
-
-
-places = st.lists(st.tuples(st.integers(0, 20), keys_of(SHELF, null=True), moments()), min_size=1, max_size=12)
-store_cases = given(cases(tombstones=False), places, st.none() | moments())
-
-
-def check_in_store(
-    make: Callable[[Path], OfflineStore],
-    drawn: Case,
-    wanted: Wanted,
-    until: Moment | None,
-) -> None:
-    """Fills a real store with the case's rows, run by run, around now; then joins labels around its runs."""
-    start = times.now()
-    rows = tuple(replace(row, at=start + row.at * STEP) for row in drawn.rows)
-    with tempfile.TemporaryDirectory() as folder:
-        store = make(Path(folder))
-        learned: tuple[int, ...] = ()
-        for run in range(1, len(drawn.learned) + 1):
-            at = learn(store, f"run-{run}", {drawn.version: [row for row in rows if row.run == run]})
-            learned = (*learned, at)
-            so_far = replace(drawn, rows=tuple(row for row in rows if row.run <= run), learned=learned, as_of=None)
-            with columns_always():  # made by the first, extended by the others
-                check(store, replace(so_far, labels=tuple(Label(row.key, row.at) for row in rows)), Path(folder))
-
-        def instant(moment: Moment) -> int:
-            kind, place, shift = moment
-            return (start + place * STEP if kind == "case" else learned[place % len(learned)]) + shift
-
-        def key(place: int, other: tuple[object, ...]) -> tuple[object, ...]:
-            if rows and place % 3:
-                return rows[place % len(rows)].key
-            return {PATIENT.name: other[1:], ACCOUNT.name: other[:1]}.get(drawn.entity_type.name, other)
-
-        case = replace(
-            drawn,
-            rows=rows,
-            learned=learned,
-            labels=tuple(Label(key(place, other), instant(moment)) for place, other, moment in wanted),
-            as_of=instant(until) if until else None,
-            max_age=drawn.max_age * STEP if drawn.max_age is not None else None,
-        )
-        check(store, case)
-        with columns_always():
-            check(store, case, Path(folder))
-
-
-@settings(max_examples=15)
-@store_cases
-def test_duckdb_gives_what_the_judge_says(
-    drawn: Case,
-    wanted: Wanted,
-    until: Moment | None,
-) -> None:
-    check_in_store(duckdb_store, drawn, wanted, until)
+@settings(max_examples=12)
+@given(groups(4))
+def test_duckdb_gives_what_the_judge_says(group: Group) -> None:
+    check_in_store(duckdb_store, group)
 
 
 @pytest.mark.nightly
-@settings(max_examples=10_000)
-@store_cases
-def test_duckdb_gives_what_the_judge_says_ten_thousand_times(
-    drawn: Case,
-    wanted: Wanted,
-    until: Moment | None,
-) -> None:
-    check_in_store(duckdb_store, drawn, wanted, until)
+@settings(max_examples=1_000)
+@given(groups(NIGHTLY, least=NIGHTLY))
+def test_duckdb_gives_what_the_judge_says_ten_thousand_times(group: Group) -> None:
+    check_in_store(duckdb_store, group)
 
 
 A, B = ("a",), ("b",)

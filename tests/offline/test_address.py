@@ -132,3 +132,41 @@ def test_a_password_may_lie_in_a_file(tmp_path: Path) -> None:
     assert "password='in-url'" in read("postgresql://ml:in-url@localhost/f", tmp_path / "pw").conninfo
     with pytest.raises(ConfigError, match="password file can't be read"):
         read("postgresql://ml@localhost/f", tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://db.example/f?sslmode=disable", "sslmode=disable, what goes to db.example is not encrypted"),
+        ("postgresql://db.example/f?sslmode=allow", "sslmode=allow, what goes to db.example may not be encrypted"),
+        ("postgresql://localhost,10.1.2.3/f?sslmode=prefer", "sslmode=prefer, what goes to 10.1.2.3 may not be"),
+        ("postgresql://localhost/f?hostaddr=10.1.2.3&sslmode=disable", "what goes to 10.1.2.3 is not"),
+        ("postgresql:///?service=bare", "what goes to db.service is not"),
+    ],
+)
+def test_an_open_way_to_a_server_elsewhere_is_warned_of(url: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / ".pg_service.conf").write_text("[bare]\nhost=db.service\nsslmode=disable\n")
+    (warning,) = read(url).warnings
+    assert said in warning
+    assert warning.startswith("offline.url: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.example/f",
+        "postgresql://db.example/f?sslmode=require",
+        "postgresql://db.example/f?sslmode=verify-ca",
+        "postgresql://localhost/f?sslmode=disable",
+        "postgresql:///f?host=/run/pg&sslmode=prefer",
+    ],
+)
+def test_another_way_is_not(url: str) -> None:
+    assert read(url).warnings == ()
+
+
+def test_an_open_way_that_the_environment_asks_for_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    assert read("postgresql://localhost/f").warnings == ()
+    assert len(read("postgresql://db.example/f").warnings) == 1
+    assert read("postgresql://db.example/f?sslmode=require").warnings == ()

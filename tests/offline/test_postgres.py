@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.config import Project
-from featurestore.errors import ConfigError, FeatureError, LockedError, NewerFormatError
+from featurestore.errors import ConfigError, FeatureError, LockedError, NewerFormatError, StoreError
 from featurestore.frames.types import history_schema
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
 from featurestore.offline import postgres as module
-from featurestore.offline import postgres_run
+from featurestore.offline import postgres_run, schema
 from featurestore.offline.postgres import PostgresStore
 from featurestore.offline.postgres_tables import schema_name
 from featurestore.offline.records import table_name
@@ -228,6 +228,49 @@ def test_a_newer_format_is_refused_and_left_alone(new: New, postgres: PostgresSe
         with pytest.raises(NewerFormatError) as caught:
             act()
         assert caught.value.exit_code == 13
+
+
+def set_back(postgres: PostgresServer, project: Project) -> None:
+    """Makes the schema one of the release before the last."""
+    script = "DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1"
+    postgres.run(f'SET search_path = "fs_{project.name}"; {script}')
+
+
+def formats(postgres: PostgresServer, project: Project) -> int:
+    return int(postgres.sql(f'SELECT format FROM "fs_{project.name}".meta')[0]["format"])
+
+
+def test_an_older_format_is_read_as_it_is_and_brought_up_to_date_by_who_writes(
+    new: New, postgres: PostgresServer, project: Project
+) -> None:
+    learn(new(), version(), [("a", 0, 1.0)], "r1")
+    set_back(postgres, project)
+    assert new().scan(version()).height == 1
+    assert new().datasets() == []
+    assert formats(postgres, project) == 1, "who reads changes nothing"
+    with new().writing("r2", dry_run=True) as run:
+        run.write(version(), frame(version(), [("b", 0, 1.0)]))
+    assert formats(postgres, project) == 1
+    new().log(run_of(None, "failed", status="failed"))
+    assert formats(postgres, project) == schema.FORMAT
+    learn(new(), version(), [("b", 0, 1.0)], "r3")
+    assert new().scan(version()).height == 2
+    assert [run.run_seq for run in new().runs()].count(None) == 1
+
+
+def test_a_migration_that_breaks_leaves_what_was_there(
+    new: New, postgres: PostgresServer, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn(new(), version(), [("a", 0, 1.0)], "r1")
+    set_back(postgres, project)
+    with monkeypatch.context() as patch:
+        patch.setitem(schema.MIGRATIONS, 2, schema.MIGRATIONS[2] + "SELECT pg_terminate_backend(pg_backend_pid());")
+        with pytest.raises(StoreError):
+            learn(new(), version(), [("b", 0, 1.0)], "r2")
+    assert formats(postgres, project) == 1
+    assert new().scan(version()).height == 1
+    learn(new(), version(), [("b", 0, 1.0)], "r2")
+    assert (formats(postgres, project), new().scan(version()).height) == (schema.FORMAT, 2)
 
 
 def test_a_database_that_cannot_hold_every_text_is_refused(postgres: PostgresServer, project: Project) -> None:

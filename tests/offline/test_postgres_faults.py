@@ -1,6 +1,8 @@
 """What breaks between a run and its PostgreSQL server: all of a run is kept, or nothing, and the words are ours."""
 
+import _thread
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,10 +18,11 @@ import polars as pl
 import pytest
 
 from featurestore.config import Project
-from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
 from featurestore.offline import postgres as module
 from featurestore.offline.opening import open_offline
 from featurestore.offline.postgres import PostgresStore
+from featurestore.offline.postgres_connection import _interruptible
 from tests.offline.conftest import postgres_project
 from tests.offline.history import frame, learn, run_of, version
 from tests.services import free_port
@@ -85,10 +88,14 @@ def test_a_read_that_breaks_off_is_an_error_and_no_shorter_answer(postgres: Post
 
 
 class Wire:
-    """A wire to the server that can be cut at a COMMIT: before the server hears it, or before its answer is heard."""
+    """A wire to the server that is cut at its first COMMIT: before the server hears it, or before its answer is heard.
+
+    ``last``: and nobody is let through from then on.
+    """
 
     def __init__(self, port: int, *, heard: bool) -> None:
         self.cut = threading.Event()
+        self.last = False
         self._port, self._heard = port, heard
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -108,6 +115,8 @@ class Wire:
         threading.Thread(target=self._inward, args=(client, server, deaf), daemon=True).start()
         while data := _receive(client):
             if b"COMMIT\0" in data and not self.cut.is_set():
+                if self.last:
+                    self.close()
                 self.cut.set()
                 if self._heard:
                     deaf.set()
@@ -228,12 +237,95 @@ def test_an_interrupt_stops_the_server_too(postgres: PostgresServer, project: Pr
     )
 
 
+class Idle:
+    """A connection with nothing to cancel."""
+
+    def cancel(self) -> None:
+        pass
+
+
+def slow_call(ended: threading.Event, interrupts: int) -> Callable[[], None]:
+    """Takes a while, in which the main thread is interrupted."""
+
+    def call() -> None:
+        for _ in range(interrupts):
+            time.sleep(0.05)
+            _thread.interrupt_main()
+        time.sleep(0.2)
+        ended.set()
+
+    return call
+
+
+@pytest.mark.parametrize("interrupts", [1, 2, 3])
+def test_no_interrupt_leaves_a_call_running(interrupts: int) -> None:
+    ended = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        _interruptible(Idle(), slow_call(ended, interrupts))  # type: ignore[arg-type]
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_interrupt_as_a_call_begins_waits_for_it_or_keeps_it_from_beginning(
+    monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    ended, start, late = threading.Event(), threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+            time.sleep(0.05)
+        else:
+            late.append(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        _interruptible(Idle(), slow_call(ended, 0))  # type: ignore[arg-type]
+    for thread in late:
+        thread.start()
+        thread.join()
+    assert ended.is_set() == begun
+
+
 def test_a_statement_timeout_of_the_servers_is_said(postgres: PostgresServer, project: Project) -> None:
     url = postgres.url + "&options=-c%20statement_timeout%3D1ms"
     with pytest.raises(StoreError) as caught:
         learn(PostgresStore(replace(project, offline_url=url)), version(), [("a", 0, 1.0)], "r1")
     assert caught.value.exit_code == 12
     assert "statement_timeout" in caught.value.message
+
+
+def refused_to_write(project: Project) -> StoreError:
+    with pytest.raises(StoreError) as caught:
+        learn(PostgresStore(project), version(), [("b", 0, 1.0)], "r2")
+    assert not isinstance(caught.value, TransientStoreError), "it would be the same the next time"
+    return caught.value
+
+
+def test_a_server_that_was_set_to_be_read_is_not_written_to(postgres: PostgresServer, project: Project) -> None:
+    learn(PostgresStore(project), version(), [("a", 0, 1.0)], "r1")
+    url = postgres.url + "&options=-c%20default_transaction_read_only%3Don"
+    error = refused_to_write(replace(project, offline_url=url))
+    assert error.exit_code == 12
+    assert "only reads" in error.message
+    assert "primary" in str(error.hint)
+    assert PostgresStore(replace(project, offline_url=url)).scan(version()).height == 1
+
+
+def test_a_standby_is_read_and_says_that_it_can_t_be_written_to(own_postgres: PostgresServer, tmp_path: Path) -> None:
+    project = postgres_project(own_postgres, tmp_path)
+    learn(PostgresStore(project), version(), [("a", 0, 1.0)], "r1")
+    standby = own_postgres.standby()
+    try:
+        away = replace(project, offline_url=standby.url)
+        error = refused_to_write(away)
+        assert error.exit_code == 12
+        assert "only reads (a standby?)" in error.message
+        assert PostgresStore(away).scan(version()).height == 1
+    finally:
+        standby.stop()
+        shutil.rmtree(standby.folder, ignore_errors=True)
 
 
 CANARY = "s3cr3t-CANARY"

@@ -1,6 +1,8 @@
 """What every offline store promises; the same tests for each."""
 
+import random
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -9,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.frames.types import history_schema
-from featurestore.model import FeatureRun, RejectedRow
-from featurestore.offline.store import Baseline, OfflineStore, Position
-from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
+from featurestore.model import FeatureRun, RejectedRow, StoredVersion
+from featurestore.offline.store import Baseline, DataSet, DataSetFeature, OfflineStore, Position
+from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
 
 VALUES = {
     "bool": [True, False, None],
@@ -225,3 +227,145 @@ def test_history_is_what_the_judge_says(new_store, tmp_path_factory: pytest.Temp
         rows = [(key, (at - START) // timedelta(days=1), seq, value) for key, at, seq, _op, value in answer.rows()]
         assert len(rows) == len(expected)
         assert all(one[:3] == other[:3] and same(one[3], other[3]) for one, other in zip(rows, expected, strict=True))
+
+
+def test_what_a_store_held_up_to_a_run_stays_what_it_was(store: OfflineStore) -> None:
+    of, judges = version(entity_type=PAIR), [Judge()]
+    for seq, rows in enumerate(
+        [
+            [(1, "a", 5, 1.0), (1, "b", 5, 2.0)],
+            [(1, "a", 3, 3.0), (2, "a", 5, None)],
+            [(1, "a", 5, 4.0), (2, "a", 5, 5.0), (1, "b", 9, float("nan"))],
+        ],
+        start=1,
+    ):
+        learn(store, of, rows, f"r{seq}")
+        judges.append(Judge())
+        judges[-1].rows = list(judges[-2].rows)
+        judges[-1].learn(seq, [(row[:-2], row[-2], row[-1]) for row in rows])  # type: ignore[misc]
+
+    def settled(found: pl.DataFrame) -> list[tuple[object, ...]]:
+        return [((one, two), (at - START) // timedelta(days=1), seq, v) for one, two, at, seq, _, v in found.rows()]
+
+    def equal(found: list[tuple[object, ...]], expected: list[tuple[object, int, int, object]]) -> bool:
+        pairs = zip(found, expected, strict=True)
+        return all(one[:3] == other[:3] and same(one[3], other[3]) for one, other in pairs)
+
+    for run, judge in enumerate(judges):
+        assert equal(settled(store.scan(of, up_to_run=run)), judge.scan())
+        assert equal(settled(store.latest(of, up_to_run=run)), judge.latest())
+        later = [row for row in judges[-1].scan() if row[2] > run]
+        assert equal(settled(store.scan(of, after_run=run)), later)
+        batches = pl.concat([store.scan(of).clear(), *store.batches(of, up_to_run=run)])
+        assert equal(settled(batches.sort("store", "product", "computed_at", "run_seq")), judge.scan())
+        mark = store.mark(of, up_to_run=run)
+        assert (mark is None) == (run == 0)
+        assert mark is None or (mark.rows, mark.run_seq, mark.run_id) == (len(judge.rows), run, f"r{run}")
+    assert store.mark(of) == store.mark(of, up_to_run=3)
+
+
+def test_every_key_and_type_is_handed_over_in_batches_as_in_a_scan(store: OfflineStore) -> None:
+    for at, (data_type, values) in enumerate(VALUES.items()):
+        of = version(data_type, name=f"of_{at}")
+        assert list(store.batches(of)) == []
+        learn(store, of, [(f"p{at}", at, value) for at, value in enumerate(values)], f"r{at}")
+        found = pl.concat(list(store.batches(of)))
+        assert found.schema == history_schema(of)
+        assert found.sort("patient_id").equals(store.scan(of))
+
+
+def test_samples_are_found_by_their_runs(store: OfflineStore) -> None:
+    of = version()
+    assert store.samples(of.id, 1, 9, 5) == {}
+    for seq in range(1, 6):
+        with store.writing(f"r{seq}") as run:
+            if seq != 3:
+                run.keep_sample(of.id, bytes([seq]) * 1_000)
+            run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
+    assert list(store.samples(of.id, 2, 5, 9)) == [2, 4, 5]
+    assert list(store.samples(of.id, 1, 5, 2)) == [4, 5]
+    assert store.samples(of.id, 2, 2, 9) == {2: b"\2" * 1_000}
+    assert store.samples(version(digit="b").id, 1, 9, 5) == {}
+    assert store.sample(of.id, 3) is None
+
+
+def test_runs_are_found_by_their_id_and_counted(store: OfflineStore) -> None:
+    for at in range(4):
+        learn(store, version(), [("a", at, 1.0)], f"run-{at}")
+    assert [run.run_id for run in store.runs(run_id="run-2")] == ["run-2"]
+    assert len(store.runs(run_id="run-")) == 4
+    assert len(store.runs(last=3)) == 3
+    assert store.runs(run_id="run_") == store.runs(run_id="%") == store.runs(feature="other") == []
+
+
+def test_rows_set_aside_are_given_back_in_their_order(store: OfflineStore) -> None:
+    rows = [RejectedRow("visits", "v.csv", at, "age", "above 120", {"age": str(at), "é": "\\"}) for at in range(50)]
+    with store.writing("r1") as run:
+        run.reject(rows)
+        run.finish(run_of((run.run_seq, run.learned_at), "r1"))
+    assert store.rejected("r1") == rows
+    assert store.rejected("r1", 3) == rows[:3]
+    assert store.rejected("r2") == []
+
+
+def data_set(name: str, labels: bytes, *, made_at: int = 1, kept: bool = True) -> DataSet:
+    feature = DataSetFeature("score@1", "score", "a" * 64, 1, None, 3)
+    return DataSet(
+        name=name, made_at=made_at, run_seq=2, run_id="r2", features=(feature, feature), entity_type="patient",
+        entity_columns=("patient_id",), timestamp_column="at", known=True, as_of=None, labels_name="é.csv",
+        labels_form="csv", labels_sha256=sha256(labels).hexdigest(), labels_bytes=len(labels), labels_kept=kept, rows=7,
+        content_sha256="c" * 64, output_form=None, output_sha256=None, git_commit=None, writer="w", batch_rows=5,
+    )  # fmt: skip
+
+
+def test_a_data_set_is_kept_with_its_labels_until_no_other_has_them(store: OfflineStore) -> None:
+    assert store.datasets() == []
+    one, two = b"\0\xff" * 700_000, b"patient_id,at\n"
+    parts = [one[:1_000_000], one[1_000_000:]]
+
+    def kept(labels: bytes) -> bytes:
+        return b"".join(store.label_file(sha256(labels).hexdigest()))
+
+    first, second = data_set("first", one), data_set("second", one, made_at=2)
+    store.keep_dataset(first, parts)
+    store.keep_dataset(second, parts)
+    assert store.datasets() == [first, second]
+    assert store.datasets("second") == [second]
+    assert store.datasets("third") == []
+    assert kept(one) == one
+    replaced = data_set("first", two, made_at=3)
+    store.keep_dataset(replaced, [two])
+    assert store.datasets() == [second, replaced]
+    assert (kept(one), kept(two)) == (one, two)
+    without = data_set("second", one, made_at=4, kept=False)
+    store.keep_dataset(without, None)
+    assert store.datasets() == [replaced, without]
+    assert (kept(one), kept(two)) == (b"", two)
+
+
+@pytest.mark.parametrize("of", [version("int", PAIR), version("int", PATIENT)], ids=str)
+def test_the_latest_rows_with_news_are_those_of_all_latest_rows(store: OfflineStore, of: StoredVersion) -> None:
+    drawn = random.Random(11)
+    keys = [(one, two) for one in (1, 2, -3) for two in ("", "A", "a", "é")]
+    for run in range(1, 9):
+        some = {(*(key if of.entity_type == PAIR else key[1:]), drawn.randint(0, 4)) for key in drawn.sample(keys, 4)}
+        learn(store, of, [(*place, drawn.choice((None, run))) for place in some], f"r{run}")
+    names = of.entity_type.key_names
+    for up_to in (*range(1, 9), None):
+        rows = store.scan(of, up_to_run=up_to)
+        latest = rows.group_by(names, maintain_order=True).last().sort(names)
+        assert store.latest(of, up_to_run=up_to).equals(latest.select(rows.columns))
+        for after in range(9):
+            news = store.scan(of, after_run=after).select(names).unique()
+            found = store.latest(of, after_run=after, up_to_run=up_to)
+            assert found.sort(names).equals(latest.join(news, on=names, how="semi").select(rows.columns))
+
+
+def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore) -> None:
+    learn(store, version(), [("a", 0, 1.0)], "r1")
+    wanted = pl.DataFrame({"patient_id": ["a\0", "a", "\0", None, "a" * 5_000]})
+    assert store.scan(version(), entities=wanted)["patient_id"].to_list() == ["a"]
+    learn(store, version(), [("b\\0", 0, 1.0)], "r2")
+    with store.writing("r3") as run:
+        assert run.erase(version(), pl.DataFrame({"patient_id": ["b\0"]})) == 0
+        run.finish(run_of((run.run_seq, run.learned_at), "r3"))

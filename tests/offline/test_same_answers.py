@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 
 from featurestore.config import Project
 from featurestore.offline.postgres import PostgresStore
 from featurestore.offline.store import OfflineStore
 from tests.conftest import AGE, TOML, VISITS, Folder
-from tests.join.cases import Case
-from tests.join.test_join import Moment, Wanted, check_in_store, store_cases
+from tests.join.groups import Group, check_in_store, groups
+from tests.join.test_join import NIGHTLY
 from tests.offline.conftest import postgres_project
 from tests.services_postgres import PostgresServer
 
@@ -117,10 +117,19 @@ def tell(project: Folder) -> Iterator[tuple[str, Any]]:
     yield say_plainly(*join)
     yield say_plainly(*join, "--output", str(project.root / "train.csv"), "--dataset", "trial")
     yield say("dataset", "trial", "--verify")
+    again = project.root / "again.csv"
+    yield say("dataset", "trial", "--rebuild", "--output", str(again))
+    yield "train.csv", again.read_bytes() == (project.root / "train.csv").read_bytes()
+    yield say("baseline", "risk")
+    yield say("stats", "risk")
     yield say("verify")
     project.edit("features/cardiac.py", "0.30", "nothing_of_the_kind")
     yield say("ingest", "risk", code=4)
     yield say("runs", "--last", "1")
+    yield say("promote", "risk", "1")
+    yield say("delete", "patient", "001", "--erase", "--yes")
+    yield say("dataset", "trial", "--verify", code=1)
+    yield say_plainly(*join)
 
 
 @pytest.fixture
@@ -176,7 +185,7 @@ def test_a_feature_that_postgresql_has_no_place_for_fails_alone(
         postgres.run("DROP SCHEMA IF EXISTS fs_test CASCADE")
 
 
-def check_in_postgres(postgres: PostgresServer, drawn: Case, wanted: Wanted, until: Moment | None) -> None:
+def check_in_postgres(postgres: PostgresServer, group: Group) -> None:
     made: list[Project] = []
 
     def make(folder: Path) -> OfflineStore:
@@ -184,23 +193,21 @@ def check_in_postgres(postgres: PostgresServer, drawn: Case, wanted: Wanted, unt
         return PostgresStore(made[-1])
 
     try:
-        check_in_store(make, drawn, wanted, until)
+        check_in_store(make, group)
     finally:
         postgres.run(";".join(f'DROP SCHEMA IF EXISTS "fs_{each.name}" CASCADE' for each in made))
 
 
-@settings(max_examples=12)
-@store_cases
-def test_a_join_from_postgresql_gives_what_the_judge_says(
-    postgres: PostgresServer, drawn: Case, wanted: Wanted, until: Moment | None
-) -> None:
-    check_in_postgres(postgres, drawn, wanted, until)
+@settings(max_examples=10)
+@given(groups(4))
+def test_a_join_from_postgresql_gives_what_the_judge_says(postgres: PostgresServer, group: Group) -> None:
+    check_in_postgres(postgres, group)
 
 
 @pytest.mark.nightly
-@settings(max_examples=10_000)
-@store_cases
+@settings(max_examples=1_000)
+@given(groups(NIGHTLY, least=NIGHTLY))
 def test_a_join_from_postgresql_gives_what_the_judge_says_ten_thousand_times(
-    postgres: PostgresServer, drawn: Case, wanted: Wanted, until: Moment | None
+    postgres: PostgresServer, group: Group
 ) -> None:
-    check_in_postgres(postgres, drawn, wanted, until)
+    check_in_postgres(postgres, group)

@@ -30,14 +30,13 @@ def command(
       featurestore baseline age_normalized 1
       featurestore baseline age_normalized --window 30d
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.render import drift as render
     from featurestore.workflows.baseline import set_baseline
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     version = resolve_one(project, store, name)
     result = set_baseline(project, store, version, run=run, window=window, dry_run=dry_run)
     session.show(

@@ -47,11 +47,10 @@ def command(
         raise UsageError("--rebuild and --verify are two questions", hint="--rebuild writes only what is the same")
     if output is not None and not rebuild:
         raise UsageError("--output needs --rebuild")
-    from featurestore.offline.opening import open_offline
     from featurestore.render import datasets as render
 
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     if name is None:
         kept = store.datasets()
         session.show(

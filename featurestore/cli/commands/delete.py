@@ -37,7 +37,6 @@ def command(
     """
     from featurestore import times
     from featurestore.frames.entities import format_entity, parse_entity
-    from featurestore.offline.opening import open_offline
     from featurestore.online.open import open_online
     from featurestore.workflows.delete import delete
     from featurestore.workflows.delete import erase as erase_all
@@ -47,7 +46,7 @@ def command(
     project = session.project()
     found = find_entity_type(project, entity_type)
     entity = parse_entity(found, id_)
-    offline = open_offline(project)
+    offline = session.offline(project)
     if erase:
         if at is not None:
             raise UsageError("--erase takes all rows, whatever their time; leave --at out")

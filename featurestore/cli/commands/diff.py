@@ -53,9 +53,7 @@ def command(
     difference = diff_code(project, name, old, new, revision=rev)
     values = entity_type = None
     if not code:
-        from featurestore.offline.opening import open_offline
-
-        store = open_offline(project)
+        store = session.offline(project)
         values = compare_values(store, difference, tolerance=tolerance)
         entity_type = next((version.entity_type for version in store.versions(name)), None)
     from featurestore.render import diff as render

@@ -38,14 +38,13 @@ def command(
       featurestore drift --recompute
       featurestore drift age_normalized --report drift.html
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.render import drift as render
     from featurestore.workflows import drift as work
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     versions = [resolve_one(project, store, name)] if name else work.watched_versions(project, store)
     if report is not None:
         if name is None:

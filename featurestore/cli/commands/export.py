@@ -26,14 +26,13 @@ def command(
       featurestore export risk@1 > risk.csv
     """
     from featurestore.frames.tables import format_of, write_table
-    from featurestore.offline.opening import open_offline
     from featurestore.render import joins as render
     from featurestore.workflows.export import export
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     target = None if output is None or output == "-" else Path(output)
     if target is not None:
         format_of(target)  # a name that says no format is refused before the work, not after it

@@ -22,14 +22,13 @@ def command(
       featurestore history stock@1 store=s1,product=7 --json
     """
     from featurestore.frames.entities import parse_entity
-    from featurestore.offline.opening import open_offline
     from featurestore.render import joins as render
     from featurestore.workflows.history import history
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     version = resolve_one(project, store, name)
     result = history(store, version, parse_entity(version.entity_type, entity_id))
     session.show(lambda: render.history_json(result), lambda console: render.draw_history(console, result))

@@ -38,7 +38,6 @@ def command(
       featurestore ingest --source visits --input today.csv
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.render import runs as render
     from featurestore.workflows.compute import Rules
     from featurestore.workflows.ingest import IngestRequest, ingest
@@ -47,8 +46,9 @@ def command(
     project = session.project()
     rules = Rules(input_, full, strict, allow_future, allow_shrunk, dry_run)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), rules, drift=not no_drift)
+    store = session.offline(project)
     with session.progress("reading sources") as progress:
-        result = ingest(project, open_offline(project), request, progress)
+        result = ingest(project, store, request, progress)
     for warning in result.warnings:
         session.warn(warning)
     session.show(

@@ -71,7 +71,6 @@ def command(
     from featurestore.frames.content import ContentHash
     from featurestore.frames.table_batches import read_batches, write_batches
     from featurestore.frames.tables import format_of
-    from featurestore.offline.opening import open_offline
     from featurestore.render import joins as render
     from featurestore.workflows import dataset as datasets
     from featurestore.workflows.feature_sets import expand_sets
@@ -80,7 +79,7 @@ def command(
 
     session: Session = ctx.obj
     project = session.project(memory=memory)
-    store = open_offline(project)
+    store = session.offline(project)
     source = None if labels == "-" else Path(labels)
     target = None if output is None or output == "-" else Path(output)
     if target is not None:

@@ -25,9 +25,8 @@ def command(
       featurestore lineage composite_risk_score --json
     """
     session: Session = ctx.obj
-    from featurestore.offline.opening import open_offline
 
     project = session.project()
     detail = show_feature(project, name)
-    made = [item for item in open_offline(project).datasets() if any(part.feature == name for part in item.features)]
+    made = [item for item in session.offline(project).datasets() if any(part.feature == name for part in item.features)]
     session.show(lambda: render.lineage_json(detail, made), lambda console: render.draw_lineage(console, detail, made))

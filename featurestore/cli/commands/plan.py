@@ -40,11 +40,11 @@ def command(
         session.warn(line)
     previews = None
     if stats:
-        from featurestore.offline.opening import open_offline
         from featurestore.workflows.preview import preview
 
+        store = session.offline(project)
         with session.progress("computing old and new"):
-            previews = preview(project, open_offline(project), result)
+            previews = preview(project, store, result)
     if markdown and not session.json:
         from featurestore.render.previews import plan_markdown
 

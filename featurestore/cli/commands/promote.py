@@ -25,14 +25,13 @@ def command(
       featurestore promote composite_risk_score 1
       featurestore promote composite_risk_score 1f2e3d4c --dry-run
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.online.open import open_online
     from featurestore.render import checks as render
     from featurestore.workflows.promote import promote
 
     session: Session = ctx.obj
     project = session.project()
-    result = promote(project, open_offline(project), open_online(project), name, version, dry_run=dry_run)
+    result = promote(project, session.offline(project), open_online(project), name, version, dry_run=dry_run)
     for warning in result.warnings:
         session.warn(warning)
     session.show(

@@ -26,12 +26,11 @@ def command(
       featurestore runs --status failed --json
       featurestore runs 3
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.render import runs as render
     from featurestore.workflows.runs import list_runs, show_run
 
     session: Session = ctx.obj
-    store = open_offline(session.project())
+    store = session.offline(session.project())
     if run is None:
         found = list_runs(store, feature=feature, status=status, last=last)
         session.show(

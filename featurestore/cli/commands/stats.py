@@ -29,14 +29,13 @@ def command(
       featurestore stats age_normalized --run 3 --json
       featurestore stats age_normalized@1 --last 30 --markdown
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.render import stats as render
     from featurestore.workflows.references import resolve_one
     from featurestore.workflows.stats import stats
 
     session: Session = ctx.obj
     project = session.project()
-    store = open_offline(project)
+    store = session.offline(project)
     result = stats(store, resolve_one(project, store, name), run=run, last=last)
     if markdown and not session.json:
         sys.stdout.write(render.stats_markdown(result) + "\n")

@@ -78,11 +78,10 @@ class _Work:
 
     def round(self) -> SyncResult:
         """One sync; its warnings go to stderr."""
-        from featurestore.offline.opening import open_offline
         from featurestore.online.open import open_online
         from featurestore.workflows.sync import active_features, sync
 
-        offline = open_offline(self.project)
+        offline = self.session.offline(self.project)
         features = active_features(self.project, offline, self.names)
         online = open_online(self.project)
         try:

@@ -29,7 +29,6 @@ def command(
       featurestore verify age_normalized --sample 1000 --json
       featurestore verify --fix
     """
-    from featurestore.offline.opening import open_offline
     from featurestore.online.open import open_online
     from featurestore.render import online as render
     from featurestore.workflows.sync import active_features
@@ -37,7 +36,7 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    offline, online = open_offline(project), open_online(project)
+    offline, online = session.offline(project), open_online(project)
     features = active_features(project, offline, names or ())
     with session.progress("comparing") as tell:
         result = verify(project, offline, online, features, everything=not names, sample=sample, fix=fix, tell=tell)
