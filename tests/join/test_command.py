@@ -55,6 +55,38 @@ def test_through_pipes_it_is_the_same(ingested: Folder) -> None:
     assert (ran.returncode, ran.stdout.decode()) == (0, JOINED)
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "stream", "ndjson"])
+@pytest.mark.parametrize("batch", ["2", "100"])
+def test_a_pipe_may_carry_any_format(ingested: Folder, form: str, batch: str) -> None:
+    labels, out = io.BytesIO(), io.BytesIO()
+    typed = pl.read_csv(io.StringIO(LABELS), infer_schema=False)
+    {"csv": typed.write_csv, "parquet": typed.write_parquet, "arrow": typed.write_ipc, "stream": typed.write_ipc_stream,
+     "ndjson": typed.write_ndjson}[form](labels)  # fmt: skip
+    command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", "-", "-f", "age_share",
+               "--timestamp-column", "at", "--batch-rows", batch]  # fmt: skip
+    form = form.replace("stream", "arrow")
+    ran = subprocess.run([*command, "--format", form], input=labels.getvalue(), capture_output=True, check=True)
+    out.write(ran.stdout)
+    out.seek(0)
+    found = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson}[form](out)
+    assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
+    assert found.columns == [*typed.columns, "age_share"]
+
+
+def test_a_format_can_be_said_where_no_name_does(ingested: Folder) -> None:
+    (ingested.root / "labels").write_text(LABELS)
+    assert "no suffix says no format" in join(ingested, labels="labels", code=2)
+    assert join(ingested, "--labels-format", "csv", labels="labels") == JOINED
+    join(ingested, "--output", str(ingested.root / "train"), "--format", "csv")
+    assert (ingested.root / "train").read_text() == JOINED
+    assert "did you mean 'parquet'?" in join(ingested, "--format", "parqet", code=2)
+
+
+def test_the_labels_are_not_overwritten(ingested: Folder) -> None:
+    assert "would overwrite the labels" in join(ingested, "--output", str(ingested.root / "labels.csv"), code=2)
+    assert (ingested.root / "labels.csv").read_text() == LABELS
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "jsonl"])
 def test_labels_and_results_may_be_in_any_format(ingested: Folder, suffix: str) -> None:
     typed = pl.read_csv(io.StringIO(LABELS), infer_schema=False).with_columns(
