@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from featurestore.errors import SourceError, UsageError
+from featurestore.frames import kernel
 from featurestore.frames.table_batches import read_batches, write_batches
 from featurestore.frames.tables import Format, format_in
-from tests.conftest import Folder
+from tests.conftest import AGE, Folder
 from tests.join.tables import read_table, write_table
 from tests.join.test_command import LABELS
 
@@ -151,6 +152,24 @@ def test_a_join_in_batches_is_the_join(ingested: Folder, suffix: str, rows: str)
 
     once = run(ingested.root / f"once.{suffix}")
     assert run(ingested.root / f"batched.{suffix}", "--batch-rows", rows).equals(once)
+
+
+def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare, prepared = kernel.prepare_labels, []
+
+    def counted(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.LabelSide:
+        prepared.append(len(keys))
+        return prepare(keys, instants)
+
+    monkeypatch.setattr(kernel, "prepare_labels", counted)
+    features = "\n".join(AGE.replace("age_share", f"f{number}").partition("\n\n\n")[2] for number in range(30))
+    ingested.write({"features/many.py": AGE.partition("\n\n\n")[0] + "\n\n\n" + features})
+    ingested.run("ingest")
+    wanted = ",".join(f"f{number}" for number in range(30))
+    labels = str(ingested.root / "labels.csv")
+    lines = ingested.run("join", labels, "-f", wanted, "--timestamp-column", "at", "--batch-rows", "4").out.splitlines()
+    assert lines[1].endswith(",0.5" * 30)
+    assert prepared == [4, 2], "once a batch, whatever is asked of it"
 
 
 def test_counts_are_of_all_batches(ingested: Folder) -> None:

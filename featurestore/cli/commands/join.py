@@ -13,6 +13,7 @@ from featurestore.cli.options import duration, instant, names, output_format, ta
 from featurestore.cli.session import Session
 
 BATCH_ROWS = 2_000_000
+BATCH_VALUES = 100_000_000  # 0.8 GB of floats
 
 
 def command(
@@ -54,8 +55,9 @@ def command(
         bool, typer.Option("--replace", help="With --dataset: put it in place of one so named.")
     ] = False,
     batch_rows: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How many labels are in memory at a time.")
-    ] = BATCH_ROWS,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be joined, write nothing.")] = False,
 ) -> None:
     """Join features to labels: for each label the value that was true at its time.
@@ -97,6 +99,7 @@ def command(
         timestamp_column=timestamp_column, entity_type=entity_type, entity_columns=tuple(entity_column or ()),
         known=known, as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
     )  # fmt: skip
+    batch_rows = batch_rows or min(BATCH_ROWS, BATCH_VALUES // max(len(references), 1))
     rows: list[pl.DataFrame] = []
     content = ContentHash()
     made, fresh = None, True
