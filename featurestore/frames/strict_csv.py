@@ -23,16 +23,11 @@ from featurestore.errors import SourceError
 _BLOCK = 4 << 20  # also the longest row
 
 
-def read_csv(stream: BinaryIO, name: str) -> pl.DataFrame:
-    """Reads a whole CSV with a header as strings, from a stream that can seek. ``name`` is for messages.
-
-    Raises SourceError.
-    """
-    return pl.concat(read_csv_pieces(stream, name), rechunk=True)
-
-
 def read_csv_pieces(stream: BinaryIO, name: str) -> Iterator[pl.DataFrame]:
-    """The same in frames of some thousands of rows, at least one frame."""
+    """Reads a CSV with a header as strings, from a stream that can seek, in frames, at least one, of about 4 MB.
+
+    ``name`` is for messages. Raises SourceError.
+    """
     columns = _header(stream, name)
     _check_quotes(stream, name)
     refused: list[arrow_csv.InvalidRow] = []

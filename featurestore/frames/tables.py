@@ -1,21 +1,20 @@
-"""Tables in and out of files: CSV, Parquet, Arrow IPC and JSON lines.
+"""Tables in files: CSV, Parquet, Arrow IPC and JSON lines.
 
-Owns which name means which format, and that a file is either written whole or not touched.
+Owns which name and which bytes mean which format, and how a frame is spelled in each.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import stat
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 import polars as pl
 
-from featurestore.errors import FeatureStoreError, SourceError, UsageError, did_you_mean
+from featurestore.errors import SourceError, UsageError, did_you_mean
 from featurestore.frames.text import csv_cells, json_lines
 
 Format = Literal["csv", "parquet", "arrow", "ndjson"]
@@ -24,7 +23,13 @@ FORMATS: dict[str, Format] = {
     ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
     ".jsonl": "ndjson", ".ndjson": "ndjson", ".json": "ndjson",
 }  # fmt: skip
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # at the beginning of a text file it is not part of it
 
+_MAGIC: dict[bytes, Format] = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+}  # Arrow's stream last
 _ROWS = 65_536  # written at a time as text
 
 
@@ -35,109 +40,45 @@ def format_of(path: str | Path) -> Format:
         raise UsageError(
             f"{suffix or 'no suffix'} says no format that can be read or written",
             where=str(path),
-            hint=did_you_mean(suffix, FORMATS) or f"name it {', '.join(FORMATS)}",
+            hint=f"{did_you_mean(suffix, FORMATS)}; or say it with --format (of the labels: --labels-format)",
         )
     return FORMATS[suffix]
 
 
-def read_table(source: Path | BinaryIO, *, name: str | None = None, form: Format | None = None) -> pl.DataFrame:
-    """Reads a table, a CSV as strings only. ``name`` is for messages, by default the path.
-
-    A stream is CSV unless ``form`` says otherwise. Raises UsageError where there is no such file or its name
-    says no format, SourceError where it can't be read.
-    """
-    if not isinstance(source, Path):
-        return _read(source, name or "standard input", form or "csv")
-    form = form or format_of(source)
-    try:
-        with source.open("rb") as stream:
-            return _read(stream, name or str(source), form)
-    except FileNotFoundError as exc:
-        raise UsageError("no such file", where=name or str(source)) from exc
-    except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror or exc}", where=name or str(source)) from exc
-
-
-def write_table(frame: pl.DataFrame, target: Path | BinaryIO, *, form: Format | None = None) -> None:
-    """Writes a table: to a file at once and whole, or to a stream (CSV unless ``form`` says otherwise).
-
-    Raises UsageError where the name says no format or its folder does not exist, FeatureStoreError where it
-    can't be written. A stream's own errors pass through.
-    """
-    if not isinstance(target, Path):
-        write_stream(frame, target, form or "csv")
-        return
-    form = form or format_of(target)
-    target = target.resolve()
-    if not target.parent.is_dir():
-        raise UsageError("no such folder", where=str(target.parent), hint=f"mkdir -p {target.parent}")
-    try:
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            with target.open("wb") as stream:  # a pipe or a device: nothing to replace
-                write_stream(frame, stream, form)
-        else:
-            _replace(frame, target, form)
-    except OSError as exc:
-        raise FeatureStoreError(f"can't be written: {exc.strerror or exc}", where=str(target)) from exc
-
-
-def _replace(frame: pl.DataFrame, target: Path, form: Format) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as stream:
-            write_stream(frame, stream, form)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _read(source: BinaryIO, name: str, form: Format) -> pl.DataFrame:
-    stream = source if source.seekable() else io.BytesIO(source.read())
-    if form == "csv":
-        from featurestore.frames.strict_csv import read_csv  # loads pyarrow
-
-        return read_csv(stream, name)
-    try:
-        if form == "parquet":
-            return pl.read_parquet(stream)
-        if form == "arrow":
-            return _read_arrow(stream)
-        return pl.read_ndjson(stream, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as exc:
-        if form == "ndjson":
-            raise _bad_json(stream, name, exc) from exc
-        kind = {"parquet": "Parquet", "arrow": "Arrow"}[form]
-        raise SourceError(f"can't be read as {kind}: {_first_line(exc)}", where=name) from exc
-
-
-def _read_arrow(stream: BinaryIO) -> pl.DataFrame:
-    magic = stream.read(6)
+def format_in(stream: BinaryIO) -> Format:
+    """The format that a stream's first bytes look like. It can seek, and stands at its beginning before and after."""
+    start = stream.read(4096)
     stream.seek(0)
-    return pl.read_ipc(stream) if magic == b"ARROW1" else pl.read_ipc_stream(stream)
+    for magic, form in _MAGIC.items():
+        if start.startswith(magic):
+            return form
+    return "ndjson" if start.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[") else "csv"
 
 
-def _bad_json(stream: BinaryIO, name: str, cause: Exception) -> SourceError:
-    stream.seek(0)
-    lines = 0
-    for number, line in enumerate(stream, 1):
-        if not line.strip():
-            continue
-        lines += 1
-        where, hint = f"{name}, line {number}", "JSON lines: one object per line"
+@contextmanager
+def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -> Iterator[tuple[BinaryIO, Format]]:
+    """A table's bytes, in a stream that can seek, and their format: as given, as the name says, else as they look.
+
+    What can't be read twice, as a pipe, is put aside in a temporary file. Raises UsageError where there is no such
+    file or its name says no format, SourceError where it can't be read.
+    """
+    with ExitStack() as files:
         try:
-            if not isinstance(json.loads(line), dict):
-                return SourceError("is not a JSON object", where=where, hint=hint)
-        except ValueError as exc:
-            return SourceError(f"is not JSON: {exc}", where=where, hint=hint)
-    if not lines:
-        return SourceError("is empty", where=name)
-    return SourceError(f"does not keep one type per column: {_first_line(cause)}", where=name)
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().split("\n", 1)[0]
+            if isinstance(source, Path):
+                if form is None and (source.is_file() or not source.exists()):
+                    form = format_of(source)
+                source = files.enter_context(source.open("rb"))
+            if not source.seekable():
+                copy = files.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(source, copy)
+                source = copy
+            source.seek(0)
+            form = form or format_in(source)
+        except FileNotFoundError as exc:
+            raise UsageError("no such file", where=name) from exc
+        except OSError as exc:
+            raise SourceError(f"can't be read: {exc.strerror or exc}", where=name) from exc
+        yield source, form
 
 
 def write_stream(frame: pl.DataFrame, stream: BinaryIO, form: Format) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, SourceError, UsageError, did_you_mean
 from featurestore.frames.content import ContentHash
 from featurestore.frames.table_batches import read_batches
-from featurestore.frames.tables import Format, format_of
+from featurestore.frames.tables import Format, format_of, open_table
 from featurestore.locking import write_lock
 from featurestore.model import StoredVersion
 from featurestore.offline.datasets import PART_BYTES
 from featurestore.offline.store import DataSet, DataSetFeature, OfflineStore
 from featurestore.registry.git import commit_of
 from featurestore.workflows.join import JoinFacts, JoinRequest, ResolvedFeature, join_batches
+from featurestore.workflows.kept_labels import form_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -75,38 +75,15 @@ def writer() -> str:
 
 
 @contextmanager
-def open_labels(path: Path | None) -> Iterator[LabelFile]:
-    """Opens and hashes a label file, or CSV on standard input. Raises UsageError where there is none."""
-    if path is None:
-        with _hashed(sys.stdin.buffer, "standard input", "csv") as found:
-            yield found
-        return
-    form = format_of(path)
-    try:
-        source = path.open("rb")
-    except FileNotFoundError as exc:
-        raise UsageError("no such file", where=str(path)) from exc
-    except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror or exc}", where=str(path)) from exc
-    with source, _hashed(source, str(path), form) as found:
-        yield found
-
-
-@contextmanager
-def _hashed(source: BinaryIO, name: str, form: Format) -> Iterator[LabelFile]:
-    """One that can't be read twice, as a pipe, is put aside in a temporary file."""
-    digest = hashlib.sha256()
-    size = 0
-    with tempfile.TemporaryFile() as copy:
-        target = None if source.seekable() else copy
-        while part := source.read(PART_BYTES):
+def open_labels(source: Path | BinaryIO, name: str, form: Format | None = None) -> Iterator[LabelFile]:
+    """Opens and hashes a label file. Raises what `open_table` raises."""
+    with open_table(source, name, form) as (stream, found):
+        digest = hashlib.sha256()
+        while part := stream.read(PART_BYTES):
             digest.update(part)
-            size += len(part)
-            if target is not None:
-                target.write(part)
-        stream: BinaryIO = source if target is None else copy
+        size = stream.tell()
         stream.seek(0)
-        yield LabelFile(stream, name, form, digest.hexdigest(), size)
+        yield LabelFile(stream, name, found, digest.hexdigest(), size)
 
 
 def check_name(name: str, *, kept: bool) -> None:
@@ -185,12 +162,22 @@ def check_free(store: OfflineStore, dataset: DataSet) -> bool:
     return True
 
 
-def keep(project: Project, store: OfflineStore, dataset: DataSet, labels: LabelFile, output: Path | None) -> DataSet:
-    """Keeps a data set, in place of one of its name, with the hash of the file that it was written to."""
+def keep(
+    project: Project,
+    store: OfflineStore,
+    dataset: DataSet,
+    labels: LabelFile,
+    output: Path | None,
+    form: Format | None = None,
+) -> DataSet:
+    """Keeps a data set, in place of one of its name, with the hash of the file that it was written to.
+
+    ``form`` is the file's format, by default what its name says.
+    """
     if output is not None:
         with output.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        dataset = replace(dataset, output_form=format_of(output), output_sha256=digest)
+        dataset = replace(dataset, output_form=form or format_of(output), output_sha256=digest)
     with write_lock(project):
         store.keep_dataset(dataset, labels.parts() if dataset.labels_kept else None)
     return dataset
@@ -247,7 +234,7 @@ def rebuild(
 
     with tempfile.TemporaryFile() as copy:
         _copy_labels(store, dataset, copy, labels)
-        frames = read_batches(copy, name=dataset.labels_name, form=_form(dataset.labels_form), rows=dataset.batch_rows)
+        frames = read_batches(copy, name=dataset.labels_name, form=form_of(dataset), rows=dataset.batch_rows)
         join_batches(project, store, request, frames, hand_on)
     found = content.hexdigest()
     reasons = () if found == dataset.content_sha256 else tuple(_reasons(store, dataset, features))
@@ -289,6 +276,13 @@ def _label_parts(store: OfflineStore, dataset: DataSet, named: Path | None) -> I
     if dataset.labels_kept and named is None:
         yield from store.label_file(dataset.labels_sha256)
         return
+    if dataset.labels_erased is not None and named is None:
+        when = times.format_instant(dataset.labels_erased)
+        raise FeatureStoreError(
+            f"can't be made again: the copy of its labels named an entity that was erased, and went with it {when}",
+            where=f"data set {dataset.name}",
+            hint=f"where you may still use the file with SHA-256 {dataset.labels_sha256}, name it with --labels",
+        )
     path = named or Path(dataset.labels_name)
     try:
         with path.open("rb") as stream:
@@ -300,11 +294,6 @@ def _label_parts(store: OfflineStore, dataset: DataSet, named: Path | None) -> I
             where=f"data set {dataset.name}, {path}",
             hint=f"name the file with SHA-256 {dataset.labels_sha256} with --labels",
         ) from exc
-
-
-def _form(text: str) -> Format:
-    forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "arrow": "arrow", "ndjson": "ndjson"}
-    return forms[text]
 
 
 def _reasons(store: OfflineStore, dataset: DataSet, features: Sequence[ResolvedFeature]) -> Iterator[str]:

@@ -22,6 +22,12 @@ from featurestore.offline.store import Learned, Mark, OfflineStore
 from featurestore.workflows.history import no_history
 from featurestore.workflows.join_history import HeldHistory, held_columns, prepare_history, scanned
 
+Tell = Callable[[str], None]
+
+
+def _untold(_line: str) -> None:
+    pass
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFeature:
@@ -113,9 +119,9 @@ def join(project: Project, store: OfflineStore, request: JoinRequest) -> JoinRes
     Raises UsageError for columns, entity types or versions that don't fit together, SourceError naming the
     row for a label that can't be read, StoreError for a store that can't answer.
     """
-    question = _ask(project, store, request)
+    question = _ask(project, store, request, _untold)
     with store.reading():
-        answers = list(_answers(project, store, request, question))
+        answers = list(_answers(project, store, request, question, _untold))
     return JoinResult(
         frame=request.labels.hstack([values for _, values in answers]),
         entity_type=question.entity_type,
@@ -131,18 +137,20 @@ def join_batches(
     request: JoinRequest,
     frames: Iterable[pl.DataFrame],
     take: Callable[[pl.DataFrame], None],
+    tell: Tell = _untold,
 ) -> JoinFacts:
     """Joins labels that come in frames, at least one, of the same columns; each is handed on as it is done.
 
     ``request.labels`` is not looked at. What is in memory at a time are one frame and one feature's history. All
-    frames are answered as the store stood at the first. Raises what `join` raises.
+    frames are answered as the store stood at the first. ``tell`` gets a line for people now and then. Raises what
+    `join` raises.
     """
     facts: JoinFacts | None = None
     for frame in frames:
         request = replace(request, labels=frame)
-        question = _ask(project, store, request)
+        question = _ask(project, store, request, tell)
         with store.reading():
-            answers = list(_answers(project, store, request, question))
+            answers = list(_answers(project, store, request, question, tell))
         take(frame.hstack([values for _, values in answers]))
         facts = _add(facts, _facts(request, question, [feature for feature, _ in answers]))
         request = replace(request, last_run=question.last_run, first_row=request.first_row + len(frame))
@@ -203,7 +211,7 @@ class _Question:
     marks: Mapping[VersionId, Mark | None]
 
 
-def _ask(project: Project, store: OfflineStore, request: JoinRequest) -> _Question:
+def _ask(project: Project, store: OfflineStore, request: JoinRequest, tell: Tell) -> _Question:
     _check_columns(request)
     entity_type = _entity_type(project, request)
     labels = read_labels(
@@ -221,8 +229,10 @@ def _ask(project: Project, store: OfflineStore, request: JoinRequest) -> _Questi
         # Every feature is read as of one run, so that a commit between two scans can't come between two columns.
         runs = [run for run in store.learned() if _counts(run, request)]
         marks = {version.id: store.mark(version) for version in versions}
-    for version in versions:
-        prepare_history(project, store, version, marks[version.id], len(side.entities))
+    for feature in request.features:
+        mark = marks[feature.version.id]
+        tell(f"preparing {feature.column_name}: {0 if mark is None else mark.rows:,} rows of history")
+        prepare_history(project, store, feature.version, mark, len(side.entities))
     known = kernel.Runs(
         np.array([run.run_seq for run in runs], dtype=np.int64),
         np.array([run.learned_at for run in runs], dtype=np.int64),
@@ -243,10 +253,12 @@ def _counts(run: Learned, request: JoinRequest) -> bool:
 
 
 def _answers(
-    project: Project, store: OfflineStore, request: JoinRequest, question: _Question
+    project: Project, store: OfflineStore, request: JoinRequest, question: _Question, tell: Tell
 ) -> Iterator[tuple[JoinedFeature, pl.Series]]:
     found: _Found = {}
-    for feature in request.features:
+    done = f", {request.first_row - 1:,} labels done" if request.first_row > 1 else ""
+    for number, feature in enumerate(request.features, 1):
+        tell(f"joining {feature.column_name} ({number} of {len(request.features)}){done}")
         version, last_run = feature.version, question.last_run
         mark = question.marks[version.id]
         columns = held_columns(project, version, mark, last_run)

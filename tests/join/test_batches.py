@@ -2,15 +2,20 @@
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, UsageError
+from featurestore.frames import kernel
 from featurestore.frames.table_batches import read_batches, write_batches
-from featurestore.frames.tables import read_table, write_table
-from tests.conftest import Folder
+from featurestore.frames.tables import Format, format_in
+from tests.conftest import AGE, Folder
+from tests.join.tables import read_table, write_table
 from tests.join.test_command import LABELS
 
 TABLE = pl.DataFrame(
@@ -59,6 +64,75 @@ def test_a_file_is_whole_or_untouched(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("rows", [1_000, 70_000, 300_000])
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_batches_need_not_be_those_of_the_file(tmp_path: Path, form: Format, rows: int) -> None:
+    table = pl.DataFrame({"a": pl.int_range(0, 300_000, eager=True), "s": ["some text"] * 300_000})
+    write_table(table, tmp_path / "t", form=form)
+    with (tmp_path / "t").open("rb") as stream:
+        stream.read(6)  # as one who looks what it is
+        assert pl.concat(read_batches(stream, name="t", form=form, rows=rows)).equals(table)
+
+
+@pytest.mark.parametrize("rows", [2, 9])
+def test_an_arrow_stream_comes_in_batches_too(tmp_path: Path, rows: int) -> None:
+    typed = TABLE.with_columns(pl.col("s").cast(pl.Categorical).alias("c"), pl.lit("x").cast(pl.Enum(["x"])).alias("e"))
+    for table in (typed, typed.clear(), typed.with_columns(pl.lit(2**70).alias("huge"))):
+        table.write_ipc_stream(tmp_path / "t.arrow")
+        frames = list(read_batches(tmp_path / "t.arrow", name="t", rows=rows))
+        assert pl.concat(frames).equals(table)
+        assert pl.concat(frames).schema == table.schema
+        assert max(len(frame) for frame in frames) <= rows
+
+
+def test_what_a_stream_holds_is_seen_in_its_first_bytes() -> None:
+    texts = {b"": "csv", b"a,b\n": "csv", b"\xef\xbb\xbf{}": "ndjson", b' \n{"a":1}\n': "ndjson", b"[1]": "ndjson"}
+    for text, form in texts.items():
+        stream = io.BytesIO(text)
+        assert (format_in(stream), stream.read()) == (form, text)
+
+
+def test_integers_that_no_file_format_holds_are_refused(tmp_path: Path) -> None:
+    huge = pl.DataFrame({"a": [2**70, 1]}, schema={"a": pl.Int128})
+    with (
+        pytest.raises(UsageError, match="column 'a' holds integers of over 64 bits"),
+        write_batches(tmp_path / "t.parquet") as write,
+    ):
+        write(huge)
+        write(huge)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / f".t.csv.{os.getpid()}.part").write_text("half")
+    write_table(TABLE, tmp_path / "t.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "arrow"])
+def test_memory_is_that_of_a_batch_whatever_the_file(tmp_path: Path, suffix: str) -> None:
+    def peak(rows: int) -> int:
+        """MB, of a process that reads and writes a file of so many rows."""
+        table = pl.select(a=pl.int_range(rows), s=pl.lit("some text of a label").repeat_by(5).list.join(" "))
+        write_table(table, tmp_path / f"t.{suffix}")
+        command = [sys.executable, "-c", COPY, str(tmp_path / f"t.{suffix}"), str(tmp_path / f"copy.{suffix}")]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert peak(1_600_000) - peak(200_000) < 120  # as a table the rows are some 180 MB more
+
+
+COPY = """
+import resource, sys
+from pathlib import Path
+from featurestore.frames.table_batches import read_batches, write_batches
+with write_batches(Path(sys.argv[2])) as write:
+    for frame in read_batches(Path(sys.argv[1]), name="t", rows=20_000):
+        write(frame)
+scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // scale)
+"""
+
+
 def test_a_row_of_a_long_csv_is_named_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     line = "x" * 99 + ",y\n"
@@ -78,6 +152,24 @@ def test_a_join_in_batches_is_the_join(ingested: Folder, suffix: str, rows: str)
 
     once = run(ingested.root / f"once.{suffix}")
     assert run(ingested.root / f"batched.{suffix}", "--batch-rows", rows).equals(once)
+
+
+def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare, prepared = kernel.prepare_labels, []
+
+    def counted(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.LabelSide:
+        prepared.append(len(keys))
+        return prepare(keys, instants)
+
+    monkeypatch.setattr(kernel, "prepare_labels", counted)
+    features = "\n".join(AGE.replace("age_share", f"f{number}").partition("\n\n\n")[2] for number in range(30))
+    ingested.write({"features/many.py": AGE.partition("\n\n\n")[0] + "\n\n\n" + features})
+    ingested.run("ingest")
+    wanted = ",".join(f"f{number}" for number in range(30))
+    labels = str(ingested.root / "labels.csv")
+    lines = ingested.run("join", labels, "-f", wanted, "--timestamp-column", "at", "--batch-rows", "4").out.splitlines()
+    assert lines[1].endswith(",0.5" * 30)
+    assert prepared == [4, 2], "once a batch, whatever is asked of it"
 
 
 def test_counts_are_of_all_batches(ingested: Folder) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from featurestore.errors import SourceError, UsageError
 from featurestore.frames.instants import DATES, NAIVE, read_instants
 from featurestore.frames.labels import Labels, read_labels
-from featurestore.frames.tables import read_table
 from featurestore.times import parse_instant
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
+from tests.join.tables import read_table
 
 AT = "2024-01-01T00:00:00Z"
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureStoreError, SourceError, UsageError
-from featurestore.frames.tables import Format, read_table, write_table
+from featurestore.frames.tables import Format
 from featurestore.frames.values import json_value
+from tests.join.tables import read_table, write_table
 
 
 def as_text(frame: pl.DataFrame, form: Format = "csv") -> str:
@@ -139,7 +140,7 @@ def test_an_arrow_stream_is_read_like_an_arrow_file() -> None:
     ('[{"a":1}]', "labels.csv, line 1: is not a JSON object"),
     ('{"a":1}\n\n{"a":\n', "labels.csv, line 3: is not JSON"),
     ("", "labels.csv: is empty"),
-    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv: does not keep one type per column"),
+    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv, line 2: does not keep one type per column"),
 ])  # fmt: skip
 def test_malformed_json_lines_are_refused_with_their_line(text: str, said: str) -> None:
     with pytest.raises(SourceError) as failed:

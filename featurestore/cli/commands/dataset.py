@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from featurestore.cli.options import output_format
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 
@@ -24,6 +25,10 @@ def command(
         bool, typer.Option("--verify", help="Make it again and compare; exit 1 where it differs.")
     ] = False,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="With --rebuild. Default: CSV on stdout.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Its format: csv, parquet, arrow or ndjson; by FILE's name."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Its label file, where that was not kept and has moved.")
     ] = None,
@@ -45,8 +50,8 @@ def command(
         raise UsageError("no data set is named", hint="featurestore dataset lists them")
     if rebuild and verify:
         raise UsageError("--rebuild and --verify are two questions", hint="--rebuild writes only what is the same")
-    if output is not None and not rebuild:
-        raise UsageError("--output needs --rebuild")
+    if (output or format_) and not rebuild:
+        raise UsageError(f"--{'output' if output else 'format'} needs --rebuild")
     from featurestore.render import datasets as render
 
     project = session.project()
@@ -59,7 +64,6 @@ def command(
         )
         return
     from featurestore.frames.table_batches import write_batches
-    from featurestore.frames.tables import format_of
     from featurestore.workflows import dataset as datasets
 
     if not making:
@@ -72,11 +76,10 @@ def command(
         session.show(lambda: render.rebuilt_json(found, None), lambda console: render.draw_verdict(console, found))
         raise typer.Exit(0 if found.same else 1)
     target = None if output is None or output == "-" else Path(output)
-    if target is not None:
-        format_of(target)
+    form = output_format(format_, target, labels)
     # On stdout nothing can be taken back: what goes there waits until it is known to be the same.
     with session.progress(f"making {name} again"), tempfile.TemporaryFile() as waiting:
-        with write_batches(target or waiting) as write:
+        with write_batches(target or waiting, form=form) as write:
             rebuilt = datasets.rebuild(project, store, name, write, labels)
             datasets.require_same(rebuilt)
         if target is None and not session.json:

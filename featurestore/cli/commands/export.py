@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from featurestore.cli.options import output_format
 from featurestore.cli.session import Session
 
 
@@ -17,6 +18,10 @@ def command(
     output: Annotated[
         str | None, typer.Option(metavar="FILE", help="CSV, Parquet, Arrow or JSON lines (default: CSV on stdout).")
     ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="csv, parquet, arrow or ndjson (default: by FILE's name)."),
+    ] = None,
 ) -> None:
     """Write the whole history of a feature version: keys, value, when it was true, when it was learned.
 
@@ -25,7 +30,7 @@ def command(
       featurestore export age_normalized --output ages.parquet
       featurestore export risk@1 > risk.csv
     """
-    from featurestore.frames.tables import format_of, write_table
+    from featurestore.frames.table_batches import write_batches
     from featurestore.render import joins as render
     from featurestore.workflows.export import export
     from featurestore.workflows.references import resolve_one
@@ -34,13 +39,12 @@ def command(
     project = session.project()
     store = session.offline(project)
     target = None if output is None or output == "-" else Path(output)
-    if target is not None:
-        format_of(target)  # a name that says no format is refused before the work, not after it
+    form = output_format(format_, target)
     result = export(store, resolve_one(project, store, name))
+    if target is not None or not session.json:
+        with write_batches(target or sys.stdout.buffer, form=form) as write:
+            write(result.frame)
     if target is not None:
-        write_table(result.frame, target)
         session.note(f"{result.frame.height:,} rows written to {target}")
-    elif not session.json:
-        write_table(result.frame, sys.stdout.buffer)
     if session.json:
         session.write_json(render.export_json(result, target))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
-from featurestore.cli.options import duration, instant, names
+from featurestore.cli.options import duration, instant, names, output_format, table_format
 from featurestore.cli.session import Session
 
 BATCH_ROWS = 2_000_000
+BATCH_VALUES = 100_000_000  # 0.8 GB of floats
 
 
 def command(
     ctx: typer.Context,
     labels: Annotated[
-        str, typer.Argument(metavar="LABELS", help="CSV, Parquet, Arrow or JSON lines; - is CSV on stdin.")
+        str, typer.Argument(metavar="LABELS", help="CSV, Parquet, Arrow or JSON lines; - is stdin, in any of them.")
     ],
     features: Annotated[
         list[str],
@@ -37,6 +38,13 @@ def command(
         str | None, typer.Option(metavar="DURATION", help="Null for values older than this, as 36h or 7d.")
     ] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Default: CSV on stdout.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="The result's: csv, parquet, arrow or ndjson; by FILE's name."),
+    ] = None,
+    labels_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="The labels', where neither name nor first bytes tell it.")
+    ] = None,
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Keep what it takes to make the result again.")
     ] = None,
@@ -47,8 +55,9 @@ def command(
         bool, typer.Option("--replace", help="With --dataset: put it in place of one so named.")
     ] = False,
     batch_rows: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How many labels are in memory at a time.")
-    ] = BATCH_ROWS,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
+    ] = None,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="About how much a history may take, as 500MB (default 2GB).")
     ] = None,
@@ -64,13 +73,12 @@ def command(
       featurestore join labels.csv -f age_normalized,risk --timestamp-column diagnosed_at
       featurestore join labels.parquet -f risk@1,risk@2 --timestamp-column at --output train.parquet
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
-      cat labels.csv | featurestore join - -f risk --timestamp-column at --known > train.csv
+      cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
     import polars as pl
 
     from featurestore.frames.content import ContentHash
     from featurestore.frames.table_batches import read_batches, write_batches
-    from featurestore.frames.tables import format_of
     from featurestore.render import joins as render
     from featurestore.workflows import dataset as datasets
     from featurestore.workflows.feature_sets import expand_sets
@@ -80,47 +88,46 @@ def command(
     session: Session = ctx.obj
     project = session.project(memory=memory)
     store = session.offline(project)
-    source = None if labels == "-" else Path(labels)
+    path = None if labels == "-" else Path(labels)
     target = None if output is None or output == "-" else Path(output)
-    if target is not None:
-        format_of(target)  # a name that says no format is refused before the work, not after it
+    form, labels_form = output_format(format_, target, path), table_format("--labels-format", labels_format)
+    source: Path | BinaryIO = path or sys.stdin.buffer
     if dataset is not None:
-        datasets.check_name(dataset, kept=not no_keep_labels or source is not None)
+        datasets.check_name(dataset, kept=not no_keep_labels or path is not None)
     references = resolve(project, store, expand_sets(project, names(features)))
     request = JoinRequest(
-        labels=pl.DataFrame(), labels_name="standard input" if source is None else labels,
+        labels=pl.DataFrame(), labels_name="standard input" if path is None else labels,
         features=[ResolvedFeature(item.text, item.version) for item in references],
         timestamp_column=timestamp_column, entity_type=entity_type, entity_columns=tuple(entity_column or ()),
         known=known, as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
     )  # fmt: skip
+    batch_rows = batch_rows or min(BATCH_ROWS, BATCH_VALUES // max(len(references), 1))
     rows: list[pl.DataFrame] = []
     content = ContentHash()
-    made, fresh, done = None, True, 0
+    made, fresh = None, True
     with ExitStack() as files:
-        tell = files.enter_context(session.progress("joining"))
-        file = None if dataset is None else files.enter_context(datasets.open_labels(source))
-        frames = read_batches(
-            source or sys.stdin.buffer if file is None else file.stream,
-            name=request.labels_name, form=None if file is None else file.form, rows=batch_rows,
-        )  # fmt: skip
+        tell = files.enter_context(session.progress("reading the labels"))
+        file = None
+        if dataset is not None:
+            file = files.enter_context(datasets.open_labels(source, request.labels_name, labels_form))
+            source, labels_form = file.stream, file.form
+        frames = read_batches(source, name=request.labels_name, form=labels_form, rows=batch_rows)
         if dry_run:
-            plan = join_batches(project, store, request, frames, lambda _frame: None)
+            plan = join_batches(project, store, request, frames, lambda _frame: None, tell)
             session.show(lambda: render.plan_json(plan), lambda console: render.draw_plan(console, plan))
             return
         with ExitStack() as writing:
             write = rows.append
             if target is not None or not session.json:
-                write = writing.enter_context(write_batches(target or sys.stdout.buffer))
+                write = writing.enter_context(write_batches(target or sys.stdout.buffer, form=form))
 
             def take(frame: pl.DataFrame) -> None:
-                nonlocal done
+                tell("writing")
                 if file is not None:
                     content.update(frame)
                 write(frame)
-                done += len(frame)
-                tell(f"joining: {done:,} labels")
 
-            facts = join_batches(project, store, request, frames, take)
+            facts = join_batches(project, store, request, frames, take, tell)
             if dataset is not None and file is not None:
                 made = datasets.describe(
                     project, store, dataset, request, facts, content.hexdigest(), file,
@@ -128,7 +135,7 @@ def command(
                 )  # fmt: skip
                 fresh = replace or datasets.check_free(store, made)
         if made is not None and file is not None and fresh:
-            made = datasets.keep(project, store, made, file, target)
+            made = datasets.keep(project, store, made, file, target, form)
     for warning in (*facts.warnings, *(line for item in facts.features for line in item.warnings)):
         session.warn(warning)
     if target is not None or session.json:
