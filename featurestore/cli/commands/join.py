@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from featurestore.cli.options import duration, instant, names, output_format, table_format
 from featurestore.cli.session import Session
-
-BATCH_ROWS = 2_000_000
-BATCH_VALUES = 100_000_000  # 0.8 GB of floats
 
 
 def command(
@@ -77,12 +73,11 @@ def command(
     """
     import polars as pl
 
-    from featurestore.frames.content import ContentHash
-    from featurestore.frames.table_batches import read_batches, write_batches
     from featurestore.render import joins as render
-    from featurestore.workflows import dataset as datasets
+    from featurestore.workflows.dataset import check_name
     from featurestore.workflows.feature_sets import expand_sets
-    from featurestore.workflows.join import JoinRequest, ResolvedFeature, join_batches
+    from featurestore.workflows.join import JoinRequest, ResolvedFeature
+    from featurestore.workflows.join_table import Keeping, TableFile, join_table, plan_table
     from featurestore.workflows.references import resolve
 
     session: Session = ctx.obj
@@ -90,10 +85,10 @@ def command(
     store = session.offline(project)
     path = None if labels == "-" else Path(labels)
     target = None if output is None or output == "-" else Path(output)
-    form, labels_form = output_format(format_, target, path), table_format("--labels-format", labels_format)
-    source: Path | BinaryIO = path or sys.stdin.buffer
+    form = output_format(format_, target, path)
+    source = TableFile(path or sys.stdin.buffer, table_format("--labels-format", labels_format))
     if dataset is not None:
-        datasets.check_name(dataset, kept=not no_keep_labels or path is not None)
+        check_name(dataset, kept=not no_keep_labels or path is not None)
     references = resolve(project, store, expand_sets(project, names(features)))
     request = JoinRequest(
         labels=pl.DataFrame(), labels_name="standard input" if path is None else labels,
@@ -101,48 +96,22 @@ def command(
         timestamp_column=timestamp_column, entity_type=entity_type, entity_columns=tuple(entity_column or ()),
         known=known, as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
     )  # fmt: skip
-    batch_rows = batch_rows or min(BATCH_ROWS, BATCH_VALUES // max(len(references), 1))
-    rows: list[pl.DataFrame] = []
-    content = ContentHash()
-    made, fresh = None, True
-    with ExitStack() as files:
-        tell = files.enter_context(session.progress("reading the labels"))
-        file = None
-        if dataset is not None:
-            file = files.enter_context(datasets.open_labels(source, request.labels_name, labels_form))
-            source, labels_form = file.stream, file.form
-        frames = read_batches(source, name=request.labels_name, form=labels_form, rows=batch_rows)
-        if dry_run:
-            plan = join_batches(project, store, request, frames, lambda _frame: None, tell)
-            session.show(lambda: render.plan_json(plan), lambda console: render.draw_plan(console, plan))
-            return
-        with ExitStack() as writing:
-            write = rows.append
-            if target is not None or not session.json:
-                write = writing.enter_context(write_batches(target or sys.stdout.buffer, form=form))
-
-            def take(frame: pl.DataFrame) -> None:
-                tell("writing")
-                if file is not None:
-                    content.update(frame)
-                write(frame)
-
-            facts = join_batches(project, store, request, frames, take, tell)
-            if dataset is not None and file is not None:
-                made = datasets.describe(
-                    project, store, dataset, request, facts, content.hexdigest(), file,
-                    keep_labels=not no_keep_labels, batch_rows=batch_rows,
-                )  # fmt: skip
-                fresh = replace or datasets.check_free(store, made)
-        if made is not None and file is not None and fresh:
-            made = datasets.keep(project, store, made, file, target, form)
-    for warning in (*facts.warnings, *(line for item in facts.features for line in item.warnings)):
+    if dry_run:
+        with session.progress("reading the labels") as tell:
+            plan = plan_table(project, store, request, source, batch_rows=batch_rows, tell=tell)
+        session.show(lambda: render.plan_json(plan), lambda console: render.draw_plan(console, plan))
+        return
+    # As JSON the rows are part of the document, where they go to no file.
+    sink = None if target is None and session.json else TableFile(target or sys.stdout.buffer, form)
+    keeping = None if dataset is None else Keeping(dataset, labels=not no_keep_labels, replace=replace)
+    with session.progress("reading the labels") as tell:
+        done = join_table(project, store, request, source, sink, keeping, batch_rows=batch_rows, tell=tell)
+    for warning in (*done.facts.warnings, *(line for item in done.facts.features for line in item.warnings)):
         session.warn(warning)
     if target is not None or session.json:
-        table = pl.concat(rows) if rows else None
         session.show(
-            lambda: render.join_json(facts, target, table, made),
-            lambda console: render.draw_join(console, facts, target),
+            lambda: render.join_json(done.facts, target, done.frame, done.dataset),
+            lambda console: render.draw_join(console, done.facts, target),
         )
-    if made is not None:
-        session.note(f"data set {made.name} is {'kept' if fresh else 'as it was kept before'}")
+    if done.dataset is not None:
+        session.note(f"data set {done.dataset.name} is {'as it was kept before' if done.kept_before else 'kept'}")
