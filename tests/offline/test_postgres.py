@@ -1,11 +1,13 @@
 """What is PostgreSQL's own: projects side by side, writers from several machines, names, text, formats."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import adbc_driver_manager as adbc
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -183,6 +185,18 @@ def test_a_burst_of_reads_sees_one_moment(new: New) -> None:
         assert len(store.learned()) == 1
         assert store.latest(of)["value"].to_list() == [1.0]
     assert store.latest(of)["value"].to_list() == [2.0]
+
+
+def test_a_store_that_is_let_go_lets_its_driver_go(new: New) -> None:
+    store = new()
+    store.learned()
+    database = store._server._database
+    assert database is not None
+    adbc.AdbcConnection(database).close()
+    del store
+    gc.collect()
+    with pytest.raises(adbc.Error):
+        adbc.AdbcConnection(database)
 
 
 def test_threads_read_by_connections_of_their_own(new: New) -> None:
