@@ -53,15 +53,27 @@ def read_labels(
     columns = _key_columns(frame, entity_type, entity_columns, name)
     _require(frame, timestamp_column, name, "--timestamp-column")
     notes: list[str] = []
-    keys = pl.DataFrame(
+    keys = _read_keys(frame, entity_type, columns, name, notes, first_row)
+    times: Instants = read_instants(frame[timestamp_column], name, first_row)
+    notes += [f"{name}, column {timestamp_column!r}: {assumed}" for assumed in times.assumed]
+    return Labels(frame, keys, times.micros, tuple(notes))
+
+
+def read_keys(frame: pl.DataFrame, entity_type: EntityType, entity_columns: Sequence[str], name: str) -> pl.DataFrame:
+    """The keys alone, as `read_labels` finds and reads them. Raises the same."""
+    columns = _key_columns(frame, entity_type, entity_columns, name)
+    return _read_keys(frame, entity_type, columns, name, [], 1)
+
+
+def _read_keys(
+    frame: pl.DataFrame, entity_type: EntityType, columns: Sequence[str], name: str, notes: list[str], first_row: int
+) -> pl.DataFrame:
+    return pl.DataFrame(
         [
             _read_key(frame[column], key, name, notes, first_row)
             for key, column in zip(entity_type.keys, columns, strict=True)
         ]
     )
-    times: Instants = read_instants(frame[timestamp_column], name, first_row)
-    notes += [f"{name}, column {timestamp_column!r}: {assumed}" for assumed in times.assumed]
-    return Labels(frame, keys, times.micros, tuple(notes))
 
 
 def _key_columns(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
-from featurestore.offline.ledger import Books, Values
+from featurestore.offline.books import Books, Values
 from featurestore.offline.store import DataSet, DataSetFeature
 
 SINCE_FORMAT = 2
@@ -48,20 +48,37 @@ class DataSetShelf(ABC):
 
 def insert_dataset(books: Books, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
     """Puts a data set in place of what had its name, with its labels; inside the caller's transaction."""
-    books.rows("DELETE FROM datasets WHERE name = $1 RETURNING 1", [dataset.name])
-    books.insert("datasets", ("name", "made_at", "manifest"), [(dataset.name, dataset.made_at, _manifest(dataset))])
+    _put(books, dataset)
     if labels is not None:
         held = books.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
         for position, part in enumerate(() if held else labels):
             books.insert("label_files", ("sha256", "position", "bytes"), [(dataset.labels_sha256, position, part)])
-    kept = {
-        item.labels_sha256
-        for item in map(read_dataset, (row["manifest"] for row in books.rows("SELECT manifest FROM datasets")))
-        if item.labels_kept
-    }
+    _sweep(books)
+
+
+def drop_labels(books: Books, hashes: Collection[str], at: int) -> None:
+    """Removes label files, and notes the instant in the data sets that kept them; inside the caller's transaction."""
+    for dataset in _all(books):
+        if dataset.labels_kept and dataset.labels_sha256 in hashes:
+            _put(books, replace(dataset, labels_kept=False, labels_erased=at))
+    _sweep(books)
+
+
+def _put(books: Books, dataset: DataSet) -> None:
+    books.rows("DELETE FROM datasets WHERE name = $1 RETURNING 1", [dataset.name])
+    books.insert("datasets", ("name", "made_at", "manifest"), [(dataset.name, dataset.made_at, _manifest(dataset))])
+
+
+def _sweep(books: Books) -> None:
+    """Label files that no data set keeps any more go."""
+    kept = {dataset.labels_sha256 for dataset in _all(books) if dataset.labels_kept}
     for row in books.rows("SELECT DISTINCT sha256 FROM label_files"):
         if row["sha256"] not in kept:
             books.rows("DELETE FROM label_files WHERE sha256 = $1 RETURNING 1", [row["sha256"]])
+
+
+def _all(books: Books) -> list[DataSet]:
+    return [read_dataset(row["manifest"]) for row in books.rows("SELECT manifest FROM datasets")]
 
 
 def read_dataset(manifest: str) -> DataSet:

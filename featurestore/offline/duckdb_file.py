@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from featurestore.offline import schema
-from featurestore.offline.ledger import Values
+from featurestore.offline.books import Values
 
 
 class DuckDBFile:

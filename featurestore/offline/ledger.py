@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import records
+from featurestore.offline.books import Books, Values
+from featurestore.offline.datasets import drop_labels
 from featurestore.offline.sql import history_table, quote
 from featurestore.offline.store import TOMBSTONE, Baseline, Learned, Position
 
 if TYPE_CHECKING:
     import polars as pl
-
-Values = Sequence[Any]
-
-
-class Books(Protocol):
-    """An open connection, as far as the ledger needs one. Placeholders are ``$1``, ``$2``, …"""
-
-    def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
-        """The answer as one mapping per row."""
-        ...
-
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None: ...
 
 
 class Ledger(ABC):
@@ -186,6 +176,9 @@ class LedgerRun:
                     "DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1",
                     [row["run_id"], row["position"]],
                 )
+
+    def drop_labels(self, hashes: Collection[str]) -> None:
+        drop_labels(self._books, hashes, self.learned_at)
 
     def set_position(self, position: Position) -> None:
         self._books.insert("positions", records.POSITION_COLUMNS, [records.position_row(position)])

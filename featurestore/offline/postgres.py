@@ -23,8 +23,9 @@ from featurestore.frames.types import history_schema, key_types
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import address, schema
 from featurestore.offline import postgres_tables as tables
+from featurestore.offline.books import Values
 from featurestore.offline.datasets import DataSetShelf, insert_dataset
-from featurestore.offline.ledger import Ledger, Values, insert_reference, insert_rejected, insert_run
+from featurestore.offline.ledger import Ledger, insert_reference, insert_rejected, insert_run
 from featurestore.offline.postgres_connection import Connection, ConnectionLostError, Server
 from featurestore.offline.postgres_run import PostgresRun, unnest
 from featurestore.offline.records import table_name

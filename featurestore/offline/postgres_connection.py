@@ -18,7 +18,7 @@ import polars as pl
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
 from featurestore.offline.address import Address
-from featurestore.offline.ledger import Values
+from featurestore.offline.books import Values
 
 Result = TypeVar("Result")
 

@@ -11,7 +11,7 @@ length of its transaction, under the project's lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -101,7 +101,8 @@ class DataSet:
     """All that it takes to make a joined table again. Instants are microseconds.
 
     ``run_seq`` is the last run that was looked at and ``run_id`` its id. ``labels_name`` is the path as typed,
-    ``labels_form`` its format; the file's bytes are kept under ``labels_sha256`` where ``labels_kept``.
+    ``labels_form`` its format; the file's bytes are kept under ``labels_sha256`` where ``labels_kept``, and were until
+    ``labels_erased`` where an entity was erased that they named.
     ``content_sha256`` is of the table (`frames.content`), ``output_sha256`` of the file it was written to,
     ``batch_rows`` labels at a time.
     """
@@ -128,6 +129,7 @@ class DataSet:
     git_commit: str | None
     writer: str
     batch_rows: int
+    labels_erased: int | None = None
 
 
 class RunTransaction(Protocol):
@@ -170,6 +172,10 @@ class RunTransaction(Protocol):
 
         Rows that were set aside go with them, where they hold all the keys of one of the entities.
         """
+        ...
+
+    def drop_labels(self, hashes: Collection[str]) -> None:
+        """Removes the kept label files of these SHA-256s; the data sets that kept them say so from then on."""
         ...
 
     def reject(self, rows: Sequence[RejectedRow]) -> None:

@@ -134,10 +134,13 @@ class SQLiteStore:
             connection.executemany("DELETE FROM entities WHERE field = ?", [(field,) for field in fields])
 
     def remove(self, keys: Sequence[str]) -> None:
+        (self._reading() or self._create()).execute("PRAGMA secure_delete = ON")
         with self._writing() as connection:
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             gone = [(field, key) for field in fields for key in keys]
             connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone)
+        with _Plainly(self._path):  # the file itself forgets now, not whenever the last connection closes
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
         connection = self._reading()

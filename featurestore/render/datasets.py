@@ -37,6 +37,7 @@ def dataset_json(dataset: DataSet) -> dict[str, Json]:
             "sha256": dataset.labels_sha256,
             "bytes": dataset.labels_bytes,
             "kept": dataset.labels_kept,
+            "erased_at": None if dataset.labels_erased is None else times.format_instant(dataset.labels_erased),
         },
         "rows": dataset.rows,
         "content_sha256": dataset.content_sha256,
@@ -72,7 +73,7 @@ def draw_datasets(console: Console, datasets: Sequence[DataSet]) -> None:
 
 
 def draw_dataset(console: Console, dataset: DataSet) -> None:
-    kept = "kept" if dataset.labels_kept else "not kept"
+    kept = "kept" if dataset.labels_kept else "not kept" if dataset.labels_erased is None else "erased"
     options = [f"as of {times.format_instant(dataset.as_of)}"] if dataset.as_of is not None else []
     options += ["known at the label's time"] if dataset.known else []
     made = times.format_instant(dataset.made_at // 1_000_000 * 1_000_000)

@@ -153,6 +153,7 @@ def delete_json(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
         "erased": result.erased,
         "at": times.format_instant(result.at),
         "features": [{"name": name, "rows": rows} for name, rows in sorted(result.rows.items())],
+        "datasets": list(result.datasets),
         "run_id": result.run_id,
         "dry_run": dry_run,
     }
@@ -162,11 +163,14 @@ def draw_delete(console: Console, result: DeleteResult, *, dry_run: bool) -> Non
     """What was deleted, in one line, and what that means."""
     name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
-    if not rows:
+    if not rows and not result.datasets:
         console.print(Text(f"nothing to do: there is nothing of {name}"))
     elif result.erased:
         verb = "would erase" if dry_run else "erased"
         console.print(Text(f"{verb} {name}: {plural(rows, 'row')} of {features}"))
+        if result.datasets:
+            labels = f"the labels kept for {plural(len(result.datasets), 'data set')}, which name it"
+            console.print(Text(f"{verb} {labels} and can't be made again: {', '.join(result.datasets)}"))
     else:
         verb = "would delete" if dry_run else "deleted"
         console.print(Text(f"{verb} {name} from {times.format_instant(result.at)} on: {features}"))

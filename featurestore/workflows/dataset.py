@@ -25,6 +25,7 @@ from featurestore.offline.datasets import PART_BYTES
 from featurestore.offline.store import DataSet, DataSetFeature, OfflineStore
 from featurestore.registry.git import commit_of
 from featurestore.workflows.join import JoinFacts, JoinRequest, ResolvedFeature, join_batches
+from featurestore.workflows.kept_labels import form_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -233,7 +234,7 @@ def rebuild(
 
     with tempfile.TemporaryFile() as copy:
         _copy_labels(store, dataset, copy, labels)
-        frames = read_batches(copy, name=dataset.labels_name, form=_form(dataset.labels_form), rows=dataset.batch_rows)
+        frames = read_batches(copy, name=dataset.labels_name, form=form_of(dataset), rows=dataset.batch_rows)
         join_batches(project, store, request, frames, hand_on)
     found = content.hexdigest()
     reasons = () if found == dataset.content_sha256 else tuple(_reasons(store, dataset, features))
@@ -275,6 +276,13 @@ def _label_parts(store: OfflineStore, dataset: DataSet, named: Path | None) -> I
     if dataset.labels_kept and named is None:
         yield from store.label_file(dataset.labels_sha256)
         return
+    if dataset.labels_erased is not None and named is None:
+        when = times.format_instant(dataset.labels_erased)
+        raise FeatureStoreError(
+            f"can't be made again: the copy of its labels named an entity that was erased, and went with it {when}",
+            where=f"data set {dataset.name}",
+            hint=f"where you may still use the file with SHA-256 {dataset.labels_sha256}, name it with --labels",
+        )
     path = named or Path(dataset.labels_name)
     try:
         with path.open("rb") as stream:
@@ -286,11 +294,6 @@ def _label_parts(store: OfflineStore, dataset: DataSet, named: Path | None) -> I
             where=f"data set {dataset.name}, {path}",
             hint=f"name the file with SHA-256 {dataset.labels_sha256} with --labels",
         ) from exc
-
-
-def _form(text: str) -> Format:
-    forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "arrow": "arrow", "ndjson": "ndjson"}
-    return forms[text]
 
 
 def _reasons(store: OfflineStore, dataset: DataSet, features: Sequence[ResolvedFeature]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from featurestore.offline.store import TOMBSTONE, OfflineStore, RunTransaction
 from featurestore.online import format as layout
 from featurestore.online.store import OnlineStore
 from featurestore.registry.git import commit_of
+from featurestore.workflows.kept_labels import datasets_naming
 
 AHEAD = 300_000_000  # µs: a deletion may be dated as far ahead of the clock as a value may
 
@@ -36,7 +37,8 @@ AHEAD = 300_000_000  # µs: a deletion may be dated as far ahead of the clock as
 class DeleteResult:
     """What was deleted: rows (tombstones written, or rows erased) by feature, all versions together.
 
-    ``run_id`` is None where nothing was changed. ``unreached`` says why the online values are still there.
+    ``run_id`` is None where nothing was changed. ``unreached`` says why the online values are still there;
+    ``datasets`` are those whose kept labels named the entity, and went.
     """
 
     entity_type: EntityType
@@ -46,6 +48,7 @@ class DeleteResult:
     rows: Mapping[str, int]
     run_id: str | None
     unreached: str | None = None
+    datasets: tuple[str, ...] = ()
 
 
 def delete(
@@ -97,8 +100,9 @@ def erase(
 ) -> DeleteResult:
     """Removes every row of an entity, offline and online, for good.
 
-    What was derived from the history is thrown away with it. The audit log keeps how many rows went, not whose.
-    Raises LockedError, StoreError; an online store that can't be reached is a warning, and the next sync's work.
+    What was derived from the history is thrown away with it, and so are kept label files that name the entity: their
+    data sets can't be made again. The audit log keeps how many rows went, not whose. Raises LockedError, StoreError;
+    an online store that can't be reached is a warning, and the next sync's work.
     """
     wanted = _frame(entity_type, entity)
     run_id: str | None = None
@@ -110,15 +114,23 @@ def erase(
                 for version in offline.versions()
                 if version.entity_type == entity_type
             }
+            datasets = datasets_naming(offline, entity_type, wanted)
         rows: Counter[str] = Counter()
         for version, count in counts.items():
             rows[version.id.feature] += count
         rows = +rows
-        if rows and not dry_run:
-            touched = [version for version, count in counts.items() if count]
-            with _run(project, offline, touched, rows, "1 entity erased") as (run_id, run):
+        if (rows or datasets) and not dry_run:
+            used = {(item.feature, item.sha256) for dataset in datasets for item in dataset.features}
+            touched = [
+                version for version, count in counts.items() if count or (version.id.feature, version.id.sha256) in used
+            ]
+            note = "1 entity erased"
+            if datasets:
+                note += f", and the labels of {', '.join(dataset.name for dataset in datasets)}"
+            with _run(project, offline, touched, rows, note) as (run_id, run):
                 for version in counts:
                     run.erase(version, wanted)
+                run.drop_labels({dataset.labels_sha256 for dataset in datasets})
             offline.purge()
             shutil.rmtree(project.state / "columns", ignore_errors=True)
     if not dry_run:
@@ -126,7 +138,8 @@ def erase(
             online.remove([layout.entity_key(project.name, entity_type, entity)])
         except StoreError as exc:
             unreached = str(exc)
-    return DeleteResult(entity_type, entity, True, times.now(), rows, run_id, unreached)
+    names = tuple(dataset.name for dataset in datasets)
+    return DeleteResult(entity_type, entity, True, times.now(), rows, run_id, unreached, names)
 
 
 def _tombstones(

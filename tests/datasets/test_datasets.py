@@ -95,6 +95,7 @@ def test_what_is_kept_is_all_that_it_takes(ingested: Folder) -> None:
     ]
     assert found["labels"] == {
         "name": str(ingested.root / "labels.csv"), "format": "csv", "bytes": len(LABELS), "kept": True,
+        "erased_at": None,
         "sha256": hashlib.sha256(LABELS.encode()).hexdigest(),
     }  # fmt: skip
     assert found["output"] == {"format": "parquet", "sha256": hashlib.sha256(output.read_bytes()).hexdigest()}

@@ -157,7 +157,8 @@ def test_erasing_leaves_nothing_anywhere(project: Folder) -> None:
                    "labels.csv": LABELS})  # fmt: skip
     project.run("ingest", code=3)
     project.run("sync")
-    joined(project)
+    (project.root / "labels.csv").write_text("patient_id,at\nzz-unmistakable-zz,2024-03-01T00:00:00Z\n")
+    joined(project, "--dataset", "trial")
     assert project.json("runs", "1")["runs"][0]["rejected"][0]["values"]["patient_id"] == "zz-unmistakable-zz"
     found = project.json("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes")
     assert (found["erased"], found["features"]) == (True, [{"name": "age_share", "rows": 1}])
@@ -169,6 +170,40 @@ def test_erasing_leaves_nothing_anywhere(project: Folder) -> None:
     project.run("sync")
     assert project.json("verify")["checked"] == 1
     assert "nothing to do" in project.run("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes").out
+
+
+def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder) -> None:
+    trial, others = synced.root / "trial.csv", synced.root / "others.csv"
+    trial.write_text(LABELS)
+    others.write_text("patient_id,at\n002,2024-03-01T00:00:00Z\n")
+    for name, path in (("trial", trial), ("again", trial), ("others", others)):
+        synced.run("join", str(path), "-f", "age_share", "--timestamp-column", "at", "--dataset", name)
+    planned = synced.run("delete", "patient", "001", "--erase", "--dry-run").out
+    assert "would erase the labels kept for 2 data sets, which name it and can't be made again: trial, again" in planned
+    synced.run("dataset", "trial", "--verify")
+    found = synced.json("delete", "patient", "001", "--erase", "--yes")
+    assert found["datasets"] == ["trial", "again"]
+    assert synced.json("runs")["runs"][0]["features"][0]["note"] == "1 entity erased, and the labels of trial, again"
+    assert synced.json("dataset", "trial")["labels"]["kept"] is False
+    assert "erased" in synced.run("dataset", "trial").out
+    failed = synced.run("dataset", "trial", "--rebuild", code=4).err
+    assert "the copy of its labels named an entity that was erased" in failed
+    assert "can't be made again" in synced.run("dataset", "again", "--verify", code=4).err
+    # With the file that its owner may still have, it is said what else is gone.
+    named = synced.run("dataset", "trial", "--rebuild", "--labels", str(trial), code=4).err
+    assert "age_share: 2 of 3 rows of history were erased since" in named
+    assert synced.json("dataset", "others", "--verify")["same"] is True
+    assert "nothing to do" in synced.run("delete", "patient", "001", "--erase", "--yes").out
+
+
+def test_labels_go_though_no_value_was_ever_held(synced: Folder) -> None:
+    labels = synced.root / "labels.csv"
+    labels.write_text("who,at\n404,2024-03-01T00:00:00Z\n002,2024-03-01T00:00:00Z\n")
+    synced.run("join", str(labels), "-f", "age_share", "--timestamp-column", "at", "--entity-column", "who",
+               "--dataset", "trial")  # fmt: skip
+    found = synced.json("delete", "patient", "404", "--erase", "--yes")
+    assert (found["features"], found["datasets"], found["run_id"] is None) == ([], ["trial"], False)
+    assert synced.json("dataset", "trial", "--verify", code=4)["error"]["code"]
 
 
 def holding(folder: Path, what: bytes) -> list[Path]:

@@ -25,9 +25,10 @@ def command(
     """Delete an entity: from then on joins answer null, and its online values go at the next sync.
 
     A deletion is history like any other: a join as of an earlier instant still finds the values. A row of before
-    that is read again brings nothing back. --erase removes the rows themselves, from both stores and from the disk;
-    what the sources still hold of the entity comes back with the next ingestion, so remove it there too. Exit code
-    3: erased, but the online store could not be reached; the next sync does it.
+    that is read again brings nothing back. --erase removes the rows themselves, from both stores and from the disk,
+    and the label files kept for data sets that name the entity in their key columns: these data sets can't be made
+    again. What the sources and your own label files still hold is yours to remove; the next ingestion would bring it
+    back. Exit code 3: erased, but the online store could not be reached; the next sync does it.
 
     \b
     Examples:
