@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -74,7 +75,10 @@ def _pieces(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl
         yield from read_csv_pieces(stream, name)
     elif form == "ndjson":
         yield from read_json_pieces(stream, name)
+    elif not stream.read(1):
+        raise SourceError("is empty", where=name)
     else:
+        stream.seek(0)
         try:
             if form == "arrow" and not _is_arrow_file(stream):
                 yield from _arrow_stream(stream)
@@ -140,6 +144,18 @@ def _cut(pieces: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
 
 @contextmanager
 def _writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
+    try:
+        with _plain_writer(stream, form) as write:
+            yield write
+    except (pl.exceptions.PolarsError, OSError) as exc:
+        said = re.search(r"\(os error (\d+)\)", str(exc))
+        if said is None:
+            raise
+        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc  # what the system told Polars: a closed pipe
+
+
+@contextmanager
+def _plain_writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
     if form in ("csv", "ndjson"):
         first = True
 

@@ -40,7 +40,7 @@ def format_of(path: str | Path) -> Format:
         raise UsageError(
             f"{suffix or 'no suffix'} says no format that can be read or written",
             where=str(path),
-            hint=did_you_mean(suffix, FORMATS) or f"name it {', '.join(FORMATS)}, or say its format",
+            hint=f"{did_you_mean(suffix, FORMATS)}; or say it with --format (of the labels: --labels-format)",
         )
     return FORMATS[suffix]
 

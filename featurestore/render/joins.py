@@ -60,11 +60,10 @@ def draw_join(console: Console, facts: JoinFacts, target: Path | None) -> None:
 
 def draw_plan(console: Console, plan: JoinFacts) -> None:
     _draw_features(console, plan.features, plan.labels, scanned=True)
+    span = ""
     if plan.first is not None and plan.last is not None:
-        console.print(
-            f"would join {plural(plan.labels, 'label')} from {times.format_instant(plan.first)} "
-            f"to {times.format_instant(plan.last)}"
-        )
+        span = f" from {times.format_instant(plan.first)} to {times.format_instant(plan.last)}"
+    console.print(f"would join {plural(plan.labels, 'label')}{span}")
 
 
 def history_json(result: HistoryResult) -> dict[str, Json]:

@@ -45,11 +45,13 @@ def keep(folder: Folder, *options: str, name: str = "trial", output: str = "trai
 
 
 def change_everything(folder: Folder) -> None:
-    """Corrections, a new version promoted, a renumbered one, and other labels."""
+    """Corrections and late rows, a new version, the old one promoted again, a deletion, and other labels."""
     folder.write({"visits.csv": CORRECTED})
     folder.run("ingest")
     folder.edit("features/cardiac.py", "/ 100", "/ 50")
     folder.run("ingest")
+    folder.run("promote", "age_share", "1")
+    folder.run("delete", "patient", "001", "--at", "2024-01-01")
     (folder.root / "labels.csv").write_text("patient_id,at\n")
 
 
@@ -173,6 +175,17 @@ def test_erased_history_is_named_where_it_made_a_difference(ingested: Folder) ->
     assert not (ingested.root / "again.parquet").exists()
 
 
+def test_a_store_that_was_set_back_is_named(ingested: Folder) -> None:
+    import duckdb
+
+    keep(ingested)
+    with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
+        (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
+        store.execute(f"UPDATE {table} SET value = 9 WHERE patient_id = '001'; UPDATE runs SET run_id = 'other'")
+    (reason,) = ingested.json("dataset", "trial", "--verify", code=1)["reasons"]
+    assert "run 1 of this store is another one: the store was set back" in reason
+
+
 def test_another_store_has_not_its_history(ingested: Folder) -> None:
     keep(ingested)
     import duckdb
@@ -221,5 +234,21 @@ def test_a_set_of_features_has_a_name(ingested: Folder) -> None:
     labels = str(ingested.root / "labels.csv")
     ran = ingested.run("join", labels, "-f", "age_again@1,@cardiac_v1", "--timestamp-column", "at")
     assert ran.out.splitlines()[0] == "patient_id,at,note,age_again@1,age_share"
+    ran = ingested.run("join", labels, "-f", "@cardiac_v1", "-f", "@cardiac_v1,age_share", "--timestamp-column", "at")
+    assert ran.out.splitlines()[0] == "patient_id,at,note,age_share,age_again@1"
     ran = ingested.run("join", labels, "-f", "@cardiac", "--timestamp-column", "at", code=2)
     assert "did you mean 'cardiac_v1'?" in ran.err
+    toml.write_text(toml.read_text().replace("age_again@1", "age_again@7"))
+    assert "7" in ingested.run("join", labels, "-f", "@cardiac_v1", "--timestamp-column", "at", code=2).err
+
+
+def test_a_set_of_features_is_kept_as_the_versions_it_stood_for(ingested: Folder) -> None:
+    toml = ingested.root / "featurestore.toml"
+    toml.write_text(toml.read_text() + '[feature_sets.all]\nfeatures = ["age_share"]\n')
+    labels, first, again = (ingested.root / name for name in ("labels.csv", "first.parquet", "again.parquet"))
+    ingested.run("join", str(labels), "-f", "@all", "--timestamp-column", "at", "--output", str(first),
+                 "--dataset", "trial")  # fmt: skip
+    toml.write_text(toml.read_text().replace('["age_share"]', '["another"]'))
+    change_everything(ingested)
+    ingested.run("dataset", "trial", "--rebuild", "--output", str(again))
+    assert again.read_bytes() == first.read_bytes()

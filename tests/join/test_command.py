@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -71,6 +74,39 @@ def test_a_pipe_may_carry_any_format(ingested: Folder, form: str, batch: str) ->
     found = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson}[form](out)
     assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
     assert found.columns == [*typed.columns, "age_share"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
+@pytest.mark.parametrize("batch", ["2", "100"])
+def test_who_reads_no_further_ends_it_quietly(ingested: Folder, form: str, batch: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
+               "-f", "age_share", "--timestamp-column", "at", "--format", form, "--batch-rows", batch]  # fmt: skip
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
+@pytest.mark.parametrize("batch", ["2", "100"])
+def test_a_disk_that_is_full_is_said(ingested: Folder, form: str, batch: str) -> None:
+    said = join(ingested, "--output", "/dev/full", "--format", form, "--batch-rows", batch, code=4)
+    assert "/dev/full: can't be written: No space left on device\n" in said
+
+
+def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
+               "-f", "age_share", "--timestamp-column", "at"]  # fmt: skip
+    terminal, end = pty.openpty()
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, env={**os.environ, "TERM": "xterm"})
+    os.close(end)
+    shown = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert ran.stdout.decode() == JOINED
+    assert "reading the labels" in shown or "joining" in shown
+    assert subprocess.run(command, capture_output=True).stderr == b""
 
 
 def test_a_format_can_be_said_where_no_name_does(ingested: Folder) -> None:
