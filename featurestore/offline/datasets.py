@@ -1,6 +1,7 @@
 """Data sets as a store keeps them: what it takes to make each again, and the label files they were made from.
 
-Label files are kept by the SHA-256 of their bytes, in parts, once however many data sets use them.
+Label files are kept by the SHA-256 of their bytes, once however many data sets use them, in many small rows: DuckDB
+goes through a column by 2,048 rows at a time, so that rows of megabytes would all be read for each of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from featurestore.offline.books import Books, Values
 from featurestore.offline.store import DataSet, DataSetFeature
 
 SINCE_FORMAT = 2
-PART_BYTES = 4 << 20
+PART_BYTES = 4 << 20  # of a file at a time
+_ROW_BYTES = 4_096  # the longest that DuckDB keeps beside its neighbours
 
 
 class DataSetShelf(ABC):
@@ -35,10 +37,11 @@ class DataSetShelf(ABC):
     def label_file(self, sha256: str) -> Iterator[bytes]:
         if not self._has_shelf():
             return
-        places = self._rows("SELECT position FROM label_files WHERE sha256 = $1 ORDER BY position", [sha256])
-        for place in places:
-            query = "SELECT bytes FROM label_files WHERE sha256 = $1 AND position = $2"
-            yield bytes(self._rows(query, [sha256, place["position"]])[0]["bytes"])
+        count = self._rows("SELECT count(*) AS rows FROM label_files WHERE sha256 = $1", [sha256])[0]["rows"]
+        query = "SELECT bytes FROM label_files WHERE sha256 = $1 AND position >= $2 AND position < $3 ORDER BY position"
+        at_once = PART_BYTES // _ROW_BYTES
+        for begin in range(0, count, at_once):
+            yield b"".join(bytes(row["bytes"]) for row in self._rows(query, [sha256, begin, begin + at_once]))
 
     def _has_shelf(self) -> bool:
         """Readers do not migrate: a store of an earlier release has no data sets."""
@@ -51,8 +54,12 @@ def insert_dataset(books: Books, dataset: DataSet, labels: Iterable[bytes] | Non
     _put(books, dataset)
     if labels is not None:
         held = books.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
-        for position, part in enumerate(() if held else labels):
-            books.insert("label_files", ("sha256", "position", "bytes"), [(dataset.labels_sha256, position, part)])
+        position = 0
+        for part in () if held else labels:
+            cuts = [part[begin : begin + _ROW_BYTES] for begin in range(0, len(part), _ROW_BYTES)]
+            rows = [(dataset.labels_sha256, position + number, cut) for number, cut in enumerate(cuts)]
+            books.insert("label_files", ("sha256", "position", "bytes"), rows)
+            position += len(rows)
     _sweep(books)
 
 

@@ -169,10 +169,11 @@ def draw_delete(console: Console, result: DeleteResult, *, dry_run: bool) -> Non
         console.print(Text(f"nothing to do: there is nothing of {name}"))
     elif result.erased:
         verb = "would erase" if dry_run else "erased"
-        console.print(Text(f"{verb} {name}: {plural(rows, 'row')} of {features}"))
+        if rows:
+            console.print(Text(f"{verb} {name}: {plural(rows, 'row')} of {features}"))
         if result.datasets:
-            labels = f"the labels kept for {plural(len(result.datasets), 'data set')}, which name it"
-            console.print(Text(f"{verb} {labels} and can't be made again: {', '.join(result.datasets)}"))
+            labels = f"the labels kept for {plural(len(result.datasets), 'data set')}, which name {name}"
+            console.print(Text(f"{verb} {labels}, and can't be made again: {', '.join(result.datasets)}"))
     else:
         verb = "would delete" if dry_run else "deleted"
         console.print(Text(f"{verb} {name} from {times.format_instant(result.at)} on: {features}"))
