@@ -17,7 +17,7 @@ import typer
 from typer import _click as click
 from typer.core import TyperGroup
 
-from featurestore import __version__
+from featurestore import __version__, signals
 from featurestore.cli.commands import COMMANDS
 from featurestore.cli.session import Session, split_global_options
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
@@ -124,6 +124,7 @@ def _listen() -> None:
         signal.signal(signal.SIGTERM, _stop)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
             signal.signal(signal.SIGINT, _stop)
+        signals.watch()
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import duckdb
 
+from featurestore.signals import interrupt_on_signal
+
 # Past this DuckDB spills to disk: an ingestion must fit beside it in 1.5 GB.
 MEMORY = 512_000_000
 
@@ -21,5 +23,6 @@ def connect(path: Path | None = None, *, read_only: bool = False, memory: int = 
     if path is not None:
         settings["temp_directory"] = str(path.with_suffix(".spill"))
     connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=settings)
+    interrupt_on_signal(connection)
     connection.execute("SET TimeZone = 'UTC'")
     return connection

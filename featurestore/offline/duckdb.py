@@ -46,19 +46,22 @@ class DuckDBStore(Ledger, DataSetShelf):
     def __init__(self, project: Project) -> None:
         self._project = project
         self._path = project.state / FILE
+        self._reading = False
         self._open: DuckDBFile | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if self._open is not None or not self._path.exists():
+        if self._reading:
             yield
             return
-        self._open = DuckDBFile(self._connect(read_only=True))
+        self._reading = True
         try:
             yield
         finally:
-            self._open.connection.close()
-            self._open = None
+            self._reading = False
+            if self._open is not None:
+                self._open.connection.close()
+                self._open = None
 
     @contextmanager
     def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[DuckDBRun]:
@@ -135,8 +138,8 @@ class DuckDBStore(Ledger, DataSetShelf):
         if not self._path.exists():
             return
         with self.reading():
-            assert self._open is not None, "reading opens where there is a file"
-            if not self._open.has_table(table_name(version.id)):
+            file = self._file()
+            if not file.has_table(table_name(version.id)):
                 return
             query = (
                 f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} "
@@ -144,7 +147,7 @@ class DuckDBStore(Ledger, DataSetShelf):
             )
             try:
                 # A cursor of its own: what else is asked meanwhile would end the stream.
-                with self._open.connection.cursor() as cursor:
+                with file.connection.cursor() as cursor:
                     for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
                         yield pl.DataFrame(pl.from_arrow(batch)).cast(history_schema(version))
             except duckdb.Error as exc:
@@ -228,12 +231,17 @@ class DuckDBStore(Ledger, DataSetShelf):
         if not self._path.exists():
             return nothing
         with self.reading():
-            assert self._open is not None, "reading opens where there is a file"
             try:
-                schema.check_format(self._open.format(), str(self._path))
-                return question(self._open)
+                return question(self._file())
             except duckdb.Error as exc:
                 raise _store_error(exc, self._path) from exc
+
+    def _file(self) -> DuckDBFile:
+        """The file, opened by the first question: what asks nothing keeps nobody out."""
+        if self._open is None:
+            self._open = DuckDBFile(self._connect(read_only=True), read_only=True)
+            schema.check_format(self._open.format(), str(self._path))
+        return self._open
 
     @contextmanager
     def _writable(self) -> Iterator[DuckDBFile]:

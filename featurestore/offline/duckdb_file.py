@@ -14,8 +14,10 @@ from featurestore.offline.books import Values
 class DuckDBFile:
     """`ledger.Books` on a DuckDB connection, which is open to whoever needs more of it."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
         self.connection = connection
+        self._fixed = read_only  # nobody writes while a reader has the file open
+        self._tables: frozenset[str] | None = None
 
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         cursor = self.connection.execute(query, list(values))
@@ -31,7 +33,9 @@ class DuckDBFile:
         )
 
     def has_table(self, name: str) -> bool:
-        return bool(self.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = $1", [name]))
+        if self._tables is None or not self._fixed:
+            self._tables = frozenset(row["table_name"] for row in self.rows("SELECT table_name FROM duckdb_tables()"))
+        return name in self._tables
 
     def format(self) -> int:
         """The format the file was written in; 0 for a new one."""

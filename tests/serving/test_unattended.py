@@ -127,13 +127,13 @@ def test_terminated_at_any_moment_a_sync_leaves_nothing_half_done(
 
 INTERRUPTED = """
 import os, sys, threading
-import duckdb
 from featurestore.cli.app import run
+from featurestore.frames import duck
 from featurestore.workflows import sync
 
 def ask_for_long(*_):
     threading.Timer(0.3, os.kill, (os.getpid(), int(sys.argv[2]))).start()
-    duckdb.connect().execute("SELECT count(*) FROM range(1_000_000_000_000) WHERE random() > 2").fetchall()
+    duck.connect().execute("SELECT count(*) FROM range(1_000_000_000_000) WHERE random() > 2").fetchall()
 
 sync.active_features = ask_for_long
 sys.exit(run(["-C", sys.argv[1], "sync"]))
