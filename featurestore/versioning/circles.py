@@ -53,6 +53,7 @@ class _Package(ModuleType):
 class _Run:
     """A module that has not run to its end: ``at`` is the statement that is running, or waiting."""
 
+    name: str
     module: ModuleType
     statements: list[CodeType]
     at: int = 0
@@ -60,7 +61,7 @@ class _Run:
 
     @property
     def place(self) -> Place:
-        return (self.module.__name__, self.at)
+        return (self.name, self.at)
 
 
 class WaitingIsolation(Isolation):
@@ -80,8 +81,6 @@ class WaitingIsolation(Isolation):
         with self._lock:
             if self._loading:
                 return self._begun(name)
-            if name in self._ready:  # another thread was faster
-                return self.modules[name]
             self._loading = True
             try:
                 return self._load_with_all(name)
@@ -142,7 +141,7 @@ class WaitingIsolation(Isolation):
 
     def _run(self, module: ModuleType, found: Text) -> bool:
         name = module.__name__
-        run = self._runs[name] = _Run(module, _statements_of(found))
+        run = self._runs[name] = _Run(name, module, _statements_of(found))
         try:
             return self._go_on(run)
         except BaseException:
@@ -162,9 +161,8 @@ class WaitingIsolation(Isolation):
                 run.at += 1
         finally:
             run.running = False
-        name = run.module.__name__
-        del self._runs[name]
-        self._ready.add(name)
+        del self._runs[run.name]
+        self._ready.add(run.name)
         return True
 
     def _step(self, run: _Run) -> None:
@@ -174,7 +172,7 @@ class WaitingIsolation(Isolation):
             if error is not self._seen:  # else it comes from a module that this one imports, and only that has to wait
                 self._seen = error
                 need = self._need_of(error)
-                if need is not None and need[0] != run.module.__name__:
+                if need is not None and need[0] != run.name:
                     self._needs.setdefault(run.place, {}).setdefault(need, error)
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,6 +124,38 @@ CIRCLES: dict[
             "m": "from lib import B\nC = B + 10\n",
         },
     ),
+    "two constants that wait, one for the other's end": (
+        1,
+        "m",
+        {
+            "two": "import lib\nT = 1\ndef f(): return lib.h()\n",
+            "lib": "import m\nB = []\nfrom x import K\nB.append(K)\ndef h(): return m.C\n",
+            "m": "from lib import B\nC = len(B)\n",
+            "x": "from two import T\nK = T\n",
+        },
+    ),
+    "a module between, which has not to wait": (
+        2,
+        "m",
+        {
+            "two": "from lib import h\ndef f(): return h()\n",
+            "lib": "from x import P\nB = P + 1\ndef h():\n    import m, x\n    return m.C + x.m.C - x.m.C\n",
+            "x": "import m\nP = 1\n",
+            "m": "from lib import B\nC = B\n",
+        },
+    ),
+    "an import that may fail, of a module that has waited": (
+        (11, 11),
+        "m",
+        {
+            "two": (
+                "from lib import h\ntry:\n    from m import C\nexcept ImportError:\n    C = None\n"
+                "def f(): return C, h()\n"
+            ),
+            "lib": "import m\nB = 1\ndef h(): return m.C\n",
+            "m": "from lib import B\nC = B + 10\n",
+        },
+    ),
     "what has run is not there twice": (
         [1, 2],
         "m",
@@ -204,6 +237,49 @@ def test_an_error_that_is_no_circles_is_raised_as_it_is() -> None:
     texts["m"] = "from lib import B\nC = B + nowhere\n"
     with pytest.raises(NameError, match="name 'nowhere' is not defined"):
         load(version_of(texts))
+
+
+def test_an_error_that_is_no_circles_is_no_reason_to_run_anything_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "fs_test_loads", [], raising=False)
+    text = "import sys\nK = sys.fs_test_loads.append(1)\nC = K or nowhere\ndef f(): return C\n"
+    with pytest.raises(NameError, match="nowhere"):
+        load(version_of({"two": text}))
+    assert sys.fs_test_loads == [1]  # type: ignore[attr-defined]
+
+
+def test_a_module_that_may_fail_is_not_asked_again() -> None:
+    texts = {
+        "two": "try:\n    import bad\nexcept ValueError:\n    bad = None\ndef f(): return bad\n",
+        "bad": "K = int('no')\ndef g(): return K\n",
+    }
+    assert load(version_of(texts))() is None
+
+
+def test_a_circle_that_is_refused_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "fs_test_loads", [], raising=False)
+    texts = {
+        "two": (
+            "def f():\n    try:\n        from m import C\n    except ImportError:\n        from other import C\n"
+            "    return C\n"
+        ),
+        "m": "from lib import B\nC = B + 1\n",
+        "lib": "from m import C\nB = C + 1\n",
+        "other": "import sys\nC = sys.fs_test_loads.append(3) or sys.fs_test_loads\n",
+    }
+    assert load(version_of(texts))() == [3]
+
+
+def test_a_module_that_failed_leaves_none_of_those_it_imported_behind() -> None:
+    texts = {
+        "two": (
+            "def f():\n    import pack.other\n    try:\n        from pack.lib import E\n    except ValueError:\n"
+            "        E = pack.other.A\n    from pack import x\n    import pack.x as again\n    return x is again, E\n"
+        ),
+        "pack.lib": "import pack.x\nE = pack.x.fail()\n",
+        "pack.x": "def fail(): raise ValueError\n",
+        "pack.other": "A = 2\n",
+    }
+    assert project(texts, "two") == load(version_of(texts))() == (True, 2)
 
 
 def test_a_module_of_a_package_is_there_for_all_who_name_it() -> None:
