@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from featurestore.cli.app import run
 
-settings.register_profile("everyday", deadline=None)
+settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure says how to have it again
 settings.load_profile("everyday")
 
 TOML = """

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Protocol
 
 from featurestore.versioning.tree import deep_recursion
@@ -108,19 +108,22 @@ class Isolation:
         self.modules[name] = module
         with self.visible():
             try:
-                if found is not None:
-                    exec(self._compile(found), vars(module))  # noqa: S102  # running the user's code is the purpose
+                ready = found is None or self._run(module, found)
             except BaseException:
                 del self.modules[name]
                 raise
         if parent:
             setattr(self.modules[parent], last, module)
-        self._ready.add(name)
+        if ready:
+            self._ready.add(name)
         return module
 
-    def _compile(self, found: Text) -> CodeType:
+    def _run(self, module: ModuleType, found: Text) -> bool:
+        """Runs a module's code, and tells whether that was all of it."""
         with deep_recursion():
-            return compile(found.tree, found.filename, "exec", dont_inherit=True)
+            code = compile(found.tree, found.filename, "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102  # running the user's code is the purpose
+        return True
 
     def _empty(self, name: str, found: Text | None) -> ModuleType:
         module = ModuleType(name)

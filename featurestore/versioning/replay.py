@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError, VersionFileError
+from featurestore.versioning.circles import WaitingIsolation
 from featurestore.versioning.closure import capture
 from featurestore.versioning.hashing import RECIPES, VersionHash, version_hash
-from featurestore.versioning.isolation import Isolation, Text
+from featurestore.versioning.isolation import Text
 from featurestore.versioning.modules import among_its_modules
 from featurestore.versioning.tree import Module, SourceTree
 from featurestore.versioning.versionfile import RESTORE, VersionFile, VersionName, read_version
@@ -25,7 +26,7 @@ def load(version: VersionFile) -> Callable[..., Any]:
     It finds its own captured modules whenever it is called, beside any other version. Tracebacks name the
     version file and its lines. Raises what the code raises.
     """
-    isolation = Isolation(_SectionProvider(version))
+    isolation = WaitingIsolation(_SectionProvider(version))
     function = getattr(isolation.load(version.feature.module), version.feature.function)
     if version.lazy:
         first = next(iter(function.__annotations__), None)
