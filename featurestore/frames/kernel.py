@@ -134,14 +134,17 @@ Values = Flat | pl.Series
 
 def prepare_labels(keys: pl.DataFrame, instants: Integers) -> LabelSide:
     """Groups labels by entity. ``keys`` holds the key columns by name, in the entity type's types."""
-    named = np.flatnonzero(keys.select(~pl.any_horizontal(pl.all().is_null())).to_series().to_numpy())
-    parts = [_codes(column)[named] for column in keys.get_columns()]
+    parts = [_codes(column) for column in keys.get_columns()]
+    named = None
+    if any(column.null_count() for column in keys.get_columns()):
+        named = np.flatnonzero(keys.select(~pl.any_horizontal(pl.all().is_null())).to_series().to_numpy())
+        parts = [part[named] for part in parts]
     merged = parts[0]
     for part in parts[1:]:
         # Dense, each is below 2**32, and so two of them fit into one number.
         merged = (_dense(merged) << np.uint64(32)) | _dense(part)
     by_entity = np.argsort(merged)
-    order = named[by_entity]
+    order = by_entity if named is None else named[by_entity]
     merged = merged[by_entity]
     starts = np.ones(len(merged), dtype=np.bool_)
     starts[1:] = merged[1:] != merged[:-1]

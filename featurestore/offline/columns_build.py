@@ -2,20 +2,21 @@
 
 Works through `OfflineStore.mark`, `batches` and `scan` alone, so it serves every store. Rows come in no
 order and are sorted here: a store's own sort costs twice the time and memory. What is more than the memory
-allowed goes by way of the disk: rows are dealt out to parts by their entity, then each part is sorted.
+allowed goes by way of the disk: rows are dealt out by their entity, then each hand is sorted into a part.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from featurestore.frames.spool import spool
 from featurestore.model import StoredVersion
 from featurestore.offline.columns import (
     Columns,
@@ -27,7 +28,6 @@ from featurestore.offline.columns import (
     read_columns,
 )
 from featurestore.offline.columns_sort import merge_rows, sort_rows
-from featurestore.offline.deal import deal
 from featurestore.offline.store import Mark, OfflineStore
 
 # Sorting takes about three times the bytes that a part has on disk; the store and the process take the rest.
@@ -91,10 +91,24 @@ def _build(store: OfflineStore, version: StoredVersion, mark: Mark, generation: 
     if count == 1:
         generation.add(*sort_rows(_exactly(mark.rows, batches), keys, rows=mark.rows, last_run=mark.run_seq))
         return
-    with deal(_exactly(mark.rows, batches), keys, count, generation.folder / "dealt") as hands:
+    with ExitStack() as open_:
+        hands = [open_.enter_context(spool(generation.folder)) for _ in range(count)]
+        for batch in _exactly(mark.rows, batches):
+            for number, rows in _dealt(batch, keys, count):
+                hands[number].write(rows)
         for hand in hands:
             if hand.rows:
-                generation.add(*sort_rows(hand.batches(), keys, rows=hand.rows, last_run=mark.run_seq))
+                generation.add(*sort_rows(hand.frames(), keys, rows=hand.rows, last_run=mark.run_seq))
+
+
+def _dealt(rows: pl.DataFrame, keys: Sequence[str], count: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows by the hand that each goes to: all of one entity to one.
+
+    Which hand that is holds for one deal only: the hash is not the same for every release of Polars, nor need it be.
+    """
+    hands = rows.with_columns((rows.select(keys).hash_rows() % count).alias(_PART))
+    for (number,), some in hands.partition_by(_PART, as_dict=True, include_key=False).items():
+        yield int(number), some
 
 
 def _exactly(rows: int, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -49,7 +49,7 @@ class Ledger:
     """What the history says of some versions of one entity type, and which of it was met online."""
 
     def __init__(self, project: str, entity_type: EntityType, columns: Sequence[Column]) -> None:
-        self._entity_type = entity_type
+        self.entity_type = entity_type
         self.fields = [str(column.field) for column in columns]
         frame = pl.DataFrame(schema={"key": pl.String})
         for column in columns:
@@ -63,12 +63,9 @@ class Ledger:
         self._met = np.zeros(frame.height, np.bool_)
         self.checked = 0
 
-    def meet(self, entities: Sequence[tuple[str, Mapping[str, bytes]]]) -> Iterator[Difference]:
-        """Compares some entities as they are online; one that was met before is passed over."""
-        found = pl.DataFrame(
-            {"key": [key for key, _ in entities], **{f: [held.get(f) for _, held in entities] for f in self.fields}},
-            schema={"key": pl.String, **dict.fromkeys(self.fields, pl.Binary)},
-        ).unique("key", keep="first", maintain_order=True)
+    def meet(self, found: pl.DataFrame) -> Iterator[Difference]:
+        """Compares some entities as they are online (`frame_of`); one that was met before is passed over."""
+        found = found.select("key", *self.fields).unique("key", keep="first", maintain_order=True)
         joined = found.join(self._frame, on="key", how="left", suffix="_history", maintain_order="left")
         place = joined["place"].fill_null(0).to_numpy()
         again = joined["place"].is_not_null().to_numpy() & (self._met[place] if len(self._met) else False)
@@ -89,6 +86,14 @@ class Ledger:
     def pick(self, count: int, seed: int) -> list[str]:
         """Some keys at random."""
         return self._frame["key"].sample(min(count, self._frame.height), seed=seed).to_list()
+
+
+def frame_of(entities: Sequence[tuple[str, Mapping[str, bytes]]], fields: Sequence[str]) -> pl.DataFrame:
+    """Entities as they are online: their keys, and a column for each field, null where they have none."""
+    return pl.DataFrame(
+        {"key": [key for key, _ in entities], **{name: [held.get(name) for _, held in entities] for name in fields}},
+        schema={"key": pl.String, **dict.fromkeys(fields, pl.Binary)},
+    )
 
 
 def strangers(entities: Sequence[tuple[str, Mapping[str, bytes]]], known: Set[str]) -> Iterator[Difference]:

@@ -59,7 +59,7 @@ class RedisStore:
         return generation.decode(), answers if fields else [[] for _ in keys]
 
     def _fetch_from_many(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
-        """One exchange with each shard, all under way at the same time."""
+        """One exchange with each shard, all under way at the same time; one more where something is missing."""
         first = self._servers.node_of(self._active)
         places: dict[Node, list[int]] = {first: []}
         for place, key in enumerate(keys if fields else ()):
@@ -72,6 +72,9 @@ class RedisStore:
         for node, some in places.items():
             for at, row in zip(some, answers[node], strict=True):
                 rows[at] = row
+        if len(asked) > 1 and any(None in row for row in rows):
+            # Another shard may have been asked a moment later, when its values were already in other fields.
+            generation = self._ask(self._tables["active"], "HGET", self._tables["active"], GENERATION)
         return (generation or b"").decode(), rows
 
     def table(self, name: Table) -> dict[str, str]:

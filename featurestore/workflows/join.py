@@ -6,6 +6,7 @@ Finds out what is asked, scans each version's history once and lets `frames.kern
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -222,13 +223,15 @@ def _ask(project: Project, store: OfflineStore, request: JoinRequest, tell: Tell
         name=request.labels_name,
         first_row=request.first_row,
     )
-    side = kernel.prepare_labels(labels.keys, labels.instants)
     versions = [feature.version for feature in request.features]
-    with store.reading():
-        _check_history(store, request.features)
-        # Every feature is read as of one run, so that a commit between two scans can't come between two columns.
-        runs = [run for run in store.learned() if _counts(run, request)]
-        marks = {version.id: store.mark(version) for version in versions}
+    with ThreadPoolExecutor(1) as beside:  # while the store is asked
+        prepared = beside.submit(kernel.prepare_labels, labels.keys, labels.instants)
+        with store.reading():
+            _check_history(store, request.features)
+            # Every feature is read as of one run, so that a commit between two scans can't come between two columns.
+            runs = [run for run in store.learned() if _counts(run, request)]
+            marks = {version.id: store.mark(version) for version in versions}
+        side = prepared.result()
     for feature in request.features:
         mark = marks[feature.version.id]
         tell(f"preparing {feature.column_name}: {0 if mark is None else mark.rows:,} rows of history")

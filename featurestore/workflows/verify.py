@@ -17,12 +17,13 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import StoreError
+from featurestore.frames.spool import Spool, spool
 from featurestore.frames.types import key_types
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.store import OfflineStore
 from featurestore.online import format as layout
 from featurestore.online.columns import entity_keys, pack_column
-from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, strangers
+from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, frame_of, strangers
 from featurestore.online.store import UNREADABLE, OnlineStore
 from featurestore.online.tables import TableCheck
 from featurestore.online.upload import Batches, Column
@@ -114,10 +115,10 @@ class _Inspection:
             self._tell(found)
         for entity_type in self.project.entity_types.values():
             columns = {n: v for n, v in self.tables.comparable.items() if v.entity_type.name == entity_type.name}
-            first = True
-            for window in _windows(self.offline, columns):
-                self._compare(entity_type, window, look_for_strangers=self.everything and first)
-                first = False
+            if self.sample is None:
+                self._look_at_all(entity_type, columns)
+            else:
+                self._look_at_some(entity_type, columns, self.sample)
 
     def fix(self) -> SyncResult:
         """Removes what is wrong, writes what is right, and lets a sync set the tables straight.
@@ -141,25 +142,47 @@ class _Inspection:
         mode: Mode = "incremental" if self.kept_all else "full"
         return sync(self.project, self.offline, self.online, self.features, mode, tell=self.tell)
 
-    def _compare(self, entity_type: EntityType, columns: Sequence[Column], *, look_for_strangers: bool) -> None:
-        """Holds some versions against the history; may also look for fields that belong to nobody."""
-        ledger = Ledger(self.project.name, entity_type, columns)
-        if self.sample is None:
+    def _look_at_all(self, entity_type: EntityType, columns: Mapping[int, StoredVersion]) -> None:
+        """Goes once through the online store. What it holds of features whose history does not fit into memory
+        together with that of the first ones waits on disk for its turn.
+        """
+        windows = _windows(self.offline, columns)
+        ledger = Ledger(self.project.name, entity_type, next(windows))
+        later = [str(number) for number in columns if str(number) not in ledger.fields]
+        with spool() as rest:
             for chunk in _chunks(self.online.scan(entity_type.name)):
                 self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
-                self._settle(ledger.meet(chunk))
-                self.tell(f"{self.checked + ledger.checked:,} values of {entity_type.name}")
-                if look_for_strangers:
+                found = frame_of(chunk, [*ledger.fields, *later])
+                self._meet(ledger, found)
+                if later:
+                    _set_aside(found.select("key", *later), rest)
+                if self.everything:
                     self._settle(strangers(chunk, self.tables.taken))
-            self._settle(ledger.unmet())
-        else:
-            keys = ledger.pick(self.sample, seed=secrets.randbits(32))
+            self._settle_rest(ledger)
+            for window in windows:
+                ledger = Ledger(self.project.name, entity_type, window)
+                for found in rest.frames():
+                    self._meet(ledger, found)
+                self._settle_rest(ledger)
+
+    def _look_at_some(self, entity_type: EntityType, columns: Mapping[int, StoredVersion], sample: int) -> None:
+        for window in _windows(self.offline, columns):
+            ledger = Ledger(self.project.name, entity_type, window)
+            keys = ledger.pick(sample, seed=secrets.randbits(32))
             _, rows = self.online.fetch(keys, [int(name) for name in ledger.fields])
-            entities = [
+            held = [
                 (key, {name: packed for name, packed in zip(ledger.fields, row, strict=True) if packed is not None})
                 for key, row in zip(keys, rows, strict=True)
             ]
-            self._settle(ledger.meet(entities))
+            self._meet(ledger, frame_of(held, ledger.fields))
+            self.checked += ledger.checked
+
+    def _meet(self, ledger: Ledger, found: pl.DataFrame) -> None:
+        self._settle(ledger.meet(found))
+        self.tell(f"{self.checked + ledger.checked:,} values of {ledger.entity_type.name}")
+
+    def _settle_rest(self, ledger: Ledger) -> None:
+        self._settle(ledger.unmet())
         self.checked += ledger.checked
 
     def _settle(self, differences: Iterable[Difference]) -> None:
@@ -212,6 +235,16 @@ class _Inspection:
         self.counts[finding.kind] += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(finding)
+
+
+def _set_aside(found: pl.DataFrame, rest: Spool) -> None:
+    try:
+        rest.write(found)
+    except OSError as exc:
+        raise StoreError(
+            f"what is still to be compared can't be set aside: {exc.strerror or exc}",
+            hint="free some space where temporary files lie, or name fewer features",
+        ) from exc
 
 
 def _windows(offline: OfflineStore, versions: Mapping[int, StoredVersion]) -> Iterator[list[Column]]:

@@ -25,7 +25,7 @@ from featurestore.offline.opening import open_offline
 from featurestore.offline.sql import history_table
 from featurestore.offline.store import OfflineStore
 
-FORMAT = 2
+FORMAT = 3
 DAY = 86_400_000_000
 YEAR = 365 * DAY
 START = 1_735_689_600_000_000  # 2025-01-01
@@ -193,7 +193,10 @@ def make_tables(folder: Path, makes: Sequence[Made]) -> None:
 
 
 def make_files(folder: Path, store: OfflineStore, makes: dict[str, Made]) -> None:
-    """The same rows in sorted files: of one feature for Polars and for the limit, of a view of three for Feast."""
+    """The same rows in files: of one feature, sorted, for Polars and the limit; of a view of three for Feast.
+
+    The view is written as its rows arrived, run after run, and once more sorted by entity and time.
+    """
     say("the peers' files")
     frame = store.scan(makes[INTS[0]].version).drop("op")
     frame.write_parquet(folder / f"{INTS[0]}.parquet", compression="zstd", compression_level=1)
@@ -207,7 +210,10 @@ def make_files(folder: Path, store: OfflineStore, makes: dict[str, Made]) -> Non
     view = view.select("user_id", "computed_at", pl.from_epoch("us", "us").alias("learned_at"))
     view = view.with_columns(pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     view = view.with_columns(column["value"].alias(name) for name, column in zip(VIEW, columns, strict=True))
-    view.write_parquet(folder / "view.parquet", compression="zstd", compression_level=1)
+    view.write_parquet(folder / "view_sorted.parquet", compression="zstd", compression_level=1)
+    view.sort("learned_at", maintain_order=True).write_parquet(
+        folder / "view.parquet", compression="zstd", compression_level=1
+    )
 
 
 def say(text: str) -> None:

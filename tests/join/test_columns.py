@@ -221,7 +221,9 @@ def test_a_history_larger_than_the_memory_is_kept_in_parts(tmp_path: Path) -> No
     assert len(columns.parts) > 3
     entities = pl.concat([part.entities() for part in columns.parts])
     assert sorted(entities["patient_id"]) == sorted({row.key[0] for row in MANY})  # each in one part
-    assert not list(folder_of(tmp_path, VERSION).rglob("dealt"))  # nothing of the work is left
+    (generation,) = folder_of(tmp_path, VERSION).iterdir()
+    numbers = {str(number) for number in range(len(columns.parts))}
+    assert {path.name for path in generation.iterdir()} == {"stamp.json", *numbers}  # nothing of the work is left
 
 
 def test_a_run_about_few_entities_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:

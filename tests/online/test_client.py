@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,9 @@ from featurestore import FeatureStore
 from featurestore.client import EntityId, OnlineReader
 from featurestore.config import Project
 from featurestore.errors import NoProjectError, UsageError
+from featurestore.online import wire
 from featurestore.online.open import open_online
+from featurestore.online.servers import Node
 from featurestore.online.store import OnlineStore
 from featurestore.workflows.sync import sync
 
@@ -145,6 +148,32 @@ def test_a_cluster_is_read_in_one_call(cluster: list[Server], tmp_path: Path) ->
     assert found == [{"age": n / 10} for n in range(200)]
     holding = [server.client().dbsize() for server in cluster]
     assert min(holding) > 20, "every shard holds a part"
+
+
+def test_between_two_shards_of_one_read_nothing_goes_missing(
+    cluster: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One shard tells the generation, then the values move to other fields, then the other shards are asked."""
+    project = make_project(tmp_path, url=f"redis+cluster://127.0.0.1:{cluster[0].port}")
+    history, people = History(project), [f"p{n}" for n in range(50)]
+    versions = [make_version("age", number=number) for number in (1, 2, 3)]
+    history.learn({version: [(who, MONDAY, 0.5) for who in people] for version in versions})
+    sync(project, history.store, open_online(project), versions[:1])
+
+    def one_after_another(asked: Mapping[Node, tuple[bytes, int]], bear: str | None = None) -> dict[Node, list[Any]]:
+        monkeypatch.setattr(wire, "exchange", exchange)
+        first, *others = asked
+        answers = exchange({first: asked[first]}, bear)
+        for version in versions[1:]:
+            sync(project, history.store, open_online(project), [version])
+        return {**answers, **exchange({node: asked[node] for node in others}, bear)}
+
+    with OnlineReader(project) as reader:
+        reader.values("patient", people)
+        exchange = wire.exchange
+        monkeypatch.setattr(wire, "exchange", one_after_another)
+        found = reader.get("patient", people)
+    assert [(row["age"].value, row["age"].version) for row in found] == [(0.5, 3)] * 50
 
 
 def test_a_project_is_opened_by_its_folder(tmp_path: Path) -> None:

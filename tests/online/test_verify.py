@@ -249,9 +249,20 @@ def test_what_is_no_hash_is_found_and_mended(
 def test_many_entities_in_several_windows_are_all_compared(
     history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What does not fit into memory together is compared in turns, by one pass over the online store."""
     monkeypatch.setattr("featurestore.workflows.verify.ROWS_AT_ONCE", 50)
-    Vandal(project, filled).put("stranger", b"x" * 20, "55")
-    assert look(history, filled).counts == {"missing": 0, "stale": 0, "different": 0, "unexpected": 1}
+    vandal = Vandal(project, filled)
+    vandal.put("stranger", b"x" * 20, "55")
+    for feature in ("age", "risk", "steps"):  # a turn for each
+        field = vandal.field(feature)
+        held = vandal.get("p3", field)
+        vandal.put("p3", held[:-1] + bytes([held[-1] ^ 1]), field)
+        vandal.drop("p5", field)
+    scanned: list[str] = []
+    scan = filled.scan
+    monkeypatch.setattr(filled, "scan", lambda entity_type: scanned.append(entity_type) or scan(entity_type))
+    assert look(history, filled).counts == {"missing": 3, "stale": 0, "different": 3, "unexpected": 1}
+    assert len(scanned) == len(set(scanned))
 
 
 def test_more_differences_than_fit_in_memory_are_counted_and_mended(

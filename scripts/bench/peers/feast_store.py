@@ -1,6 +1,7 @@
-"""Feast's DuckDB store, in an environment of its own: `apply FOLDER` once, then `join FOLDER LABELS OUTPUT`.
+"""Feast's DuckDB store, in an environment of its own: `apply FOLDER` once, then `join FOLDER VIEW LABELS OUTPUT`.
 
-One view of three features over ``view.parquet``. Without the created column Feast breaks ties by chance.
+Two views of the same three features: ``view.parquet`` as the rows arrived, and ``view_sorted.parquet``. Without the
+created column Feast breaks ties by chance.
 """
 
 import sys
@@ -25,15 +26,24 @@ store = FeatureStore(
 )
 if what == "apply":
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
-    source = FileSource(
-        path=f"{folder}/view.parquet", timestamp_field="computed_at", created_timestamp_column="learned_at"
-    )
     schema = [Field(name=name, dtype=Float64) for name in names]
-    view = FeatureView(name="view", entities=[user], ttl=timedelta(0), schema=schema, source=source, online=False)
-    store.apply([user, view])
+    views = [
+        FeatureView(
+            name=name,
+            entities=[user],
+            ttl=timedelta(0),
+            schema=schema,
+            source=FileSource(
+                path=f"{folder}/{name}.parquet", timestamp_field="computed_at", created_timestamp_column="learned_at"
+            ),
+            online=False,
+        )
+        for name in ("view", "view_sorted")
+    ]
+    store.apply([user, *views])
 else:
-    labels, output = files
+    view, labels, output = files
     job = store.get_historical_features(
-        entity_df=pd.read_parquet(labels), features=[f"view:{name}" for name in names], full_feature_names=False
+        entity_df=pd.read_parquet(labels), features=[f"{view}:{name}" for name in names], full_feature_names=False
     )
     pq.write_table(job.to_arrow(), output)
