@@ -12,7 +12,7 @@ from featurestore.model import StoredVersion
 from featurestore.online.columns import entity_keys, pack_column
 from featurestore.online.store import Merged, OnlineStore, RefusedError
 
-BATCH = 50_000
+BATCH = 10_000  # a core keeps it in its cache beside the server
 
 
 @dataclass(frozen=True, slots=True)
