@@ -26,7 +26,6 @@ RECEIVE = 1 << 18
 
 _PING = b"*1\r\n$4\r\nPING\r\n"
 _PONG = b"+PONG\r\n"
-_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 _NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _WIDE = pa.large_binary()
@@ -183,12 +182,13 @@ class Pipe:
         try:
             self._socket.setblocking(False)
             with selectors.DefaultSelector() as selector:
-                selector.register(self._socket, _BOTH)
+                selector.register(self._socket, selectors.EVENT_WRITE)
                 while (buffer := self._buffers.get()) is not None:
                     self._send(buffer, selector, timeout)
                 selector.modify(self._socket, selectors.EVENT_READ)
                 while not self._answers.complete:
                     self._wait(selector, timeout)
+                    self._take_in()
         except OSError as exc:
             self._failure = exc
             while buffer is not None:  # nobody may wait for room in the queue
@@ -197,24 +197,26 @@ class Pipe:
             self._socket.settimeout(timeout)
 
     def _send(self, buffer: memoryview, selector: selectors.BaseSelector, timeout: float | None) -> None:
+        """Sends all of it. Answers are taken in between two sends only: being woken by each would slow the server."""
         sent = 0
         while sent < len(buffer):
-            if self._wait(selector, timeout) & selectors.EVENT_WRITE:
-                with suppress(*_NOT_YET):
-                    sent += self._socket.send(buffer[sent : sent + SLICE])
+            self._wait(selector, timeout)
+            with suppress(*_NOT_YET):
+                sent += self._socket.send(buffer[sent : sent + SLICE])
+            self._take_in()
 
-    def _wait(self, selector: selectors.BaseSelector, timeout: float | None) -> int:
-        """Waits until something can go on, and takes in the answers that are there."""
-        ready = selector.select(timeout)
-        if not ready:
+    def _wait(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
+        if not selector.select(timeout):
             raise TimeoutError("the server does not answer")
+
+    def _take_in(self) -> None:
+        """Takes in the answers that are there."""
         with suppress(*_NOT_YET):
-            while ready[0][1] & selectors.EVENT_READ:
+            while True:
                 data = self._socket.recv(RECEIVE)
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 self._answers.take(data)
-        return ready[0][1]
 
 
 class Answers:
