@@ -163,17 +163,19 @@ def behind_tls(port: int) -> AbstractContextManager[int]:
     return forwarding(port, context)
 
 
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hands on what one end sends until it ends."""
+    with suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 @contextmanager
 def forwarding(port: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
     """Another port for a server, until it is left: gives that port."""
     loop = asyncio.new_event_loop()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-            writer.close()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind = await asyncio.open_connection("127.0.0.1", port)

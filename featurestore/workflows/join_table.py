@@ -68,7 +68,7 @@ def join_table(
     ``request.labels`` is not looked at; ``tell`` is told what is being done. Raises what `join_batches`,
     `read_batches` and `write_batches` raise, and UsageError for a data set's name that has other contents.
     """
-    batch_rows = batch_rows or min(BATCH_ROWS, BATCH_VALUES // max(len(request.features), 1))
+    batch_rows = batch_rows or _batch_rows(request)
     rows: list[pl.DataFrame] = []
     content = ContentHash()
     with ExitStack() as files:
@@ -113,6 +113,11 @@ def plan_table(
     tell: Tell,
 ) -> JoinFacts:
     """What `join_table` would do, by doing it without keeping the table."""
-    rows = batch_rows or min(BATCH_ROWS, BATCH_VALUES // max(len(request.features), 1))
+    rows = batch_rows or _batch_rows(request)
     frames = read_batches(labels.place, name=request.labels_name, form=labels.form, rows=rows)
     return join_batches(project, store, request, frames, lambda _frame: None, tell)
+
+
+def _batch_rows(request: JoinRequest) -> int:
+    """How many labels are in memory at a time where nothing is said: fewer where each gets many values."""
+    return min(BATCH_ROWS, BATCH_VALUES // max(len(request.features), 1))
