@@ -12,8 +12,11 @@ from featurestore.signals import interrupt_on_signal
 MEMORY = 512_000_000
 
 
-def connect(path: Path | None = None, *, read_only: bool = False, memory: int = MEMORY) -> duckdb.DuckDBPyConnection:
-    """Opens a database file, or one in memory, to work with so many bytes. Raises duckdb.Error."""
+def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Opens a database file, or one in memory, to work with so many bytes. Raises duckdb.Error.
+
+    What does not fit goes to the folder ``spill``; of a file, to one beside it.
+    """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -21,8 +24,19 @@ def connect(path: Path | None = None, *, read_only: bool = False, memory: int = 
         "preserve_insertion_order": "true",
     }
     if path is not None:
-        settings["temp_directory"] = str(path.with_suffix(".spill"))
-    connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=settings)
+        spill = spill_beside(path)
+    if spill is not None:
+        settings["temp_directory"] = str(spill)
+    connection = duckdb.connect(str(path or ":memory:"), config=settings)
     interrupt_on_signal(connection)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def spill_beside(path: Path) -> Path:
+    return path.with_suffix(".spill")
+
+
+def literal(path: Path) -> str:
+    """A path as a string in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"

@@ -15,8 +15,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import polars as pl
@@ -34,6 +35,7 @@ from featurestore.offline.ledger import Ledger, insert_reference, insert_rejecte
 from featurestore.offline.postgres_connection import CommitLostError, Connection, ConnectionLostError, Server
 from featurestore.offline.postgres_run import PostgresRun, possible, unnest
 from featurestore.offline.records import table_name
+from featurestore.offline.spans import EVERYTHING, Keys, Span
 from featurestore.offline.sql import between, history_table, key_list, quote
 from featurestore.offline.store import Baseline, DataSet, Mark
 
@@ -81,6 +83,9 @@ class PostgresStore(Ledger, DataSetShelf):
         self._schema = tables.schema_name(project.name)
         self._lock_timeout = project.lock_timeout
         self._open = threading.local()
+
+    def ready(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -130,14 +135,14 @@ class PostgresStore(Ledger, DataSetShelf):
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
-        keys = key_list(version)
+        keys, table = key_list(version), history_table(version.id)
         columns = f"{keys}, computed_at, run_seq, op, value"
         order = f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq"
         if entities is None:
-            return self._history(version, [(f"SELECT {columns} FROM {{table}} {order}", ())])
+            return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
         names = version.entity_type.key_names
         wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
-        query = f"SELECT {columns} FROM {{table}} JOIN {unnest(version, names)} USING ({keys}) {order}"
+        query = f"SELECT {columns} FROM {table} JOIN {unnest(version, names)} USING ({keys}) {order}"
         pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
 
@@ -157,21 +162,22 @@ class PostgresStore(Ledger, DataSetShelf):
         return self._ask(ask, None)
 
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
-        query = f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {{table}} WHERE "
-        table = f"{quote(self._schema)}.{history_table(version.id)}"
-        size = f"SELECT pg_relation_size({tables.literal(table)}) / current_setting('block_size')::bigint AS pages"
+        query = f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} WHERE "
         with self.reading():
-            if not self._ask(lambda connection: tables.has_table(connection, table_name(version.id)), nothing=False):
-                return
-            pages = self._rows(size)[0]["pages"]
-            for first in range(0, pages, BATCH_PAGES):
+            for first in range(0, self._ask(partial(tables.count_pages, version=version), 0), BATCH_PAGES):
                 within = f"ctid >= '({first:d},0)' AND ctid < '({first + BATCH_PAGES:d},0)'"
                 yield self._history(version, [(f"{query}{within} AND {between(up_to_run, None)}", ())])
 
     def latest(
-        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
     ) -> pl.DataFrame:
-        keys, where = key_list(version), between(up_to_run, None)
+        keys, table, within = key_list(version), history_table(version.id), _within(version, span)
+        where = f"{between(up_to_run, None)} AND {within}"
         if after_run is None:
             # From the last to the first: backwards the index gives them as they are, where the other way each entity's
             # rows would be sorted (measured at twice the time).
@@ -179,7 +185,7 @@ class PostgresStore(Ledger, DataSetShelf):
                 f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
             )
             query = (
-                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {{table}} "
+                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {table} "
                 f"WHERE {where} ORDER BY {order}"
             )
             return self._history(version, [(query, ())]).reverse()
@@ -187,16 +193,34 @@ class PostgresStore(Ledger, DataSetShelf):
         # six times the speed of going through the table, where every entity has news; the same where few have).
         same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
         query = (
-            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {{table}} WHERE run_seq > {after_run:d}) w, LATERAL "
-            f"(SELECT computed_at, run_seq, op, value FROM {{table}} h WHERE {same} AND {where} "
-            f"ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
+            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}) "
+            f"w, LATERAL (SELECT computed_at, run_seq, op, value FROM {table} h WHERE {same} AND "
+            f"{between(up_to_run, None)} ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
         )
         return self._history(version, [(query, ())])
 
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        def ask(connection: Connection) -> list[Keys]:
+            pages = tables.count_pages(connection, version)
+            rows = tables.count_rows(connection, version) if pages else 0
+            if not rows:
+                return []
+            # The first row of some pages: rows are never moved, so it is there unless it was erased.
+            step = max(every * pages // rows, 1)
+            firsts = (
+                f"SELECT ('(' || page || ',1)')::tid FROM generate_series({step - 1:d}, {pages - 1:d}, {step:d}) page"
+            )
+            return connection.query(
+                f"SELECT {key_list(version)} FROM {history_table(version.id)} "
+                f"WHERE {between(None, after_run)} AND ctid = ANY(ARRAY({firsts}))"
+            ).rows()
+
+        return self._ask(ask, [])
+
     def current(self, version: StoredVersion) -> pl.DataFrame:
-        keys = key_list(version)
+        keys, table = key_list(version), history_table(version.id)
         query = (
-            f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {{table}} "
+            f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
             f"ORDER BY {keys}, computed_at, run_seq DESC"
         )
         return self._history(version, [(query, ())])
@@ -217,14 +241,13 @@ class PostgresStore(Ledger, DataSetShelf):
         return self._ask(lambda connection: connection.rows(query, values), [])
 
     def _history(self, version: StoredVersion, queries: Sequence[tuple[str, Values]]) -> pl.DataFrame:
-        """The answers one after another; ``{table}`` in a query stands for the version's."""
+        """The answers of queries of a version's table, one after another."""
         empty = pl.DataFrame(schema=history_schema(version))
 
         def ask(connection: Connection) -> pl.DataFrame:
             if not tables.has_table(connection, table_name(version.id)):
                 return empty
-            table = history_table(version.id)
-            answers = [connection.query(query.format(table=table), values) for query, values in queries]
+            answers = [connection.query(query, values) for query, values in queries]
             return pl.concat([empty, *(answer.cast(empty.schema) for answer in answers)])
 
         return self._ask(ask, empty)
@@ -303,3 +326,13 @@ class PostgresStore(Ledger, DataSetShelf):
                         hint="run the same command again: what was kept is found, and not kept twice",
                     ) from lost  # fmt: skip
             time.sleep(POLL_SECONDS)
+
+
+def _within(version: StoredVersion, span: Span) -> str:
+    """The condition that a row's entity is in a span: a range of the primary key's index.
+
+    The bounds stand in the statement itself, for an answer to one with parameters does not come by COPY.
+    """
+    rows = ((keys, sign) for keys, sign in ((span.after, ">"), (span.up_to, "<=")) if keys is not None)
+    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
+    return " AND ".join(clauses) or "TRUE"

@@ -43,6 +43,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def constant(value: str | int) -> str:
+    """A value in SQL, whatever the server makes of backslashes in plain strings."""
+    return f"{value:d}" if isinstance(value, int) else "E" + literal(value.replace("\\", "\\\\"))
+
+
 def has_table(connection: Connection, name: str) -> bool:
     found = connection.rows(
         "SELECT to_regclass($1) IS NOT NULL AS found", [f"{quote(connection.schema)}.{quote(name)}"]
@@ -95,6 +100,15 @@ def count_rows(connection: Connection, version: StoredVersion) -> int:
     name = table_name(version.id)
     found = connection.rows("SELECT sum(rows)::bigint AS rows FROM appended WHERE table_name = $1", [name])
     return found[0]["rows"] or 0
+
+
+def count_pages(connection: Connection, version: StoredVersion) -> int:
+    """The pages of a version's table; 0 where there is none."""
+    if not has_table(connection, table_name(version.id)):
+        return 0
+    table = literal(f"{quote(connection.schema)}.{history_table(version.id)}")
+    found = connection.rows(f"SELECT pg_relation_size({table}) / current_setting('block_size')::bigint AS pages")
+    return int(found[0]["pages"])
 
 
 def recount(connection: Connection, version: StoredVersion) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
+from featurestore.offline.spans import EVERYTHING, Keys, Span
 
 if TYPE_CHECKING:
     import polars as pl
@@ -218,6 +219,10 @@ class OfflineStore(Protocol):
         """Keeps one connection for the reads inside: a burst of questions, never a pause for anything else."""
         ...
 
+    def ready(self) -> AbstractContextManager[None]:
+        """Keeps what makes the reads inside quick to begin. It may last: between them nobody is kept out."""
+        ...
+
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         """Records a run that committed nothing (failed or unchanged): no run_seq."""
         ...
@@ -282,11 +287,23 @@ class OfflineStore(Protocol):
         ...
 
     def latest(
-        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
     ) -> pl.DataFrame:
-        """One row per entity, the greatest (computed_at, run_seq), same columns as `scan`.
+        """One row per entity of a span, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
 
         ``after_run`` keeps only entities about whom something was learned later than that run.
+        """
+        ...
+
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        """The entities of some rows (learned after a run), each for about ``every`` rows that lie beside it.
+
+        In any order. It costs a small part of reading the rows; of a small table there may be none.
         """
         ...
 

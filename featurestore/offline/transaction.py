@@ -11,7 +11,6 @@ import polars as pl
 from featurestore.model import StoredVersion
 from featurestore.offline.duckdb_file import DuckDBFile
 from featurestore.offline.ledger import LedgerRun
-from featurestore.offline.records import table_name
 from featurestore.offline.sql import history_columns, history_table, key_list
 from featurestore.offline.store import VALUE, Written
 
@@ -51,7 +50,7 @@ class DuckDBRun(LedgerRun):
     def _prepare(self, version: StoredVersion) -> bool:
         """Makes the version's table where there is none; tells whether it holds no row yet."""
         table = history_table(version.id)
-        if self._file.has_table(table_name(version.id)):
+        if self._file.has_history(version):
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
         self._connection.execute(f"CREATE TABLE {table} ({history_columns(version)})")
         self.note_version(version)

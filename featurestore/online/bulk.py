@@ -8,9 +8,9 @@ from __future__ import annotations
 import selectors
 import ssl
 import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from featurestore.online.servers import Node, complaint, note_written
 
 SLICE = 1 << 20  # bytes of one send: a timeout is for one of them
 RECEIVE = 1 << 18
+BACKLOG = 1 << 24  # bytes that wait to be sent, a tenth of a second's work: the time to read more of the history
 
 _PING = b"*1\r\n$4\r\nPING\r\n"
 _PONG = b"+PONG\r\n"
@@ -145,7 +146,7 @@ class Pipe:
         self._node = node
         self._line = node.take()
         self._socket = self._line.socket
-        self._buffers: Queue[memoryview | None] = Queue(maxsize=2)
+        self._backlog = Backlog()
         self._answers = Answers()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -162,13 +163,13 @@ class Pipe:
         return self._answers.accepted
 
     def send(self, buffer: memoryview) -> None:
-        """Queues commands; waits while two buffers are still to be sent."""
-        self._buffers.put(buffer)
+        """Queues commands; waits while too much is still to be sent."""
+        self._backlog.put(buffer)
 
     def finish(self) -> Exception | None:
         """Waits for every answer: what the connection or the server complained of first, if they did."""
-        self._buffers.put(memoryview(_PING))
-        self._buffers.put(None)
+        self._backlog.put(memoryview(_PING))
+        self._backlog.put(None)
         self._thread.join()
         if self._failure is not None:
             self._line.close()
@@ -183,7 +184,7 @@ class Pipe:
             self._socket.setblocking(False)
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_WRITE)
-                while (buffer := self._buffers.get()) is not None:
+                while (buffer := self._backlog.take()) is not None:
                     self._send(buffer, selector, timeout)
                 selector.modify(self._socket, selectors.EVENT_READ)
                 while not self._answers.complete:
@@ -191,8 +192,8 @@ class Pipe:
                     self._take_in()
         except OSError as exc:
             self._failure = exc
-            while buffer is not None:  # nobody may wait for room in the queue
-                buffer = self._buffers.get()
+            while buffer is not None:  # nobody may wait for room
+                buffer = self._backlog.take()
         finally:
             self._socket.settimeout(timeout)
 
@@ -217,6 +218,31 @@ class Pipe:
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 self._answers.take(data)
+
+
+class Backlog:
+    """Buffers from one thread to another, `BACKLOG` bytes at most; a larger one when it is alone. None is the end."""
+
+    def __init__(self) -> None:
+        self._buffers: deque[memoryview | None] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def put(self, buffer: memoryview | None) -> None:
+        size = len(buffer or b"")
+        with self._changed:
+            self._changed.wait_for(lambda: not self._bytes or self._bytes + size <= BACKLOG)
+            self._buffers.append(buffer)
+            self._bytes += size
+            self._changed.notify()
+
+    def take(self) -> memoryview | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._buffers)
+            buffer = self._buffers.popleft()
+            self._bytes -= len(buffer or b"")
+            self._changed.notify()
+        return buffer
 
 
 class Answers:

@@ -80,10 +80,11 @@ def sync(
     """
     started = time.perf_counter()
     work = Round(project, offline, online, features, mode == "full", promote, repair, tell)
-    if dry_run:
-        work.preview()
-    elif not any(work.run() for _ in range(ROUNDS)):
-        raise StoreError("other runs keep changing the online store under this one", hint="try again")
+    with offline.ready():
+        if dry_run:
+            work.preview()
+        elif not any(work.run() for _ in range(ROUNDS)):
+            raise StoreError("other runs keep changing the online store under this one", hint="try again")
     return SyncResult(
         mode=mode,
         dry_run=dry_run,

@@ -20,15 +20,11 @@ from featurestore.online.directory import Directory, is_abandoned
 from featurestore.online.memory import Memory, recall, remember
 from featurestore.online.plan import Plan, Situation, Task, decide, repoint, superseded
 from featurestore.online.records import Loaded, version_entry
-from featurestore.online.store import OnlineStore, Pulse
+from featurestore.online.store import Merged, OnlineStore, Pulse
 from featurestore.registry.summary import update_summary
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from featurestore.online.upload import Column
-
-ROWS_AT_ONCE = 4_000_000
+    from featurestore.online.upload import Windows
 
 
 @dataclass(slots=True)
@@ -63,10 +59,11 @@ class Round:
 
     def preview(self) -> None:
         """Counts what a round would write, and writes nothing."""
-        with self.offline.reading():
-            for task in self._decide().tasks:
-                if self._due(task):
-                    self.written[task.version.id] += self._latest(task).height
+        for group in _groups(self._decide().tasks):
+            due = [task for task in group if self._due(task)]
+            for window in self._windows(due, {task.version.id: 0 for task in due}):
+                for column in window:
+                    self.written[column.version.id] += column.frame.height
 
     def run(self) -> bool:
         """Writes, publishes and points. False where somebody else got in between."""
@@ -101,66 +98,55 @@ class Round:
     def _due(self, task: Task) -> bool:
         return task.after_run is None or task.after_run < self.up_to_run
 
-    def _latest(self, task: Task) -> pl.DataFrame:
-        return self.offline.latest(task.version, after_run=task.after_run, up_to_run=self.up_to_run)
-
     def _write(self, epoch: str, tasks: Sequence[Task]) -> bool:
-        """Writes tasks of one entity type and one kind, a window of history after another; then their markers."""
+        """Writes tasks of one entity type and one kind, then their markers."""
         due = [task for task in tasks if self._due(task)]
-        fields = {task.version.id: task.field for task in due if task.field is not None}
-        if due and due[0].load:
-            loads = {task.version.id: task.version.entity_type.name for task in due}
-            fields = self.directory.reserve(loads, times.now())
+        if not due:
+            return True
+        if not due[0].load:
+            return self._write_into(epoch, due, {task.version.id: task.field for task in due if task.field is not None})
+        fields = self.directory.reserve({task.version.id: task.version.entity_type.name for task in due}, times.now())
         try:
-            return all(self._write_window(epoch, window) for window in self._windows(due, fields))
+            return self._write_into(epoch, due, fields)
         finally:
             self.directory.let_go(fields.values())
 
-    def _windows(self, tasks: Sequence[Task], fields: Mapping[VersionId, int]) -> Iterator[list[tuple[Task, Column]]]:
-        """Tasks with their rows, as many at once as fit in memory; the history is read in one go for each."""
-        from featurestore.online.upload import Column
+    def _write_into(self, epoch: str, tasks: Sequence[Task], fields: Mapping[VersionId, int]) -> bool:
+        from featurestore.online.upload import Batches, remove_vanished, upload
 
-        rest = list(tasks)
-        while rest:
-            window: list[tuple[Task, Column]] = []
-            rows = 0
-            with self.offline.reading():
-                while rest and rows < ROWS_AT_ONCE:
-                    task = rest.pop(0)
-                    frame = self._latest(task)
-                    window.append((task, Column(task.version, fields[task.version.id], frame)))
-                    rows += frame.height
-            yield window
-
-    def _write_window(self, epoch: str, window: Sequence[tuple[Task, Column]]) -> bool:
-        from featurestore.online.upload import remove_vanished, upload
-
-        load = window[0][0].load
-        columns = [column for _, column in window]
-        merged = upload(self.project.name, self.online, columns, load=load, tell=self.tell)
-        whole = [column for task, column in window if not load and task.after_run is None]
-        removed = remove_vanished(self.project.name, self.online, whole, self.up_to_run) if whole else {}
+        load = tasks[0].load
+        whole = [fields[task.version.id] for task in tasks if not load and task.after_run is None]
+        batches = Batches(self.project.name, self._windows(tasks, fields), self.tell, remembering=whole)
+        merged = upload(self.online, batches, load=load)
+        removed: Mapping[int, int] = {}
+        if whole:
+            removed = remove_vanished(self.online, tasks[0].version.entity_type, batches.keys, self.up_to_run)
         if self.online.pulse().servers != self.pulse.servers:
             return False
         moved = []
-        for task, column in window:
-            done = merged[column.field]
-            self.written[task.version.id] += done.written + removed.get(column.field, 0)
+        for task in tasks:
+            number = fields[task.version.id]
+            done, gone = merged.get(number, Merged()), removed.get(number, 0)
+            self.written[task.version.id] += done.written + gone
+            now = self._marker(task, number, done.created - gone)
             if load:
-                moved.append(self._publish(epoch, task, column))
+                moved.append(self._publish(epoch, task, now))
             else:
-                change = done.created - removed.get(column.field, 0)
-                now = self._marker(task, column.field, change)
                 moved.append(self.directory.advance(epoch, task.version.id, now, since=task.after_run or 0))
         return all(moved)
 
-    def _publish(self, epoch: str, task: Task, column: Column) -> bool:
+    def _windows(self, tasks: Sequence[Task], fields: Mapping[VersionId, int]) -> Windows:
+        from featurestore.workflows.sync_windows import HistoryWindows
+
+        return HistoryWindows(self.offline, tasks, fields, self.up_to_run)
+
+    def _publish(self, epoch: str, task: Task, loaded: Loaded) -> bool:
         """Makes a load the version's own; another sync that was first keeps its load, and ours is removed."""
-        loaded = self._marker(task, column.field, column.frame.height)
         if self.directory.publish(epoch, task.version.id, loaded, replacing=task.field):
             return True
-        self.online.clear(loaded.entity_type, [column.field])
-        self.directory.abandon([column.field])
+        assert loaded.field is not None, "it has just been written to"
+        self.online.clear(loaded.entity_type, [loaded.field])
+        self.directory.abandon([loaded.field])
         return False
 
     def _marker(self, task: Task, number: int, count: int) -> Loaded:

@@ -138,7 +138,8 @@ class _Inspection:
             version = self.tables.owners.get(name)
             if version is not None:
                 keys = [item.key for item in differences if item.history is not None]
-                self.online.merge(Batches(self.project.name, [Column(version, int(name), self._latest(version, keys))]))
+                column = Column(version, int(name), self._latest(version, keys))
+                self.online.merge(Batches(self.project.name, [[column]]))
         mode: Mode = "incremental" if self.kept_all else "full"
         return sync(self.project, self.offline, self.online, self.features, mode, tell=self.tell)
 

@@ -97,7 +97,7 @@ class Bench:
     def batches(self) -> Batches:
         offline = DuckDBStore(self.project)
         columns = [Column(version, field, offline.latest(version)) for field, version in enumerate(VERSIONS)]
-        return Batches("bench", columns)
+        return Batches("bench", [columns])
 
     @property
     def version(self) -> str:

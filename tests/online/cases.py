@@ -15,6 +15,7 @@ from featurestore.config import DriftSettings, Project
 from featurestore.frames.types import INSTANT, history_schema, key_types, value_type
 from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
 from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.spans import EVERYTHING, Keys, Span
 from featurestore.offline.store import Learned, Mark, OfflineStore
 from featurestore.online.store import OnlineStore
 
@@ -58,6 +59,9 @@ class Rows:
         rows = self.frames.get(version.id)
         return None if rows is None or not rows.height else Mark(self.store_id, self.last_run, "", rows.height)
 
+    def ready(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def reading(self) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -72,15 +76,31 @@ class Rows:
     def learned(self) -> list[Learned]:
         return [Learned(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
 
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
+        return (
+            rows.filter(pl.col("run_seq") > (after_run or 0))[every - 1 :: every]
+            .select(version.entity_type.key_names)
+            .rows()
+        )
+
     def latest(
-        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
     ) -> pl.DataFrame:
         keys = list(version.entity_type.key_names)
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
         rows = rows.filter(pl.col("run_seq") <= (self.last_run if up_to_run is None else up_to_run))
         if after_run is not None:
             rows = rows.join(rows.filter(pl.col("run_seq") > after_run).select(keys).unique(), on=keys, how="semi")
-        return rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
+        rows = rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
+        places = rows.select(keys).rows()
+        within = [(span.after or ()) < at and (span.up_to is None or at <= span.up_to) for at in places]
+        return rows.filter(pl.Series(within, dtype=pl.Boolean))
 
 
 class History:
