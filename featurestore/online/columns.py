@@ -15,26 +15,44 @@ from featurestore.model import EntityType, Key, Scalar, StoredVersion
 from featurestore.online import format as layout
 
 _DELETED = 1  # a history's op for a tombstone
-_RESERVED = r"[^A-Za-z0-9_.~-]"
+_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
 _ESCAPES = {chr(code): quote(chr(code), safe="") for code in range(128) if quote(chr(code), safe="") != chr(code)}
+_HEADER = [("high", ">u8"), ("middle", ">u2"), ("low", "u1"), ("sha", "V6")]
 _WIDTHS: Mapping[Scalar, str] = {"bool": "u1", "int": ">i8", "float": ">f8", "date": ">i4", "datetime": ">i8"}
 
 
 def entity_keys(project: str, entity_type: EntityType, frame: pl.DataFrame) -> pl.Series:
     """The key of each row: what `format.entity_key` says of it."""
-    parts = frame.select(_escaped(frame[key.name], key) for key in entity_type.keys)
-    prefix = pl.lit(layout.key_prefix(project, entity_type.name))
-    ids = pl.concat_str(pl.all(), separator=",")
-    return parts.select(key=pl.concat_str(prefix, ids)).to_series()
+    first, *more = [_escaped(frame[key.name], key) for key in entity_type.keys]
+    # By Arrow, which works in this thread: Polars would wake others, and the server beside has need of the cores.
+    keys = pc.binary_join_element_wise(_text(layout.key_prefix(project, entity_type.name)), first, _text(""))
+    if more:
+        keys = pc.binary_join_element_wise(keys, *more, _text(","))
+    return pl.Series("key", keys, dtype=pl.String)
 
 
-def _escaped(column: pl.Series, key: Key) -> pl.Series:
+def _text(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())
+
+
+def _escaped(column: pl.Series, key: Key) -> pa.LargeStringArray:
     text = column.cast(pl.String)
-    if key.type == "int" or not text.str.contains(_RESERVED).any():
-        return text
+    whole = text.to_arrow()
+    if key.type == "int" or not bytes_of(whole).tobytes().translate(None, _PLAIN):
+        return whole
     if text.str.contains(r"[^\x00-\x7F]").any():
-        return text.map_elements(lambda part: quote(part, safe=""), return_dtype=pl.String)
-    return text.str.replace_many(_ESCAPES)
+        return text.map_elements(lambda part: quote(part, safe=""), return_dtype=pl.String).to_arrow()
+    return text.str.replace_many(_ESCAPES).to_arrow()
+
+
+def bytes_of(values: pa.LargeBinaryArray | pa.LargeStringArray) -> np.ndarray:
+    """The bytes of all values, one after another, as they lie in memory."""
+    _, offsets, data = values.buffers()
+    if data is None:
+        return np.empty(0, np.uint8)
+    places = np.frombuffer(offsets, np.int64)
+    first, last = places[values.offset], places[values.offset + len(values)]
+    return np.frombuffer(data, np.uint8)[first:last]
 
 
 def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
@@ -47,38 +65,36 @@ def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     deleted = (frame["op"] == _DELETED).to_numpy()
     empty = value.is_null().to_numpy() | deleted
     op = np.where(deleted, layout.TOMBSTONE, np.where(empty, layout.NULL, layout.VALUE)).astype(np.uint32)
-    header = _headers(frame, op, version)
-    if kind in _WIDTHS:
-        return _fixed(header, value, kind, empty)
-    return _variable(header, value, kind, empty)
+    rows = np.empty(len(op), _HEADER if kind not in _WIDTHS else [*_HEADER, ("value", _WIDTHS[kind])])
+    _fill_headers(rows, version, frame, op)
+    if kind not in _WIDTHS:
+        return _with_payload(rows, value, kind, empty)
+    rows["value"] = _numbers(value, kind)
+    return _without_missing(rows, empty)
 
 
-def _headers(frame: pl.DataFrame, op: np.ndarray, version: StoredVersion) -> np.ndarray:
+def _fill_headers(rows: np.ndarray, version: StoredVersion, frame: pl.DataFrame, op: np.ndarray) -> None:
     computed_at = frame["computed_at"].cast(pl.Int64).to_numpy() + layout.BIAS
     run_seq = frame["run_seq"].to_numpy()
     if frame.height and (computed_at.min() < 0 or int(computed_at.max()) > layout.LAST):
         raise StoreError(f"{version.id.feature}: a computed_at is outside the years 1 to 9999")
     if frame.height and run_seq.max() > layout.MAX_RUN_SEQ:
         raise StoreError(f"{version.id.feature}: run {run_seq.max()} is beyond what the online format holds")
-    high = computed_at.astype(np.uint64) << np.uint64(5) | (run_seq >> 22).astype(np.uint64)
     low = ((run_seq & 0x3FFFFF) << 2).astype(np.uint32) | op
-    header = np.empty((frame.height, layout.HEADER), np.uint8)
-    header[:, :8] = _bytes(high, ">u8")
-    header[:, 8:11] = _bytes(low, ">u4")[:, 1:]
-    header[:, 11:] = np.frombuffer(bytes.fromhex(version.id.short), np.uint8)
-    return header
+    rows["high"] = computed_at.astype(np.uint64) << np.uint64(5) | (run_seq >> 22).astype(np.uint64)
+    rows["middle"], rows["low"] = low >> 8, low & 0xFF
+    rows["sha"] = np.void(bytes.fromhex(version.id.short))
 
 
-def _bytes(values: np.ndarray, kind: str) -> np.ndarray:
-    big_endian = np.ascontiguousarray(values.astype(kind))
-    return big_endian.view(np.uint8).reshape(len(values), big_endian.dtype.itemsize)
-
-
-def _fixed(header: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray) -> pl.Series:
-    """Rows of one width: a matrix of bytes, with the value's bytes left out where there is none."""
+def _numbers(value: pl.Series, kind: Scalar) -> np.ndarray:
+    """Values of one width, and anything where there is none."""
     plain = value.cast(pl.Int32) if kind == "date" else value.cast(pl.Int64) if kind == "datetime" else value
-    payload = _bytes(plain.fill_null(False if kind == "bool" else 0).to_numpy(), _WIDTHS[kind])
-    matrix = np.hstack([header, payload])
+    return (plain.fill_null(False if kind == "bool" else 0) if plain.null_count() else plain).to_numpy()
+
+
+def _without_missing(rows: np.ndarray, empty: np.ndarray) -> pl.Series:
+    """Each row's header and value; the header alone where there is no value."""
+    matrix = _matrix(rows)
     if not empty.any():
         return _binary(np.arange(len(matrix) + 1) * matrix.shape[1], matrix)
     keep = np.ones(matrix.shape, np.bool_)
@@ -86,11 +102,11 @@ def _fixed(header: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray
     return _binary(_offsets(np.where(empty, layout.HEADER, matrix.shape[1])), matrix[keep])
 
 
-def _variable(header: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray) -> pl.Series:
+def _with_payload(headers: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray) -> pl.Series:
     """Text and lists: header and payload joined row by row."""
     payload = value.cast(pl.Binary) if kind == "string" else _lists(value)
     payload = payload.set(pl.Series(empty), b"").fill_null(b"")
-    heads = _binary(np.arange(len(header) + 1) * layout.HEADER, header)
+    heads = _binary(np.arange(len(headers) + 1) * layout.HEADER, _matrix(headers))
     wide = pa.large_binary()
     joined = pc.binary_join_element_wise(
         heads.to_arrow().cast(wide), payload.to_arrow().cast(wide), pa.scalar(b"", wide)
@@ -101,9 +117,14 @@ def _variable(header: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndar
 def _lists(value: pl.Series) -> pl.Series:
     """Each list as the bytes of its elements."""
     items = value.explode(keep_nulls=False, empty_as_null=False) if value.len() else pl.Series([], dtype=pl.Float64)
-    flat = _bytes(items.fill_null(0.0).to_numpy(), ">f8")
+    flat = _matrix(items.fill_null(0.0).to_numpy().astype(">f8"))
     flat[items.is_null().to_numpy()] = np.frombuffer(layout.NULL_ELEMENT, np.uint8)
     return _binary(_offsets(value.list.len().fill_null(0).to_numpy().astype(np.int64) * 8), flat)
+
+
+def _matrix(rows: np.ndarray) -> np.ndarray:
+    """The bytes of an array, an item of it in each row."""
+    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:
