@@ -63,7 +63,7 @@ def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     kind = version.data_type.kind
     value = frame["value"]
     deleted = (frame["op"] == _DELETED).to_numpy()
-    empty = value.is_null().to_numpy() | deleted
+    empty = value.is_null().to_numpy() | deleted if value.null_count() else deleted
     op = np.where(deleted, layout.TOMBSTONE, np.where(empty, layout.NULL, layout.VALUE)).astype(np.uint32)
     rows = np.empty(len(op), _HEADER if kind not in _WIDTHS else [*_HEADER, ("value", _WIDTHS[kind])])
     _fill_headers(rows, version, frame, op)
