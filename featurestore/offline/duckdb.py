@@ -36,6 +36,8 @@ BUSY_SECONDS = 30.0
 ROWS_IN_MEMORY = 4_000_000
 BATCH_ROWS = 1_000_000
 
+_ATTACHED = "is already attached"  # DuckDB's words where a file is open in this process, but not in the same way
+
 Result = TypeVar("Result")
 
 
@@ -343,8 +345,9 @@ def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
 
 def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = False) -> bool:
     """Whether rows are sorted by these columns. A clustered table often is, and to see it is cheaper than to sort."""
-    in_order = pl.lit(not strictly)
-    for name in reversed(columns):
+    *first, last = columns
+    in_order = pl.col(last).shift(1) < pl.col(last) if strictly else pl.col(last).shift(1) <= pl.col(last)
+    for name in reversed(first):
         before, now = pl.col(name).shift(1), pl.col(name)
         in_order = (before < now) | ((before == now) & in_order)
     return bool(frame.select(in_order.fill_null(True).all()).item())
@@ -353,12 +356,13 @@ def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = F
 def _store_error(exc: duckdb.Error, path: Path) -> StoreError | UsageError:
     text = str(exc).splitlines()[0]
     if _is_busy(exc):
-        return StoreError("is held by another process", where=str(path), hint="close it there, or try again")
+        holder = "this process itself" if _ATTACHED in text else "another process"
+        return StoreError(f"is held by {holder}", where=str(path), hint="close it there, or try again")
     if "No space left" in str(exc):
         return StoreError("the disk is full", where=str(path), hint="free some space and run the same command again")
     return StoreError(f"DuckDB: {text}", where=str(path), hint="run featurestore doctor")
 
 
 def _is_busy(exc: duckdb.Error) -> bool:
-    text = str(exc).splitlines()[0].lower()
-    return "lock" in text or "already attached" in text
+    text = str(exc).splitlines()[0]
+    return "lock" in text.lower() or _ATTACHED in text

@@ -6,6 +6,7 @@ entity type are read in step.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -31,10 +32,11 @@ def cut(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[Spa
     one before, but no more than ``most``; an entity is never divided.
     """
     ends: list[Keys] = []
+    before: Keys = ()
     rows, size = 0, first
-    for keys in sorted(samples):
-        rows += weight
-        if rows >= size and keys not in ends[-1:]:
-            ends.append(keys)
+    for keys, count in sorted(Counter(samples).items()):
+        if rows >= size:
+            ends.append(before)
             rows, size = 0, min(2 * size, most)
+        before, rows = keys, rows + weight * count
     return [Span(after, up_to) for after, up_to in pairwise([None, *ends, None])]

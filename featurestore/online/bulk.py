@@ -225,22 +225,22 @@ class Backlog:
 
     def __init__(self) -> None:
         self._buffers: deque[memoryview | None] = deque()
-        self._bytes = 0
+        self.bytes = 0
         self._changed = threading.Condition()
 
     def put(self, buffer: memoryview | None) -> None:
         size = len(buffer or b"")
         with self._changed:
-            self._changed.wait_for(lambda: not self._bytes or self._bytes + size <= BACKLOG)
+            self._changed.wait_for(lambda: not self.bytes or self.bytes + size <= BACKLOG)
             self._buffers.append(buffer)
-            self._bytes += size
+            self.bytes += size
             self._changed.notify()
 
     def take(self) -> memoryview | None:
         with self._changed:
             self._changed.wait_for(lambda: self._buffers)
             buffer = self._buffers.popleft()
-            self._bytes -= len(buffer or b"")
+            self.bytes -= len(buffer or b"")
             self._changed.notify()
         return buffer
 

@@ -42,6 +42,7 @@ class Round:
     pulse: Pulse = field(default_factory=lambda: Pulse(""))
     up_to_run: int = 0
     history: str = ""
+    held: Sequence[StoredVersion] = ()
     written: Counter[VersionId] = field(default_factory=Counter)
     tasks: Sequence[Task] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -67,8 +68,8 @@ class Round:
 
     def run(self) -> bool:
         """Writes, publishes and points. False where somebody else got in between."""
-        self.pulse = self.online.pulse()
         epoch = self.directory.begin()
+        self.pulse = self.online.pulse()
         plan = self._decide()
         for group in _groups(plan.tasks):
             if not self._write(epoch, group):
@@ -76,7 +77,7 @@ class Round:
         if not self._point(plan):
             return False
         with self.offline.reading():
-            if name_of_history(self.offline, self.offline.versions()) != self.history:
+            if name_of_history(self.offline, self.held) != self.history:
                 return False  # what was erased meanwhile may just have been written
         return self._sweep(epoch)
 
@@ -84,12 +85,12 @@ class Round:
         memory = recall(self.project)  # first the memory, then the tables, then the history: each may be ahead only
         meta, pointers = self.directory.meta(), self.directory.pointers()
         with self.offline.reading():
-            learned, held = self.offline.learned(), self.offline.versions()
-            self.history = name_of_history(self.offline, held)
+            learned, self.held = self.offline.learned(), self.offline.versions()
+            self.history = name_of_history(self.offline, self.held)
         self.up_to_run = learned[-1].run_seq if learned else 0
         now = Situation(meta, pointers, memory, self.up_to_run, self.pulse, self.history)
         repair = self.repair or self.full
-        plan = decide(self.features, held, now, full=self.full, promote=self.promote, repair=repair)
+        plan = decide(self.features, self.held, now, full=self.full, promote=self.promote, repair=repair)
         self.tasks, self.refused = plan.tasks, plan.refused
         self.lost = {**plan.lost, **self.lost} if repair else plan.lost
         self.unrepaired = () if repair else tuple(plan.lost)

@@ -12,7 +12,7 @@ from featurestore.online.plan import Task
 from featurestore.online.upload import Column
 
 # Windows grow: the first is read at once, and while one is sent there is time to read the next.
-FIRST_ROWS, MOST_ROWS = 60_000, 2_000_000
+FIRST_ROWS, MOST_ROWS = 40_000, 2_000_000
 ROWS_A_SAMPLE = 10_000
 
 

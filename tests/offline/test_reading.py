@@ -1,0 +1,116 @@
+"""A DuckDB file is attached while somebody reads it: writers wait for the last reader, and for nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import DriftSettings, Project
+from featurestore.errors import StoreError
+from featurestore.offline import duckdb
+from featurestore.offline.duckdb import FILE, DuckDBStore
+from tests.offline.history import learn, version
+
+OF = version("int")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path, "test", {}, {}, DriftSettings())
+    learn(DuckDBStore(project), OF, [("a", 0, 1)], "r1")
+    return project
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duckdb, "BUSY_SECONDS", 0.2)
+
+
+def another_process_may_write(project: Project) -> bool:
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE TABLE IF NOT EXISTS other (i INT)')"
+    command = [sys.executable, "-c", code, str(project.state / FILE)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_reader_keeps_writers_of_other_processes_out_until_it_is_done(project: Project) -> None:
+    store = DuckDBStore(project)
+    with store.reading():
+        assert store.latest(OF).height == 1
+        assert not another_process_may_write(project)
+    assert another_process_may_write(project)
+
+
+def test_between_two_reads_of_a_store_that_is_ready_anybody_may_write(project: Project) -> None:
+    store = DuckDBStore(project)
+    with store.ready():
+        assert store.latest(OF).height == 1
+        assert another_process_may_write(project)
+        learn(DuckDBStore(project), OF, [("b", 0, 2)], "r2")
+        assert store.latest(OF).height == 2
+        learn(store, OF, [("c", 0, 3)], "r3")
+        assert store.latest(OF).height == 3
+
+
+def test_the_file_is_kept_until_the_last_reader_of_a_process_is_done(project: Project) -> None:
+    """The lock on a file is the process's: were it opened twice, whoever closes it first would give it away."""
+    first, second = DuckDBStore(project), DuckDBStore(project)
+    with first.reading():
+        assert first.latest(OF).height == 1
+        with second.reading():
+            assert second.latest(OF).height == 1
+        assert not another_process_may_write(project)
+        assert first.scan(OF).height == 1
+    assert another_process_may_write(project)
+
+
+def test_threads_read_side_by_side(project: Project) -> None:
+    learn(DuckDBStore(project), OF, [(f"p{n}", 0, n) for n in range(5_000)], "r2")
+    found: list[int] = []
+
+    def read() -> None:
+        store = DuckDBStore(project)
+        found.extend(store.latest(OF).height for _ in range(20))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [5_001] * 80
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_writer_in_the_same_process_waits_and_is_told(project: Project) -> None:
+    reader, writer = DuckDBStore(project), DuckDBStore(project)
+    with reader.reading():
+        assert reader.latest(OF).height == 1
+        with pytest.raises(StoreError, match="held"):
+            learn(writer, OF, [("b", 0, 2)], "r2")
+    learn(writer, OF, [("b", 0, 2)], "r2")
+    assert reader.latest(OF).height == 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_reader_waits_for_a_writer_in_the_same_process(project: Project) -> None:
+    reader, writer = DuckDBStore(project), DuckDBStore(project)
+    with writer.writing("r2"), pytest.raises(StoreError, match="held"):
+        reader.latest(OF)
+    assert reader.latest(OF).height == 1
+
+
+def test_rows_are_handed_over_in_batches_while_more_is_asked(project: Project) -> None:
+    store = DuckDBStore(project)
+    with store.reading():
+        for batch in store.batches(OF):
+            assert store.mark(OF) is not None
+            assert batch.height == 1
+
+
+def test_a_file_that_is_no_database_is_said_to_be(project: Project) -> None:
+    (project.state / FILE).write_bytes(b"x" * 10_000)
+    with pytest.raises(StoreError, match="not a valid DuckDB database"):
+        DuckDBStore(project).latest(OF)

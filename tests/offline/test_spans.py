@@ -1,0 +1,112 @@
+"""A history read span by span is the history: nothing twice, nothing left out, whatever the keys are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from featurestore.model import StoredVersion
+from featurestore.offline import duckdb
+from featurestore.offline.spans import EVERYTHING, Keys, Span, cut
+from featurestore.offline.store import OfflineStore
+from tests.offline.history import PAIR, PATIENT, learn, version
+
+SAMPLES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=30)
+TEXTS = ["", "a", "B", "é", "z\U0001f600", "it's", 'say "{key}"', "back\\slash", "\\' OR TRUE --", "%", "a\x01"]
+
+
+@given(samples=SAMPLES, weight=st.integers(1, 9), first=st.integers(1, 40), most=st.integers(1, 80))
+def test_spans_follow_one_another_and_grow(samples: list[Keys], weight: int, first: int, most: int) -> None:
+    spans = cut(samples, weight, first, most)
+    assert (spans[0].after, spans[-1].up_to) == (None, None)
+    assert all(one.up_to == other.after is not None for one, other in pairwise(spans))
+    for at, span in enumerate(spans):
+        inside = sorted(keys for keys in samples if _is_in(keys, span))
+        wanted = min(first * 2**at, most) if at else first
+        rows = weight * len(inside)
+        assert inside or not samples, "none is empty"
+        assert span.up_to is None or rows >= wanted
+        assert rows - weight * inside.count(inside[-1]) < wanted if inside else True, "no more than it takes"
+
+
+def test_few_rows_are_one_span() -> None:
+    assert cut([], 10, 100, 1_000) == [EVERYTHING]
+    assert cut([("a",), ("b",)], 10, 100, 1_000) == [EVERYTHING]
+
+
+@pytest.fixture(params=[0, 4_000_000], ids=["large", "small"])
+def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which DuckDB finds the latest rows."""
+    monkeypatch.setattr(duckdb, "ROWS_IN_MEMORY", request.param)
+
+
+@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("of", [version("int", PAIR), version("int", PATIENT)], ids=str)
+def test_the_latest_rows_of_all_spans_are_the_latest_rows(store: OfflineStore, of: StoredVersion) -> None:
+    drawn = random.Random(7)
+    keys: list[Keys] = [(number, text) for number in (-(2**63), -1, 0, 7, 2**63 - 1) for text in TEXTS]
+    if of.entity_type == PATIENT:
+        keys = [(text,) for text in TEXTS]
+    for run in range(1, 5):
+        some = drawn.sample(keys, len(keys) // 2)
+        learn(store, of, [(*key, drawn.randint(0, 3), run) for key in some], f"r{run}")
+    for _ in range(4):
+        spans = cut(drawn.sample(keys, 5), 1, 1, 2)
+        for after, up_to in ((None, None), (None, 2), (2, None), (1, 3)):
+            whole = store.latest(of, after_run=after, up_to_run=up_to)
+            parts = [store.latest(of, after_run=after, up_to_run=up_to, span=span) for span in spans]
+            assert pl.concat(parts).equals(whole)
+            for span, part in zip(spans, parts, strict=True):
+                assert all(_is_in(row, span) for row in part.select(of.entity_type.key_names).rows())
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=2))
+def test_any_text_may_be_the_end_of_a_span(new_store, tmp_path_factory, texts: list[str]) -> None:  # type: ignore[no-untyped-def]
+    store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))
+    of = version("int")
+    learn(store, of, [(text, 0, at) for at, text in enumerate(dict.fromkeys(texts))], "r1")
+    found = [store.latest(of, span=span) for span in cut([(text,) for text in texts], 1, 1, 1)]
+    assert pl.concat(found)["patient_id"].to_list() == sorted(set(texts), key=str.encode)
+
+
+def test_samples_come_from_all_over_the_table(store: OfflineStore) -> None:
+    of = version("int")
+    assert store.sample_keys(of, 1_000) == []
+    for run in range(4):
+        people = range(run * 25_000, (run + 1) * 25_000)
+        learn(store, of, [(f"p{n:06d}", 0, n) for n in people], f"r{run}")
+    _are_spread(store.sample_keys(of, 1_000), 0, 100_000)
+    _are_spread(store.sample_keys(of, 1_000, after_run=2), 50_000, 100_000)
+    assert store.sample_keys(of, 1_000, after_run=4) == []
+    assert store.sample_keys(of, 1_000_000) == []
+
+
+def test_samples_pass_over_what_was_erased(store: OfflineStore) -> None:
+    of = version("int")
+    learn(store, of, [(f"p{n:05d}", 0, n) for n in range(20_000)], "r1")
+    gone = pl.DataFrame({"patient_id": [f"p{n:05d}" for n in range(15_000)]})
+    with store.writing("r2") as run:
+        run.erase(of, gone)
+    found = store.sample_keys(of, 100)
+    assert len(found) > 10
+    assert all(name >= "p15000" for (name,) in found)
+
+
+def _are_spread(samples: Sequence[Keys], first: int, end: int) -> None:
+    numbers = sorted(int(str(name)[1:]) for (name,) in samples)
+    rows = end - first
+    assert 0.7 * rows <= 1_000 * len(numbers) <= 1.3 * rows
+    assert first <= numbers[0] <= numbers[-1] < end
+    assert all(b - a < 3_000 for a, b in pairwise([first, *numbers, end]))
+
+
+def _is_in(keys: Keys, span: Span) -> bool:
+    """By Python's own order, which for text is that of its code points and so of its bytes."""
+    return (span.after is None or keys > span.after) and (span.up_to is None or keys <= span.up_to)

@@ -1,0 +1,182 @@
+"""A history that does not fit into memory is synced window by window, and nobody can tell from what is served."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.errors import StoreError
+from featurestore.offline.duckdb import DuckDBStore
+from featurestore.online import bulk
+from featurestore.online.directory import Directory
+from featurestore.online.reader import Reader
+from featurestore.online.sqlite import SQLiteStore
+from featurestore.online.store import OnlineStore, RefusedError
+from featurestore.workflows import sync_windows
+from featurestore.workflows.sync import SyncResult, sync
+from featurestore.workflows.verify import verify
+
+from .cases import PATIENT, History, commit, make_project, make_version
+
+AGE, RISK = make_version("age"), make_version("risk", kind="string")
+MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_windows, "ROWS_A_SAMPLE", 1)
+    monkeypatch.setattr(sync_windows, "FIRST_ROWS", 10)
+    monkeypatch.setattr(sync_windows, "MOST_ROWS", 40)
+
+
+def ages(people: Iterable[int], day: datetime = MONDAY) -> list[tuple[object, ...]]:
+    return [(f"p{n:03d}", day, n / 7) for n in people]
+
+
+def risks(people: Iterable[int], day: datetime = MONDAY) -> list[tuple[object, ...]]:
+    return [(f"p{n:03d}", day, f"risk {n}") for n in people]
+
+
+def wrong(history: History, store: OnlineStore) -> int:
+    return verify(history.project, history.store, store, (AGE, RISK)).found
+
+
+def bring(history: History, store: OnlineStore, *, full: bool = False) -> SyncResult:
+    return sync(history.project, history.store, store, (AGE, RISK), "full" if full else "incremental")
+
+
+def test_every_window_arrives(history: History, store: OnlineStore) -> None:
+    history.learn({AGE: ages(range(100)), RISK: risks(range(50, 130))})
+    result = bring(history, store)
+    assert [item.entities_written for item in result.features] == [100, 80]
+    assert wrong(history, store) == 0
+    history.learn({AGE: ages(range(0, 100, 2), TUESDAY), RISK: risks(range(120, 200))})
+    result = bring(history, store)
+    assert [item.entities_written for item in result.features] == [50, 80]
+    assert wrong(history, store) == 0
+
+
+def test_a_full_sync_removes_what_no_window_holds(history: History, store: OnlineStore) -> None:
+    history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
+    bring(history, store)
+    rows = history.rows.frames[AGE.id]
+    history.rows.frames[AGE.id] = rows.filter(pl.col("patient_id").str.ends_with("5").not_())
+    result = bring(history, store, full=True)
+    assert [item.entities_written for item in result.features] == [10, 0]
+    assert wrong(history, store) == 0
+
+
+def test_a_preview_counts_all_windows(history: History, store: OnlineStore) -> None:
+    history.learn({AGE: ages(range(100)), RISK: risks(range(30))})
+    result = sync(history.project, history.store, store, (AGE, RISK), dry_run=True)
+    assert [item.entities_written for item in result.features] == [100, 30]
+
+
+def test_a_load_that_broke_off_begins_with_the_first_window_again(history: History, store: OnlineStore) -> None:
+    history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
+    loads: list[int] = []
+    load = store.load
+
+    def load_twice(batches: Iterable[pl.DataFrame]) -> None:
+        loads.append(sum(batch.height for batch, _ in zip(batches, range(2), strict=False)))
+        load(batches)
+
+    store.load = load_twice  # type: ignore[method-assign]
+    result = bring(history, store)
+    assert 0 < loads[0] < 100
+    assert [item.entities_written for item in result.features] == [100, 100], "those of the second attempt only"
+    assert wrong(history, store) == 0
+
+
+def test_a_refusal_tells_how_many_were_written_and_in_which_part(
+    history: History, store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
+
+    def refuse(batches: Iterable[pl.DataFrame]) -> None:
+        written = sum(batch.height for batch, _ in zip(batches, range(2), strict=False))
+        raise RefusedError("full", where=None, hint=None, written=written)
+
+    monkeypatch.setattr(store, "load", refuse)
+    with pytest.raises(StoreError, match=r"^full \(wrote \d+ entities in 3 of \d parts before that\)"):
+        bring(history, store)
+    assert Directory(store).meta().loaded == {}
+
+
+class Erasing(DuckDBStore):
+    """A history from which something is erased when it has been let go of three times."""
+
+    times = 0
+
+    def reading(self) -> AbstractContextManager[None]:
+        if not self._reading:
+            self.times += 1
+            if self.times == 4:
+                with DuckDBStore(self._project).writing("erase") as run:
+                    run.erase(AGE, pl.DataFrame({"patient_id": ["p001"]}))
+        return super().reading()
+
+
+def test_what_is_erased_between_two_windows_does_not_stay_online(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    commit(project, AGE, ages(range(200)))
+    store = SQLiteStore(project)
+    history = Erasing(project)
+    result = sync(project, history, store, (AGE,))
+    assert history.times > 8, "it was read once more"
+    reader = Reader(project.name, store)
+    statuses = [
+        row[0].status for row in reader.read(PATIENT, [{"patient_id": f"p{n:03d}"} for n in (0, 1)], ["age"], 0)
+    ]
+    assert statuses == ["ok", "missing"]
+    assert result.features[0].entities_written >= 199
+
+
+def test_runs_are_committed_while_a_sync_is_under_way(tmp_path: Path) -> None:
+    """A window is read in one go; between two of them the history is free, and what is learned then waits its turn."""
+    project = make_project(tmp_path)
+    commit(project, AGE, ages(range(200)))
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        if not told:
+            commit(project, AGE, ages(range(150, 250), TUESDAY))
+        told.append(line)
+
+    store = SQLiteStore(project)
+    offline = DuckDBStore(project)
+    first = sync(project, offline, store, (AGE,), tell=tell)
+    assert len(told) > 3
+    assert (first.features[0].entities_written, first.features[0].watermark) == (200, 1)
+    second = sync(project, offline, store, (AGE,))
+    assert (second.features[0].entities_written, second.features[0].watermark) == (100, 2)
+    assert verify(project, offline, store, (AGE,)).found == 0
+
+
+def test_what_waits_to_be_sent_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "BACKLOG", 100)
+    backlog = bulk.Backlog()
+    sizes: list[int] = []
+
+    def pieces() -> Iterator[memoryview]:
+        for size in (40, 60, 50, 500, 1, 100):
+            yield memoryview(bytes(size))
+
+    def put() -> None:
+        for piece in pieces():
+            backlog.put(piece)
+        backlog.put(None)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    while (piece := backlog.take()) is not None:
+        assert backlog.bytes <= 100 or backlog.bytes == 500
+        sizes.append(len(piece))
+    thread.join()
+    assert sizes == [40, 60, 50, 500, 1, 100]
