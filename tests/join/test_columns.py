@@ -256,7 +256,7 @@ def test_what_is_lost_while_it_is_read_is_told_from_an_answer(tmp_path: Path) ->
 
 
 def refresh_often(folder: Path) -> int:
-    """How often what was found was what the store held; in up to 20 of 40 times another process may have been faster."""
+    """How often what was found was what the store held; in 20 of 40 times another process may have been faster."""
     store = duckdb_store(folder)
     found = (refresh(folder, store, VERSION) is not None for _ in range(40))
     return sum(islice(filter(None, found), 20))
