@@ -41,6 +41,21 @@ def write_lock(project: Project) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder_of(project: Project) -> str | None:
+    """Who holds the project's write lock now, if anybody; makes no file."""
+    try:
+        descriptor = os.open(project.state / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def prepare_state(project: Project) -> Path:
     """Makes ``.featurestore/`` with its own .gitignore, readable by its owner only."""
     folder = project.state

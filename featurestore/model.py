@@ -221,3 +221,13 @@ class RejectedRow:
     column: str | None
     reason: str
     values: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: of what area, whether it is as it should be, and what to do where it is not."""
+
+    area: str
+    state: Literal["ok", "warn", "fail"]
+    what: str
+    mend: str | None = None

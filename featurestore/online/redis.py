@@ -16,9 +16,11 @@ from redis import exceptions as redis_errors
 from redis.crc import key_slot
 
 from featurestore.config import Project
+from featurestore.model import Check
 from featurestore.online import format as layout
 from featurestore.online import wire
-from featurestore.online.records import GENERATION
+from featurestore.online.health import checks_of
+from featurestore.online.records import EPOCH, GENERATION
 from featurestore.online.scripts import DISCARD, MERGE, SWAP
 from featurestore.online.servers import Node, Servers, note_written
 from featurestore.online.store import Merged, Pulse, RefusedError, Table
@@ -162,6 +164,14 @@ class RedisStore:
         infos = self._servers.attempt(lambda: [wire.info(node) for node in self._servers.nodes()])
         servers = ",".join(sorted(info.get("run_id", "") for info in infos))
         return Pulse(servers, sum(int(info.get("evicted_keys", 0)) for info in infos), len(infos))
+
+    def checks(self) -> Iterator[Check]:
+        for node in self._servers.attempt(self._servers.nodes):
+            info = self._servers.attempt(partial(wire.info, node))
+            yield from checks_of(info, self._servers.where)
+        epoch = {EPOCH: self.table("meta").get(EPOCH)}
+        self.swap("meta", epoch, epoch)  # changes nothing, and is refused where nothing may be written
+        yield Check("online", "ok", "it may be written")
 
     def close(self) -> None:
         self._servers.close()

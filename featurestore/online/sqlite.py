@@ -23,6 +23,7 @@ from weakref import WeakSet
 from featurestore.config import Project
 from featurestore.errors import NewerFormatError, StoreError
 from featurestore.locking import prepare_state
+from featurestore.model import Check
 from featurestore.online import format as layout
 from featurestore.online.records import GENERATION
 from featurestore.online.store import Merged, Pulse, Table
@@ -186,6 +187,10 @@ class SQLiteStore:
 
     def pulse(self) -> Pulse:
         return Pulse(str(self._path.stat().st_ino) if self._path.exists() else "")
+
+    def checks(self) -> Iterator[Check]:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        yield Check("online", "ok", f"embedded, {size / 1e6:,.1f} MB")
 
     def close(self) -> None:
         for held in list(self._opened):

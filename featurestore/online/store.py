@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from featurestore.errors import StoreError
+from featurestore.model import Check
 
 if TYPE_CHECKING:
     import polars as pl
@@ -117,5 +118,9 @@ class OnlineStore(Protocol):
         ...
 
     def pulse(self) -> Pulse: ...
+
+    def checks(self) -> Iterator[Check]:
+        """What is worth knowing of how the store is kept, and whether it may be written."""
+        ...
 
     def close(self) -> None: ...

@@ -18,6 +18,19 @@ def commit_of(root: Path) -> str | None:
     return f"{head}+dirty" if changed else head
 
 
+def has_git() -> bool:
+    """Whether there is a git to ask."""
+    import shutil
+
+    return shutil.which("git") is not None
+
+
+def uncommitted(root: Path, folder: Path) -> list[str]:
+    """The files of a folder of the project that differ from HEAD or are not in it."""
+    status = _git(root, "status", "--porcelain", "--untracked-files=all", "-z", "--", folder.as_posix())
+    return [item[3:] for item in (status or "").split("\0") if item]
+
+
 def export_index(root: Path, folder: Path) -> Path | None:
     """Lays down what git would commit of the project's Python files, its toml and its versions.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 # Command -> (section of the help, one line). The order is the order of the help.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("Project", "Start a project; --demo brings data and features that run at once."),
+    "doctor": ("Project", "Look at configuration, stores, git, lock and clock: what works, what does not, the mend."),
     "list": ("Features and versions", "List the features of the working tree."),
     "show": ("Features and versions", "Show one feature: metadata, versions, statistics, last run."),
     "plan": ("Features and versions", "Show what the working tree would change, and why."),

@@ -1,0 +1,34 @@
+"""What a Redis or Valkey server says of itself that bears on what it keeps: eviction, memory, its role, its disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from featurestore.model import Check
+
+NEARLY_FULL = 0.9
+
+
+def checks_of(info: Mapping[str, str], where: str) -> Iterator[Check]:
+    """What the answer of INFO comes to. What a server does not tell is not judged."""
+    kind = info.get("server_name", "redis").capitalize()
+    yield Check("online", "ok", f"{where}: {kind} {info.get('valkey_version') or info.get('redis_version', '?')}")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy.startswith("allkeys"):
+        yield Check(
+            "online", "fail", f"{where}: maxmemory-policy {policy} drops entities when memory is short",
+            "CONFIG SET maxmemory-policy noeviction, and in its configuration file",
+        )  # fmt: skip
+    evicted = int(info.get("evicted_keys", 0))
+    if evicted:
+        yield Check(
+            "online", "warn", f"{where}: {evicted:,} keys were evicted since it was started",
+            "the next featurestore sync writes again what was lost; give it more memory",
+        )  # fmt: skip
+    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if most and used > NEARLY_FULL * most:
+        yield Check("online", "warn", f"{where}: {used / most:.0%} of maxmemory is used", "raise its maxmemory")
+    if info.get("role", "master") != "master":
+        yield Check("online", "fail", f"{where}: is a read-only replica", "name the primary in [online] url")
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield Check("online", "fail", f"{where}: could not save to its disk", "free space where it keeps its dump")

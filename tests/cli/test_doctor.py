@@ -1,0 +1,124 @@
+"""``doctor``: one look at everything a project stands on, which changes nothing and hides nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from featurestore.config import load_project
+from featurestore.locking import write_lock
+from featurestore.offline import ledger
+from featurestore.workflows import doctor
+from tests.conftest import Folder
+
+AREAS = ["program", "configuration", "features", "lock", "offline", "clock", "online", "git", "disk"]
+
+
+def checks(project: Folder, code: int = 0) -> list[dict[str, str]]:
+    return list(project.json("doctor", code=code)["checks"])
+
+
+def of(area: str, found: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [check for check in found if check["area"] == area]
+
+
+def files(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(root.rglob("*"))}
+
+
+def test_a_new_project_is_well_and_stays_as_it_is(project: Folder) -> None:
+    before = files(project.root)
+    found = checks(project)
+    assert list(dict.fromkeys(check["area"] for check in found)) == AREAS
+    assert "fail" not in {check["state"] for check in found}
+    assert files(project.root) == before
+
+
+def test_a_project_at_work_says_where_it_stands(project: Folder) -> None:
+    project.run("ingest")
+    project.run("sync")
+    document = project.json("doctor")
+    assert document["fail"] == 0
+    assert document["ok"] + document["warn"] == len(document["checks"])
+    said = " ".join(check["what"] for check in document["checks"])
+    assert "runs: 1, feature versions: 1" in said
+    assert "features served: 1, up to run 1" in said
+    shown = project.run("doctor").out
+    assert all(area in shown for area in AREAS)
+
+
+def test_a_configuration_that_can_t_be_read_does_not_hide_the_rest(project: Folder) -> None:
+    project.edit("featurestore.toml", "[project]", "[projekt]")
+    found = checks(project, code=1)
+    assert [(check["area"], check["state"]) for check in found if check["area"] == "configuration"] == [
+        ("configuration", "fail")
+    ]
+    assert of("git", found)
+    assert of("disk", found)
+
+
+def test_a_declaration_that_can_t_be_used_fails_with_its_place(project: Folder) -> None:
+    project.write({"features/broken.py": "import featurestore as fs\n@fs.feature(\n"})
+    (wrong,) = [check for check in checks(project, code=1) if check["state"] == "fail"]
+    assert wrong["area"] == "features"
+    assert "broken.py" in wrong["what"]
+
+
+def test_a_damaged_history_fails(project: Folder) -> None:
+    project.run("ingest")
+    (project.root / ".featurestore" / "history.duckdb").write_bytes(b"x" * 10_000)
+    (wrong,) = of("offline", checks(project, code=1))
+    assert wrong["state"] == "fail"
+    assert "doctor" not in str(wrong["mend"])
+
+
+def test_whoever_holds_the_lock_is_named(project: Folder) -> None:
+    project.run("ingest")
+    with write_lock(load_project(project.root)):
+        (held,) = of("lock", checks(project))
+    assert held["state"] == "warn"
+    assert "pid" in held["what"]
+    (free,) = of("lock", checks(project))
+    assert free["state"] == "ok"
+
+
+def test_no_password_is_shown(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURESTORE_ONLINE_URL", "redis://me:s3cr3t@127.0.0.1:1/0")
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", "postgresql://me:s3cr3t@127.0.0.1:1/x")
+    shown = project.run("doctor", code=1)
+    assert "s3cr3t" not in shown.out + shown.err
+    assert "FEATURESTORE_ONLINE_URL" in shown.out
+
+
+def test_a_clock_that_is_behind_the_history_fails(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger.times, "now", lambda: doctor.LATE_CLOCK * 2 + 1_900_000_000_000_000)
+    project.run("ingest")
+    monkeypatch.undo()
+    (wrong,) = of("clock", checks(project, code=1))
+    assert wrong["state"] == "fail"
+
+
+def test_version_files_that_are_not_committed_are_pointed_at(project: Folder) -> None:
+    def git(*arguments: str) -> None:
+        command = ["git", "-C", str(project.root), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    project.run("lock")
+    (commit, waiting) = of("git", checks(project))
+    assert commit["what"].startswith("commit ")
+    assert waiting["state"] == "warn"
+    assert ".versions" in waiting["what"]
+    git("add", ".")
+    git("commit", "-m", "second")
+    assert [check["state"] for check in of("git", checks(project))] == ["ok"]
+
+
+def test_a_full_disk_fails(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NO_DISK", 1 << 60)
+    (wrong,) = of("disk", checks(project, code=1))
+    assert wrong["mend"] == "free some space"

@@ -1,0 +1,86 @@
+"""``doctor`` on real servers: what would lose or refuse values is found before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from featurestore.model import Check
+from featurestore.online import servers
+from featurestore.workflows.doctor import examine
+
+from .shop import Shop
+from .test_refusals import become_a_replica, fail_to_save, forbid_writing, run_out_of_memory
+
+
+@pytest.fixture
+def doctor(shop: Shop) -> Callable[[], list[Check]]:
+    """What is found about the online store."""
+    (shop.project.root / "featurestore.toml").write_text(
+        f'[project]\nname = "{shop.project.name}"\n[online]\nurl = "{shop.server.url}"\n'
+        '[entity_types.patient]\nkeys = { patient_id = "string" }\n'
+    )
+    return lambda: [check for check in examine(shop.project.root) if check.area == "online"]
+
+
+def states(checks: list[Check]) -> set[str]:
+    return {check.state for check in checks}
+
+
+def test_a_server_that_is_as_it_should_be(shop: Shop, doctor: Callable[[], list[Check]]) -> None:
+    shop.sync()
+    found = doctor()
+    assert states(found) == {"ok"}
+    assert any("features served: 2, up to run 1" in check.what for check in found)
+    assert shop.differences() == []
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
+def test_a_policy_that_drops_entities_fails(shop: Shop, doctor: Callable[[], list[Check]], policy: str) -> None:
+    shop.server.client().config_set("maxmemory-policy", policy)
+    wrong = [check for check in doctor() if check.state == "fail"]
+    assert [policy in check.what and "noeviction" in str(check.mend) for check in wrong] == [True]
+    for good in ("noeviction", "volatile-lru"):  # no key of ours expires, so none is dropped
+        shop.server.client().config_set("maxmemory-policy", good)
+        assert states(doctor()) == {"ok"}
+
+
+def test_what_was_evicted_and_what_soon_might_be_is_warned_of(shop: Shop, doctor: Callable[[], list[Check]]) -> None:
+    shop.sync()
+    client = shop.server.client()
+    client.config_set("maxmemory-policy", "allkeys-random")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - 20_000)
+    client.set("one more", "x")
+    assert client.info("stats")["evicted_keys"] > 0
+    client.config_set("maxmemory-policy", "noeviction")
+    warned = " ".join(check.what for check in doctor() if check.state == "warn")
+    assert "evicted" in warned
+    assert "of maxmemory is used" in warned
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [(become_a_replica, "read-only"), (forbid_writing, "permit"), (fail_to_save, "save"),
+     (run_out_of_memory, "out of memory")],
+)  # fmt: skip
+def test_a_server_that_would_refuse_a_sync_fails(
+    shop: Shop, doctor: Callable[[], list[Check]], break_it: Callable[[Shop], Callable[[], object]], words: str
+) -> None:
+    shop.sync()
+    mend = break_it(shop)
+    wrong = [check for check in doctor() if check.state == "fail"]
+    assert any(words in check.what for check in wrong)
+    assert all(check.mend for check in wrong)
+    mend()
+
+
+def test_a_server_that_is_gone_fails_and_the_rest_is_looked_at(
+    shop: Shop, doctor: Callable[[], list[Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+    shop.server.stop()
+    (gone,) = doctor()
+    assert gone.state == "fail"
+    assert "can't be reached" in gone.what
+    assert {check.area for check in examine(shop.project.root)} >= {"offline", "git", "disk"}
