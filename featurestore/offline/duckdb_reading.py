@@ -59,10 +59,11 @@ class Engine:
 @contextmanager
 def engine_for(path: Path, memory: int) -> Iterator[Engine]:
     """The engine for a file, shared by all of the process who are here; the first decides on the bytes to work with."""
+    place = path.resolve()  # one file, by whatever way it is named
     with _guard:
-        engine = _engines.get(path)
+        engine = _engines.get(place)
         if engine is None:
-            engine = _engines[path] = Engine(path, memory)
+            engine = _engines[place] = Engine(path, memory)
         engine.users += 1
     try:
         yield engine
@@ -70,5 +71,5 @@ def engine_for(path: Path, memory: int) -> Iterator[Engine]:
         with _guard:
             engine.users -= 1
             if engine.users == 0:
-                del _engines[path]
+                del _engines[place]
                 engine.close()
