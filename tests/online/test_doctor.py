@@ -11,7 +11,7 @@ from featurestore.online import servers
 from featurestore.workflows.doctor import examine
 
 from .shop import Shop
-from .test_refusals import become_a_replica, fail_to_save, forbid_writing, run_out_of_memory
+from .test_refusals import become_a_replica, fail_to_save, forbid_writing
 
 
 @pytest.fixture
@@ -22,6 +22,11 @@ def doctor(shop: Shop) -> Callable[[], list[Check]]:
         '[entity_types.patient]\nkeys = { patient_id = "string" }\n'
     )
     return lambda: [check for check in examine(shop.project.root) if check.area == "online"]
+
+
+def have_no_memory(shop: Shop) -> Callable[[], object]:
+    shop.server.client().config_set("maxmemory", 1)
+    return lambda: shop.server.client().config_set("maxmemory", 0)
 
 
 def states(checks: list[Check]) -> set[str]:
@@ -62,7 +67,7 @@ def test_what_was_evicted_and_what_soon_might_be_is_warned_of(shop: Shop, doctor
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [(become_a_replica, "read-only"), (forbid_writing, "permit"), (fail_to_save, "save"),
-     (run_out_of_memory, "out of memory")],
+     (have_no_memory, "out of memory")],
 )  # fmt: skip
 def test_a_server_that_would_refuse_a_sync_fails(
     shop: Shop, doctor: Callable[[], list[Check]], break_it: Callable[[Shop], Callable[[], object]], words: str
