@@ -185,9 +185,18 @@ def forwarding(port: int, context: ssl.SSLContext | None = None) -> Iterator[int
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield int(front.sockets[0].getsockname()[1])
-    loop.call_soon_threadsafe(front.close)
-    loop.call_soon_threadsafe(loop.stop)
+
+    async def end() -> None:
+        front.close()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(end(), loop)
     thread.join()
+    loop.close()
 
 
 @contextmanager

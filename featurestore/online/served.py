@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from featurestore.model import Scalar
@@ -74,7 +73,7 @@ def serve(wanted: Wanted, packed: bytes | None, now: int) -> Served:
 _WHOLE: Mapping[Scalar, struct.Struct] = {
     "float": struct.Struct(">QHB6sd"), "int": struct.Struct(">QHB6sq"), "bool": struct.Struct(">QHB6s?"),
 }  # fmt: skip
-_VALUE = {kind: struct.Struct(f">{layout.HEADER}x{whole.format[-1]}") for kind, whole in _WHOLE.items()}
+_VALUE = {kind: f"{layout.HEADER}x{whole.format[-1]}" for kind, whole in _WHOLE.items()}
 _LAST = layout.LAST << 5 | 31  # the greatest first eight bytes of a value that is not damaged
 _OF_VALUES = bytes(byte for byte in range(256) if byte & 3 == layout.VALUE)  # the last byte of what orders them
 
@@ -99,7 +98,7 @@ def value_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> li
     joined = _join_if_all_serve(wanted, column, now)
     if joined is None:
         return [item.value for item in serve_column(wanted, column, now)]
-    return list(chain.from_iterable(_VALUE[wanted.kind].iter_unpack(joined)))
+    return list(struct.unpack(">" + _VALUE[wanted.kind] * len(column), joined))  # all at once: a sixth of one by one
 
 
 def _join_if_all_serve(wanted: Wanted, column: Sequence[bytes | None], now: int) -> bytes | None:
