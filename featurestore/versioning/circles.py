@@ -76,7 +76,7 @@ class WaitingIsolation(Isolation):
 
     def load(self, name: str) -> ModuleType:
         """The module of that name, run if it has not run yet. Raises ModuleNotFoundError, or what the module raises."""
-        if name in self._ready:
+        if name in self._ready and not self._loading:  # in this order: what it needs of a circle may still be waiting
             return self.modules[name]
         with self._lock:
             if self._loading:
