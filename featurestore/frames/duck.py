@@ -35,8 +35,3 @@ def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | Non
 
 def spill_beside(path: Path) -> Path:
     return path.with_suffix(".spill")
-
-
-def literal(path: Path) -> str:
-    """A path as a string in SQL."""
-    return "'" + str(path).replace("'", "''") + "'"

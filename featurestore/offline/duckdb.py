@@ -27,7 +27,7 @@ from featurestore.offline.duckdb_file import DuckDBFile
 from featurestore.offline.duckdb_reading import NAME, Engine, engine_for
 from featurestore.offline.ledger import Ledger, insert_reference, insert_rejected, insert_run
 from featurestore.offline.spans import EVERYTHING, Keys, Span
-from featurestore.offline.sql import between, history_table, key_list, quote
+from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.offline.store import Baseline, DataSet, Mark
 from featurestore.offline.transaction import DuckDBRun
 
@@ -100,8 +100,8 @@ class DuckDBStore(Ledger, DataSetShelf):
         try:
             connection = duck.connect()
             try:
-                connection.execute(f"ATTACH {duck.literal(self._path)} AS old (READ_ONLY)")
-                connection.execute(f"ATTACH {duck.literal(fresh)} AS fresh")
+                connection.execute(f"ATTACH {literal(self._path)} AS old (READ_ONLY)")
+                connection.execute(f"ATTACH {literal(fresh)} AS fresh")
                 connection.execute("COPY FROM DATABASE old TO fresh")
             finally:
                 connection.close()

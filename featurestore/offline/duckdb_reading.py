@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from featurestore.frames import duck
+from featurestore.offline.sql import literal
 from featurestore.signals import interrupt_on_signal
 
 NAME = "history"  # of the attached file in SQL
@@ -36,7 +37,7 @@ class Engine:
         """A connection that reads the file. Raises duckdb.Error, also where the file is busy."""
         with _guard:
             if self._readers == 0:
-                self._connection.execute(f"ATTACH {duck.literal(self._path)} AS {NAME} (READ_ONLY)")
+                self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} (READ_ONLY)")
             self._readers += 1
         reader = self._connection.cursor()
         interrupt_on_signal(reader)

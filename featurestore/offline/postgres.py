@@ -36,7 +36,7 @@ from featurestore.offline.postgres_connection import CommitLostError, Connection
 from featurestore.offline.postgres_run import PostgresRun, possible, unnest
 from featurestore.offline.records import table_name
 from featurestore.offline.spans import EVERYTHING, Keys, Span
-from featurestore.offline.sql import between, history_table, key_list, quote
+from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.offline.store import Baseline, DataSet, Mark
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -288,7 +288,7 @@ class PostgresStore(Ledger, DataSetShelf):
 
     def _wait_for_turn(self, connection: Connection) -> None:
         """Takes the project's lock until the transaction ends. Raises LockedError (exit 11)."""
-        lock = f"SELECT pg_try_advisory_xact_lock({LOCK_CLASS:d}, hashtext({tables.literal(self._schema)})) AS mine"
+        lock = f"SELECT pg_try_advisory_xact_lock({LOCK_CLASS:d}, hashtext({literal(self._schema)})) AS mine"
         deadline = time.monotonic() + self._lock_timeout
         while not connection.rows(lock)[0]["mine"]:
             if time.monotonic() >= deadline:

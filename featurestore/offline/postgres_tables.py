@@ -13,7 +13,7 @@ from featurestore.model import StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.postgres_connection import Connection
 from featurestore.offline.records import table_name
-from featurestore.offline.sql import history_columns, history_table, key_list, quote
+from featurestore.offline.sql import history_columns, history_table, key_list, literal, quote
 
 NAME_BYTES = 63
 ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -37,10 +37,6 @@ def schema_name(project: str) -> str:
     """``fs_<project>``, within the 63 bytes of an identifier: a longer one is cut and ends in its hash."""
     name = f"fs_{project}"
     return name if len(name) <= NAME_BYTES else f"{name[:50]}_{sha256(project.encode()).hexdigest()[:12]}"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def constant(value: str | int) -> str:

@@ -16,6 +16,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: object) -> str:
+    """A text in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
 def history_table(version: VersionId) -> str:
     return quote(table_name(version))
 

@@ -6,10 +6,10 @@ Whether a value is too old is decided here, on reading, and never by the store.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from featurestore.model import Scalar
 from featurestore.online import format as layout
@@ -80,8 +80,8 @@ _OF_VALUES = bytes(byte for byte in range(256) if byte & 3 == layout.VALUE)  # t
 
 def serve_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> list[Served]:
     """`serve` for the same feature of many entities; values of one width are taken apart together."""
-    parts = _take_apart(wanted, column)
-    if parts is None:
+    joined = _join(wanted, column)
+    if joined is None:
         return [serve(wanted, packed, now) for packed in column]
     oldest, sha, new, bias = _oldest(wanted, now), wanted.sha, tuple.__new__, layout.BIAS
     name, number, sha256 = wanted.reference, wanted.number, wanted.sha256
@@ -89,40 +89,35 @@ def serve_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> li
         new(Served, (name, "ok", value, (high >> 5) - bias, number, sha256))
         if not low & 3 and oldest <= high <= _LAST and found == sha
         else serve(wanted, column[at], now)
-        for at, (high, _, low, found, value) in enumerate(parts)
+        for at, (high, _, low, found, value) in enumerate(_WHOLE[wanted.kind].iter_unpack(joined))
     ]
 
 
 def value_column(wanted: Wanted, column: Sequence[bytes | None], now: int) -> list[OnlineValue]:
     """The values of `serve_column` alone."""
-    joined = _join_if_all_serve(wanted, column, now)
-    if joined is None:
+    joined = _join(wanted, column)
+    if joined is None or not _are_all_served(wanted, joined, now):
         return [item.value for item in serve_column(wanted, column, now)]
     return list(struct.unpack(">" + _VALUE[wanted.kind] * len(column), joined))  # all at once: a sixth of one by one
 
 
-def _join_if_all_serve(wanted: Wanted, column: Sequence[bytes | None], now: int) -> bytes | None:
-    """All packed values in one piece, where each is one to be served: looked at byte by byte, not value by value."""
+def _join(wanted: Wanted, column: Sequence[bytes | None]) -> bytes | None:
+    """All packed values in one piece, where all are there and of one width."""
     whole = _WHOLE.get(wanted.kind)
     if whole is None or None in column or set(map(len, column)) != {whole.size}:  # type: ignore[arg-type]
         return None
-    size, joined = whole.size, b"".join(column)  # type: ignore[arg-type]  # none of them is None
-    of_another = any(joined[layout.ORDER + at :: size].count(byte) < len(column) for at, byte in enumerate(wanted.sha))
+    return b"".join(column)  # type: ignore[arg-type]  # none of them is None
+
+
+def _are_all_served(wanted: Wanted, joined: bytes, now: int) -> bool:
+    """Whether each is a value of the version, undamaged and not expired: byte by byte, not value by value."""
+    whole = _WHOLE[wanted.kind]
+    size, count = whole.size, len(joined) // whole.size
+    of_another = any(joined[layout.ORDER + at :: size].count(byte) < count for at, byte in enumerate(wanted.sha))
     if of_another or joined[layout.ORDER - 1 :: size].translate(None, _OF_VALUES) or max(joined[::size]) >= _LAST >> 56:
-        return None
-    if wanted.max_age is not None:
-        oldest = _oldest(wanted, now)
-        if any(high < oldest for high, *_ in whole.iter_unpack(joined)):
-            return None
-    return joined
-
-
-def _take_apart(wanted: Wanted, column: Sequence[bytes | None]) -> Iterator[tuple[Any, ...]] | None:
-    """The parts of each value (`format.unpack`, undecoded), where all are there and of one width; else None."""
-    whole = _WHOLE.get(wanted.kind)
-    if whole is None or None in column or set(map(len, column)) != {whole.size}:  # type: ignore[arg-type]
-        return None
-    return whole.iter_unpack(b"".join(column))  # type: ignore[arg-type]  # none of them is None
+        return False
+    oldest = _oldest(wanted, now)
+    return not oldest or all(high >= oldest for high, *_ in whole.iter_unpack(joined))
 
 
 def _oldest(wanted: Wanted, now: int) -> int:

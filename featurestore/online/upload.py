@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -15,6 +15,8 @@ from featurestore.online.store import Merged, OnlineStore, RefusedError
 
 BATCH = 10_000  # a core keeps it in its cache beside the server
 KEYS_AT_ONCE = 500_000
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +122,19 @@ def remove_vanished(
         for field, keys in known.items()
     }
     gone: dict[int, set[str]] = {field: set() for field in known}
-    for batch in _chunks(store.keys(entity_type.name, list(known))):
+    for batch in chunks(store.keys(entity_type.name, list(known)), KEYS_AT_ONCE):
         online = pl.DataFrame({"key": batch}, schema={"key": pl.String})
         for field, keys in lasting.items():
             gone[field].update(online.join(keys, on="key", how="anti")["key"])
     return {field: store.discard(field, list(keys), up_to_run) if keys else 0 for field, keys in gone.items()}
 
 
-def _chunks(batches: Iterable[list[str]]) -> Iterator[list[str]]:
-    chunk: list[str] = []
+def chunks(batches: Iterable[list[Item]], size: int) -> Iterator[list[Item]]:
+    """What small batches bring, in larger ones of at least so many; the last may have fewer."""
+    chunk: list[Item] = []
     for batch in batches:
         chunk += batch
-        if len(chunk) >= KEYS_AT_ONCE:
+        if len(chunk) >= size:
             yield chunk
             chunk = []
     if chunk:

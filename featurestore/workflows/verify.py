@@ -26,7 +26,7 @@ from featurestore.online.columns import entity_keys, pack_column
 from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, frame_of, strangers
 from featurestore.online.store import UNREADABLE, OnlineStore
 from featurestore.online.tables import TableCheck
-from featurestore.online.upload import Batches, Column
+from featurestore.online.upload import Batches, Column, chunks
 from featurestore.workflows.sync import Mode, SyncResult, sync
 
 EXAMPLES = 20
@@ -151,7 +151,7 @@ class _Inspection:
         ledger = Ledger(self.project.name, entity_type, next(windows))
         later = [str(number) for number in columns if str(number) not in ledger.fields]
         with spool() as rest:
-            for chunk in _chunks(self.online.scan(entity_type.name)):
+            for chunk in chunks(self.online.scan(entity_type.name), CHUNK):
                 self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
                 found = frame_of(chunk, [*ledger.fields, *later])
                 self._meet(ledger, found)
@@ -258,15 +258,3 @@ def _windows(offline: OfflineStore, versions: Mapping[int, StoredVersion]) -> It
             window = []
         window.append(column)
     yield window
-
-
-def _chunks(
-    batches: Iterable[list[tuple[str, dict[str, bytes]]]],
-) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
-    chunk: list[tuple[str, dict[str, bytes]]] = []
-    for batch in batches:
-        chunk += batch
-        if len(chunk) >= CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk
