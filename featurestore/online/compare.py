@@ -45,20 +45,24 @@ class Finding:
     history: bytes | None = None
 
 
-class Ledger:
-    """What the history says of some versions of one entity type, and which of it was met online."""
+def packed_frame(project: str, entity_type: EntityType, columns: Sequence[Column]) -> pl.DataFrame:
+    """What the history says of some entities: keys, and a packed column for each field, null where it has none."""
+    frame = pl.DataFrame(schema={"key": pl.String})
+    for column in columns:
+        packed = pack_column(column.version, column.frame).alias(str(column.field))
+        one = pl.DataFrame([entity_keys(project, entity_type, column.frame), packed])
+        if frame.height == one.height and frame["key"].equals(one["key"]):
+            frame = frame.with_columns(packed)
+        else:
+            frame = frame.join(one, on="key", how="full", coalesce=True)
+    return frame
 
-    def __init__(self, project: str, entity_type: EntityType, columns: Sequence[Column]) -> None:
-        self.entity_type = entity_type
-        self.fields = [str(column.field) for column in columns]
-        frame = pl.DataFrame(schema={"key": pl.String})
-        for column in columns:
-            packed = pack_column(column.version, column.frame).alias(str(column.field))
-            one = pl.DataFrame([entity_keys(project, entity_type, column.frame), packed])
-            if frame.height == one.height and frame["key"].equals(one["key"]):
-                frame = frame.with_columns(packed)
-            else:
-                frame = frame.join(one, on="key", how="full", coalesce=True)
+
+class Ledger:
+    """What the history says of some entities of one type (`packed_frame`), and which of it was met online."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.fields = frame.columns[1:]
         self._frame = frame.with_row_index("place")
         self._met = np.zeros(frame.height, np.bool_)
         self.checked = 0
@@ -82,10 +86,6 @@ class Ledger:
         for field in self.fields:
             nothing = rest.select("key", pl.lit(None, pl.Binary).alias(field), pl.col(field).alias("history"))
             yield from _differences(field, nothing.drop_nulls("history"))
-
-    def pick(self, count: int, seed: int) -> list[str]:
-        """Some keys at random."""
-        return self._frame["key"].sample(min(count, self._frame.height), seed=seed).to_list()
 
 
 def frame_of(entities: Sequence[tuple[str, Mapping[str, bytes]]], fields: Sequence[str]) -> pl.DataFrame:

@@ -9,29 +9,33 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+import numpy as np
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import StoreError
-from featurestore.frames.spool import Spool, spool
+from featurestore.frames.spool import shares
 from featurestore.frames.types import key_types
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.store import OfflineStore
 from featurestore.online import format as layout
 from featurestore.online.columns import entity_keys, pack_column
-from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, frame_of, strangers
+from featurestore.online.compare import Difference, Finding, Kind, Ledger, classify, frame_of, packed_frame, strangers
+from featurestore.online.plan import Task
 from featurestore.online.store import UNREADABLE, OnlineStore
 from featurestore.online.tables import TableCheck
 from featurestore.online.upload import Batches, Column, chunks
 from featurestore.workflows.sync import Mode, SyncResult, sync
+from featurestore.workflows.sync_windows import HistoryWindows
 
 EXAMPLES = 20
 CHUNK = 100_000
 ROWS_AT_ONCE = 5_000_000
+MOST_SHARES = 200  # open files
 LOOKED_AT_AGAIN = 20_000
 MENDED_AT_ONCE = 200_000  # differences kept in memory
 EVERY_RUN = layout.MAX_RUN_SEQ
@@ -144,43 +148,54 @@ class _Inspection:
         return sync(self.project, self.offline, self.online, self.features, mode, tell=self.tell)
 
     def _look_at_all(self, entity_type: EntityType, columns: Mapping[int, StoredVersion]) -> None:
-        """Goes once through the online store. What it holds of features whose history does not fit into memory
-        together with that of the first ones waits on disk for its turn.
+        """Goes once through each store. Of a history that does not fit into memory, all but a share of the entities
+        waits on disk for its turn, in both.
         """
-        windows = _windows(self.offline, columns)
-        ledger = Ledger(self.project.name, entity_type, next(windows))
-        later = [str(number) for number in columns if str(number) not in ledger.fields]
-        with spool() as rest:
+        fields = [str(number) for number in columns]
+        rows = sum(mark.rows for version in columns.values() if (mark := self.offline.mark(version)))
+        count = min(1 + rows // ROWS_AT_ONCE, MOST_SHARES)
+        with shares(count) as (history, histories), shares(count) as (online, onlines), _set_aside():
+            ledger = Ledger(_together(fields, map(history.deal, self._history(entity_type, columns))))
             for chunk in chunks(self.online.scan(entity_type.name), CHUNK):
                 self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
-                found = frame_of(chunk, [*ledger.fields, *later])
-                self._meet(ledger, found)
-                if later:
-                    _set_aside(found.select("key", *later), rest)
+                self._meet(entity_type, ledger, online.deal(frame_of(chunk, fields)))
                 if self.everything:
                     self._settle(strangers(chunk, self.tables.taken))
             self._settle_rest(ledger)
-            for window in windows:
-                ledger = Ledger(self.project.name, entity_type, window)
-                for found in rest.frames():
-                    self._meet(ledger, found)
+            for expected, found in zip(histories, onlines, strict=True):
+                ledger = Ledger(_together(fields, expected.frames()))
+                for frame in found.frames():
+                    self._meet(entity_type, ledger, frame)
                 self._settle_rest(ledger)
 
     def _look_at_some(self, entity_type: EntityType, columns: Mapping[int, StoredVersion], sample: int) -> None:
-        for window in _windows(self.offline, columns):
-            ledger = Ledger(self.project.name, entity_type, window)
-            keys = ledger.pick(sample, seed=secrets.randbits(32))
-            _, rows = self.online.fetch(keys, [int(name) for name in ledger.fields])
-            held = [
-                (key, {name: packed for name, packed in zip(ledger.fields, row, strict=True) if packed is not None})
-                for key, row in zip(keys, rows, strict=True)
-            ]
-            self._meet(ledger, frame_of(held, ledger.fields))
-            self.checked += ledger.checked
+        fields = [str(number) for number in columns]
+        some = _together([*fields, "drawn"], [])
+        random = np.random.default_rng(secrets.randbits(32))
+        for frame in self._history(entity_type, columns):  # those that draw the least of all are a fair sample
+            drawn = pl.Series("drawn", random.random(frame.height))
+            some = pl.concat([some, frame.with_columns(drawn)], how="vertical_relaxed").bottom_k(sample, by="drawn")
+        some = some.drop("drawn")
+        keys = some["key"].to_list()
+        _, rows = self.online.fetch(keys, list(columns))
+        held = [
+            (key, {name: packed for name, packed in zip(fields, row, strict=True) if packed is not None})
+            for key, row in zip(keys, rows, strict=True)
+        ]
+        ledger = Ledger(some)
+        self._meet(entity_type, ledger, frame_of(held, fields))
+        self.checked += ledger.checked
 
-    def _meet(self, ledger: Ledger, found: pl.DataFrame) -> None:
+    def _history(self, entity_type: EntityType, columns: Mapping[int, StoredVersion]) -> Iterator[pl.DataFrame]:
+        """What the history says, some entities after others."""
+        tasks = [Task(version, load=False, field=number, after_run=None) for number, version in columns.items()]
+        numbers = {version.id: number for number, version in columns.items()}
+        for window in HistoryWindows(self.offline, tasks, numbers, EVERY_RUN):
+            yield packed_frame(self.project.name, entity_type, window)
+
+    def _meet(self, entity_type: EntityType, ledger: Ledger, found: pl.DataFrame) -> None:
         self._settle(ledger.meet(found))
-        self.tell(f"{self.checked + ledger.checked:,} values of {ledger.entity_type.name}")
+        self.tell(f"{self.checked + ledger.checked:,} values of {entity_type.name}")
 
     def _settle_rest(self, ledger: Ledger) -> None:
         self._settle(ledger.unmet())
@@ -238,9 +253,10 @@ class _Inspection:
             self.examples.append(finding)
 
 
-def _set_aside(found: pl.DataFrame, rest: Spool) -> None:
+@contextmanager
+def _set_aside() -> Iterator[None]:
     try:
-        rest.write(found)
+        yield
     except OSError as exc:
         raise StoreError(
             f"what is still to be compared can't be set aside: {exc.strerror or exc}",
@@ -248,13 +264,7 @@ def _set_aside(found: pl.DataFrame, rest: Spool) -> None:
         ) from exc
 
 
-def _windows(offline: OfflineStore, versions: Mapping[int, StoredVersion]) -> Iterator[list[Column]]:
-    """Versions with their latest rows, as many at once as fit in memory; at least one window, if an empty one."""
-    window: list[Column] = []
-    for number, version in versions.items():
-        column = Column(version, number, offline.latest(version))
-        if window and sum(item.frame.height for item in window) + column.frame.height > ROWS_AT_ONCE:
-            yield window
-            window = []
-        window.append(column)
-    yield window
+def _together(fields: Sequence[str], frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Frames about different entities as one."""
+    kinds = {name: pl.Float64 if name == "drawn" else pl.Binary for name in fields}
+    return pl.concat([pl.DataFrame(schema={"key": pl.String, **kinds}), *frames])

@@ -19,6 +19,7 @@ from featurestore.online.reader import Reader
 from featurestore.online.sqlite import SQLiteStore
 from featurestore.online.store import OnlineStore, RefusedError
 from featurestore.workflows import sync_windows
+from featurestore.workflows import verify as verifying
 from featurestore.workflows.sync import SyncResult, sync
 from featurestore.workflows.verify import verify
 
@@ -107,6 +108,39 @@ def test_a_refusal_tells_how_many_were_written_and_in_which_part(
     with pytest.raises(StoreError, match=r"^full \(wrote \d+ entities in 3 of \d parts before that\)"):
         bring(history, store)
     assert Directory(store).meta().loaded == {}
+
+
+def test_verify_holds_a_share_of_one_large_feature_at_a_time(
+    history: History, store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = range(1_000)
+    history.learn({AGE: ages(people)})
+    sync(history.project, history.store, store, (AGE,))
+    held: list[int] = []
+    ledger = verifying.Ledger
+    monkeypatch.setattr(verifying, "Ledger", lambda frame: held.append(frame.height) or ledger(frame))
+    monkeypatch.setattr(verifying, "ROWS_AT_ONCE", 200)
+    assert verify(history.project, history.store, store, (AGE,)).found == 0
+    assert sum(held) == 1_000
+    assert max(held) < 350
+    scanned = [key for batch in store.scan("patient") for key, _ in batch]
+    store.remove(scanned[:300])
+    store.remove([key for key in scanned if key.endswith("p999")])
+    missing = {key for key in [*scanned[:300], f"fs1:{history.project.name}:patient:p999"] if key in scanned}
+    assert verify(history.project, history.store, store, (AGE,)).counts["missing"] == len(missing)
+
+
+def test_a_sample_is_drawn_from_all_windows(history: History, store: OnlineStore) -> None:
+    history.learn({AGE: ages(range(300))})
+    sync(history.project, history.store, store, (AGE,))
+    store.clear("patient", [Directory(store).pointers().features["age"].field])
+    met: set[str] = set()
+    for _ in range(20):
+        found = verify(history.project, history.store, store, (AGE,), sample=15)
+        assert found.counts["missing"] == 15
+        met |= {str(item.key).rpartition(":p")[2] for item in found.examples if item.key}
+    assert sum(int(name) >= 150 for name in met) > 50
+    assert sum(int(name) < 150 for name in met) > 50
 
 
 class Erasing(DuckDBStore):
