@@ -100,11 +100,18 @@ def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
                "-f", "age_share", "--timestamp-column", "at"]  # fmt: skip
     terminal, end = pty.openpty()
-    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, env={**os.environ, "TERM": "xterm"})
-    os.close(end)
-    shown = os.read(terminal, 1 << 16).decode()
+    # It waits for its labels, however fast it is otherwise.
+    waits = ["-" if word.endswith("labels.csv") else word for word in command]
+    with subprocess.Popen(
+        waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=end, env={**os.environ, "TERM": "xterm"}
+    ) as ran:
+        os.close(end)
+        shown = os.read(terminal, 1 << 16).decode()
+        while "\n" not in shown and "labels" not in shown:
+            shown += os.read(terminal, 1 << 16).decode()
+        out, _ = ran.communicate(LABELS.encode())
     os.close(terminal)
-    assert ran.stdout.decode() == JOINED
+    assert out.decode() == JOINED
     assert any(words in shown for words in ("reading the labels", "preparing age_share", "joining age_share"))
     assert subprocess.run(command, capture_output=True).stderr == b""
 
