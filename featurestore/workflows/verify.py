@@ -155,18 +155,18 @@ class _Inspection:
         rows = sum(mark.rows for version in columns.values() if (mark := self.offline.mark(version)))
         count = min(1 + rows // ROWS_AT_ONCE, MOST_SHARES)
         with shares(count) as (history, histories), shares(count) as (online, onlines), _set_aside():
-            ledger = Ledger(_together(fields, map(history.deal, self._history(entity_type, columns))))
-            for chunk in chunks(self.online.scan(entity_type.name), CHUNK):
-                self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
-                self._meet(entity_type, ledger, online.deal(frame_of(chunk, fields)))
-                if self.everything:
-                    self._settle(strangers(chunk, self.tables.taken))
-            self._settle_rest(ledger)
-            for expected, found in zip(histories, onlines, strict=True):
-                ledger = Ledger(_together(fields, expected.frames()))
-                for frame in found.frames():
-                    self._meet(entity_type, ledger, frame)
-                self._settle_rest(ledger)
+            first = map(history.deal, self._history(entity_type, columns))
+            self._compare(entity_type, _together(fields, first), map(online.deal, self._scan(entity_type, fields)))
+            for later, found in zip(histories, onlines, strict=True):
+                self._compare(entity_type, _together(fields, later.frames()), found.frames())
+
+    def _scan(self, entity_type: EntityType, fields: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The entities as they are online; what of them belongs to nobody is settled on the way."""
+        for chunk in chunks(self.online.scan(entity_type.name), CHUNK):
+            self.unreadable.update(key for key, held in chunk if UNREADABLE in held)
+            yield frame_of(chunk, fields)
+            if self.everything:
+                self._settle(strangers(chunk, self.tables.taken))
 
     def _look_at_some(self, entity_type: EntityType, columns: Mapping[int, StoredVersion], sample: int) -> None:
         fields = [str(number) for number in columns]
@@ -182,9 +182,7 @@ class _Inspection:
             (key, {name: packed for name, packed in zip(fields, row, strict=True) if packed is not None})
             for key, row in zip(keys, rows, strict=True)
         ]
-        ledger = Ledger(some)
-        self._meet(entity_type, ledger, frame_of(held, fields))
-        self.checked += ledger.checked
+        self._compare(entity_type, some, [frame_of(held, fields)])
 
     def _history(self, entity_type: EntityType, columns: Mapping[int, StoredVersion]) -> Iterator[pl.DataFrame]:
         """What the history says, some entities after others."""
@@ -193,11 +191,12 @@ class _Inspection:
         for window in HistoryWindows(self.offline, tasks, numbers, EVERY_RUN):
             yield packed_frame(self.project.name, entity_type, window)
 
-    def _meet(self, entity_type: EntityType, ledger: Ledger, found: pl.DataFrame) -> None:
-        self._settle(ledger.meet(found))
-        self.tell(f"{self.checked + ledger.checked:,} values of {entity_type.name}")
-
-    def _settle_rest(self, ledger: Ledger) -> None:
+    def _compare(self, entity_type: EntityType, expected: pl.DataFrame, online: Iterable[pl.DataFrame]) -> None:
+        """Compares some entities as they should be with all that there is of them."""
+        ledger = Ledger(expected)
+        for found in online:
+            self._settle(ledger.meet(found))
+            self.tell(f"{self.checked + ledger.checked:,} values of {entity_type.name}")
         self._settle(ledger.unmet())
         self.checked += ledger.checked
 
