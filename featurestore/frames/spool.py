@@ -76,7 +76,8 @@ class Shares:
         number = frame["key"].hash() % (len(self._spools) + 1)
         for at, spool in enumerate(self._spools, start=1):
             spool.write(frame.filter(number == at))
-        return frame.filter(number == 0)
+        # Through Arrow, which copies the bytes that are left: else they would keep those of the whole frame.
+        return cast("pl.DataFrame", pl.from_arrow(frame.filter(number == 0).to_arrow()))
 
 
 @contextmanager
