@@ -12,12 +12,12 @@ from types import TracebackType
 from featurestore import times
 from featurestore.config import Project, find_root, load_project
 from featurestore.errors import UsageError
-from featurestore.frames.entities import parse_entity
 from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
-from featurestore.online.served import Served
+from featurestore.point_in_time.entities import parse_entity
+from featurestore.serving.reader import Reader
+from featurestore.serving.served import Served
 from featurestore.workflows.get import find_entity_type
 
 EntityId = str | int | Mapping[str, str | int]

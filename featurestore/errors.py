@@ -93,6 +93,13 @@ class TransientStoreError(StoreError):
     """A store let go in the middle. Nothing is kept of what was under way, and the same again may well succeed."""
 
 
+class CancelledError(FeatureStoreError):
+    """The caller cancelled the work before it was done. Nothing of it was committed."""
+
+    code = "cancelled"
+    exit_code = 130
+
+
 class NewerFormatError(FeatureStoreError):
     """Something on disk was written by a newer release."""
 

@@ -12,7 +12,7 @@ from featurestore.cli.session import Session
 from featurestore.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from featurestore.frames.tables import Format
+    from featurestore.tables.files import Format
 
 
 def names(given: Iterable[str] | None) -> list[str]:
@@ -50,7 +50,7 @@ def table_format(option: str, text: str | None) -> Format | None:
     """``csv``, ``parquet``, ``arrow`` or ``ndjson``, or whatever suffix means one of them. Raises UsageError."""
     if text is None:
         return None
-    from featurestore.frames.tables import FORMATS
+    from featurestore.tables.files import FORMATS
 
     formats = {suffix.removeprefix("."): form for suffix, form in FORMATS.items()}
     if text.lower() not in formats:
@@ -64,7 +64,7 @@ def output_format(text: str | None, target: Path | None, source: Path | None = N
 
     Neither may a result land on the labels it was made from, nor as bytes on a terminal.
     """
-    from featurestore.frames.tables import format_of
+    from featurestore.tables.files import format_of
 
     form = table_format("--format", text)
     if target is None:

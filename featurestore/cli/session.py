@@ -19,7 +19,7 @@ from featurestore.render.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from featurestore.offline.store import OfflineStore
+    from featurestore.offline.contract import OfflineStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Session:
 
     def offline(self, project: Project) -> OfflineStore:
         """The project's offline store, not yet connected to. What is unsafe about the way to it is said, once."""
-        from featurestore.offline.opening import open_offline
+        from featurestore.offline.open import open_offline
 
         store = open_offline(project)
         for warning in store.warnings:

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from featurestore.drift.measure import first, measure
 from featurestore.drift.methods import method_for
 from featurestore.drift.sample import Sample, draw, pack_sample, pool, unpack_sample
+from featurestore.drift.statistics import describe_rows
 from featurestore.drift.verdict import Verdict
-from featurestore.frames.statistics import describe_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

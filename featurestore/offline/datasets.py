@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from featurestore.offline.books import Books, Values
-from featurestore.offline.store import DataSet, DataSetFeature
+from featurestore.offline.contract import DataSet, DataSetFeature
 
 SINCE_FORMAT = 2
 PART_BYTES = 4 << 20  # of a file at a time

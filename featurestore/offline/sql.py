@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.records import table_name
+from featurestore.offline.audit_rows import table_name
 
 _VALUE_SQL = {
     "bool": "BOOLEAN", "int": "BIGINT", "float": "FLOAT8", "string": "TEXT", "date": "DATE", "datetime": "TIMESTAMP",

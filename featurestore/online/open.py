@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from featurestore.config import FILE, Project
 from featurestore.errors import ConfigError
-from featurestore.online.store import OnlineStore
+from featurestore.online.contract import OnlineStore
 
 SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
@@ -19,6 +19,6 @@ def open_online(project: Project) -> OnlineStore:
     if scheme not in SCHEMES:
         hint = "leave [online] out for the embedded store, or write redis://localhost:6379/0"
         raise ConfigError(f"online.url has an unknown scheme: {scheme!r}", where=str(project.root / FILE), hint=hint)
-    from featurestore.online.redis import RedisStore
+    from featurestore.online.redis.store import RedisStore
 
     return RedisStore(project, project.online_url)

@@ -25,8 +25,8 @@ from featurestore.errors import NewerFormatError, StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import Check
 from featurestore.online import format as layout
-from featurestore.online.records import GENERATION
-from featurestore.online.store import Merged, Pulse, Table
+from featurestore.online.contract import Merged, Pulse, Table
+from featurestore.online.tables import GENERATION
 
 if TYPE_CHECKING:
     import polars as pl

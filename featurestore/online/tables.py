@@ -1,139 +1,168 @@
-"""Checking the store's own two tables: that each entry can be read, and agrees with the others and the history."""
+"""The two small tables of an online store, as values: what readers are served, and what sync has loaded.
+
+Format 1, beside `online.format`. Both tables are hashes of text.
+
+``@active``: ``@generation`` is a token that changes whenever anything in the table does; every other entry is a
+feature's name and its `Pointer` as JSON.
+
+``@meta``: ``@epoch`` names this store's contents since they were begun; ``@next`` is the next free field;
+``<feature>@<sha256>`` is a version's `Loaded` as JSON; ``@loading:<field>`` is a `Loading`, a load under way.
+"""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from featurestore.errors import StoreError
-from featurestore.model import StoredVersion, VersionId
-from featurestore.online.compare import Finding, Kind
-from featurestore.online.plan import steps_back
-from featurestore.online.records import (
-    GENERATION,
-    NEXT_FIELD,
-    Loaded,
-    Meta,
-    Pointer,
-    Pointers,
-    read_active,
-    read_meta,
-    version_entry,
-)
-from featurestore.online.store import OnlineStore, Table
+from featurestore.model import DataType, VersionId
+from featurestore.online.contract import Pulse
+
+GENERATION = "@generation"
+EPOCH = "@epoch"
+NEXT_FIELD = "@next"
+LOADING = "@loading:"
+UNKNOWN = Pulse("")
 
 
-class TableCheck:
-    """What is wrong with the tables, which entries to drop for it, and what lies in which field.
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The version that was the active one before: kept, so that stepping back is at once."""
 
-    ``comparable`` are the fields whose values can be held against the history; ``taken`` are the names of all
-    fields that belong to somebody. ``features`` are the active versions to look at, ``held`` all that the history
-    has, which ends at ``up_to_run``.
+    sha256: str
+    number: int
+    data_type: DataType
+    field: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What readers are served for one feature: which version, in which field, and how to read it.
+
+    ``max_age`` is in microseconds.
     """
 
-    def __init__(
-        self, store: OnlineStore, features: Sequence[StoredVersion], held: Sequence[StoredVersion], up_to_run: int
-    ) -> None:
-        self.findings: list[Finding] = []
-        self.comparable: dict[int, StoredVersion] = {}
-        self.taken: set[str] = set()
-        self._store = store
-        self._held = {version.id: version for version in held}
-        self._up_to_run = up_to_run
-        self._bad: list[tuple[Table, str]] = []
-        self._unknown: list[Loaded] = []
-        self._names = {version.id.feature for version in features}
-        meta, pointers = self._read_meta(), self._read_pointers()
-        fields = [loaded.field for loaded in meta.loaded.values() if loaded.field is not None]
-        fields += [*meta.loading, *(pointer.field for pointer in pointers.features.values())]
-        fields += [pointer.previous.field for pointer in pointers.features.values() if pointer.previous]
-        self._next_field = max([meta.next_field, *(field + 1 for field in fields)])
-        self.taken.update(map(str, meta.loading))
-        for version, loaded in meta.loaded.items():
-            if loaded.field is not None:
-                self._check_loaded(version, loaded)
-        for active in features:
-            pointer = pointers.features.get(active.id.feature)
-            if pointer is not None:
-                self._check_pointer(active, pointer, meta)
-            elif ("active", active.id.feature) not in self._bad:
-                self._tell("missing", active.id.feature, "readers are served nothing of it", active)
+    feature: str
+    entity_type: str
+    sha256: str
+    number: int
+    data_type: DataType
+    field: int
+    max_age: int | None = None
+    previous: Previous | None = None
 
     @property
-    def owners(self) -> Mapping[str, StoredVersion]:
-        """The comparable versions by the names of their fields."""
-        return {str(number): version for number, version in self.comparable.items()}
+    def version(self) -> VersionId:
+        return VersionId(self.feature, self.sha256)
 
-    def mend(self) -> None:
-        """Drops the bad entries, which a sync makes anew, and the values that nobody can vouch for."""
-        extras = {"active": {GENERATION: secrets.token_hex(8)}, "meta": {NEXT_FIELD: str(self._next_field)}}
-        for table, extra in extras.items():
-            dropped: dict[str, str | None] = {entry: None for name, entry in self._bad if name == table}
-            if dropped:
-                self._store.swap("active" if table == "active" else "meta", {}, {**dropped, **extra})
-        for loaded in self._unknown:
-            if loaded.field is not None:
-                self._store.clear(loaded.entity_type, [loaded.field])
 
-    def _check_loaded(self, version: VersionId, loaded: Loaded) -> None:
-        number = loaded.field
-        assert number is not None, "only versions that lie somewhere are checked"
-        twice = str(number) in self.taken
-        self.taken.add(str(number))
-        if version.feature not in self._names:
-            return
-        known = self._held.get(version)
-        if known is None:
-            self._tell("unexpected", version.feature, f"version {version.short} is online; this history lacks it")
-            self._unknown.append(loaded)
-        elif twice:
-            self._tell("different", version.feature, f"two versions lie in field {number}", known)
-        elif loaded.entity_type != known.entity_type.name:
-            self._tell("different", version.feature, f"is online as a feature of {loaded.entity_type}", known)
-        elif loaded.run_seq > self._up_to_run:
-            words = f"run {loaded.run_seq} is online, the history ends at {self._up_to_run}"
-            self._tell("different", version.feature, words, known)
-            self._unknown.append(loaded)
-        else:
-            self.comparable[number] = known
-            return
-        self._bad.append(("meta", version_entry(version)))
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """The whole ``@active`` table. The generation is empty where nothing was ever synced."""
 
-    def _check_pointer(self, active: StoredVersion, pointer: Pointer, meta: Meta) -> None:
-        loaded, known = meta.loaded.get(pointer.version), self._held.get(pointer.version)
-        if known is None:
-            words = f"readers are served version {pointer.sha256[:12]}, which this history lacks"
-        elif loaded is None or loaded.field != pointer.field:
-            words = f"readers look in field {pointer.field}, where the version does not lie"
-        elif (known.data_type, known.entity_type.name) != (pointer.data_type, pointer.entity_type):
-            words = f"readers take it for {pointer.data_type} of {pointer.entity_type}"
-        elif pointer.sha256 != active.id.sha256 and not steps_back(active, pointer, meta):
-            words = f"readers are served version {pointer.number}, and version {active.number} is active"
-            self._tell("stale", active.id.feature, words, active)
-            return
-        else:
-            return
-        self._tell("different", active.id.feature, words, known)
-        self._bad.append(("active", active.id.feature))
+    generation: str
+    features: Mapping[str, Pointer]
 
-    def _read_pointers(self) -> Pointers:
-        return read_active(self._readable("active", lambda entry, text: read_active({entry: text})))
 
-    def _read_meta(self) -> Meta:
-        return read_meta(self._readable("meta", lambda entry, text: read_meta({entry: text})))
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The marker of one version, in the same store as its values and so lost with them.
 
-    def _readable(self, name: Table, read: Callable[[str, str], object]) -> dict[str, str]:
-        """A table without the entries that can't be read."""
-        table = self._store.table(name)
-        for entry, text in list(table.items()):
-            try:
-                read(entry, text)
-            except StoreError:
-                feature = entry.partition("@")[0] or None
-                self._tell("different", feature, f"the entry {entry!r} of @{name} can't be read")
-                self._bad.append((name, entry))
-                del table[entry]
-        return table
+    ``run_seq`` is the watermark: everything learned up to that run has been written. ``count`` is the number of
+    entities, tombstones among them. ``pointed`` says that it was the active version once, so a checkout that is
+    behind does not bring it back unasked. ``field`` is None once its values are removed. ``pulse`` is how the servers
+    stood when it was written, ``history`` names the history it was written from.
+    """
 
-    def _tell(self, kind: Kind, feature: str | None, note: str, version: StoredVersion | None = None) -> None:
-        self.findings.append(Finding(kind, feature, version, None, note))
+    entity_type: str
+    field: int | None
+    run_seq: int = 0
+    count: int = 0
+    pointed: bool = False
+    pulse: Pulse = UNKNOWN
+    history: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A field given out for a load that has not been published, since when (µs since the epoch) and to whom."""
+
+    feature: str
+    sha256: str
+    entity_type: str
+    since: int
+    host: str
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The whole ``@meta`` table. The epoch is empty where nothing was ever synced."""
+
+    epoch: str
+    next_field: int
+    loaded: Mapping[VersionId, Loaded]
+    loading: Mapping[int, Loading]
+
+
+def version_entry(version: VersionId) -> str:
+    """The entry of ``@meta`` that holds a version's marker."""
+    return f"{version.feature}@{version.sha256}"
+
+
+def read_active(table: Mapping[str, str]) -> Pointers:
+    """The ``@active`` table from its text. Raises StoreError where it is damaged."""
+    features = {name: _pointer(name, text) for name, text in table.items() if not name.startswith("@")}
+    return Pointers(table.get(GENERATION, ""), features)
+
+
+def read_meta(table: Mapping[str, str]) -> Meta:
+    """The ``@meta`` table from its text. Raises StoreError where it is damaged."""
+    loaded: dict[VersionId, Loaded] = {}
+    loading: dict[int, Loading] = {}
+    for entry, text in table.items():
+        try:
+            if entry.startswith(LOADING):
+                loading[int(entry.removeprefix(LOADING))] = Loading(**json.loads(text))
+            elif not entry.startswith("@"):
+                feature, _, sha256 = entry.partition("@")
+                data = json.loads(text)
+                loaded[VersionId(feature, sha256)] = Loaded(**{**data, "pulse": Pulse(**data["pulse"])})
+        except (ValueError, TypeError, KeyError) as exc:
+            raise _damaged("@meta", entry) from exc
+    try:
+        next_field = int(table.get(NEXT_FIELD, "0"))
+    except ValueError as exc:
+        raise _damaged("@meta", NEXT_FIELD) from exc
+    return Meta(table.get(EPOCH, ""), next_field, loaded, loading)
+
+
+def write_pointer(pointer: Pointer) -> str:
+    """A pointer as the text that ``@active`` holds: JSON with the feature's name left out."""
+    data = asdict(pointer)
+    del data["feature"]
+    data["data_type"] = str(pointer.data_type)
+    if pointer.previous:
+        data["previous"]["data_type"] = str(pointer.previous.data_type)
+    return json.dumps(data, separators=(",", ":"))
+
+
+def write_record(record: Loaded | Loading) -> str:
+    return json.dumps(asdict(record), separators=(",", ":"))
+
+
+def _pointer(feature: str, text: str) -> Pointer:
+    try:
+        data = json.loads(text)
+        before = data.pop("previous")
+        previous = before and Previous(**{**before, "data_type": DataType.parse(before["data_type"])})
+        return Pointer(feature, **{**data, "data_type": DataType.parse(data["data_type"]), "previous": previous})
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise _damaged("@active", feature) from exc
+
+
+def _damaged(table: str, entry: str) -> StoreError:
+    return StoreError(
+        f"the online store's {table} entry {entry!r} is not of format 1", hint="run featurestore verify --fix"
+    )

@@ -11,7 +11,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.model import DATA_TYPES, FEATURE_NAME, STATUSES, DataType, EntityType, Feature, Json, Source
-from featurestore.versioning.tree import Module, SourceTree
+from featurestore.versioning.analysis.tree import Module, SourceTree
 
 ARGUMENTS = (
     "name", "entity_type", "data_type", "source", "description", "owner", "tags", "status", "max_age", "lookback",

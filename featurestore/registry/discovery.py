@@ -17,7 +17,7 @@ from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.model import Feature, Problem
 from featurestore.registry.declaration import declared_names, read_declaration
-from featurestore.versioning.tree import Module, SourceTree
+from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from featurestore.model import StoredVersion
-    from featurestore.offline.store import DataSet
+    from featurestore.offline.contract import DataSet
     from featurestore.workflows.promote import PromoteResult
 
 MOST_LINES = 10

@@ -10,13 +10,13 @@ from rich.text import Text
 
 from featurestore import times
 from featurestore.model import Json
-from featurestore.offline.store import DataSet, DataSetFeature
+from featurestore.offline.contract import DataSet, DataSetFeature
 from featurestore.render.style import DIM, NAME, plural, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from featurestore.workflows.dataset import Rebuilt
+    from featurestore.workflows.datasets.datasets import Rebuilt
 
 
 def dataset_json(dataset: DataSet) -> dict[str, Json]:

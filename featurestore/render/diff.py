@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from featurestore.frames.entities import entity_json, format_entity
-from featurestore.frames.values import json_value
 from featurestore.model import EntityType, Json
+from featurestore.point_in_time.entities import entity_json, format_entity
 from featurestore.render.code import draw_code, unified
 from featurestore.render.markdown import cell
 from featurestore.render.style import DIM, NAME, number, table
+from featurestore.tables.values import json_value
 from featurestore.workflows.diff import CodeDiff, Side, ValueDiff
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from featurestore import times
 from featurestore.model import Json, StoredVersion
-from featurestore.offline.store import Baseline
+from featurestore.offline.contract import Baseline
 from featurestore.render.charts import columns, spark, thin
 from featurestore.render.style import BAD, DIM, GOOD, NAME, WARN, instant, number, plural, table
-from featurestore.workflows.baseline import BaselineResult
-from featurestore.workflows.drift import DriftResult, DriftRow, Recomputed
-from featurestore.workflows.timeline import Point
+from featurestore.workflows.drift.baseline import BaselineResult
+from featurestore.workflows.drift.overview import DriftResult, DriftRow, Recomputed
+from featurestore.workflows.drift.timeline import Point
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.model import Json
-from featurestore.versioning.hashing import metadata_of
+from featurestore.versioning.recipe.hashing import metadata_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from featurestore import times
-from featurestore.frames.entities import entity_json, format_entity
-from featurestore.frames.values import json_value
 from featurestore.model import Json
-from featurestore.offline.store import DataSet
+from featurestore.offline.contract import DataSet
+from featurestore.point_in_time.entities import entity_json, format_entity
 from featurestore.render.datasets import dataset_json
 from featurestore.render.style import DIM, NAME, number, plural, table
+from featurestore.tables.values import json_value
 from featurestore.workflows.export import ExportResult
 from featurestore.workflows.history import HistoryResult
-from featurestore.workflows.join import JoinedFeature, JoinFacts
+from featurestore.workflows.join.join import JoinedFeature, JoinFacts
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,22 +9,22 @@ from rich.text import Text
 
 from featurestore import times
 from featurestore.errors import StoreError
-from featurestore.frames.entities import entity_json, format_entity
-from featurestore.frames.values import json_value
 from featurestore.model import Json
 from featurestore.online import format as layout
+from featurestore.point_in_time.entities import entity_json, format_entity
 from featurestore.render.style import DIM, NAME, WARN, instant, number, plural, table
+from featurestore.tables.values import json_value
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from featurestore.config import Project
-    from featurestore.online.compare import Finding
-    from featurestore.online.served import Served
+    from featurestore.serving.served import Served
     from featurestore.workflows.delete import DeleteResult
     from featurestore.workflows.get import GetResult
     from featurestore.workflows.sync import SyncResult
-    from featurestore.workflows.verify import VerifyResult
+    from featurestore.workflows.verify.compare import Finding
+    from featurestore.workflows.verify.verify import VerifyResult
 
 
 def get_json(result: GetResult) -> dict[str, Json]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from featurestore.frames.compare import EntityComparison
-from featurestore.frames.values import json_value
+from featurestore.drift.compare import EntityComparison
 from featurestore.model import Json
 from featurestore.render.markdown import cell
 from featurestore.render.style import DIM, NAME, WARN, number, table
+from featurestore.tables.values import json_value
 from featurestore.workflows.plan import Plan
 from featurestore.workflows.preview import Preview
 

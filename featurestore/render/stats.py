@@ -12,8 +12,8 @@ from featurestore.model import Json
 from featurestore.render.charts import bar, spark, thin
 from featurestore.render.drift import draw_points, points_markdown, status_text
 from featurestore.render.style import DIM, NAME, facts, instant, number, table
+from featurestore.workflows.drift.timeline import number as numeric
 from featurestore.workflows.stats import StatsResult
-from featurestore.workflows.timeline import number as numeric
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from featurestore.frames.types import INSTANT, INSTANT_UTC
 from featurestore.sources.batch import Mask
 from featurestore.sources.instants import read_dates, read_instants
+from featurestore.tables.types import INSTANT, INSTANT_UTC
 
 EXACT_FLOAT = 1 << 53  # from here on a float may stand for another integer
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what stood in a JSON value

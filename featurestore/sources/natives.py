@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from featurestore.errors import SourceError
-from featurestore.frames.types import INSTANT
 from featurestore.sources.casts import DTYPES, EXACT_FLOAT, Cast, Target, cast_text, compare, in_zone
 from featurestore.sources.instants import DAY, MAX_INSTANT, MIN_INSTANT
+from featurestore.tables.types import INSTANT
 
 
 def cast(column: pl.Series, target: Target, kinds: pl.Series | None = None) -> Cast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from featurestore.versioning.parts import split_part
+from featurestore.versioning.recipe.parts import split_part
 
 CODE = ("helper", "class", "constant", "module")
 

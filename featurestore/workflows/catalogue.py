@@ -13,11 +13,11 @@ from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
 from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import Broken, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary, read_summary
-from featurestore.versioning import files
-from featurestore.versioning.closure import Closure, capture
-from featurestore.versioning.hashing import RECIPES, VersionHash, named_columns, version_hash
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import VersionFile, VersionName, read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
+from featurestore.versioning.recipe.closure import Closure, capture
+from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     hashed = version_hash(feature, capture(tree, feature.module, feature.function))
     if hashed.recipe == min(RECIPES):
         return hashed
-    from featurestore.versioning.replay import known_as  # only where an older recipe may have named it
+    from featurestore.versioning.running.replay import known_as  # only where an older recipe may have named it
 
     return known_as(hashed, versions)
 

@@ -16,9 +16,9 @@ from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_index
-from featurestore.versioning import files
-from featurestore.versioning.replay import verify
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.running.replay import verify
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.plan import LockedVersion, lock
 

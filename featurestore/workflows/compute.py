@@ -18,12 +18,12 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
-from featurestore.frames.evaluate import Rows, arrange, build_expression, call_long, call_short, passes
-from featurestore.frames.results import Moments, Result, shape, shape_values
+from featurestore.evaluation.evaluate import Rows, arrange, build_expression, call_long, call_short, passes
+from featurestore.evaluation.results import Moments, Result, shape, shape_values
 from featurestore.model import Feature, KeyType, Problem, RejectedRow, Source, VersionId
-from featurestore.offline.store import OfflineStore, Position
+from featurestore.offline.contract import OfflineStore, Position
 from featurestore.sources import listing as listings
-from featurestore.versioning.modules import user_frame
+from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.targets import Target
 
 if TYPE_CHECKING:

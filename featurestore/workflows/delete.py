@@ -20,15 +20,15 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
-from featurestore.frames.entities import Entity
-from featurestore.frames.types import INSTANT, key_types
 from featurestore.locking import write_lock
 from featurestore.model import EntityType, FeatureRun, Run, StoredVersion
-from featurestore.offline.store import TOMBSTONE, OfflineStore, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, OfflineStore, RunTransaction
 from featurestore.online import format as layout
-from featurestore.online.store import OnlineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.point_in_time.entities import Entity
 from featurestore.registry.git import commit_of
-from featurestore.workflows.kept_labels import datasets_naming
+from featurestore.tables.types import INSTANT, key_types
+from featurestore.workflows.datasets.labels import datasets_naming
 
 AHEAD = 300_000_000  # µs: a deletion may be dated as far ahead of the clock as a value may
 

@@ -17,15 +17,15 @@ from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision
-from featurestore.versioning import files
-from featurestore.versioning.hashing import explain, metadata_of
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import VersionName, read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.recipe.hashing import explain, metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 
 if TYPE_CHECKING:
-    from featurestore.frames.compare import EntityComparison
-    from featurestore.offline.store import OfflineStore
+    from featurestore.drift.compare import EntityComparison
+    from featurestore.offline.contract import OfflineStore
 
 WORKTREE = "worktree"
 
@@ -112,8 +112,8 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
     Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
     one run and one fed by fifty compare alike.
     """
-    from featurestore.frames.compare import compare_entities, shift
-    from featurestore.frames.statistics import describe
+    from featurestore.drift.compare import compare_entities, shift
+    from featurestore.drift.statistics import describe
 
     with store.reading():
         held = {version.id: version for version in store.versions(difference.feature)}

@@ -18,12 +18,12 @@ from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError
 from featurestore.locking import holder_of
 from featurestore.model import Check
-from featurestore.offline.opening import open_offline
-from featurestore.online.directory import Directory
+from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import commit_of, has_git, uncommitted
-from featurestore.versioning.tree import SourceTree
+from featurestore.serving.directory import Directory
+from featurestore.versioning.analysis.tree import SourceTree
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
 LITTLE_DISK, NO_DISK = 1_000_000_000, 100_000_000

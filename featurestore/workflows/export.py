@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from featurestore.frames.types import INSTANT_UTC
 from featurestore.model import StoredVersion
-from featurestore.offline.store import TOMBSTONE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, OfflineStore
+from featurestore.tables.types import INSTANT_UTC
 from featurestore.workflows.history import runs_of
 
 

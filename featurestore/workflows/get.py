@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType
-from featurestore.online.reader import Reader
-from featurestore.online.served import Served
-from featurestore.online.store import OnlineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.serving.reader import Reader
+from featurestore.serving.served import Served
 
 
 @dataclass(frozen=True, slots=True)

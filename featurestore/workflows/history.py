@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.errors import UsageError
-from featurestore.frames.entities import Entity
-from featurestore.frames.types import key_types
-from featurestore.frames.values import json_value
 from featurestore.model import Json, StoredVersion
-from featurestore.offline.store import TOMBSTONE, Learned, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, Learned, OfflineStore
+from featurestore.point_in_time.entities import Entity
+from featurestore.tables.types import key_types
+from featurestore.tables.values import json_value
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.locking import write_lock
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import Registry, discover, select
 from featurestore.registry.summary import FeatureSummary, read_summary, update_summary
 from featurestore.sources.listing import Listing
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.compute import Computed, Rules, compute
-from featurestore.workflows.notify import notify
+from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.record import Recorder
 from featurestore.workflows.targets import Target, find_targets
 

@@ -13,10 +13,10 @@ from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import Broken, discover, select
-from featurestore.versioning import files
-from featurestore.versioning.hashing import explain
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import VersionName, read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.targets import write_version
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.frames.compare import EntityComparison, compare_entities, shift
-from featurestore.frames.statistics import describe
+from featurestore.drift.compare import EntityComparison, compare_entities, shift
+from featurestore.drift.statistics import describe
 from featurestore.model import Json, Problem, VersionId
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import discover, select
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder.versionfile import read_version
 from featurestore.workflows.compute import Computed, Failed, Rules, compute
 from featurestore.workflows.plan import Plan
 from featurestore.workflows.targets import Target, file_target, find_targets

@@ -9,9 +9,9 @@ from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
 from featurestore.locking import write_lock
 from featurestore.model import StoredVersion
-from featurestore.offline.store import OfflineStore
-from featurestore.online.store import OnlineStore
-from featurestore.versioning import files
+from featurestore.offline.contract import OfflineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.versioning.folder import files
 from featurestore.workflows.references import active_id, resolve_one
 from featurestore.workflows.sync import active_features, sync
 

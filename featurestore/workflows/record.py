@@ -20,10 +20,10 @@ from featurestore.config import Project
 from featurestore.drift.assess import Assessment, Reference, assess
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
-from featurestore.offline.store import OfflineStore, Position, RunTransaction, Written
+from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.registry.git import commit_of
-from featurestore.workflows.baseline import find_previous, find_reference
 from featurestore.workflows.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.drift.baseline import find_previous, find_reference
 from featurestore.workflows.targets import Target, write_version_files
 
 FLUSH_BYTES = 128_000_000

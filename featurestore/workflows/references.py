@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import discover
-from featurestore.versioning import files
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
 
 
 @dataclass(frozen=True, slots=True)

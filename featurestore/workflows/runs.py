@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from featurestore.errors import UsageError
 from featurestore.model import RejectedRow, Run
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
 
 STATUSES = ("ok", "partial", "failed")
 

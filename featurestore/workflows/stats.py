@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.model import StoredVersion
-from featurestore.offline.store import OfflineStore
-from featurestore.workflows.timeline import Point, find_point, timeline
+from featurestore.offline.contract import OfflineStore
+from featurestore.workflows.drift.timeline import Point, find_point, timeline
 
 
 @dataclass(frozen=True, slots=True)

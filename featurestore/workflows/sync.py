@@ -13,12 +13,12 @@ from typing import Literal
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
 from featurestore.model import StoredVersion
-from featurestore.offline.store import OfflineStore
-from featurestore.online.store import OnlineStore
+from featurestore.offline.contract import OfflineStore
+from featurestore.online.contract import OnlineStore
 from featurestore.registry.discovery import discover
-from featurestore.versioning.tree import SourceTree
+from featurestore.serving.round import Round
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.references import active_versions
-from featurestore.workflows.sync_round import Round
 
 ROUNDS = 10
 

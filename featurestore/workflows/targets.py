@@ -14,13 +14,14 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
 from featurestore.registry.git import commit_of, is_committed
-from featurestore.versioning import files, replay
-from featurestore.versioning.hashing import VersionHash
-from featurestore.versioning.modules import load_function
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import VersionFile, read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.running import replay
+from featurestore.versioning.running.modules import load_function
 from featurestore.workflows.catalogue import hash_feature
 
 

@@ -29,7 +29,7 @@ class Assessment:
 stand_in.Reference, stand_in.Assessment = Reference, Assessment
 stand_in.assess = lambda *args, **named: Assessment()
 sys.modules["featurestore.drift.assess"] = stand_in
-from featurestore.workflows import baseline
+from featurestore.workflows.drift import baseline
 baseline.find_reference = baseline.find_previous = lambda *args, **named: None
 from featurestore.cli.app import run
 sys.exit(run(sys.argv[1:]))

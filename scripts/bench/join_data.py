@@ -21,9 +21,9 @@ import polars as pl
 from featurestore import times
 from featurestore.config import load_project
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
-from featurestore.offline.opening import open_offline
+from featurestore.offline.contract import OfflineStore
+from featurestore.offline.open import open_offline
 from featurestore.offline.sql import history_table
-from featurestore.offline.store import OfflineStore
 
 FORMAT = 3
 DAY = 86_400_000_000

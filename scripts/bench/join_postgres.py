@@ -20,9 +20,9 @@ from timing import interleave, report_faster
 
 from featurestore.config import load_project
 from featurestore.errors import FeatureStoreError
-from featurestore.offline import address
-from featurestore.offline.postgres_connection import Server
-from featurestore.offline.postgres_tables import schema_name
+from featurestore.offline.postgres import address
+from featurestore.offline.postgres.connection import Server
+from featurestore.offline.postgres.tables import schema_name
 from featurestore.offline.sql import history_table, quote
 
 TIMES = 1.5

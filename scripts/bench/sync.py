@@ -32,12 +32,12 @@ import redis
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.online.bulk import hset_commands
-from featurestore.online.memory import FILE as MEMORY
-from featurestore.online.reader import Reader
-from featurestore.online.redis import RedisStore
-from featurestore.online.upload import Batches, Column
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.online.redis.bulk import hset_commands
+from featurestore.online.redis.store import RedisStore
+from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.reader import Reader
+from featurestore.serving.upload import Batches, Column
 from featurestore.workflows.sync import sync
 
 USER = EntityType("user", (Key("user_id", "string"),))

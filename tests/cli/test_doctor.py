@@ -9,7 +9,7 @@ import pytest
 
 from featurestore.config import load_project
 from featurestore.locking import write_lock
-from featurestore.offline import ledger
+from featurestore.offline import audit_log as ledger
 from featurestore.workflows import doctor
 from tests.conftest import Folder
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.frames import content
-from featurestore.frames.content import ContentHash, content_hash
+from featurestore.tables import content
+from featurestore.tables.content import ContentHash, content_hash
 
 VALUES = {
     "int": (pl.Int64, st.integers(-3, 3)), "float": (pl.Float64, st.floats()),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import load_project
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from tests.conftest import AGE, Folder
 
 LABELS = """\

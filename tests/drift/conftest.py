@@ -12,10 +12,10 @@ from featurestore import times
 from featurestore.config import DriftSettings, Project
 from featurestore.drift.assess import assess
 from featurestore.drift.sample import Sample, draw
-from featurestore.frames.statistics import describe
+from featurestore.drift.statistics import describe
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.workflows.baseline import find_previous, find_reference
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.workflows.drift.baseline import find_previous, find_reference
 
 DTYPES = {"float": pl.Float64, "int": pl.Int64, "string": pl.String, "bool": pl.Boolean}
 SETTINGS = DriftSettings()

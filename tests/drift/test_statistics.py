@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.frames.statistics import EXACT_ROWS, describe, describe_rows
+from featurestore.drift.statistics import EXACT_ROWS, describe, describe_rows
 from featurestore.model import DataType
 
 FLOAT, INT, TEXT, BOOL = (DataType(kind) for kind in ("float", "int", "string", "bool"))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureError
-from featurestore.frames.evaluate import Rows, arrange
-from featurestore.frames.results import cast_value, shape
+from featurestore.evaluation.evaluate import Rows, arrange
+from featurestore.evaluation.results import cast_value, shape
 from featurestore.model import DataType, EntityType, Feature, Key, Source
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))

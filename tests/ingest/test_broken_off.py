@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.offline import postgres as store_module
+from featurestore.offline.postgres import store as store_module
 from featurestore.workflows import ingest as module
 from tests.conftest import Folder
 from tests.offline.test_postgres_faults import Wire, wire

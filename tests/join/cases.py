@@ -11,9 +11,9 @@ import polars as pl
 from hypothesis import strategies as st
 
 from featurestore.config import DriftSettings, Project
-from featurestore.frames.types import history_schema
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
-from featurestore.offline.store import TOMBSTONE, VALUE, Learned, Mark, OfflineStore, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, VALUE, Learned, Mark, OfflineStore, RunTransaction
+from featurestore.tables.types import history_schema
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
 ACCOUNT = EntityType("account", (Key("account", "int"),))

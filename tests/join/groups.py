@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from featurestore import times
 from featurestore.model import EntityType
-from featurestore.offline.store import TOMBSTONE, OfflineStore
-from featurestore.workflows import join_history
-from featurestore.workflows.join import JoinRequest, ResolvedFeature, join
+from featurestore.offline.contract import TOMBSTONE, OfflineStore
+from featurestore.workflows.join import history as join_history
+from featurestore.workflows.join.join import JoinRequest, ResolvedFeature, join
 from tests.join.cases import (
     TYPES,
     Case,

@@ -7,8 +7,8 @@ import polars as pl
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import Run, StoredVersion
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.offline.store import TOMBSTONE, VALUE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from tests.join.cases import TYPES, Row, history_frame
 
 

@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 import polars as pl
 
-from featurestore.frames.table_batches import read_batches, write_batches
-from featurestore.frames.tables import Format
+from featurestore.tables.batches import read_batches, write_batches
+from featurestore.tables.files import Format
 
 
 def read_table(source: Path | BinaryIO, *, name: str | None = None, form: Format | None = None) -> pl.DataFrame:

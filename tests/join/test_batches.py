@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.frames import kernel
-from featurestore.frames.table_batches import read_batches, write_batches
-from featurestore.frames.tables import Format, format_in
+from featurestore.point_in_time import kernel
+from featurestore.tables.batches import read_batches, write_batches
+from featurestore.tables.files import Format, format_in
 from tests.conftest import AGE, Folder
 from tests.join.tables import read_table, write_table
 from tests.join.test_command import LABELS
@@ -124,7 +124,7 @@ def test_memory_is_that_of_a_batch_whatever_the_file(tmp_path: Path, suffix: str
 COPY = """
 import resource, sys
 from pathlib import Path
-from featurestore.frames.table_batches import read_batches, write_batches
+from featurestore.tables.batches import read_batches, write_batches
 with write_batches(Path(sys.argv[2])) as write:
     for frame in read_batches(Path(sys.argv[1]), name="t", rows=20_000):
         write(frame)

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurestore.frames import kernel
-from featurestore.frames.types import value_type
 from featurestore.model import StoredVersion
-from featurestore.offline.columns import Columns, ColumnsLostError, Part, can_write, folder_of, read_columns
-from featurestore.offline.columns_build import find_columns, refresh_columns
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.columns.build import find_columns, refresh_columns
+from featurestore.offline.columns.files import Columns, ColumnsLostError, Part, can_write, folder_of, read_columns
+from featurestore.offline.contract import OfflineStore
+from featurestore.point_in_time import kernel
+from featurestore.tables.types import value_type
 from tests.join.cases import PATIENT, SHELF, Case, Row, cases, history_frame, judge, label_frame, memory_store, same
 from tests.join.stores import duckdb_store, learn
 

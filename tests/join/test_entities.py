@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import UsageError
-from featurestore.frames.entities import entity_json, format_entity, parse_entity
 from featurestore.model import EntityType
+from featurestore.point_in_time.entities import entity_json, format_entity, parse_entity
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
 
 

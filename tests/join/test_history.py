@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from featurestore.errors import UsageError
-from featurestore.offline.store import TOMBSTONE
+from featurestore.offline.contract import TOMBSTONE
 from featurestore.workflows.export import export
 from featurestore.workflows.history import HistoryValue, history
 from tests.join.cases import SHELF, Row, memory_store, version_of

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 
 from featurestore.errors import UsageError
-from featurestore.offline.store import OfflineStore
-from featurestore.workflows import join as join_workflow
-from featurestore.workflows import join_history
-from featurestore.workflows.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
-from featurestore.workflows.join_history import HeldHistory, held_columns
+from featurestore.offline.contract import OfflineStore
+from featurestore.workflows.join import history as join_history
+from featurestore.workflows.join import join as join_workflow
+from featurestore.workflows.join.history import HeldHistory, held_columns
+from featurestore.workflows.join.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
 from tests.join.cases import (
     PATIENT,
     SHELF,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError
-from featurestore.frames.strict_json import read_json_pieces
+from featurestore.tables.strict_json import read_json_pieces
 
 numbers = st.integers(-3, 3) | st.sampled_from([2**63, -(2**70)]) | st.sampled_from([0.5, -0.0, 1e300])
 leaves = st.none() | st.booleans() | numbers | st.text(max_size=3)
@@ -78,6 +78,6 @@ def test_a_byte_order_mark_is_not_part_of_it() -> None:
 
 
 def test_a_line_without_end_is_refused_before_memory_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.frames.strict_json.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("featurestore.tables.strict_json.LONGEST_LINE", 1 << 20)
     with pytest.raises(SourceError, match=r"labels\.jsonl, line 2: is longer than 1 MiB"):
         read(b'{"a":1}\n[' + b" " * (3 << 20), 1 << 18)

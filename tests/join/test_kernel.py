@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import StoreError
-from featurestore.frames import kernel
-from featurestore.offline.store import TOMBSTONE
+from featurestore.offline.contract import TOMBSTONE
+from featurestore.point_in_time import kernel
 from tests.join.cases import PATIENT, Case, Label, Row, cases, history_frame, judge, label_frame, same
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.frames.instants import DATES, NAIVE, read_instants
-from featurestore.frames.labels import Labels, read_labels
+from featurestore.point_in_time.labels import Labels, read_labels
+from featurestore.tables.instants import DATES, NAIVE, read_instants
 from featurestore.times import parse_instant
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
 from tests.join.tables import read_table

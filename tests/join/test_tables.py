@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureStoreError, SourceError, UsageError
-from featurestore.frames.tables import Format
-from featurestore.frames.values import json_value
+from featurestore.tables.files import Format
+from featurestore.tables.values import json_value
 from tests.join.tables import read_table, write_table
 
 

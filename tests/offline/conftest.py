@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import DriftSettings, Project
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.offline.postgres import PostgresStore
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.offline.postgres.store import PostgresStore
 from tests.services_postgres import PostgresServer, own_postgres, postgres
 
 __all__ = ["own_postgres", "postgres"]

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from featurestore.frames.types import INSTANT, key_types, value_type
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
-from featurestore.offline.store import OfflineStore, Written
+from featurestore.offline.contract import OfflineStore, Written
+from featurestore.tables.types import INSTANT, key_types, value_type
 
 START = datetime(2024, 1, 1)
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))

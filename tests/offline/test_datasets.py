@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from featurestore.offline.store import DataSet, DataSetFeature, OfflineStore
+from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
 
 from .history import learn, run_of, version
 

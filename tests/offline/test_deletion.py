@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from featurestore.frames.types import key_types
 from featurestore.model import RejectedRow, StoredVersion
-from featurestore.offline.store import TOMBSTONE, VALUE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
+from featurestore.tables.types import key_types
 
 from .history import PAIR, frame, learn, run_of, version
 

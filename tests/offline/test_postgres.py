@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureError, LockedError, NewerFormatError, StoreError
-from featurestore.frames.types import history_schema
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
-from featurestore.offline import postgres as module
-from featurestore.offline import postgres_run, schema
-from featurestore.offline.postgres import PostgresStore
-from featurestore.offline.postgres_tables import schema_name
-from featurestore.offline.records import table_name
+from featurestore.offline import schema
+from featurestore.offline.audit_rows import table_name
+from featurestore.offline.postgres import run as postgres_run
+from featurestore.offline.postgres import store as module
+from featurestore.offline.postgres.store import PostgresStore
+from featurestore.offline.postgres.tables import schema_name
+from featurestore.tables.types import history_schema
 from tests.offline.conftest import postgres_project
 from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
 from tests.services_postgres import PostgresServer

@@ -19,10 +19,10 @@ import pytest
 
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
-from featurestore.offline import postgres as module
-from featurestore.offline.opening import open_offline
-from featurestore.offline.postgres import PostgresStore
-from featurestore.offline.postgres_connection import _interruptible
+from featurestore.offline.open import open_offline
+from featurestore.offline.postgres import store as module
+from featurestore.offline.postgres.connection import _interruptible
+from featurestore.offline.postgres.store import PostgresStore
 from tests.offline.conftest import postgres_project
 from tests.offline.history import frame, learn, run_of, version
 from tests.services import free_port
@@ -216,8 +216,8 @@ def test_a_failed_statement_is_never_taken_for_a_commit(project: Project) -> Non
 
 def test_an_interrupt_stops_the_server_too(postgres: PostgresServer, project: Project) -> None:
     script = (
-        "import sys\nfrom featurestore.offline.address import parse\n"
-        "from featurestore.offline.postgres_connection import Server\n"
+        "import sys\nfrom featurestore.offline.postgres.address import parse\n"
+        "from featurestore.offline.postgres.connection import Server\n"
         "with Server(parse(sys.argv[1], key='', where='')).connect() as connection:\n"
         "    print('ready', flush=True)\n    connection.query('SELECT pg_sleep(60)::text')\n"
     )
@@ -395,7 +395,7 @@ def test_a_killed_writer_leaves_nothing_and_no_lock(postgres: PostgresServer, pr
         "import os, sys\nfrom dataclasses import replace\nfrom pathlib import Path\n"
         "from tests.offline.test_postgres_faults import MANY\nfrom tests.offline.history import version\n"
         "from featurestore.config import DriftSettings, Project\n"
-        "from featurestore.offline.postgres import PostgresStore\n"
+        "from featurestore.offline.postgres.store import PostgresStore\n"
         "store = PostgresStore(Project(Path('.'), sys.argv[1], {}, {}, DriftSettings(), offline_url=sys.argv[2]))\n"
         "with store.writing('killed') as run:\n    run.write(version(), MANY)\n    os.kill(os.getpid(), 9)\n"
     )

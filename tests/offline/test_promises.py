@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.frames.types import history_schema
 from featurestore.model import FeatureRun, RejectedRow, StoredVersion
-from featurestore.offline.store import Baseline, DataSet, DataSetFeature, OfflineStore, Position
+from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
+from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
 
 VALUES = {

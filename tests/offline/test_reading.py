@@ -12,8 +12,8 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import StoreError
-from featurestore.offline import duckdb
-from featurestore.offline.duckdb import FILE, DuckDBStore
+from featurestore.offline.duckdb import store as duckdb
+from featurestore.offline.duckdb.store import FILE, DuckDBStore
 from tests.offline.history import learn, version
 
 OF = version("int")

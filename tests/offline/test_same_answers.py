@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from featurestore.config import Project
-from featurestore.offline.postgres import PostgresStore
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
+from featurestore.offline.postgres.store import PostgresStore
 from tests.conftest import AGE, TOML, VISITS, Folder
 from tests.join.groups import Group, check_in_store, groups
 from tests.join.test_join import NIGHTLY

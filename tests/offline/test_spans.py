@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.model import StoredVersion
-from featurestore.offline import duckdb
-from featurestore.offline.spans import EVERYTHING, Keys, Span, cut
-from featurestore.offline.store import OfflineStore
+from featurestore.offline.contract import OfflineStore
+from featurestore.offline.duckdb import store as duckdb
+from featurestore.offline.partitions import EVERYTHING, Keys, Span, cut
 from tests.offline.history import PAIR, PATIENT, learn, version
 
 SAMPLES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=30)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.offline.postgres import PostgresStore
-from featurestore.offline.store import TOMBSTONE, VALUE, Learned, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, Learned, OfflineStore
+from featurestore.offline.postgres.store import PostgresStore
+from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
-from featurestore.online.store import OnlineStore
-from featurestore.workflows.join import JoinRequest, ResolvedFeature, join
+from featurestore.serving.reader import Reader
+from featurestore.workflows.join.join import JoinRequest, ResolvedFeature, join
 from featurestore.workflows.sync import sync
 from tests.join.cases import PATIENT, Case, Label, Row, judge, label_frame, same, version_of
 from tests.join.groups import columns_always, kept

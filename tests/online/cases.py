@@ -12,12 +12,12 @@ from typing import cast
 import polars as pl
 
 from featurestore.config import DriftSettings, Project
-from featurestore.frames.types import INSTANT, history_schema, key_types, value_type
 from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.offline.spans import EVERYTHING, Keys, Span
-from featurestore.offline.store import Learned, Mark, OfflineStore
-from featurestore.online.store import OnlineStore
+from featurestore.offline.contract import Learned, Mark, OfflineStore
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.online.contract import OnlineStore
+from featurestore.tables.types import INSTANT, history_schema, key_types, value_type
 
 from ..services import redis_binary
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import Project
-from featurestore.online import servers
+from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.store import OnlineStore
+from featurestore.online.redis import servers
 
 from .. import services
 from .cases import Fresh, History, make_project

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
-from featurestore.online.store import OnlineStore
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
 
 from ..services import Server

@@ -19,10 +19,10 @@ from featurestore import FeatureStore
 from featurestore.client import EntityId, OnlineReader
 from featurestore.config import Project
 from featurestore.errors import NoProjectError, UsageError
-from featurestore.online import wire
+from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.servers import Node
-from featurestore.online.store import OnlineStore
+from featurestore.online.redis import wire
+from featurestore.online.redis.servers import Node
 from featurestore.workflows.sync import sync
 
 from ..services import Server
@@ -91,7 +91,7 @@ def test_threads_share_a_reader_while_a_sync_runs(reader: OnlineReader, history:
 
 
 def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.online.reader.QUESTIONS", 3)
+    monkeypatch.setattr("featurestore.serving.reader.QUESTIONS", 3)
     for length in range(6, 20):
         reference = f"age@{AGE.id.sha256[:length]}"
         assert reader.values("patient", ["p3"], [reference]) == [{reference: 0.3}]

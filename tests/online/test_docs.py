@@ -12,7 +12,7 @@ import pytest
 
 from featurestore.model import DataType
 from featurestore.online import format as layout
-from featurestore.online.records import Pointer, write_pointer
+from featurestore.online.tables import Pointer, write_pointer
 
 from ..services import PERMISSIONS
 

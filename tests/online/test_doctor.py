@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from featurestore.model import Check
-from featurestore.online import servers
+from featurestore.online.redis import servers
 from featurestore.workflows.doctor import examine
 
 from .shop import Shop

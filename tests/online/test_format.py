@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import StoreError
-from featurestore.frames.types import history_schema
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
-from featurestore.online import columns
 from featurestore.online import format as layout
+from featurestore.online import packing as columns
+from featurestore.tables.types import history_schema
 
 SHA = "1f2e3d4c5b6a" + "0" * 52
 EPOCH = datetime(1970, 1, 1)

@@ -10,8 +10,8 @@ import pytest
 
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
-from featurestore.online.directory import Directory
-from featurestore.online.store import OnlineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.serving.directory import Directory
 from featurestore.workflows.get import get
 from featurestore.workflows.sync import sync
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurestore.offline import duckdb
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb import store as duckdb
+from featurestore.offline.duckdb.store import DuckDBStore
 
 from .cases import SHELF, History, commit, make_project, make_version
 

@@ -15,13 +15,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from featurestore.model import StoredVersion
 from featurestore.online import format as layout
-from featurestore.online.directory import Directory
-from featurestore.online.memory import FILE as MEMORY
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
 from featurestore.online.sqlite import FILE
+from featurestore.serving.directory import Directory
+from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import verify
+from featurestore.workflows.verify.verify import verify
 
 from .cases import PATIENT, History, make_project, make_version
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import Project
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online import format as layout
-from featurestore.online.directory import Directory
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
+from featurestore.serving.directory import Directory
+from featurestore.serving.reader import Reader
 from featurestore.workflows.delete import delete
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import verify
+from featurestore.workflows.verify.verify import verify
 
 from ..services import Server
 from .cases import PATIENT, History, commit, learn_for_all, make_project
@@ -44,7 +44,7 @@ SYNCER = """
 import sys
 from pathlib import Path
 from tests.online.cases import make_project, make_version
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.open import open_online
 from featurestore.workflows.sync import sync
 
@@ -129,7 +129,7 @@ LATE_WRITER = """
 import sys
 from pathlib import Path
 from tests.online.cases import make_project, make_version
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.open import open_online
 from featurestore.workflows.sync import sync
 

@@ -14,10 +14,11 @@ import pytest
 import redis
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
-from featurestore.online import servers, upload
-from featurestore.online.directory import Directory
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
+from featurestore.online.redis import servers
+from featurestore.serving import upload
+from featurestore.serving.directory import Directory
+from featurestore.serving.reader import Reader
 
 from ..services import Server, refusing
 from .cases import PATIENT, make_project

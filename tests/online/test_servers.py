@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import ConfigError, StoreError
-from featurestore.online import servers
 from featurestore.online.open import open_online
-from featurestore.online.reader import Reader
-from featurestore.online.servers import redacted
+from featurestore.online.redis import servers
+from featurestore.online.redis.servers import redacted
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import verify
+from featurestore.workflows.verify.verify import verify
 
 from ..services import PERMISSIONS, TLS, Server, behind_tls, forwarding
 from .cases import PATIENT, History, make_project, make_version

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from featurestore.config import Project
 from featurestore.online import format as layout
-from featurestore.online.records import GENERATION
-from featurestore.online.store import Merged, OnlineStore
+from featurestore.online.contract import Merged, OnlineStore
+from featurestore.online.tables import GENERATION
 
 from .cases import KINDS, Fresh
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
-from featurestore.online.directory import Directory
-from featurestore.online.memory import FILE as MEMORY
-from featurestore.online.reader import Reader
-from featurestore.online.store import OnlineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.serving.directory import Directory
+from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import SyncResult, sync
 
 from .cases import PATIENT, SHELF, Fresh, History, at, make_version

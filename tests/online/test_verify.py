@@ -13,13 +13,13 @@ import redis
 
 from featurestore.config import Project
 from featurestore.online import format as layout
-from featurestore.online.directory import Directory
-from featurestore.online.reader import Reader
-from featurestore.online.records import version_entry
+from featurestore.online.contract import OnlineStore
 from featurestore.online.sqlite import FILE
-from featurestore.online.store import OnlineStore
+from featurestore.online.tables import version_entry
+from featurestore.serving.directory import Directory
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify import VerifyResult, _Inspection, verify
+from featurestore.workflows.verify.verify import VerifyResult, _Inspection, verify
 
 from .cases import KINDS, PATIENT, History, make_version
 
@@ -250,7 +250,7 @@ def test_many_entities_in_several_windows_are_all_compared(
     history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit into memory together is compared in turns, by one pass over the online store."""
-    monkeypatch.setattr("featurestore.workflows.verify.ROWS_AT_ONCE", 50)
+    monkeypatch.setattr("featurestore.workflows.verify.verify.ROWS_AT_ONCE", 50)
     vandal = Vandal(project, filled)
     vandal.put("stranger", b"x" * 20, "55")
     for feature in ("age", "risk", "steps"):  # a turn for each
@@ -268,8 +268,8 @@ def test_many_entities_in_several_windows_are_all_compared(
 def test_more_differences_than_fit_in_memory_are_counted_and_mended(
     history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featurestore.workflows.verify.MENDED_AT_ONCE", 7)
-    monkeypatch.setattr("featurestore.workflows.verify.LOOKED_AT_AGAIN", 5)
+    monkeypatch.setattr("featurestore.workflows.verify.verify.MENDED_AT_ONCE", 7)
+    monkeypatch.setattr("featurestore.workflows.verify.verify.LOOKED_AT_AGAIN", 5)
     vandal = Vandal(project, filled)
     for n in range(20):
         vandal.change(f"p{n}", lambda d: d.__setitem__(1, d[1] + 1))  # a full sync alone would leave these

@@ -12,16 +12,16 @@ import polars as pl
 import pytest
 
 from featurestore.errors import StoreError
-from featurestore.offline.duckdb import DuckDBStore
-from featurestore.online import bulk
-from featurestore.online.directory import Directory
-from featurestore.online.reader import Reader
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.online.contract import OnlineStore, RefusedError
+from featurestore.online.redis import bulk
 from featurestore.online.sqlite import SQLiteStore
-from featurestore.online.store import OnlineStore, RefusedError
-from featurestore.workflows import sync_windows
-from featurestore.workflows import verify as verifying
+from featurestore.serving import history as sync_windows
+from featurestore.serving.directory import Directory
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import SyncResult, sync
-from featurestore.workflows.verify import verify
+from featurestore.workflows.verify import verify as verifying
+from featurestore.workflows.verify.verify import verify
 
 from .cases import PATIENT, History, commit, make_project, make_version
 

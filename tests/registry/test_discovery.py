@@ -7,7 +7,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.model import Feature
 from featurestore.registry.discovery import Registry, discover
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
 from tests.conftest import TOML, Folder
 
 HEAD = "import polars as pl\nfrom featurestore import feature\n"

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from featurestore.config import load_project
-from featurestore.online.directory import Directory
 from featurestore.online.open import open_online
+from featurestore.serving.directory import Directory
 
 from ..conftest import Folder
 from ..services import Server

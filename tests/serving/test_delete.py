@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from featurestore.config import load_project
-from featurestore.frames.entities import parse_entity
-from featurestore.offline.duckdb import DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.open import open_online
+from featurestore.point_in_time.entities import parse_entity
 from featurestore.workflows.delete import erase
 from featurestore.workflows.sync import active_features, sync
 

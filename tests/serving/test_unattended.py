@@ -128,7 +128,7 @@ def test_terminated_at_any_moment_a_sync_leaves_nothing_half_done(
 INTERRUPTED = """
 import os, sys, threading
 from featurestore.cli.app import run
-from featurestore.frames import duck
+from featurestore.offline.duckdb import connect as duck
 from featurestore.workflows import sync
 
 def ask_for_long(*_):

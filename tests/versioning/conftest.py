@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from featurestore.model import DataType, EntityType, Feature, Key, Source
-from featurestore.versioning.closure import Closure, capture
-from featurestore.versioning.hashing import VersionHash, version_hash
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.recipe.closure import Closure, capture
+from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 
 Files = Mapping[str, str]
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hash"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.versioning import replay
-from featurestore.versioning.closure import capture
-from featurestore.versioning.isolation import Isolation
-from featurestore.versioning.modules import load_function, tree_imports, user_frame
-from featurestore.versioning.replay import load, rehash
-from featurestore.versioning.versionfile import VersionFile
+from featurestore.versioning.folder.versionfile import VersionFile
+from featurestore.versioning.recipe.closure import capture
+from featurestore.versioning.running import replay
+from featurestore.versioning.running.isolation import Isolation
+from featurestore.versioning.running.modules import load_function, tree_imports, user_frame
+from featurestore.versioning.running.replay import load, rehash
 from tests.versioning.circles import circles
 from tests.versioning.test_properties import Texts, written
 

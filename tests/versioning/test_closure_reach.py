@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from featurestore.errors import DeclarationError
-from featurestore.versioning.closure import capture
+from featurestore.versioning.recipe.closure import capture
 from tests.versioning.conftest import Projects, read_cases
 
 LIB = "def scale(x):\n    return x / LIMIT\nLIMIT = 240\ndef other(x):\n    return x\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.versioning.closure import capture
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.recipe.closure import capture
 from tests.versioning.conftest import Projects, read_cases, write
 
 LIB = {"features/lib.py": "import polars as pl\ndef scale(x):\n    return pl.lit(x)\nLIMIT = 3\n"}

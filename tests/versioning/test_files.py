@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import NewerFormatError, UsageError, VersionFileError
-from featurestore.versioning import files
-from featurestore.versioning.files import Active, VersionName, versions_of, write_version
-from featurestore.versioning.replay import verify
-from featurestore.versioning.versionfile import VersionFile, read_version
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.files import Active, VersionName, versions_of, write_version
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.versioning.running.replay import verify
 from tests.versioning.conftest import Projects, feature
 
 CREATED = 1_700_000_000_000_000
@@ -232,7 +232,7 @@ def test_a_missing_file_is_a_version_file_error(folder: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from featurestore.versioning.atomic import write_atomically
+from featurestore.atomic import write_atomically
 path = Path(sys.argv[1])
 print("ready", flush=True)
 while True:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.versioning.grammar import FIELDS
-from featurestore.versioning.hashing import version_hash
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.recipe.grammar import FIELDS
+from featurestore.versioning.recipe.hashing import version_hash
 from tests.versioning.conftest import FIXTURES, Projects, feature
 from tests.versioning.vectors import canonical_forms, modules, nodes_without_vector
 
@@ -92,7 +92,7 @@ def test_a_version_hash_of_recipe_1_never_changes(projects: Projects) -> None:
 
 
 def test_vectors_do_not_depend_on_the_order_in_which_they_are_hashed() -> None:
-    from featurestore.versioning.closure import capture
+    from featurestore.versioning.recipe.closure import capture
 
     forward, backward = SourceTree(VECTORS), SourceTree(VECTORS)
     names = [name for name in golden() if name.startswith("py311.")]

@@ -8,7 +8,7 @@ import pytest
 
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, DataType, EntityType, Key, KeyType, Source
-from featurestore.versioning.hashing import RECIPES, explain, metadata_hash, metadata_of, version_hash
+from featurestore.versioning.recipe.hashing import RECIPES, explain, metadata_hash, metadata_of, version_hash
 from tests.versioning.conftest import Projects, feature, read_cases
 
 CODE = "import polars as pl\ndef f(days=7):\n    return pl.col('age') + pl.col('^chol_.*$')\n"

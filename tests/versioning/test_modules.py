@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import FeatureError
-from featurestore.versioning.modules import load_function, tree_imports, user_frame
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.running.modules import load_function, tree_imports, user_frame
 from tests.versioning.conftest import Projects, write
 
 
@@ -228,7 +228,8 @@ def test_a_module_of_the_project_hides_an_installed_one_for_the_project_only(pro
 
 LIGHT = """
 import sys
-import featurestore.versioning.closure, featurestore.versioning.hashing, featurestore.versioning.files
+import featurestore.versioning.recipe.closure, featurestore.versioning.recipe.hashing
+import featurestore.versioning.folder.files
 heavy = {"polars", "numpy", "duckdb", "importlib.metadata", "subprocess", "typer", "rich", "difflib"} & set(sys.modules)
 print(sorted(heavy))
 """

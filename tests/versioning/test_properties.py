@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from featurestore.versioning.canonical import Walk
-from featurestore.versioning.closure import Closure, capture
-from featurestore.versioning.hashing import version_hash
-from featurestore.versioning.modules import load_function
-from featurestore.versioning.names import Global, Plain
-from featurestore.versioning.replay import load, rehash
-from featurestore.versioning.tree import Module, SourceTree
-from featurestore.versioning.versionfile import VersionFile, VersionName, parse_version, write_text
+from featurestore.versioning.analysis.names import Global, Plain
+from featurestore.versioning.analysis.tree import Module, SourceTree
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, parse_version, write_text
+from featurestore.versioning.recipe.canonical import Walk
+from featurestore.versioning.recipe.closure import Closure, capture
+from featurestore.versioning.recipe.hashing import version_hash
+from featurestore.versioning.running.modules import load_function
+from featurestore.versioning.running.replay import load, rehash
 from tests.versioning.conftest import feature
 from tests.versioning.graphs import Graph, graphs, is_reached
 from tests.versioning.programs import global_names, mutations, normal_form, program

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from featurestore.versioning import hashing
-from featurestore.versioning.files import write_version
-from featurestore.versioning.hashing import version_hash
-from featurestore.versioning.modules import load_function, user_frame
-from featurestore.versioning.replay import known_as, load, rehash, verify
-from featurestore.versioning.tree import SourceTree
-from featurestore.versioning.versionfile import VersionFile, read_version
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder.files import write_version
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.versioning.recipe import hashing
+from featurestore.versioning.recipe.hashing import version_hash
+from featurestore.versioning.running.modules import load_function, user_frame
+from featurestore.versioning.running.replay import known_as, load, rehash, verify
 from tests.versioning.conftest import Projects, feature, write
 from tests.versioning.test_closure_reach import LIB, WAYS, project
 
@@ -29,7 +29,7 @@ CREATED = 1_700_000_000_000_000
 def freeze(
     tree: SourceTree, folder: Path, function: str = "f", module: str = "features.m", **facts: Any
 ) -> VersionFile:
-    from featurestore.versioning.closure import capture
+    from featurestore.versioning.recipe.closure import capture
 
     hashed = version_hash(feature(function=function, module=module, **facts), capture(tree, module, function))
     written = write_version(folder / "features" / ".versions", hashed, created=CREATED, packages={})

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from featurestore.versioning.closure import capture
-from featurestore.versioning.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.recipe.closure import capture
 
 # Classes of `ast` that no source text gives, or that say nothing by themselves.
 NOT_IN_SOURCE = {

@@ -31,7 +31,7 @@ def command(
       featurestore baseline age_normalized --window 30d
     """
     from featurestore.render import drift as render
-    from featurestore.workflows.baseline import set_baseline
+    from featurestore.workflows.drift.baseline import set_baseline
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj

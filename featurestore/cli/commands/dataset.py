@@ -63,8 +63,8 @@ def command(
             lambda console: render.draw_datasets(console, kept),
         )
         return
-    from featurestore.frames.table_batches import write_batches
-    from featurestore.workflows import dataset as datasets
+    from featurestore.tables.batches import write_batches
+    from featurestore.workflows.datasets import datasets
 
     if not making:
         one = datasets.find_dataset(store, name)

@@ -37,8 +37,8 @@ def command(
       featurestore delete shelf store=s1,product=7 --erase --yes
     """
     from featurestore import times
-    from featurestore.frames.entities import format_entity, parse_entity
     from featurestore.online.open import open_online
+    from featurestore.point_in_time.entities import format_entity, parse_entity
     from featurestore.workflows.delete import delete
     from featurestore.workflows.delete import erase as erase_all
     from featurestore.workflows.get import find_entity_type

@@ -39,7 +39,7 @@ def command(
       featurestore drift age_normalized --report drift.html
     """
     from featurestore.render import drift as render
-    from featurestore.workflows import drift as work
+    from featurestore.workflows.drift import overview as work
     from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj

@@ -30,8 +30,8 @@ def command(
       featurestore export age_normalized --output ages.parquet
       featurestore export risk@1 > risk.csv
     """
-    from featurestore.frames.table_batches import write_batches
     from featurestore.render import joins as render
+    from featurestore.tables.batches import write_batches
     from featurestore.workflows.export import export
     from featurestore.workflows.references import resolve_one
 

@@ -30,8 +30,8 @@ def command(
       featurestore get shelf store=s1,product=7
     """
     from featurestore import times
-    from featurestore.frames.entities import parse_entity
     from featurestore.online.open import open_online
+    from featurestore.point_in_time.entities import parse_entity
     from featurestore.workflows.get import find_entity_type, get
 
     session: Session = ctx.obj

@@ -21,7 +21,7 @@ def command(
       featurestore history age_normalized 42
       featurestore history stock@1 store=s1,product=7 --json
     """
-    from featurestore.frames.entities import parse_entity
+    from featurestore.point_in_time.entities import parse_entity
     from featurestore.render import joins as render
     from featurestore.workflows.history import history
     from featurestore.workflows.references import resolve_one

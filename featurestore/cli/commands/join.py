@@ -74,10 +74,10 @@ def command(
     import polars as pl
 
     from featurestore.render import joins as render
-    from featurestore.workflows.dataset import check_name
+    from featurestore.workflows.datasets.datasets import check_name
     from featurestore.workflows.feature_sets import expand_sets
-    from featurestore.workflows.join import JoinRequest, ResolvedFeature
-    from featurestore.workflows.join_table import Keeping, TableFile, join_table, plan_table
+    from featurestore.workflows.join.files import Keeping, TableFile, join_table, plan_table
+    from featurestore.workflows.join.join import JoinRequest, ResolvedFeature
     from featurestore.workflows.references import resolve
 
     session: Session = ctx.obj

@@ -32,7 +32,7 @@ def command(
     from featurestore.online.open import open_online
     from featurestore.render import online as render
     from featurestore.workflows.sync import active_features
-    from featurestore.workflows.verify import verify
+    from featurestore.workflows.verify.verify import verify
 
     session: Session = ctx.obj
     project = session.project()

@@ -1,0 +1,1 @@
+"""Running features' code, and checking what it returns."""

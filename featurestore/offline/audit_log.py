@@ -1,0 +1,216 @@
+"""Everything a store keeps beside the values: runs, versions, positions, samples, rows set aside.
+
+The questions and the rows are the same SQL in DuckDB and in PostgreSQL (`offline.schema` has the tables);
+a store brings the connection.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from featurestore import times
+from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.offline import audit_rows as records
+from featurestore.offline.books import Books, Values
+from featurestore.offline.contract import TOMBSTONE, Baseline, Learned, Position
+from featurestore.offline.datasets import drop_labels
+from featurestore.offline.sql import history_table, quote
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Ledger(ABC):
+    """The questions of `OfflineStore` that no value of a feature answers."""
+
+    @abstractmethod
+    def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
+        """Asks the tables; none where the store does not exist yet."""
+
+    def position(self, version: VersionId, source: str) -> Position | None:
+        rows = self._rows(
+            "SELECT * FROM positions WHERE feature = $1 AND sha256 = $2 AND source = $3 ORDER BY run_seq DESC LIMIT 1",
+            [version.feature, version.sha256, source],
+        )
+        return records.read_position(rows[0]) if rows else None
+
+    def last_committed(self, feature: str) -> VersionId | None:
+        rows = self._rows(
+            "SELECT f.sha256 FROM run_features f JOIN runs r USING (run_id) WHERE f.name = $1 "
+            "AND f.status <> 'failed' AND r.run_seq IS NOT NULL ORDER BY r.run_seq DESC, f.position LIMIT 1",
+            [feature],
+        )
+        return VersionId(feature, rows[0]["sha256"]) if rows else None
+
+    def versions(self, feature: str | None = None) -> list[StoredVersion]:
+        where, values = ("TRUE", []) if feature is None else ("feature = $1", [feature])
+        rows = self._rows(f"SELECT * FROM versions WHERE {where} ORDER BY created_seq, number", values)
+        return [records.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
+
+    def runs(
+        self,
+        *,
+        feature: str | None = None,
+        status: str | None = None,
+        last: int | None = None,
+        run_id: str | None = None,
+    ) -> list[Run]:
+        clauses: list[str] = ["TRUE"]
+        values: list[str | int] = []
+
+        def require(clause: str, value: str | int) -> None:
+            values.append(value)
+            clauses.append(clause.format(f"${len(values)}"))
+
+        if feature is not None:
+            require("run_id IN (SELECT run_id FROM run_features WHERE name = {})", feature)
+        if status is not None:
+            require("status = {}", status)
+        if run_id is not None and run_id.isdigit() and len(run_id) < 18:
+            require("run_seq = {}", int(run_id))
+        elif run_id is not None:
+            require("starts_with(run_id, {})", run_id)
+        where = " AND ".join(clauses)
+        limit = "" if last is None else f" LIMIT {last:d}"
+        chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
+        found = self._rows(f"SELECT * {chosen}", values)
+        if not found:
+            return []
+        items = self._rows(
+            f"SELECT * FROM run_features WHERE run_id IN (SELECT run_id {chosen}) ORDER BY run_id, position", values
+        )
+        by_run: dict[str, list[FeatureRun]] = {}
+        for row in items:
+            by_run.setdefault(row["run_id"], []).append(records.read_feature(row))
+        return [records.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in found]
+
+    def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
+        rows = self._rows(
+            "SELECT * FROM rejected WHERE run_id = $1 ORDER BY position"
+            + ("" if limit is None else f" LIMIT {limit:d}"),
+            [run_id],
+        )
+        return [records.read_rejected(row) for row in rows]
+
+    def learned(self) -> list[Learned]:
+        rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
+        return [Learned(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
+
+    def reference(self, version: VersionId) -> Baseline | None:
+        named = self._rows(
+            "SELECT run_seq, span, method FROM drift_references WHERE feature = $1 AND sha256 = $2 "
+            "ORDER BY set_at DESC LIMIT 1",
+            [version.feature, version.sha256],
+        )
+        if named:
+            return Baseline(named[0]["run_seq"], named[0]["span"], named[0]["method"])
+        first = self._rows(
+            "SELECT min(run_seq) AS run_seq FROM samples WHERE feature = $1 AND sha256 = $2 HAVING count(*) > 0",
+            [version.feature, version.sha256],
+        )
+        return Baseline(first[0]["run_seq"]) if first else None
+
+    def sample(self, version: VersionId, run_seq: int) -> bytes | None:
+        rows = self._rows(
+            "SELECT sample FROM samples WHERE feature = $1 AND sha256 = $2 AND run_seq = $3",
+            [version.feature, version.sha256, run_seq],
+        )
+        return bytes(rows[0]["sample"]) if rows else None
+
+    def samples(self, version: VersionId, first: int, last: int, limit: int) -> dict[int, bytes]:
+        rows = self._rows(
+            "SELECT run_seq, sample FROM samples WHERE feature = $1 AND sha256 = $2 AND run_seq BETWEEN $3 AND $4 "
+            f"ORDER BY run_seq DESC LIMIT {limit:d}",
+            [version.feature, version.sha256, first, last],
+        )
+        return {row["run_seq"]: bytes(row["sample"]) for row in reversed(rows)}
+
+
+class LedgerRun:
+    """What `RunTransaction` writes beside values. Made first in a transaction: it takes the next run_seq."""
+
+    def __init__(self, books: Books, run_id: str) -> None:
+        self._books = books
+        self._run_id = run_id
+        row = books.rows(
+            "UPDATE counter SET run_seq = run_seq + 1, learned_at = greatest($1, learned_at + 1) "
+            "RETURNING run_seq, learned_at",
+            [times.now()],
+        )[0]
+        self.run_seq: int = row["run_seq"]
+        self.learned_at: int = row["learned_at"]
+
+    def reject(self, rows: Sequence[RejectedRow]) -> None:
+        insert_rejected(self._books, self._run_id, rows)
+
+    def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        names = [*version.entity_type.key_names, "computed_at"]
+        rows = [(*row, self.run_seq, TOMBSTONE) for row in frame.select(names).iter_rows()]
+        if rows:
+            columns = [*map(quote, version.entity_type.key_names), "computed_at", "run_seq", "op"]
+            self._books.insert(history_table(version.id), columns, rows)
+
+    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        names = version.entity_type.key_names
+        same = " AND ".join(f"{quote(name)} = ${number}" for number, name in enumerate(names, 1))
+        erased = 0
+        for keys in frame.select(names).iter_rows():
+            erased += len(self._books.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
+            self._erase_rejected([str(key) for key in keys])
+        self._books.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
+        return erased
+
+    def _erase_rejected(self, keys: Sequence[str]) -> None:
+        """Rows that were set aside and hold all these values."""
+        found = self._books.rows(
+            "SELECT run_id, position, row_values FROM rejected WHERE strpos(row_values, $1) > 0",
+            [json.dumps(keys[0])[1:-1]],
+        )
+        for row in found:
+            values = {str(value) for value in json.loads(row["row_values"]).values()}
+            if values.issuperset(keys):
+                self._books.rows(
+                    "DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1",
+                    [row["run_id"], row["position"]],
+                )
+
+    def drop_labels(self, hashes: Collection[str]) -> None:
+        drop_labels(self._books, hashes, self.learned_at)
+
+    def set_position(self, position: Position) -> None:
+        self._books.insert("positions", records.POSITION_COLUMNS, [records.position_row(position)])
+
+    def keep_sample(self, version: VersionId, sample: bytes) -> None:
+        row = (version.feature, version.sha256, self.run_seq, sample)
+        self._books.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
+
+    def finish(self, run: Run) -> None:
+        insert_run(self._books, run)
+
+    def note_version(self, version: StoredVersion) -> None:
+        """Records that the version has a table, made by this run."""
+        row = (*records.version_row(version), self.run_seq)
+        self._books.insert("versions", (*records.VERSION_COLUMNS, "created_seq"), [row])
+
+
+def insert_run(books: Books, run: Run) -> None:
+    books.insert("runs", records.RUN_COLUMNS, [records.run_row(run)])
+    if run.features:
+        books.insert("run_features", records.FEATURE_COLUMNS, records.feature_rows(run))
+
+
+def insert_rejected(books: Books, run_id: str, rejected: Sequence[RejectedRow]) -> None:
+    if rejected:
+        rows = [records.rejected_row(run_id, position, item) for position, item in enumerate(rejected)]
+        books.insert("rejected", records.REJECTED_COLUMNS, rows)
+
+
+def insert_reference(books: Books, version: VersionId, baseline: Baseline) -> None:
+    """The latest named stands: ``set_at`` grows even where the clock does not."""
+    found = books.rows("SELECT coalesce(max(set_at), 0) AS last FROM drift_references")
+    set_at = max(times.now(), found[0]["last"] + 1)
+    row = (version.feature, version.sha256, baseline.run_seq, baseline.window, baseline.method, set_at)
+    books.insert("drift_references", ("feature", "sha256", "run_seq", "span", "method", "set_at"), [row])

@@ -1,0 +1,130 @@
+"""Runs, versions and rejected rows as the rows of the store's own tables, and back.
+
+The tables hold plain columns for what is asked for by SQL and JSON text for what is only handed on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from featurestore.model import (
+    DataType,
+    EntityType,
+    FeatureRun,
+    Json,
+    Key,
+    Problem,
+    RejectedRow,
+    Run,
+    StoredVersion,
+    VersionId,
+)  # fmt: skip
+from featurestore.offline.contract import Position
+
+RUN_COLUMNS = (
+    "run_id", "run_seq", "learned_at", "started_at", "finished_at", "duration_s", "status", "sources", "host",
+    "git_commit",
+)  # fmt: skip
+FEATURE_COLUMNS = (
+    "run_id", "position", "name", "sha256", "version", "source", "status", "new_version", "rows_read", "rows_rejected",
+    "rows_written", "rows_unchanged", "rows_corrected", "note", "drift", "statistics", "error",
+)  # fmt: skip
+VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
+POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "files", "run_seq")
+REJECTED_COLUMNS = ("run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values")
+
+
+def table_name(version: VersionId) -> str:
+    """At most 63 bytes, the limit of PostgreSQL: ``h_`` + 48 + ``_`` + 12."""
+    return f"h_{version.feature}_{version.short}"
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    return (
+        run.run_id, run.run_seq, run.learned_at, run.started_at, run.finished_at, run.duration_s, run.status,
+        json.dumps(run.sources), run.host, run.git_commit,
+    )  # fmt: skip
+
+
+def feature_rows(run: Run) -> list[tuple[Any, ...]]:
+    return [
+        (
+            run.run_id, position, item.name, item.sha256, item.version, item.source, item.status, item.new_version,
+            item.rows_read, item.rows_rejected, item.rows_written, item.rows_unchanged, item.rows_corrected, item.note,
+            _dump(item.drift), _dump(item.statistics), _dump(None if item.error is None else asdict(item.error)),
+        )
+        for position, item in enumerate(run.features)
+    ]  # fmt: skip
+
+
+def read_run(row: Mapping[str, Any], features: tuple[FeatureRun, ...]) -> Run:
+    return Run(
+        run_id=row["run_id"], started_at=row["started_at"], finished_at=row["finished_at"],
+        duration_s=row["duration_s"], status=row["status"], sources=tuple(json.loads(row["sources"])),
+        host=row["host"], git_commit=row["git_commit"], features=features, run_seq=row["run_seq"],
+        learned_at=row["learned_at"],
+    )  # fmt: skip
+
+
+def read_feature(row: Mapping[str, Any]) -> FeatureRun:
+    error = _load(row["error"])
+    return FeatureRun(
+        name=row["name"], source=row["source"], status=row["status"], version=row["version"], sha256=row["sha256"],
+        new_version=row["new_version"], rows_read=row["rows_read"], rows_rejected=row["rows_rejected"],
+        rows_written=row["rows_written"], rows_unchanged=row["rows_unchanged"], rows_corrected=row["rows_corrected"],
+        drift=_load(row["drift"]), statistics=_load(row["statistics"]), note=row["note"],
+        error=None if error is None else Problem(**error),
+    )  # fmt: skip
+
+
+def version_row(version: StoredVersion) -> tuple[Any, ...]:
+    return (
+        version.id.feature, version.id.sha256, version.number, version.entity_type.name,
+        json.dumps([[key.name, key.type] for key in version.entity_type.keys]), str(version.data_type),
+        version.max_age, table_name(version.id),
+    )  # fmt: skip
+
+
+def read_version(row: Mapping[str, Any]) -> StoredVersion:
+    keys = tuple(Key(name, kind) for name, kind in json.loads(row["keys"]))
+    return StoredVersion(
+        id=VersionId(row["feature"], row["sha256"]), number=row["number"],
+        entity_type=EntityType(row["entity_type"], keys), data_type=DataType.parse(row["data_type"]),
+        max_age=row["max_age"],
+    )  # fmt: skip
+
+
+def position_row(position: Position) -> tuple[Any, ...]:
+    version = position.version
+    return (
+        version.feature, version.sha256, position.source, position.fingerprint, json.dumps(dict(position.files)),
+        position.run_seq,
+    )  # fmt: skip
+
+
+def read_position(row: Mapping[str, Any]) -> Position:
+    return Position(
+        VersionId(row["feature"], row["sha256"]), row["source"], row["fingerprint"], json.loads(row["files"]),
+        row["run_seq"],
+    )  # fmt: skip
+
+
+def rejected_row(run_id: str, position: int, item: RejectedRow) -> tuple[Any, ...]:
+    return (run_id, position, item.source, item.file, item.row, item.column, item.reason, json.dumps(item.values))
+
+
+def read_rejected(row: Mapping[str, Any]) -> RejectedRow:
+    return RejectedRow(
+        row["source"], row["file"], row["row_number"], row["column_name"], row["reason"], json.loads(row["row_values"])
+    )
+
+
+def _dump(value: Mapping[str, Json] | None) -> str | None:
+    return None if value is None else json.dumps(value, allow_nan=False)
+
+
+def _load(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else json.loads(text)

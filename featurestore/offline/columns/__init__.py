@@ -1,0 +1,1 @@
+"""Sorted columns beside the history, which a join maps into memory."""

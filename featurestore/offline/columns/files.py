@@ -1,0 +1,279 @@
+"""Sorted columns beside the history: one version's rows as flat files that a join maps into memory.
+
+Derived and disposable: they save a join the scan and the sort, and may be deleted at any time. They never
+answer for a store they were not made from: a generation carries the `Mark` of the table it holds (the store's
+id, the last run with its id, the row count), and is used only where the store gives the same mark now.
+
+Under ``.featurestore/columns/<feature>_<sha12>/`` each generation is a folder, written beside and renamed. Its
+entities are in parts, mostly one, each with all rows of its entities and small enough for the memory allowed:
+
+- ``stamp.json``: format, mark, how the parts were made, and of every part the size of each file and a digest of
+  all but the values (`layout`)
+- ``0/entities.arrow``: one row per entity, its keys; ``0/offsets.npy``: where its rows begin, and the end
+- ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where there are
+  tombstones)
+- ``0/value.npy`` where values have one width and none is null, else ``0/value.arrow``
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from featurestore.model import StoredVersion
+from featurestore.offline.contract import Mark
+from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
+from featurestore.tables.types import key_types, value_type
+
+FORMAT = 2
+STAMP = "stamp.json"
+ABANDONED_SECONDS = 86_400.0
+
+_ENTITIES, _VALUES = "entities.arrow", "value.arrow"
+
+
+class ColumnsLostError(Exception):
+    """A file of the columns is gone or damaged: as if they had never been there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a version's entities with all their rows, in files that are opened when asked for.
+
+    ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, runs and tombstones.
+    Everything that reads them raises ColumnsLostError.
+    """
+
+    folder: Path
+    version: StoredVersion
+    layout: str
+    sizes: Mapping[str, int]
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
+
+    def entities(self) -> pl.DataFrame:
+        """The keys of its entities, in the order of the offsets."""
+        with _reading():
+            entities = pl.read_ipc(self.folder / _ENTITIES)
+        if entities.schema != pl.Schema(key_types(self.version.entity_type)):
+            raise ColumnsLostError
+        return entities
+
+    def history(self) -> SortedHistory:
+        """Its rows but for the values, mapped into memory."""
+        entities = self.entities()
+        with _reading():
+            return SortedHistory(
+                entities=entities,
+                offsets=np.load(self.folder / "offsets.npy"),
+                computed_at=self._mapped("computed_at"),
+                run_seq=self._mapped("run_seq"),
+                op=self._mapped("op") if "op.npy" in self.sizes else None,
+            )
+
+    def values(self) -> Values:
+        """The values of its rows, mapped into memory where they have one width."""
+        with _reading():
+            if "value.npy" in self.sizes:
+                return Flat(self._mapped("value"), value_type(self.version.data_type))
+            return pl.read_ipc(self.folder / _VALUES)["value"]
+
+    def _mapped(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A version's whole history as of its mark.
+
+    The parts were made for ``memory`` (bytes), when the history had ``made_rows``; later ones were merged in.
+    """
+
+    mark: Mark
+    memory: int
+    made_rows: int
+    parts: tuple[Part, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+
+@dataclass(slots=True)
+class Generation:
+    """A generation under way: parts are added to it one by one."""
+
+    folder: Path
+    version: StoredVersion
+    parts: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def add(self, history: SortedHistory, values: Values) -> None:
+        """Writes a part."""
+        folder = self._next()
+        arrays = {"offsets": history.offsets, "computed_at": history.computed_at, "run_seq": history.run_seq}
+        arrays |= {} if history.op is None else {"op": history.op}
+        if isinstance(values, Flat):
+            arrays["value"] = values.items
+        else:
+            values.alias("value").to_frame().write_ipc(folder / _VALUES)
+        history.entities.write_ipc(folder / _ENTITIES)
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        layout = layout_of(history.entities, history.offsets, history.computed_at, history.run_seq, history.op)
+        self._note(folder, layout)
+
+    def keep(self, part: Part) -> None:
+        """Takes a part over as it is; no byte of it is copied where the file system can share it."""
+        folder = self._next()
+        for name in part.sizes:
+            try:
+                (folder / name).hardlink_to(part.folder / name)
+            except OSError:
+                shutil.copyfile(part.folder / name, folder / name)
+        self._note(folder, part.layout)
+
+    def _next(self) -> Path:
+        folder = self.folder / str(len(self.parts))
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def _note(self, folder: Path, layout: str) -> None:
+        for path in folder.iterdir():
+            _flush(path)
+        self.parts.append({"layout": layout, "sizes": {path.name: path.stat().st_size for path in folder.iterdir()}})
+
+
+def folder_of(state: Path, version: StoredVersion) -> Path:
+    """Where a version's generations lie."""
+    return state / "columns" / f"{version.id.feature}_{version.id.short}"
+
+
+def can_write(folder: Path) -> bool:
+    """Whether generations can be kept there: what could not be kept is not worth making."""
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def read_columns(folder: Path, version: StoredVersion) -> list[Columns]:
+    """The generations that are there and whole, the latest first. What can't be read is as if it were not there."""
+    found = [columns for path in _generations(folder) if (columns := _read_stamp(path, version)) is not None]
+    return sorted(found, key=lambda columns: -columns.mark.run_seq)
+
+
+@contextmanager
+def new_generation(
+    folder: Path, version: StoredVersion, mark: Mark, *, memory: int, made_rows: int
+) -> Iterator[Generation]:
+    """Takes the place of the others when all its parts are added; of one that was not finished nothing stays.
+
+    Raises OSError where the folder is read-only, full, or not ours.
+    """
+    part = folder / f".part-{os.getpid()}-{secrets.token_hex(4)}"
+    part.mkdir(parents=True, mode=0o700)
+    try:
+        generation = Generation(part, version)
+        yield generation
+        stamp = {
+            "format": FORMAT,
+            "version": _identity(version),
+            "mark": asdict(mark),
+            "memory": memory,
+            "made_rows": made_rows,
+            "parts": generation.parts,
+        }
+        (part / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
+        _flush(part / STAMP)
+        target = folder / f"{mark.run_seq}-{secrets.token_hex(4)}"
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    _remove_others(folder, target)
+
+
+def layout_of(entities: pl.DataFrame, *arrays: NDArray[Any] | None) -> str:
+    """A digest of everything that decides which row answers."""
+    digest = hashlib.sha256()
+    for column in entities.get_columns():
+        digest.update(f"{column.name} {column.dtype} {len(column)};".encode())
+        if column.dtype == pl.String:
+            digest.update(column.str.len_bytes().to_numpy().data)
+            digest.update("".join(column.to_list()).encode())
+        else:
+            digest.update(np.ascontiguousarray(column.to_numpy()).data)
+    for array in arrays:
+        digest.update(b"-" if array is None else f"{array.dtype} {len(array)};".encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, pl.exceptions.PolarsError) as exc:  # another process is replacing it
+        raise ColumnsLostError from exc
+
+
+def _generations(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _read_stamp(path: Path, version: StoredVersion) -> Columns | None:
+    try:
+        stamp: Mapping[str, Any] = json.loads((path / STAMP).read_bytes())
+        if stamp["format"] != FORMAT or stamp["version"] != _identity(version):
+            return None
+        parts = tuple(
+            Part(path / str(number), version, part["layout"], part["sizes"])
+            for number, part in enumerate(stamp["parts"])
+        )
+        whole = all((part.folder / name).stat().st_size == size for part in parts for name, size in part.sizes.items())
+        mark, memory, made_rows = Mark(**stamp["mark"]), int(stamp["memory"]), int(stamp["made_rows"])
+        return Columns(mark, memory, made_rows, parts) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _identity(version: StoredVersion) -> list[Any]:
+    keys = [[key.name, key.type] for key in version.entity_type.keys]
+    return [version.id.feature, version.id.sha256, keys, version.data_type.kind]
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_others(folder: Path, kept: Path) -> None:
+    with suppress(OSError):
+        for path in folder.iterdir():
+            being_written = path.name.startswith(".part-") and time.time() - path.stat().st_mtime < ABANDONED_SECONDS
+            if path != kept and not being_written:
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""Rows into sorted columns: sorted from scratch, or merged into those that are sorted already.
+
+Rows have the columns of `OfflineStore.scan`, in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from featurestore.point_in_time.kernel import TOMBSTONE, Flat, Integers, SortedHistory, Values, flatten
+
+_PLACE = "\0place"
+_BLOCK = 1_000_000
+
+
+def sort_rows(
+    frames: Iterable[pl.DataFrame], keys: Sequence[str], *, rows: int, last_run: int
+) -> tuple[SortedHistory, Values]:
+    """Sorts frames of so many rows in all, of runs up to that one, by entity, time and run."""
+    code = np.empty(rows, dtype=np.uint32)
+    computed_at = np.empty(rows, dtype=np.int64)
+    run_seq = np.empty(rows, dtype=np.min_scalar_type(last_run))
+    op = np.empty(rows, dtype=np.int8)
+    pieces: list[pl.Series] = []
+    entities: pl.DataFrame | None = None
+    filled = 0
+    for frame in frames:
+        end = filled + len(frame)
+        entities, code[filled:end] = _encode(entities, frame.select(keys))
+        computed_at[filled:end] = frame["computed_at"].to_physical()
+        run_seq[filled:end] = frame["run_seq"]
+        op[filled:end] = frame["op"]
+        pieces.append(frame["value"])
+        filled = end
+    assert entities is not None, "an empty history has no columns"
+    # Entities by key, so that features of one source come to one layout, in whatever order their rows came.
+    entities = entities.sort(keys)
+    rank = np.empty(len(entities), dtype=np.uint32)
+    rank[entities[_PLACE].to_numpy()] = np.arange(len(entities), dtype=np.uint32)
+    code = rank[code]
+    order = _order(code, computed_at, run_seq)
+    offsets = np.append(np.int64(0), np.cumsum(np.bincount(code, minlength=len(entities)))).astype(np.int64)
+    del code
+    values = pl.concat(pieces, rechunk=True)
+    pieces.clear()
+    computed_at, run_seq = computed_at[order], run_seq[order]
+    history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, _tombstones(op[order]))
+    return history, _take(values, order)
+
+
+def merge_rows(
+    old: SortedHistory, values: Values, frame: pl.DataFrame, *, last_run: int
+) -> tuple[SortedHistory, Values]:
+    """Merges rows of later runs, up to that one, into sorted ones. New entities come last."""
+    entities, code = _encode(old.entities.with_row_index(_PLACE), frame.select(old.entities.columns))
+    computed_at = frame["computed_at"].to_physical().to_numpy()
+    run_seq = frame["run_seq"].to_numpy().astype(np.min_scalar_type(last_run))
+    order = _order(code, computed_at, run_seq)
+    code, computed_at = code[order], computed_at[order]
+    sizes = np.bincount(code, minlength=len(entities))
+    sizes[: len(old.entities)] += np.diff(old.offsets)
+    offsets = np.append(np.int64(0), np.cumsum(sizes)).astype(np.int64)
+    new = _places(old, code, computed_at) + np.arange(len(frame))
+    is_new = np.zeros(len(old) + len(frame), dtype=np.bool_)
+    is_new[new] = True
+    op = frame["op"].to_numpy()[order]
+    old_op = np.zeros(len(old), dtype=np.int8) if old.op is None else old.op
+    history = SortedHistory(
+        entities=entities.drop(_PLACE),
+        offsets=offsets,
+        computed_at=_merge(is_new, old.computed_at, computed_at),
+        run_seq=_merge(is_new, old.run_seq, run_seq[order]),
+        op=_tombstones(_merge(is_new, old_op, op)),
+    )
+    return history, _merge_values(is_new, values, _take(frame["value"], order))
+
+
+def _encode(known: pl.DataFrame | None, keys: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
+    """Each row's place among the known entities, which grow by those not met before."""
+    distinct = keys.unique(maintain_order=True)
+    if known is None:
+        known = distinct.with_row_index(_PLACE)
+    else:
+        new = distinct.join(known, on=keys.columns, how="anti", maintain_order="left")
+        known = pl.concat([known, new.with_row_index(_PLACE, offset=len(known))], rechunk=True)
+    places = keys.join(known, on=keys.columns, how="left", maintain_order="left")[_PLACE]
+    return known, places.to_numpy()
+
+
+def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any]) -> Integers:
+    """The rows' numbers in order of (entity, computed_at, run_seq)."""
+    first = int(computed_at.min())
+    span = int(computed_at.max()) - first + 1
+    if (int(code.max()) + 1) * span >= 2**63:
+        columns = pl.DataFrame({"code": code, "at": computed_at, "run": run_seq})
+        return columns.select(pl.arg_sort_by("code", "at", "run").cast(pl.Int64)).to_series().to_numpy()
+    merged = code.astype(np.int64)
+    merged *= span
+    merged += computed_at
+    merged -= first
+    order = np.argsort(merged)
+    tied = np.zeros(len(order), dtype=np.bool_)
+    for begin in range(0, len(order), _BLOCK):  # no second copy of everything
+        part = merged[order[begin : begin + _BLOCK + 1]]
+        tied[begin + 1 : begin + len(part)] = part[1:] == part[:-1]
+    tied[:-1] |= tied[1:]
+    places = np.flatnonzero(tied)
+    if len(places):
+        among = order[places]
+        order[places] = among[np.lexsort((run_seq[among], merged[among]))]
+    return order
+
+
+def _places(old: SortedHistory, code: NDArray[np.uint32], computed_at: Integers) -> Integers:
+    """Before which old row each new row goes: behind all of its entity that are not younger."""
+    seen = code < len(old.entities)
+    place = np.full(len(code), len(old), dtype=np.int64)
+    low, high = old.offsets[code[seen]], old.offsets[code[seen].astype(np.int64) + 1]
+    at = computed_at[seen]
+    while (open_ := low < high).any():
+        middle = np.minimum((low + high) >> 1, len(old) - 1)
+        before = old.computed_at[middle] <= at
+        low = np.where(open_ & before, middle + 1, low)
+        high = np.where(open_ & ~before, middle, high)
+    place[seen] = low
+    return place
+
+
+def _merge(is_new: NDArray[np.bool_], old: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+    merged = np.empty(len(is_new), dtype=np.promote_types(old.dtype, new.dtype))
+    merged[is_new] = new
+    merged[~is_new] = old
+    return merged
+
+
+def _merge_values(is_new: NDArray[np.bool_], old: Values, new: Values) -> Values:
+    if isinstance(old, Flat) and isinstance(new, Flat):
+        return Flat(_merge(is_new, old.items, new.items), old.type)
+    kept, added = _series(old), _series(new)
+    places = np.empty(len(is_new), dtype=np.int64)
+    places[is_new] = np.arange(len(kept), len(is_new))
+    places[~is_new] = np.arange(len(kept))
+    return pl.concat([kept, added], rechunk=True).gather(pl.Series(places))
+
+
+def _series(values: Values) -> pl.Series:
+    return pl.Series("value", values.items).cast(values.type) if isinstance(values, Flat) else values
+
+
+def _take(values: pl.Series, order: Integers) -> Values:
+    flat = flatten(values)
+    if isinstance(flat, Flat):
+        return Flat(flat.items[order], flat.type)
+    return flat.gather(pl.Series(order))
+
+
+def _tombstones(op: NDArray[np.int8]) -> NDArray[np.int8] | None:
+    return op if (op == TOMBSTONE).any() else None

@@ -1,0 +1,1 @@
+"""The embedded offline store: one DuckDB file."""

@@ -1,0 +1,368 @@
+"""The embedded offline store: one DuckDB file in ``.featurestore/``.
+
+Every call opens the file, asks, and closes it, since even a reader keeps writers of other processes
+out; a busy file is waited for. A run is one transaction (see `offline.transaction`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.errors import StoreError, UsageError
+from featurestore.locking import prepare_state
+from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
+from featurestore.offline import schema
+from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
+from featurestore.offline.contract import Baseline, DataSet, Mark
+from featurestore.offline.datasets import DataSetShelf, insert_dataset
+from featurestore.offline.duckdb import connect as duck
+from featurestore.offline.duckdb.file import DuckDBFile
+from featurestore.offline.duckdb.reading import NAME, Engine, engine_for
+from featurestore.offline.duckdb.run import DuckDBRun
+from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.tables.types import history_schema
+
+FILE = "history.duckdb"
+BUSY_SECONDS = 30.0
+ROWS_IN_MEMORY = 4_000_000
+BATCH_ROWS = 1_000_000
+
+_ATTACHED = "is already attached"  # DuckDB's words where a file is open in this process, but not in the same way
+
+Result = TypeVar("Result")
+
+
+class DuckDBStore(Ledger, DataSetShelf):
+    """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`."""
+
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._path = project.state / FILE
+        self._reading = False
+        self._open: DuckDBFile | None = None
+        self._ready: ExitStack | None = None
+        self._engine: Engine | None = None
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        if self._ready is not None:
+            yield
+            return
+        try:
+            with ExitStack() as self._ready:
+                yield
+        finally:
+            self._ready = self._engine = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        if self._reading:
+            yield
+            return
+        with self.ready():
+            self._reading = True
+            try:
+                yield
+            finally:
+                self._reading = False
+                if self._open is not None and self._engine is not None:
+                    self._engine.detach(self._open.connection)
+                    self._open = None
+
+    @contextmanager
+    def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[DuckDBRun]:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            try:
+                yield DuckDBRun(file, run_id)
+                file.connection.execute("ROLLBACK" if dry_run else "COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                    file.connection.execute("ROLLBACK")
+                raise
+
+    def purge(self) -> None:
+        fresh = self._path.with_suffix(".fresh")
+        fresh.unlink(missing_ok=True)
+        with self._writable() as file:
+            file.connection.execute("CHECKPOINT")  # a log left beside the new file would be replayed into it
+        try:
+            connection = duck.connect()
+            try:
+                connection.execute(f"ATTACH {literal(self._path)} AS old (READ_ONLY)")
+                connection.execute(f"ATTACH {literal(fresh)} AS fresh")
+                connection.execute("COPY FROM DATABASE old TO fresh")
+            finally:
+                connection.close()
+            fresh.chmod(0o600)
+            fresh.replace(self._path)
+        except duckdb.Error as exc:
+            fresh.unlink(missing_ok=True)
+            raise _store_error(exc, self._path) from exc
+
+    def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            insert_rejected(file, run.run_id, rejected)
+            insert_run(file, run)
+            file.connection.execute("COMMIT")
+
+    def scan(
+        self,
+        version: StoredVersion,
+        *,
+        up_to_run: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        keys, table = key_list(version), history_table(version.id)
+        semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        return self._history(
+            version,
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}{semi} "
+            f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq",
+            entities=entities,
+        )
+
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+        def ask(file: DuckDBFile) -> Mark | None:
+            if not file.has_history(version):
+                return None
+            # Without a condition DuckDB answers from its statistics.
+            where = "" if up_to_run is None else f" WHERE run_seq <= {up_to_run:d}"
+            held = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
+            rows, last = held[0]["rows"], held[0]["last"]
+            if not rows:
+                return None
+            runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])
+            store_id = file.rows("SELECT store_id FROM meta")[0]["store_id"]
+            return Mark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
+
+        return self._ask(ask, None)
+
+    def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
+        if not self._path.exists():
+            return
+        with self.reading():
+            file = self._file()
+            if not file.has_history(version):
+                return
+            query = (
+                f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} "
+                f"WHERE {between(up_to_run, None)}"
+            )
+            try:
+                # A cursor of its own: what else is asked meanwhile would end the stream.
+                with file.connection.cursor() as cursor:
+                    cursor.execute(f"USE {NAME}")
+                    for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
+                        yield pl.DataFrame(pl.from_arrow(batch)).cast(history_schema(version))
+            except duckdb.Error as exc:
+                raise _store_error(exc, self._path) from exc
+
+    def latest(
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
+    ) -> pl.DataFrame:
+        keys, table = key_list(version), history_table(version.id)
+        bounds: list[str | int] = []
+        within = _within(version, span, bounds)
+        touched, where = "", f"{between(up_to_run, None)} AND {within}"
+        if after_run is None and self._rows_of(version, within, bounds) <= ROWS_IN_MEMORY:
+            # Keeping the last row of each entity costs a fifth of DuckDB's window, where it all fits.
+            query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
+            rows = self._history(version, query, bounds)
+            names = version.entity_type.key_names
+            if _in_order(rows, names, strictly=True):
+                return rows  # one row for each entity, as they lie
+            order = [*names, "computed_at", "run_seq"]
+            rows = rows if _in_order(rows, order) else rows.sort(order)
+            same = [pl.col(name) == pl.col(name).shift(-1) for name in names]
+            return rows.filter(~pl.all_horizontal(same).fill_null(False))
+        if after_run is not None:
+            news = f"SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}"
+            touched = f" SEMI JOIN ({news}) t USING ({keys})"
+        return self._history(
+            version,
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}{touched} WHERE {where} "
+            f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY computed_at DESC, run_seq DESC) = 1 "
+            f"ORDER BY {keys}",
+            bounds,
+        )
+
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        query = (
+            f"SELECT {key_list(version)} FROM {history_table(version.id)} "
+            f"WHERE rowid % {every:d} = {every - 1:d} AND {between(None, after_run)}"
+        )
+
+        def ask(file: DuckDBFile) -> list[Keys]:
+            if not file.has_history(version):
+                return []
+            return file.connection.execute(query).fetchall()
+
+        return self._ask(ask, [])
+
+    def _rows_of(self, version: StoredVersion, within: str, bounds: Sequence[str | int]) -> int:
+        """How many rows of a condition there are at most."""
+        count = f"SELECT count(*) AS rows FROM {history_table(version.id)}"
+
+        def ask(file: DuckDBFile) -> int:
+            if not file.has_history(version):
+                return 0
+            rows = int(file.rows(count)[0]["rows"])  # DuckDB answers from its statistics
+            return rows if rows <= ROWS_IN_MEMORY else int(file.rows(f"{count} WHERE {within}", bounds)[0]["rows"])
+
+        return self._ask(ask, 0)
+
+    def current(self, version: StoredVersion) -> pl.DataFrame:
+        keys, table = key_list(version), history_table(version.id)
+        return self._history(
+            version,
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} "
+            f"QUALIFY row_number() OVER (PARTITION BY {keys}, computed_at ORDER BY run_seq DESC) = 1 "
+            f"ORDER BY {keys}, computed_at",
+        )
+
+    def set_reference(self, version: VersionId, baseline: Baseline) -> None:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            insert_reference(file, version, baseline)
+            file.connection.execute("COMMIT")
+
+    def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            insert_dataset(file, dataset, labels)
+            file.connection.execute("COMMIT")
+
+    # --- opening -----------------------------------------------------------------------------------------
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        return self._ask(lambda file: file.rows(query, values), [])
+
+    def _history(
+        self, version: StoredVersion, query: str, values: Sequence[Any] = (), *, entities: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        empty = pl.DataFrame(schema=history_schema(version))
+
+        def ask(file: DuckDBFile) -> pl.DataFrame:
+            if not file.has_history(version):
+                return empty
+            if entities is not None:
+                file.connection.register("wanted", entities)
+            frame: pl.DataFrame = file.connection.sql(query, params=list(values)).pl()
+            return frame.cast(history_schema(version))
+
+        return self._ask(ask, empty)
+
+    def _ask(self, question: Callable[[DuckDBFile], Result], nothing: Result) -> Result:
+        if not self._path.exists():
+            return nothing
+        with self.reading():
+            try:
+                return question(self._file())
+            except duckdb.Error as exc:
+                raise _store_error(exc, self._path) from exc
+
+    def _file(self) -> DuckDBFile:
+        """The file, opened by the first question: what asks nothing keeps nobody out."""
+        if self._open is None:
+            self._open = DuckDBFile(self._when_free(self._attach), read_only=True)
+            schema.check_format(self._open.format(), str(self._path))
+        return self._open
+
+    @contextmanager
+    def _writable(self) -> Iterator[DuckDBFile]:
+        prepare_state(self._project)
+        file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
+        try:
+            self._path.chmod(0o600)
+            file.migrate()
+            schema.check_format(file.format(), str(self._path))
+            yield file
+        except duckdb.Error as exc:
+            raise _store_error(exc, self._path) from exc
+        finally:
+            file.connection.close()
+
+    def _attach(self) -> duckdb.DuckDBPyConnection:
+        if self._engine is None:
+            assert self._ready is not None, "reading sees to it"
+            # A reader shares the memory with what it reads for.
+            memory = min(duck.MEMORY, self._project.memory // 4)
+            self._engine = self._ready.enter_context(engine_for(self._path, memory))
+        return self._engine.attach()
+
+    def _when_free(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
+        """Waits while somebody else has the file, of another process or of this one."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return connect()
+            except duckdb.Error as exc:
+                if not _is_busy(exc) or time.monotonic() >= deadline:
+                    raise _store_error(exc, self._path) from exc
+                time.sleep(0.02)
+
+
+def _within(version: StoredVersion, span: Span, values: list[str | int]) -> str:
+    """The condition that a row's entity is in a span; what it compares with is added to the values of the query.
+
+    Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
+    """
+    clauses = []
+    for keys, sign, last in ((span.after, ">", ">"), (span.up_to, "<", "<=")):
+        if keys is not None:
+            first = len(values) + 1
+            values += keys
+            places = [(quote(name), f"${first + at}") for at, name in enumerate(version.entity_type.key_names)]
+            clauses.append(_beyond(places, sign, last))
+    return " AND ".join(clauses) or "TRUE"
+
+
+def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
+    (name, value), *rest = places
+    if not rest:
+        return f"{name} {last} {value}"
+    return f"{name} {sign}= {value} AND ({name} {sign} {value} OR {_beyond(rest, sign, last)})"
+
+
+def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = False) -> bool:
+    """Whether rows are sorted by these columns. A clustered table often is, and to see it is cheaper than to sort."""
+    *first, last = columns
+    in_order = pl.col(last).shift(1) < pl.col(last) if strictly else pl.col(last).shift(1) <= pl.col(last)
+    for name in reversed(first):
+        before, now = pl.col(name).shift(1), pl.col(name)
+        in_order = (before < now) | ((before == now) & in_order)
+    return bool(frame.select(in_order.fill_null(True).all()).item())
+
+
+def _store_error(exc: duckdb.Error, path: Path) -> StoreError | UsageError:
+    text = str(exc).splitlines()[0]
+    if _is_busy(exc):
+        holder = "this process itself" if _ATTACHED in text else "another process"
+        return StoreError(f"is held by {holder}", where=str(path), hint="close it there, or try again")
+    if "No space left" in str(exc):
+        return StoreError("the disk is full", where=str(path), hint="free some space and run the same command again")
+    return StoreError(f"DuckDB: {text}", where=str(path), hint="run featurestore doctor")
+
+
+def _is_busy(exc: duckdb.Error) -> bool:
+    text = str(exc).splitlines()[0]
+    return "lock" in text.lower() or _ATTACHED in text

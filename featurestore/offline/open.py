@@ -1,0 +1,34 @@
+"""The offline store a project names: the embedded one unless ``[offline] url`` says otherwise."""
+
+from __future__ import annotations
+
+from featurestore.config import FILE, Project
+from featurestore.errors import ConfigError
+from featurestore.offline.contract import OfflineStore
+
+
+def open_offline(project: Project) -> OfflineStore:
+    """The store behind its contract. Nothing is opened or made before the first call. Raises ConfigError."""
+    if project.offline_url is None:
+        from featurestore.offline.duckdb.store import DuckDBStore
+
+        return DuckDBStore(project)
+    if project.offline_url.partition("://")[0] in ("postgresql", "postgres"):
+        return _open_postgres(project)
+    raise ConfigError(
+        "offline.url names no store that this release has", where=str(project.root / FILE),
+        hint="postgresql://…, or leave [offline] out for the embedded store",
+    )  # fmt: skip
+
+
+def _open_postgres(project: Project) -> OfflineStore:
+    try:
+        from featurestore.offline.postgres.store import PostgresStore
+    except ModuleNotFoundError as exc:
+        if not str(exc.name).startswith("adbc_driver"):
+            raise
+        raise ConfigError(
+            f"offline.url needs the package {str(exc.name).replace('_', '-')}, which is not installed",
+            where=str(project.root / FILE), hint="pip install 'featurestore[postgres]'",
+        ) from exc  # fmt: skip
+    return PostgresStore(project)

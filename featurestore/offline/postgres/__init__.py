@@ -1,0 +1,1 @@
+"""The shared offline store: one schema of a PostgreSQL database."""

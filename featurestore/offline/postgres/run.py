@@ -1,0 +1,173 @@
+"""One run's transaction in PostgreSQL: what is new, what is corrected, in few large messages.
+
+Values are compared in Polars with the same meaning as everywhere: against the rows of the whole table where the
+frame is large beside it, else against those that the index finds for the frame's own keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.model import StoredVersion
+from featurestore.offline.audit_log import LedgerRun
+from featurestore.offline.audit_rows import table_name
+from featurestore.offline.contract import TOMBSTONE, VALUE, Written
+from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.connection import Connection
+from featurestore.offline.sql import history_table, quote
+from featurestore.tables.types import history_schema, value_type
+
+# A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.
+LOOKED_UP_AS_FETCHED = 3
+LOOKUP_ROWS = 50_000
+KEY_BYTES = 2_600
+ARRAYS = {"string": "text[]", "int": "bigint[]"}
+
+
+class PostgresRun(LedgerRun):
+    """`RunTransaction` on an open connection, under the project's lock."""
+
+    def __init__(self, connection: Connection, run_id: str) -> None:
+        super().__init__(connection, run_id)
+        self._connection = connection
+
+    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        return self._write(version, frame, (*version.entity_type.key_names, "computed_at"), tolerance)
+
+    def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        return self._write(version, frame, version.entity_type.key_names, tolerance)
+
+    def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        keys = version.entity_type.key_names
+        nothing = pl.lit(None, value_type(version.data_type)).alias("value")
+        self._append(version, frame.select(*keys, "computed_at", nothing), TOMBSTONE)
+
+    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        erased = super().erase(version, possible(frame.select(version.entity_type.key_names)))
+        tables.recount(self._connection, version)
+        return erased
+
+    def _write(
+        self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str], tolerance: float | None
+    ) -> Written:
+        _refuse_what_has_no_place(version, frame)
+        if not tables.has_table(self._connection, table_name(version.id)):
+            tables.make_history(self._connection, version)
+            self.note_version(version)
+            self._append(version, frame)
+            tables.index_history(self._connection, version)
+            return Written(frame.height, 0, 0, frame)
+        held = self._held(version, frame, on)
+        found = frame.join(held, on=list(on), how="left", maintain_order="left")
+        # Nothing is held, or another value is; what a tombstone took away does not come back by being read again.
+        news = pl.col("held_op").is_null() | ((pl.col("held_op") == VALUE) & ~_same(version, tolerance))
+        differs = found.select(news).to_series()
+        changed = frame.filter(differs)
+        corrected = found.filter(differs)["held_op"].count() if "computed_at" in on else 0
+        self._append(version, changed)
+        return Written(changed.height - corrected, corrected, frame.height - changed.height, changed)
+
+    def _held(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+        """What is held of the frame's rows, or without computed_at of its entities' values: one row each at most."""
+        if frame.height == 0 or tables.count_rows(self._connection, version) > LOOKED_UP_AS_FETCHED * frame.height:
+            pieces = [self._look_up(version, piece, on) for piece in frame.select(on).iter_slices(LOOKUP_ROWS)]
+        else:
+            pieces = [self._fetch(version, frame, on)]
+        types = history_schema(version)
+        empty = pl.DataFrame(schema={**{name: types[name] for name in on}, "op": types["op"], "value": types["value"]})
+        held = pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)])
+        return held.rename({"op": "held_op", "value": "held_value"})
+
+    def _fetch(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+        columns = ", ".join(map(quote, on))
+        where = f"op = {VALUE}"
+        if "computed_at" in on:
+            first, last = frame.select(pl.col("computed_at").min(), pl.col("computed_at").max().alias("last")).row(0)
+            where = f"computed_at BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
+        return self._connection.query(
+            f"SELECT DISTINCT ON ({columns}) {columns}, op, value FROM {history_table(version.id)} WHERE {where} "
+            f"ORDER BY {columns}, {_latest_first(on)}"
+        )
+
+    def _look_up(self, version: StoredVersion, wanted: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in on)
+        same += "" if "computed_at" in on else f" AND h.op = {VALUE}"
+        return self._connection.query(
+            f"SELECT w.*, h.op, h.value FROM {unnest(version, on)}, LATERAL (SELECT op, value "
+            f"FROM {history_table(version.id)} h WHERE {same} ORDER BY {_latest_first(on)} LIMIT 1) h",
+            wanted.get_columns(),
+        )
+
+    def _append(self, version: StoredVersion, frame: pl.DataFrame, op: int = VALUE) -> None:
+        if frame.height == 0:
+            return
+        name = table_name(version.id)
+        rows = frame.select(
+            *version.entity_type.key_names, "computed_at",
+            pl.lit(self.run_seq, pl.Int64).alias("run_seq"), pl.lit(op, pl.Int16).alias("op"), "value",
+        )  # fmt: skip
+        self._connection.copy(name, rows)
+        self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, self.run_seq, frame.height)])
+
+
+def possible(keys: pl.DataFrame) -> pl.DataFrame:
+    """The keys that may be in a table at all: none with a null, nor with a NUL, which no text of the server's has."""
+    nul = [pl.col(name).str.contains("\0", literal=True) for name, kind in keys.schema.items() if kind == pl.String]
+    return keys.drop_nulls().filter(~pl.any_horizontal(nul)) if nul else keys.drop_nulls()
+
+
+def unnest(version: StoredVersion, names: Sequence[str]) -> str:
+    """The parameters ``$1``, ``$2``, … as a table ``w`` of these columns: the keys, and computed_at."""
+    types = {key.name: ARRAYS[key.type] for key in version.entity_type.keys} | {"computed_at": "timestamp[]"}
+    arrays = ", ".join(f"${number}::{types[name]}" for number, name in enumerate(names, start=1))
+    return f"unnest({arrays}) AS w({', '.join(map(quote, names))})"
+
+
+def _latest_first(on: Sequence[str]) -> str:
+    return "run_seq DESC" if "computed_at" in on else "computed_at DESC, run_seq DESC"
+
+
+def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:
+    """Null is null, NaN is NaN, −0.0 is 0.0; numbers no further apart than the tolerance are the same."""
+    held, new = pl.col("held_value"), pl.col("value")
+    same = held.eq_missing(new)
+    if tolerance is None or not version.data_type.numeric:
+        return same
+    if version.data_type.kind == "int":  # wide enough for any difference
+        close = (held.cast(pl.Int128) - new.cast(pl.Int128)).abs() <= math.floor(min(tolerance, 2.0**65))
+    else:
+        close = (held - new).abs() <= tolerance
+    return same | close.fill_null(False)
+
+
+def _refuse_what_has_no_place(version: StoredVersion, frame: pl.DataFrame) -> None:
+    """Text with NUL, and ids longer than an index takes, named by their row before the server stops at them."""
+    keys = version.entity_type.key_names
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    for name in texts:
+        _refuse(
+            version, frame, frame[name].str.contains("\0", literal=True),
+            f"{name} holds a NUL character, which PostgreSQL has no place for",
+            "take it out in the feature, as with .str.replace_all('\\x00', '', literal=True)",
+        )  # fmt: skip
+    lengths = [pl.col(name).str.len_bytes() for name in keys if name in texts]
+    if lengths:
+        _refuse(
+            version, frame, frame.select(pl.sum_horizontal(lengths) > KEY_BYTES).to_series(),
+            f"an id of more than {KEY_BYTES:,} bytes, which PostgreSQL can't index",
+            "name entities by something shorter, as its hash",
+        )  # fmt: skip
+
+
+def _refuse(version: StoredVersion, frame: pl.DataFrame, wrong: pl.Series, what: str, hint: str) -> None:
+    if not wrong.any():
+        return
+    row = frame.row(wrong.arg_max() or 0, named=True)
+    entity = ", ".join(f"{name}={str(row[name])[:60]!r}" for name in version.entity_type.key_names)
+    raise FeatureError(
+        f"the row of {entity} at {row['computed_at'].isoformat()}Z: {what}", where=version.id.feature, hint=hint
+    )

@@ -1,0 +1,338 @@
+"""The shared offline store: a PostgreSQL database, with one schema for each project.
+
+Every call connects, asks within one snapshot, and leaves. A run is one transaction; the writers of a project,
+on whatever machine, take turns by an advisory lock held to the commit, so that run_seq is the order of commits.
+
+Nothing is compacted. Rows are only added, each run's in the order of their keys, and the primary key gives all of
+them in order; to lay the table out anew (CLUSTER) would lock every reader out for as long as it takes, and joins of
+large tables don't read it in that order anyway: they keep sorted columns of their own. What an erasure leaves is
+taken away by `purge`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import polars as pl
+
+from featurestore import times
+from featurestore.config import FILE, Project
+from featurestore.errors import FeatureStoreError, LockedError, StoreError
+from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
+from featurestore.offline import schema
+from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
+from featurestore.offline.audit_rows import table_name
+from featurestore.offline.books import Values
+from featurestore.offline.contract import Baseline, DataSet, Mark
+from featurestore.offline.datasets import DataSetShelf, insert_dataset
+from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.postgres import address, tables
+from featurestore.offline.postgres.connection import CommitLostError, Connection, ConnectionLostError, Server
+from featurestore.offline.postgres.run import PostgresRun, possible, unnest
+from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.tables.types import history_schema, key_types
+
+LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
+POLL_SECONDS = 0.05
+DOUBT_SECONDS = 30.0
+WANTED_ENTITIES = 10_000
+BATCH_PAGES = 10_000
+
+# For one transaction each, so that a pooler between us and the server hands nothing on to others.
+_SETTINGS = (
+    "SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30; "
+    "SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; SET LOCAL search_path = "
+)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An open reading transaction; ``empty`` where the project has no schema yet."""
+
+    connection: Connection
+    empty: bool
+
+
+class PostgresStore(Ledger, DataSetShelf):
+    """`OfflineStore` on a PostgreSQL server. Nothing is connected to before the first call."""
+
+    def __init__(self, project: Project) -> None:
+        """Raises ConfigError where ``project.offline_url`` can't be read."""
+        assert project.offline_url is not None, "opening sees to it"
+        where = str(project.root / FILE)
+        found = address.parse(
+            project.offline_url,
+            key="offline.url",
+            where=where,
+            password_file=project.offline_password_file,
+            application=f"featurestore pid {os.getpid()} on {os.uname().nodename}",
+        )
+        self._server = Server(found)
+        self.warnings = found.warnings
+        self._where = found.shown
+        self._schema = tables.schema_name(project.name)
+        self._lock_timeout = project.lock_timeout
+        self._open = threading.local()
+
+    def ready(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        if self._snapshot() is not None:
+            yield
+            return
+        with self._begin("REPEATABLE READ READ ONLY") as connection:
+            found = tables.format_of(connection)
+            schema.check_format(found, self._where)
+            self._open.snapshot = Snapshot(connection, empty=found == 0)
+            try:
+                yield
+            finally:
+                self._open.snapshot = None
+                connection.rollback()
+
+    @contextmanager
+    def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[PostgresRun]:
+        with self._writable() as connection:
+            yield PostgresRun(connection, run_id)
+            if dry_run:
+                connection.rollback()
+                return
+            try:
+                connection.commit()
+            except CommitLostError as exc:
+                if not self._was_committed(run_id, exc):
+                    raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
+
+    def purge(self) -> None:
+        """Rewrites the tables. What the server's archived log and its backups hold is theirs to forget."""
+        with self._server.connect() as connection:
+            for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
+                connection.execute(f"VACUUM (FULL) {quote(self._schema)}.{quote(row['tablename'])}")
+
+    def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
+        with self._writable(in_turn=False) as connection:
+            insert_rejected(connection, run.run_id, rejected)
+            insert_run(connection, run)
+            connection.commit()
+
+    def scan(
+        self,
+        version: StoredVersion,
+        *,
+        up_to_run: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        keys, table = key_list(version), history_table(version.id)
+        columns = f"{keys}, computed_at, run_seq, op, value"
+        order = f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq"
+        if entities is None:
+            return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
+        names = version.entity_type.key_names
+        wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
+        query = f"SELECT {columns} FROM {table} JOIN {unnest(version, names)} USING ({keys}) {order}"
+        pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
+        return self._history(version, [(query, piece.get_columns()) for piece in pieces])
+
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+        query = (
+            "SELECT sum(rows)::bigint AS rows, max(run_seq) AS last, (SELECT store_id::text FROM meta) AS store_id "
+            f"FROM appended WHERE table_name = $1 AND {between(up_to_run, None)}"
+        )
+
+        def ask(connection: Connection) -> Mark | None:
+            held = connection.rows(query, [table_name(version.id)])[0]
+            if not held["rows"]:
+                return None
+            runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [held["last"]])
+            return Mark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
+
+        return self._ask(ask, None)
+
+    def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
+        query = f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} WHERE "
+        with self.reading():
+            for first in range(0, self._ask(partial(tables.count_pages, version=version), 0), BATCH_PAGES):
+                within = f"ctid >= '({first:d},0)' AND ctid < '({first + BATCH_PAGES:d},0)'"
+                yield self._history(version, [(f"{query}{within} AND {between(up_to_run, None)}", ())])
+
+    def latest(
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
+    ) -> pl.DataFrame:
+        keys, table, within = key_list(version), history_table(version.id), _within(version, span)
+        where = f"{between(up_to_run, None)} AND {within}"
+        if after_run is None:
+            # From the last to the first: backwards the index gives them as they are, where the other way each entity's
+            # rows would be sorted (measured at twice the time).
+            order = ", ".join(
+                f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
+            )
+            query = (
+                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {table} "
+                f"WHERE {where} ORDER BY {order}"
+            )
+            return self._history(version, [(query, ())]).reverse()
+        # What was learned since lies together, and each entity's latest row is one step in the index (measured at up to
+        # six times the speed of going through the table, where every entity has news; the same where few have).
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
+        query = (
+            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}) "
+            f"w, LATERAL (SELECT computed_at, run_seq, op, value FROM {table} h WHERE {same} AND "
+            f"{between(up_to_run, None)} ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
+        )
+        return self._history(version, [(query, ())])
+
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        def ask(connection: Connection) -> list[Keys]:
+            pages = tables.count_pages(connection, version)
+            rows = tables.count_rows(connection, version) if pages else 0
+            if not rows:
+                return []
+            # The first row of some pages: rows are never moved, so it is there unless it was erased.
+            step = max(every * pages // rows, 1)
+            firsts = (
+                f"SELECT ('(' || page || ',1)')::tid FROM generate_series({step - 1:d}, {pages - 1:d}, {step:d}) page"
+            )
+            return connection.query(
+                f"SELECT {key_list(version)} FROM {history_table(version.id)} "
+                f"WHERE {between(None, after_run)} AND ctid = ANY(ARRAY({firsts}))"
+            ).rows()
+
+        return self._ask(ask, [])
+
+    def current(self, version: StoredVersion) -> pl.DataFrame:
+        keys, table = key_list(version), history_table(version.id)
+        query = (
+            f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
+            f"ORDER BY {keys}, computed_at, run_seq DESC"
+        )
+        return self._history(version, [(query, ())])
+
+    def set_reference(self, version: VersionId, baseline: Baseline) -> None:
+        with self._writable() as connection:
+            insert_reference(connection, version, baseline)
+            connection.commit()
+
+    def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+        with self._writable() as connection:
+            insert_dataset(connection, dataset, labels)
+            connection.commit()
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
+        return self._ask(lambda connection: connection.rows(query, values), [])
+
+    def _history(self, version: StoredVersion, queries: Sequence[tuple[str, Values]]) -> pl.DataFrame:
+        """The answers of queries of a version's table, one after another."""
+        empty = pl.DataFrame(schema=history_schema(version))
+
+        def ask(connection: Connection) -> pl.DataFrame:
+            if not tables.has_table(connection, table_name(version.id)):
+                return empty
+            answers = [connection.query(query, values) for query, values in queries]
+            return pl.concat([empty, *(answer.cast(empty.schema) for answer in answers)])
+
+        return self._ask(ask, empty)
+
+    def _ask(self, question: Callable[[Connection], Result], nothing: Result) -> Result:
+        with self.reading():
+            snapshot = self._snapshot()
+            assert snapshot is not None, "reading opens one"
+            return nothing if snapshot.empty else question(snapshot.connection)
+
+    def _snapshot(self) -> Snapshot | None:
+        found: Snapshot | None = getattr(self._open, "snapshot", None)
+        return found
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writable(self, *, in_turn: bool = True) -> Iterator[Connection]:
+        """A transaction on tables of this release's format; in turn, the only one of the project's writers."""
+        # Each statement sees what was committed before it: what is read after the lock is the latest.
+        # It is not asked for as READ WRITE, which would talk a server out of default_transaction_read_only.
+        with self._begin("READ COMMITTED") as connection:
+            if in_turn or tables.format_of(connection) < schema.FORMAT:
+                self._wait_for_turn(connection)
+            tables.migrate(connection, self._where)
+            yield connection
+
+    @contextmanager
+    def _begin(self, mode: str) -> Iterator[Connection]:
+        with self._server.connect() as connection:
+            connection.schema = self._schema
+            connection.execute(f"BEGIN ISOLATION LEVEL {mode}; {_SETTINGS}{quote(self._schema)}, pg_temp")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+
+    def _wait_for_turn(self, connection: Connection) -> None:
+        """Takes the project's lock until the transaction ends. Raises LockedError (exit 11)."""
+        lock = f"SELECT pg_try_advisory_xact_lock({LOCK_CLASS:d}, hashtext({literal(self._schema)})) AS mine"
+        deadline = time.monotonic() + self._lock_timeout
+        while not connection.rows(lock)[0]["mine"]:
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"{self._holder(connection)} holds the lock; waited {self._lock_timeout:g} s",
+                    where=self._where,
+                    hint="wait for it, or wait longer with --lock-timeout SECONDS",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _holder(self, connection: Connection) -> str:
+        rows = connection.rows(
+            "SELECT a.application_name AS name, (extract(epoch FROM a.xact_start))::bigint AS since "
+            "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+            f"AND l.classid = {LOCK_CLASS:d} AND l.objid::bigint = hashtext($1)::bigint & 4294967295 "
+            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [self._schema],
+        )
+        if not rows or not rows[0]["name"]:
+            return "another run"
+        since = rows[0]["since"]
+        return f"{rows[0]['name']}" + (f" (since {times.format_instant(since * 1_000_000)})" if since else "")
+
+    def _was_committed(self, run_id: str, lost: CommitLostError) -> bool:
+        """Looks a run up whose commit had no answer, as soon as the server is back and its transaction has ended."""
+        deadline = time.monotonic() + DOUBT_SECONDS
+        while True:
+            try:
+                with self._writable() as connection:
+                    return bool(connection.rows("SELECT 1 FROM runs WHERE run_id = $1", [run_id]))
+            except FeatureStoreError as exc:
+                if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:
+                    raise StoreError(
+                        f"{lost.message}; whether the run was kept is not known", where=self._where,
+                        hint="run the same command again: what was kept is found, and not kept twice",
+                    ) from lost  # fmt: skip
+            time.sleep(POLL_SECONDS)
+
+
+def _within(version: StoredVersion, span: Span) -> str:
+    """The condition that a row's entity is in a span: a range of the primary key's index.
+
+    The bounds stand in the statement itself, for an answer to one with parameters does not come by COPY.
+    """
+    rows = ((keys, sign) for keys, sign in ((span.after, ">"), (span.up_to, "<=")) if keys is not None)
+    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
+    return " AND ".join(clauses) or "TRUE"

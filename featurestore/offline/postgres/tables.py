@@ -1,0 +1,125 @@
+"""The tables of a project in PostgreSQL: one schema for each project, brought up to date as it is opened for writing.
+
+Beside what `offline.schema` has for every store: indexes for what grows with the years, and ``appended``, the
+rows that each run added to each history table.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from featurestore.errors import ConfigError
+from featurestore.model import StoredVersion
+from featurestore.offline import schema
+from featurestore.offline.audit_rows import table_name
+from featurestore.offline.postgres.connection import Connection
+from featurestore.offline.sql import history_columns, history_table, key_list, literal, quote
+
+NAME_BYTES = 63
+ENCODINGS = ("UTF8", "SQL_ASCII")
+
+_BESIDE = {
+    1: """
+    CREATE TABLE appended (table_name TEXT NOT NULL, run_seq BIGINT NOT NULL, rows BIGINT NOT NULL);
+    CREATE INDEX ON appended (table_name, run_seq);
+    CREATE UNIQUE INDEX ON runs (run_id);
+    CREATE UNIQUE INDEX ON runs (run_seq);
+    CREATE INDEX ON run_features (run_id);
+    CREATE INDEX ON run_features (name);
+    CREATE INDEX ON positions (feature, sha256, source, run_seq);
+    CREATE INDEX ON rejected (run_id);
+    CREATE INDEX ON samples (feature, sha256, run_seq);
+    """,
+}
+
+
+def schema_name(project: str) -> str:
+    """``fs_<project>``, within the 63 bytes of an identifier: a longer one is cut and ends in its hash."""
+    name = f"fs_{project}"
+    return name if len(name) <= NAME_BYTES else f"{name[:50]}_{sha256(project.encode()).hexdigest()[:12]}"
+
+
+def constant(value: str | int) -> str:
+    """A value in SQL, whatever the server makes of backslashes in plain strings."""
+    return f"{value:d}" if isinstance(value, int) else "E" + literal(value.replace("\\", "\\\\"))
+
+
+def has_table(connection: Connection, name: str) -> bool:
+    found = connection.rows(
+        "SELECT to_regclass($1) IS NOT NULL AS found", [f"{quote(connection.schema)}.{quote(name)}"]
+    )
+    return bool(found[0]["found"])
+
+
+def format_of(connection: Connection) -> int:
+    """The format the project's schema was written in; 0 where there is none."""
+    return int(connection.rows("SELECT format FROM meta")[0]["format"]) if has_table(connection, "meta") else 0
+
+
+def migrate(connection: Connection, where: str) -> None:
+    """Brings the schema to this release's format, within the open transaction, under the project's lock.
+
+    Raises NewerFormatError where a later release has written, ConfigError where text could not be kept exactly.
+    """
+    found = format_of(connection)
+    schema.check_format(found, where)
+    if found == 0:
+        _check_encoding(connection, where)
+        # CREATE SCHEMA asks for a right over the database, even where there is nothing left to make.
+        if not connection.rows("SELECT 1 FROM pg_namespace WHERE nspname = $1", [connection.schema]):
+            connection.execute(f"CREATE SCHEMA {quote(connection.schema)}")
+    for number in range(found + 1, schema.FORMAT + 1):
+        connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, "") + f"UPDATE meta SET format = {number:d}")
+
+
+def make_history(connection: Connection, version: StoredVersion) -> None:
+    """A version's table, without its indexes: they are made faster once it is filled."""
+    columns = history_columns(version, key_text='TEXT COLLATE "C"')
+    connection.execute(f"CREATE TABLE {history_table(version.id)} ({columns})")
+
+
+def index_history(connection: Connection, version: StoredVersion) -> None:
+    """The index of a version's table: what of an entity is held, and rows in order without a sort.
+
+    Rows learned after a run lie together, so ranges of pages find them; it costs kilobytes.
+    """
+    table = history_table(version.id)
+    connection.execute(
+        f"ALTER TABLE {table} ADD PRIMARY KEY ({key_list(version)}, computed_at, run_seq);"
+        f"CREATE INDEX ON {table} USING brin (run_seq) WITH (pages_per_range = 32, autosummarize = on);"
+        f"ANALYZE {table}"
+    )
+
+
+def count_rows(connection: Connection, version: StoredVersion) -> int:
+    """Rows in a version's table, from what was noted as they were added."""
+    name = table_name(version.id)
+    found = connection.rows("SELECT sum(rows)::bigint AS rows FROM appended WHERE table_name = $1", [name])
+    return found[0]["rows"] or 0
+
+
+def count_pages(connection: Connection, version: StoredVersion) -> int:
+    """The pages of a version's table; 0 where there is none."""
+    if not has_table(connection, table_name(version.id)):
+        return 0
+    table = literal(f"{quote(connection.schema)}.{history_table(version.id)}")
+    found = connection.rows(f"SELECT pg_relation_size({table}) / current_setting('block_size')::bigint AS pages")
+    return int(found[0]["pages"])
+
+
+def recount(connection: Connection, version: StoredVersion) -> None:
+    """Notes the rows of each run anew, after some were removed."""
+    name = literal(table_name(version.id))
+    connection.execute(
+        f"DELETE FROM appended WHERE table_name = {name};"
+        f"INSERT INTO appended SELECT {name}, run_seq, count(*) FROM {history_table(version.id)} GROUP BY run_seq"
+    )
+
+
+def _check_encoding(connection: Connection, where: str) -> None:
+    encoding = connection.rows("SELECT current_setting('server_encoding') AS encoding")[0]["encoding"]
+    if encoding not in ENCODINGS:
+        raise ConfigError(
+            f"the database's encoding is {encoding}, which can't hold every text", where=where,
+            hint="name a database made with ENCODING 'UTF8' in offline.url",
+        )  # fmt: skip

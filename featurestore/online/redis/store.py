@@ -1,0 +1,234 @@
+"""The online store on Redis or Valkey, one server or a cluster.
+
+One hash for each entity (see `online.format`). Values go in by compare-and-set in the server, so that nothing goes
+backwards whoever runs beside; only a load into fields that nobody knows yet streams plain commands. Every exchange
+may be done twice, so each is tried again a few times where the server was only briefly unable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from redis import exceptions as redis_errors
+from redis.crc import key_slot
+
+from featurestore.config import Project
+from featurestore.model import Check
+from featurestore.online import format as layout
+from featurestore.online.contract import Merged, Pulse, RefusedError, Table
+from featurestore.online.redis import wire
+from featurestore.online.redis.health import checks_of
+from featurestore.online.redis.scripts import DISCARD, MERGE, SWAP
+from featurestore.online.redis.servers import Node, Servers, note_written
+from featurestore.online.tables import EPOCH, GENERATION
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ENTITIES_A_CALL = 500
+KEYS_A_SCAN = 2_000
+
+
+class RedisStore:
+    """`OnlineStore` on the servers that ``[online] url`` names."""
+
+    def __init__(self, project: Project, url: str) -> None:
+        self._project = project.name
+        self._servers = Servers(url)
+        self._tables = {"active": layout.active_key(project.name), "meta": layout.meta_key(project.name)}
+        self._active = self._tables["active"].encode()
+        self._generation = wire.command("HGET", self._tables["active"], GENERATION)
+
+    def fetch(self, keys: Sequence[str], fields: Sequence[int]) -> tuple[str, list[list[bytes | None]]]:
+        if self._servers.cluster:
+            return self._servers.attempt(lambda: self._fetch_from_many(keys, tuple(fields)))
+        return self._servers.attempt(lambda: self._fetch(keys, tuple(fields)))
+
+    def _fetch(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
+        node = self._servers.node_of(self._active)
+        line = node.take()
+        try:
+            line.send(wire.hmget(keys, fields) + self._generation)
+            answers = line.read_many(len(keys) + 1 if fields else 1)
+        except BaseException:
+            line.close()
+            raise
+        node.give(line)
+        generation = answers.pop() or b""
+        return generation.decode(), answers if fields else [[] for _ in keys]
+
+    def _fetch_from_many(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
+        """One exchange with each shard, all under way at the same time; one more where something is missing."""
+        first = self._servers.node_of(self._active)
+        places: dict[Node, list[int]] = {first: []}
+        for place, key in enumerate(keys if fields else ()):
+            places.setdefault(self._servers.node_of(key.encode()), []).append(place)
+        asked = {node: (wire.hmget([keys[at] for at in some], fields), len(some)) for node, some in places.items()}
+        asked[first] = (asked[first][0] + self._generation, asked[first][1] + 1)
+        answers = wire.exchange(asked)
+        generation = answers[first].pop()
+        rows: list[list[bytes | None]] = [[] for _ in keys]
+        for node, some in places.items():
+            for at, row in zip(some, answers[node], strict=True):
+                rows[at] = row
+        if len(asked) > 1 and any(None in row for row in rows):
+            # Another shard may have been asked a moment later, when its values were already in other fields.
+            generation = self._ask(self._tables["active"], "HGET", self._tables["active"], GENERATION)
+        return (generation or b"").decode(), rows
+
+    def table(self, name: Table) -> dict[str, str]:
+        found: list[bytes] = self._ask(self._tables[name], "HGETALL", self._tables[name])
+        return {entry: text.decode() for entry, text in wire.pairs(found).items()}
+
+    def swap(self, name: Table, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
+        key = self._tables[name]
+        words = [str(len(expected)), *wire.entries(expected), str(len(updates)), *wire.entries(updates)]
+        return bool(self._ask(key, "EVAL", SWAP, 1, key, *words))
+
+    def load(self, batches: Iterable[pl.DataFrame]) -> None:
+        from featurestore.online.redis.bulk import Stream, hset_commands
+
+        def stream() -> None:
+            with Stream() as out:
+                for batch in batches:
+                    for node, rows in self._by_node(batch):
+                        for commands in hset_commands(rows):
+                            out.send(node, commands)
+
+        self._servers.attempt(stream)
+
+    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
+        totals: dict[int, Merged] = {}
+        done = 0
+        for batch in batches:
+            fields = [name for name in batch.columns if name != "key"]
+            columns = [batch[name].fill_null(b"").to_list() for name in fields]
+            rows = dict(zip(batch["key"].to_list(), zip(*columns, strict=True), strict=True))
+
+            def arguments(keys: Sequence[str], rows: dict[str, Any] = rows, fields: list[str] = fields) -> list[Any]:
+                return [len(fields), *fields, *chain.from_iterable(rows[key] for key in keys)]
+
+            try:
+                answers = self._run(MERGE, list(rows), arguments)
+            except RefusedError as exc:
+                exc.written += done
+                raise
+            counts = [sum(column) for column in zip(*answers, strict=True)]
+            for name, written, created in zip(fields, counts, counts[len(fields) :], strict=False):
+                before = totals.get(int(name), Merged())
+                totals[int(name)] = Merged(before.written + written, before.created + created)
+            done += batch.height
+        return totals
+
+    def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
+        return sum(self._run(DISCARD, keys, lambda _: [field, up_to_run]))
+
+    def clear(self, entity_type: str, fields: Sequence[int]) -> None:
+        import polars as pl
+
+        from featurestore.online.redis.bulk import Stream, hdel_commands
+
+        names = [str(field) for field in fields]
+
+        def stream() -> None:
+            with Stream() as out:
+                for node, keys in self._scan_keys(entity_type):
+                    out.send(node, hdel_commands(pl.Series("key", keys, dtype=pl.String), names))
+
+        self._servers.attempt(stream)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        def work() -> None:
+            by_node: dict[Node, list[str]] = {}
+            for key in keys:
+                by_node.setdefault(self._servers.node_of(key.encode()), []).append(key)
+            for node, some in by_node.items():
+                for _ in wire.pipeline(node, (("UNLINK", key) for key in some)):
+                    pass
+
+        self._servers.attempt(work)
+
+    def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
+        return (keys for _, keys in self._scan_keys(entity_type))
+
+    def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
+        for node, keys in self._scan_keys(entity_type):
+            asked = {node: (b"".join(wire.command("HGETALL", key) for key in keys), len(keys))}
+            found = self._servers.attempt(partial(wire.exchange, asked, bear="WRONGTYPE"))[node]
+            yield [(key, wire.pairs(items)) for key, items in zip(keys, found, strict=True) if items]
+
+    def pulse(self) -> Pulse:
+        infos = self._servers.attempt(lambda: [wire.info(node) for node in self._servers.nodes()])
+        servers = ",".join(sorted(info.get("run_id", "") for info in infos))
+        return Pulse(servers, sum(int(info.get("evicted_keys", 0)) for info in infos), len(infos))
+
+    def checks(self) -> Iterator[Check]:
+        for node in self._servers.attempt(self._servers.nodes):
+            info = self._servers.attempt(partial(wire.info, node))
+            yield from checks_of(info, self._servers.where)
+        epoch = {EPOCH: self.table("meta").get(EPOCH)}
+        self.swap("meta", epoch, epoch)  # changes nothing, and is refused where nothing may be written
+        yield Check("online", "ok", "it may be written")
+
+    def close(self) -> None:
+        self._servers.close()
+
+    def _ask(self, key: str, *words: str | int) -> Any:
+        return self._servers.attempt(lambda: self._servers.node_of(key.encode()).ask(*words))
+
+    def _run(self, script: str, keys: Sequence[str], arguments: Callable[[Sequence[str]], list[Any]]) -> list[Any]:
+        """Calls a script for all keys, some hundreds at a time and never two slots at once: its answers."""
+
+        def work() -> list[Any]:
+            answers: list[Any] = []
+            done = 0
+            try:
+                for node, groups in self._groups(keys).items():
+                    sha = node.ask("SCRIPT", "LOAD", script)
+                    calls = (("EVALSHA", sha, len(group), *group, *arguments(group)) for group in groups)
+                    for group, answer in zip(groups, wire.pipeline(node, calls), strict=True):
+                        answers.append(answer)
+                        done += len(group)
+            except redis_errors.ResponseError as exc:
+                note_written(exc, done)
+                raise
+            return answers
+
+        return self._servers.attempt(work)
+
+    def _groups(self, keys: Sequence[str]) -> dict[Node, list[Sequence[str]]]:
+        """Keys in groups for one call each, by the node they live on; on a cluster a group has one slot."""
+        slots: dict[int, list[str]] = {}
+        for key in keys:
+            slots.setdefault(key_slot(key.encode()) if self._servers.cluster else 0, []).append(key)
+        groups: dict[Node, list[Sequence[str]]] = {}
+        for slot, some in slots.items():
+            parts = [some[at : at + ENTITIES_A_CALL] for at in range(0, len(some), ENTITIES_A_CALL)]
+            groups.setdefault(self._servers.node_of_slot(slot), []).extend(parts)
+        return groups
+
+    def _by_node(self, batch: pl.DataFrame) -> Iterator[tuple[Node, pl.DataFrame]]:
+        import polars as pl
+
+        if not self._servers.cluster:
+            yield self._servers.node_of(self._active), batch
+            return
+        owners = [self._servers.node_of(key.encode()) for key in batch["key"].to_list()]
+        for node in dict.fromkeys(owners):
+            yield node, batch.filter(pl.Series([owner is node for owner in owners]))
+
+    def _scan_keys(self, entity_type: str) -> Iterator[tuple[Node, list[str]]]:
+        """Every key of an entity type, node by node; one may come twice."""
+        pattern = layout.key_prefix(self._project, entity_type) + "*"
+        for node in self._servers.attempt(self._servers.nodes):
+            cursor: bytes | int = 0
+            while True:
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_A_SCAN)
+                cursor, found = self._servers.attempt(partial(node.ask, *words))
+                if found:
+                    yield node, [key.decode() for key in found]
+                if cursor in (b"0", 0):
+                    break

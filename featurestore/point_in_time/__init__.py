@@ -1,0 +1,1 @@
+"""The point-in-time join: how a label meets its value."""

@@ -1,0 +1,209 @@
+"""Tables larger than memory: read in frames of so many rows, written as they come.
+
+Owns that a file is either written whole or not touched. What is in memory beside the frame is a few MB of text, or
+what the file's writer put together: a batch of an Arrow stream, the packed columns of a row group of Parquet.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars as pl
+
+from featurestore.errors import FeatureStoreError, SourceError, UsageError
+from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
+from featurestore.tables.strict_json import read_json_pieces
+
+Write = Callable[[pl.DataFrame], None]
+
+_MOST_ROWS = 1 << 31  # of one frame, by Polars
+
+
+def read_batches(
+    source: Path | BinaryIO, *, name: str, form: Format | None = None, rows: int
+) -> Iterator[pl.DataFrame]:
+    """The table in frames of ``rows`` rows, the last one shorter; one empty frame where it has none. CSV is text.
+
+    ``name`` is for messages. Raises what `open_table` raises, and SourceError for what is not in its format.
+    """
+    with open_table(source, name, form) as (stream, found):
+        yield from _cut(_pieces(stream, name, found, rows), rows)
+
+
+@contextmanager
+def write_batches(target: Path | BinaryIO, *, form: Format | None = None) -> Iterator[Write]:
+    """Writes frames of the same columns, at least one: to a stream, or to a file, whole or not at all.
+
+    Raises UsageError where its folder does not exist, FeatureStoreError where the file can't be written.
+    """
+    if not isinstance(target, Path):
+        with _writer(target, form or "csv") as write:
+            yield write
+        return
+    form, target = form or format_of(target), target.resolve()
+    if not target.parent.is_dir():
+        raise UsageError("no such folder", where=str(target.parent), hint=f"mkdir -p {target.parent}")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.exists() and not target.is_file():
+            with target.open("wb") as device, _writer(device, form) as write:  # nothing to replace
+                yield write
+            return
+        part.unlink(missing_ok=True)  # of a process of this number that was killed
+        with part.open("xb") as stream:
+            with _writer(stream, form) as write:
+                yield write
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(target)
+    except OSError as exc:
+        raise FeatureStoreError(f"can't be written: {exc.strerror or exc}", where=str(target)) from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _pieces(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
+    if form == "csv":
+        from featurestore.tables.strict_csv import read_csv_pieces  # loads pyarrow
+
+        yield from read_csv_pieces(stream, name)
+    elif form == "ndjson":
+        yield from read_json_pieces(stream, name)
+    elif not stream.read(1):
+        raise SourceError("is empty", where=name)
+    else:
+        stream.seek(0)
+        try:
+            if form == "arrow" and not _is_arrow_file(stream):
+                yield from _arrow_stream(stream)
+            else:
+                yield from _slices(stream, pl.scan_parquet if form == "parquet" else pl.scan_ipc, rows)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
+            text = str(exc).strip().split("\n", 1)[0]
+            raise SourceError(f"can't be read as {form.capitalize()}: {text}", where=name) from exc
+
+
+def _slices(stream: BinaryIO, scan: Callable[[BinaryIO], pl.LazyFrame], rows: int) -> Iterator[pl.DataFrame]:
+    begin, rows = 0, min(rows, _MOST_ROWS)
+    while True:
+        _rewind(stream)
+        frame = scan(stream).slice(begin, rows).collect()
+        if len(frame) or not begin:
+            yield frame
+        begin += rows
+        if len(frame) < rows:
+            return
+
+
+def _rewind(stream: BinaryIO) -> None:
+    """To the beginning, and its file with it: Polars takes the file, which a stream that read ahead leaves behind."""
+    stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+
+
+def _is_arrow_file(stream: BinaryIO) -> bool:
+    magic = stream.read(6)
+    stream.seek(0)
+    return magic == b"ARROW1"
+
+
+def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
+    import pyarrow as pa
+
+    try:
+        reader = pa.ipc.open_stream(stream)
+    except pa.ArrowNotImplementedError:  # a type that only Polars has: its own reader takes the stream at once
+        _rewind(stream)
+        yield pl.read_ipc_stream(stream)
+        return
+    with reader:
+        yield cast("pl.DataFrame", pl.from_arrow(reader.schema.empty_table()))
+        for batch in reader:
+            yield cast("pl.DataFrame", pl.from_arrow(batch))
+
+
+def _cut(pieces: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    waiting: list[pl.DataFrame] = []
+    held = 0
+    for piece in pieces:
+        waiting.append(piece)
+        held += len(piece)
+        while held >= rows + 1:  # a full frame is handed on once it is sure not to be the last
+            whole = pl.concat(waiting)
+            yield whole.slice(0, rows)
+            rest = whole.slice(rows)
+            waiting, held = [rest], len(rest)
+    yield pl.concat(waiting)
+
+
+@contextmanager
+def _writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
+    try:
+        with _plain_writer(stream, form) as write:
+            yield write
+    except (pl.exceptions.PolarsError, OSError) as exc:
+        said = re.search(r"\(os error (\d+)\)", str(exc))
+        if said is None:
+            raise
+        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc  # what the system told Polars: a closed pipe
+
+
+@contextmanager
+def _plain_writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
+    if form in ("csv", "ndjson"):
+        first = True
+
+        def write_text(frame: pl.DataFrame) -> None:
+            nonlocal first
+            if first and form == "csv":
+                stream.write(csv_header(frame).encode())
+            first = False
+            stream.writelines(text.encode() for text in text_of(frame, form))
+
+        yield write_text
+        return
+    with ExitStack() as open_:
+        only: list[pl.DataFrame] = []
+        more: list[Write] = []
+
+        def write_table(frame: pl.DataFrame) -> None:
+            if not only and not more:
+                only.append(frame)  # the only one, perhaps: then Polars writes it, twice as fast
+                return
+            if not more:
+                more.append(open_.enter_context(_arrow_writer(stream, form, only[0])))
+                only.clear()
+            more[0](frame)
+
+        yield write_table
+        if only:
+            write_stream(only[0], stream, form)
+
+
+@contextmanager
+def _arrow_writer(stream: BinaryIO, form: Format, first: pl.DataFrame) -> Iterator[Write]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    huge = [name for name, kind in first.schema.items() if kind in (pl.Int128, pl.UInt128)]
+    if huge:
+        raise UsageError(
+            f"column {huge[0]!r} holds integers of over 64 bits, which Arrow has no type for",
+            hint="write CSV or JSON lines, or all labels at once with a larger --batch-rows",
+        )
+    table = first.to_arrow()
+    options = {"compression": "zstd", "compression_level": 1}
+    made = (
+        pq.ParquetWriter(stream, table.schema, **options)
+        if form == "parquet"
+        else pa.ipc.new_file(stream, table.schema)
+    )
+    with made as writer:
+        writer.write_table(table)
+        yield lambda frame: writer.write_table(frame.to_arrow())

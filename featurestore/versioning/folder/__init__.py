@@ -1,0 +1,1 @@
+"""The version files under ``features/.versions``."""

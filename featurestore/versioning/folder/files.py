@@ -1,0 +1,289 @@
+"""The folder ``features/.versions``: which versions a feature has, which is active, and its metadata.
+
+``folder`` is always the project's ``features/.versions``. Listing opens no file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.atomic import flush_folder, write_atomically
+from featurestore.errors import UsageError, VersionFileError
+from featurestore.model import FEATURE_NAME, Feature, Json
+from featurestore.times import format_instant, parse_instant
+from featurestore.versioning.folder.header import toml_lines
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
+from featurestore.versioning.recipe.hashing import VersionHash, metadata_of
+
+ACTIVE = "active"
+METADATA = "metadata.toml"
+SHORTEST_PREFIX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenVersion:
+    """A version file, and whether this call wrote it."""
+
+    name: VersionName
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The version that ``promote`` made the active one, and since when (µs)."""
+
+    sha256: str
+    since: int
+
+
+def versions_of(folder: Path, feature: str) -> list[VersionName]:
+    """A feature's versions by number, from the names of their files."""
+    names = []
+    for path in _entries(folder / feature):
+        name = VersionName.parse(path)
+        if name is not None:
+            names.append(name)
+    return sorted(names)
+
+
+def all_versions(folder: Path) -> dict[str, list[VersionName]]:
+    """The versions of every feature that has any, also of those that are no longer declared."""
+    found = {
+        path.name: versions_of(folder, path.name) for path in _entries(folder) if FEATURE_NAME.fullmatch(path.name)
+    }
+    return {feature: found[feature] for feature in sorted(found) if found[feature]}
+
+
+def strangers(folder: Path, feature: str) -> list[Path]:
+    """Python files among the versions whose names are not those of version files."""
+    return [path for path in _entries(folder / feature) if path.suffix == ".py" and VersionName.parse(path) is None]
+
+
+def find_version(folder: Path, version: VersionHash) -> VersionName | None:
+    """The file of a version, if it has been written."""
+    for name in versions_of(folder, version.feature.name):
+        if name.short == version.short:
+            return name
+    return None
+
+
+def write_version(
+    folder: Path,
+    version: VersionHash,
+    *,
+    created: int,
+    packages: Mapping[str, str] | None = None,
+    commit: str | None = None,
+) -> WrittenVersion:
+    """Writes a version file under the next number; a version that has one keeps it.
+
+    ``created`` is in microseconds since the epoch. The caller holds the project's lock. Raises OSError.
+    """
+    feature = version.feature.name
+    names = versions_of(folder, feature)
+    for name in names:
+        if name.short == version.short:
+            return WrittenVersion(name, new=False)
+    number = names[-1].number + 1 if names else 1
+    path = folder / feature / VersionName.file_name(number, version.sha256)
+    data = write_text(
+        version,
+        created=created,
+        packages=package_versions(version.closure.third_party) if packages is None else packages,
+        parent=names[-1].short if names else None,
+        commit=commit,
+    )
+    write_atomically(path, data)
+    return WrittenVersion(VersionName(number, version.short, path), new=True)
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed versions of Python, Polars and these packages, by import name; unknown ones are left out."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    by_import: Mapping[str, Sequence[str]] | None = None
+    for package in sorted({*packages, "polars"}):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            by_import = packages_distributions() if by_import is None else by_import
+            for distribution in by_import.get(package, ())[:1]:
+                found[package] = version(distribution)
+    return found
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """``name``, ``name@2`` or ``name@1f2e3d4c`` as the name and what follows the ``@``. Raises UsageError."""
+    feature, at, wanted = reference.partition("@")
+    if not FEATURE_NAME.fullmatch(feature):
+        raise UsageError(f"{feature!r} is not a feature name", hint="lower-case letters, digits and _")
+    if not at:
+        return feature, None
+    if not re.fullmatch(r"[0-9]+|[0-9a-fA-F]{6,64}", wanted):
+        message = f"{wanted!r} is neither a version number nor {SHORTEST_PREFIX} or more digits of a hash"
+        raise UsageError(message, hint=f"for example {feature}@2")
+    return feature, wanted.lower()
+
+
+def resolve(folder: Path, feature: str, wanted: str) -> VersionName:
+    """The version that a number or a hash prefix names.
+
+    Raises VersionFileError where there is none, or more than one.
+    """
+    names = versions_of(folder, feature)
+    if not names:
+        hint = f"run featurestore ingest {feature}, or featurestore lock {feature}"
+        raise VersionFileError(f"{feature} has no versions yet", hint=hint)
+    found = [name for name in names if len(wanted) >= SHORTEST_PREFIX and _has_prefix(name, wanted)]
+    if not found and wanted.isdecimal():
+        found = [name for name in names if name.number == int(wanted)]
+    if len(found) > 1 and len({name.short for name in found}) > 1:
+        files = " and ".join(f"{feature}/{name.path.name}" for name in found)
+        raise VersionFileError(
+            f"{feature}@{wanted} is two versions: {files}",
+            hint=f"featurestore lock {feature} renumbers the later one; {feature}@{found[0].short} always means one",
+        )
+    if not found:
+        numbers = sorted({name.number for name in names})
+        listed = ", ".join(map(str, numbers[-12:]))
+        more = "…, " if len(numbers) > 12 else ""
+        raise VersionFileError(f"{feature} has no version {wanted}", hint=f"there is: {more}{listed}")
+    return found[0]
+
+
+def clashes(names: Iterable[VersionName]) -> list[tuple[VersionName, ...]]:
+    """Groups of files that claim one number, or hold one version twice: what a merge leaves behind."""
+    by_number: dict[int, list[VersionName]] = {}
+    by_hash: dict[str, list[VersionName]] = {}
+    for name in sorted(names):
+        by_number.setdefault(name.number, []).append(name)
+        by_hash.setdefault(name.short, []).append(name)
+    groups = [*by_number.values(), *by_hash.values()]
+    return [tuple(group) for group in groups if len(group) > 1]
+
+
+def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]]:
+    """Settles clashes: from the first one on, versions are numbered in the order of (created, sha256).
+
+    Renames files and changes none; of a version held twice the earlier file stays. Gives (before, after) of each
+    renamed file. Raises VersionFileError for a damaged file.
+    """
+    names = versions_of(folder, feature)
+    groups = clashes(names)
+    if not groups:
+        return []
+    first = min(name.number for group in groups for name in group)
+    files: dict[str, VersionFile] = {}
+    settled = [name for name in names if name.number < first]
+    for name in names[len(settled) :]:
+        file = read_version(name.path)
+        kept = files.get(file.sha256)
+        if kept is None:
+            files[file.sha256] = file
+        else:
+            late = max(kept, file, key=lambda held: (held.created, held.number))
+            files[file.sha256] = file if late is kept else kept
+            late.name.path.unlink()
+    moved = []
+    for number, file in enumerate(sorted(files.values(), key=lambda held: (held.created, held.sha256)), start=first):
+        if file.number != number:
+            path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
+            file.name.path.rename(path)
+            moved.append((file.name, VersionName(number, file.name.short, path)))
+    flush_folder(folder / feature)
+    return moved
+
+
+def read_active(folder: Path, feature: str) -> Active | None:
+    """The promoted version; None where nothing was promoted. Raises VersionFileError for a damaged file."""
+    path = folder / feature / ACTIVE
+    table = _read_toml(path, f"featurestore promote {feature} VERSION writes it anew")
+    if table is None:
+        return None
+    try:
+        sha256, since = str(table["sha256"]), parse_instant(str(table["since"]))[0]
+    except (KeyError, ValueError) as exc:
+        message = f"does not say which version is active: {exc}"
+        raise VersionFileError(
+            message, where=str(path), hint=f"featurestore promote {feature} VERSION writes it anew"
+        ) from exc
+    return Active(sha256, since)
+
+
+def write_active(folder: Path, feature: str, active: Active) -> None:
+    """Makes a version the active one, by its hash: numbers may change after a merge."""
+    lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
+    write_atomically(folder / feature / ACTIVE, _text(lines))
+
+
+def clear_active(folder: Path, feature: str) -> bool:
+    """Forgets the promotion. False where there was none."""
+    path = folder / feature / ACTIVE
+    there = path.exists()
+    path.unlink(missing_ok=True)
+    return there
+
+
+def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
+    """The metadata as last locked, in the shape of `hashing.metadata_of`; None before the first time.
+
+    Raises VersionFileError for a damaged file.
+    """
+    table = _read_toml(folder / feature / METADATA, f"featurestore lock {feature} writes it anew")
+    if table is None:
+        return None
+    return {"description": "", "owner": "", "tags": [], "status": "active", "max_age": None, **table}
+
+
+def write_metadata(folder: Path, feature: Feature) -> bool:
+    """Writes the metadata of the working tree. False where the file says so already."""
+    path = folder / feature.name / METADATA
+    data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass
+    write_atomically(path, data)
+    return True
+
+
+def metadata_changes(folder: Path, feature: Feature) -> list[str]:
+    """The names of the metadata that differ from what was locked; empty before the first time."""
+    locked = read_metadata(folder, feature.name)
+    if locked is None:
+        return []
+    return [name for name, value in metadata_of(feature).items() if locked.get(name) != value]
+
+
+def _has_prefix(name: VersionName, wanted: str) -> bool:
+    if len(wanted) <= len(name.short):
+        return name.short.startswith(wanted)
+    return wanted.startswith(name.short) and read_version(name.path).sha256.startswith(wanted)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in os.listdir(folder)]  # noqa: PTH208  # a third of the time of iterdir
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read_toml(path: Path, mend: str) -> dict[str, Json] | None:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=mend) from exc
+
+
+def _text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -1,0 +1,1 @@
+"""From the code a feature reaches to its hash: recipe 1."""

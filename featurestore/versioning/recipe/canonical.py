@@ -1,0 +1,548 @@
+"""The canonical form of Python code: recipe 1, our own walk of the syntax tree.
+
+The same program gives the same bytes on every Python from 3.11 up, however it is formatted. What
+follows is the format; changing any of it is a new recipe.
+
+    node      "(" kind " " fields ")" kind is the name of the class in Python's grammar
+    list      "[" items "]"
+    absent    "-"                     a field that is None, or an item that is None
+    word      "=" identifier " "      names in binding positions, attributes, keywords
+    flag      digits " "              small integers of the grammar (is_async, conversion)
+    text      "'" length ":" text     length in code points
+    number    "i" hex " "             int; "f" float.hex() " "; "c" hex "," hex " " for complex
+    bytes     "b" hex " "
+    singleton "None " "True " "False " "Ellipsis "
+    name      "L:" local " "          a variable of a function, class or comprehension
+              "G:" name " "           a name that a statement of a module binds
+              "T:" dotted.name " "    something of another package: aliases resolved, attributes joined
+              "B:" name " "           a builtin, or a name that nothing binds
+              "M:" name " "           a module's own ``__name__`` and its like
+              "#" number " "          a definition of the project, by the order of first mention
+              "?" name name           in a class body: bound there on some paths only, else outside;
+                                      before the target of an augmented assignment: what it reads
+
+Fields stand in the order of `grammar.FIELDS`; the nodes that are not there have a method of `Walk`, which shows
+theirs. An import inside a statement is ``(Import name target)``, where a module is ``module ``; imports that
+follow each other are sorted by the names they bind, one whose name is followed to where it leads is left
+out, and ``(uses #… )`` at the end lists what such imports bring but nothing mentions. ``getattr`` of a
+project module by a constant is ``(getattr target rest)``.
+
+Left out: ``ctx``, ``kind``, type comments, docstrings and every statement that is only a constant,
+``pass``, annotations in signatures and in function and module bodies (an annotated assignment is an
+assignment), type parameters of functions, the ``@feature`` decorator, and the text that a t-string keeps
+of its expressions. The annotations of a function decorated by ``….register`` stay: they choose when it is
+called. f-strings have adjacent constant parts merged and empty ones dropped; one without placeholders is a
+text. ``del (a, b)`` is ``del a, b``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from featurestore.versioning.analysis import limits
+from featurestore.versioning.analysis.names import (
+    WHOLE,
+    Definition,
+    Dotted,
+    Global,
+    Key,
+    Local,
+    ProjectModule,
+    Target,
+    World,
+)
+from featurestore.versioning.analysis.reach import MODULE_NAMES, Import, Reach, Scope, chain, imported
+from featurestore.versioning.analysis.scopes import (
+    Comprehension,
+    Function,
+    argument_names,
+    bound_by,
+    import_name,
+    is_compound,
+    target_names,
+    type_parameter_names,
+    walruses,
+)
+from featurestore.versioning.recipe.grammar import SHAPES, Own, Piece, Ref, constant
+
+_IMPORTS = {ast.Import, ast.ImportFrom}
+
+
+class Walk(Reach):
+    """Walks one top-level statement into ``out``: texts, and the mentions of definitions between them.
+
+    ``defaults`` are the arguments of a top-level function that have one, each with its range in ``out``;
+    ``now`` the definitions mentioned outside of function bodies, so when the module is imported.
+    """
+
+    def __init__(self, world: World, *, walrus: bool = True) -> None:
+        super().__init__(world)
+        self.out: list[Piece] = []
+        self.defaults: list[tuple[str, int, int]] = []
+        self.now: set[Key] = set()
+        self.calls_now = False
+        self._walrus = walrus
+        self._deferred = 0
+
+    def statement(self, node: ast.stmt) -> None:
+        """Walks a statement of a module's top level. Called once."""
+        self._walk(node)
+        if not self.required:
+            return
+        mentioned = {piece.key for piece in self.out if isinstance(piece, Ref)}
+        unused = [Ref(key) for key in sorted(self.required, key=lambda key: key[1]) if key not in mentioned]
+        if unused:
+            self.out += ["(uses ", *unused, ")"]
+
+    def _walk(self, node: ast.AST) -> None:
+        kind = node.__class__
+        method = self._METHODS.get(kind)
+        if method is not None:
+            method(self, node)
+            return
+        opening, fields = SHAPES[kind]
+        out = self.out
+        out.append(opening)
+        if not fields:
+            return
+        for field in fields:
+            value = getattr(node, field, None)
+            if value is None:
+                out.append("-")
+            elif value.__class__ is list:
+                self._items(value)
+            elif value.__class__ is str:
+                out.append(f"={value} ")
+            elif isinstance(value, ast.AST):
+                self._walk(value)
+            else:
+                out.append(f"{value} ")
+        out.append(")")
+
+    def _items(self, items: Sequence[ast.AST | str | None]) -> None:
+        out = self.out
+        if not items:
+            out.append("[]")
+            return
+        out.append("[")
+        imports: list[Import] = []
+        for item in items:
+            if item.__class__ in _IMPORTS:
+                imports.append(item)  # type: ignore[arg-type]  # narrowed by its class, in the hottest loop there is
+                continue
+            if imports:
+                self._import(*imports)
+                imports.clear()
+            if item is None:
+                out.append("-")
+            elif item.__class__ is str:
+                out.append(f"={item} ")
+            else:
+                self._walk(item)  # type: ignore[arg-type]
+        if imports:
+            self._import(*imports)
+        out.append("]")
+
+    def _optional(self, node: ast.AST | None) -> None:
+        if node is None:
+            self.out.append("-")
+        else:
+            self._walk(node)
+
+    # Names
+
+    def _name(self, node: ast.Name) -> None:
+        if node.ctx.__class__ is not ast.Load:
+            self._store(node)
+            return
+        if self.scopes and node.id in self.scopes[-1].sometimes:
+            self.out.append(f"?L:{node.id} ")
+            self._target(self.find_global(node.id), node)
+            return
+        self._target(self.find(node.id), node)
+
+    def _store(self, node: ast.Name) -> None:
+        name = node.id
+        for scope in reversed(self.scopes):
+            if name in scope.globals:
+                self._target(self.world.lookup(name), node, value=False)
+                return
+            if name in scope.names or scope.kind in ("function", "class"):
+                self.out.append(f"L:{name} ")
+                return
+        self.out.append(f"G:{name} ")
+
+    def _target(self, target: Target, node: ast.expr, *, value: bool = True) -> None:
+        """Writes what a name stands for. ``value`` is false where only a member of it is taken."""
+        self.passed(target)
+        if isinstance(target, Local | Definition):
+            if isinstance(target, Local):
+                self.out.append(f"L:{target.name} ")
+            else:
+                self._mention(target.key)
+            for module in target.maybe if value else ():
+                self._target(ProjectModule(module), node)
+        elif isinstance(target, ProjectModule):
+            self.modules[target.name] = None
+            self._mention((target.name, WHOLE))
+            whole = "all its names are counted, but not what it gets at run time"
+            self.limit(node, f"module {target.name} is used as a value: {whole}")
+        elif isinstance(target, Dotted):
+            self.out.append(f"T:{target.name} ")
+            self.met_dotted(target.name, node, missing=target.missing)
+        else:
+            self.out.append(f"{'M' if target.name in MODULE_NAMES else 'B'}:{target.name} ")
+            self.met_plain(target, node)
+
+    def _mention(self, key: Key) -> None:
+        self.out.append(Ref(key))
+        if not self._deferred:
+            self.now.add(key)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        names, base = chain(node)
+        if names[0] == "__subclasses__":
+            self.limit(node, limits.ATTRIBUTE[names[0]])
+        if not isinstance(base, ast.Name):
+            self._attributes(names, base)
+            return
+        target = self.find(base.id)
+        if isinstance(target, Local):
+            self._attributes(names, base)
+            self._maybe_members(target, names[-1], base)
+            return
+        if isinstance(target, ProjectModule | Dotted) and node.ctx.__class__ is not ast.Load:
+            self.limit(node, f"{target.name}.{'.'.join(reversed(names))} is assigned at run time")
+        target = self.follow(target, names, base)
+        if isinstance(target, Dotted):
+            joined = ".".join((target.name, *reversed(names)))
+            self._target(Dotted(joined, target.hops, missing=target.missing), node)
+            return
+        self.out.append("(Attribute " * len(names))
+        self._target(target, base, value=not names)
+        self._attribute_ends(names)
+        if names and isinstance(target, Definition):
+            self._maybe_members(target, names[-1], base)
+
+    def _attributes(self, names: list[str], base: ast.expr) -> None:
+        self.out.append("(Attribute " * len(names))
+        if isinstance(base, ast.Name) and base.id not in self.scopes[-1].sometimes:
+            self.out.append(f"L:{base.id} ")
+        else:
+            self._walk(base)
+        self._attribute_ends(names)
+
+    def _attribute_ends(self, names: list[str]) -> None:
+        self.out.append("".join(f"={name} )" for name in reversed(names)))
+
+    def _maybe_members(self, target: Local | Definition, name: str, node: ast.expr) -> None:
+        """A name that may hold one module or another: the member of each is mentioned."""
+        for module in target.maybe:
+            self.modules[module] = None
+            member = self.world.member(module, name)
+            if member is None:
+                self.limit(node, f"name {name!r} is not defined in module {module}")
+            elif isinstance(member, ProjectModule):
+                self._target(member, node)
+            else:
+                self._target(member, node, value=False)
+
+    # Constants and texts
+
+    def _constant(self, node: ast.Constant | ast.MatchSingleton) -> None:
+        if isinstance(node.value, str):
+            self.strings.add(node.value)
+        self.out.append(constant(node.value))
+
+    def _singleton(self, node: ast.MatchSingleton) -> None:
+        self.out.append("(MatchSingleton ")
+        self._constant(node)
+        self.out.append(")")
+
+    def _template(self, node: ast.JoinedStr) -> None:
+        kind = node.__class__.__name__
+        parts: list[ast.expr] = []
+        for part in node.values:
+            if isinstance(part, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
+                parts[-1] = ast.Constant(f"{parts[-1].value!s}{part.value!s}")
+            elif not (isinstance(part, ast.Constant) and part.value == ""):
+                parts.append(part)
+        if kind == "JoinedStr" and all(isinstance(part, ast.Constant) for part in parts):
+            self._walk(parts[0] if parts else ast.Constant(""))
+            return
+        self.out.append(f"({kind} ")
+        self._items(parts)
+        self.out.append(")")
+
+    def _placeholder(self, node: ast.FormattedValue) -> None:
+        self.out.append(f"({node.__class__.__name__} ")
+        self._walk(node.value)
+        self.out.append(f"{node.conversion} ")
+        spec = node.format_spec
+        empty = isinstance(spec, ast.JoinedStr) and all(
+            isinstance(part, ast.Constant) and part.value == "" for part in spec.values
+        )
+        self._optional(None if empty else spec)
+        self.out.append(")")
+
+    # Calls
+
+    def _call(self, node: ast.Call) -> None:
+        if not self._deferred:
+            self.calls_now = True
+        function, arguments = node.func, node.args
+        if isinstance(function, ast.Name) and function.id == "getattr" and len(arguments) > 1:
+            name = arguments[1]
+            module = self.module_of(arguments[0])
+            if module is not None and isinstance(name, ast.Constant) and isinstance(name.value, str):
+                self._known_getattr(node, module, name.value)
+                return
+        self.out.append("(Call ")
+        self._walk(function)
+        self._items(arguments)
+        self._items(node.keywords)
+        self.out.append(")")
+
+    def _known_getattr(self, node: ast.Call, module: ProjectModule, name: str) -> None:
+        names = [name]
+        target = self.follow(module, names, node.args[0])
+        self.out.append("(getattr ")
+        self._target(target, node.args[0])
+        self._items(node.args[2:])
+        self.out.append(")")
+
+    def _keyword(self, node: ast.keyword) -> None:
+        if node.arg is None:
+            self.out.append("(keyword -")
+        else:
+            self.out.append(f"(keyword ={node.arg} ")
+            self.strings.add(node.arg)  # filter(sex="F") names a column
+        self._walk(node.value)
+        self.out.append(")")
+
+    # Statements
+
+    def _nothing(self, node: ast.Pass) -> None:
+        """Writes nothing: it decides no value."""
+
+    def _expression(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):
+            self.out.append("(Expr ")
+            self._walk(node.value)
+            self.out.append(")")
+
+    def _delete(self, node: ast.Delete) -> None:
+        """``del (a, b)`` is ``del a, b``, and formatters write it so."""
+        targets = list(node.targets)
+        while any(isinstance(target, ast.Tuple | ast.List) for target in targets):
+            targets = [
+                item
+                for target in targets
+                for item in (target.elts if isinstance(target, ast.Tuple | ast.List) else [target])
+            ]
+        self.out.append("(Delete ")
+        self._items(targets)
+        self.out.append(")")
+
+    def _augmented(self, node: ast.AugAssign) -> None:
+        """``k += 1`` reads ``k``: in a class body perhaps the module's, which it does not bind."""
+        self.out.append("(AugAssign ")
+        scope = next((scope for scope in reversed(self.scopes) if scope.kind != "loop"), None)
+        target = node.target
+        if isinstance(target, ast.Name) and (
+            scope is None or target.id in scope.bound - scope.names or target.id in scope.sometimes
+        ):
+            self.out.append("?")
+            self._target(self.find_global(target.id), target)
+        self._walk(target)
+        self._walk(node.op)
+        self._walk(node.value)
+        self.out.append(")")
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        if self.scopes and self.scopes[-1].kind == "class":
+            self.out.append("(AnnAssign ")
+            self._walk(node.target)
+            self._walk(node.annotation)
+            self._optional(node.value)
+            self.out.append(f"{node.simple} )")
+        elif node.value is not None:
+            self.out.append("(Assign [")
+            self._walk(node.target)
+            self.out.append("]")
+            self._walk(node.value)
+            self.out.append(")")
+
+    def _loop(self, node: ast.For | ast.AsyncFor) -> None:
+        """What a loop at module level binds is its own for the code that runs inside it."""
+        self.out.append(f"({node.__class__.__name__} ")
+        self._walk(node.target)
+        self._walk(node.iter)
+        if self.scopes and self.scopes[-1].kind != "loop":
+            self._items(node.body)
+        else:
+            self.scopes.append(Scope(set(target_names(node.target)), "loop"))
+            self._items(node.body)
+            self.scopes.pop()
+        self._items(node.orelse)
+        self.out.append(")")
+
+    def _outer_names(self, node: ast.Global | ast.Nonlocal) -> None:
+        words = "".join(f"={name} " for name in sorted(node.names))
+        self.out.append(f"({node.__class__.__name__} {words})")
+
+    def _import(self, *nodes: Import) -> None:
+        """Imports inside a function, a class or a compound statement, that follow each other."""
+        scope = next((scope for scope in reversed(self.scopes) if scope.kind in ("function", "class")), None)
+        found = [(import_name(node, alias), node, alias) for node in nodes for alias in node.names]
+        for name, node, alias in sorted(found, key=lambda item: item[0]):
+            target = imported(self.world, node, alias)
+            if scope is None or name not in scope.aliases:
+                local = scope is not None and name not in scope.globals
+                self.out.append(f"(Import {'L' if local else 'G'}:{name} ")
+                self._bound_to(target)
+                self.out.append(")")
+            self.met_import(node, alias, target)
+
+    def _bound_to(self, target: Global) -> None:
+        if isinstance(target, ProjectModule):
+            self.out.append("module ")
+        elif isinstance(target, Definition):
+            self._mention(target.key)
+        else:
+            self.out.append(f"T:{target.name} ")
+
+    def _function(self, node: Function) -> None:
+        self._head(node)
+        parameters = [*argument_names(node.args), *type_parameter_names(node)]
+        self._arguments(node.args, record=not self.scopes)
+        if node.name == "__init_subclass__":
+            self.limit(node, limits.ATTRIBUTE[node.name])
+        if any(chain(decorator)[0][:1] == ["register"] for decorator in node.decorator_list):
+            self._items([argument.annotation for argument in _arguments_of(node.args)])
+        self._inside(self.scope_of(bound_by(node.body, walrus=self._walrus), parameters), node.body)
+        self.out.append(")")
+
+    def _lambda(self, node: ast.Lambda) -> None:
+        self.out.append("(Lambda ")
+        self._arguments(node.args)
+        names = set(argument_names(node.args))
+        names.update(walruses([node.body]) if self._walrus else ())
+        self._inside(Scope(names), [node.body])
+        self.out.append(")")
+
+    def _inside(self, scope: Scope, body: Sequence[ast.AST]) -> None:
+        """The body of a function: code that runs later, in a scope of its own."""
+        self.scopes.append(scope)
+        self._deferred += 1
+        self._items(body)
+        self._deferred -= 1
+        self.scopes.pop()
+
+    def _head(self, node: Function | ast.ClassDef) -> None:
+        self.out.append(f"({node.__class__.__name__} ")
+        self.out.append(f"={node.name} " if self.scopes else Own(node.name))
+        decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
+        self._items(decorators)
+        if decorators and not self._deferred:
+            self.calls_now = True
+
+    def _arguments(self, node: ast.arguments, *, record: bool = False) -> None:
+        out = self.out
+        out.append("(arguments ")
+        for arguments in (node.posonlyargs, node.args, node.kwonlyargs):
+            out.append("[" + "".join(f"={argument.arg} " for argument in arguments) + "]")
+        for rest in (node.vararg, node.kwarg):
+            out.append("-" if rest is None else f"={rest.arg} ")
+        positional = [*node.posonlyargs, *node.args]
+        optional = positional[len(positional) - len(node.defaults) :]
+        for arguments, values in ((optional, node.defaults), (node.kwonlyargs, node.kw_defaults)):
+            out.append("[")
+            for argument, value in zip(arguments, values, strict=True):
+                start = len(out)
+                self._optional(value)
+                if record and value is not None:
+                    self.defaults.append((argument.arg, start, len(out)))
+            out.append("]")
+        out.append(")")
+
+    def _comprehension(self, node: Comprehension) -> None:
+        """The first iterable belongs to the scope outside, all else to the comprehension's own."""
+        self.out.append(f"({node.__class__.__name__} ")
+        first = node.generators[0]
+        self._walk(first.iter)
+        names = {name for generator in node.generators for name in target_names(generator.target)}
+        self.scopes.append(Scope(names, "comprehension"))
+        self.out.append("[")
+        for generator in node.generators:
+            self.out.append("(comprehension ")
+            self._walk(generator.target)
+            self._optional(None if generator is first else generator.iter)
+            self._items(generator.ifs)
+            self.out.append(f"{generator.is_async} )")
+        self.out.append("]")
+        for result in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self._walk(result)
+        self.scopes.pop()
+        self.out.append(")")
+
+    def _class(self, node: ast.ClassDef) -> None:
+        self._head(node)
+        self.scopes.append(Scope(set(type_parameter_names(node)), "comprehension"))
+        self._items(getattr(node, "type_params", []))
+        self._items(node.bases)
+        self._items(node.keywords)
+        full = self.scope_of(bound_by(node.body, walrus=self._walrus, annotated=False))
+        scope = Scope(set(), "class")
+        scope.globals, scope.maybe, scope.bound = full.globals, full.maybe, full.names
+        self.scopes.append(scope)
+        self.classes.append(node.name)
+        self.out.append("[")
+        for statement in node.body:
+            self._class_statement(statement, scope, full)
+        self.out.append("]")
+        self.classes.pop()
+        self.scopes[-2:] = []
+        self.out.append(")")
+
+    def _class_statement(self, statement: ast.stmt, scope: Scope, full: Scope) -> None:
+        """A class body runs from top to bottom: a name means the class's own only once it is bound."""
+        names = bound_by([statement], walrus=self._walrus, annotated=False).everything() & full.names
+        uncertain = is_compound(statement) or isinstance(statement, ast.Delete)
+        if uncertain:
+            scope.sometimes |= names
+        scope.aliases.update({name: full.aliases[name] for name in names if name in full.aliases})
+        self._walk(statement)
+        scope.names |= names
+        if not uncertain:
+            scope.sometimes -= names
+
+    def _type_alias(self, node: Any) -> None:  # ast.TypeAlias, since Python 3.12
+        self.out.append("(TypeAlias ")
+        self._walk(node.name)
+        self.scopes.append(Scope(set(type_parameter_names(node)), "comprehension"))
+        self._items(node.type_params)
+        self._walk(node.value)
+        self.scopes.pop()
+        self.out.append(")")
+
+    _METHODS: ClassVar[dict[type[ast.AST], Any]] = {
+        getattr(ast, name): method
+        for name, method in {
+            "Name": _name, "Attribute": _attribute, "Constant": _constant, "MatchSingleton": _singleton,
+            "JoinedStr": _template, "TemplateStr": _template, "FormattedValue": _placeholder,
+            "Interpolation": _placeholder, "Call": _call, "keyword": _keyword, "Pass": _nothing, "Expr": _expression,
+            "AnnAssign": _annotated, "AugAssign": _augmented, "Delete": _delete, "For": _loop, "AsyncFor": _loop,
+            "Global": _outer_names, "Nonlocal": _outer_names, "Import": _import, "ImportFrom": _import,
+            "FunctionDef": _function, "AsyncFunctionDef": _function, "Lambda": _lambda, "ListComp": _comprehension,
+            "SetComp": _comprehension, "DictComp": _comprehension, "GeneratorExp": _comprehension, "ClassDef": _class,
+            "TypeAlias": _type_alias,
+        }.items()
+        if hasattr(ast, name)
+    }  # fmt: skip
+
+
+def _arguments_of(node: ast.arguments) -> list[ast.arg]:
+    return [*node.posonlyargs, *node.args, *node.kwonlyargs]

@@ -1,0 +1,158 @@
+"""The hash of a version: its code's canonical form and the declared facts that decide its values.
+
+SHA-256 over ``featurestore recipe 1`` and a line feed, then each fact as ``=`` name value in the order of
+their names (constants as in `canonical`, lists in brackets; an absent fact is left out, so that facts to come
+don't change the hashes of today), then the closure's canonical bytes.
+
+What is not hashed: the feature's name, where its code lies, and metadata, which has a hash of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from featurestore.errors import NewerFormatError
+from featurestore.model import Column, Feature, Json
+from featurestore.times import format_duration
+from featurestore.versioning.recipe.closure import Closure
+from featurestore.versioning.recipe.grammar import constant
+
+# Where one of these is used, columns are chosen by something else than their names.
+SELECTS = ("polars.all", "polars.exclude", "polars.nth", "polars.first", "polars.last", "polars.selectors")
+
+
+@dataclass(frozen=True)
+class VersionHash:
+    """A version's identity, and ``parts``: what `explain` compares to say why two differ."""
+
+    sha256: str
+    recipe: int
+    feature: Feature
+    closure: Closure
+
+    @property
+    def short(self) -> str:
+        """The first 12 digits: the ones in a version file's name."""
+        return self.sha256[:12]
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """The closure's parts and the declared facts, by readable names."""
+        shown = {name: _shown(name, value) for name, value in facts(self.feature, self.closure).items()}
+        return {**self.closure.parts, **shown}
+
+
+def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) -> VersionHash:
+    """The hash of a feature with its captured code, under the newest recipe unless another is named.
+
+    Raises NewerFormatError for a recipe of a newer release.
+    """
+    recipe = max(RECIPES) if recipe is None else recipe
+    if recipe not in RECIPES:
+        raise NewerFormatError(f"hash recipe {recipe} is not known here", hint="upgrade featurestore")
+    return VersionHash(RECIPES[recipe](feature, closure), recipe, feature, closure)
+
+
+def _recipe_1(feature: Feature, closure: Closure) -> str:
+    digest = sha256(b"featurestore recipe 1\n")
+    for name, value in sorted(facts(feature, closure).items()):
+        digest.update(f"={constant(name)}{_encode(value)}".encode("utf-8", "surrogatepass"))
+    digest.update(closure.canonical)
+    return digest.hexdigest()
+
+
+RECIPES: dict[int, Callable[[Feature, Closure], str]] = {1: _recipe_1}
+"""Every recipe that version files may have been written with. A new one is added; none is ever changed."""
+
+
+def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
+    """What is hashed beside the code. Absent facts are left out."""
+    source = feature.source
+    found: dict[str, Json | None] = {
+        "entity_type": feature.entity_type.name,
+        "keys": [[key.name, key.type] for key in feature.entity_type.keys],
+        "data_type": str(feature.data_type),
+        "form": "short" if feature.short else "long",
+        "lookback": feature.lookback,
+        "tolerance": feature.tolerance,
+        "source": source.name,
+        "source event_time": source.event_time,
+        "source timezone": source.timezone,
+        "source updated_at": source.updated_at,
+        **{f"param {name}": value for name, value in feature.params.items()},
+        **{f"column {name}": column.type for name, column in named_columns(feature, closure).items()},
+    }
+    params = {f"param {name}" for name in feature.params}
+    return {name: value for name, value in found.items() if value is not None or name in params}
+
+
+def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
+    """The declared columns that the code names: by text, by pattern, or all where it names none."""
+    declared = feature.source.columns
+    if not declared or any(name.startswith(SELECTS) for name in closure.dotted):
+        return dict(declared)
+    words = closure.strings | {text for value in feature.params.values() for text in _texts(value)}
+    patterns = [_pattern(word) for word in words if word.startswith("^") and word.endswith("$")]
+    named = {
+        name: column
+        for name, column in declared.items()
+        if name in words or any(pattern is not None and pattern.search(name) for pattern in patterns)
+    }
+    return named or dict(declared)
+
+
+def metadata_of(feature: Feature) -> dict[str, Json]:
+    """What describes a feature and never makes a version."""
+    return {
+        "description": feature.description,
+        "owner": feature.owner,
+        "tags": list(feature.tags),
+        "status": feature.status,
+        "max_age": None if feature.max_age is None else format_duration(feature.max_age),
+    }
+
+
+def metadata_hash(feature: Feature) -> str:
+    """SHA-256 of the metadata: a cheap way to see whether any of it changed."""
+    return sha256(_encode(metadata_of(feature)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _encode(value: Json) -> str:
+    if isinstance(value, list):
+        return f"[{''.join(map(_encode, value))}]"
+    if isinstance(value, dict):
+        return "{" + "".join(_encode(name) + _encode(value[name]) for name in sorted(value)) + "}"
+    return constant(value)
+
+
+def _texts(value: Json) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    items = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+    return [text for item in items for text in _texts(item)]
+
+
+def _pattern(word: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(word)
+    except re.error:
+        return None
+
+
+def _shown(name: str, value: Json) -> str:
+    if name == "keys" and isinstance(value, list):
+        return ", ".join(f"{key} {kind}" for key, kind in value)
+    if name == "lookback" and isinstance(value, int):
+        return format_duration(value)
+    return repr(value) if name.startswith("param ") else str(value)
+
+
+def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Why two versions differ, in sentences, from their parts. Empty only where the parts are equal."""
+    from featurestore.versioning.explain import sentences
+
+    return sentences(old, new)

@@ -1,0 +1,201 @@
+"""The source text of a closure: per module, the captured statements with the imports that they need."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from featurestore.versioning.analysis.names import Key, ProjectModule
+from featurestore.versioning.analysis.project import Analysis, Node
+from featurestore.versioning.analysis.reach import Reach
+from featurestore.versioning.analysis.scopes import blocks
+from featurestore.versioning.analysis.symbols import Imported, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The captured part of one module. ``package`` tells an ``__init__.py``, on which relative imports stand."""
+
+    module: str
+    text: str
+    package: bool = False
+
+
+@dataclass(slots=True)
+class _Needed:
+    """What of one module is captured: positions of statements, and names taken from its imports."""
+
+    statements: set[int]
+    names: set[str]
+
+
+def sections_of(analysis: Analysis, nodes: Sequence[Node]) -> tuple[Section, ...]:
+    """One section per module, sorted by name; packages of which nothing is captured have none."""
+    needed = _needed_of(nodes)
+    sections = []
+    for module in sorted(needed):
+        table = analysis.table(module)
+        text = _Writer(analysis, table, needed).write() if table is not None else ""
+        if text or not any(other.startswith(f"{module}.") for other in needed):
+            sections.append(Section(module, text, package=table is None or table.module.package))
+    return tuple(sections)
+
+
+def _needed_of(nodes: Sequence[Node]) -> dict[str, _Needed]:
+    needed: defaultdict[str, _Needed] = defaultdict(lambda: _Needed(set(), set()))
+    hops: set[Key] = set()
+    modules: set[str] = set()
+    for node in nodes:
+        modules.add(node.key[0])
+        for encoded in node.statements:
+            needed[encoded.module].statements.add(encoded.position)
+            hops.update(encoded.hops)
+            modules.update(encoded.modules)
+        for alias, target in node.aliases:
+            hops.update([(node.key[0], alias), *target.hops])
+            if isinstance(target, ProjectModule):
+                modules.add(target.name)
+    for module, name in hops:
+        needed[module].names.add(name)
+    return {module: needed[module] for module in {*needed, *modules}}  # some are only imported, and stay empty
+
+
+class _Writer:
+    """Cuts one module's captured statements out of its text."""
+
+    def __init__(self, analysis: Analysis, table: Table, needed: dict[str, _Needed]) -> None:
+        self._analysis = analysis
+        self._table = table
+        self._needed = needed
+        self._lines = table.module.text.split("\n")
+        self._body = table.body
+
+    def write(self) -> str:
+        """The section's text, ending in a line feed; empty where nothing of the module is needed."""
+        own = self._needed[self._table.module.name]
+        texts: dict[int, str] = {position: self._statement(position) for position in own.statements}
+        for position, text in self._imports(own.names):
+            texts.setdefault(position, text)
+        if not texts:
+            return ""
+        for position, statement in enumerate(self._body):
+            if isinstance(statement, ast.ImportFrom) and self._is_always_kept(statement):
+                texts[position] = self._statement(position)
+        pieces: list[str] = []
+        previous: int | None = None
+        for position in sorted(texts):
+            if previous is not None:
+                pieces.append("\n" * self._gap(previous, position))
+            pieces.append(texts[position] + "\n")
+            previous = position
+        return "".join(pieces)
+
+    def _is_always_kept(self, statement: ast.ImportFrom) -> bool:
+        """``from __future__``, and a star import of another package: it may bring any name."""
+        if statement.level:
+            return False
+        star = statement.names[0].name == "*" and not self._analysis.tree.holds(statement.module or "")
+        return star or statement.module == "__future__"
+
+    def _gap(self, previous: int, position: int) -> int:
+        """Blank lines between two captured statements: as in the file where they are neighbours, else as is usual."""
+        definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        first, second = self._body[previous], self._body[position]
+        if isinstance(first, definitions) or isinstance(second, definitions):
+            return 2
+        imports = ast.Import | ast.ImportFrom
+        return int(isinstance(first, imports) != isinstance(second, imports))
+
+    def _imports(self, names: Iterable[str]) -> list[tuple[int, str]]:
+        """Import lines for the names taken; an import of several names is cut down to those."""
+        wanted: dict[int, list[Imported]] = {}
+        found: list[tuple[int, str]] = []
+        for name in sorted(names):
+            for imported in self._table.imports.get(name, ()):
+                if self._is_captured(imported):
+                    wanted.setdefault(imported.position, []).append(imported)
+            if name not in self._table.imports:
+                found += self._from_star(name)
+        for position, many in wanted.items():
+            statement = self._body[position]
+            assert isinstance(statement, ast.Import | ast.ImportFrom)
+            if len(many) == len(statement.names):
+                found.append((position, self._statement(position)))
+            else:
+                found.append((position, _import_line(statement, [imported.alias for imported in many])))
+        merged: dict[int, str] = {}
+        for position, text in found:
+            merged[position] = f"{merged[position]}\n{text}" if position in merged else text
+        return list(merged.items())
+
+    def _is_captured(self, imported: Imported) -> bool:
+        """Of ``import a.b`` and ``import a.c``, those whose module is part of the closure, or another package's."""
+        name = imported.alias.name
+        if isinstance(imported.statement, ast.ImportFrom) or not self._analysis.tree.holds(name):
+            return True
+        return any(module == name or module.startswith(f"{name}.") for module in self._needed)
+
+    def _from_star(self, name: str) -> list[tuple[int, str]]:
+        for star in reversed(self._table.stars):
+            node = star.statement
+            assert isinstance(node, ast.ImportFrom)
+            origin = self._analysis.world(self._table.module.name).absolute(node.level, node.module or "")
+            if origin is not None and self._analysis.member(origin, name) is not None:
+                return [(star.position, _import_line(node, [ast.alias(name)]))]
+        return []
+
+    def _statement(self, position: int) -> str:
+        node = self._body[position]
+        first, last = _first_line(node, self._lines), node.end_lineno or node.lineno
+        shared = any(
+            other is not node and other.lineno <= last and (other.end_lineno or other.lineno) >= first
+            for other in self._body[max(position - 1, 0) : position + 2]
+        )
+        if shared:
+            return ast.get_source_segment(self._table.module.text, node) or ""
+        dropped = self._feature_lines(node, first, last)
+        comments = first
+        while comments > 1 and self._lines[comments - 2].startswith("#"):
+            comments -= 1
+        numbers = [*range(comments, first), *range(first, last + 1)]
+        return "\n".join(self._lines[number - 1] for number in numbers if number not in dropped)
+
+    def _feature_lines(self, statement: ast.stmt, first: int, last: int) -> set[int]:
+        """The lines of ``@feature`` decorators, which are no part of the code."""
+        if not any("@" in line for line in self._lines[first - 1 : last]):
+            return set()
+        dropped: set[int] = set()
+        reach = Reach(self._analysis.world(self._table.module.name))
+        pending = [statement]
+        while pending:
+            node = pending.pop()
+            for block in blocks(node):
+                pending += block
+            decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+            starts = [*(_at_line(decorator, self._lines) for decorator in decorators), node.lineno]
+            for decorator, start, end in zip(decorators, starts, starts[1:], strict=False):
+                if reach.is_feature(decorator):
+                    dropped.update(range(start, end))
+        return dropped
+
+
+def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(_at_line(decorator, lines) for decorator in decorators[:1])])
+
+
+def _at_line(decorator: ast.expr, lines: Sequence[str]) -> int:
+    """The line of a decorator's ``@``, which may stand above the expression when that is in parentheses."""
+    line = decorator.lineno
+    while line > 1 and not lines[line - 1].lstrip().startswith("@"):
+        line -= 1
+    return line
+
+
+def _import_line(statement: ast.Import | ast.ImportFrom, aliases: Iterable[ast.alias]) -> str:
+    names = ", ".join(f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in aliases)
+    if isinstance(statement, ast.Import):
+        return f"import {names}"
+    return f"from {'.' * statement.level}{statement.module or ''} import {names}"

@@ -1,0 +1,1 @@
+"""Running the project's code, and old versions from their files."""

@@ -1,0 +1,212 @@
+"""Runs Python modules from given text, apart from all other modules of the process.
+
+An `Isolation` holds the modules of one project, or of one version file. Import statements inside them,
+also those that run later inside functions, find the modules of the same isolation first; two isolations
+with the same module names never see each other. Nothing is read from or written to ``.pyc`` files: an edit
+within one second may leave size and time of a file as they were, and old byte code would run as new.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Protocol
+
+from featurestore.versioning.analysis.tree import deep_recursion
+
+_SHOWN = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One module's code: its tree as it shall run, its text, and the file that tracebacks name."""
+
+    tree: ast.Module
+    text: str
+    filename: str
+    package: bool
+
+
+class Provider(Protocol):
+    """Where an isolation finds its modules."""
+
+    def find(self, name: str) -> Text | None:
+        """The module of that dotted name, if there is one."""
+        ...
+
+    def holds(self, name: str) -> bool:
+        """Whether the name's first part belongs here, so that no other package is asked for it."""
+        ...
+
+    def is_package(self, name: str) -> bool:
+        """Whether modules lie below that name."""
+        ...
+
+    def folder(self, name: str) -> str | None:
+        """The folder of a package, where there is one on disk."""
+        ...
+
+
+class TextLoader:
+    """The ``__loader__`` of an isolated module: marks it as ours, and knows its text."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        self.isolation = isolation
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The isolation's own module, for ``importlib``."""
+        return self.isolation.load(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to do: the module has run when it was loaded."""
+
+    def get_source(self, name: str) -> str | None:
+        """The text that runs, for tracebacks."""
+        found = self.isolation.provider.find(name)
+        return None if found is None else found.text
+
+    def is_package(self, name: str) -> bool:
+        """Whether modules lie below that name."""
+        return self.isolation.provider.is_package(name)
+
+
+class Isolation:
+    """The modules of one provider, loaded on first import."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.modules: dict[str, ModuleType] = {}
+        self._ready: set[str] = set()
+        self._loader: Any = TextLoader(self)  # of ModuleSpec's Loader it is the part that is asked for
+        self._lock = threading.RLock()
+        self._builtins = {**vars(builtins), "__import__": self._import}
+
+    def load(self, name: str) -> ModuleType:
+        """The module of that name, run if it has not run yet. Raises ModuleNotFoundError, or what the module raises."""
+        if name in self._ready:
+            return self.modules[name]
+        with self._lock:  # one being loaded is given as it is to its own imports, and waited for by other threads
+            return self.modules.get(name) or self._load(name)
+
+    def _load(self, name: str) -> ModuleType:
+        parent, _, last = name.rpartition(".")
+        if parent:
+            self.load(parent)
+            if name in self.modules:  # the parent imported it
+                return self.modules[name]
+        found = self.provider.find(name)
+        if found is None and not self.provider.is_package(name):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        module = self._empty(name, found)
+        self.modules[name] = module
+        with self.visible():
+            try:
+                ready = found is None or self._run(module, found)
+            except BaseException:
+                del self.modules[name]
+                raise
+        if parent:
+            setattr(self.modules[parent], last, module)
+        if ready:
+            self._ready.add(name)
+        return module
+
+    def _run(self, module: ModuleType, found: Text) -> bool:
+        """Runs a module's code, and tells whether that was all of it."""
+        with deep_recursion():
+            code = compile(found.tree, found.filename, "exec", dont_inherit=True)
+        exec(code, vars(module))  # noqa: S102  # running the user's code is the purpose
+        return True
+
+    def _empty(self, name: str, found: Text | None) -> ModuleType:
+        module = ModuleType(name)
+        package = found is None or found.package
+        spec = ModuleSpec(name, self._loader, origin=found.filename if found else None, is_package=package)
+        namespace: dict[str, Any] = vars(module)
+        namespace["__builtins__"] = self._builtins
+        namespace["__loader__"] = self._loader
+        namespace["__spec__"] = spec
+        namespace["__package__"] = name if package else name.rpartition(".")[0]
+        if found is not None:
+            namespace["__file__"] = found.filename
+        if package:
+            folder = self.provider.folder(name)
+            namespace["__path__"] = spec.submodule_search_locations = [folder] if folder else []
+        return module
+
+    # The import statement
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,  # noqa: A002  # the signature of __import__
+        locals: Mapping[str, object] | None = None,  # noqa: A002
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        absolute = _absolute(name, globals, level) if level else name
+        if not self.provider.holds(absolute):
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        module = self.load(absolute)
+        if not fromlist:
+            return self.load(absolute.partition(".")[0])
+        for wanted in fromlist:
+            self._member(module, wanted)
+        return module
+
+    def _member(self, module: ModuleType, wanted: str) -> None:
+        """``from package import name`` may mean a submodule that nothing has imported yet."""
+        if wanted == "*":
+            for name in getattr(module, "__all__", ()):
+                self._member(module, name)
+        elif not hasattr(module, wanted) and hasattr(module, "__path__"):
+            submodule = f"{module.__name__}.{wanted}"
+            if self.provider.find(submodule) is not None or self.provider.is_package(submodule):
+                self.load(submodule)
+
+    # What the rest of the process sees
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """For ``importlib.import_module``, while this isolation is visible."""
+        if not self.provider.holds(name):
+            return None
+        if self.provider.find(name) is None and not self.provider.is_package(name):
+            return None
+        return ModuleSpec(name, self._loader, is_package=self.provider.is_package(name))
+
+    @contextmanager
+    def visible(self) -> Iterator[None]:
+        """Puts the modules into ``sys.modules`` for a while, in place of others of the same names.
+
+        Dataclasses, pickles and ``importlib`` look there. What an isolated module itself imports never does.
+        """
+        with _SHOWN:
+            tops = {name.partition(".")[0] for name in self.modules}
+            hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
+            sys.modules.update(self.modules)
+            sys.meta_path.insert(0, self)
+        try:
+            yield
+        finally:
+            with _SHOWN:
+                sys.meta_path.remove(self)
+                tops |= {name.partition(".")[0] for name in self.modules}
+                for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                    del sys.modules[name]
+                sys.modules.update(hidden)
+
+
+def _absolute(name: str, globals_: Mapping[str, object] | None, level: int) -> str:
+    package = str((globals_ or {}).get("__package__") or "")
+    parts = package.split(".") if package else []
+    if level > len(parts):
+        raise ImportError("attempted relative import beyond top-level package")
+    base = ".".join(parts[: len(parts) - level + 1])
+    return f"{base}.{name}" if name else base

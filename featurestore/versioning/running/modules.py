@@ -1,0 +1,89 @@
+"""The project's own modules, run from the very text that was hashed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from featurestore.errors import FeatureError
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.running.isolation import Isolation, Text, TextLoader
+
+
+def load_function(tree: SourceTree, module: str, function: str) -> Callable[..., Any]:
+    """Imports a module of the project, as Python would, and gives its function.
+
+    The function finds the modules of its own tree whenever it is called, also from another thread. What
+    the module raises on import is raised here; FeatureError where it has no such function afterwards.
+    """
+    isolation = tree.attached(_isolation)
+    loaded = isolation.load(module)
+    found = getattr(loaded, function, None)
+    if not callable(found):
+        where = str(getattr(loaded, "__file__", module))
+        raise FeatureError(f"{module} has no function {function!r} once it is imported", where=where)
+    return among_its_modules(isolation, found)
+
+
+@contextmanager
+def tree_imports(tree: SourceTree) -> Iterator[None]:
+    """Within it, ``importlib`` and ``sys.modules`` know this tree's modules too, not only its import statements."""
+    with tree.attached(_isolation).visible():
+        yield
+
+
+def user_frame(error: BaseException, root: Path) -> str | None:
+    """``features/cardiac.py:12``: the deepest line of the user's own code in an exception's traceback.
+
+    None where no code of a project or version file took part. Files outside ``root`` keep their full path.
+    """
+    place: tuple[str, int] | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        if isinstance(trace.tb_frame.f_globals.get("__loader__"), TextLoader):
+            place = (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    if place is None:
+        return None
+    path = Path(place[0])
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return f"{shown.as_posix()}:{place[1]}"
+
+
+def among_its_modules(isolation: Isolation, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called with its modules in sight of ``sys.modules`` and ``importlib``."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with isolation.visible():
+            return function(*args, **kwargs)
+
+    return call
+
+
+class _TreeProvider:
+    def __init__(self, tree: SourceTree) -> None:
+        self._tree = tree
+
+    def find(self, name: str) -> Text | None:
+        module = self._tree.module(name)
+        if module is None:
+            return None
+        return Text(module.tree, module.text, str(self._tree.root / module.path), module.package)
+
+    def holds(self, name: str) -> bool:
+        return self._tree.holds(name)
+
+    def is_package(self, name: str) -> bool:
+        found = self._tree.module(name)
+        return found.package if found is not None else self._tree.is_package(name)
+
+    def folder(self, name: str) -> str | None:
+        return str(self._tree.root.joinpath(*name.split(".")))
+
+
+def _isolation(tree: SourceTree) -> Isolation:
+    return Isolation(_TreeProvider(tree))

@@ -1,0 +1,146 @@
+"""Old versions, from their files alone: run again, or hashed again. No checkout of the project is needed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from featurestore.errors import FeatureStoreError, VersionFileError
+from featurestore.versioning.analysis.tree import Module, SourceTree
+from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
+from featurestore.versioning.recipe.closure import capture
+from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
+from featurestore.versioning.running.import_cycles import WaitingIsolation
+from featurestore.versioning.running.isolation import Text
+from featurestore.versioning.running.modules import among_its_modules
+
+_CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def load(version: VersionFile) -> Callable[..., Any]:
+    """Runs a version's captured code and gives its function.
+
+    It finds its own captured modules whenever it is called, beside any other version. Tracebacks name the
+    version file and its lines. Raises what the code raises.
+    """
+    isolation = WaitingIsolation(_SectionProvider(version))
+    function = getattr(isolation.load(version.feature.module), version.feature.function)
+    if version.lazy:
+        first = next(iter(function.__annotations__), None)
+        if first not in (None, "return"):
+            function.__annotations__[first] = "polars.LazyFrame"
+    return among_its_modules(isolation, function)
+
+
+def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
+    """The hash of the captured code, worked out anew: under the file's own recipe unless another is named.
+
+    Raises DeclarationError where the code can't be parsed by this Python.
+    """
+    closure = capture(SectionTree(version), version.feature.module, version.feature.function)
+    return version_hash(version.feature, closure, version.recipe if recipe is None else recipe)
+
+
+def known_as(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
+    """A version under the hash by which its files and the stores know it.
+
+    That differs from its own only where an older recipe wrote it: a new recipe renumbers and re-keys nothing.
+    """
+    files = list(files)
+    if version.recipe == min(RECIPES) or any(name.short == version.short for name in files):
+        return version
+    for name in files:
+        file = read_version(name.path)
+        if file.recipe < version.recipe and rehash(file, version.recipe).sha256 == version.sha256:
+            return replace(version, sha256=file.sha256, recipe=file.recipe)
+    return version
+
+
+def verify(path: Path) -> VersionFile:
+    """Reads a version file and proves that its code hashes to what it says.
+
+    Raises VersionFileError for a file that was changed in any way, also by someone who mended the checksum.
+    """
+    version = read_version(path)
+    try:
+        again = rehash(version)
+    except FeatureStoreError as exc:
+        raise VersionFileError(f"can't be hashed again: {exc.message}", where=str(path), hint=RESTORE) from exc
+    if again.sha256 != version.sha256:
+        message = f"holds code whose hash is {again.short}, not {version.sha256[:12]}"
+        raise VersionFileError(message, where=str(path), hint=RESTORE)
+    if again.closure.sections != version.sections:
+        raise VersionFileError("holds more than the code that was hashed", where=str(path), hint=RESTORE)
+    return version
+
+
+class SectionTree(SourceTree):
+    """The modules of a version file, as if they were a project."""
+
+    def __init__(self, version: VersionFile) -> None:
+        super().__init__(version.name.path.parent)
+        self._path = Path(version.name.path.name)
+        self._sections = {section.module: section for section in version.sections}
+        self._lines = dict(zip(self._sections, version.first_lines, strict=True))
+
+    def is_package(self, name: str) -> bool:
+        """Whether a captured module lies below that name, or is a package itself."""
+        section = self._sections.get(name)
+        return (section is not None and section.package) or any(
+            other.startswith(f"{name}.") for other in self._sections
+        )
+
+    def first_line(self, name: str) -> int:
+        """The line of the version file at which a module's code begins."""
+        return self._lines[name]
+
+    def _read(self, name: str) -> Module | None:
+        section = self._sections.get(name)
+        if section is None:
+            return None
+        return Module(name, self._path, section.text, ast.parse(section.text), section.package)
+
+    def _has_python(self, top: str) -> bool:
+        return any(name == top or name.startswith(f"{top}.") for name in self._sections)
+
+
+class _SectionProvider:
+    """A version file's modules to be run: line numbers are those of the file, annotations of signatures are texts."""
+
+    def __init__(self, version: VersionFile) -> None:
+        self._tree = SectionTree(version)
+        self._filename = str(version.name.path)
+
+    def find(self, name: str) -> Text | None:
+        module = self._tree.module(name)
+        if module is None:
+            return None
+        tree = ast.parse(module.text)
+        _unannotate(tree)
+        ast.increment_lineno(tree, self._tree.first_line(name) - 1)
+        return Text(tree, module.text, self._filename, module.package)
+
+    def holds(self, name: str) -> bool:
+        return self._tree.holds(name)
+
+    def is_package(self, name: str) -> bool:
+        return self._tree.is_package(name)
+
+    def folder(self, name: str) -> str | None:  # captured packages lie in no folder
+        return None
+
+
+def _unannotate(tree: ast.Module) -> None:
+    """Turns annotations outside class bodies into texts: what they name was not captured."""
+    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while pending:
+        node, in_class = pending.pop()
+        in_class = isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _CODE))
+        for field in ("annotation", "returns"):
+            annotation = getattr(node, field, None)
+            if annotation is not None and not (in_class and isinstance(node, ast.AnnAssign)):
+                setattr(node, field, ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation))
+        pending += ((child, in_class) for child in ast.iter_child_nodes(node))

@@ -1,0 +1,1 @@
+"""Data sets: joined tables that can be made again."""

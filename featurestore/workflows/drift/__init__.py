@@ -1,0 +1,1 @@
+"""How a feature's values have moved from run to run."""

@@ -1,0 +1,1 @@
+"""Comparing the online store with the history."""
