@@ -230,4 +230,4 @@ class Check:
     area: str
     state: Literal["ok", "warn", "fail"]
     what: str
-    mend: str | None = None
+    hint: str | None = None

@@ -20,7 +20,7 @@ def doctor_json(checks: Sequence[Check]) -> dict[str, Json]:
         "warn": counts["warn"],
         "fail": counts["fail"],
         "checks": [
-            {"area": check.area, "state": check.state, "what": check.what, "mend": check.mend} for check in checks
+            {"area": check.area, "state": check.state, "what": check.what, "hint": check.hint} for check in checks
         ],
     }
 
@@ -37,8 +37,8 @@ def draw_doctor(console: Console, checks: Sequence[Check]) -> None:
     for check in checks:
         state = (f"{check.state:4}", colours[check.state])
         console.print(Text.assemble(state, f"  {check.area:{width}}  ", check.what))
-        if check.mend:
-            console.print(Padding(Text(f"→ {check.mend}", style=DIM), (0, 0, 0, width + 8), expand=False))
+        if check.hint:
+            console.print(Padding(Text(f"→ {check.hint}", style=DIM), (0, 0, 0, width + 8), expand=False))
     failed, odd = (sum(check.state == state for check in checks) for state in ("fail", "warn"))
     wrong = [*([f"{failed} failed"] if failed else []), *([f"{odd} to look at"] if odd else [])]
     console.print(Text(", ".join(wrong) or "nothing is wrong", style=DIM))

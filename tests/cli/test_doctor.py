@@ -71,7 +71,7 @@ def test_a_damaged_history_fails(project: Folder) -> None:
     (project.root / ".featurestore" / "history.duckdb").write_bytes(b"x" * 10_000)
     (wrong,) = of("offline", checks(project, code=1))
     assert wrong["state"] == "fail"
-    assert "doctor" not in str(wrong["mend"])
+    assert "doctor" not in str(wrong["hint"])
 
 
 def test_whoever_holds_the_lock_is_named(project: Folder) -> None:
@@ -121,4 +121,4 @@ def test_version_files_that_are_not_committed_are_pointed_at(project: Folder) ->
 def test_a_full_disk_fails(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "NO_DISK", 1 << 60)
     (wrong,) = of("disk", checks(project, code=1))
-    assert wrong["mend"] == "free some space"
+    assert wrong["hint"] == "free some space"

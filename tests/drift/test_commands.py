@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..conftest import Folder
+from tests.conftest import Folder
 
 
 def visits(month: int, *, shift: float = 0.0, rows: int = 300, nulls: float = 0.0) -> str:

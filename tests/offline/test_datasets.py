@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
-
-from .history import learn, run_of, version
+from tests.offline.history import learn, run_of, version
 
 SCORE = version()
 PARTS = [b"patient_id,at\n", b"a,2024-01-01\n" * 3, b"\x00\xff"]

@@ -8,8 +8,7 @@ import pytest
 from featurestore.model import RejectedRow, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
 from featurestore.tables.types import key_types
-
-from .history import PAIR, frame, learn, run_of, version
+from tests.offline.history import PAIR, frame, learn, run_of, version
 
 SCORE = version()
 STOCK = version("int", PAIR, "stock")

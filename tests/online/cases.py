@@ -18,8 +18,7 @@ from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.offline.partitions import EVERYTHING, Keys, Span
 from featurestore.online.contract import OnlineStore
 from featurestore.tables.types import INSTANT, history_schema, key_types, value_type
-
-from ..services import redis_binary
+from tests.services import redis_binary
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
 SHELF = EntityType("shelf", (Key("store", "string"), Key("product", "int")))

@@ -11,10 +11,9 @@ from featurestore.config import Project
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.online.redis import servers
-
-from .. import services
-from .cases import Fresh, History, make_project
-from .shop import Shop
+from tests import services
+from tests.online.cases import Fresh, History, make_project
+from tests.online.shop import Shop
 
 cluster, guarded, own_server = services.cluster, services.guarded, services.own_server
 redis_server, valkey, valkey_with_users = services.redis_server, services.valkey, services.valkey_with_users

@@ -9,9 +9,8 @@ from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
-
-from ..services import Server
-from .cases import PATIENT, History, make_project, make_version
+from tests.online.cases import PATIENT, History, make_project, make_version
+from tests.services import Server
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
 FEATURES = (AGE, RISK)

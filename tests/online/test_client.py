@@ -24,9 +24,8 @@ from featurestore.online.open import open_online
 from featurestore.online.redis import wire
 from featurestore.online.redis.servers import Node
 from featurestore.workflows.sync import sync
-
-from ..services import Server
-from .cases import SHELF, History, make_project, make_version
+from tests.online.cases import SHELF, History, make_project, make_version
+from tests.services import Server
 
 AGE, STOCK = make_version("age"), make_version("stock", kind="int", entity_type=SHELF)
 MONDAY = datetime(2024, 1, 1)

@@ -13,8 +13,7 @@ import pytest
 from featurestore.model import DataType
 from featurestore.online import format as layout
 from featurestore.online.tables import Pointer, write_pointer
-
-from ..services import PERMISSIONS
+from tests.services import PERMISSIONS
 
 DOC = (Path(__file__).parents[2] / "docs" / "online.md").read_text(encoding="utf-8")
 

@@ -9,9 +9,8 @@ import pytest
 from featurestore.model import Check
 from featurestore.online.redis import servers
 from featurestore.workflows.doctor import examine
-
-from .shop import Shop
-from .test_refusals import become_a_replica, fail_to_save, forbid_writing
+from tests.online.shop import Shop
+from tests.online.test_refusals import become_a_replica, fail_to_save, forbid_writing
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_a_server_that_is_as_it_should_be(shop: Shop, doctor: Callable[[], list[
 def test_a_policy_that_drops_entities_fails(shop: Shop, doctor: Callable[[], list[Check]], policy: str) -> None:
     shop.server.client().config_set("maxmemory-policy", policy)
     wrong = [check for check in doctor() if check.state == "fail"]
-    assert [policy in check.what and "noeviction" in str(check.mend) for check in wrong] == [True]
+    assert [policy in check.what and "noeviction" in str(check.hint) for check in wrong] == [True]
     for good in ("noeviction", "volatile-lru"):  # no key of ours expires, so none is dropped
         shop.server.client().config_set("maxmemory-policy", good)
         assert states(doctor()) == {"ok"}
@@ -76,7 +75,7 @@ def test_a_server_that_would_refuse_a_sync_fails(
     mend = break_it(shop)
     wrong = [check for check in doctor() if check.state == "fail"]
     assert any(words in check.what for check in wrong)
-    assert all(check.mend for check in wrong)
+    assert all(check.hint for check in wrong)
     mend()
 
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from featurestore.workflows.sync import sync
-
-from ..services import new_server
-from .cases import make_project, make_version
-from .shop import FEATURES, PEOPLE, TUESDAY, Shop, restart_empty
+from tests.online.cases import make_project, make_version
+from tests.online.shop import FEATURES, PEOPLE, TUESDAY, Shop, restart_empty
+from tests.services import new_server
 
 
 def flush(shop: Shop) -> None:

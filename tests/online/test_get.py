@@ -14,8 +14,7 @@ from featurestore.online.contract import OnlineStore
 from featurestore.serving.directory import Directory
 from featurestore.workflows.get import get
 from featurestore.workflows.sync import sync
-
-from .cases import History, at, make_version
+from tests.online.cases import History, at, make_version
 
 HOUR = 3_600_000_000
 AGE = make_version("age", max_age=24 * HOUR)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from featurestore.offline.duckdb import store as duckdb
 from featurestore.offline.duckdb.store import DuckDBStore
-
-from .cases import SHELF, History, commit, make_project, make_version
+from tests.online.cases import SHELF, History, commit, make_project, make_version
 
 STOCK = make_version("stock", kind="int", entity_type=SHELF)
 ROWS = st.lists(

@@ -22,8 +22,7 @@ from featurestore.serving.memory import FILE as MEMORY
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
-
-from .cases import PATIENT, History, make_project, make_version
+from tests.online.cases import PATIENT, History, make_project, make_version
 
 NOW = 1_704_300_000_000_000
 PEOPLE = ["a", "b", "c"]

@@ -20,10 +20,9 @@ from featurestore.serving.reader import Reader
 from featurestore.workflows.delete import delete
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
-
-from ..services import Server
-from .cases import PATIENT, History, commit, learn_for_all, make_project
-from .shop import AGE, MONDAY, NOW
+from tests.online.cases import PATIENT, History, commit, learn_for_all, make_project
+from tests.online.shop import AGE, MONDAY, NOW
+from tests.services import Server
 
 ROOT = Path(__file__).parents[2]
 

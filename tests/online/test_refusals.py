@@ -19,10 +19,9 @@ from featurestore.online.redis import servers
 from featurestore.serving import upload
 from featurestore.serving.directory import Directory
 from featurestore.serving.reader import Reader
-
-from ..services import Server, refusing
-from .cases import PATIENT, make_project
-from .shop import NOW, PEOPLE, TUESDAY, Shop
+from tests.online.cases import PATIENT, make_project
+from tests.online.shop import NOW, PEOPLE, TUESDAY, Shop
+from tests.services import Server, refusing
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -11,9 +11,8 @@ import pytest
 from featurestore.client import OnlineReader
 from featurestore.online.open import open_online
 from featurestore.workflows.sync import sync
-
-from ..services import Server
-from .cases import History, make_project, make_version
+from tests.online.cases import History, make_project, make_version
+from tests.services import Server
 
 FEATURES = [make_version("age"), make_version("risk", kind="string"), make_version("steps", kind="int")]
 NAMES = [version.id.feature for version in FEATURES]

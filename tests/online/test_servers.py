@@ -14,9 +14,8 @@ from featurestore.online.redis.servers import redacted
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
-
-from ..services import PERMISSIONS, TLS, Server, behind_tls, forwarding
-from .cases import PATIENT, History, make_project, make_version
+from tests.online.cases import PATIENT, History, make_project, make_version
+from tests.services import PERMISSIONS, TLS, Server, behind_tls, forwarding
 
 AGE = make_version("age")
 NOW = 1_704_300_000_000_000

@@ -14,8 +14,7 @@ from featurestore.config import Project
 from featurestore.online import format as layout
 from featurestore.online.contract import Merged, OnlineStore
 from featurestore.online.tables import GENERATION
-
-from .cases import KINDS, Fresh
+from tests.online.cases import KINDS, Fresh
 
 pytestmark = pytest.mark.parametrize("kind", KINDS, indirect=True)
 

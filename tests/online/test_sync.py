@@ -18,8 +18,7 @@ from featurestore.serving.directory import Directory
 from featurestore.serving.memory import FILE as MEMORY
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import SyncResult, sync
-
-from .cases import PATIENT, SHELF, Fresh, History, at, make_version
+from tests.online.cases import PATIENT, SHELF, Fresh, History, at, make_version
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
 MONDAY, TUESDAY, SUNDAY = at("2024-01-01"), at("2024-01-02"), at("2023-12-31")

@@ -20,8 +20,7 @@ from featurestore.serving.directory import Directory
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import VerifyResult, _Inspection, verify
-
-from .cases import KINDS, PATIENT, History, make_version
+from tests.online.cases import KINDS, PATIENT, History, make_version
 
 AGE, RISK, STEPS = make_version("age"), make_version("risk", kind="string"), make_version("steps", kind="int")
 FEATURES = [AGE, RISK, STEPS]

@@ -22,8 +22,7 @@ from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import SyncResult, sync
 from featurestore.workflows.verify import verify as verifying
 from featurestore.workflows.verify.verify import verify
-
-from .cases import PATIENT, History, commit, make_project, make_version
+from tests.online.cases import PATIENT, History, commit, make_project, make_version
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
 MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)

@@ -1,5 +1,5 @@
 """The servers that the command line is tried on."""
 
-from ..services import own_server
+from tests.services import own_server
 
 __all__ = ["own_server"]

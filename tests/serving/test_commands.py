@@ -15,9 +15,8 @@ import pytest
 from featurestore.config import load_project
 from featurestore.online.open import open_online
 from featurestore.serving.directory import Directory
-
-from ..conftest import Folder
-from ..services import Server
+from tests.conftest import Folder
+from tests.services import Server
 
 
 @pytest.fixture

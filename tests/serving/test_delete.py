@@ -13,8 +13,7 @@ from featurestore.online.open import open_online
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.workflows.delete import erase
 from featurestore.workflows.sync import active_features, sync
-
-from ..conftest import Folder
+from tests.conftest import Folder
 
 LABELS = "patient_id,at\n001,2024-01-20T00:00:00Z\n001,2024-03-01T00:00:00Z\n002,2024-03-01T00:00:00Z\n"
 

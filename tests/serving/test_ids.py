@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ..conftest import Folder
-from ..services import Server
+from tests.conftest import Folder
+from tests.services import Server
 
 NASTY = [
     "", " ", "a", "A", " a", "a ", "007", "7", "+7", "7.0", "a,b", "a%2Cb", "a%2cb", "%", "%%", "%00", "a:b",

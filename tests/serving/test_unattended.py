@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Folder
-from ..services import Server
+from tests.conftest import Folder
+from tests.services import Server
 
 DOC = (Path(__file__).parents[2] / "docs" / "online.md").read_text(encoding="utf-8")
 BARE = {"PATH": "/usr/bin:/bin", "LANG": "C", "SHELL": "/bin/sh"}

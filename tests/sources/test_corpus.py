@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from featurestore.errors import SourceError
-
-from .conftest import Shops
+from tests.sources.conftest import Shops
 
 GOOD = "id,at,x\n1,2024-01-01,1\n2,2024-01-02,2\n3,2024-01-03,3\n"
 TIMED = 'type = "csv"\npath = "visits.csv"\nevent_time = "at"\ntimezone = "UTC"'

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureStoreError
-
-from .conftest import Shops
+from tests.sources.conftest import Shops
 
 FRAME = pl.DataFrame(
     {

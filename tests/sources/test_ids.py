@@ -10,8 +10,7 @@ import polars as pl
 import pytest
 
 from featurestore.errors import SourceError
-
-from .conftest import Shops
+from tests.sources.conftest import Shops
 
 NASTY = [
     "007",

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.sources.instants import read_dates, read_instants
-
-from .conftest import Shops
+from tests.sources.conftest import Shops
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

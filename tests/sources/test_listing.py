@@ -15,8 +15,7 @@ import pytest
 
 from featurestore.errors import SourceError
 from featurestore.sources import listing
-
-from .conftest import Shop, Shops
+from tests.sources.conftest import Shop, Shops
 
 GOOD = "id,x\na,1\n"
 

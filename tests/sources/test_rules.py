@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from featurestore.errors import ConfigError
-
-from .conftest import Shops
+from tests.sources.conftest import Shops
 
 RULES = [
     ('type = "int", null = false', [("5", None), ("", "is null")]),

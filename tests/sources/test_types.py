@@ -13,8 +13,7 @@ import pytest
 from featurestore.errors import SourceError, VersionFileError
 from featurestore.sources import pins
 from featurestore.sources.batch import MAX_REJECTED
-
-from .conftest import Shop, Shops
+from tests.sources.conftest import Shop, Shops
 
 
 def write_csv(shop: Shop, values: list[str], name: str = "visits.csv") -> None:
