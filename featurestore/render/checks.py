@@ -80,7 +80,7 @@ def lineage_json(detail: Detail, made: Sequence[DataSet]) -> dict[str, Json]:
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
-        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.path},
+        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.location},
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
@@ -105,7 +105,9 @@ def draw_lineage(console: Console, detail: Detail, made: Sequence[DataSet]) -> N
 
     feature, closure = detail.entry.feature, detail.closure
     source = feature.source
-    root = Tree(Text.assemble(("source ", DIM), source.name, (f"  {source.type} {source.path}", DIM)), guide_style=DIM)
+    root = Tree(
+        Text.assemble(("source ", DIM), source.name, (f"  {source.type} {source.location}", DIM)), guide_style=DIM
+    )
     columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "not found in the code"))
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns

@@ -168,7 +168,7 @@ def draw_show(console: Console, detail: Detail) -> None:
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
         ("entity", f"{feature.entity_type.name}: {keys}"),
         ("type", str(feature.data_type)),
-        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.path})"),
+        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.location})"),
         ("columns", ", ".join(detail.columns) or "–"),
         ("owner", feature.owner or "–"),
         ("tags", ", ".join(feature.tags) or "–"),

@@ -158,9 +158,9 @@ def draw_detail(console: Console, detail: RunDetail) -> None:
 
 
 def draw_rejected(console: Console, rejected: Sequence[RejectedRow], limit: int = 20) -> None:
-    grid = table("set aside", "row", "column", "reason", right=("row",))
+    grid = table("set aside", "column", "reason")
     for row in rejected[:limit]:
-        grid.add_row(row.file, str(row.row), row.column or "", Text(row.reason, style=WARN))
+        grid.add_row(row.place, row.column or "", Text(row.reason, style=WARN))
     console.print(grid)
     if len(rejected) > limit:
         console.print(Text(f"and {len(rejected) - limit:,} more; featurestore runs RUN --json has them all", style=DIM))

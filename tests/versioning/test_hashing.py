@@ -13,7 +13,7 @@ from tests.versioning.conftest import Projects, feature, read_cases
 
 CODE = "import polars as pl\ndef f(days=7):\n    return pl.col('age') + pl.col('^chol_.*$')\n"
 SOURCE = Source(
-    "visits", "csv", "visits.csv", event_time="visit_at", timezone="UTC", updated_at="changed_at",
+    "visits", "csv", event_time="visit_at", timezone="UTC", updated_at="changed_at",
     columns={name: Column(name, "int") for name in ("age", "chol_ldl", "thal")},
 )  # fmt: skip
 BASE = {"source": SOURCE, "params": {"days": 7}, "lookback": 60, "tolerance": 0.5}
