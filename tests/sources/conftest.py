@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Shop:
         pin_types(self.project, rows)
         return rows
 
-    def rejected(self, rows: SourceRows) -> list[tuple[int | None, str | None, str]]:
+    def rejected(self, rows: SourceRows) -> Sequence[tuple[int | None, str | None, str]]:
         return [(row.row, row.column, row.reason) for row in rows.rejected]
 
 
