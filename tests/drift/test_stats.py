@@ -10,7 +10,9 @@ from rich.console import Console
 
 from featurestore.errors import UsageError
 from featurestore.render.charts import bar, columns, spark
-from featurestore.render.stats import draw_stats, stats_json, stats_markdown
+from featurestore.render.json.stats import stats_document
+from featurestore.render.markdown.stats import stats_page as stats_markdown
+from featurestore.render.text.stats import stats_page
 from featurestore.workflows.stats import stats
 
 
@@ -27,7 +29,7 @@ def three_runs(ledger):
 
 def drawn(result, width=120):
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    draw_stats(console, result)
+    console.print(stats_page(result))
     return console.file.getvalue()
 
 
@@ -58,7 +60,7 @@ def test_a_version_without_history_says_what_to_run(ledger):
 
 
 def test_json_has_the_keys_of_the_contract(three_runs):
-    found = stats_json(stats(three_runs.store, three_runs.version))
+    found = stats_document(stats(three_runs.store, three_runs.version))
     assert (found["feature"], found["version"], found["run_id"]) == ("score", 1, "run-2")
     wanted = {"count", "null_count", "distinct", "mean", "std", "min", "p01", "p05", "p25", "p50", "p75", "p95", "p99"}
     assert wanted | {"max", "histogram"} <= set(found["statistics"])
