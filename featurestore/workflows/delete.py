@@ -171,7 +171,7 @@ def _run(
     project: Project, offline: OfflineStore, versions: Sequence[StoredVersion], rows: Mapping[str, int], note: str
 ) -> Iterator[tuple[str, RunTransaction]]:
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
-    started, clock = times.now(), time.perf_counter()
+    started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     with offline.reading():
         # Whatever version is logged last is taken for the active one: so it is logged.
@@ -188,6 +188,6 @@ def _run(
         run.finish(
             Run(
                 run_id, started, times.now(), duration, "ok", ("delete",), os.uname().nodename,
-                commit_of(project.root), features, run.run_seq, run.learned_at,
+                commit, features, run.run_seq, run.learned_at,
             )
         )  # fmt: skip

@@ -19,6 +19,7 @@ from featurestore.locking import write_lock
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import Registry, discover, select
+from featurestore.registry.git import git_state
 from featurestore.registry.summary import FeatureSummary, read_summary, update_summary
 from featurestore.sources.listing import Listing
 from featurestore.versioning.analysis.tree import SourceTree
@@ -73,6 +74,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
     with write_lock(project):
+        state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         chosen = select(registry, request.names)
@@ -84,7 +86,9 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             targets, failed = find_targets(project, store, tree, features)
         if not request.names and not request.sources:
             failed = [*_broken(registry), *failed]
-        result = _record(project, store, request, registry, targets, failed, progress)
+        result = _record(project, store, request, registry, targets, failed, state.commit, progress)
+    if state.problem is not None:
+        result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
     if result.run.run_seq is None or request.rules.dry_run:
         return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
@@ -97,6 +101,7 @@ def _record(
     registry: Registry,
     targets: Sequence[Target],
     failed: Sequence[FeatureRun],
+    commit: str | None,
     progress: Progress,
 ) -> IngestResult:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
@@ -116,7 +121,7 @@ def _record(
     before: TransientStoreError | None = None
     while True:
         # Under one id, which a store takes once; computed anew, since a large run does not keep its frames.
-        recorder = Recorder(project, store, run_id, measure_drift=request.drift, dry_run=request.rules.dry_run)
+        recorder = Recorder(project, store, run_id, commit, measure_drift=request.drift, dry_run=request.rules.dry_run)
         try:
             run = make(recorder)
             break

@@ -21,7 +21,6 @@ from featurestore.drift.assess import Assessment, Reference, assess
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
-from featurestore.registry.git import commit_of
 from featurestore.workflows.compute import Computed, Event, Failed, Read, Unchanged
 from featurestore.workflows.drift.baseline import find_previous, find_reference
 from featurestore.workflows.targets import Target, write_version_files
@@ -33,9 +32,16 @@ class Recorder:
     """Takes the events of a run; `commit` makes them last. Left without it, nothing of the run remains."""
 
     def __init__(
-        self, project: Project, store: OfflineStore, run_id: str, *, measure_drift: bool, dry_run: bool
+        self,
+        project: Project,
+        store: OfflineStore,
+        run_id: str,
+        commit: str | None,
+        *,
+        measure_drift: bool,
+        dry_run: bool,
     ) -> None:
-        self.run_id = run_id
+        self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run = measure_drift, dry_run
@@ -104,7 +110,7 @@ class Recorder:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
         run = self._run(self._transaction)
         if not self._dry_run:
-            write_version_files(self._project, self._stored)
+            write_version_files(self._project, self._stored, self._commit)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
@@ -207,7 +213,7 @@ class Recorder:
             run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
-            host=os.uname().nodename, git_commit=commit_of(self._project.root), features=tuple(features),
+            host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
-from featurestore.registry.git import commit_of, is_committed
+from featurestore.registry.git import committed
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
@@ -49,11 +49,12 @@ def find_targets(
     project: Project, store: OfflineStore, tree: SourceTree, features: Sequence[Feature]
 ) -> tuple[list[Target], list[FeatureRun]]:
     """The targets of some features, and a failed run for each feature whose code can't be hashed."""
+    usable = committed(project.root) if project.require_committed else None
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
         try:
-            target = _working(project, store, tree, feature)
+            target = _working(project, store, tree, feature, usable)
             targets += [target, *_promoted(project, target)]
         except StoreError:
             raise  # nothing of the feature: no other one can be asked for either
@@ -63,28 +64,31 @@ def find_targets(
     return targets, failed
 
 
-def write_version_files(project: Project, targets: Sequence[Target]) -> None:
+def write_version_files(project: Project, targets: Sequence[Target], commit: str | None) -> None:
     """Writes the version file and the metadata of each target of the working tree. Raises StoreError."""
     try:
         for target in targets:
             if target.hashed is not None:
                 if target.new:
-                    write_version(project, target.hashed)
+                    write_version(project, target.hashed, commit)
                 files.write_metadata(project.versions, target.feature)
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
 
 
-def write_version(project: Project, hashed: VersionHash) -> files.WrittenVersion:
-    """Writes a version file with what is known of now: the clock and the git commit. Raises OSError."""
-    return files.write_version(project.versions, hashed, created=times.now(), commit=commit_of(project.root))
+def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+    """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
 
 
-def _working(project: Project, store: OfflineStore, tree: SourceTree, feature: Feature) -> Target:
+def _working(
+    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+) -> Target:
+    """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
     names = files.versions_of(project.versions, feature.name)
     hashed = hash_feature(tree, feature, names)
     held = next((name for name in names if name.short == hashed.short), None)
-    if project.require_committed and (held is None or not is_committed(project.root, held.path)):
+    if usable is not None and (held is None or held.path.relative_to(project.root).as_posix() not in usable):
         raise VersionFileError(
             "its version file is not committed, and [versions] require_committed asks for that",
             where=feature.place,
