@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from featurestore.cli.streams import say
 from featurestore.config import FILE, Project, find_root, load_project
 from featurestore.errors import UsageError
+from featurestore.frozen import frozen
 from featurestore.progress import SILENT, Progress
 from featurestore.render.printable import printable
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from featurestore.offline.contract import OfflineStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """The global options of one invocation. Commands get it as ``ctx.obj``."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 
 TIMEOUT = 30.0  # seconds
 VERSIONS = "features/.versions"
@@ -34,7 +34,7 @@ class _NoRepositoryError(Exception):
     """No git, or no repository here."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GitState:
     """What a command records of the project's repository, asked once and before it writes anything.
 
@@ -129,7 +129,7 @@ def export_revision(root: Path, revision: str, folder: Path) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """A file that git has: its mode, the hash of its content, and its path below the project."""
 
