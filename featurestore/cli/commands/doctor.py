@@ -19,11 +19,11 @@ def command(ctx: typer.Context) -> None:
       featurestore doctor
       featurestore doctor --json
     """
-    from featurestore.render import doctor as render
+    from featurestore.render import json, text
     from featurestore.workflows.doctor import examine
 
     session: Session = ctx.obj
     with session.progress("looking at the project") as progress:
         checks = examine(session.root(), lock_timeout=session.lock_timeout, progress=progress)
-    session.show(lambda: render.doctor_json(checks), lambda console: render.draw_doctor(console, checks))
+    session.show(lambda: json.doctor.doctor_document(checks), lambda: text.doctor.doctor_block(checks))
     raise typer.Exit(1 if any(check.state == "fail" for check in checks) else 0)
