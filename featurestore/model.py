@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, get_args
 
 from featurestore.frozen import frozen
 
@@ -20,6 +20,7 @@ STATUSES = ("experimental", "active", "deprecated")
 
 KeyType = Literal["string", "int"]
 Scalar = Literal["bool", "int", "float", "string", "date", "datetime", "list[float]"]
+KINDS: tuple[Scalar, ...] = get_args(Scalar)
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
@@ -57,8 +58,8 @@ class DataType:
     @classmethod
     def parse(cls, text: str) -> DataType:
         """Reads ``float``, ``list[float]`` or ``list[float, 384]``. Raises ValueError."""
-        if text in ("bool", "int", "float", "string", "date", "datetime", "list[float]"):
-            return cls(text)  # type: ignore[arg-type]  # the tuple above is the Literal
+        if text in KINDS:
+            return cls(text)
         found = re.fullmatch(r"list\[float,\s*([1-9]\d*)\]", text)
         if not found:
             raise ValueError(text)
@@ -72,15 +73,15 @@ class DataType:
         return self.kind in ("int", "float")
 
 
-DATA_TYPES = ("bool", "int", "float", "string", "date", "datetime", "list[float]", "list[float, N]")
+DATA_TYPES = (*KINDS, "list[float, N]")
 
 
 @frozen
 class Column:
-    """A declared column of a source: its type, and the rules that a row must keep."""
+    """A declared column of a source: its type, and the rules that its values must not break."""
 
     name: str
-    type: str
+    type: Scalar
     null: bool = True
     min: float | str | None = None
     max: float | str | None = None
@@ -88,18 +89,38 @@ class Column:
     pattern: str | None = None
 
 
+class SourceSettings(Protocol):
+    """What a source of one type says beside what every source may say. Made and read by the type's own module."""
+
+    @property
+    def location(self) -> str:
+        """Where the rows come from, for people: a path, a table, a topic. Never a secret."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """The settings that decide how the same content is read; part of the source's fingerprint."""
+        ...
+
+
 @frozen
 class Source:
-    """Where rows come from, and how their times are read."""
+    """Where rows come from, and how their times are read.
+
+    ``settings`` belong to the type. They are None where only the times are known, as in a version file.
+    """
 
     name: str
-    type: Literal["csv", "parquet", "ndjson"]
-    path: str
+    type: str
+    settings: SourceSettings | None = None
     event_time: str | None = None
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
-    delimiter: str = ","
+
+    @property
+    def location(self) -> str:
+        return "" if self.settings is None else self.settings.location
 
 
 @frozen
@@ -215,14 +236,18 @@ class Run:
 
 @frozen
 class RejectedRow:
-    """A row that broke a declared rule, kept with its reason."""
+    """A row that was set aside, with the reason.
+
+    ``place`` says where it is in the words of its source; ``file`` and ``row`` are None where the source is not files.
+    """
 
     source: str
-    file: str
-    row: int
+    file: str | None
+    row: int | None
     column: str | None
     reason: str
     values: Mapping[str, Json]
+    place: str
 
 
 @frozen

@@ -7,7 +7,6 @@ Erasing is for the law: rows leave the stores and the disk, and what was derived
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore
 from featurestore.point_in_time.entities import Entity
 from featurestore.registry.git import commit_of
+from featurestore.runs import new_run_id
 from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.datasets.labels import datasets_naming
 
@@ -172,7 +172,7 @@ def _run(
 ) -> Iterator[tuple[str, RunTransaction]]:
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
     started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
-    run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    run_id = new_run_id()
     with offline.reading():
         # Whatever version is logged last is taken for the active one: so it is logged.
         last = {name: offline.last_committed(name) for name in sorted({version.id.feature for version in versions})}

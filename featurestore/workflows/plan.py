@@ -19,7 +19,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.targets import write_version
+from featurestore.workflows.ingest.targets import write_version
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 

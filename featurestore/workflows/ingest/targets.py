@@ -1,7 +1,6 @@
-"""What a run feeds: for each feature the working tree's version and, where another one is active, that too.
+"""What a run computes: for each feature the working tree's version and, where another one is active, that too.
 
-A promoted version is computed from its version file, so that it goes on being fed whatever the working
-tree has become.
+A promoted version is computed from its version file, so that it gets new values whatever the working tree has become.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from featurestore.workflows.catalogue import hash_feature
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A feature at one version, and how to get at its function.
+    """A feature at one version, and how its function is loaded.
 
-    ``new`` tells that no version file has this code yet; ``hashed`` is what it will be written from (None for
-    a version that comes from its file). ``reactivates`` tells that another version was the last to commit.
+    With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
+    version that comes from its file). With ``reactivates`` another version was the last to commit.
     """
 
     feature: Feature
@@ -43,6 +42,10 @@ class Target:
     @property
     def place(self) -> str:
         return self.feature.place
+
+    @property
+    def source(self) -> Source:
+        return self.feature.source
 
 
 def find_targets(
@@ -57,7 +60,7 @@ def find_targets(
             target = _working(project, store, tree, feature, usable)
             targets += [target, *_promoted(project, target)]
         except StoreError:
-            raise  # nothing of the feature: no other one can be asked for either
+            raise  # not the feature's failure: the store refuses for the next one too
         except FeatureStoreError as exc:
             problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
             failed.append(FeatureRun(feature.name, feature.source.name, "failed", error=problem))
@@ -87,14 +90,14 @@ def _working(
     """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
     names = files.versions_of(project.versions, feature.name)
     hashed = hash_feature(tree, feature, names)
-    held = next((name for name in names if name.short == hashed.short), None)
-    if usable is not None and (held is None or held.path.relative_to(project.root).as_posix() not in usable):
+    written = next((name for name in names if name.short == hashed.short), None)
+    if usable is not None and (written is None or written.path.relative_to(project.root).as_posix() not in usable):
         raise VersionFileError(
             "its version file is not committed, and [versions] require_committed asks for that",
             where=feature.place,
             hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
         )
-    number = held.number if held else (names[-1].number + 1 if names else 1)
+    number = written.number if written else (names[-1].number + 1 if names else 1)
     version_id = VersionId(feature.name, hashed.sha256)
     last = store.last_committed(feature.name)
     return Target(
@@ -102,8 +105,8 @@ def _working(
         version=StoredVersion(version_id, number, feature.entity_type, feature.data_type, feature.max_age),
         load=lambda: load_function(tree, feature.module, feature.function),
         hashed=hashed,
-        new=held is None,
-        reactivates=held is not None and last is not None and last != version_id,
+        new=written is None,
+        reactivates=written is not None and last is not None and last != version_id,
     )
 
 
