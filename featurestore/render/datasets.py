@@ -16,7 +16,7 @@ from featurestore.render.style import DIM, NAME, plural, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from featurestore.workflows.datasets.datasets import Rebuilt
+    from featurestore.workflows.datasets.rebuild import RebuildResult
 
 
 def dataset_json(dataset: DataSet) -> dict[str, Json]:
@@ -49,7 +49,7 @@ def dataset_json(dataset: DataSet) -> dict[str, Json]:
     }
 
 
-def rebuilt_json(rebuilt: Rebuilt, target: Path | None) -> dict[str, Json]:
+def rebuilt_json(rebuilt: RebuildResult, target: Path | None) -> dict[str, Json]:
     return {
         "dataset": dataset_json(rebuilt.dataset),
         "same": rebuilt.same,
@@ -95,7 +95,7 @@ def draw_dataset(console: Console, dataset: DataSet) -> None:
             console.print(Text.assemble((f"{name:12}", DIM), value))
 
 
-def draw_verdict(console: Console, rebuilt: Rebuilt) -> None:
+def draw_verdict(console: Console, rebuilt: RebuildResult) -> None:
     name = rebuilt.dataset.name
     if rebuilt.same:
         console.print(Text(f"{name}: made again, the content is the same ({rebuilt.content_sha256[:12]})"))

@@ -16,7 +16,7 @@ from featurestore.render.style import DIM, NAME, number, plural, table
 from featurestore.tables.values import json_value
 from featurestore.workflows.export import ExportResult
 from featurestore.workflows.history import HistoryResult
-from featurestore.workflows.join.join import JoinedFeature, JoinFacts
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 
 if TYPE_CHECKING:
     import polars as pl

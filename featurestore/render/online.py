@@ -161,6 +161,13 @@ def delete_json(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
     }
 
 
+def confirm_erase(plan: DeleteResult) -> str:
+    """The question before an erasure, with what it would remove."""
+    name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
+    labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
+    return f"Erase {name} for good: {plural(sum(plan.rows.values()), 'row')} of history{labels}?"
+
+
 def draw_delete(console: Console, result: DeleteResult, *, dry_run: bool) -> None:
     """What was deleted, in one line, and what that means."""
     name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
