@@ -177,7 +177,7 @@ def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder)
         synced.run("join", str(path), "-f", "age_share", "--timestamp-column", "at", "--dataset", name)
     planned = synced.run("delete", "patient", "001", "--erase", "--dry-run").out
     assert "would erase patient 001: 2 rows" in planned
-    assert "the labels kept for 2 data sets, which name patient 001, and can't be made again: trial, again" in planned
+    assert "the stored labels of 2 data sets that name patient 001; can't be rebuilt any more: trial, again" in planned
     synced.run("dataset", "trial", "--verify")
     found = synced.json("delete", "patient", "001", "--erase", "--yes")
     assert found["datasets"] == ["trial", "again"]

@@ -55,22 +55,22 @@ def command(
         )
     if (output or format_) and not rebuild:
         raise UsageError(f"--{'output' if output else 'format'} needs --rebuild")
-    from featurestore.render import datasets as render
+    from featurestore.render import json, text
 
     project = session.project()
     store = session.offline(project)
     if name is None:
         stored = store.datasets()
         session.show(
-            lambda: {"datasets": [render.dataset_json(item) for item in stored]},
-            lambda console: render.draw_datasets(console, stored),
+            lambda: json.datasets.datasets_document(stored),
+            lambda: text.datasets.datasets_table(stored),
         )
         return
     from featurestore.workflows.datasets.rebuild import find_dataset, rebuild_file, verify_dataset
 
     if not (rebuild or verify):
         one = find_dataset(store, name)
-        session.show(lambda: render.dataset_json(one), lambda console: render.draw_dataset(console, one))
+        session.show(lambda: json.datasets.dataset_document(one), lambda: text.datasets.dataset_page(one))
         return
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
@@ -83,5 +83,5 @@ def command(
         for warning in result.warnings:
             session.warn(warning)
     if verify or session.json or path is not None:
-        session.show(lambda: render.rebuilt_json(result, path), lambda console: render.draw_verdict(console, result))
+        session.show(lambda: json.datasets.rebuilt_document(result, path), lambda: text.datasets.rebuilt_lines(result))
     raise typer.Exit(0 if result.same else 1)

@@ -39,7 +39,7 @@ def command(
         raise UsageError("--erase removes all rows, whatever their time", hint="leave out --at")
     from featurestore.online.open import open_online
     from featurestore.point_in_time.entities import parse_entity
-    from featurestore.render import online as render
+    from featurestore.render import json, text
     from featurestore.workflows import delete as workflow
     from featurestore.workflows.get import find_entity_type
 
@@ -55,12 +55,12 @@ def command(
         online = open_online(project)
         if not (yes or dry_run) and sys.stdin.isatty():
             plan = workflow.erase(project, offline, online, kind, entity, dry_run=True)
-            typer.confirm(render.confirm_erase(plan), abort=True, err=True)
+            typer.confirm(text.deletion.erase_question(plan), abort=True, err=True)
         result = workflow.erase(project, offline, online, kind, entity, dry_run=dry_run)
     if result.online_error:
         session.warn(f"{result.online_error}; the online values are erased at the next sync")
     session.show(
-        lambda: render.delete_json(result, dry_run=dry_run),
-        lambda console: render.draw_delete(console, result, dry_run=dry_run),
+        lambda: json.deletion.delete_document(result, dry_run=dry_run),
+        lambda: text.deletion.delete_lines(result, dry_run=dry_run),
     )
     raise typer.Exit(3 if result.online_error else 0)

@@ -28,7 +28,7 @@ def command(
       featurestore export age_normalized --output ages.parquet
       featurestore export risk@1 > risk.csv
     """
-    from featurestore.render import joins as render
+    from featurestore.render import json
     from featurestore.workflows.export import export_feature
 
     session: Session = ctx.obj
@@ -39,4 +39,4 @@ def command(
     if path is not None:
         session.note(f"{result.frame.height:,} rows written to {path}")
     if session.json:
-        session.write_json(render.export_json(result, path))
+        session.write_json(json.history.export_document(result, path))

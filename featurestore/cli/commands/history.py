@@ -21,10 +21,10 @@ def command(
       featurestore history age_normalized 42
       featurestore history stock@1 store=s1,product=7 --json
     """
-    from featurestore.render import joins as render
+    from featurestore.render import json, text
     from featurestore.workflows.history import feature_history
 
     session: Session = ctx.obj
     project = session.project()
     result = feature_history(project, session.offline(project), name, entity_id)
-    session.show(lambda: render.history_json(result), lambda console: render.draw_history(console, result))
+    session.show(lambda: json.history.history_document(result), lambda: text.history.history_table(result))

@@ -77,7 +77,7 @@ def command(
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
-    from featurestore.render import joins as render
+    from featurestore.render import json, text
     from featurestore.workflows.datasets.create import NewDataSet
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
@@ -100,14 +100,14 @@ def command(
         )  # fmt: skip
     facts = result.facts
     if dry_run:
-        session.show(lambda: render.plan_json(facts), lambda console: render.draw_plan(console, facts))
+        session.show(lambda: json.joins.plan_document(facts), lambda: text.joins.plan_page(facts))
         return
     for warning in facts.all_warnings:
         session.warn(warning)
     if session.json or path is not None:
         session.show(
-            lambda: render.join_json(facts, path, result.frame, result.dataset),
-            lambda console: render.draw_join(console, facts, path),
+            lambda: json.joins.join_document(facts, path, result.frame, result.dataset),
+            lambda: text.joins.join_page(facts, path),
         )
     if result.dataset is not None:
         session.note(f"data set {dataset} {'was stored before' if result.dataset_existed else 'is stored'}")

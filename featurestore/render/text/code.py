@@ -1,51 +1,51 @@
-"""Two texts of code, as a unified diff or side by side, with what changed within a line marked."""
+"""Two texts of code side by side or one above the other, with what changed within a line marked."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-CONTEXT = 3
+from featurestore.render.text.style import line
+from featurestore.render.unified import CONTEXT
+
 SIDE_BY_SIDE_WIDTH = 120
 REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "black on red", "black on green"
 
 Row = tuple[int | None, Text, int | None, Text]
 
 
-def unified(old: Mapping[str, str], new: Mapping[str, str], old_label: str, new_label: str) -> str:
-    """A unified diff of two closures, section by section; empty where no line differs."""
-    lines: list[str] = []
-    for name in dict.fromkeys([*old, *new]):
-        before, after = old.get(name, "").splitlines(), new.get(name, "").splitlines()
-        names = (f"{old_label}/{name}", f"{new_label}/{name}")
-        lines += difflib.unified_diff(before, after, *names, lineterm="", n=CONTEXT)
-    return "\n".join(lines) + "\n" if lines else ""
+@dataclass(frozen=True, slots=True)
+class CodeComparison:
+    """The sections that differ: side by side from 120 columns on, one above the other where there are fewer."""
+
+    old: Mapping[str, str]
+    new: Mapping[str, str]
+    labels: tuple[str, str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for name in dict.fromkeys([*self.old, *self.new]):
+            before, after = self.old.get(name, ""), self.new.get(name, "")
+            if before == after:
+                continue
+            yield line(name, "bold")
+            if options.max_width >= SIDE_BY_SIDE_WIDTH:
+                yield _side_by_side(before.splitlines(), after.splitlines(), self.labels, options.max_width)
+            else:
+                yield from _stacked(before.splitlines(), after.splitlines())
 
 
-def draw_code(console: Console, old: Mapping[str, str], new: Mapping[str, str], labels: tuple[str, str]) -> None:
-    """Side by side from 120 columns on, stacked on narrower consoles. Sections without a change are left out."""
-    for name in dict.fromkeys([*old, *new]):
-        before, after = old.get(name, ""), new.get(name, "")
-        if before == after:
-            continue
-        console.print(Text(name, style="bold"))
-        if console.width >= SIDE_BY_SIDE_WIDTH:
-            console.print(_side_by_side(before.splitlines(), after.splitlines(), labels, console.width))
-        else:
-            for line in _stacked(before.splitlines(), after.splitlines()):
-                console.print(line)
-
-
-def _side_by_side(old: list[str], new: list[str], labels: tuple[str, str], width: int) -> Table:
+def _side_by_side(old: list[str], new: list[str], labels: tuple[str, str], width: int) -> RenderableType:
     grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", width=width)
     for label in labels:
         grid.add_column("", justify="right", style="dim", width=4, no_wrap=True)
-        grid.add_column(label, ratio=1, overflow="fold")
+        grid.add_column(line(label), ratio=1, overflow="fold")
     for group in _groups(old, new):
         for at, (old_number, old_text, new_number, new_text) in enumerate(group):
             if at == 0 and grid.row_count:
@@ -71,7 +71,7 @@ def _stacked(old: list[str], new: list[str]) -> Iterator[Text]:
 
 
 def _groups(old: list[str], new: list[str]) -> Iterator[list[Row]]:
-    """Stretches of change with their context, as rows of (old line number, old, new line number, new)."""
+    """Each change with its context, as rows of (old line number, old, new line number, new)."""
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     for group in matcher.get_grouped_opcodes(CONTEXT):
         rows: list[Row] = []
@@ -96,7 +96,7 @@ def _changed(i: int | None, j: int | None, old: list[str], new: list[str]) -> Ro
 
 
 def _words(old: str, new: str) -> tuple[Text, Text]:
-    """Two versions of one line with the words that differ marked; alike in little, they are coloured whole."""
+    """Two versions of one line with the words that differ marked; two lines with little in common have no marks."""
     before, after = Text(old, style=REMOVED), Text(new, style=ADDED)
     one, other = _split(old), _split(new)
     matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
@@ -109,12 +109,10 @@ def _words(old: str, new: str) -> tuple[Text, Text]:
     return before, after
 
 
-def _split(line: str) -> list[str]:
+def _split(text: str) -> list[str]:
     """Words, numbers with their decimals, and every other character by itself."""
-    import re
-
-    return re.findall(r"\d+(?:\.\d+)?|\w+|\s+|.", line)
+    return re.findall(r"\d+(?:\.\d+)?|\w+|\s+|.", text)
 
 
-def _number(line: int | None) -> str:
-    return "" if line is None else str(line)
+def _number(line_number: int | None) -> str:
+    return "" if line_number is None else str(line_number)
