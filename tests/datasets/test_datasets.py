@@ -128,7 +128,7 @@ def test_labels_not_kept_are_read_where_they_lie_and_must_be_the_same(ingested: 
     (ingested.root / "moved.csv").write_text(LABELS)
     (ingested.root / "labels.csv").write_text(LABELS + "001,2024-01-15T00:00:00Z,a\n")
     ran = ingested.run("dataset", "trial", "--rebuild", code=4)
-    assert "its labels changed since" in ran.err
+    assert "its labels have changed since" in ran.err
     assert hashlib.sha256(LABELS.encode()).hexdigest() in ran.err
     (ingested.root / "labels.csv").unlink()
     assert "can't be read" in ingested.run("dataset", "trial", "--verify", code=4).err
@@ -175,7 +175,7 @@ def test_erased_history_is_named_where_it_made_a_difference(ingested: Folder) ->
     assert not (ingested.root / "again.parquet").exists()
 
 
-def test_a_store_that_was_set_back_is_named(ingested: Folder) -> None:
+def test_a_store_restored_from_a_backup_is_named(ingested: Folder) -> None:
     import duckdb
 
     keep(ingested)
@@ -183,7 +183,7 @@ def test_a_store_that_was_set_back_is_named(ingested: Folder) -> None:
         (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
         store.execute(f"UPDATE {table} SET value = 9 WHERE patient_id = '001'; UPDATE runs SET run_id = 'other'")
     (reason,) = ingested.json("dataset", "trial", "--verify", code=1)["reasons"]
-    assert "run 1 of this store is another one: the store was set back" in reason
+    assert "run 1 of this store is another run: a backup was restored" in reason
 
 
 def test_another_store_has_not_its_history(ingested: Folder) -> None:

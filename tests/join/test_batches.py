@@ -155,13 +155,13 @@ def test_a_join_in_batches_is_the_join(ingested: Folder, suffix: str, rows: str)
 
 
 def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare, prepared = kernel.prepare_labels, []
+    group, grouped = kernel.group_labels, []
 
-    def counted(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.LabelSide:
-        prepared.append(len(keys))
-        return prepare(keys, instants)
+    def count_and_group(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.GroupedLabels:
+        grouped.append(len(keys))
+        return group(keys, instants)
 
-    monkeypatch.setattr(kernel, "prepare_labels", counted)
+    monkeypatch.setattr(kernel, "group_labels", count_and_group)
     features = "\n".join(AGE.replace("age_share", f"f{number}").partition("\n\n\n")[2] for number in range(30))
     ingested.write({"features/many.py": AGE.partition("\n\n\n")[0] + "\n\n\n" + features})
     ingested.run("ingest")
@@ -169,7 +169,7 @@ def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypa
     labels = str(ingested.root / "labels.csv")
     lines = ingested.run("join", labels, "-f", wanted, "--timestamp-column", "at", "--batch-rows", "4").out.splitlines()
     assert lines[1].endswith(",0.5" * 30)
-    assert prepared == [4, 2], "once a batch, whatever is asked of it"
+    assert grouped == [4, 2], "once a batch, whatever is asked of it"
 
 
 def test_counts_are_of_all_batches(ingested: Folder) -> None:

@@ -77,17 +77,17 @@ def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory
 def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> None:
     """Built at the first run, in one part or many, extended with every later one, then asked as of any of them."""
     labels = label_frame(case.entity_type, case.labels)
-    side = kernel.prepare_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
+    side = kernel.group_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
     last = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
-    known = kernel.Runs(np.arange(1, last + 1), np.array(case.learned[:last], dtype=np.int64)) if case.known else None
+    runs = kernel.Runs(np.arange(1, last + 1), np.array(case.learned[:last], dtype=np.int64)) if case.known else None
     with tempfile.TemporaryDirectory() as folder:
         columns = None
         for run in range(1, len(case.learned) + 1):
             store = memory_store({case.version: [row for row in case.rows if row.run <= run]}, case.learned)
             columns = refresh(Path(folder), store, case.version, memory)
-        column = kernel.Column(len(labels), value_type(case.version.data_type))
+        column = kernel.FeatureColumn(len(labels), value_type(case.version.data_type))
         for part in columns.parts if columns is not None else ():
-            found = kernel.search(part.history(), side, max_age=case.max_age, known=known, last_run=last)
+            found = kernel.search(part.history(), side, max_age=case.max_age, runs=runs, last_run=last)
             column.fill(part.values(), found)
         answers = column.series().to_list()
     for label, answer in zip(case.labels, answers, strict=True):

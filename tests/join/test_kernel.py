@@ -19,14 +19,14 @@ def answers(case: Case) -> list[object]:
     names = case.entity_type.key_names
     labels = label_frame(case.entity_type, case.labels)
     instants = labels["at"].to_physical().to_numpy()
-    side = kernel.prepare_labels(labels.select(names), instants)
+    side = kernel.group_labels(labels.select(names), instants)
     last_run = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
     frame = history_frame(case.version, [row for row in case.rows if row.run <= last_run])
-    known = None
+    runs = None
     if case.known:
-        known = kernel.Runs(np.arange(1, last_run + 1), np.array(case.learned[:last_run], dtype=np.int64))
-    found = kernel.search(kernel.sort_history(frame, names), side, max_age=case.max_age, known=known)
-    column = kernel.Column(len(labels), frame["value"].dtype)
+        runs = kernel.Runs(np.arange(1, last_run + 1), np.array(case.learned[:last_run], dtype=np.int64))
+    found = kernel.search(kernel.sort_history(frame, names), side, max_age=case.max_age, runs=runs)
+    column = kernel.FeatureColumn(len(labels), frame["value"].dtype)
     column.fill(kernel.flatten(frame["value"]), found)
     return column.series().to_list()
 
@@ -69,15 +69,15 @@ def test_what_was_known_is_found_behind_any_number_of_rows_that_were_not(case: C
 def test_a_history_in_pieces_gives_what_the_whole_gives(case: Case, pieces: int) -> None:
     names = case.entity_type.key_names
     labels = label_frame(case.entity_type, case.labels)
-    side = kernel.prepare_labels(labels.select(names), labels["at"].to_physical().to_numpy())
+    side = kernel.group_labels(labels.select(names), labels["at"].to_physical().to_numpy())
     frame = history_frame(case.version, case.rows)
     piece = frame.select(names).hash_rows() % pieces
-    column, rows = kernel.Column(len(labels), frame["value"].dtype), 0
+    column, rows = kernel.FeatureColumn(len(labels), frame["value"].dtype), 0
     for number in range(pieces):
         some = frame.filter(piece == number)
         found = kernel.search(kernel.sort_history(some, names), side, max_age=case.max_age)
         column.fill(kernel.flatten(some["value"]), found)
-        rows += found.rows
+        rows += found.searched
     for label, answer in zip(case.labels, column.series().to_list(), strict=True):
         assert same(answer, judge(replace(case, known=False, as_of=None), label)), (label, answer)
     assert rows == len({(row.key, row.at, row.run) for row in case.rows if row.key in {lab.key for lab in case.labels}})
@@ -172,7 +172,7 @@ def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
         .with_columns(pl.col("computed_at").cast(pl.Datetime("us")), op=pl.lit(0, pl.Int8))
     )
     asked, at = generator.integers(0, 520, 60_000), generator.integers(-10, 1_010, 60_000)
-    side = kernel.prepare_labels(pl.DataFrame({"k": asked}), at)
+    side = kernel.group_labels(pl.DataFrame({"k": asked}), at)
     found = kernel.search(kernel.sort_history(history, ("k",)), side)
     nearest = (
         pl.DataFrame({"k": asked, "at": at})
@@ -187,5 +187,5 @@ def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
         .sort("place")
     )
     answer = np.full(len(at), kernel.NONE)
-    answer[found.places] = found.positions
+    answer[found.label_rows] = found.history_rows
     assert np.array_equal(answer, nearest["row"].cast(pl.Int64).fill_null(-1).to_numpy())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.point_in_time.labels import Labels, read_labels
+from featurestore.point_in_time.labels import EntityTimes, read_labels
 from featurestore.tables.instants import DATES, NAIVE, read_instants
 from featurestore.times import parse_instant
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
@@ -19,7 +19,7 @@ from tests.join.tables import read_table
 AT = "2024-01-01T00:00:00Z"
 
 
-def read(frame: pl.DataFrame, entity_type: object = PATIENT, **options: object) -> Labels:
+def read(frame: pl.DataFrame, entity_type: object = PATIENT, **options: object) -> EntityTimes:
     wanted = {"timestamp_column": "at", "name": "labels.csv", **options}
     return read_labels(frame, entity_type, **wanted)  # type: ignore[arg-type]
 
@@ -41,11 +41,13 @@ def test_a_missing_column_is_met_with_the_nearest_and_all_there_are() -> None:
     frame = pl.DataFrame({"patient": ["x"], "at": [AT]})
     with pytest.raises(UsageError, match="no column patient_id for the keys of patient") as failed:
         read(frame)
-    assert failed.value.hint == "did you mean --entity-column patient? there is: patient, at"
+    assert failed.value.hint == "did you mean --entity-column patient? the columns are: patient, at"
     labels = pl.DataFrame({"patient_id": ["x"], "diagnosed_at": [AT]})
     with pytest.raises(UsageError, match="no column 'diagnosed'") as failed:
         read(labels, timestamp_column="diagnosed")
-    assert failed.value.hint == "did you mean --timestamp-column diagnosed_at? there is: patient_id, diagnosed_at"
+    assert (
+        failed.value.hint == "did you mean --timestamp-column diagnosed_at? the columns are: patient_id, diagnosed_at"
+    )
     with pytest.raises(UsageError, match="no column 'q'"):
         read(frame, entity_columns=("q",))
 

@@ -141,7 +141,7 @@ def test_a_deletion_is_in_the_audit_log(synced: Folder) -> None:
     ("arguments", "words"),
     [
         (["patinet", "1"], "did you mean 'patient'"),
-        (["patient", "1", "--at", "yesterday"], "is no date or time"),
+        (["patient", "1", "--at", "yesterday"], "is not a time"),
         (["patient", "1", "--at", "2999-01-01"], "lies in the future"),
         (["patient", "1", "--erase", "--at", "2024-01-01"], "whatever their time"),
     ],
@@ -177,7 +177,7 @@ def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder)
         synced.run("join", str(path), "-f", "age_share", "--timestamp-column", "at", "--dataset", name)
     planned = synced.run("delete", "patient", "001", "--erase", "--dry-run").out
     assert "would erase patient 001: 2 rows" in planned
-    assert "the labels kept for 2 data sets, which name patient 001, and can't be made again: trial, again" in planned
+    assert "the stored labels of 2 data sets that name patient 001; can't be rebuilt any more: trial, again" in planned
     synced.run("dataset", "trial", "--verify")
     found = synced.json("delete", "patient", "001", "--erase", "--yes")
     assert found["datasets"] == ["trial", "again"]
@@ -211,7 +211,7 @@ def holding(folder: Path, what: bytes) -> list[Path]:
 
 def test_an_online_store_that_is_away_is_left_to_the_next_sync(synced: Folder) -> None:
     synced.edit("featurestore.toml", "[entity_types", '[online]\nurl = "redis://127.0.0.1:1/0"\n[entity_types')
-    assert "goes at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    assert "are erased at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
     synced.edit("featurestore.toml", '[online]\nurl = "redis://127.0.0.1:1/0"\n', "")
     assert served(synced, "001") == [0.51]
     assert "erased" in synced.run("sync").err
