@@ -148,7 +148,7 @@ class Erasing(DuckDBStore):
     times = 0
 
     def reading(self) -> AbstractContextManager[None]:
-        if not self._reading:
+        if self._reader() is None:
             self.times += 1
             if self.times == 4:
                 with DuckDBStore(self._project).writing("erase") as run:
