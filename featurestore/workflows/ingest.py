@@ -16,15 +16,15 @@ from dataclasses import dataclass, field, replace
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.locking import write_lock
-from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
+from featurestore.model import FeatureRun, Problem, RejectedRow, Run
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import Registry, discover, select
-from featurestore.registry.summary import FeatureSummary, read_summary, update_summary
 from featurestore.sources.listing import Listing
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.compute import Computed, Rules, compute
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.record import Recorder
+from featurestore.workflows.summaries import stored_summary, summarize_run
 from featurestore.workflows.targets import Target, find_targets
 
 Progress = Callable[[str], None]
@@ -101,6 +101,7 @@ def _record(
 ) -> IngestResult:
     run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     pipes: dict[str, Listing] = {}
+    summary = stored_summary(project)
 
     def make(recorder: Recorder) -> Run:
         recorder.load_references(targets)
@@ -134,10 +135,8 @@ def _record(
             raise StoreError(f"{exc.message}, for the second time in one run", where=exc.where, hint=exc.hint) from exc
     if before is not None:
         recorder.warnings.append(f"{before}; the run was made again from the start")
-    if run.run_seq is not None and not request.rules.dry_run:
-        held = read_summary(project)
-        committed = [item for item in run.features if item.status != "failed"]
-        update_summary(project, {item.name: _summary(run, item, held.get(item.name)) for item in committed})
+    if not request.rules.dry_run:
+        summarize_run(project, store, run, summary)
     return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings))
 
 
@@ -155,20 +154,3 @@ def _answers_again(store: OfflineStore) -> bool:
 
 def _broken(registry: Registry) -> list[FeatureRun]:
     return [FeatureRun(name=item.name, source="", status="failed", error=item.problem) for item in registry.broken]
-
-
-def _summary(run: Run, item: FeatureRun, held: FeatureSummary | None) -> dict[str, Json]:
-    facts: dict[str, Json] = {
-        "active_sha256": item.sha256,
-        "last_run": run.run_id,
-        "last_run_at": run.started_at,
-        "last_status": item.status,
-    }
-    if held is None or held.active_sha256 != item.sha256:
-        facts["active_since"] = run.started_at
-    if item.statistics is not None and item.sha256 is not None:
-        before = held or FeatureSummary()
-        drift = None if item.drift is None else dict(item.drift)
-        facts["statistics"] = {**(before.statistics or {}), item.sha256: dict(item.statistics)}
-        facts["drift"] = {**(before.drift or {}), item.sha256: drift}
-    return facts

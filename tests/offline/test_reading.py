@@ -12,7 +12,8 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import StoreError
-from featurestore.offline.duckdb.store import FILE, DuckDBStore
+from featurestore.offline.duckdb.place import FILE
+from featurestore.offline.duckdb.store import DuckDBStore
 from tests.offline.history import learn, version
 
 OF = version("int")

@@ -32,6 +32,6 @@ def command(
     """
     session: Session = ctx.obj
     result = list_features(session.project(), Filter(query, entity_type, tag, status, owner, source))
-    for line in render.problem_lines(result.broken):
+    for line in (*result.warnings, *render.problem_lines(result.broken)):
         session.warn(line)
     session.show(lambda: render.list_json(result), lambda console: render.draw_list(console, result))

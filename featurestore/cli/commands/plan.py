@@ -36,7 +36,7 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in render.problem_lines(result.broken):
+    for line in (*result.warnings, *render.problem_lines(result.broken)):
         session.warn(line)
     previews = None
     if stats:

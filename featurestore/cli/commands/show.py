@@ -26,4 +26,6 @@ def command(
     """
     session: Session = ctx.obj
     detail = show_feature(session.project(), name)
+    for line in detail.warnings:
+        session.warn(line)
     session.show(lambda: render.show_json(detail), lambda console: render.draw_show(console, detail))

@@ -28,13 +28,13 @@ from featurestore.offline.datasets import DataSetShelf, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
+from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.partitions import EVERYTHING, Keys, Span
 from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
-FILE = "history.duckdb"
 BUSY_SECONDS = 30.0
 ROWS_IN_MEMORY = 4_000_000
 BATCH_ROWS = 1_000_000
@@ -62,13 +62,17 @@ class DuckDBStore(Ledger, DataSetShelf):
 
     def __init__(self, project: Project, *, patience: float = BUSY_SECONDS, rows_in_memory: int = ROWS_IN_MEMORY):
         self._project = project
-        self._path = project.state / FILE
+        self._path = history_path(project)
+        self.name = str(self._path)
         self._patience = patience
         self._rows_in_memory = rows_in_memory
         self._gate = gate_of(self._path)
         # A reader shares the memory with what it reads for.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
         self._threads = threading.local()
+
+    def stamp(self) -> str:
+        return stamp_of(self._path)
 
     def ready(self) -> AbstractContextManager[None]:
         return self._lease.kept()

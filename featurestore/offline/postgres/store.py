@@ -80,10 +80,17 @@ class PostgresStore(Ledger, DataSetShelf):
         )
         self._server = Server(found)
         self.warnings = found.warnings
-        self._where = found.shown
+        self.name = self._where = found.shown
         self._schema = tables.schema_name(project.name)
         self._lock_timeout = project.lock_timeout
         self._threads = threading.local()
+
+    def stamp(self) -> str:
+        rows = self._rows(
+            "SELECT store_id::text AS store, run_seq, (SELECT run_id FROM runs r WHERE r.run_seq = c.run_seq) AS run "
+            "FROM meta, counter c"
+        )
+        return " ".join(str(fact) for fact in rows[0].values()) if rows else "-"
 
     def ready(self) -> AbstractContextManager[None]:
         return nullcontext()
