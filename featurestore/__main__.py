@@ -17,8 +17,10 @@ def main() -> None:
 
     # Syntax trees are many objects and no garbage: looking through them every 700 allocations costs a tenth of `list`.
     gc.set_threshold(50_000, 20, 20)
+    from featurestore import signals
     from featurestore.cli.app import run
 
+    signals.watch()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # closed by whoever reads it

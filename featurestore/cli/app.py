@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 
@@ -120,11 +119,12 @@ _signals: list[int] = []  # that have come since the command began
 
 def _listen() -> None:
     _signals.clear()
-    with suppress(ValueError):  # not in the main thread: somebody else's signals
-        signal.signal(signal.SIGTERM, _stop)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
-            signal.signal(signal.SIGINT, _stop)
-        signals.watch()
+    if not signals.are_ours():
+        return
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _stop)
+    signals.repeat_if_lost({KeyboardInterrupt: signal.SIGINT, _TerminatedError: signal.SIGTERM})
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
