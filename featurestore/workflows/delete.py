@@ -7,7 +7,6 @@ Erasing is for the law: the rows leave both stores and the disk, and what was de
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore
 from featurestore.point_in_time.entities import Entity
 from featurestore.registry.git import commit_of
+from featurestore.runs import new_run_id
 from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.datasets.label_files import datasets_naming
 
@@ -201,8 +201,8 @@ def _run(
     project: Project, offline: OfflineStore, versions: Sequence[StoredVersion], rows: Mapping[str, int], note: str
 ) -> Iterator[tuple[str, RunTransaction]]:
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
-    started, clock = times.now(), time.perf_counter()
-    run_id = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
+    run_id = new_run_id()
     with offline.reading():
         # The version that is logged last counts as the active one, so the active version is logged.
         last = {name: offline.last_committed(name) for name in sorted({version.id.feature for version in versions})}
@@ -218,6 +218,6 @@ def _run(
         run.finish(
             Run(
                 run_id, started, times.now(), duration, "ok", ("delete",), os.uname().nodename,
-                commit_of(project.root), features, run.run_seq, run.learned_at,
+                commit, features, run.run_seq, run.learned_at,
             )
         )  # fmt: skip

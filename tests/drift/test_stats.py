@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from featurestore.render.stats import draw_stats, stats_json, stats_markdown
 from numpy.typing import NDArray
 from rich.console import Console
 
 from featurestore.errors import UsageError
 from featurestore.render.charts import bar, columns, spark
-from featurestore.render.stats import draw_stats, stats_json, stats_markdown
 from featurestore.workflows.stats import StatsResult, stats
 from tests.drift.conftest import Ledger
 

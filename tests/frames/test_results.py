@@ -29,10 +29,10 @@ def feature(data_type: str = "float", entity_type: EntityType = PATIENT, source:
 
 
 def timed(updated_at: str | None = None) -> Source:
-    return Source("visits", "csv", "v.csv", event_time="at", updated_at=updated_at)
+    return Source("visits", "csv", event_time="at", updated_at=updated_at)
 
 
-UNTIMED = Source("visits", "csv", "v.csv")
+UNTIMED = Source("visits", "csv")
 
 
 def rows(ids: list[str], times: list[datetime], source: Source | None = None, **columns: list[object]) -> Rows:

@@ -139,7 +139,7 @@ def test_a_row_of_a_long_csv_is_named_by_its_number(tmp_path: Path) -> None:
     path.write_text("a,b\n" + line * 90_000 + "only one\n")  # more than two blocks
     with pytest.raises(SourceError) as caught:
         list(read_batches(path, name="t.csv", rows=10_000))
-    assert "t.csv, row 90001" in str(caught.value)
+    assert "t.csv row 90001" in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

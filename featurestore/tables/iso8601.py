@@ -1,7 +1,7 @@
-"""ISO 8601 text to instants, a column at a time.
+"""ISO 8601 text to instants, a column at a time: the language that `times` describes.
 
-Columns of times share a few layouts (``2024-01-31T07:05:00.123Z``). All values of one layout are read together,
-digit by digit; what is read is exactly what is written down here, never what a lenient parser makes of it.
+Columns of times share a few layouts (``2024-01-31T07:05:00.123Z``). All values of a usual layout are read together,
+digit by digit; those of a rare one are read by `times.parse_instant`, each text once.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from featurestore.sources.batch import Mask
+from featurestore.tables.batch import Mask
+from featurestore.times import MAX_INSTANT, MIN_INSTANT, is_instant_layout, parse_instant
 
 DAY = 86_400_000_000
-MIN_INSTANT = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
-MAX_INSTANT = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 
-# A value's layout is its text with every digit written as 0.
-_LAYOUT = re.compile(
+# A value's layout is its text with every digit written as 0. These are read digit by digit.
+_USUAL = re.compile(
     r"0000-00-00(?:[T ](?P<minute>00:00)(?P<second>:00(?:[.,](?P<fraction>0+))?)?"
     r"(?: ?(?P<zone>Z|UTC|[+-]00(?::?00)?))?)?"
 )
@@ -35,7 +34,7 @@ Characters = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Instants:
+class ParsedTexts:
     """Microseconds since the epoch by position; ``valid`` is False where the text is no time, or null."""
 
     micros: Ints
@@ -43,10 +42,10 @@ class Instants:
     naive: Mask
 
 
-def read_instants(texts: pl.Series) -> Instants:
-    """Reads dates and times; a naive one is taken as UTC and marked. Fractions beyond a microsecond are cut off."""
+def parse_column(texts: pl.Series) -> ParsedTexts:
+    """Reads a String column; a time without a zone is taken as UTC and marked as naive."""
     count = len(texts)
-    out = Instants(np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool))
+    out = ParsedTexts(np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool))
     lengths = texts.str.len_bytes().fill_null(0)
     for length in lengths.unique():
         if _SHORTEST <= length <= _LONGEST:
@@ -55,9 +54,9 @@ def read_instants(texts: pl.Series) -> Instants:
     return out
 
 
-def read_dates(texts: pl.Series) -> tuple[Ints, Mask]:
+def parse_dates(texts: pl.Series) -> tuple[Ints, Mask]:
     """Days since the epoch of ``YYYY-MM-DD``, and where the text is one."""
-    read = read_instants(texts)
+    read = parse_column(texts)
     return read.micros // DAY, read.valid & (texts.str.len_bytes().fill_null(0) == _SHORTEST).to_numpy()
 
 
@@ -73,7 +72,7 @@ def _characters(texts: pl.Series, length: int) -> Characters:
     return characters
 
 
-def _read_length(characters: Characters, at: Ints, out: Instants) -> None:
+def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
     """Takes the layout of the first value, reads all that share it, and goes on with the rest."""
     for _ in range(_LAYOUTS_AT_MOST):
         if not len(at):
@@ -83,12 +82,29 @@ def _read_length(characters: Characters, at: Ints, out: Instants) -> None:
         for position, character in enumerate(first):
             line = characters[position]
             same &= (line - _ZERO < 10) if chr(character).isdigit() else (line == character)
-        if layout := _LAYOUT.fullmatch(re.sub(rb"[0-9]", b"0", first).decode("latin-1")):
-            whole = bool(same.all())
-            places = at if whole else at[same]
+        shape = re.sub(rb"[0-9]", b"0", first).decode("latin-1")
+        whole = bool(same.all())
+        places = at if whole else at[same]
+        if layout := _USUAL.fullmatch(shape):
             out.micros[places], out.valid[places] = _read_layout(characters if whole else characters[:, same], layout)
             out.naive[places] = layout["zone"] is None
+        elif is_instant_layout(shape):
+            _read_one_by_one(characters if whole else characters[:, same], places, out)
         characters, at = characters[:, ~same], at[~same]
+
+
+def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts) -> None:
+    results: dict[bytes, tuple[int, bool] | None] = {}
+    for place, raw in zip(places.tolist(), map(bytes, characters.T), strict=True):
+        if raw not in results:
+            try:
+                results[raw] = parse_instant(raw.decode("ascii"))
+            except ValueError:
+                results[raw] = None
+        parsed = results[raw]
+        if parsed is not None:
+            out.micros[place], out.naive[place] = parsed
+            out.valid[place] = True
 
 
 def _read_layout(characters: Characters, layout: re.Match[str]) -> tuple[Ints, Mask]:

@@ -1,7 +1,7 @@
-"""The quick way through NDJSON: lines that are alike are cut by one regular expression, all at once.
+"""The fast path through JSON lines: lines that are alike are cut by one regular expression, all at once.
 
 Programs write the same flat object on every line, the same names in the same order. The expression takes exactly
-JSON's grammar; a line that differs in anything is left to `ndjson`, which decodes it by itself.
+JSON's grammar; a line that differs in anything is left to `json_texts`, which decodes it by itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from featurestore.sources.batch import Rows
-from featurestore.sources.casts import BOOLEAN, DECIMAL, INTEGER, NULL, STRING
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING, Rows
 
 _STRING = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-Ce-fE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))*"'
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
@@ -26,7 +25,7 @@ _MOST_NAMES = 100
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Values of some lines as text and as kinds (see `casts`), by column; ``rows`` are their line numbers, from 0."""
+    """Values of some lines as text and as kinds (see `Batch`), by column; ``rows`` are their line numbers, from 0."""
 
     texts: pl.DataFrame
     kinds: pl.DataFrame

@@ -1,9 +1,9 @@
 """The shape of CSV bytes: where records begin and end, and which of them have the right number of fields.
 
-RFC 4180 with what files in the wild need: a quote opens a field only at its beginning, and inside it stands for
-itself when doubled; records end with LF, CRLF, or, in a file whose header does, a lone CR; empty lines are no
-records. Quick parsers guess at anything else, so the one that cuts records into columns is given only what was
-proved well formed here.
+RFC 4180 with what real files need: a quote opens a field only at its beginning, and a doubled one inside stands for
+itself; records end with LF, CRLF, or, in a file whose header does, a lone CR; empty lines are not records. Fast
+parsers guess at anything else, so the parser that cuts records into columns is given only what was proved well
+formed here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from featurestore.sources.batch import MAX_REJECTED, Broken, Mask, Rows
+from featurestore.tables.batch import MAX_REJECTED, Mask, Rows, UnreadableRow
 
 LF, CR, QUOTE = 10, 13, 34
 _COUNTED_AT_ONCE = 1 << 18  # in pieces that stay in the cache counting is three times as fast
@@ -34,23 +34,23 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of some bytes: ``clean`` is well formed and holds ``count`` of the ``found`` ones.
+    """The records of some bytes: ``total`` of them, of which ``clean`` holds ``count``, all well formed.
 
     ``rows`` gives the numbers, from 0, of those in ``clean``; None where none is left out. ``consumed`` bytes were
-    whole records; what follows belongs to the next call.
+    complete records; what follows belongs to the next call.
     """
 
     clean: bytes
     count: int
-    found: int
+    total: int
     consumed: int
     rows: Rows | None = None
-    broken: tuple[Broken, ...] = ()
-    broken_count: int = 0
+    unreadable: tuple[UnreadableRow, ...] = ()
+    unreadable_count: int = 0
 
 
 def split_quickly(data: bytes, dialect: Dialect) -> Records | None:
-    """The common case by counting alone: no quotes, and as many delimiters as whole records have.
+    """The common case by counting alone: no quotes, and as many delimiters as the records should have.
 
     A long record may hide a short one in the sum; the parser refuses long ones, so the two together prove the shape.
     None where `split` has to look closer.
@@ -82,8 +82,8 @@ def split(data: bytes, dialect: Dialect) -> Records:
     blank = (ends == starts) | ((ends == starts + 1) & (array[starts] == CR))
     starts, ends = starts[~blank], ends[~blank]
     returns = _stray_returns(array)
-    found = _Found(data, starts, ends, (array == dialect.delimiter) & ~inside, dialect)
-    return found.records(stray, returns[~inside[returns]], consumed)
+    records = _Split(data, starts, ends, (array == dialect.delimiter) & ~inside, dialect)
+    return records.checked(stray, returns[~inside[returns]], consumed)
 
 
 def _count(array: Bytes, byte: int) -> int:
@@ -161,8 +161,8 @@ def _walk(array: Bytes, at: Positions, dialect: Dialect) -> tuple[Positions, Pos
     return np.array(marks, np.int64), np.array(stray, np.int64)
 
 
-class _Found:
-    """The records that were found, on their way to clean ones."""
+class _Split:
+    """The records between line ends, some of which may not be well formed."""
 
     def __init__(self, data: bytes, starts: Positions, ends: Positions, delimiters: Mask, dialect: Dialect) -> None:
         self.data, self.starts, self.ends, self.dialect = data, starts, ends, dialect
@@ -170,7 +170,7 @@ class _Found:
         self.first_delimiter = np.searchsorted(self.delimiters, starts)
         self.fields = np.searchsorted(self.delimiters, ends) - self.first_delimiter + 1
 
-    def records(self, quotes: Positions, returns: Positions, consumed: int) -> Records:
+    def checked(self, quotes: Positions, returns: Positions, consumed: int) -> Records:
         """The good ones and the reasons of the others, given stray quotes and stray carriage returns."""
         broken = {
             index: self._shape_reason(index) for index in np.flatnonzero(self.fields != self.dialect.fields).tolist()
@@ -190,13 +190,14 @@ class _Found:
         return Records(
             clean=self._join(left_out, rewritten),
             count=len(rows),
-            found=len(self.starts),
+            total=len(self.starts),
             consumed=consumed,
             rows=rows if broken else None,
-            broken=tuple(
-                Broken(index, reason, self._text(index)) for index, reason in sorted(broken.items())[:MAX_REJECTED]
+            unreadable=tuple(
+                UnreadableRow(index, reason, self._text(index))
+                for index, reason in sorted(broken.items())[:MAX_REJECTED]
             ),
-            broken_count=len(broken),
+            unreadable_count=len(broken),
         )
 
     def _holding(self, positions: Positions, consumed: int) -> list[int]:

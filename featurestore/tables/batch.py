@@ -1,4 +1,4 @@
-"""What a reader hands over: rows as they stand in a file, with their places, and those that are no rows at all."""
+"""What a reader gives: some rows as they are in a file, with their numbers, and those that can't be read at all."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ Rows: TypeAlias = npt.NDArray[np.uint32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 MAX_COLUMNS = 5_000
-# The same number bounds what a run keeps of the rows it set aside; their count is always exact.
+# The same number bounds the rejected rows that a run stores; their count is always exact.
 MAX_REJECTED = 10_000
+
+NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A row that its format makes unreadable: too few fields, no JSON. ``row`` counts as in `Batch`."""
+class UnreadableRow:
+    """A row that its format makes unreadable: too few fields, not JSON. ``row`` counts as in `Batch`."""
 
     row: int
     reason: str
     text: str
 
-    def moved(self, by: int) -> Broken:
+    def moved(self, by: int) -> UnreadableRow:
         """The same row, counted from another start."""
-        return Broken(self.row + by, self.reason, self.text)
+        return UnreadableRow(self.row + by, self.reason, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows of one file, in order. ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap.
+    """Some rows of one origin (a file, a partition of a topic), in order.
 
-    In ``frame`` a text format has String columns; ``kinds`` then says what stood in a JSON value, by column
-    (see `ndjson`). ``broken`` is bounded, ``broken_count`` exact.
+    ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
+    String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
+    ``unreadable_count`` exact.
     """
 
-    file: str
+    origin: str
     frame: pl.DataFrame
     first: int = 1
     rows: Rows | None = None
-    broken: tuple[Broken, ...] = ()
-    broken_count: int = 0
+    unreadable: tuple[UnreadableRow, ...] = ()
+    unreadable_count: int = 0
     kinds: dict[str, pl.Series] = field(default_factory=dict)
 
     def row(self, index: int) -> int:

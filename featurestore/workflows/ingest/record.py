@@ -1,7 +1,7 @@
-"""Writes one run: results as they come, then the run itself, in one transaction.
+"""Records one run: results as they come, then the run itself, in one transaction.
 
-Results are held back until they are large together, so that a small run opens the store once, at its end,
-and a large one does not hold all its features in memory.
+Results are collected until they are large together, so that a small run opens the store once, at its end, and a large
+one does not hold all its features in memory.
 """
 
 from __future__ import annotations
@@ -21,30 +21,42 @@ from featurestore.drift.assess import Assessment, Reference, assess
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
-from featurestore.registry.git import commit_of
-from featurestore.workflows.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.sources.pinned_types import add_pins
 from featurestore.workflows.drift.baseline import find_previous, find_reference
-from featurestore.workflows.targets import Target, write_version_files
+from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.ingest.targets import Target, write_version_files
 
-FLUSH_BYTES = 128_000_000
+PENDING_BYTES = 128_000_000
 
 
 class Recorder:
-    """Takes the events of a run; `commit` makes them last. Left without it, nothing of the run remains."""
+    """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
+
+    ``pending_bytes`` is how much is collected before the store is opened.
+    """
 
     def __init__(
-        self, project: Project, store: OfflineStore, run_id: str, *, measure_drift: bool, dry_run: bool
+        self,
+        project: Project,
+        store: OfflineStore,
+        run_id: str,
+        commit: str | None,
+        *,
+        measure_drift: bool,
+        dry_run: bool,
+        pending_bytes: int = PENDING_BYTES,
     ) -> None:
-        self.run_id = run_id
+        self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
+        self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
-        self._measure_drift, self._dry_run = measure_drift, dry_run
+        self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
         self._started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
-        self.rejected: list[RejectedRow] = []
+        self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
-        self._touched: list[tuple[Target, Position]] = []
+        self._reactivated: list[Position] = []
         self._references: dict[VersionId, tuple[Reference | None, Reference | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -68,7 +80,7 @@ class Recorder:
                 self._references[version] = (reference, before)
 
     def add(self, feature: FeatureRun) -> None:
-        """Notes a feature that has nothing to store."""
+        """Records a feature that has nothing to store."""
         self._features.append(feature)
 
     def take(self, event: Event) -> None:
@@ -77,10 +89,13 @@ class Recorder:
             case Read():
                 self.rejected += event.rejected
                 self.warnings += event.warnings
+                self._read.append(event)
             case Computed():
-                self._hold(event)
+                self._pending.append(event)
+                if sum(item.result.frame.estimated_size() for item in self._pending) > self._pending_bytes:
+                    self._write_pending()
             case Unchanged(target) if target.reactivates:
-                self._touched.append((target, event.position))
+                self._reactivated.append(event.position)
                 note = f"version {target.version.number} is active again"
                 self._features.append(replace(outcome(target, "unchanged"), note=note))
             case Unchanged(target):
@@ -90,21 +105,23 @@ class Recorder:
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
-        self._flush()
+        self._write_pending()
         if self._transaction is not None and not self._stored:
             self._roll_back()
-        if self._touched and self._transaction is None:
+        if self._reactivated:
             self._begin()
         if self._transaction is None:
             run = self._run(None)
             if not self._dry_run:
                 self._store.log(run, self.rejected)
             return run
-        for _, position in self._touched:
+        for position in self._reactivated:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
         run = self._run(self._transaction)
         if not self._dry_run:
-            write_version_files(self._project, self._stored)
+            write_version_files(self._project, self._stored, self._commit)
+            for read in self._read:
+                add_pins(self._project, read.source, read.inferred)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
@@ -115,24 +132,19 @@ class Recorder:
         self._features = [replace(outcome(target, "failed"), new_version=False, error=problem) for target in targets]
         return self._run(None)
 
-    def _hold(self, event: Computed) -> None:
-        self._pending.append(event)
-        if sum(item.result.frame.estimated_size() for item in self._pending) > FLUSH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._pending and self._transaction is None:
-            self._begin()
+    def _write_pending(self) -> None:
         for event in self._pending:
-            self._write(event)
+            self._write(event, self._begin())
         self._pending.clear()
 
-    def _begin(self) -> None:
-        self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+    def _begin(self) -> RunTransaction:
+        if self._transaction is None:
+            self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+        return self._transaction
 
     def _roll_back(self) -> None:
         """Leaves the transaction without a trace, where every feature in it has failed."""
-        nothing = FeatureError("nothing to keep")
+        nothing = FeatureError("nothing to store")
         with suppress(FeatureError):
             self._stack.__exit__(FeatureError, nothing, None)
         self._transaction = None
@@ -141,25 +153,28 @@ class Recorder:
         failed = replace(outcome(event.target, "failed"), new_version=False, error=problem)
         self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
 
-    def _write(self, event: Computed) -> None:
-        assert self._transaction is not None, "a flush begins the transaction"
-        target, transaction = event.target, self._transaction
+    def _write(self, event: Computed, transaction: RunTransaction) -> None:
+        target, frame, tolerance = event.target, event.result.frame, event.target.feature.tolerance
         try:
-            written = self._store_rows(event, transaction)
-        except FeatureError as exc:  # the store has no place for a value, and has written nothing of the feature
+            if event.result.timed:
+                written = transaction.write(target.version, frame, tolerance=tolerance)
+            else:
+                now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
+                frame = frame.with_columns(now.alias("computed_at"))
+                written = transaction.write_changes(target.version, frame, tolerance=tolerance)
+        except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
             return
         self._stored.append(target)
-        source = target.feature.source.name
         transaction.set_position(
-            Position(target.version.id, source, event.fingerprint, event.files, transaction.run_seq)
+            Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
         )
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
         met = written.corrected + written.unchanged
         if written.corrected * 2 > met and met > 1:
             self.warnings.append(
-                f"{target.feature.name}: {written.corrected:,} of {met:,} values already held were corrected; "
+                f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
                 "run featurestore audit to see whether a value depends on rows that come later"
             )
         self._features.append(
@@ -173,18 +188,10 @@ class Recorder:
             )
         )  # fmt: skip
 
-    def _store_rows(self, event: Computed, transaction: RunTransaction) -> Written:
-        target, frame = event.target, event.result.frame
-        if event.result.timed:
-            return transaction.write(target.version, frame, tolerance=target.feature.tolerance)
-        now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
-        frame = frame.with_columns(now.alias("computed_at"))
-        return transaction.write_changes(target.version, frame, tolerance=target.feature.tolerance)
-
     def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
-        found = assess(
+        assessment = assess(
             written.values,
             version.entity_type.key_names,
             version.data_type,
@@ -194,12 +201,12 @@ class Recorder:
             seed=int(version.id.sha256[:8], 16),
             learned_at=transaction.learned_at,
         )
-        if found.sample is not None:
-            transaction.keep_sample(version.id, found.sample)
-        return found
+        if assessment.sample is not None:
+            transaction.keep_sample(version.id, assessment.sample)
+        return assessment
 
     def _run(self, transaction: RunTransaction | None) -> Run:
-        # The working tree's version before the promoted one that is fed beside it: the first one counts as the
+        # The working tree's version before the promoted one that is computed beside it: the first one counts as the
         # version that was committed last.
         order = {(version.feature, version.sha256): at for at, version in enumerate(self._references)}
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
@@ -207,17 +214,17 @@ class Recorder:
             run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
-            host=os.uname().nodename, git_commit=commit_of(self._project.root), features=tuple(features),
+            host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
         )  # fmt: skip
 
 
 def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
-    """What a run says of a target before anything was counted."""
+    """A target's part of a run before anything was counted."""
     version = target.version
     return FeatureRun(
-        name=version.id.feature, source=target.feature.source.name, status=status, version=version.number,
+        name=version.id.feature, source=target.source.name, status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip
 

@@ -1,7 +1,6 @@
-"""What a run feeds: for each feature the working tree's version and, where another one is active, that too.
+"""What a run computes: for each feature the working tree's version and, where another one is active, that too.
 
-A promoted version is computed from its version file, so that it goes on being fed whatever the working
-tree has become.
+A promoted version is computed from its version file, so that it gets new values whatever the working tree has become.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
-from featurestore.registry.git import commit_of, is_committed
+from featurestore.registry.git import committed
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
@@ -27,10 +26,10 @@ from featurestore.workflows.catalogue import hash_feature
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A feature at one version, and how to get at its function.
+    """A feature at one version, and how its function is loaded.
 
-    ``new`` tells that no version file has this code yet; ``hashed`` is what it will be written from (None for
-    a version that comes from its file). ``reactivates`` tells that another version was the last to commit.
+    With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
+    version that comes from its file). With ``reactivates`` another version was the last to commit.
     """
 
     feature: Feature
@@ -44,53 +43,61 @@ class Target:
     def place(self) -> str:
         return self.feature.place
 
+    @property
+    def source(self) -> Source:
+        return self.feature.source
+
 
 def find_targets(
     project: Project, store: OfflineStore, tree: SourceTree, features: Sequence[Feature]
 ) -> tuple[list[Target], list[FeatureRun]]:
     """The targets of some features, and a failed run for each feature whose code can't be hashed."""
+    usable = committed(project.root) if project.require_committed else None
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
         try:
-            target = _working(project, store, tree, feature)
+            target = _working(project, store, tree, feature, usable)
             targets += [target, *_promoted(project, target)]
         except StoreError:
-            raise  # nothing of the feature: no other one can be asked for either
+            raise  # not the feature's failure: the store refuses for the next one too
         except FeatureStoreError as exc:
             problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
             failed.append(FeatureRun(feature.name, feature.source.name, "failed", error=problem))
     return targets, failed
 
 
-def write_version_files(project: Project, targets: Sequence[Target]) -> None:
+def write_version_files(project: Project, targets: Sequence[Target], commit: str | None) -> None:
     """Writes the version file and the metadata of each target of the working tree. Raises StoreError."""
     try:
         for target in targets:
             if target.hashed is not None:
                 if target.new:
-                    write_version(project, target.hashed)
+                    write_version(project, target.hashed, commit)
                 files.write_metadata(project.versions, target.feature)
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
 
 
-def write_version(project: Project, hashed: VersionHash) -> files.WrittenVersion:
-    """Writes a version file with what is known of now: the clock and the git commit. Raises OSError."""
-    return files.write_version(project.versions, hashed, created=times.now(), commit=commit_of(project.root))
+def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+    """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
 
 
-def _working(project: Project, store: OfflineStore, tree: SourceTree, feature: Feature) -> Target:
+def _working(
+    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+) -> Target:
+    """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
     names = files.versions_of(project.versions, feature.name)
     hashed = hash_feature(tree, feature, names)
-    held = next((name for name in names if name.short == hashed.short), None)
-    if project.require_committed and (held is None or not is_committed(project.root, held.path)):
+    written = next((name for name in names if name.short == hashed.short), None)
+    if usable is not None and (written is None or written.path.relative_to(project.root).as_posix() not in usable):
         raise VersionFileError(
             "its version file is not committed, and [versions] require_committed asks for that",
             where=feature.place,
             hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
         )
-    number = held.number if held else (names[-1].number + 1 if names else 1)
+    number = written.number if written else (names[-1].number + 1 if names else 1)
     version_id = VersionId(feature.name, hashed.sha256)
     last = store.last_committed(feature.name)
     return Target(
@@ -98,8 +105,8 @@ def _working(project: Project, store: OfflineStore, tree: SourceTree, feature: F
         version=StoredVersion(version_id, number, feature.entity_type, feature.data_type, feature.max_age),
         load=lambda: load_function(tree, feature.module, feature.function),
         hashed=hashed,
-        new=held is None,
-        reactivates=held is not None and last is not None and last != version_id,
+        new=written is None,
+        reactivates=written is not None and last is not None and last != version_id,
     )
 
 

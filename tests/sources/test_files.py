@@ -1,10 +1,9 @@
-"""Which files make a slice, when it is the same one again, and that what was hashed is what is read."""
+"""Which files a source offers, when they are the same ones again, and that what was hashed is what is read."""
 
 from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -14,34 +13,41 @@ import polars as pl
 import pytest
 
 from featurestore.errors import SourceError
-from featurestore.sources import listing
+from featurestore.sources.files import HashedFile, open_hashed
+from featurestore.sources.offers import fingerprint
 from tests.sources.conftest import Shop, Shops
 
 GOOD = "id,x\na,1\n"
+
+
+def files_of(shop: Shop) -> list[HashedFile]:
+    handle = shop.offer().handle
+    assert isinstance(handle, list)
+    return handle
 
 
 def test_files_of_a_glob_come_in_the_order_of_their_names(shops: Shops) -> None:
     shop = shops('type = "csv"\npath = "data/**/*.csv"')
     for name in ("data/b.csv", "data/2024/a.csv", "data/a.csv", "data/.hidden.csv", "data/a.txt"):
         shop.write(name, GOOD)
-    assert [mark.path for mark in shop.list().files] == ["data/2024/a.csv", "data/a.csv", "data/b.csv"]
+    assert [file.name for file in files_of(shop)] == ["data/2024/a.csv", "data/a.csv", "data/b.csv"]
 
 
 @pytest.mark.parametrize(
     ("path", "message", "hint"),
     [
-        ("visits.csv", "visits.csv does not exist", "mend sources.visits.path or give --input PATH"),
-        ("data/*.csv", "no file matches data/*.csv", "mend sources.visits.path"),
+        ("visits.csv", "visits.csv does not exist", "fix sources.visits.path or give --input PATH"),
+        ("data/*.csv", "no file matches data/*.csv", "fix sources.visits.path"),
         ("folder", "folder is a folder", "name its files: folder/*.csv"),
         ("empty.csv", "is empty: 0 bytes", "still being written"),
     ],
 )
-def test_what_can_not_be_listed_is_refused_with_the_mend(path: str, message: str, hint: str, shops: Shops) -> None:
+def test_what_can_not_be_offered_is_refused_with_the_fix(path: str, message: str, hint: str, shops: Shops) -> None:
     shop = shops(f'type = "csv"\npath = "{path}"')
     (shop.root / "folder").mkdir()
     shop.write("empty.csv", "")
     with pytest.raises(SourceError) as refused:
-        shop.list()
+        shop.offer()
     assert message in refused.value.message
     assert hint in (refused.value.hint or "")
 
@@ -51,7 +57,7 @@ def test_a_file_that_may_not_be_read_is_refused(shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", GOOD).chmod(0)
     with pytest.raises(SourceError, match="can't be read: Permission denied"):
-        shop.list()
+        shop.offer()
 
 
 def test_input_takes_the_place_of_the_path_and_is_relative_to_the_current_folder(
@@ -66,10 +72,10 @@ def test_input_takes_the_place_of_the_path_and_is_relative_to_the_current_folder
     assert taken.frame["id"].to_list() == ["b"]
     assert taken.place(0) == "elsewhere/one.csv row 1"
     with pytest.raises(SourceError, match=r"two\.csv does not exist"):
-        shop.list("two.csv")
+        shop.offer("two.csv")
 
 
-def test_stdin_is_read_as_a_slice_and_leaves_nothing_behind(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_is_read_and_leaves_nothing_behind(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = shops()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
     taken = shop.read(given="-")
@@ -101,9 +107,9 @@ def test_a_named_pipe_is_read_once(shops: Shops) -> None:
 def test_the_fingerprint_is_that_of_the_bytes_and_of_how_they_are_read(shops: Shops) -> None:
     shop = shops()
     path = shop.write("visits.csv", GOOD)
-    first = shop.list().fingerprint
+    first = shop.fingerprint()
     os.utime(path, (1, 1))
-    assert shop.list().fingerprint == first
+    assert shop.fingerprint() == first
     for source in (
         'type = "csv"\npath = "visits.csv"\nevent_time = "x"',
         'type = "csv"\npath = "visits.csv"\ntimezone = "Asia/Kolkata"',
@@ -111,30 +117,21 @@ def test_the_fingerprint_is_that_of_the_bytes_and_of_how_they_are_read(shops: Sh
         'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { type = "int" }',
         'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { type = "int", in = [1, 2] }',
     ):  # fmt: skip
-        assert shops(source).list().fingerprint != first, source
-    assert shops('type = "csv"\npath = "v*.csv"').list().fingerprint == first
+        assert shops(source).fingerprint() != first, source
+    assert shops('type = "csv"\npath = "v*.csv"').fingerprint() == first
     shop.write("visits.csv", GOOD + "b,2\n")
-    assert shop.list().fingerprint != first
+    assert shop.fingerprint() != first
 
 
-def test_keeping_what_was_found_gives_the_fingerprint_of_the_next_listing(shops: Shops) -> None:
+def test_pinned_types_are_part_of_the_fingerprint_and_settle_it(shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", GOOD)
-    before = shop.list().fingerprint
-    kept = shop.keep()
-    assert kept.listing.fingerprint != before
-    assert kept.listing.fingerprint == shop.list().fingerprint == shop.keep().listing.fingerprint
-
-
-def test_what_vanished_is_what_is_there_under_no_name(shops: Shops) -> None:
-    shop = shops('type = "csv"\npath = "*.csv"')
-    for name in ("a", "b", "c", "d"):
-        shop.write(f"{name}.csv", f"id,x\n{name},1\n")
-    before = shop.list().hashes
-    (shop.root / "a.csv").rename(shop.root / "renamed.csv")
-    shop.write("b.csv", "id,x\nb,2\n")
-    (shop.root / "c.csv").unlink()
-    assert listing.vanished(before, shop.list()) == ["c.csv"]
+    before = shop.fingerprint()
+    inferred = shop.pin().inferred
+    after = shop.fingerprint()
+    assert before != after == fingerprint(shop.source, shop.offer(), inferred)
+    shop.pin()
+    assert shop.fingerprint() == after
 
 
 def changes(shop: Shop) -> dict[str, Callable[[], object]]:
@@ -158,11 +155,11 @@ def changes(shop: Shop) -> dict[str, Callable[[], object]]:
 def test_a_file_that_changes_after_it_was_hashed_is_refused(change: str, shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", GOOD)
-    listed = shop.list()
+    (file,) = files_of(shop)
     changes(shop)[change]()
     with (
         pytest.raises(SourceError, match=r"still being written|can't be read: No such file"),
-        listing.open_file(listed.files[0], listed.opened[0]) as stream,
+        open_hashed(file) as stream,
     ):
         stream.read()
 
@@ -171,16 +168,9 @@ def test_a_file_that_changes_after_it_was_hashed_is_refused(change: str, shops: 
 def test_a_file_that_changes_while_it_is_read_is_refused(change: str, shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", GOOD)
-    listed = shop.list()
-    opened = listing.open_file(listed.files[0], listed.opened[0])
+    (file,) = files_of(shop)
+    opened = open_hashed(file)
     opened.__enter__().read()
     changes(shop)[change]()
     with pytest.raises(SourceError, match="still being written"):
         opened.__exit__(None, None, None)
-
-
-def test_listing_imports_nothing_heavy() -> None:
-    heavy = "('polars', 'numpy', 'duckdb', 'pyarrow')"
-    script = f"import sys, featurestore.sources.listing; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

@@ -1,22 +1,25 @@
-"""Columns that have a type already, as a Parquet file gives them, to the types of the store: exactly or not at all."""
+"""Columns that have a type already, as in Parquet, to the types of the store: exactly or not at all."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from featurestore.errors import SourceError
-from featurestore.sources.casts import DTYPES, EXACT_FLOAT, Cast, Target, cast_text, compare, in_zone
-from featurestore.sources.instants import DAY, MAX_INSTANT, MIN_INSTANT
-from featurestore.tables.types import INSTANT
+from featurestore.model import Scalar
+from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare, in_zone
+from featurestore.sources.casts.from_text import cast_text
+from featurestore.tables.iso8601 import DAY
+from featurestore.tables.types import INSTANT, column_type
+from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
 
-def cast(column: pl.Series, target: Target, kinds: pl.Series | None = None) -> Cast:
+def cast(column: pl.Series, target: ColumnType, kinds: pl.Series | None = None) -> Cast:
     """Casts a column of any type. Raises SourceError where no value of its type could be of the target's."""
     dtype = column.dtype
     if dtype == pl.String:
         return cast_text(column, target, kinds)
     if dtype == pl.Null:
-        return Cast(column.cast(DTYPES[target.kind]))
+        return Cast(column.cast(column_type(target.kind)))
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return cast_text(column.cast(pl.String), target)
     done = _cast_number(column, target) if dtype.is_numeric() else _cast_other(column, target)
@@ -25,8 +28,8 @@ def cast(column: pl.Series, target: Target, kinds: pl.Series | None = None) -> C
     return done
 
 
-def kind_of(dtype: pl.DataType) -> str | None:
-    """The type of a column in the store's words; None for what has no word there."""
+def kind_of(dtype: pl.DataType) -> Scalar | None:
+    """The data type of a column of a Polars type; None for what the store has no type for."""
     if dtype.is_integer():
         return "int"
     if dtype.is_float():
@@ -40,7 +43,7 @@ def kind_of(dtype: pl.DataType) -> str | None:
     return "bool" if dtype == pl.Boolean else "date" if dtype == pl.Date else None
 
 
-def _cast_number(column: pl.Series, target: Target) -> Cast | None:
+def _cast_number(column: pl.Series, target: ColumnType) -> Cast | None:
     dtype = column.dtype
     if dtype.is_integer():
         if target.kind == "int":
@@ -53,15 +56,14 @@ def _cast_number(column: pl.Series, target: Target) -> Cast | None:
         return None
     if target.kind == "float":
         return Cast(column.cast(pl.Float64))
-    if (
-        target.kind == "int" and not target.key
-    ):  # a float is no id, whole or not: it was rounded once, nobody knows where
+    # A float is not an id, whole or not: it was rounded once, nobody knows where.
+    if target.kind == "int" and not target.key:
         values = column.cast(pl.Int64, strict=False)
         return compare(column, values, (values.cast(dtype) != column) | (values.abs() >= EXACT_FLOAT))
     return None
 
 
-def _cast_other(column: pl.Series, target: Target) -> Cast | None:
+def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
     dtype, kind = column.dtype, target.kind
     if dtype == pl.Date and kind in ("date", "datetime"):
         days = column.to_physical()
@@ -75,10 +77,10 @@ def _cast_other(column: pl.Series, target: Target) -> Cast | None:
     if isinstance(dtype, pl.Datetime) and kind == "date" and not dtype.time_zone:
         days = column.cast(pl.Date)
         return compare(column, days, days.cast(dtype) != column)
-    if dtype == DTYPES[kind]:
+    if dtype == column_type(kind):
         return Cast(column)
     if isinstance(dtype, pl.List | pl.Array) and kind == "list[float]" and dtype.inner.is_numeric():
-        return Cast(column.cast(DTYPES[kind]))
+        return Cast(column.cast(column_type(kind)))
     return None
 
 
@@ -94,7 +96,7 @@ def _micros(column: pl.Series) -> pl.Series:
     return micros.set(~micros.is_between(MIN_INSTANT, MAX_INSTANT), None).cast(INSTANT)
 
 
-def _localized(values: pl.Series, column: pl.Series, target: Target) -> Cast:
+def _localized(values: pl.Series, column: pl.Series, target: ColumnType) -> Cast:
     """Times without a zone: in the source's, else UTC."""
     local = values.dt.replace_time_zone("UTC") if target.zone is None else in_zone(values, target.zone)
     outside = ~local.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
