@@ -1,4 +1,4 @@
-"""The join through a store: the judge's answers, in a table whose labels are as they came."""
+"""The join through a store: it gives the answers of the judge and leaves the labels unchanged."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -43,12 +43,12 @@ def test_any_store_gives_what_the_judge_says_however_labels_are_batched(case: Ca
 
 @settings(max_examples=60)
 @given(cases())
-def test_a_history_larger_than_the_memory_is_asked_for_by_some_entities_at_a_time(case: Case) -> None:
+def test_a_history_larger_than_memory_is_scanned_some_entities_at_a_time(case: Case) -> None:
     store = memory_store({case.version: case.rows}, case.learned)
     check(store, [case], memory=1, limits=HistoryLimits(scan_entities=1))
 
 
-def test_columns_that_another_process_replaces_are_not_needed_for_the_answer(
+def test_a_join_scans_where_another_process_removes_its_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case(PATIENT, "float", (Row(("a",), 1, 1, 1.5),), (1,), (Label(("a",), 5),))
@@ -95,21 +95,21 @@ def ask(
     return frames[0], facts
 
 
-def test_two_versions_of_one_feature_answer_side_by_side_under_the_names_they_were_asked_by() -> None:
+def test_two_versions_of_one_feature_are_two_columns_named_as_typed() -> None:
     store = memory_store({V1: [Row(A, 1, 1, 1.0)], V2: [Row(A, 1, 1, 2.0)]}, (0,))
     found = ask(store, LABELS, ResolvedFeature("score", V2), ResolvedFeature("score@1", V1))[0]
     assert found.columns[-2:] == ["score", "score@1"]
     assert found.select("score", "score@1").rows() == [(2.0, 1.0), (None, None), (2.0, 1.0), (None, None)]
 
 
-def test_the_result_says_what_each_feature_found() -> None:
+def test_the_facts_count_the_matches_of_each_feature() -> None:
     store = memory_store({V1: [Row(A, 1, 1, None), Row(B, 1, 1, 1.0)]}, (0,))
     feature = ask(store)[1].features[0]
     assert (feature.version.id.sha256, feature.version.number) == ("a" * 64, 1)
     assert (feature.rows_scanned, feature.matched, feature.nulls) == (2, 3, 3)
 
 
-def test_a_features_own_max_age_holds_unless_the_request_names_another() -> None:
+def test_a_features_own_max_age_holds_unless_the_question_has_another() -> None:
     version = version_of(max_age=3)
     store = memory_store({version: [Row(A, 1, 1, 1.0)]}, (0,))
     asked = ResolvedFeature("score", version)
@@ -152,7 +152,7 @@ def test_the_facts_count_labels_and_values() -> None:
     assert (facts.features[0].rows_scanned, facts.share(facts.features[0])) == (2, 0.5)
 
 
-def test_a_feature_that_no_label_found_is_warned_of() -> None:
+def test_a_feature_without_any_match_gets_a_warning() -> None:
     store = memory_store({V1: [Row(("A",), 1, 1, 1.0)]}, (0,))
     assert "no label has a value of score" in ask(store)[1].all_warnings[0]
     assert not ask(store, LABELS.clear())[1].all_warnings
@@ -186,7 +186,7 @@ def test_features_of_different_entity_types_are_named_with_their_types() -> None
         )
 
 
-def test_a_named_entity_type_must_be_the_features() -> None:
+def test_a_named_entity_type_must_be_that_of_the_features() -> None:
     with pytest.raises(UsageError, match="features of one entity type, shelf"):
         ask(memory_store({V1: []}, (0,)), entity=EntityColumns("shelf"))
     with pytest.raises(UsageError, match="no entity type 'patients'") as failed:
