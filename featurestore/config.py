@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, Column, EntityType, Key, Source
 
@@ -21,11 +22,6 @@ FILE = "featurestore.toml"
 RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
 COLUMN_TYPES = ("bool", "int", "float", "string", "date", "datetime", "list[float]")
 SOURCE_TYPES = ("csv", "parquet", "ndjson")
-
-DRIFT_METHODS = (
-    "jensenshannon", "psi", "kl_div", "hellinger", "wasserstein", "ed", "ks", "anderson", "cramer_von_mises", "es",
-    "mannw", "t_test", "chisquare", "g_test", "z", "fisher_exact", "TVD",
-)  # fmt: skip
 
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
@@ -50,7 +46,7 @@ class DriftSettings:
     many values of a run are kept at most.
     """
 
-    method: str = "jensenshannon"
+    method: str = DEFAULT_METHOD
     threshold: float | None = None
     sample: int = 10_000
     features: Mapping[str, DriftRule] = field(default_factory=dict)
@@ -404,7 +400,7 @@ def _drift(table: _Table) -> DriftSettings:
         part: {name: _drift_rule(inner.allow("method", "threshold")) for name, inner in table.tables(part)}
         for part in ("features", "tags")
     }
-    return DriftSettings(rule.method or "jensenshannon", rule.threshold, sample, rules["features"], rules["tags"])
+    return DriftSettings(rule.method or DEFAULT_METHOD, rule.threshold, sample, rules["features"], rules["tags"])
 
 
 def _drift_rule(table: _Table) -> DriftRule:

@@ -13,8 +13,10 @@ from featurestore.offline.contract import Baseline
 from featurestore.render.charts import columns, spark, thin
 from featurestore.render.style import BAD, DIM, GOOD, NAME, WARN, instant, number, plural, table
 from featurestore.workflows.drift.baseline import BaselineResult
-from featurestore.workflows.drift.overview import DriftResult, DriftRow, Recomputed
-from featurestore.workflows.drift.timeline import Point
+from featurestore.workflows.drift.overview import DriftRow
+from featurestore.workflows.drift.recompute import Recomputed
+from featurestore.workflows.drift.report import ReportResult
+from featurestore.workflows.drift.timeline import DriftResult, Point
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,6 +75,10 @@ def baseline_json(result: BaselineResult, *, dry_run: bool) -> dict[str, Json]:
         "changed": result.changed,
         "dry_run": dry_run,
     }
+
+
+def report_json(result: ReportResult) -> dict[str, Json]:
+    return {"feature": result.version.id.feature, "run_id": result.point.run_id, "report": str(result.path)}
 
 
 def draw_drift(console: Console, result: DriftResult) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from featurestore.drift.compare import EntityComparison
+from featurestore.drift.version_changes import EntityComparison
 from featurestore.model import Json
 from featurestore.render.markdown import cell
 from featurestore.render.style import DIM, NAME, WARN, number, table

@@ -73,7 +73,7 @@ def test_a_pool_gives_each_run_its_share_of_the_values(sample_of: SampleOf) -> N
 def test_a_pool_of_small_runs_keeps_every_value(sample_of: SampleOf) -> None:
     pooled = pool([sample_of(["a", "b"], "string"), sample_of(["c"], "string")], seed=1)
     assert pooled.values.to_list() == ["a", "b", "c"]
-    assert pooled.facts.known == ("a", "b", "c")
+    assert pooled.facts.categories == ("a", "b", "c")
 
 
 def test_runs_of_two_types_are_no_pool(sample_of: SampleOf) -> None:
