@@ -18,8 +18,15 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
-from featurestore.evaluation.evaluate import Rows, arrange, build_expression, call_long, call_short, passes
-from featurestore.evaluation.results import Moments, Result, shape, shape_values
+from featurestore.evaluation.evaluate import (
+    SourceRows,
+    build_expression,
+    call_long,
+    call_short,
+    group_expressions,
+    sort_rows,
+)
+from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
 from featurestore.model import Feature, KeyType, Problem, RejectedRow, Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.sources import listing as listings
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from featurestore.sources.slices import Slice
 
 FUTURE_TOLERANCE = 5 * 60 * 1_000_000
-NEVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ class Computed:
     """
 
     target: Target
-    result: Result
+    result: FeatureValues
     rows_read: int
     rows_rejected: int
     fingerprint: str
@@ -180,7 +186,7 @@ def _compute_source(
     yield Read(source.name, slice_.rows_read, slice_.rejected_count, slice_.rejected, slice_.warnings)
     for entity_type in dict.fromkeys(target.feature.entity_type.name for target in due):
         group = [target for target in due if target.feature.entity_type.name == entity_type]
-        rows = arrange(slice_.frame, group[0].feature.entity_type, source)
+        rows = sort_rows(slice_.frame, group[0].feature.entity_type, source)
         shaper = _Shaper(project, rows, slice_, rules)
         for target, raw in _evaluate(project, group, rows):
             if isinstance(raw, Failed):
@@ -196,7 +202,9 @@ def _list(project: Project, source: Source, rules: Rules, pipes: dict[str, listi
     return listing
 
 
-def _evaluate(project: Project, targets: list[Target], rows: Rows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
+def _evaluate(
+    project: Project, targets: list[Target], rows: SourceRows
+) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
     """Runs the users' functions. What they print goes to stderr: stdout is for results."""
     short: dict[VersionId, Target] = {}
     expressions: dict[VersionId, pl.Expr] = {}
@@ -212,12 +220,12 @@ def _evaluate(project: Project, targets: list[Target], rows: Rows) -> Iterator[t
                 short[key] = target
         except (Exception, SystemExit) as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
             yield target, Failed(target, problem_of(exc, project, target))
-    for group in passes(expressions, rows.frame.height):
+    for group in group_expressions(expressions, rows.frame.height):
         yield from _evaluate_pass(project, {key: short[key] for key in group}, group, rows)
 
 
 def _evaluate_pass(
-    project: Project, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: Rows
+    project: Project, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SourceRows
 ) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
     try:
         frames = call_short(expressions, rows)
@@ -237,10 +245,10 @@ def _evaluate_pass(
 class _Shaper:
     """Shapes the results of one entity type over one source's rows."""
 
-    def __init__(self, project: Project, rows: Rows, slice_: Slice, rules: Rules) -> None:
+    def __init__(self, project: Project, rows: SourceRows, slice_: Slice, rules: Rules) -> None:
         self._project, self._rows, self._slice, self._rules = project, rows, slice_, rules
         self._latest = None if rules.allow_future else times.now() + FUTURE_TOLERANCE
-        self._moments: Moments | None = None
+        self._times: RowTimes | None = None
 
     def shape(self, target: Target, raw: pl.DataFrame, files: Mapping[str, str]) -> Event:
         read, rejected = self._slice.rows_read, self._slice.rejected_count
@@ -254,14 +262,13 @@ class _Shaper:
             return Failed(target, problem, read, rejected)
         return Computed(target, result, read, rejected + result.future, self._slice.listing.fingerprint, files)
 
-    def _shape(self, feature: Feature, raw: pl.DataFrame) -> Result:
+    def _shape(self, feature: Feature, raw: pl.DataFrame) -> FeatureValues:
         if feature.short and self._rows.source.event_time is not None:
-            self._moments = self._moments or Moments(feature, self._rows)
-            latest = NEVER if self._latest is None else self._latest
-            found = shape_values(feature, raw["value"], self._rows, self._moments, self._slice.place, latest=latest)
+            self._times = self._times or RowTimes(feature, self._rows)
+            found = check_column(feature, raw["value"], self._rows, self._times, self._slice.place, latest=self._latest)
             if found is not None:
                 return found
-        return shape(feature, raw, self._rows, self._slice.place, latest=self._latest)
+        return check_frame(feature, raw, self._rows, self._slice.place, latest=self._latest)
 
 
 def _needed(targets: Sequence[Target]) -> list[str]:
