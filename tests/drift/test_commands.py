@@ -149,9 +149,9 @@ def test_a_rolling_baseline_pools_the_runs_of_its_window(watched: Folder) -> Non
     ("arguments", "said"),
     [
         (("baseline", "chol", "9"), "no run '9'"),
-        (("baseline", "chol", "1", "--window", "3d"), "exclude each other"),
+        (("baseline", "chol", "1", "--window", "3d"), "can't be combined"),
         (("baseline", "chol", "--window", "soon"), "is not a duration"),
-        (("baseline", "chol", "--window", "0"), "longer than nothing"),
+        (("baseline", "chol", "--window", "0"), "longer than zero"),
         (("baseline", "cho"), "did you mean 'chol'"),
         (("drift", "--report", "x.html"), "about one feature"),
         (("stats", "chol", "--run", "9"), "no run '9'"),
