@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from featurestore import times
 from featurestore.config import DriftSettings, Project
@@ -15,26 +18,40 @@ from featurestore.drift.sample import Sample, draw
 from featurestore.drift.statistics import describe
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
 from featurestore.offline.duckdb.store import DuckDBStore
-from featurestore.workflows.drift.baseline import find_previous, find_reference
+from featurestore.workflows.drift.reference import find_previous, find_reference
 
 DTYPES = {"float": pl.Float64, "int": pl.Int64, "string": pl.String, "bool": pl.Boolean}
 SETTINGS = DriftSettings()
 
+Values = Sequence[object] | NDArray[Any]
 
-def make_sample(values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1) -> Sample:
+
+class SampleOf(Protocol):
+    """Makes a sample of values."""
+
+    def __call__(
+        self, values: Values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1
+    ) -> Sample: ...
+
+
+class Normal(Protocol):
+    """Makes a sample of seeded normal values."""
+
+    def __call__(self, seed: int, size: int, shift: float = 0.0) -> Sample: ...
+
+
+def make_sample(values: Values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1) -> Sample:
     column, data_type = pl.Series("value", values, dtype=DTYPES.get(kind)), DataType.parse(kind)
     return draw(column, data_type, describe(column, data_type), method=method, seed=seed)
 
 
 @pytest.fixture
-def sample_of():
-    """sample_of(values, kind="float", method=…, seed=…)"""
+def sample_of() -> SampleOf:
     return make_sample
 
 
 @pytest.fixture
-def normal():
-    """normal(seed, size, shift=0.0): a sample of seeded normal values."""
+def normal() -> Normal:
 
     def make(seed: int, size: int, shift: float = 0.0) -> Sample:
         return make_sample(np.random.default_rng(seed).normal(size=size) + shift)
@@ -46,14 +63,23 @@ class Ledger:
     """A store and one feature version in it, to which `ingest` adds runs the way an ingestion does."""
 
     def __init__(self, folder: Path, data_type: str = "float", name: str = "score", sha256: str = "a" * 64) -> None:
-        self.store = DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
+        self.project = Project(folder, "test", {}, {}, DriftSettings())
+        self.store = DuckDBStore(self.project)
         self.entity_type = EntityType("patient", (Key("patient_id", "string"),))
         self.version = self.new_version(name, sha256, 1, data_type)
 
     def new_version(self, name: str, sha256: str, number: int, data_type: str = "float") -> StoredVersion:
         return StoredVersion(VersionId(name, sha256), number, self.entity_type, DataType.parse(data_type))
 
-    def ingest(self, run_id, values, version=None, *, settings=SETTINGS, started_at=None) -> Run:
+    def ingest(
+        self,
+        run_id: str,
+        values: Values,
+        version: StoredVersion | None = None,
+        *,
+        settings: DriftSettings = SETTINGS,
+        started_at: int | None = None,
+    ) -> Run:
         """One run that writes the values, each for a new moment of its own entity."""
         version = version or self.version
         learned = self.store.learned()
@@ -82,7 +108,7 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def ledger(tmp_path: Path) -> Ledger:
     """A ledger of a float feature, ``score``."""
     (tmp_path / ".featurestore").mkdir(exist_ok=True)
     return Ledger(tmp_path)

@@ -34,8 +34,8 @@ from featurestore.serving.served import Served
 from featurestore.times import parse_instant
 from featurestore.versioning.folder.versionfile import VersionName
 from featurestore.workflows.catalogue import Catalogue, Entry
-from featurestore.workflows.drift.overview import DriftResult, DriftRow
-from featurestore.workflows.drift.timeline import Point
+from featurestore.workflows.drift.overview import DriftRow
+from featurestore.workflows.drift.timeline import DriftResult, Point
 from featurestore.workflows.get import EntityValues, GetResult
 from featurestore.workflows.history import HistoryResult, HistoryValue
 from tests.golden.stored import compare, names_of
@@ -89,7 +89,7 @@ def listing() -> RenderableType:
 
 
 def entry(name: str, description: str, *, changed: bool = False) -> Entry:
-    source = Source("visits", "csv", "visits*.csv")
+    source = Source("visits", "csv")
     feature = Feature(
         name, name, "features.m", Path("features/m.py"), 7, PATIENT, DataType("list[float]", 384), source, True,
         description,

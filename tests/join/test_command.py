@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +32,9 @@ patient_id,at,note,score,age_share
 001,2023-12-31T23:59:59Z,too early,1e3,
 001,2024-01-15T00:00:00Z,"a, b",1.50,0.5
 """
+READ: dict[str, Callable[..., pl.DataFrame]] = {
+    "csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def join(folder: Folder, *options: str, labels: str = "labels.csv", code: int = 
     return ran.err if code else ran.out
 
 
-def test_the_labels_come_back_as_they_are_with_one_more_column(ingested: Folder) -> None:
+def test_the_labels_come_back_unchanged_with_one_more_column(ingested: Folder) -> None:
     output = ingested.root / "train.csv"
     join(ingested, "--output", str(output))
     assert output.read_text() == JOINED
@@ -63,22 +67,25 @@ def test_through_pipes_it_is_the_same(ingested: Folder) -> None:
 def test_a_pipe_may_carry_any_format(ingested: Folder, form: str, batch: str) -> None:
     labels, out = io.BytesIO(), io.BytesIO()
     typed = pl.read_csv(io.StringIO(LABELS), infer_schema=False)
-    {"csv": typed.write_csv, "parquet": typed.write_parquet, "arrow": typed.write_ipc, "stream": typed.write_ipc_stream,
-     "ndjson": typed.write_ndjson}[form](labels)  # fmt: skip
+    write: dict[str, Callable[..., object]] = {
+        "csv": typed.write_csv, "parquet": typed.write_parquet, "arrow": typed.write_ipc,
+        "stream": typed.write_ipc_stream, "ndjson": typed.write_ndjson,
+    }  # fmt: skip
+    write[form](labels)
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", "-", "-f", "age_share",
                "--timestamp-column", "at", "--batch-rows", batch]  # fmt: skip
     form = form.replace("stream", "arrow")
     ran = subprocess.run([*command, "--format", form], input=labels.getvalue(), capture_output=True, check=True)
     out.write(ran.stdout)
     out.seek(0)
-    found = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson}[form](out)
+    found = READ[form](out)
     assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
     assert found.columns == [*typed.columns, "age_share"]
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("batch", ["2", "100"])
-def test_who_reads_no_further_ends_it_quietly(ingested: Folder, form: str, batch: str) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(ingested: Folder, form: str, batch: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
@@ -91,12 +98,12 @@ def test_who_reads_no_further_ends_it_quietly(ingested: Folder, form: str, batch
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("batch", ["2", "100"])
-def test_a_disk_that_is_full_is_said(ingested: Folder, form: str, batch: str) -> None:
+def test_a_full_disk_is_reported(ingested: Folder, form: str, batch: str) -> None:
     said = join(ingested, "--output", "/dev/full", "--format", form, "--batch-rows", batch, code=4)
     assert "/dev/full: can't be written: No space left on device\n" in said
 
 
-def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
+def test_progress_is_shown_on_a_terminal_only(ingested: Folder) -> None:
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
                "-f", "age_share", "--timestamp-column", "at"]  # fmt: skip
     terminal, end = pty.openpty()
@@ -116,7 +123,7 @@ def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
     assert subprocess.run(command, capture_output=True).stderr == b""
 
 
-def test_a_format_can_be_said_where_no_name_does(ingested: Folder) -> None:
+def test_a_format_can_be_named_where_no_suffix_shows_it(ingested: Folder) -> None:
     (ingested.root / "labels").write_text(LABELS)
     assert "no suffix says no format" in join(ingested, labels="labels", code=2)
     assert join(ingested, "--labels-format", "csv", labels="labels") == JOINED
@@ -136,18 +143,21 @@ def test_labels_and_results_may_be_in_any_format(ingested: Folder, suffix: str) 
         pl.col("at").str.to_datetime(time_zone="UTC")
     )
     source, output = ingested.root / f"labels.{suffix}", ingested.root / f"train.{suffix}"
-    {"parquet": typed.write_parquet, "arrow": typed.write_ipc, "jsonl": typed.write_ndjson}[suffix](source)
+    write: dict[str, Callable[..., object]] = {
+        "parquet": typed.write_parquet, "arrow": typed.write_ipc, "jsonl": typed.write_ndjson
+    }  # fmt: skip
+    write[suffix](source)
     if suffix == "jsonl":
         source.write_text(source.read_text().replace("+00:00", "Z"))
     join(ingested, "--output", str(output), labels=source.name)
-    read = {"parquet": pl.read_parquet, "arrow": pl.read_ipc, "jsonl": pl.read_ndjson}[suffix]
+    read = READ[suffix.replace("jsonl", "ndjson")]
     found, given = read(output), read(source)
     assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
     if suffix != "jsonl":
         assert found.drop("age_share").equals(given)
 
 
-def test_known_as_of_and_max_age_narrow_what_counts(ingested: Folder) -> None:
+def test_known_as_of_and_max_age_exclude_values(ingested: Folder) -> None:
     assert join(ingested, "--known").count(",0.5") == 0  # all was learned today
     assert join(ingested, "--as-of", "2024-06-01").count(",0.5") == 0
     assert join(ingested, "--max-age", "14d") == JOINED

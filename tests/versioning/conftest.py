@@ -43,7 +43,7 @@ class Projects:
     def closure(self, files: Files | str, function: str = "f", module: str = MODULE) -> Closure:
         return capture(self.tree(files), module, function)
 
-    def hash(self, files: Files | str, function: str = "f", module: str = MODULE, **facts: object) -> VersionHash:
+    def hash(self, files: Files | str, function: str = "f", module: str = MODULE, **facts: Any) -> VersionHash:
         return version_hash(feature(function=function, module=module, **facts), self.closure(files, function, module))
 
 
@@ -51,7 +51,7 @@ def feature(**facts: object) -> Feature:
     given: dict[str, object] = {
         "name": "f", "function": "f", "module": MODULE, "path": Path("features/m.py"), "line": 1,
         "entity_type": EntityType("patient", (Key("patient_id", "string"),)), "data_type": DataType("float"),
-        "source": Source("visits", "csv", "visits.csv", event_time="visit_at"), "short": True, **facts,
+        "source": Source("visits", "csv", event_time="visit_at"), "short": True, **facts,
     }  # fmt: skip
     return Feature(**given)  # type: ignore[arg-type]
 

@@ -31,14 +31,14 @@ class CodeComparison:
     labels: tuple[str, str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        changed = [name for name in dict.fromkeys([*self.old, *self.new]) if self.old.get(name) != self.new.get(name)]
-        for at, name in enumerate(changed):
-            before, after = self.old.get(name, ""), self.new.get(name, "")
+        names = dict.fromkeys([*self.old, *self.new])
+        sections = [(name, self.old.get(name, "").splitlines(), self.new.get(name, "").splitlines()) for name in names]
+        for at, (name, before, after) in enumerate(item for item in sections if item[1] != item[2]):
             yield line(("\n" if at else "") + name, "bold")
             if options.max_width >= SIDE_BY_SIDE_WIDTH:
-                yield _side_by_side(before.splitlines(), after.splitlines(), self.labels, options.max_width)
+                yield _side_by_side(before, after, self.labels, options.max_width)
             else:
-                yield from _stacked(before.splitlines(), after.splitlines())
+                yield from _stacked(before, after)
 
 
 def _side_by_side(old: list[str], new: list[str], labels: tuple[str, str], width: int) -> RenderableType:

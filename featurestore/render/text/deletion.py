@@ -29,3 +29,10 @@ def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     if not dry_run:
         lines.append(line("featurestore sync removes its online values", DIM))
     return Group(*lines)
+
+
+def erase_question(plan: DeleteResult) -> str:
+    """The question before an erasure, with what it would remove."""
+    name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
+    labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
+    return f"Erase {name} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"

@@ -109,7 +109,7 @@ def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
         ("entity", _keys(feature)),
         ("type", str(feature.data_type)),
-        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.path})"),
+        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.location})"),
         ("columns", ", ".join(detail.columns) or "–"),
         ("owner", feature.owner or "–"),
         ("tags", ", ".join(feature.tags) or "–"),
