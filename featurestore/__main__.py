@@ -20,8 +20,10 @@ def main() -> None:
 
     # Syntax trees are many objects and no garbage: looking through them every 700 allocations costs a tenth of `list`.
     gc.set_threshold(50_000, 20, 20)
+    from featurestore import signals
     from featurestore.cli.app import run
 
+    signals.watch()
     code = run(sys.argv[1:])
     streams.flush()
     # Nothing is open any more. Taking the interpreter down object by object would cost a tenth of a join's time.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from types import FrameType
 
 from featurestore import signals
@@ -36,11 +35,12 @@ def exit_at_once_on_interrupt() -> None:
 def listen() -> None:
     """From now on SIGINT raises KeyboardInterrupt and SIGTERM raises TerminatedError."""
     _received.clear()
-    with suppress(ValueError):  # not in the main thread: the signals belong to somebody else
-        signal.signal(signal.SIGTERM, _raise)
-        if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit_at_once):
-            signal.signal(signal.SIGINT, _raise)
-        signals.watch()
+    if not signals.are_ours():
+        return
+    signal.signal(signal.SIGTERM, _raise)
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit_at_once):
+        signal.signal(signal.SIGINT, _raise)
+    signals.repeat_if_lost({KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM})
 
 
 def report() -> int:

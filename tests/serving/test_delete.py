@@ -177,7 +177,10 @@ def test_stored_labels_are_erased_with_the_entity_they_name(synced: Folder) -> N
         synced.run("join", str(path), "-f", "age_share", "--timestamp-column", "at", "--dataset", name)
     planned = synced.run("delete", "patient", "001", "--erase", "--dry-run").out
     assert "would erase patient 001: 2 rows" in planned
-    assert "the stored labels of 2 data sets that name patient 001; can't be rebuilt any more: trial, again" in planned
+    assert (
+        "would erase the labels stored for 2 data sets, which name patient 001; trial, again can't be rebuilt then"
+        in planned
+    )
     synced.run("dataset", "trial", "--verify")
     found = synced.json("delete", "patient", "001", "--erase", "--yes")
     assert found["datasets"] == ["trial", "again"]

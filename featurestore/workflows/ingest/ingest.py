@@ -26,8 +26,8 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
-from featurestore.workflows.ingest.summary import summarise
 from featurestore.workflows.ingest.targets import Target, find_targets
+from featurestore.workflows.summaries import stored_summary, summarize_run
 
 POLL_SECONDS = 0.1
 
@@ -86,12 +86,15 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             targets, failed = find_targets(project, store, tree, features)
         if not request.names and not request.sources:
             failed = [*_broken(registry), *failed]
+        summary = stored_summary(project)
         result = _Ingestion(project, store, request, registry, progress).run(targets, failed, state.commit)
         if state.problem is not None:
             result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
-        if result.run.run_seq is None or request.options.dry_run:
+        if request.options.dry_run:
             return result
-        summarise(project, result.run)
+        summarize_run(project, store, result.run, summary)
+    if result.run.run_seq is None:
+        return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
 
 
