@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
 from featurestore.sources.settings import read_source
@@ -21,11 +22,6 @@ from featurestore.toml import TomlTable, interpolate
 
 FILE = "featurestore.toml"
 RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
-
-DRIFT_METHODS = (
-    "jensenshannon", "psi", "kl_div", "hellinger", "wasserstein", "ed", "ks", "anderson", "cramer_von_mises", "es",
-    "mannw", "t_test", "chisquare", "g_test", "z", "fisher_exact", "TVD",
-)  # fmt: skip
 
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
@@ -49,7 +45,7 @@ class DriftSettings:
     number of values that is stored of a run.
     """
 
-    method: str = "jensenshannon"
+    method: str = DEFAULT_METHOD
     threshold: float | None = None
     sample: int = 10_000
     features: Mapping[str, DriftRule] = field(default_factory=dict)
@@ -273,7 +269,7 @@ def _drift(table: TomlTable) -> DriftSettings:
         part: {name: _drift_rule(inner.allow("method", "threshold")) for name, inner in table.tables(part)}
         for part in ("features", "tags")
     }
-    return DriftSettings(rule.method or "jensenshannon", rule.threshold, sample, rules["features"], rules["tags"])
+    return DriftSettings(rule.method or DEFAULT_METHOD, rule.threshold, sample, rules["features"], rules["tags"])
 
 
 def _drift_rule(table: TomlTable) -> DriftRule:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
+
+from featurestore.frozen import frozen
 
 FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 COLUMN_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")
@@ -22,7 +24,7 @@ KINDS: tuple[Scalar, ...] = get_args(Scalar)
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """One key column of an entity type. Strings are byte-exact: ``007`` is not ``7``."""
 
@@ -30,7 +32,7 @@ class Key:
     type: KeyType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityType:
     """What features are about: a patient, a (store, product) pair."""
 
@@ -46,7 +48,7 @@ class EntityType:
         return len(self.keys) > 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataType:
     """The type of a feature's values. ``length`` is set for ``list[float, N]`` only."""
 
@@ -74,7 +76,7 @@ class DataType:
 DATA_TYPES = (*KINDS, "list[float, N]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A declared column of a source: its type, and the rules that its values must not break."""
 
@@ -101,7 +103,7 @@ class SourceSettings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """Where rows come from, and how their times are read.
 
@@ -121,7 +123,7 @@ class Source:
         return "" if self.settings is None else self.settings.location
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Feature:
     """A feature as its decorator declares it, found without running anyone's code.
 
@@ -154,7 +156,7 @@ class Feature:
         return f"{self.path.as_posix()}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionId:
     """A version as the stores know it: the feature's name and the full SHA-256 of its code."""
 
@@ -166,7 +168,7 @@ class VersionId:
         return self.sha256[:12]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredVersion:
     """What an offline store must know of a version to hold its history."""
 
@@ -181,7 +183,7 @@ FeatureStatus = Literal["ok", "unchanged", "failed"]
 RunStatus = Literal["ok", "partial", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """Why something failed, in the three parts of every error."""
 
@@ -191,7 +193,7 @@ class Problem:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureRun:
     """What one run did with one feature. Counts are rows; see `CLI` for their meaning."""
 
@@ -212,7 +214,7 @@ class FeatureRun:
     error: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """One invocation of ``ingest`` in the audit log. Instants are microseconds since the epoch.
 
@@ -232,7 +234,7 @@ class Run:
     learned_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RejectedRow:
     """A row that was set aside, with the reason.
 
@@ -248,7 +250,7 @@ class RejectedRow:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """One thing that was looked at: of what area, whether it is as it should be, and what to do where it is not."""
 

@@ -72,12 +72,12 @@ def read_run(row: Mapping[str, Any], features: tuple[FeatureRun, ...]) -> Run:
 
 
 def read_feature(row: Mapping[str, Any]) -> FeatureRun:
-    error = _load(row["error"])
+    error = load_json(row["error"])
     return FeatureRun(
         name=row["name"], source=row["source"], status=row["status"], version=row["version"], sha256=row["sha256"],
         new_version=row["new_version"], rows_read=row["rows_read"], rows_rejected=row["rows_rejected"],
         rows_written=row["rows_written"], rows_unchanged=row["rows_unchanged"], rows_corrected=row["rows_corrected"],
-        drift=_load(row["drift"]), statistics=_load(row["statistics"]), note=row["note"],
+        drift=load_json(row["drift"]), statistics=load_json(row["statistics"]), note=row["note"],
         error=None if error is None else Problem(**error),
     )  # fmt: skip
 
@@ -134,5 +134,5 @@ def _dump(value: Mapping[str, Json] | None) -> str | None:
     return None if value is None else json.dumps(value, allow_nan=False)
 
 
-def _load(text: str | None) -> dict[str, Any] | None:
+def load_json(text: str | None) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)

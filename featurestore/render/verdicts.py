@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from featurestore import times
 from featurestore.offline.contract import Baseline
 from featurestore.render.words import number
-from featurestore.workflows.drift.overview import DriftResult
-from featurestore.workflows.drift.timeline import Point
+from featurestore.workflows.drift.timeline import DriftResult, Point
 
 BY_CHANCE = "within chance"
 
@@ -32,8 +31,10 @@ def measured_by(result: DriftResult) -> str:
     """How a feature's drift is measured, and what its next run is compared with."""
     last = result.points[-1]
     method = result.baseline.method if result.baseline and result.baseline.method else last.verdict.get("method", "")
-    reference = compared_with(result.baseline, None, result.points) if result.baseline else "nothing yet"
-    return f"by {method}, drift above {number(last.threshold)}; the next run is compared with {reference}"
+    described = f"by {method}, drift above {number(last.threshold)}"
+    if result.baseline is None:
+        return f"{described}; there is no reference yet"
+    return f"{described}; the next run is compared with {compared_with(result.baseline, None, result.points)}"
 
 
 def compared_with(baseline: Baseline, run: Point | None, points: Sequence[Point] = ()) -> str:

@@ -20,6 +20,7 @@ from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.ingest.targets import write_version
+from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
@@ -48,6 +49,7 @@ class Plan:
 
     features: tuple[PlannedFeature, ...]
     broken: tuple[Broken, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[PlannedFeature, ...]:
@@ -71,12 +73,13 @@ def plan(project: Project, names: Sequence[str] = ()) -> Plan:
     known = {*registry.names(), *(item.name for item in registry.broken)}
     removed = [name for name in held if name not in known and (not names or name in names)]
     declared = [name for name in names if name not in removed]
-    entries = read_entries(project, tree, select(registry, declared) if declared or not names else [])
+    history = current_summary(project)
+    entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
     planned += [_removed(name, held[name], renamed=name in renamed) for name in removed]
     broken = [*registry.broken, *(Broken(entry.feature.name, entry.problem) for entry in entries if entry.problem)]
-    return Plan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken))
+    return Plan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings)
 
 
 def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) -> list[LockedVersion]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.drift.compare import EntityComparison, compare_entities, shift
 from featurestore.drift.statistics import describe
+from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
 from featurestore.model import Json, Problem, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.discovery import discover, select

@@ -17,8 +17,15 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import CancelledError, FeatureError, FeatureStoreError
-from featurestore.evaluation.evaluate import Rows, arrange, build_expression, call_long, call_short, passes
-from featurestore.evaluation.results import Moments, Result, shape, shape_values
+from featurestore.evaluation.evaluate import (
+    SortedRows,
+    build_expression,
+    call_long,
+    call_short,
+    group_expressions,
+    sort_rows,
+)
+from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
 from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
@@ -32,7 +39,6 @@ if TYPE_CHECKING:
     from featurestore.sources.reading import SourceRows
 
 FUTURE_TOLERANCE = 5 * 60 * 1_000_000
-NEVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Computed:
     """
 
     target: Target
-    result: Result
+    result: FeatureValues
     rows_read: int
     rows_rejected: int
     fingerprint: str
@@ -192,17 +198,17 @@ class _SourceRun:
         print_ = fingerprint(self._source, offer, {**pins, **inferred})
         for entity_type in dict.fromkeys(target.feature.entity_type.name for target in due):
             group = [target for target in due if target.feature.entity_type.name == entity_type]
-            arranged = arrange(rows.frame, group[0].feature.entity_type, self._source)
-            moments: Moments | None = None
-            for target, raw in self._evaluate(group, arranged):
+            sorted_rows = sort_rows(rows.frame, group[0].feature.entity_type, self._source)
+            row_times: RowTimes | None = None
+            for target, raw in self._evaluate(group, sorted_rows):
                 if isinstance(raw, Failed):
                     yield raw
                     continue
                 feature = target.feature
                 try:
                     if feature.short and self._source.event_time is not None:
-                        moments = moments or Moments(feature, arranged)
-                    result = self._shape(feature, raw, arranged, moments, rows)
+                        row_times = row_times or RowTimes(feature, sorted_rows)
+                    result = self._shape(feature, raw, sorted_rows, row_times, rows)
                 except FeatureError as exc:
                     problem = problem_of(exc, self._project, target)
                     yield Failed(target, problem, rows.rows_read, rows.rejected_count)
@@ -211,20 +217,19 @@ class _SourceRun:
                 yield Computed(target, result, rows.rows_read, rejected, print_, cursors[target.version.id])
 
     def _shape(
-        self, feature: Feature, raw: pl.DataFrame, arranged: Rows, moments: Moments | None, rows: SourceRows
-    ) -> Result:
+        self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None, rows: SourceRows
+    ) -> FeatureValues:
         """What a function returned, as rows that can be stored. Raises FeatureError."""
-        result: Result | None = None
-        if feature.short and moments is not None:
-            latest = NEVER if self._latest is None else self._latest
-            result = shape_values(feature, raw["value"], arranged, moments, rows.place, latest=latest)
+        result: FeatureValues | None = None
+        if feature.short and row_times is not None:
+            result = check_column(feature, raw["value"], sorted_rows, row_times, rows.place, latest=self._latest)
         if result is None:
-            result = shape(feature, raw, arranged, rows.place, latest=self._latest)
+            result = check_frame(feature, raw, sorted_rows, rows.place, latest=self._latest)
         if self._options.strict and result.future:
             raise FeatureError(f"{result.future} rows lie in the future", hint="--allow-future takes them")
         return result
 
-    def _evaluate(self, targets: Sequence[Target], rows: Rows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
+    def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
         """Runs the users' functions. What they print goes to stderr: stdout is for results."""
         short: dict[VersionId, Target] = {}
         expressions: dict[VersionId, pl.Expr] = {}
@@ -241,12 +246,12 @@ class _SourceRun:
                     short[key] = target
             except (Exception, SystemExit) as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
                 yield target, Failed(target, problem_of(exc, self._project, target))
-        for group in passes(expressions, rows.frame.height):
+        for group in group_expressions(expressions, rows.frame.height):
             self._progress.check()
             yield from self._evaluate_pass({key: short[key] for key in group}, group, rows)
 
     def _evaluate_pass(
-        self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: Rows
+        self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows
     ) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
         try:
             frames = call_short(expressions, rows)

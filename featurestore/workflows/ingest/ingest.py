@@ -19,15 +19,15 @@ from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import Registry, discover, select
-from featurestore.registry.git import commit_of
+from featurestore.registry.git import git_state
 from featurestore.runs import new_run_id
 from featurestore.sources.contract import Offer
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
-from featurestore.workflows.ingest.summary import summarise
 from featurestore.workflows.ingest.targets import Target, find_targets
+from featurestore.workflows.summaries import stored_summary, summarize_run
 
 POLL_SECONDS = 0.1
 
@@ -78,7 +78,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
     with write_lock(project):
-        commit = commit_of(project.root)  # before anything is written, which would make a clean tree look changed
+        state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         features = _chosen(registry, request)
@@ -86,10 +86,15 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             targets, failed = find_targets(project, store, tree, features)
         if not request.names and not request.sources:
             failed = [*_broken(registry), *failed]
-        result = _Ingestion(project, store, request, registry, progress).run(targets, failed, commit)
-        if result.run.run_seq is None or request.options.dry_run:
+        summary = stored_summary(project)
+        result = _Ingestion(project, store, request, registry, progress).run(targets, failed, state.commit)
+        if state.problem is not None:
+            result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
+        if request.options.dry_run:
             return result
-        summarise(project, result.run)
+        summarize_run(project, store, result.run, summary)
+    if result.run.run_seq is None:
+        return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
 
 

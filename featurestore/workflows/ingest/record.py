@@ -17,12 +17,12 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.drift.assess import Assessment, Reference, assess
+from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
-from featurestore.workflows.drift.baseline import find_previous, find_reference
+from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
 from featurestore.workflows.ingest.targets import Target, write_version_files
 
@@ -57,7 +57,7 @@ class Recorder:
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
         self._reactivated: list[Position] = []
-        self._references: dict[VersionId, tuple[Reference | None, Reference | None]] = {}
+        self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
 

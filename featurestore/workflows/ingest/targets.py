@@ -14,7 +14,7 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
-from featurestore.registry.git import is_committed
+from featurestore.registry.git import committed
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
@@ -52,11 +52,12 @@ def find_targets(
     project: Project, store: OfflineStore, tree: SourceTree, features: Sequence[Feature]
 ) -> tuple[list[Target], list[FeatureRun]]:
     """The targets of some features, and a failed run for each feature whose code can't be hashed."""
+    usable = committed(project.root) if project.require_committed else None
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
         try:
-            target = _working(project, store, tree, feature)
+            target = _working(project, store, tree, feature, usable)
             targets += [target, *_promoted(project, target)]
         except StoreError:
             raise  # not the feature's failure: the store refuses for the next one too
@@ -83,11 +84,14 @@ def write_version(project: Project, hashed: VersionHash, commit: str | None) -> 
     return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
 
 
-def _working(project: Project, store: OfflineStore, tree: SourceTree, feature: Feature) -> Target:
+def _working(
+    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+) -> Target:
+    """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
     names = files.versions_of(project.versions, feature.name)
     hashed = hash_feature(tree, feature, names)
     written = next((name for name in names if name.short == hashed.short), None)
-    if project.require_committed and (written is None or not is_committed(project.root, written.path)):
+    if usable is not None and (written is None or written.path.relative_to(project.root).as_posix() not in usable):
         raise VersionFileError(
             "its version file is not committed, and [versions] require_committed asks for that",
             where=feature.place,

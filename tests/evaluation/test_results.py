@@ -1,8 +1,9 @@
-"""What a feature may return, and what it is told when it returns something else."""
+"""What a feature may return, and the error when it returns something else."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureError
-from featurestore.evaluation.evaluate import Rows, arrange
-from featurestore.evaluation.results import cast_value, shape
+from featurestore.evaluation.declared_type import cast_value
+from featurestore.evaluation.evaluate import SortedRows, sort_rows
+from featurestore.evaluation.results import check_frame
 from featurestore.model import DataType, EntityType, Feature, Key, Source
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
@@ -35,23 +37,23 @@ def timed(updated_at: str | None = None) -> Source:
 UNTIMED = Source("visits", "csv")
 
 
-def rows(ids: list[str], times: list[datetime], source: Source | None = None, **columns: list[object]) -> Rows:
+def rows(ids: list[str], times: list[datetime], source: Source | None = None, **columns: list[object]) -> SortedRows:
     frame = pl.DataFrame({"patient_id": ids, "at": times, **columns}).with_columns(
         pl.col("at").cast(pl.Datetime("us", "UTC"))
     )
-    return arrange(frame, PATIENT, source or timed())
+    return sort_rows(frame, PATIENT, source or timed())
 
 
-def shaped(raw: Mapping[str, Any], given_rows: Rows, of: Feature | None = None) -> list[tuple[object, ...]]:
+def checked(raw: Mapping[str, Any], given_rows: SortedRows, of: Feature | None = None) -> list[tuple[object, ...]]:
     frame = pl.DataFrame(raw, strict=False)
-    return shape(
+    return check_frame(
         of or feature(source=given_rows.source), frame, given_rows, lambda at: f"v.csv row {at + 1}", latest=None
     ).frame.rows()
 
 
-def refused(raw: Mapping[str, Any], given_rows: Rows, of: Feature | None = None) -> str:
+def refused(raw: Mapping[str, Any], given_rows: SortedRows, of: Feature | None = None) -> str:
     with pytest.raises(FeatureError) as caught:
-        shaped(raw, given_rows, of)
+        checked(raw, given_rows, of)
     assert caught.value.hint
     return caught.value.message
 
@@ -65,12 +67,12 @@ TWO = {"entity_id": ["a", "b"], "value": [1.0, 2.0]}
 
 def test_absent_times_are_those_of_the_source_row_by_row() -> None:
     source_rows = rows(["a", "b"], [JANUARY, MARCH])
-    assert shaped(TWO, source_rows) == [("a", naive(JANUARY), 1.0), ("b", naive(MARCH), 2.0)]
+    assert checked(TWO, source_rows) == [("a", naive(JANUARY), 1.0), ("b", naive(MARCH), 2.0)]
 
 
 def test_null_times_are_filled_and_given_ones_stay() -> None:
     raw = {**TWO, "computed_at": [None, JANUARY]}
-    assert shaped(raw, rows(["a", "b"], [MARCH, MARCH])) == [("a", naive(MARCH), 1.0), ("b", naive(JANUARY), 2.0)]
+    assert checked(raw, rows(["a", "b"], [MARCH, MARCH])) == [("a", naive(MARCH), 1.0), ("b", naive(JANUARY), 2.0)]
 
 
 def test_null_times_of_other_rows_than_the_source_s_are_refused() -> None:
@@ -78,23 +80,23 @@ def test_null_times_of_other_rows_than_the_source_s_are_refused() -> None:
     assert "computed_at is null in 1 of 1 rows" in message
 
 
-def test_without_any_time_a_row_stands_for_now() -> None:
+def test_without_any_time_a_row_is_as_of_now() -> None:
     frame = pl.DataFrame(TWO)
-    result = shape(feature(source=UNTIMED), frame, rows(["a", "b"], [JANUARY, MARCH], UNTIMED), str, latest=None)
+    result = check_frame(feature(source=UNTIMED), frame, rows(["a", "b"], [JANUARY, MARCH], UNTIMED), str, latest=None)
     assert not result.timed
     assert result.frame.columns == ["patient_id", "value"]
 
 
 def test_rows_come_out_sorted_by_entity_and_time() -> None:
     raw = {"entity_id": ["b", "a", "a"], "value": [1.0, 2.0, 3.0], "computed_at": [JANUARY, MARCH, JANUARY]}
-    assert [row[:2] for row in shaped(raw, rows(["a"], [JANUARY]))] == [
+    assert [row[:2] for row in checked(raw, rows(["a"], [JANUARY]))] == [
         ("a", naive(JANUARY)), ("a", naive(MARCH)), ("b", naive(JANUARY)),
     ]  # fmt: skip
 
 
 def test_equal_values_for_one_moment_collapse() -> None:
     source_rows = rows(["a", "a"], [JANUARY, JANUARY])
-    assert len(shaped({"entity_id": ["a", "a"], "value": [float("nan")] * 2}, source_rows)) == 1
+    assert len(checked({"entity_id": ["a", "a"], "value": [float("nan")] * 2}, source_rows)) == 1
 
 
 def test_different_values_for_one_moment_fail_and_both_places_are_named() -> None:
@@ -109,7 +111,7 @@ def test_of_two_values_for_one_moment_the_later_updated_one_wins() -> None:
     source = timed("updated")
     source_rows = rows(["a", "a"], [JANUARY, JANUARY], source, updated=[MARCH, JANUARY])
     values = source_rows.frame.with_columns(v=pl.when(pl.col("updated") == MARCH).then(2.0).otherwise(1.0))
-    assert shaped({"entity_id": ["a", "a"], "value": values["v"].to_list()}, source_rows)[0][2] == 2.0
+    assert checked({"entity_id": ["a", "a"], "value": values["v"].to_list()}, source_rows)[0][2] == 2.0
 
 
 def test_two_values_updated_at_the_same_time_fail() -> None:
@@ -120,7 +122,7 @@ def test_two_values_updated_at_the_same_time_fail() -> None:
 
 def test_rows_ahead_of_the_clock_are_left_out_and_counted() -> None:
     limit = int(datetime(2024, 2, 1, tzinfo=UTC).timestamp() * 1e6)
-    result = shape(feature(), pl.DataFrame(TWO), rows(["a", "b"], [JANUARY, MARCH]), str, latest=limit)
+    result = check_frame(feature(), pl.DataFrame(TWO), rows(["a", "b"], [JANUARY, MARCH]), str, latest=limit)
     assert (result.frame.height, result.future) == (1, 1)
 
 
@@ -141,9 +143,9 @@ def test_a_wrong_frame_is_refused_with_what_was_expected(raw: dict[str, list[obj
 
 
 def test_composite_keys_are_returned_by_name() -> None:
-    source_rows = arrange(pl.DataFrame({"at": [JANUARY]}), PAIR, timed())
+    source_rows = sort_rows(pl.DataFrame({"at": [JANUARY]}), PAIR, timed())
     raw = {"store": [1], "product": ["x"], "value": [1.0], "computed_at": [JANUARY]}
-    assert shaped(raw, source_rows, feature(entity_type=PAIR)) == [(1, "x", naive(JANUARY), 1.0)]
+    assert checked(raw, source_rows, feature(entity_type=PAIR)) == [(1, "x", naive(JANUARY), 1.0)]
     assert "expected store, product, value" in refused(
         {"entity_id": ["1"], "value": [1.0]}, source_rows, feature(entity_type=PAIR)
     )
@@ -194,7 +196,9 @@ IDS, DAYS = st.sampled_from("abc"), st.integers(1, 3)
 
 
 @given(st.lists(st.tuples(IDS, DAYS, st.integers(1, 5), st.integers(0, 3)), max_size=12), st.randoms())
-def test_with_updated_at_the_order_of_the_file_changes_nothing(data: list[tuple[str, int, int, int]], random) -> None:  # type: ignore[no-untyped-def]
+def test_with_updated_at_the_order_of_the_file_changes_nothing(
+    data: list[tuple[str, int, int, int]], random: Random
+) -> None:
     def outcome(items: list[tuple[str, int, int, int]]) -> object:
         ids, days, updates, values = (
             (list(column) for column in zip(*items, strict=True)) if items else ([], [], [], [])
@@ -205,10 +209,10 @@ def test_with_updated_at_the_order_of_the_file_changes_nothing(data: list[tuple[
             {"patient_id": ids, "at": times, "u": updated, "v": values},
             schema={"patient_id": pl.String, "at": pl.Datetime("us", "UTC"), "u": updated.dtype, "v": pl.Int64},
         )
-        arranged = arrange(frame, PATIENT, timed("u"))
-        raw = arranged.frame.select(pl.col("patient_id").alias("entity_id"), pl.col("v").alias("value"))
+        source_rows = sort_rows(frame, PATIENT, timed("u"))
+        raw = source_rows.frame.select(pl.col("patient_id").alias("entity_id"), pl.col("v").alias("value"))
         try:
-            return shape(feature(source=timed("u")), raw, arranged, str, latest=None).frame.rows()
+            return check_frame(feature(source=timed("u")), raw, source_rows, str, latest=None).frame.rows()
         except FeatureError:
             return "refused"
 

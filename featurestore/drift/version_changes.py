@@ -1,4 +1,4 @@
-"""Two versions of a feature side by side: the shift of the distribution, and whose latest value changed."""
+"""What changes from one version of a feature to another: its distribution, and the latest values of its entities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LARGEST = 10
 
 @dataclass(frozen=True, slots=True)
 class EntityChange:
-    """One row whose value differs, by its keys, with both values as Polars gives them.
+    """An entity whose latest value differs, with both values as Polars gives them.
 
-    ``change`` is new − old, None where that has no meaning.
+    ``change`` is new − old, None for values that are not numbers.
     """
 
     keys: Mapping[str, str | int]
@@ -27,7 +27,7 @@ class EntityChange:
 
 @dataclass(frozen=True, slots=True)
 class EntityComparison:
-    """The entities of both versions by their latest values; counts of entities."""
+    """The latest values of both versions compared, in numbers of entities."""
 
     compared: int
     changed: int
@@ -49,7 +49,7 @@ def compare_entities(
     if data_type.numeric:
         change = pl.col("new").cast(pl.Float64) - pl.col("value").cast(pl.Float64)
         changed = changed.with_columns(change.alias("change"))
-        # A value that appeared or vanished has no size: after those that have one.
+        # A value that appeared or disappeared has no size, so it is sorted after those that have one.
         order = pl.col("change").abs().fill_nan(None)
         top = changed.sort(order, *names, descending=[True, *[False] * len(names)], nulls_last=True).head(LARGEST)
     else:
@@ -67,7 +67,7 @@ def compare_entities(
 
 
 def shift(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, Json]:
-    """For each number in both statistics, how far it moved: new − old."""
+    """How far each number that is in both statistics has moved: new − old."""
     return {
         name: new[name] - before  # type: ignore[operator]  # both are numbers, as the condition says
         for name, before in old.items()
