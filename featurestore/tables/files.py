@@ -46,7 +46,7 @@ def format_of(path: str | Path) -> Format:
 
 
 def format_in(stream: BinaryIO) -> Format:
-    """The format that a stream's first bytes look like. The stream can seek, and is at its beginning before and after."""
+    """The format that the first bytes of a stream look like. It can seek, and is at its beginning before and after."""
     start = stream.read(4096)
     stream.seek(0)
     for magic, form in _MAGIC.items():

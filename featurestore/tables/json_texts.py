@@ -52,9 +52,9 @@ def read_json_texts(
     block_size: int = BLOCK,
     worth_a_layout: int = WORTH_A_LAYOUT,
 ) -> Iterator[Batch]:
-    """Yields a file's rows, numbered by their lines. An empty line is not a row, and one that is not an object is listed as unreadable.
+    """Yields a file's rows, numbered by their lines.
 
-    From ``worth_a_layout`` lines on the fast path is tried.
+    An empty line is not a row, and one that is not an object is listed as unreadable. From ``worth_a_layout`` lines on the fast path is tried.
     """
     for lines, before in read_lines(stream, name, report, block_size=block_size):
         yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
