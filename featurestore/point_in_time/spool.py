@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -58,31 +58,3 @@ class Spool:
         with pa.ipc.open_stream(self._file) as reader:
             for batch in reader:
                 yield cast("pl.DataFrame", pl.from_arrow(batch))
-
-
-class Shares:
-    """Frames with a column ``key``, dealt out by it: equal keys go to the same share, of whatever frame they are.
-
-    The first share is not kept but given back at once; the others wait in spools. Raises OSError as a `Spool` does.
-    """
-
-    def __init__(self, spools: Sequence[Spool]) -> None:
-        self._spools = spools
-
-    def deal(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Sets aside what belongs to other shares than the first."""
-        if not self._spools:
-            return frame
-        number = frame["key"].hash() % (len(self._spools) + 1)
-        for at, spool in enumerate(self._spools, start=1):
-            spool.write(frame.filter(number == at))
-        # Through Arrow, which copies the bytes that are left: else they would keep those of the whole frame.
-        return cast("pl.DataFrame", pl.from_arrow(frame.filter(number == 0).to_arrow()))
-
-
-@contextmanager
-def shares(count: int) -> Iterator[tuple[Shares, list[Spool]]]:
-    """`Shares` of so many parts, and the spools in which all but the first are."""
-    with ExitStack() as stack:
-        spools = [stack.enter_context(spool()) for _ in range(count - 1)]
-        yield Shares(spools), spools

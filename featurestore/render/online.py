@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from featurestore.config import Project
-    from featurestore.serving.served import Served
+    from featurestore.serving.decoding import ServedValue
     from featurestore.workflows.delete import DeleteResult
     from featurestore.workflows.get import GetResult
     from featurestore.workflows.sync import SyncResult
-    from featurestore.workflows.verify.compare import Finding
+    from featurestore.workflows.verify.differences import Mismatch
     from featurestore.workflows.verify.verify import VerifyResult
 
 
@@ -39,7 +39,7 @@ def get_json(result: GetResult) -> dict[str, Json]:
     return {"entity_type": result.entity_type.name, "entities": entities}
 
 
-def served_json(served: Served) -> dict[str, Json]:
+def served_json(served: ServedValue) -> dict[str, Json]:
     """One value as it is served."""
     return {
         "value": json_value(served.value),
@@ -181,7 +181,7 @@ def draw_delete(console: Console, result: DeleteResult, *, dry_run: bool) -> Non
             console.print(Text("featurestore sync takes its online values away", style=DIM))
 
 
-def _finding_json(item: Finding, project: Project) -> dict[str, Json]:
+def _finding_json(item: Mismatch, project: Project) -> dict[str, Json]:
     return {
         "kind": item.kind,
         "feature": item.feature,
@@ -193,7 +193,7 @@ def _finding_json(item: Finding, project: Project) -> dict[str, Json]:
     }
 
 
-def _entity_of(item: Finding, project: Project) -> Json:
+def _entity_of(item: Mismatch, project: Project) -> Json:
     """The entity as elsewhere in JSON; the key itself where it is nobody's."""
     if item.key is None:
         return None
@@ -207,7 +207,7 @@ def _entity_of(item: Finding, project: Project) -> Json:
     return dict(shown) if isinstance(shown, dict) else shown
 
 
-def _packed_json(item: Finding, packed: bytes | None) -> Json:
+def _packed_json(item: Mismatch, packed: bytes | None) -> Json:
     if packed is None:
         return None
     if item.version is None:

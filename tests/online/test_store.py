@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from featurestore.config import Project
 from featurestore.online import format as layout
-from featurestore.online.contract import Merged, OnlineStore
+from featurestore.online.contract import OnlineStore, WriteCounts
 from featurestore.online.tables import GENERATION
 from tests.online.cases import KINDS, Fresh
+from tests.online.packed import pack
 
 pytestmark = pytest.mark.parametrize("kind", KINDS, indirect=True)
 
@@ -22,7 +23,7 @@ SHA = "aaaaaaaaaaaa"
 
 
 def packed(computed_at: int, run_seq: int, value: float | None = 0.0, op: int = layout.VALUE) -> bytes:
-    return layout.pack("float", computed_at, run_seq, op, SHA, value)
+    return pack("float", computed_at, run_seq, op, SHA, value)
 
 
 def key(project: Project, name: str) -> str:
@@ -46,7 +47,7 @@ def test_a_store_that_was_never_written_is_empty(store: OnlineStore, project: Pr
 
 def test_what_was_merged_is_fetched(store: OnlineStore, project: Project) -> None:
     value = packed(5, 1, 0.5)
-    assert store.merge([frame(project, [("a", value)])]) == {0: Merged(1, 1)}
+    assert store.merge([frame(project, [("a", value)])]) == {0: WriteCounts(1, 1)}
     assert store.fetch([key(project, "b"), key(project, "a")], [0, 3])[1] == [[None, None], [value, None]]
 
 
@@ -60,7 +61,7 @@ def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
     both = frame(project, [("a", packed(1, 1)), ("b", None)], 4).with_columns(pl.Series("7", [None, packed(2, 1)]))
     store.load([both])
     assert held(project, store, ["a", "b"], 4) == [packed(1, 1), None]
-    assert store.merge([both]) == {4: Merged(0, 0), 7: Merged(0, 0)}
+    assert store.merge([both]) == {4: WriteCounts(0, 0), 7: WriteCounts(0, 0)}
     assert held(project, store, ["a", "b"], 7) == [None, packed(2, 1)]
 
 
@@ -85,24 +86,24 @@ def test_the_greater_time_and_run_wins(
     store: OnlineStore, project: Project, before: bytes, after: bytes, wins: bool
 ) -> None:
     store.merge([frame(project, [("a", before)])])
-    assert store.merge([frame(project, [("a", after)])]) == {0: Merged(int(wins), 0)}
+    assert store.merge([frame(project, [("a", after)])]) == {0: WriteCounts(int(wins), 0)}
     assert held(project, store, ["a"]) == [after if wins else before]
 
 
 def test_the_same_again_writes_nothing(store: OnlineStore, project: Project) -> None:
     rows = [("a", packed(1, 1)), ("b", packed(1, 1, None))]
     store.merge([frame(project, rows)])
-    assert store.merge([frame(project, rows)]) == {0: Merged(0, 0)}
+    assert store.merge([frame(project, rows)]) == {0: WriteCounts(0, 0)}
 
 
 def test_a_damaged_value_is_mended_by_its_own(store: OnlineStore, project: Project) -> None:
     store.merge([frame(project, [("a", packed(1, 1, 666.0))])])
-    assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: Merged(1, 0)}
+    assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: WriteCounts(1, 0)}
 
 
 def test_an_empty_frame_is_written_in_no_time(store: OnlineStore, project: Project) -> None:
     store.load([frame(project, [])])
-    assert store.merge([frame(project, [])]).get(0, Merged()) == Merged()
+    assert store.merge([frame(project, [])]).get(0, WriteCounts()) == WriteCounts()
 
 
 VALUES = st.builds(packed, st.integers(0, 3), st.integers(1, 3), st.sampled_from([0.0, 1.0]))

@@ -1,4 +1,4 @@
-"""What this checkout remembers of the online store, to notice that the store has lost what it held.
+"""What this checkout knows from its last sync, so that it notices when the online store has lost values since.
 
 One small file in ``.featurestore/``. It may be deleted at any time: then the store's own markers are trusted.
 """
@@ -6,10 +6,10 @@ One small file in ``.featurestore/``. It may be deleted at any time: then the st
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
@@ -18,29 +18,27 @@ FILE = "synced.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class LastSync:
     """The store's epoch, and the watermark of each version (``<feature>@<sha256>``), at the last sync."""
 
     epoch: str = ""
     watermarks: Mapping[str, int] = field(default_factory=dict)
 
 
-def recall(project: Project) -> Memory:
-    """The memory of the last sync; an empty one where there is none or it can't be read."""
+def read_last_sync(project: Project) -> LastSync:
+    """The record of the last sync; an empty one where there is none or it can't be read."""
     try:
         data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
-        return Memory(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
+        return LastSync(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Memory()
+        return LastSync()
 
 
-def remember(project: Project, memory: Memory) -> None:
-    """Replaces the memory, atomically. Raises StoreError where the folder can't be written."""
+def write_last_sync(project: Project, last: LastSync) -> None:
+    """Replaces the record. Raises StoreError where the folder can't be written."""
     path = prepare_state(project) / FILE
-    fresh = path.with_name(f".{FILE}.{os.getpid()}.tmp")
+    text = json.dumps({"epoch": last.epoch, "watermarks": dict(last.watermarks)}, indent=1)
     try:
-        text = json.dumps({"epoch": memory.epoch, "watermarks": dict(memory.watermarks)}, indent=1)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        write_atomically(path, text.encode())
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(path)) from exc
