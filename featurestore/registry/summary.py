@@ -7,11 +7,11 @@ commit writes what it touches anew.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 from featurestore import times
+from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.model import Json
 
@@ -54,6 +54,4 @@ def update_summary(project: Project, changes: Mapping[str, Mapping[str, Json]]) 
     for name, facts in changes.items():
         summary[name] = {**summary.get(name, asdict(FeatureSummary())), **facts}
     text = json.dumps({"written_at": times.format_instant(times.now()), "features": summary}, indent=1)
-    temporary = project.summary.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(project.summary)
+    write_atomically(project.summary, (text + "\n").encode())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
@@ -140,6 +141,54 @@ def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Projec
     for thread in threads:
         thread.join()
     assert set(held(project, store, names)) == {packed(6, 13)}
+
+
+def in_threads(work: Callable[[int], object], count: int = 8) -> None:
+    """Does some work in several threads, which all begin at the same moment. Raises what any of them raised."""
+    ready = threading.Barrier(count)
+
+    def begin(number: int) -> None:
+        ready.wait()
+        work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(begin, number) for number in range(count)]:
+            done.result()
+
+
+def test_threads_share_a_store_that_was_never_written(store: OnlineStore, project: Project) -> None:
+    """Every method, in eight threads at a time, each on its own field and on what they have in common."""
+    names = [f"e{n}" for n in range(50)]
+    keys = [key(project, name) for name in names]
+
+    def work(number: int) -> None:
+        for run in range(1, 6):
+            store.merge([frame(project, [(name, packed(run, run, number)) for name in names], number)])
+            assert held(project, store, names, number) == [packed(run, run, number)] * 50
+            while True:
+                count = store.table("meta").get("count")
+                if store.swap("meta", {"count": count}, {"count": str(int(count or 0) + 1)}):
+                    break
+            seen = {entity: values for batch in store.scan("patient") for entity, values in batch}
+            assert {values[str(number)] for values in seen.values()} == {packed(run, run, number)}
+            assert set(keys) <= {one for batch in store.keys("patient", [number]) for one in batch}
+            assert store.discard(number, keys[:5], up_to_run=run) == 5
+            assert store.pulse().evicted == 0
+        store.load([frame(project, [(name, packed(9, 9, number)) for name in names], 100 + number)])
+        store.clear("patient", [number])
+
+    in_threads(work)
+    assert store.table("meta") == {"count": "40"}
+    _, rows = store.fetch(keys, [*range(8), *range(100, 108)])
+    assert rows == [[None] * 8 + [packed(9, 9, number) for number in range(8)]] * 50
+
+
+def test_a_store_is_opened_closed_and_opened_again_by_different_threads(store: OnlineStore, project: Project) -> None:
+    for run in range(1, 4):
+        in_threads(lambda number, run=run: store.merge([frame(project, [("a", packed(run, run))], number)]), 3)
+        in_threads(lambda _: store.close(), 1)
+        in_threads(lambda number, run=run: held(project, store, ["a"], number) == [packed(run, run)], 3)
+    assert held(project, store, ["a"], 2) == [packed(3, 3)]
 
 
 def test_a_swap_is_all_or_nothing(store: OnlineStore) -> None:
