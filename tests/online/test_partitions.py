@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -110,7 +109,9 @@ def test_a_refusal_reports_how_many_were_written_and_in_which_partition(
 class Measured(Inspection):
     """Notes how many entities are compared at a time."""
 
-    sizes: ClassVar[list[int]] = []
+    def __init__(self, request: VerifyRequest) -> None:
+        super().__init__(request)
+        self.sizes: list[int] = []
 
     def compare(self, entity_type: EntityType, history: pl.DataFrame, online: Iterable[pl.DataFrame]) -> None:
         self.sizes.append(history.height)
@@ -123,7 +124,6 @@ def test_verify_compares_one_large_feature_in_partitions(history: History, store
     sync(history.project, history.store, store, (AGE,), sizes=SMALL)
     limits = VerifyLimits(rows=200, sizes=SMALL)
     inspection = Measured(VerifyRequest(history.project, history.store, store, (AGE,), limits=limits))
-    inspection.sizes.clear()
     inspection.run()
     assert inspection.found == 0
     assert sum(inspection.sizes) == 1_000
@@ -154,13 +154,15 @@ class Erasing(DuckDBStore):
 
     times = 0
 
-    def reading(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def reading(self) -> Iterator[None]:
         if not self._reading:
             self.times += 1
             if self.times == 4:
                 with DuckDBStore(self._project).writing("erase") as run:
                     run.erase(AGE, pl.DataFrame({"patient_id": ["p001"]}))
-        return super().reading()
+        with super().reading():
+            yield
 
 
 def test_what_is_erased_between_two_partitions_does_not_stay_online(tmp_path: Path) -> None:

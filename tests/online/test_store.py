@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 import pytest
@@ -184,10 +185,16 @@ def test_threads_share_a_store_that_was_never_written(store: OnlineStore, projec
 
 
 def test_a_store_is_opened_closed_and_opened_again_by_different_threads(store: OnlineStore, project: Project) -> None:
+    def write(number: int, run: int) -> None:
+        store.merge([frame(project, [("a", packed(run, run))], number)])
+
+    def read(number: int, run: int) -> None:
+        assert held(project, store, ["a"], number) == [packed(run, run)]
+
     for run in range(1, 4):
-        in_threads(lambda number, run=run: store.merge([frame(project, [("a", packed(run, run))], number)]), 3)
+        in_threads(partial(write, run=run), 3)
         in_threads(lambda _: store.close(), 1)
-        in_threads(lambda number, run=run: held(project, store, ["a"], number) == [packed(run, run)], 3)
+        in_threads(partial(read, run=run), 3)
     assert held(project, store, ["a"], 2) == [packed(3, 3)]
 
 

@@ -29,11 +29,10 @@ def command(
       featurestore get patient 42 43 -f age_normalized,risk@1 --json
       featurestore get shelf store=s1,product=7
     """
+    from featurestore.render import json, text
     from featurestore.workflows.get import get_by_id
 
     session: Session = ctx.obj
     names = [name.strip() for item in features or () for name in item.split(",")] or None
     result = get_by_id(session.project(), entity_type, ids, names)
-    from featurestore.render import online as render  # only now: a wrong word is answered without Rich
-
-    session.show(lambda: render.get_json(result), lambda console: render.draw_get(console, result))
+    session.show(lambda: json.get.get_document(result), lambda: text.get.values_table(result))

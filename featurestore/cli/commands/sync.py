@@ -46,7 +46,7 @@ def command(
       * * * * *  /srv/heart/.venv/bin/featurestore -C /srv/heart sync >/dev/null     (the same from cron)
     """
     from featurestore.progress import Progress
-    from featurestore.render import online as render
+    from featurestore.render import json, text
     from featurestore.workflows.sync import sync_project, sync_repeatedly
 
     session: Session = ctx.obj
@@ -68,17 +68,18 @@ def command(
     result = once()
     for warning in result.warnings:
         session.warn(warning)
-    session.show(lambda: render.sync_json(result), lambda console: render.draw_sync(console, result))
+    session.show(lambda: json.sync.sync_document(result), lambda: text.sync.sync_table(result))
     raise typer.Exit(result.exit_code)
 
 
 def _show_round(session: Session, finished: SyncRound) -> None:
     """One line for a round of ``--every``; an error goes to stderr, with -q too."""
-    import json
     import sys
 
     from featurestore import times
-    from featurestore.render import online as render
+    from featurestore.render import json
+    from featurestore.render.json.writing import write_line
+    from featurestore.render.lines import sync_line
     from featurestore.render.printable import printable
 
     at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
@@ -89,9 +90,9 @@ def _show_round(session: Session, finished: SyncRound) -> None:
     for warning in finished.result.warnings:
         session.warn(warning)
     if session.json:
-        sys.stdout.write(json.dumps(render.sync_json(finished.result), ensure_ascii=False) + "\n")
+        sys.stdout.write(write_line(json.sync.sync_document(finished.result)))
     elif not session.quiet:
-        sys.stdout.write(f"{at} {render.closing(finished.result)}\n")
+        sys.stdout.write(f"{at} {sync_line(finished.result)}\n")
     sys.stdout.flush()
 
 
