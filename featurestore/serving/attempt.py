@@ -18,7 +18,6 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import WriteCounts
 from featurestore.online.tables import Marker, version_entry
-from featurestore.registry.summary import update_summary
 from featurestore.serving.last_sync import LastSync, read_last_sync, write_last_sync
 from featurestore.serving.online_tables import OnlineTables, is_abandoned
 from featurestore.serving.plan import Situation, SyncPlan, Task, plan_sync, repoint, superseded
@@ -179,8 +178,6 @@ class Attempt:
         last = LastSync(self.epoch, watermarks)
         if not self.totals.unrepaired and last != read_last_sync(project):  # else the loss would not be noticed again
             write_last_sync(project, last)
-        online = {version.id.feature: {"online_run_seq": self.seen.up_to_run} for version in self.totals.versions}
-        update_summary(project, online)
         return True
 
 

@@ -15,6 +15,7 @@ from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 
 FILE = "synced.json"
+EMBEDDED = "online.sqlite"  # sqlite.FILE, without the time that importing sqlite3 takes `list`
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,17 @@ def read_last_sync(project: Project) -> LastSync:
         return LastSync(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return LastSync()
+
+
+def online_features(project: Project) -> frozenset[str]:
+    """The features that have values online, as far as the last sync of this checkout knows.
+
+    No server is asked, since it may not answer. Without the embedded store's file nothing is online.
+    """
+    if project.online_url is None and not (project.state / EMBEDDED).exists():
+        return frozenset()
+    watermarks = read_last_sync(project).watermarks
+    return frozenset(entry.rpartition("@")[0] for entry, run_seq in watermarks.items() if run_seq)
 
 
 def write_last_sync(project: Project, last: LastSync) -> None:

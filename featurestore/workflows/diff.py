@@ -22,9 +22,10 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain, metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
+from featurestore.workflows.summaries import current_summary
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.offline.contract import OfflineStore
 
 WORKTREE = "worktree"
@@ -85,7 +86,7 @@ def diff_code(
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     declared = [item for item in registry.features if item.name == feature]
-    entry = read_entries(project, tree, declared)[0] if declared else None
+    entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
         known = {*registry.names(), *files.all_versions(project.versions)}
@@ -112,8 +113,8 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
     Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
     one run and one fed by fifty compare alike.
     """
-    from featurestore.drift.compare import compare_entities, shift
     from featurestore.drift.statistics import describe
+    from featurestore.drift.version_changes import compare_entities, shift
 
     with store.reading():
         held = {version.id: version for version in store.versions(difference.feature)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import EntityType
 from featurestore.offline.duckdb.store import DuckDBStore
@@ -152,17 +153,23 @@ def test_a_sample_is_drawn_from_all_partitions(history: History, store: OnlineSt
 class Erasing(DuckDBStore):
     """A history from which something is erased between two partitions: at the fourth reading."""
 
-    times = 0
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.project, self.depth, self.times = project, 0, 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if not self._reading:
+        if not self.depth:
             self.times += 1
             if self.times == 4:
-                with DuckDBStore(self._project).writing("erase") as run:
+                with DuckDBStore(self.project).writing("erase") as run:
                     run.erase(AGE, pl.DataFrame({"patient_id": ["p001"]}))
-        with super().reading():
-            yield
+        self.depth += 1
+        try:
+            with super().reading():
+                yield
+        finally:
+            self.depth -= 1
 
 
 def test_what_is_erased_between_two_partitions_does_not_stay_online(tmp_path: Path) -> None:

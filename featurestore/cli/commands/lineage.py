@@ -28,5 +28,7 @@ def command(
 
     project = session.project()
     detail = show_feature(project, name)
+    for line in detail.warnings:
+        session.warn(line)
     made = [item for item in session.offline(project).datasets() if any(part.feature == name for part in item.features)]
     session.show(lambda: json.lineage.lineage_document(detail, made), lambda: text.lineage.lineage_tree(detail, made))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -28,10 +28,10 @@ from featurestore.serving.batches import Batches, VersionRows
 from featurestore.serving.history import HistoryPartitions, Selection
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 from featurestore.serving.writing import join_batches
+from featurestore.tables.temporary import partitioner
 from featurestore.tables.types import key_types
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from featurestore.workflows.verify.differences import Difference, Kind, Mismatch
-from featurestore.workflows.verify.partitions import partitioner
 from featurestore.workflows.verify.table_check import TableCheck
 from featurestore.workflows.verify.value_check import (
     ValueCheck,
@@ -178,10 +178,10 @@ class Inspection:
         marks = map(self.request.offline.mark, versions.values())
         limits = self.request.limits
         count = min(1 + sum(mark.rows for mark in marks if mark) // limits.rows, limits.partitions)
-        with partitioner(count) as history, partitioner(count) as online:
+        with _disk_errors(), partitioner(count) as (history, histories), partitioner(count) as (online, onlines):
             first = map(history.split, self._history(entity_type, versions))
             self.compare(entity_type, _concat(fields, first), map(online.split, self._scan(entity_type, fields)))
-            for history_file, online_file in zip(history.later, online.later, strict=True):
+            for history_file, online_file in zip(histories, onlines, strict=True):
                 self.compare(entity_type, _concat(fields, history_file.frames()), online_file.frames())
 
     def _compare_sample(self, entity_type: EntityType, versions: Mapping[int, StoredVersion], sample: int) -> None:
@@ -276,6 +276,17 @@ def inspect(request: VerifyRequest) -> Inspection:
     inspection = Inspection(request)
     inspection.run()
     return inspection
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(
+            f"can't write temporary files for the comparison: {exc.strerror or exc}",
+            hint="free some space where temporary files are, or name fewer features",
+        ) from exc
 
 
 def _concat(fields: Sequence[str], frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
