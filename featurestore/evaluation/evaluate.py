@@ -23,7 +23,7 @@ MOST_VALUES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRows:
+class SortedRows:
     """A source's accepted rows in the order in which functions see them.
 
     ``origin`` is the index of each row of ``frame`` among the rows as they were read.
@@ -40,7 +40,7 @@ class SourceRows:
         return all(name in self.frame.columns for name in self.entity_type.key_names)
 
 
-def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> SourceRows:
+def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> SortedRows:
     """Sorts by keys, event time and ``updated_at``, as far as the source has them. Equal rows stay in order."""
     order = [name for name in entity_type.key_names if name in frame.columns]
     order += [name for name in (source.event_time, source.updated_at) if name is not None and name not in order]
@@ -48,10 +48,10 @@ def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> S
     numbered = frame.with_row_index(index)
     if order:
         numbered = numbered.sort(order, maintain_order=True)
-    return SourceRows(numbered.drop(index), numbered[index], entity_type, source)
+    return SortedRows(numbered.drop(index), numbered[index], entity_type, source)
 
 
-def call_long(feature: Feature, function: Function, rows: SourceRows) -> pl.DataFrame:
+def call_long(feature: Feature, function: Function, rows: SortedRows) -> pl.DataFrame:
     """Calls a long-form feature. Raises what the function raises, or FeatureError if it does not return a frame."""
     frame = rows.frame.lazy() if _wants_lazy(function) else rows.frame
     return _as_frame(feature, function(frame, **feature.params))
@@ -76,7 +76,7 @@ def group_expressions(
     return [{name: expressions[name] for name in names[at : at + size]} for at in range(0, len(names), size)]
 
 
-def call_short(expressions: Mapping[Key, pl.Expr], rows: SourceRows) -> dict[Key, pl.DataFrame]:
+def call_short(expressions: Mapping[Key, pl.Expr], rows: SortedRows) -> dict[Key, pl.DataFrame]:
     """Evaluates expressions over one source together. Returns a frame of the entity's keys and ``value`` for each."""
     keys = list(rows.entity_type.key_names)
     missing = [name for name in keys if name not in rows.frame.columns]

@@ -13,7 +13,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.declared_type import cast_int, cast_value, refuse_rows, to_instant
-from featurestore.evaluation.evaluate import SourceRows
+from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.superseded import (
     UPDATED,
     Locate,
@@ -44,7 +44,7 @@ class FeatureValues:
 class RowTimes:
     """The keys and times of a source's own rows, computed once for all features that have one value per row."""
 
-    def __init__(self, feature: Feature, rows: SourceRows) -> None:
+    def __init__(self, feature: Feature, rows: SortedRows) -> None:
         event_time = rows.source.event_time
         assert event_time is not None, "the source has no times"
         keys = _keys(feature, rows.frame.select(*feature.entity_type.key_names, pl.lit(None).alias("value")))
@@ -57,7 +57,7 @@ class RowTimes:
 
 
 def check_column(
-    feature: Feature, values: pl.Series, rows: SourceRows, times: RowTimes, place: Place, *, latest: int | None
+    feature: Feature, values: pl.Series, rows: SortedRows, times: RowTimes, place: Place, *, latest: int | None
 ) -> FeatureValues | None:
     """`check_frame` for the short form, which gives one value for each of the source's rows, in their order.
 
@@ -73,7 +73,7 @@ def check_column(
 
 
 def check_frame(
-    feature: Feature, raw: pl.DataFrame, rows: SourceRows, place: Place, *, latest: int | None
+    feature: Feature, raw: pl.DataFrame, rows: SortedRows, place: Place, *, latest: int | None
 ) -> FeatureValues:
     """Checks the frame that a feature returned and brings it into the form that a store takes.
 
@@ -100,7 +100,7 @@ def check_frame(
     return FeatureValues(sort_and_drop_superseded(past, keys.columns, locate, _hint(rows)), timed=True, future=future)
 
 
-def _locate(rows: SourceRows, place: Place, *, aligned: bool) -> Locate:
+def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
     """Where rows of a result come from; by the source's row only if the result has the source's rows."""
 
     def locate(index: int, row: dict[str, object]) -> str:
@@ -111,13 +111,13 @@ def _locate(rows: SourceRows, place: Place, *, aligned: bool) -> Locate:
     return locate
 
 
-def _hint(rows: SourceRows) -> str:
+def _hint(rows: SortedRows) -> str:
     if rows.source.updated_at is None:
         return "set updated_at in the source so that the later one wins, or aggregate in the function"
     return "both have the same updated_at; fix the data, or aggregate in the function"
 
 
-def _updated(rows: SourceRows, column: str) -> pl.Series:
+def _updated(rows: SortedRows, column: str) -> pl.Series:
     return rows.frame[column].dt.epoch("us").alias(UPDATED)
 
 
@@ -155,7 +155,7 @@ def _cast_key(values: pl.Series, wanted: pl.DataType) -> pl.Series:
     raise FeatureError(f"{values.name} is {given}, but the key is declared as {kind}", hint="cast it in the function")
 
 
-def _is_aligned(keys: pl.DataFrame, rows: SourceRows) -> bool:
+def _is_aligned(keys: pl.DataFrame, rows: SortedRows) -> bool:
     """Whether the result has the source's rows, row by row: the same height and the same keys."""
     if keys.height != rows.frame.height or not rows.keyed:
         return False
@@ -163,7 +163,7 @@ def _is_aligned(keys: pl.DataFrame, rows: SourceRows) -> bool:
     return all(keys[name].equals(rows.frame[name].cast(keys[name].dtype), null_equal=True) for name in names)
 
 
-def _times(feature: Feature, raw: pl.DataFrame, rows: SourceRows, *, aligned: bool) -> pl.Series | None:
+def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bool) -> pl.Series | None:
     """The result's ``computed_at``, filled with the source's event times; None if neither has times."""
     given = (
         raw["computed_at"] if "computed_at" in raw.columns else pl.Series("computed_at", [None] * raw.height, INSTANT)

@@ -22,6 +22,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain, metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
+from featurestore.workflows.summaries import current_summary
 
 if TYPE_CHECKING:
     from featurestore.drift.version_changes import EntityComparison
@@ -85,7 +86,7 @@ def diff_code(
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     declared = [item for item in registry.features if item.name == feature]
-    entry = read_entries(project, tree, declared)[0] if declared else None
+    entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
         known = {*registry.names(), *files.all_versions(project.versions)}

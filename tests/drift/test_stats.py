@@ -12,7 +12,9 @@ from rich.console import Console
 
 from featurestore.errors import UsageError
 from featurestore.render.charts import bar, columns, spark
-from featurestore.render.stats import draw_stats, stats_json, stats_markdown
+from featurestore.render.json.stats import stats_document
+from featurestore.render.markdown.stats import stats_page as stats_markdown
+from featurestore.render.text.stats import stats_page
 from featurestore.workflows.drift.timeline import points_of
 from featurestore.workflows.stats import StatsResult, stats
 from tests.drift.conftest import Ledger
@@ -31,8 +33,7 @@ def three_runs(ledger: Ledger) -> Ledger:
 
 def drawn(result: StatsResult, width: int = 120) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=width, highlight=False)
-    draw_stats(console, result)
+    Console(file=file, width=width, highlight=False).print(stats_page(result))
     return file.getvalue()
 
 
@@ -63,7 +64,7 @@ def test_a_version_without_history_says_what_to_run(ledger: Ledger) -> None:
 
 
 def test_json_has_the_keys_of_the_contract(three_runs: Ledger) -> None:
-    found: dict[str, Any] = stats_json(stats(three_runs.project, three_runs.store, "score"))
+    found: dict[str, Any] = stats_document(stats(three_runs.project, three_runs.store, "score"))
     assert (found["feature"], found["version"], found["run_id"]) == ("score", 1, "run-2")
     wanted = {"count", "null_count", "distinct", "mean", "std", "min", "p01", "p05", "p25", "p50", "p75", "p95", "p99"}
     assert wanted | {"max", "histogram"} <= set(found["statistics"])

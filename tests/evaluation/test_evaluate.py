@@ -17,7 +17,7 @@ def test_expressions_are_grouped_so_that_a_group_s_values_fit_in_memory() -> Non
 
 def test_functions_see_the_rows_sorted_and_each_row_knows_its_place_in_the_file() -> None:
     frame = pl.DataFrame({"patient_id": ["b", "a", "a"], "at": [1, 2, 1], "v": [1.0, 2.0, 3.0]})
-    rows = sort_rows(frame, PATIENT, Source("visits", "csv", "v.csv", event_time="at"))
+    rows = sort_rows(frame, PATIENT, Source("visits", "csv", event_time="at"))
     assert rows.frame["v"].to_list() == [3.0, 2.0, 1.0]
     assert rows.origin.to_list() == [2, 1, 0]
     values = call_short({"double": pl.col("v") * 2, "v": pl.col("v")}, rows)

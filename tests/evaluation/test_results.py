@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.declared_type import cast_value
-from featurestore.evaluation.evaluate import SourceRows, sort_rows
+from featurestore.evaluation.evaluate import SortedRows, sort_rows
 from featurestore.evaluation.results import check_frame
 from featurestore.model import DataType, EntityType, Feature, Key, Source
 
@@ -31,27 +31,27 @@ def feature(data_type: str = "float", entity_type: EntityType = PATIENT, source:
 
 
 def timed(updated_at: str | None = None) -> Source:
-    return Source("visits", "csv", "v.csv", event_time="at", updated_at=updated_at)
+    return Source("visits", "csv", event_time="at", updated_at=updated_at)
 
 
-UNTIMED = Source("visits", "csv", "v.csv")
+UNTIMED = Source("visits", "csv")
 
 
-def rows(ids: list[str], times: list[datetime], source: Source | None = None, **columns: list[object]) -> SourceRows:
+def rows(ids: list[str], times: list[datetime], source: Source | None = None, **columns: list[object]) -> SortedRows:
     frame = pl.DataFrame({"patient_id": ids, "at": times, **columns}).with_columns(
         pl.col("at").cast(pl.Datetime("us", "UTC"))
     )
     return sort_rows(frame, PATIENT, source or timed())
 
 
-def checked(raw: Mapping[str, Any], given_rows: SourceRows, of: Feature | None = None) -> list[tuple[object, ...]]:
+def checked(raw: Mapping[str, Any], given_rows: SortedRows, of: Feature | None = None) -> list[tuple[object, ...]]:
     frame = pl.DataFrame(raw, strict=False)
     return check_frame(
         of or feature(source=given_rows.source), frame, given_rows, lambda at: f"v.csv row {at + 1}", latest=None
     ).frame.rows()
 
 
-def refused(raw: Mapping[str, Any], given_rows: SourceRows, of: Feature | None = None) -> str:
+def refused(raw: Mapping[str, Any], given_rows: SortedRows, of: Feature | None = None) -> str:
     with pytest.raises(FeatureError) as caught:
         checked(raw, given_rows, of)
     assert caught.value.hint

@@ -56,14 +56,13 @@ def command(
         store = session.offline(project)
         values = compare_values(store, difference, tolerance=tolerance)
         entity_type = next((version.entity_type for version in store.versions(name)), None)
-    from featurestore.render import diff as render
+    from featurestore.render import json, text
+    from featurestore.render.markdown.diff import diff_page
 
     if session.json or form == "json":
-        session.write_json(render.diff_json(difference, values, entity_type))
+        session.write_json(json.diff.diff_document(difference, values, entity_type))
     elif form == "markdown":
-        sys.stdout.write(render.diff_markdown(None if stats else difference, values, entity_type))
+        sys.stdout.write(diff_page(None if stats else difference, values, entity_type))
     else:
-        session.show(
-            dict, lambda console: render.draw_diff(console, None if stats else difference, values, entity_type)
-        )
+        session.show(dict, lambda: text.diff.diff_page(None if stats else difference, values, entity_type))
     raise typer.Exit(1 if exit_code and difference.code_changed else 0)

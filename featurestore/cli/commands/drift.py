@@ -10,7 +10,6 @@ import typer
 
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
-from featurestore.progress import Progress
 
 
 def command(
@@ -39,7 +38,7 @@ def command(
       featurestore drift --recompute
       featurestore drift age_normalized --report drift.html
     """
-    from featurestore.render import drift as render
+    from featurestore.render import json, text
     from featurestore.workflows.drift import overview, timeline
 
     session: Session = ctx.obj
@@ -50,25 +49,29 @@ def command(
 
         if name is None:
             raise UsageError("--report is about one feature", hint="featurestore drift NAME --report FILE")
-        with session.progress("reading samples") as show:
-            written = write_report(project, store, name, Path(report), progress=Progress(show))
-        session.show(lambda: render.report_json(written), lambda console: console.print(f"wrote {written.path}"))
+        with session.progress("reading samples") as progress:
+            written = write_report(project, store, name, Path(report), progress=progress)
+        session.show(lambda: json.drift.report_document(written), lambda: text.drift.report_line(written))
     elif recompute:
         from featurestore.workflows.drift.recompute import recompute as compute_again
 
-        with session.progress("recomputing") as show:
-            found = compute_again(project, store, name, progress=Progress(show))
-        session.show(lambda: render.recomputed_json(found), lambda console: render.draw_recomputed(console, found))
+        with session.progress("recomputing") as progress:
+            found = compute_again(project, store, name, progress=progress)
+        session.show(lambda: json.drift.recomputed_document(found), lambda: text.drift.recomputed_lines(found))
         raise typer.Exit(1 if any(item.differs for item in found) else 0)
     elif name is not None:
         result = timeline.timeline(project, store, name, last=last)
         if markdown and not session.json:
-            sys.stdout.write(render.drift_markdown(result) + "\n")
+            from featurestore.render.markdown.drift import drift_page
+
+            sys.stdout.write(drift_page(result) + "\n")
             return
-        session.show(lambda: render.drift_json(result), lambda console: render.draw_drift(console, result))
+        session.show(lambda: json.drift.drift_document(result), lambda: text.drift.drift_page(result))
     else:
         rows = overview.overview(project, store, last=last)
         if markdown and not session.json:
-            sys.stdout.write(render.page_markdown(rows) + "\n")
+            from featurestore.render.markdown.drift import overview_page
+
+            sys.stdout.write(overview_page(rows) + "\n")
             return
-        session.show(lambda: render.page_json(rows), lambda console: render.draw_page(console, rows))
+        session.show(lambda: json.drift.overview_document(rows), lambda: text.drift.overview_table(rows))

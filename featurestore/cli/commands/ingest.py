@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
+from featurestore.progress import Progress
 
 
 def command(
@@ -38,21 +39,21 @@ def command(
       featurestore ingest --source visits --input today.csv
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
-    from featurestore.render import runs as render
-    from featurestore.workflows.compute import Rules
-    from featurestore.workflows.ingest import IngestRequest, ingest
+    from featurestore.render import json, text
+    from featurestore.workflows.ingest.compute import IngestOptions
+    from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 
     session: Session = ctx.obj
     project = session.project()
-    rules = Rules(input_, full, strict, allow_future, allow_shrunk, dry_run)
-    request = IngestRequest(tuple(names or ()), tuple(source or ()), rules, drift=not no_drift)
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
+    request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     store = session.offline(project)
-    with session.progress("reading sources") as progress:
-        result = ingest(project, store, request, progress)
+    with session.progress("reading sources") as report:
+        result = ingest(project, store, request, Progress(report))
     for warning in result.warnings:
         session.warn(warning)
     session.show(
-        lambda: {**render.run_json(result.run), "dry_run": dry_run},
-        lambda console: render.draw_run(console, result.run, result.rejected, dry_run=dry_run),
+        lambda: json.runs.ingest_document(result.run, dry_run=dry_run),
+        lambda: text.runs.ingest_page(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))

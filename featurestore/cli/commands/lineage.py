@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import checks as render
+from featurestore.render import json, text
 from featurestore.workflows.catalogue import show_feature
 
 
@@ -28,5 +28,7 @@ def command(
 
     project = session.project()
     detail = show_feature(project, name)
+    for line in detail.warnings:
+        session.warn(line)
     made = [item for item in session.offline(project).datasets() if any(part.feature == name for part in item.features)]
-    session.show(lambda: render.lineage_json(detail, made), lambda console: render.draw_lineage(console, detail, made))
+    session.show(lambda: json.lineage.lineage_document(detail, made), lambda: text.lineage.lineage_tree(detail, made))

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import features as render
+from featurestore.render import json, text
+from featurestore.render.lines import problem_lines
 from featurestore.workflows.plan import plan
 
 
@@ -36,7 +37,7 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in render.problem_lines(result.broken):
+    for line in (*result.warnings, *problem_lines(result.broken)):
         session.warn(line)
     previews = None
     if stats:
@@ -46,12 +47,12 @@ def command(
         with session.progress("computing old and new"):
             previews = preview(project, store, result)
     if markdown and not session.json:
-        from featurestore.render.previews import plan_markdown
+        from featurestore.render.markdown.previews import plan_page
 
-        sys.stdout.write(plan_markdown(result, previews))
+        sys.stdout.write(plan_page(result, previews))
     else:
         session.show(
-            lambda: render.plan_json(result, previews),
-            lambda console: render.draw_plan(console, result, previews, verbose=session.verbose),
+            lambda: json.features.plan_document(result, previews),
+            lambda: text.features.plan_table(result, previews, verbose=session.verbose),
         )
     raise typer.Exit(1 if exit_code and result.changes else 0)

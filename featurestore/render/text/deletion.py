@@ -1,0 +1,38 @@
+"""What ``delete`` removed, and what that means."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+
+from featurestore.point_in_time.entities import format_entity
+from featurestore.render.text.style import DIM, line
+from featurestore.render.words import plural
+from featurestore.times import format_instant
+from featurestore.workflows.delete import DeleteResult
+
+
+def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
+    name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
+    rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
+    if not rows and not result.datasets:
+        return line(f"nothing to do: nothing is stored of {name}")
+    if result.erased:
+        verb = "would erase" if dry_run else "erased"
+        lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows else []
+        if result.datasets:
+            labels = f"the labels stored for {plural(len(result.datasets), 'data set')}, which name {name}"
+            then = "then" if dry_run else "any more"
+            lines.append(line(f"{verb} {labels}; {', '.join(result.datasets)} can't be rebuilt {then}"))
+        return Group(*lines)
+    verb = "would delete" if dry_run else "deleted"
+    lines = [line(f"{verb} {name} from {format_instant(result.at)} on: {features}")]
+    if not dry_run:
+        lines.append(line("featurestore sync removes its online values", DIM))
+    return Group(*lines)
+
+
+def erase_question(plan: DeleteResult) -> str:
+    """The question before an erasure, with what it would remove."""
+    name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
+    labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
+    return f"Erase {name} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"
