@@ -10,7 +10,6 @@ import typer
 from featurestore.cli.options import output_table
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
-from featurestore.progress import Progress
 
 
 def command(
@@ -74,11 +73,11 @@ def command(
         return
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
-    with session.progress(f"making {name} again") as report:
+    with session.progress(f"making {name} again") as progress:
         if verify:
-            result = verify_dataset(project, store, name, labels, progress=Progress(report))
+            result = verify_dataset(project, store, name, labels, progress=progress)
         else:
-            result = rebuild_file(project, store, name, sink, labels, progress=Progress(report))
+            result = rebuild_file(project, store, name, sink, labels, progress=progress)
     if rebuild:
         for warning in result.warnings:
             session.warn(warning)

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.progress import Progress
 
 
 def command(
@@ -48,8 +47,8 @@ def command(
     options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     store = session.offline(project)
-    with session.progress("reading sources") as report:
-        result = ingest(project, store, request, Progress(report))
+    with session.progress("reading sources") as progress:
+        result = ingest(project, store, request, progress)
     for warning in result.warnings:
         session.warn(warning)
     session.show(

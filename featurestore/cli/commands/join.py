@@ -8,7 +8,6 @@ import typer
 
 from featurestore.cli.options import duration, input_table, instant, names, output_table
 from featurestore.cli.session import Session
-from featurestore.progress import Progress
 
 
 def command(
@@ -93,10 +92,10 @@ def command(
         as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
     )  # fmt: skip
     new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
-    with session.progress("reading the labels") as report:
+    with session.progress("reading the labels") as progress:
         result = join_files(
             project, store, question, source, sink, new,
-            dry_run=dry_run, batch_rows=batch_rows, progress=Progress(report),
+            dry_run=dry_run, batch_rows=batch_rows, progress=progress,
         )  # fmt: skip
     facts = result.facts
     if dry_run:

@@ -205,7 +205,7 @@ class _SourceRun:
                 try:
                     if feature.short and self._source.event_time is not None:
                         row_times = row_times or RowTimes(feature, sorted_rows)
-                    result = self._check(feature, raw, sorted_rows, row_times, rows)
+                    result = self._shape(feature, raw, sorted_rows, row_times, rows)
                 except FeatureError as exc:
                     problem = problem_of(exc, self._project, target)
                     yield Failed(target, problem, rows.rows_read, rows.rejected_count)
@@ -213,10 +213,10 @@ class _SourceRun:
                 rejected = rows.rejected_count + result.future
                 yield Computed(target, result, rows.rows_read, rejected, print_, cursors[target.version.id])
 
-    def _check(
+    def _shape(
         self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None, rows: SourceRows
     ) -> FeatureValues:
-        """What a function returned, as values that can be stored. Raises FeatureError."""
+        """What a function returned, as rows that can be stored. Raises FeatureError."""
         result: FeatureValues | None = None
         if feature.short and row_times is not None:
             result = check_column(feature, raw["value"], sorted_rows, row_times, rows.place, latest=self._latest)
