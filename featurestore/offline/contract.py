@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class CommittedRun:
     """One committed run as time sees it: its place in the order, and when its rows were learned (µs)."""
 
     run_seq: int
@@ -82,7 +82,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class HistoryMark:
     """What a version's table holds, in few words: equal marks, equal rows.
 
     ``store_id`` names the store and everything ever removed from it; ``run_seq`` is the greatest in the table
@@ -246,7 +246,7 @@ class History(Readable, Protocol):
         """
         ...
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         """What the version's table holds (of the runs up to that one); None where there is no row.
 
         What is derived from a table is checked by it at every use, so it must take milliseconds whatever the table's
@@ -269,7 +269,7 @@ class History(Readable, Protocol):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         """One row per entity of a partition, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
 
@@ -329,7 +329,7 @@ class AuditLog(Readable, Protocol):
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...
 
-    def learned(self) -> list[Learned]:
+    def learned(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from featurestore.model import VersionId
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.partitions import Span, cut
+from featurestore.offline.partitions import KeyRange, cut_key_ranges
 from featurestore.serving.plan import Task
 from featurestore.serving.upload import Column
 
@@ -28,32 +28,34 @@ class HistoryWindows:
     tasks: Sequence[Task]
     fields: Mapping[VersionId, int]
     up_to_run: int
-    _spans: list[Span] = field(default_factory=list)
+    _key_ranges: list[KeyRange] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return len(self._key_ranges)
 
     def __iter__(self) -> Iterator[list[Column]]:
         with self.offline.reading():
-            self._spans = self._cut()
-            window = self._read(self._spans[0])
+            self._key_ranges = self._cut()
+            window = self._read(self._key_ranges[0])
         yield window
-        for span in self._spans[1:]:
+        for key_range in self._key_ranges[1:]:
             with self.offline.reading():
-                window = self._read(span)
+                window = self._read(key_range)
             yield window
 
-    def _cut(self) -> list[Span]:
+    def _cut(self) -> list[KeyRange]:
         samples = [
             keys
             for task in self.tasks
             for keys in self.offline.sample_keys(task.version, ROWS_A_SAMPLE, after_run=task.after_run)
         ]
-        return cut(samples, ROWS_A_SAMPLE, FIRST_ROWS, MOST_ROWS)
+        return cut_key_ranges(samples, ROWS_A_SAMPLE, FIRST_ROWS, MOST_ROWS)
 
-    def _read(self, span: Span) -> list[Column]:
+    def _read(self, keys: KeyRange) -> list[Column]:
         window = []
         for task in self.tasks:
-            frame = self.offline.latest(task.version, after_run=task.after_run, up_to_run=self.up_to_run, span=span)
+            frame = self.offline.latest(
+                task.version, after_run=task.after_run, up_to_run=self.up_to_run, key_range=keys
+            )
             window.append(Column(task.version, self.fields[task.version.id], frame))
         return window

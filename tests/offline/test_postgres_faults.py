@@ -210,7 +210,7 @@ def test_a_failed_statement_is_never_taken_for_a_commit(project: Project) -> Non
     with pytest.raises(StoreError, match="has failed before"), store.writing("r1") as run:
         run.write(version(), frame(version(), [("a", 0, 1.0)]))
         with pytest.raises(FeatureStoreError):
-            run._books.rows("SELECT nothing_of_the_kind")
+            run._sql.rows("SELECT nothing_of_the_kind")
     assert store.scan(version()).is_empty()
 
 

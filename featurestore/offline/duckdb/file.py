@@ -10,11 +10,11 @@ import duckdb
 from featurestore.model import StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.books import Values
+from featurestore.offline.sql import Values
 
 
 class DuckDBFile:
-    """`ledger.Books` on a DuckDB connection, which is open to whoever needs more of it."""
+    """`SqlConnection` on a DuckDB connection, which is open to whoever needs more of it."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
         self.connection = connection

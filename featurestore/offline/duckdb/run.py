@@ -9,13 +9,13 @@ from __future__ import annotations
 import polars as pl
 
 from featurestore.model import StoredVersion
-from featurestore.offline.audit_log import LedgerRun
+from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.contract import VALUE, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.sql import history_columns, history_table, key_list
 
 
-class DuckDBRun(LedgerRun):
+class DuckDBRun(SqlRun):
     """`RunTransaction` on an open file."""
 
     def __init__(self, file: DuckDBFile, run_id: str) -> None:

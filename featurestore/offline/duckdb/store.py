@@ -17,21 +17,22 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
+from featurestore.atomic import flush_folder
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
-from featurestore.offline.contract import Baseline, DataSet, Mark
-from featurestore.offline.datasets import DataSetShelf, insert_dataset
+from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
+from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
@@ -51,7 +52,7 @@ class _Reader:
     stack: ExitStack = field(default_factory=ExitStack)
 
 
-class DuckDBStore(Ledger, DataSetShelf):
+class DuckDBStore(SqlAuditLog, SqlDataSets):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
 
     A busy file is waited for ``patience`` seconds. Histories of up to ``rows_in_memory`` rows are looked through in
@@ -119,6 +120,7 @@ class DuckDBStore(Ledger, DataSetShelf):
                     connection.close()
                 fresh.chmod(0o600)
                 fresh.replace(self._path)
+                flush_folder(self._path.parent)
             except duckdb.Error as exc:
                 fresh.unlink(missing_ok=True)
                 raise _store_error(exc, self._path) from exc
@@ -147,8 +149,8 @@ class DuckDBStore(Ledger, DataSetShelf):
             entities=entities,
         )
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
-        def ask(file: DuckDBFile) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
+        def ask(file: DuckDBFile) -> HistoryMark | None:
             if not file.has_history(version):
                 return None
             # Without a condition DuckDB answers from its statistics.
@@ -159,7 +161,7 @@ class DuckDBStore(Ledger, DataSetShelf):
                 return None
             runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])
             store_id = file.rows("SELECT store_id FROM meta")[0]["store_id"]
-            return Mark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
+            return HistoryMark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
 
         return self._ask(ask, None)
 
@@ -189,11 +191,11 @@ class DuckDBStore(Ledger, DataSetShelf):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = _within(version, span, bounds)
+        within = _within(version, key_range, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {within}"
         if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
             # Keeping the last row of each entity costs a fifth of DuckDB's window, where it all fits.
@@ -356,13 +358,13 @@ class DuckDBStore(Ledger, DataSetShelf):
                 time.sleep(0.02)
 
 
-def _within(version: StoredVersion, span: Span, values: list[str | int]) -> str:
-    """The condition that a row's entity is in a span; what it compares with is added to the values of the query.
+def _within(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
+    """The condition that a row's entity is in a range of keys; the keys are added to the values of the query.
 
     Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
     """
     clauses = []
-    for keys, sign, last in ((span.after, ">", ">"), (span.up_to, "<", "<=")):
+    for keys, sign, last in ((key_range.after, ">", ">"), (key_range.up_to, "<", "<=")):
         if keys is not None:
             first = len(values) + 1
             values += keys

@@ -18,8 +18,8 @@ import adbc_driver_postgresql as driver
 import polars as pl
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
-from featurestore.offline.books import Values
 from featurestore.offline.postgres.address import Address
+from featurestore.offline.sql import Values
 
 Result = TypeVar("Result")
 
@@ -89,7 +89,7 @@ class Server:
 
 
 class Connection:
-    """`ledger.Books` on PostgreSQL. Names without a schema are found by the search path, but for `copy`."""
+    """`SqlConnection` on PostgreSQL. Names without a schema are found by the search path, but for `copy`."""
 
     def __init__(self, connection: adbc.AdbcConnection, address: Address) -> None:
         self._connection = connection

@@ -13,7 +13,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.model import StoredVersion
-from featurestore.offline.audit_log import LedgerRun
+from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import TOMBSTONE, VALUE, Written
 from featurestore.offline.postgres import tables
@@ -28,7 +28,7 @@ KEY_BYTES = 2_600
 ARRAYS = {"string": "text[]", "int": "bigint[]"}
 
 
-class PostgresRun(LedgerRun):
+class PostgresRun(SqlRun):
     """`RunTransaction` on an open connection, under the project's lock."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:

@@ -26,16 +26,15 @@ from featurestore.config import FILE, Project
 from featurestore.errors import FeatureStoreError, LockedError, StoreError
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
+from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.books import Values
-from featurestore.offline.contract import Baseline, DataSet, Mark
-from featurestore.offline.datasets import DataSetShelf, insert_dataset
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.datasets import SqlDataSets, insert_dataset
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import CommitLostError, Connection, ConnectionLostError, Server
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
-from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.offline.sql import Values, between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -64,7 +63,7 @@ class _Snapshot:
     depth: int = 0
 
 
-class PostgresStore(Ledger, DataSetShelf):
+class PostgresStore(SqlAuditLog, SqlDataSets):
     """`OfflineStore` on a PostgreSQL server. Nothing is connected to before the first call."""
 
     def __init__(self, project: Project) -> None:
@@ -166,18 +165,18 @@ class PostgresStore(Ledger, DataSetShelf):
         pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         query = (
             "SELECT sum(rows)::bigint AS rows, max(run_seq) AS last, (SELECT store_id::text FROM meta) AS store_id "
             f"FROM appended WHERE table_name = $1 AND {between(up_to_run, None)}"
         )
 
-        def ask(connection: Connection) -> Mark | None:
+        def ask(connection: Connection) -> HistoryMark | None:
             held = connection.rows(query, [table_name(version.id)])[0]
             if not held["rows"]:
                 return None
             runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [held["last"]])
-            return Mark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
+            return HistoryMark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
 
         return self._ask(ask, None)
 
@@ -196,9 +195,9 @@ class PostgresStore(Ledger, DataSetShelf):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        keys, table, within = key_list(version), history_table(version.id), _within(version, span)
+        keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
         where = f"{between(up_to_run, None)} AND {within}"
         if after_run is None:
             # From the last to the first: backwards the index gives them as they are, where the other way each entity's
@@ -344,11 +343,11 @@ class PostgresStore(Ledger, DataSetShelf):
             time.sleep(POLL_SECONDS)
 
 
-def _within(version: StoredVersion, span: Span) -> str:
-    """The condition that a row's entity is in a span: a range of the primary key's index.
+def _within(version: StoredVersion, key_range: KeyRange) -> str:
+    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
 
     The bounds stand in the statement itself, for an answer to one with parameters does not come by COPY.
     """
-    rows = ((keys, sign) for keys, sign in ((span.after, ">"), (span.up_to, "<=")) if keys is not None)
+    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
     clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
     return " AND ".join(clauses) or "TRUE"

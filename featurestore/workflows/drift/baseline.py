@@ -11,7 +11,7 @@ from featurestore.drift.assess import Reference
 from featurestore.errors import UsageError
 from featurestore.locking import write_lock
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.contract import Baseline, Learned, OfflineStore
+from featurestore.offline.contract import Baseline, CommittedRun, OfflineStore
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.timeline import Point, find_point, timeline
@@ -31,7 +31,7 @@ class BaselineResult:
 
 
 def find_reference(
-    store: OfflineStore, version: VersionId, learned: Sequence[Learned], *, now: int | None = None
+    store: OfflineStore, version: VersionId, learned: Sequence[CommittedRun], *, now: int | None = None
 ) -> Reference | None:
     """What a run at ``now`` (µs) compares the version with; None before the version's first run.
 
@@ -59,7 +59,7 @@ def find_reference(
 def between(
     store: OfflineStore,
     version: VersionId,
-    learned: Sequence[Learned],
+    learned: Sequence[CommittedRun],
     first: int,
     last: int,
     *,
@@ -76,7 +76,7 @@ def between(
     return Reference(names[runs[-1]], tuple(samples.values()), since, method, version.sha256)
 
 
-def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[Learned]) -> Reference | None:
+def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[CommittedRun]) -> Reference | None:
     """The version before, for a version's first run: all that its runs kept."""
     last = store.last_committed(version.feature)
     if last is None or last == version or not learned:

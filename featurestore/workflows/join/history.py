@@ -12,7 +12,7 @@ from featurestore.config import Project
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
 from featurestore.offline.columns.files import can_write, folder_of
-from featurestore.offline.contract import Mark, OfflineStore
+from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 
 # Below these a scan is as fast as making columns, or faster (measured on DuckDB).
@@ -60,7 +60,7 @@ class ScannedPart:
 
 
 def prepare_history(
-    project: Project, store: OfflineStore, version: StoredVersion, mark: Mark | None, entities: int
+    project: Project, store: OfflineStore, version: StoredVersion, mark: HistoryMark | None, entities: int
 ) -> None:
     """Brings the version's columns up to date where that pays for a join about so many entities.
 
@@ -73,21 +73,23 @@ def prepare_history(
         refresh_columns(project.state, store, version, mark, project.memory)
 
 
-def held_columns(project: Project, version: StoredVersion, mark: Mark | None, last_run: int) -> HeldHistory | None:
+def held_columns(
+    project: Project, version: StoredVersion, mark: HistoryMark | None, last_run: int
+) -> HeldHistory | None:
     """The version's columns, where they hold what the store's mark says."""
     if mark is None or mark.rows < MANY_ROWS:
         return None
     columns = find_columns(project.state, version, mark, project.memory)
     if columns is None:
         return None
-    return HeldHistory(columns.parts, last_run if mark.run_seq > last_run else None)
+    return HeldHistory(columns.partitions, last_run if mark.run_seq > last_run else None)
 
 
 def scanned(
     project: Project,
     store: OfflineStore,
     version: StoredVersion,
-    mark: Mark | None,
+    mark: HistoryMark | None,
     *,
     last_run: int,
     entities: pl.DataFrame,

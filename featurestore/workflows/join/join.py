@@ -16,7 +16,7 @@ from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, StoredVersion, VersionId
 from featurestore.offline.columns.files import ColumnsLostError
-from featurestore.offline.contract import Learned, Mark, OfflineStore
+from featurestore.offline.contract import CommittedRun, HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import Labels, read_labels
 from featurestore.tables.types import value_type
@@ -209,7 +209,7 @@ class _Question:
     side: kernel.LabelSide
     last_run: int
     known: kernel.Runs | None
-    marks: Mapping[VersionId, Mark | None]
+    marks: Mapping[VersionId, HistoryMark | None]
 
 
 def _ask(project: Project, store: OfflineStore, request: JoinRequest, tell: Tell) -> _Question:
@@ -250,7 +250,7 @@ def _ask(project: Project, store: OfflineStore, request: JoinRequest, tell: Tell
     )
 
 
-def _counts(run: Learned, request: JoinRequest) -> bool:
+def _counts(run: CommittedRun, request: JoinRequest) -> bool:
     in_time = request.as_of is None or run.learned_at <= request.as_of
     return in_time and (request.last_run is None or run.run_seq <= request.last_run)
 
