@@ -1,7 +1,6 @@
-"""Everything a store keeps beside the values: runs, versions, positions, samples, rows set aside.
+"""The SQL of the audit log and of samples: runs, versions, positions, rejected rows.
 
-The questions and the rows are the same SQL in DuckDB and in PostgreSQL (`offline.schema` has the tables);
-a store brings the connection.
+It is the same in DuckDB and in PostgreSQL (`offline.schema` has the tables); a store brings the connection.
 """
 
 from __future__ import annotations
@@ -48,11 +47,11 @@ _LAST_STATISTICS = (
 
 
 class SqlAuditLog(ABC):
-    """The questions of `OfflineStore` that no value of a feature answers."""
+    """The reading half of `AuditLog` and `Samples`, and `History.versions`. A store gives it ``_rows``."""
 
     @abstractmethod
     def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
-        """Asks the tables; none where the store does not exist yet."""
+        """Queries the tables; no rows where the store does not exist yet."""
 
     def position(self, version: VersionId, source: str) -> Position | None:
         rows = self._rows(
@@ -100,8 +99,8 @@ class SqlAuditLog(ABC):
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
         chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
-        found = self._rows(f"SELECT * {chosen}", values)
-        if not found:
+        runs = self._rows(f"SELECT * {chosen}", values)
+        if not runs:
             return []
         items = self._rows(
             f"SELECT * FROM run_features WHERE run_id IN (SELECT run_id {chosen}) ORDER BY run_id, position", values
@@ -109,7 +108,7 @@ class SqlAuditLog(ABC):
         by_run: dict[str, list[FeatureRun]] = {}
         for row in items:
             by_run.setdefault(row["run_id"], []).append(audit_rows.read_feature(row))
-        return [audit_rows.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in found]
+        return [audit_rows.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in runs]
 
     def summarize(self) -> dict[str, FeatureSummary]:
         by_version: dict[str, tuple[dict[str, Json], dict[str, Json]]] = {}
@@ -170,7 +169,7 @@ class SqlAuditLog(ABC):
 
 
 class SqlRun:
-    """What `RunTransaction` writes beside values. Made first in a transaction: it takes the next run_seq."""
+    """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
 
     def __init__(self, connection: SqlConnection, run_id: str) -> None:
         self._sql = connection
@@ -204,7 +203,7 @@ class SqlRun:
         return erased
 
     def _erase_rejected(self, keys: Sequence[str]) -> None:
-        """Rows that were set aside and hold all these values."""
+        """Removes rejected rows that hold all these keys."""
         found = self._sql.rows(
             "SELECT run_id, position, row_values FROM rejected WHERE strpos(row_values, $1) > 0",
             [json.dumps(keys[0])[1:-1]],
@@ -249,7 +248,7 @@ def insert_rejected(connection: SqlConnection, run_id: str, rejected: Sequence[R
 
 
 def insert_reference(connection: SqlConnection, version: VersionId, baseline: Baseline) -> None:
-    """The latest named stands: ``set_at`` grows even where the clock does not."""
+    """Adds a reference. The latest one counts, so ``set_at`` grows even where the clock does not."""
     found = connection.rows("SELECT coalesce(max(set_at), 0) AS last FROM drift_references")
     set_at = max(times.now(), found[0]["last"] + 1)
     row = (version.feature, version.sha256, baseline.run_seq, baseline.window, baseline.method, set_at)

@@ -38,7 +38,7 @@ VALUE, TOMBSTONE = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The slice of a source that a version last took: what makes a second ingest of it a no-op."""
+    """How far a version has read a source: what makes a second ingest of the same rows a no-op."""
 
     version: VersionId
     source: str
@@ -51,7 +51,7 @@ class Position:
 class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
-    ``values`` has the columns of the frame that was written, without those rows already held.
+    ``values`` has the columns of the frame that was written, without the rows that were unchanged.
     """
 
     new: int
@@ -62,7 +62,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class CommittedRun:
-    """One committed run as time sees it: its place in the order, and when its rows were learned (µs)."""
+    """One committed run: its number, its id, and when its rows were learned (µs)."""
 
     run_seq: int
     run_id: str
@@ -83,11 +83,10 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class HistoryMark:
-    """What a version's table holds, in few words: equal marks, equal rows.
+    """The state of a version's table: equal marks mean equal rows.
 
-    ``store_id`` names the store and everything ever removed from it; ``run_seq`` is the greatest in the table
-    and ``run_id`` the id of that run, which a store set back to a backup would give to no other run; ``rows``
-    counts the rows.
+    ``store_id`` changes when the store is replaced or anything is erased; ``run_seq`` is the greatest in the table and
+    ``run_id`` the id of that run, which no other run gets even in a store restored from a backup; ``rows`` counts rows.
     """
 
     store_id: str
@@ -98,7 +97,7 @@ class HistoryMark:
 
 @dataclass(frozen=True, slots=True)
 class DataSetFeature:
-    """One column of a data set: the version, its age limit (µs) then, and what its table held up to the run."""
+    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run."""
 
     column_name: str
     feature: str
@@ -110,11 +109,11 @@ class DataSetFeature:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """All that it takes to make a joined table again. Instants are microseconds.
+    """All that it takes to make a training set again. Instants are microseconds.
 
-    ``run_seq`` is the last run that was looked at and ``run_id`` its id. ``labels_name`` is the path as typed,
-    ``labels_form`` its format; the file's bytes are kept under ``labels_sha256`` where ``labels_kept``, and were until
-    ``labels_erased`` where an entity was erased that they named.
+    ``run_seq`` is the last run that the join could see and ``run_id`` its id. ``labels_name`` is the path as typed,
+    ``labels_form`` its format. If ``labels_kept``, the file's bytes are stored under ``labels_sha256``; they were until
+    ``labels_erased`` if an entity that they named was erased.
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
     ``batch_rows`` labels at a time.
     """

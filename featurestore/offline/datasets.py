@@ -1,7 +1,7 @@
-"""Data sets as a store keeps them: what it takes to make each again, and the label files they were made from.
+"""The SQL of data sets: what it takes to make each again, and the label files they were made from.
 
-Label files are kept by the SHA-256 of their bytes, once however many data sets use them, in many small rows: DuckDB
-goes through a column by 2,048 rows at a time, so that rows of megabytes would all be read for each of them.
+A label file is stored by the SHA-256 of its bytes, once however many data sets use it, in many small rows: DuckDB reads
+a column 2,048 rows at a time, so rows of megabytes would all be read for each of them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from featurestore.offline.contract import DataSet, DataSetFeature
 from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 2
-PART_BYTES = 4 << 20  # of a file at a time
-_ROW_BYTES = 4_096  # the longest that DuckDB keeps beside its neighbours
+PART_BYTES = 4 << 20  # of a label file that are in memory at a time
+_ROW_BYTES = 4_096  # the longest value that DuckDB stores inline
 
 
 class SqlDataSets(ABC):
-    """The questions of `OfflineStore` about data sets. The SQL is that of DuckDB and of PostgreSQL."""
+    """The reading half of `DataSets`, the same for DuckDB and PostgreSQL. A store gives it ``_rows``."""
 
     @abstractmethod
     def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
-        """Asks the tables; none where the store does not exist yet."""
+        """Queries the tables; no rows where the store does not exist yet."""
 
     def datasets(self, name: str | None = None) -> list[DataSet]:
         if not self._has_datasets():
@@ -50,7 +50,7 @@ class SqlDataSets(ABC):
 
 
 def insert_dataset(connection: SqlConnection, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
-    """Puts a data set in place of what had its name, with its labels; inside the caller's transaction."""
+    """Stores a data set and its labels, in place of one of its name; inside the caller's transaction."""
     _put(connection, dataset)
     if labels is not None:
         held = connection.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
@@ -64,7 +64,7 @@ def insert_dataset(connection: SqlConnection, dataset: DataSet, labels: Iterable
 
 
 def drop_labels(connection: SqlConnection, hashes: Collection[str], at: int) -> None:
-    """Removes label files, and notes the instant in the data sets that kept them; inside the caller's transaction."""
+    """Removes label files and records the instant in their data sets; inside the caller's transaction."""
     for dataset in _all(connection):
         if dataset.labels_kept and dataset.labels_sha256 in hashes:
             _put(connection, replace(dataset, labels_kept=False, labels_erased=at))
@@ -78,7 +78,7 @@ def _put(connection: SqlConnection, dataset: DataSet) -> None:
 
 
 def _sweep(connection: SqlConnection) -> None:
-    """Label files that no data set keeps any more go."""
+    """Removes label files that no data set uses any more."""
     kept = {dataset.labels_sha256 for dataset in _all(connection) if dataset.labels_kept}
     for row in connection.rows("SELECT DISTINCT sha256 FROM label_files"):
         if row["sha256"] not in kept:

@@ -1,6 +1,6 @@
-"""The tables beside the history itself, in numbered migrations that DuckDB and PostgreSQL read alike.
+"""All tables but the histories, as numbered migrations that are the same SQL in DuckDB and PostgreSQL.
 
-``runs`` is the audit log; ``counter`` hands out run_seq; ``positions`` says what each version took last.
+``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` has what each version read last.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The embedded offline store: one DuckDB file in ``.featurestore/``.
 
-Every call opens the file, asks, and closes it, since even a reader keeps writers of other processes
-out; a busy file is waited for. A run is one transaction (see `offline.transaction`).
+Every call opens the file, asks, and closes it, because even a reader keeps writers of other processes out. A busy file
+is waited for. A run is one transaction (`offline.duckdb.run`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class _Reader:
-    """The file as one thread reads it: attached at the first question, closed when the last `reading` ends."""
+    """One thread's open file: attached at the first question, closed when its outermost `reading` ends."""
 
     depth: int = 0
     file: DuckDBFile | None = None
@@ -55,8 +55,8 @@ class _Reader:
 class DuckDBStore(SqlAuditLog, SqlDataSets):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
 
-    A busy file is waited for ``patience`` seconds. Histories of up to ``rows_in_memory`` rows are looked through in
-    memory where that is faster.
+    It waits ``patience`` seconds for a busy file, and finds the latest rows of histories of up to ``rows_in_memory``
+    rows in memory, which is faster.
     """
 
     warnings: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         self._patience = patience
         self._rows_in_memory = rows_in_memory
         self._gate = gate_of(self._path)
-        # A reader shares the memory with what it reads for.
+        # The reader's memory is part of the command's.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
         self._threads = threading.local()
 
@@ -76,7 +76,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         return stamp_of(self._path)
 
     def ready(self) -> AbstractContextManager[None]:
-        return self._lease.kept()
+        return self._lease.hold()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -87,7 +87,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         reader.depth += 1
         try:
             yield
-        finally:  # in any order, and for a generator that is thrown away in any thread
+        finally:  # `reading`s may end in any order, and that of an unfinished generator in any thread
             reader.depth -= 1
             if reader.depth == 0:
                 reader.stack.close()
@@ -109,7 +109,9 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         fresh.unlink(missing_ok=True)
         with self._turn(self._gate.writing):
             with self._opened() as file:
-                file.connection.execute("CHECKPOINT")  # a log left beside the new file would be replayed into it
+                file.connection.execute(
+                    "CHECKPOINT"
+                )  # a write-ahead log next to the new file would be replayed into it
             try:
                 connection = duck.connect()
                 try:
@@ -177,7 +179,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 f"WHERE {between(up_to_run, None)}"
             )
             try:
-                # A cursor of its own: what else is asked meanwhile would end the stream.
+                # A cursor of its own, because another query on this one would end the stream.
                 with file.connection.cursor() as cursor:
                     cursor.execute(f"USE {NAME}")
                     for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
@@ -198,12 +200,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         within = _within(version, key_range, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {within}"
         if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
-            # Keeping the last row of each entity costs a fifth of DuckDB's window, where it all fits.
+            # Where all rows fit, taking the last of each entity here costs a fifth of DuckDB's window function.
             query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
             rows = self._history(version, query, bounds)
             names = version.entity_type.key_names
             if _in_order(rows, names, strictly=True):
-                return rows  # one row for each entity, as they lie
+                return rows  # one row for each entity, in order already
             order = [*names, "computed_at", "run_seq"]
             rows = rows if _in_order(rows, order) else rows.sort(order)
             same = [pl.col(name) == pl.col(name).shift(-1) for name in names]
@@ -233,7 +235,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         return self._ask(ask, [])
 
     def _rows_of(self, version: StoredVersion, within: str, bounds: Sequence[str | int]) -> int:
-        """How many rows of a condition there are at most."""
+        """An upper bound of the rows that meet a condition."""
         count = f"SELECT count(*) AS rows FROM {history_table(version.id)}"
 
         def ask(file: DuckDBFile) -> int:
@@ -301,9 +303,9 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         return reader if reader is not None and reader.depth else None
 
     def _file(self) -> DuckDBFile:
-        """The file, opened by the first question: what asks nothing keeps nobody out."""
+        """This thread's file, opened by the first question: a `reading` without one keeps nobody out."""
         reader = self._reader()
-        assert reader is not None, "reading sees to it"
+        assert reader is not None, "call it inside `reading`"
         if reader.file is None:
             with ExitStack() as opening:
                 opening.enter_context(self._turn(self._gate.reading))
@@ -324,7 +326,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
 
     @contextmanager
     def _opened(self) -> Iterator[DuckDBFile]:
-        """The file for writing, in this process's turn to write."""
+        """The file, open for writing; this process's turn to write must be held."""
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
             self._path.chmod(0o600)
@@ -338,7 +340,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
 
     @contextmanager
     def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:
-        """A turn at the file among the threads of this process."""
+        """A turn at the file among the threads of this process. Raises StoreError where none comes."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(turn(self._patience))
@@ -347,7 +349,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             yield
 
     def _when_free(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
-        """Waits while another process has the file."""
+        """Waits while another process has the file open."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -381,7 +383,7 @@ def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
 
 
 def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = False) -> bool:
-    """Whether rows are sorted by these columns. A clustered table often is, and to see it is cheaper than to sort."""
+    """Whether rows are sorted by these columns. They often are, and checking is cheaper than sorting."""
     *first, last = columns
     in_order = pl.col(last).shift(1) < pl.col(last) if strictly else pl.col(last).shift(1) <= pl.col(last)
     for name in reversed(first):
@@ -403,5 +405,5 @@ def _busy(path: Path, holder: str) -> StoreError:
 
 
 def _is_busy(exc: duckdb.Error) -> bool:
-    """Whether somebody else has the file open. DuckDB has no error class of its own for that."""
+    """Whether another process has the file open. DuckDB has no error class of its own for that."""
     return isinstance(exc, duckdb.IOException) and "Could not set lock on file" in str(exc)
