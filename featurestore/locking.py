@@ -1,4 +1,4 @@
-"""The project's write lock: one writer at a time. The kernel releases it when its holder dies.
+"""The project's write lock: one writer at a time, released by the kernel when its holder dies.
 
 The lock is an ``flock`` on ``.featurestore/lock``; the JSON inside only names the holder for a message.
 The descriptor is closed in children, so that a fork of user code can't keep the lock alive.
@@ -42,7 +42,7 @@ def write_lock(project: Project) -> Iterator[None]:
 
 
 def holder_of(project: Project) -> str | None:
-    """Who holds the project's write lock now, if anybody. Creates no file."""
+    """Who holds the project's write lock now, if anybody; makes no file."""
     try:
         descriptor = os.open(project.state / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -57,8 +57,12 @@ def holder_of(project: Project) -> str | None:
 
 
 def prepare_state(project: Project) -> Path:
-    """Creates ``.featurestore/`` with its own .gitignore, readable by its owner only."""
-    folder = project.state
+    """Makes ``.featurestore/`` with its own .gitignore, readable by its owner only."""
+    return prepare_folder(project.state)
+
+
+def prepare_folder(folder: Path) -> Path:
+    """The same, where no project could be loaded."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         ignore = folder / ".gitignore"

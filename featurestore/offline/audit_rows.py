@@ -33,8 +33,10 @@ FEATURE_COLUMNS = (
     "rows_written", "rows_unchanged", "rows_corrected", "note", "drift", "statistics", "error",
 )  # fmt: skip
 VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
-POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "files", "run_seq")
-REJECTED_COLUMNS = ("run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values")
+POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "cursor", "run_seq")
+REJECTED_COLUMNS = (
+    "run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values", "place",
+)  # fmt: skip
 
 
 def table_name(version: VersionId) -> str:
@@ -100,25 +102,31 @@ def read_version(row: Mapping[str, Any]) -> StoredVersion:
 def position_row(position: Position) -> tuple[Any, ...]:
     version = position.version
     return (
-        version.feature, version.sha256, position.source, position.fingerprint, json.dumps(dict(position.files)),
+        version.feature, version.sha256, position.source, position.fingerprint, json.dumps(position.cursor),
         position.run_seq,
     )  # fmt: skip
 
 
 def read_position(row: Mapping[str, Any]) -> Position:
+    # A store is brought to this release's format by its next write; until then it is read as it is.
+    cursor = {"files": json.loads(row["files"])} if "files" in row else json.loads(row["cursor"])
     return Position(
-        VersionId(row["feature"], row["sha256"]), row["source"], row["fingerprint"], json.loads(row["files"]),
-        row["run_seq"],
+        VersionId(row["feature"], row["sha256"]), row["source"], row["fingerprint"], cursor, row["run_seq"]
     )  # fmt: skip
 
 
 def rejected_row(run_id: str, position: int, item: RejectedRow) -> tuple[Any, ...]:
-    return (run_id, position, item.source, item.file, item.row, item.column, item.reason, json.dumps(item.values))
+    return (
+        run_id, position, item.source, item.file, item.row, item.column, item.reason, json.dumps(item.values),
+        item.place,
+    )  # fmt: skip
 
 
 def read_rejected(row: Mapping[str, Any]) -> RejectedRow:
+    file, number = row["file"], row["row_number"]
+    place = row.get("place") or f"{file} row {number}"  # format 2 stored no place, and knew no source but files
     return RejectedRow(
-        row["source"], row["file"], row["row_number"], row["column_name"], row["reason"], json.loads(row["row_values"])
+        row["source"], file, number, row["column_name"], row["reason"], json.loads(row["row_values"]), place
     )
 
 

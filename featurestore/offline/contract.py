@@ -20,12 +20,12 @@ used by one thread at a time, but it may be handed on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ VALUE, TOMBSTONE = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a version has read a source: what makes a second ingest of the same rows a no-op."""
+    """How far a version has read a source: what makes a second ingest of the same rows a no-op.
+
+    Only the source understands ``cursor``.
+    """
 
     version: VersionId
     source: str
     fingerprint: str
-    files: Mapping[str, str]
+    cursor: Json
     run_seq: int
 
 

@@ -64,8 +64,8 @@ def check(project: Project, paths: Sequence[Path] = (), *, fix: bool = False, st
         if fix:
             raise UsageError("--fix writes the working tree, and --staged looks at the index", hint="leave one out")
         with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
-            root = export_index(project.root, Path(folder))
-            if root is None:
+            root = Path(folder)
+            if not export_index(project.root, root):
                 raise UsageError("--staged needs a git repository", where=str(project.root))
             if not (root / FILE).exists():
                 raise UsageError(f"{FILE} is not staged or committed", hint=f"git add {FILE}")

@@ -25,7 +25,7 @@ from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.offline.contract import OfflineStore
 
 WORKTREE = "worktree"
@@ -113,8 +113,8 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
     Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
     one run and one fed by fifty compare alike.
     """
-    from featurestore.drift.compare import compare_entities, shift
     from featurestore.drift.statistics import describe
+    from featurestore.drift.version_changes import compare_entities, shift
 
     with store.reading():
         held = {version.id: version for version in store.versions(difference.feature)}

@@ -13,13 +13,14 @@ from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import Broken, discover, select
+from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.ingest.targets import write_version
 from featurestore.workflows.summaries import current_summary
-from featurestore.workflows.targets import write_version
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
@@ -93,13 +94,15 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
         for entry in entries:
             if entry.problem is not None and names:
                 raise DeclarationError(entry.problem.message, where=entry.problem.where, hint=entry.problem.hint)
+        writes = not dry_run and any(entry.working is None for entry in entries)
+        commit = commit_of(project.root) if writes else None
         try:
-            return [done for entry in entries for done in _lock(project, entry, dry_run=dry_run)]
+            return [done for entry in entries for done in _lock(project, entry, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
 
 
-def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersion]:
+def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) -> list[LockedVersion]:
     name, folder = entry.feature.name, project.versions
     if entry.hashed is None:
         return []
@@ -111,7 +114,9 @@ def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersio
         number = entry.versions[-1].number + 1 if entry.versions else 1
         path = folder / name / VersionName.file_name(number, entry.hashed.sha256)
         written = (
-            VersionName(number, entry.hashed.short, path) if dry_run else write_version(project, entry.hashed).name
+            VersionName(number, entry.hashed.short, path)
+            if dry_run
+            else write_version(project, entry.hashed, commit).name
         )
         done.append(LockedVersion(name, written, "written"))
         if not dry_run:

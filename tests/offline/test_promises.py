@@ -161,28 +161,31 @@ def test_the_position_is_that_of_the_last_run(store: OfflineStore) -> None:
     assert store.position(of.id, "visits") is None
     for seq, fingerprint in enumerate(["one", "two", "one"], start=1):
         with store.writing(f"r{seq}") as run:
-            run.set_position(Position(of.id, "visits", fingerprint, {"a.csv": "00"}, run.run_seq))
+            run.set_position(Position(of.id, "visits", fingerprint, {"files": {"a.csv": "00"}}, run.run_seq))
             run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
     found = store.position(of.id, "visits")
     assert found is not None
-    assert (found.fingerprint, found.run_seq, dict(found.files)) == ("one", 3, {"a.csv": "00"})
+    assert (found.fingerprint, found.run_seq, found.cursor) == ("one", 3, {"files": {"a.csv": "00"}})
 
 
 def test_the_audit_log_gives_runs_back_whole_and_newest_first(store: OfflineStore) -> None:
     error_free = FeatureRun(
         "score", "visits", "ok", 1, "a" * 64, drift={"score": 0.5}, statistics={"count": 3}, note="n"
     )
+    rejected = RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"}, "v.csv row 7")
+    elsewhere = RejectedRow("topic", None, None, None, "too short", {}, "topic[3] offset 17")
     with store.writing("r1") as run:
-        run.reject([RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})])
+        run.reject([rejected])
         kept = run_of((run.run_seq, run.learned_at), "r1", error_free)
         run.finish(kept)
     failed = run_of(None, "r2", FeatureRun("other", "visits", "failed"), status="failed")
-    store.log(failed, [RejectedRow("visits", "w.csv", 1, None, "too short", {})])
+    store.log(failed, [elsewhere])
     assert {item.run_id: item for item in store.runs()} == {"r1": kept, "r2": failed}
     assert store.runs(feature="score") == [kept]
     assert store.runs(status="failed") == [failed]
     assert store.runs(run_id="1") == [kept]
-    assert store.rejected("r1") == [RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})]
+    assert store.rejected("r1") == [rejected]
+    assert store.rejected("r2") == [elsewhere]
     assert store.last_committed("score") == version().id
     assert store.last_committed("other") is None
 
@@ -301,7 +304,10 @@ def test_runs_are_found_by_their_id_and_counted(store: OfflineStore) -> None:
 
 
 def test_rows_set_aside_are_given_back_in_their_order(store: OfflineStore) -> None:
-    rows = [RejectedRow("visits", "v.csv", at, "age", "above 120", {"age": str(at), "é": "\\"}) for at in range(50)]
+    rows = [
+        RejectedRow("visits", "v.csv", at, "age", "above 120", {"age": str(at), "é": "\\"}, f"v.csv row {at}")
+        for at in range(50)
+    ]
     with store.writing("r1") as run:
         run.reject(rows)
         run.finish(run_of((run.run_seq, run.learned_at), "r1"))

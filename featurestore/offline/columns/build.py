@@ -28,7 +28,7 @@ from featurestore.offline.columns.files import (
 )
 from featurestore.offline.columns.sort import merge_rows, sort_rows
 from featurestore.offline.contract import History, HistoryMark
-from featurestore.point_in_time.spool import spool
+from featurestore.tables.temporary import temporary_table
 
 # Sorting takes about three times the bytes that a partition has on disk; the store and the process take the rest.
 SHARE_OF_MEMORY = 5
@@ -90,11 +90,11 @@ def _build(store: History, version: StoredVersion, mark: HistoryMark, generation
         generation.add(*sort_rows(batches, keys, rows=mark.rows, last_run=mark.run_seq))
         return
     with ExitStack() as stack:
-        spools = [stack.enter_context(spool(generation.folder)) for _ in range(count)]
+        tables = [stack.enter_context(temporary_table(generation.folder)) for _ in range(count)]
         for batch in batches:
             for number, rows in _partitioned(batch, keys, count):
-                spools[number].write(rows)
-        for each in spools:
+                tables[number].write(rows)
+        for each in tables:
             if each.rows:
                 generation.add(*sort_rows(each.frames(), keys, rows=each.rows, last_run=mark.run_seq))
 

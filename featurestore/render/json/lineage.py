@@ -16,7 +16,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
-        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.path},
+        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.location},
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],

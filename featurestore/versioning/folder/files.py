@@ -17,7 +17,7 @@ from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.times import format_instant, parse_instant
-from featurestore.versioning.folder.header import toml_lines
+from featurestore.toml import toml_lines
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash, metadata_of
 

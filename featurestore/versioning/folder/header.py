@@ -6,37 +6,13 @@ Writes and reads it, and nothing else of TOML than what it writes is needed for 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from featurestore.model import Column, DataType, EntityType, Feature, Json, Key, Source
+from featurestore.toml import Plain
 
 OPENING = "# /// featurestore"
 CLOSING = "# ///"
-
-Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
-
-
-def to_toml(value: Plain) -> str:
-    """A value on one line."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(name)} = {to_toml(item)}" for name, item in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    return f"[{', '.join(map(to_toml, value))}]"
-
-
-def toml_lines(table: Mapping[str, Plain]) -> list[str]:
-    """A table as lines: plain values first, then one ``[table]`` for each mapping that is not empty."""
-    lines = [f"{_key(name)} = {to_toml(value)}" for name, value in table.items() if not isinstance(value, Mapping)]
-    for name, value in table.items():
-        if isinstance(value, Mapping) and value:
-            lines += [f"[{_key(name)}]", *(f"{_key(inner)} = {to_toml(item)}" for inner, item in value.items())]
-    return lines
 
 
 def describe(feature: Feature) -> dict[str, Plain]:
@@ -87,19 +63,15 @@ def restore(feature: str, path: str, table: Mapping[str, Json], columns: Mapping
         entity_type=EntityType(_text(entity["name"]), tuple(Key(_text(name), kind) for name, kind in keys)),
         data_type=DataType.parse(_text(table["data_type"])),
         source=Source(
-            name=_text(source["name"]), type="csv", path="", event_time=_optional(source.get("event_time")),
+            name=_text(source["name"]), type="", event_time=_optional(source.get("event_time")),
             timezone=_optional(source.get("timezone")), updated_at=_optional(source.get("updated_at")),
-            columns={name: Column(name, kind) for name, kind in columns.items()},
+            columns={name: Column(name, kind) for name, kind in columns.items()},  # type: ignore[arg-type]
         ),
         short=_text(table["form"]) == "short",
         lookback=None if lookback is None else int(lookback),  # type: ignore[arg-type]
         tolerance=None if tolerance is None else float(tolerance),  # type: ignore[arg-type]
         params=_mapping(json.loads(_text(table["params"]))) if "params" in table else {},
     )  # fmt: skip
-
-
-def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else to_toml(name)
 
 
 def _text(value: Json) -> str:

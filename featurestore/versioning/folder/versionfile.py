@@ -33,7 +33,8 @@ from typing import Any
 from featurestore.errors import NewerFormatError, VersionFileError
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
-from featurestore.versioning.folder.header import CLOSING, OPENING, Plain, describe, restore, toml_lines
+from featurestore.toml import Plain, toml_lines
+from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
 from featurestore.versioning.recipe.sections import Section
 
