@@ -4,8 +4,8 @@
     .venv/bin/python scripts/bench/drift.py [--rows 1000000] [--runs 7]
 
 Three features. Bars: at most 15 % for 1,000,000 rows, for a first run and for one that is compared with it; at most
-150 ms for 303 rows. "Without" is the same command with the function that measures, and its imports, replaced by one that
-does nothing.
+150 ms for 303 rows. "Without" is the same command with the function that measures, and its imports, replaced by one
+that does nothing.
 """
 
 from __future__ import annotations
