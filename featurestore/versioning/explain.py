@@ -9,7 +9,7 @@ from featurestore.versioning.recipe.parts import split_part
 CODE = ("helper", "class", "constant", "module")
 
 
-def sentences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """One sentence for each difference, the function's own first. A helper that only moved is none."""
     gone = [key for key in old if key not in new]
     come = [key for key in new if key not in old]

@@ -134,7 +134,7 @@ def _touches(entry: Entry, paths: Sequence[str]) -> bool:
     """Whether a feature's closure has code in one of the files."""
     if entry.hashed is None:
         return entry.feature.path.as_posix() in paths
-    modules = {node.key[0] for node in entry.hashed.closure.nodes} | {entry.feature.module}
+    modules = entry.hashed.closure.modules | {entry.feature.module}
     reached = {f"{module.replace('.', '/')}{ending}" for module in modules for ending in (".py", "/__init__.py")}
     return FILE in paths or not reached.isdisjoint(paths)
 

@@ -18,9 +18,10 @@ from featurestore.model import Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
-from featurestore.versioning.recipe.hashing import explain, metadata_of
+from featurestore.versioning.recipe.hashing import metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 
 if TYPE_CHECKING:

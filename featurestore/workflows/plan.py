@@ -14,9 +14,9 @@ from featurestore.errors import DeclarationError, StoreError
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import Broken, discover, select
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
-from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.targets import write_version
 

@@ -68,7 +68,7 @@ class Plain:
 
 
 Global = Definition | ProjectModule | Dotted | Plain
-Target = Local | Global
+Referent = Local | Global
 
 
 class World(Protocol):

@@ -19,10 +19,10 @@ from featurestore.versioning.analysis.names import (
     Local,
     Plain,
     ProjectModule,
-    Target,
+    Referent,
     World,
 )
-from featurestore.versioning.analysis.scopes import Bound, import_name
+from featurestore.versioning.analysis.scopes import BoundNames, import_name
 
 DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
@@ -69,7 +69,7 @@ class Reach:
         """Notes something that can't be followed, with its line."""
         self.limits[(node.lineno, message)] = None
 
-    def find(self, name: str) -> Target:
+    def find(self, name: str) -> Referent:
         """What a name stands for where the walk is: Python's scoping rules, then the module, then the builtins."""
         innermost = True
         later = False
@@ -87,7 +87,7 @@ class Reach:
             later = later or kind == "function"
         return self.find_global(name)
 
-    def find_global(self, name: str) -> Target:
+    def find_global(self, name: str) -> Referent:
         """What a name stands for at module level."""
         if self.classes and name.startswith("__"):
             if name == "__class__":
@@ -96,12 +96,12 @@ class Reach:
                 name = f"_{self.classes[-1].lstrip('_')}{name}"
         return self.world.lookup(name)
 
-    def passed(self, target: Target) -> None:
+    def passed(self, target: Referent) -> None:
         """Notes the imports that led to a target."""
         for hop in target.hops:
             self.hops[hop] = None
 
-    def follow(self, target: Target, names: list[str], node: ast.expr) -> Target:
+    def follow(self, target: Referent, names: list[str], node: ast.expr) -> Referent:
         """Takes attributes off ``names`` (the last one first) as long as they lead through project modules."""
         while names and isinstance(target, ProjectModule):
             self.passed(target)
@@ -171,7 +171,7 @@ class Reach:
             if isinstance(whole, ProjectModule):
                 self.modules[whole.name] = None
 
-    def scope_of(self, bound: Bound, parameters: Iterable[str] = ()) -> Scope:
+    def scope_of(self, bound: BoundNames, parameters: Iterable[str] = ()) -> Scope:
         """The scope of a function or class; a name that only imports of one thing bind stands for that thing."""
         scope = Scope(bound.everything())
         scope.globals = bound.global_names

@@ -16,7 +16,7 @@ _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-class Bound:
+class BoundNames:
     """The names bound in one scope, by imports and otherwise, and those handed to other scopes."""
 
     __slots__ = ("global_names", "imports", "names", "nonlocal_names")
@@ -38,18 +38,18 @@ class Bound:
         return (self.names | self.imports.keys()) - self.global_names - self.nonlocal_names
 
 
-def bound_by(statements: Iterable[ast.stmt], *, walrus: bool, annotated: bool = True) -> Bound:
+def bound_by(statements: Iterable[ast.stmt], *, walrus: bool, annotated: bool = True) -> BoundNames:
     """What the statements bind in their own scope, nested functions and classes left out.
 
     ``walrus`` asks to look into expressions for ``:=``; a caller who knows that there is none saves the walk.
     ``annotated`` counts ``name: type`` without a value, which makes a name local in a function but binds nothing.
     """
-    bound = Bound()
+    bound = BoundNames()
     _collect(statements, bound, walrus, annotated)
     return bound
 
 
-def _collect(statements: Iterable[ast.stmt], bound: Bound, walrus: bool, annotated: bool) -> None:
+def _collect(statements: Iterable[ast.stmt], bound: BoundNames, walrus: bool, annotated: bool) -> None:
     for statement in statements:
         kind = statement.__class__
         if walrus:

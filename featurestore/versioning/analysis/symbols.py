@@ -25,7 +25,7 @@ class Imported:
         self.name, self.position, self.statement, self.alias = name, position, statement, alias
 
 
-class Table:
+class SymbolTable:
     """The symbol table of a module: positions are indexes into its top-level statements."""
 
     def __init__(self, module: Module) -> None:

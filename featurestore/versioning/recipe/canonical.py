@@ -50,7 +50,7 @@ from featurestore.versioning.analysis.names import (
     Key,
     Local,
     ProjectModule,
-    Target,
+    Referent,
     World,
 )
 from featurestore.versioning.analysis.reach import MODULE_NAMES, Import, Reach, Scope, chain, imported
@@ -65,7 +65,7 @@ from featurestore.versioning.analysis.scopes import (
     type_parameter_names,
     walruses,
 )
-from featurestore.versioning.recipe.grammar import SHAPES, Own, Piece, Ref, constant
+from featurestore.versioning.recipe.grammar import SHAPES, Mention, OwnName, Piece, constant
 
 _IMPORTS = {ast.Import, ast.ImportFrom}
 
@@ -91,8 +91,8 @@ class Walk(Reach):
         self._walk(node)
         if not self.required:
             return
-        mentioned = {piece.key for piece in self.out if isinstance(piece, Ref)}
-        unused = [Ref(key) for key in sorted(self.required, key=lambda key: key[1]) if key not in mentioned]
+        mentioned = {piece.key for piece in self.out if isinstance(piece, Mention)}
+        unused = [Mention(key) for key in sorted(self.required, key=lambda key: key[1]) if key not in mentioned]
         if unused:
             self.out += ["(uses ", *unused, ")"]
 
@@ -174,7 +174,7 @@ class Walk(Reach):
                 return
         self.out.append(f"G:{name} ")
 
-    def _target(self, target: Target, node: ast.expr, *, value: bool = True) -> None:
+    def _target(self, target: Referent, node: ast.expr, *, value: bool = True) -> None:
         """Writes what a name stands for. ``value`` is false where only a member of it is taken."""
         self.passed(target)
         if isinstance(target, Local | Definition):
@@ -197,7 +197,7 @@ class Walk(Reach):
             self.met_plain(target, node)
 
     def _mention(self, key: Key) -> None:
-        self.out.append(Ref(key))
+        self.out.append(Mention(key))
         if not self._deferred:
             self.now.add(key)
 
@@ -443,7 +443,7 @@ class Walk(Reach):
 
     def _head(self, node: Function | ast.ClassDef) -> None:
         self.out.append(f"({node.__class__.__name__} ")
-        self.out.append(f"={node.name} " if self.scopes else Own(node.name))
+        self.out.append(f"={node.name} " if self.scopes else OwnName(node.name))
         decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
         self._items(decorators)
         if decorators and not self._deferred:

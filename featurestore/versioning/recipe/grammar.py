@@ -29,7 +29,7 @@ FIELDS = {
 DROPPED = {"ctx", "kind", "type_comment"}
 
 
-class Ref:
+class Mention:
     """In the walk's output: a definition of the project, numbered when the closure is put together."""
 
     __slots__ = ("key",)
@@ -38,7 +38,7 @@ class Ref:
         self.key = key
 
 
-class Own:
+class OwnName:
     """In the walk's output: the name of a top-level function or class, left out for the feature itself."""
 
     __slots__ = ("name",)
@@ -47,7 +47,7 @@ class Own:
         self.name = name
 
 
-Piece = str | Ref | Own
+Piece = str | Mention | OwnName
 
 
 def constant(value: object) -> str:

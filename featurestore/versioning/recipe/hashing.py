@@ -10,7 +10,7 @@ What is not hashed: the feature's name, where its code lies, and metadata, which
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -116,11 +116,6 @@ def metadata_of(feature: Feature) -> dict[str, Json]:
     }
 
 
-def metadata_hash(feature: Feature) -> str:
-    """SHA-256 of the metadata: a cheap way to see whether any of it changed."""
-    return sha256(_encode(metadata_of(feature)).encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _encode(value: Json) -> str:
     if isinstance(value, list):
         return f"[{''.join(map(_encode, value))}]"
@@ -149,10 +144,3 @@ def _shown(name: str, value: Json) -> str:
     if name == "lookback" and isinstance(value, int):
         return format_duration(value)
     return repr(value) if name.startswith("param ") else str(value)
-
-
-def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Why two versions differ, in sentences, from their parts. Empty only where the parts are equal."""
-    from featurestore.versioning.explain import sentences
-
-    return sentences(old, new)

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featurestore.versioning.analysis.names import Key, ProjectModule
-from featurestore.versioning.analysis.project import Analysis, Node
+from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
-from featurestore.versioning.analysis.symbols import Imported, Table
+from featurestore.versioning.analysis.symbols import Imported, SymbolTable
+from featurestore.versioning.recipe.definitions import EncodedDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +32,30 @@ class _Needed:
     names: set[str]
 
 
-def sections_of(analysis: Analysis, nodes: Sequence[Node]) -> tuple[Section, ...]:
+def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> tuple[Section, ...]:
     """One section per module, sorted by name; packages of which nothing is captured have none."""
-    needed = _needed_of(nodes)
+    needed = _needed_of(definitions)
     sections = []
     for module in sorted(needed):
-        table = analysis.table(module)
-        text = _Writer(analysis, table, needed).write() if table is not None else ""
+        table = project.table(module)
+        text = _Writer(project, table, needed).write() if table is not None else ""
         if text or not any(other.startswith(f"{module}.") for other in needed):
             sections.append(Section(module, text, package=table is None or table.module.package))
     return tuple(sections)
 
 
-def _needed_of(nodes: Sequence[Node]) -> dict[str, _Needed]:
+def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
     needed: defaultdict[str, _Needed] = defaultdict(lambda: _Needed(set(), set()))
     hops: set[Key] = set()
     modules: set[str] = set()
-    for node in nodes:
-        modules.add(node.key[0])
-        for encoded in node.statements:
+    for definition in definitions:
+        modules.add(definition.key[0])
+        for encoded in definition.statements:
             needed[encoded.module].statements.add(encoded.position)
             hops.update(encoded.hops)
             modules.update(encoded.modules)
-        for alias, target in node.aliases:
-            hops.update([(node.key[0], alias), *target.hops])
+        for alias, target in definition.aliases:
+            hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
     for module, name in hops:
@@ -65,8 +66,8 @@ def _needed_of(nodes: Sequence[Node]) -> dict[str, _Needed]:
 class _Writer:
     """Cuts one module's captured statements out of its text."""
 
-    def __init__(self, analysis: Analysis, table: Table, needed: dict[str, _Needed]) -> None:
-        self._analysis = analysis
+    def __init__(self, project: ProjectNames, table: SymbolTable, needed: dict[str, _Needed]) -> None:
+        self._project = project
         self._table = table
         self._needed = needed
         self._lines = table.module.text.split("\n")
@@ -96,7 +97,7 @@ class _Writer:
         """``from __future__``, and a star import of another package: it may bring any name."""
         if statement.level:
             return False
-        star = statement.names[0].name == "*" and not self._analysis.tree.holds(statement.module or "")
+        star = statement.names[0].name == "*" and not self._project.tree.holds(statement.module or "")
         return star or statement.module == "__future__"
 
     def _gap(self, previous: int, position: int) -> int:
@@ -133,7 +134,7 @@ class _Writer:
     def _is_captured(self, imported: Imported) -> bool:
         """Of ``import a.b`` and ``import a.c``, those whose module is part of the closure, or another package's."""
         name = imported.alias.name
-        if isinstance(imported.statement, ast.ImportFrom) or not self._analysis.tree.holds(name):
+        if isinstance(imported.statement, ast.ImportFrom) or not self._project.tree.holds(name):
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
@@ -141,8 +142,8 @@ class _Writer:
         for star in reversed(self._table.stars):
             node = star.statement
             assert isinstance(node, ast.ImportFrom)
-            origin = self._analysis.world(self._table.module.name).absolute(node.level, node.module or "")
-            if origin is not None and self._analysis.member(origin, name) is not None:
+            origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
+            if origin is not None and self._project.member(origin, name) is not None:
                 return [(star.position, _import_line(node, [ast.alias(name)]))]
         return []
 
@@ -167,7 +168,7 @@ class _Writer:
         if not any("@" in line for line in self._lines[first - 1 : last]):
             return set()
         dropped: set[int] = set()
-        reach = Reach(self._analysis.world(self._table.module.name))
+        reach = Reach(self._project.world(self._table.module.name))
         pending = [statement]
         while pending:
             node = pending.pop()
