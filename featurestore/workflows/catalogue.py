@@ -137,9 +137,11 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     hashed = version_hash(feature, capture(tree, feature.module, feature.function))
     if hashed.recipe == min(RECIPES):
         return hashed
-    from featurestore.versioning.running.replay import known_as  # only where an older recipe may have named it
+    from featurestore.versioning.running.replay import (
+        stored_hash,  # only where an older recipe may have written the file
+    )
 
-    return known_as(hashed, versions)
+    return stored_hash(hashed, versions)
 
 
 def _entry(project: Project, tree: SourceTree, feature: Feature, summary: FeatureSummary) -> Entry:

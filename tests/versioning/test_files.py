@@ -92,12 +92,6 @@ def test_the_same_version_is_written_once(projects: Projects, folder: Path) -> N
     assert len(versions_of(folder, "f")) == 2
 
 
-def test_a_written_version_is_found_by_its_hash(projects: Projects, folder: Path) -> None:
-    name = add(projects, folder, 1)
-    assert files.find_version(folder, projects.hash("def f():\n    return 1\n")) == name
-    assert files.find_version(folder, projects.hash("def f():\n    return 2\n")) is None
-
-
 def test_more_than_9999_versions_sort_by_number(folder: Path) -> None:
     (folder / "f").mkdir(parents=True)
     for number in (10000, 9999, 2):
@@ -405,8 +399,6 @@ def test_the_active_version_is_kept_by_its_hash(folder: Path) -> None:
     assert files.read_active(folder, "f") is None
     files.write_active(folder, "f", Active("a" * 64, CREATED))
     assert files.read_active(folder, "f") == Active("a" * 64, CREATED)
-    assert files.clear_active(folder, "f")
-    assert not files.clear_active(folder, "f")
 
 
 @pytest.mark.parametrize("text", ["", "sha256 = 'x'", "<<<<<<< HEAD\n", "sha256 = 'x'\nsince = 'soon'\n"])

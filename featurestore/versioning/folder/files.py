@@ -65,14 +65,6 @@ def strangers(folder: Path, feature: str) -> list[Path]:
     return [path for path in _entries(folder / feature) if path.suffix == ".py" and VersionName.parse(path) is None]
 
 
-def find_version(folder: Path, version: VersionHash) -> VersionName | None:
-    """The file of a version, if it has been written."""
-    for name in versions_of(folder, version.feature.name):
-        if name.short == version.short:
-            return name
-    return None
-
-
 def write_version(
     folder: Path,
     version: VersionHash,
@@ -221,14 +213,6 @@ def write_active(folder: Path, feature: str, active: Active) -> None:
     """Makes a version the active one, by its hash: numbers may change after a merge."""
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
-
-
-def clear_active(folder: Path, feature: str) -> bool:
-    """Forgets the promotion. False where there was none."""
-    path = folder / feature / ACTIVE
-    there = path.exists()
-    path.unlink(missing_ok=True)
-    return there
 
 
 def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
