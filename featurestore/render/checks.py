@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from featurestore.model import Json
+from featurestore.model import Json, Source
 from featurestore.workflows.catalogue import Detail
 from featurestore.workflows.check import CheckResult
 
@@ -80,7 +80,7 @@ def lineage_json(detail: Detail, made: Sequence[DataSet]) -> dict[str, Json]:
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
-        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.path},
+        "source": _source(feature.source),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
@@ -105,7 +105,8 @@ def draw_lineage(console: Console, detail: Detail, made: Sequence[DataSet]) -> N
 
     feature, closure = detail.entry.feature, detail.closure
     source = feature.source
-    root = Tree(Text.assemble(("source ", DIM), source.name, (f"  {source.type} {source.path}", DIM)), guide_style=DIM)
+    shown = (source.name, (f"  {source.type} {source.path}", DIM)) if source else ("none",)
+    root = Tree(Text.assemble(("source ", DIM), *shown), guide_style=DIM)
     columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "not found in the code"))
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns
@@ -124,6 +125,10 @@ def _made_from(made: Sequence[DataSet], feature: str, sha256: str) -> list[str]:
     return [
         item.name for item in made if any((part.feature, part.sha256) == (feature, sha256) for part in item.features)
     ]
+
+
+def _source(source: Source | None) -> Json:
+    return None if source is None else {"name": source.name, "type": source.type, "path": source.path}
 
 
 def _version(version: StoredVersion) -> Json:

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from featurestore import times
+from featurestore.arguments import list_facts, metadata_of, show_facts, show_rows
 from featurestore.model import Json
-from featurestore.versioning.recipe.hashing import metadata_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from featurestore.registry.discovery import Broken
+    from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.catalogue import Catalogue, Detail, Entry
     from featurestore.workflows.plan import LockedVersion, Plan, PlannedFeature
     from featurestore.workflows.preview import Preview
@@ -36,14 +36,7 @@ def entry_json(entry: Entry) -> dict[str, Json]:
     """One feature in the keys of ``list --json``."""
     feature = entry.feature
     return {
-        "name": feature.name,
-        "entity_type": feature.entity_type.name,
-        "data_type": str(feature.data_type),
-        "description": feature.description,
-        "owner": feature.owner,
-        "tags": list(feature.tags),
-        "status": feature.status,
-        "source": feature.source.name,
+        **list_facts(feature),
         "active_version": entry.active.number if entry.active else None,
         "active_sha256": entry.active_sha256,
         "sha256": entry.hashed.sha256 if entry.hashed else None,
@@ -61,7 +54,7 @@ def show_json(detail: Detail) -> dict[str, Json]:
         "place": entry.feature.place,
         "form": "short" if entry.feature.short else "long",
         "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
-        "params": dict(entry.feature.params),
+        **show_facts(entry.feature),
         "metadata": metadata_of(entry.feature),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -136,7 +129,7 @@ def draw_list(console: Console, catalogue: Catalogue) -> None:
     grid.columns[-1].no_wrap, grid.columns[-1].overflow = True, "ellipsis"
     for entry in catalogue.entries:
         feature = entry.feature
-        more = (feature.source.name, instant(entry.summary.last_run_at)) if wide else ()
+        more = (feature.source_name or "–", instant(entry.summary.last_run_at)) if wide else ()
         grid.add_row(
             Text(feature.name, style=NAME if feature.status != "deprecated" else DIM),
             feature.entity_type.name,
@@ -163,17 +156,10 @@ def draw_show(console: Console, detail: Detail) -> None:
     if feature.description:
         console.print(Text(feature.description))
     console.print()
-    keys = ", ".join(f"{key.name} ({key.type})" for key in feature.entity_type.keys)
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
-        ("entity", f"{feature.entity_type.name}: {keys}"),
-        ("type", str(feature.data_type)),
-        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.path})"),
+        *show_rows(feature),
         ("columns", ", ".join(detail.columns) or "–"),
-        ("owner", feature.owner or "–"),
-        ("tags", ", ".join(feature.tags) or "–"),
-        ("status", feature.status),
-        ("max age", "–" if feature.max_age is None else times.format_duration(feature.max_age)),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
     if detail.closure is not None:
@@ -181,8 +167,6 @@ def draw_show(console: Console, detail: Detail) -> None:
             ("helpers", ", ".join(detail.closure.helpers) or "–"),
             ("packages", ", ".join(detail.closure.third_party) or "–"),
         ]
-    if feature.params:
-        rows.append(("params", ", ".join(f"{name}={value!r}" for name, value in feature.params.items())))
     if entry.problem is not None:
         rows.append(("problem", Text(f"{entry.problem.message} ({entry.problem.where})", style=WARN)))
     console.print(facts(rows))
@@ -248,7 +232,7 @@ def draw_lock(console: Console, locked: Sequence[LockedVersion], *, dry_run: boo
         console.print(Text(f"{'would have ' if dry_run else ''}{verb} {what}"))
 
 
-def problem_lines(broken: Sequence[Broken]) -> list[str]:
+def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
     """The declarations that can't be used, a line each, for stderr."""
     return [
         f"{item.problem.where or item.name}: {item.problem.message}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
 from featurestore.model import STATUSES, Feature, Json, Problem
-from featurestore.registry.discovery import Broken, Registry, discover, unknown_feature
+from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary, read_summary
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
@@ -69,7 +69,7 @@ class Catalogue:
     """The features that were asked for, by name, and the declarations that can't be used."""
 
     entries: tuple[Entry, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenDeclaration, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _matches(feature: Feature, wanted: Filter) -> bool:
         and (wanted.tag is None or wanted.tag in feature.tags)
         and wanted.status in (None, feature.status)
         and wanted.owner in (None, feature.owner)
-        and wanted.source in (None, feature.source.name)
+        and wanted.source in (None, feature.source_name)
     )
 
 

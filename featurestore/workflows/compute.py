@@ -107,9 +107,9 @@ def compute(
     computes again: from there it is read then.
     """
     pipes = {} if pipes is None else pipes
-    for name in dict.fromkeys(target.feature.source.name for target in targets):
-        group = [target for target in targets if target.feature.source.name == name]
-        keys = {key.name: key.type for item in declared if item.source.name == name for key in item.entity_type.keys}
+    for name in dict.fromkeys(target.source.name for target in targets):
+        group = [target for target in targets if target.source.name == name]
+        keys = {key.name: key.type for item in declared if item.source_name == name for key in item.entity_type.keys}
         yield from _compute_source(project, store, project.sources[name], group, rules, keys, pipes)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import Json, StoredVersion, VersionId
@@ -21,7 +22,6 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
-from featurestore.versioning.recipe.hashing import metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Side:
     label: str
     number: int | None
     sha256: str
-    source: str
+    source: str | None
     code: Mapping[str, str]
     parts: Mapping[str, str]
 
@@ -180,13 +180,13 @@ def _working_side(entry: Entry) -> Side:
         )
     number = entry.working.number if entry.working else None
     code = {section.module: section.text for section in hashed.closure.sections}
-    return Side(WORKTREE, number, hashed.sha256, entry.feature.source.name, code, hashed.parts)
+    return Side(WORKTREE, number, hashed.sha256, entry.feature.source_name, code, hashed.parts)
 
 
 def _file_side(name: VersionName) -> Side:
     version = read_version(name.path)
     code = {section.module: section.text for section in version.sections}
-    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source.name, code, version.parts)
+    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, version.parts)
 
 
 def _metadata(project: Project, entry: Entry) -> dict[str, tuple[Json, Json]]:

@@ -76,8 +76,9 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         chosen = select(registry, request.names)
-        features = [item for item in chosen if not request.sources or item.source.name in request.sources]
-        sources = {item.source.name for item in features}
+        features = [item for item in chosen if item.materialised]
+        features = [item for item in features if not request.sources or item.source_name in request.sources]
+        sources = {item.source_name for item in features}
         if request.rules.input is not None and len(sources) > 1:
             raise UsageError("--input stands for one source, and several are meant", hint="name one with --source")
         with store.reading():

@@ -12,7 +12,7 @@ from typing import Literal
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
 from featurestore.locking import write_lock
-from featurestore.registry.discovery import Broken, discover, select
+from featurestore.registry.discovery import BrokenDeclaration, discover, select
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
@@ -46,7 +46,7 @@ class Plan:
     """The features that were asked for, by name, and the declarations that can't be used."""
 
     features: tuple[PlannedFeature, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenDeclaration, ...]
 
     @property
     def changes(self) -> tuple[PlannedFeature, ...]:
@@ -74,7 +74,10 @@ def plan(project: Project, names: Sequence[str] = ()) -> Plan:
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
     planned += [_removed(name, held[name], renamed=name in renamed) for name in removed]
-    broken = [*registry.broken, *(Broken(entry.feature.name, entry.problem) for entry in entries if entry.problem)]
+    broken = [
+        *registry.broken,
+        *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
+    ]
     return Plan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken))
 
 

@@ -150,7 +150,7 @@ class Recorder:
             self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
             return
         self._stored.append(target)
-        source = target.feature.source.name
+        source = target.source.name
         transaction.set_position(
             Position(target.version.id, source, event.fingerprint, event.files, transaction.run_seq)
         )
@@ -217,7 +217,7 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
     """What a run says of a target before anything was counted."""
     version = target.version
     return FeatureRun(
-        name=version.id.feature, source=target.feature.source.name, status=status, version=version.number,
+        name=version.id.feature, source=target.source.name, status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from featurestore.arguments import metadata_of
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, DataType, EntityType, Key, KeyType, Source
 from featurestore.versioning.explain import explain
-from featurestore.versioning.recipe.hashing import RECIPES, metadata_of, version_hash
+from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from tests.versioning.conftest import Projects, feature, read_cases
 
 CODE = "import polars as pl\ndef f(days=7):\n    return pl.col('age') + pl.col('^chol_.*$')\n"

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.times import format_instant, parse_instant
 from featurestore.versioning.folder.header import toml_lines
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
-from featurestore.versioning.recipe.hashing import VersionHash, metadata_of
+from featurestore.versioning.recipe.hashing import VersionHash
 
 ACTIVE = "active"
 METADATA = "metadata.toml"
@@ -216,14 +217,14 @@ def write_active(folder: Path, feature: str, active: Active) -> None:
 
 
 def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
-    """The metadata as last locked, in the shape of `hashing.metadata_of`; None before the first time.
+    """The metadata as last locked, in the shape of `metadata_of`; None before the first time.
 
     Raises VersionFileError for a damaged file.
     """
     table = _read_toml(folder / feature / METADATA, f"featurestore lock {feature} writes it anew")
     if table is None:
         return None
-    return {"description": "", "owner": "", "tags": [], "status": "active", "max_age": None, **table}
+    return {**default_metadata(), **table}
 
 
 def write_metadata(folder: Path, feature: Feature) -> bool:

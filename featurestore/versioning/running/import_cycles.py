@@ -109,7 +109,7 @@ class WaitingIsolation(Isolation):
         return module
 
     def _started(self, name: str) -> ModuleType:
-        """The module in its present state: starts one that has not started, resumes one that has nothing left to wait for."""
+        """The module as it is now: started if it has not been, resumed if it has nothing left to wait for."""
         module = self.modules.get(name)
         if module is None:
             return self._load(name)
@@ -151,7 +151,7 @@ class WaitingIsolation(Isolation):
             raise
 
     def _resume(self, run: _UnfinishedModule) -> bool:
-        """Runs a module's statements from where it stopped. False where it stopped again, before a statement that waits."""
+        """Runs a module's statements from where it stopped. False where it stopped again, because one must wait."""
         run.running = True
         try:
             while run.at < len(run.statements):
