@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.catalogue import Catalogue, Detail, Entry
-    from featurestore.workflows.plan import LockedVersion, Plan, PlannedFeature
+    from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview
 
 
@@ -78,7 +78,7 @@ def show_json(detail: Detail) -> dict[str, Json]:
     }
 
 
-def plan_json(plan: Plan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:
+def plan_json(plan: VersionPlan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:
     moved: dict[str, Json] = {}
     if previews is not None:
         from featurestore.render.previews import preview_json
@@ -194,7 +194,7 @@ def draw_show(console: Console, detail: Detail) -> None:
         console.print(facts([(name.replace("_", " "), number(value)) for name, value in known]))
 
 
-def draw_plan(console: Console, plan: Plan, previews: Sequence[Preview] | None, *, verbose: bool) -> None:
+def draw_plan(console: Console, plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose: bool) -> None:
     from rich.text import Text
 
     from featurestore.render.style import DIM, NAME, status, table

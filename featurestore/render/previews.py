@@ -13,7 +13,7 @@ from featurestore.model import Json
 from featurestore.render.markdown import cell
 from featurestore.render.style import DIM, NAME, WARN, number, table
 from featurestore.tables.values import json_value
-from featurestore.workflows.plan import Plan
+from featurestore.workflows.plan import VersionPlan
 from featurestore.workflows.preview import Preview
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def draw_preview(console: Console, item: Preview) -> None:
         )
 
 
-def plan_markdown(plan: Plan, previews: Sequence[Preview] | None) -> str:
+def plan_markdown(plan: VersionPlan, previews: Sequence[Preview] | None) -> str:
     """A table of the changes with their reasons, and a table for each preview; ends with a line feed."""
     if not plan.changes:
         return "No feature changes.\n"

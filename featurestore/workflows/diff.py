@@ -1,7 +1,7 @@
-"""Two versions of a feature compared: their code, and (in `compare_values`) what they are worth.
+"""Two versions of a feature compared: their code, and the values that the offline store has of them.
 
 The code of a version is its whole closure, from its version file; that of the working tree is read as it is
-hashed. The code part reads files only and imports nothing heavy.
+hashed. Comparing code reads files only and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.model import Json, StoredVersion, VersionId
+from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision
 from featurestore.versioning.analysis.tree import SourceTree
@@ -33,9 +33,9 @@ WORKTREE = "worktree"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: a version file, or the working tree (whose ``number`` is None before `lock`).
+    """One side of a comparison: a version file, or the working tree, whose ``number`` is None before it is locked.
 
-    ``code`` is the closure's text by module.
+    ``source`` is the name of the source, ``code`` the closure's text by module.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class CodeDiff:
-    """The code of two versions, why they differ, and what of the metadata changed since it was locked."""
+    """The code of two versions, why it differs, and the metadata that changed since the last lock (old, new)."""
 
     feature: str
     old: Side
@@ -63,9 +63,10 @@ class CodeDiff:
 
 @dataclass(frozen=True, slots=True)
 class ValueDiff:
-    """What two versions are worth: statistics over their histories, and their entities' latest values.
+    """The values of two versions: statistics of their histories, and the latest values of their entities.
 
-    A side without history has no statistics, and then nothing is compared.
+    A side without history has no statistics; then nothing is compared. ``entities`` is None where the entity types or
+    the data types differ.
     """
 
     old: Mapping[str, Json] | None
@@ -74,23 +75,55 @@ class ValueDiff:
     entities: EntityComparison | None
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two versions compared. ``values`` is None where only the code was asked for.
+
+    ``entity_type`` is that of the feature's history; None without one.
+    """
+
+    code: CodeDiff
+    values: ValueDiff | None = None
+    entity_type: EntityType | None = None
+
+
+def diff(
+    project: Project,
+    feature: str,
+    old: str | None = None,
+    new: str | None = None,
+    *,
+    revision: str | None = None,
+    store: OfflineStore | None = None,
+    tolerance: float = 0.0,
+) -> Difference:
+    """Compares two versions as `diff_code` names them; with a store their values too, as `compare_values` does."""
+    code = diff_code(project, feature, old, new, revision=revision)
+    if store is None:
+        return Difference(code)
+    entity_type = next((version.entity_type for version in store.versions(feature)), None)
+    return Difference(code, compare_values(store, code, tolerance=tolerance), entity_type)
+
+
 def diff_code(
     project: Project, feature: str, old: str | None = None, new: str | None = None, *, revision: str | None = None
 ) -> CodeDiff:
-    """Compares the code of two versions, or with ``revision`` the code at a git revision with a version.
+    """Compares the code of two versions, or with ``revision`` the code at a git revision with that of a version.
 
     ``old`` and ``new`` are numbers, hash prefixes or ``worktree``. With neither: the active version against the
-    working tree if that differs, else the previous version against the active one; with one: that against the
-    working tree. Raises UsageError or VersionFileError for what is not there.
+    working tree if that differs, else the previous version against the active one. With one: that version against
+    the working tree. Raises UsageError or VersionFileError for a version or revision that doesn't exist.
     """
+    if revision is not None and new is not None:
+        raise UsageError("a git revision is compared with one version, and two are named", hint="name at most one")
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     declared = [item for item in registry.features if item.name == feature]
     entry = read_entries(project, tree, declared)[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
-        known = {*registry.names(), *files.all_versions(project.versions)}
-        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, known))
+        names = {*registry.names(), *files.all_versions(project.versions)}
+        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))
     if revision is not None:
         before, after = _revision_side(project, feature, revision), _side(project, feature, old or WORKTREE, entry)
     elif old is None:
@@ -108,18 +141,18 @@ def diff_code(
 
 
 def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0) -> ValueDiff:
-    """Compares what the store holds of both versions.
+    """Compares the histories of both versions.
 
-    Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
-    one run and one fed by fifty compare alike.
+    Statistics are of the latest learned value of every (entity, computed_at), so that it does not matter whether a
+    version was computed by one run or by fifty.
     """
     from featurestore.drift.compare import compare_entities, shift
     from featurestore.drift.statistics import describe
 
     with store.reading():
-        held = {version.id: version for version in store.versions(difference.feature)}
+        stored = {version.id: version for version in store.versions(difference.feature)}
         sides: list[StoredVersion | None] = [
-            held.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
+            stored.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
         ]
         described = [None if side is None else describe(store.current(side)["value"], side.data_type) for side in sides]
         before, after = sides
@@ -143,14 +176,14 @@ def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName
     earlier = [version for version in others if version.number < active.number] or others
     if not earlier:
         raise UsageError(
-            f"{feature} has only one version, and the working tree is the same",
-            hint="change its code, or name versions",
+            f"{feature} has only one version, and the working tree does not differ from it",
+            hint="change its code, or name two versions",
         )
     return _file_side(earlier[-1]), _file_side(active)
 
 
 def _revision_side(project: Project, feature: str, revision: str) -> Side:
-    """A feature as git has it at a revision: its code and its configuration."""
+    """A feature at a git revision: its code and its configuration."""
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         if not export_revision(project.root, revision, Path(folder)):
             raise UsageError(f"git has no revision {revision!r} here", hint="a shallow clone needs fetch-depth: 0")

@@ -1,6 +1,6 @@
-"""What the working tree would change, and why; and the writing of it: version files and metadata.
+"""``plan`` compares the working tree with the versions; ``lock`` writes the version files and metadata it shows.
 
-Reads files only, runs no user code, and imports nothing heavy.
+Reads and writes files only, runs no user code, and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Change = Literal["new", "changed", "metadata", "removed", "none"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedFeature:
-    """One feature: what would change and why.
+    """What would change of one feature, and why.
 
-    ``old`` is the version the working tree is compared with (the active one, else the last written), ``locked``
-    the version file that already holds the working tree's code.
+    ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
+    is the version file of the working tree's code, where there is one.
     """
 
     name: str
@@ -42,8 +42,8 @@ class PlannedFeature:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The features that were asked for, by name, and the declarations that can't be used."""
+class VersionPlan:
+    """The selected features, by name, and the declarations that can't be used."""
 
     features: tuple[PlannedFeature, ...]
     broken: tuple[BrokenDeclaration, ...]
@@ -55,36 +55,40 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class LockedVersion:
-    """A version file, and whether it was just written, renumbered, or only had its metadata written."""
+    """A version file that `lock` wrote or renumbered, or whose feature's metadata it wrote."""
 
     name: str
     version: VersionName
     what: Literal["written", "renumbered", "metadata"]
 
 
-def plan(project: Project, names: Sequence[str] = ()) -> Plan:
-    """Compares the working tree with the versions. Raises DeclarationError for a name that is neither."""
+def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
+    """Compares the working tree with the versions.
+
+    Raises DeclarationError for a name that is neither declared nor has versions.
+    """
     tree = SourceTree(project.root)
     registry = discover(project, tree)
-    held = files.all_versions(project.versions)
-    known = {*registry.names(), *(item.name for item in registry.broken)}
-    removed = [name for name in held if name not in known and (not names or name in names)]
+    versions = files.all_versions(project.versions)
+    present = {*registry.names(), *(item.name for item in registry.broken)}
+    removed = [name for name in versions if name not in present and (not names or name in names)]
     declared = [name for name in names if name not in removed]
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [])
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
-    planned += [_removed(name, held[name], renamed=name in renamed) for name in removed]
+    planned += [_removed(name, versions[name], renamed=name in renamed) for name in removed]
     broken = [
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
     ]
-    return Plan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken))
+    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken))
 
 
 def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) -> list[LockedVersion]:
     """Writes the version files and the metadata that `plan` shows, and settles clashes of numbers.
 
-    Activates nothing. Raises DeclarationError for a name that is not declared, StoreError where it can't write.
+    Makes no version the active one. Raises DeclarationError for a name that is not declared, StoreError where a
+    file can't be written.
     """
     with write_lock(project):
         tree = SourceTree(project.root)
@@ -145,5 +149,5 @@ def _planned(entry: Entry) -> PlannedFeature:
 
 def _removed(name: str, versions: Sequence[VersionName], *, renamed: bool) -> PlannedFeature:
     last = versions[-1]
-    reason = "renamed" if renamed else "no longer declared; its versions and history stay"
+    reason = "renamed" if renamed else "no longer declared; its versions and history remain"
     return PlannedFeature(name, "removed", (reason,), last, read_version(last.path).sha256)

@@ -8,14 +8,14 @@ import typer
 
 from featurestore.cli.session import Session
 from featurestore.render import checks as render
-from featurestore.workflows.catalogue import show_feature
+from featurestore.workflows.lineage import trace
 
 
 def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A feature of the working tree.")],
 ) -> None:
-    """Draw where a feature comes from and what became of it: source, columns, helpers, versions, data sets.
+    """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets.
 
     Columns and helpers are found from the code, which is not run.
 
@@ -25,8 +25,9 @@ def command(
       featurestore lineage composite_risk_score --json
     """
     session: Session = ctx.obj
-
     project = session.project()
-    detail = show_feature(project, name)
-    made = [item for item in session.offline(project).datasets() if any(part.feature == name for part in item.features)]
-    session.show(lambda: render.lineage_json(detail, made), lambda console: render.draw_lineage(console, detail, made))
+    found = trace(project, session.offline(project), name)
+    session.show(
+        lambda: render.lineage_json(found.detail, found.datasets),
+        lambda console: render.draw_lineage(console, found.detail, found.datasets),
+    )
