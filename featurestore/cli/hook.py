@@ -10,7 +10,7 @@ import sys
 
 from featurestore.config import find_root, load_project
 from featurestore.errors import FeatureStoreError
-from featurestore.render.checks import finding_lines
+from featurestore.render.lines import finding_lines, staging_lines
 from featurestore.render.printable import printable
 from featurestore.workflows.check import check
 from featurestore.workflows.plan import lock
@@ -27,10 +27,7 @@ def run_hook(arguments: list[str]) -> int:
         if options.what == "check":
             lines = finding_lines(check(project, staged=True))
         else:
-            lines = [f"wrote {item.version.path.relative_to(project.root)}; git add it" for item in lock(project)]
-            lines = (
-                lines if len(lines) <= 10 else [*lines[:9], f"and {len(lines) - 9} more; git add features/.versions"]
-            )
+            lines = staging_lines(lock(project), project.root)
     except FeatureStoreError as exc:
         lines = [f"{exc}" + (f"; {exc.hint}" if exc.hint else "")]
     for line in lines:

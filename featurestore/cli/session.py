@@ -5,7 +5,6 @@ Results go to stdout, everything else to stderr. With ``--json`` stdout gets exa
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from featurestore.errors import UsageError
 from featurestore.render.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
 
     from featurestore.offline.contract import OfflineStore
 
@@ -49,20 +48,22 @@ class Session:
                 self.warn(warning)
         return store
 
-    def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[Console], None]) -> None:
-        """Prints a result: as JSON with ``--json``, else drawn on a console; with ``-q`` only the JSON.
+    def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[], RenderableType]) -> None:
+        """Prints a result: the document with ``--json``, else the text; with ``-q`` only the document.
 
-        Only what is needed is built.
+        The other one is not built, so that ``--json`` imports no Rich.
         """
         if self.json:
             self.write_json(document())
         elif not self.quiet:
-            from featurestore.render.console import stdout_console
+            from featurestore.render.console import print_result
 
-            text(stdout_console())
+            print_result(text())
 
     def write_json(self, document: Mapping[str, Any]) -> None:
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        from featurestore.render.json.writing import write_document
+
+        sys.stdout.write(write_document(document))
         sys.stdout.flush()
 
     def note(self, message: str) -> None:

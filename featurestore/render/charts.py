@@ -19,21 +19,16 @@ def bar(value: float, largest: float, width: int) -> str:
 
 def spark(values: Sequence[float | None]) -> str:
     """One character a value, between the least and the greatest; a gap where there is none."""
-    known = [value for value in values if value is not None]
-    if not known:
+    present = [value for value in values if value is not None]
+    if not present:
         return " " * len(values)
-    low, high = min(known), max(known)
+    low, high = min(present), max(present)
     spread = (high - low) or 1.0
     steps = len(SPARKS) - 1
     return "".join(
         " " if value is None else SPARKS[round((value - low) / spread * steps) if high > low else steps // 2]
         for value in values
     )
-
-
-def thin(values: Sequence[float | None], width: int) -> list[float | None]:
-    """The newest ``width`` values of a sequence too long to draw."""
-    return list(values[-width:])
 
 
 def columns(values: Sequence[float | None], top: float, line: float | None, height: int) -> list[str]:

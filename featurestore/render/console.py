@@ -1,4 +1,4 @@
-"""The console on which results are drawn."""
+"""The console on which results are printed: the one place that prints renderables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DataConsole(Console):
         raise BrokenPipeError
 
 
-def stdout_console() -> DataConsole:
-    """A console on stdout: 120 columns where that is no terminal, unless COLUMNS says otherwise."""
+def print_result(renderable: RenderableType) -> None:
+    """Prints a result on stdout: 120 columns wide where that is not a terminal, unless COLUMNS says otherwise."""
     width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH
-    return DataConsole(width=width, highlight=False, markup=False, emoji=False)
+    DataConsole(width=width, highlight=False, markup=False, emoji=False).print(renderable)

@@ -21,6 +21,7 @@ Built anew, all of it takes minutes, and some 20 GB of disk.
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import sys
 import tempfile
@@ -41,7 +42,8 @@ PEAK_MB = 1_500
 def main() -> int:
     given = _arguments()
     feast = join_feast.find_feast(given.feast)
-    sys.stdout.reconfigure(line_buffering=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     folder: Path = given.keep or Path(tempfile.mkdtemp(prefix="join-bench-"))
     good = True
     try:

@@ -28,7 +28,8 @@ def differing(folder: Path, names: Sequence[str], theirs: str, mine: str = "ours
     left, right = left.sort(order), right.select(left.columns).sort(order)
     if len(left) != len(right):
         sys.exit(f"{theirs} has {len(right):,} rows, and ours {len(left):,}")
-    return left.select(pl.any_horizontal(left[name].ne_missing(right[name]) for name in left.columns).sum()).item()
+    differs = pl.any_horizontal(left[name].ne_missing(right[name]) for name in left.columns)
+    return int(left.select(differs.sum()).item())
 
 
 def agree(folder: Path, names: Sequence[str], labels: str, theirs: str, mine: str = "ours.parquet") -> None:

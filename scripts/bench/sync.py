@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -196,7 +197,7 @@ def reads(bench: Bench) -> bool:
         for at in [*range(0, 6_000, step)] * (1 if step == 1 else 10):
             # Never the same entities: whoever comes second would find them in the server's caches.
             for work, times, place in zip((ours, theirs), took, (at, (at + 3_000) % 6_000), strict=True):
-                times.append(seconds(lambda work=work, place=place: work(place)))
+                times.append(seconds(partial(work, place)))
         points = [[np.percentile(times, q) * 1e6 for q in (50, 99)] for times in took]
         print(f"\nread {title}, p50 / p99 µs: featurestore {points[0][0]:.0f} / {points[0][1]:.0f}, "
               f"redis-py's HMGETs {points[1][0]:.0f} / {points[1][1]:.0f}")  # fmt: skip

@@ -63,7 +63,8 @@ class Ratio:
 def _skipped(count: int) -> int:
     """How many of so many sorted values lie outside the 95 % interval of their median, at either end."""
     at_most = itertools.accumulate(math.comb(count, number) / 2**count for number in range(count))
-    return max(sum(chance <= 0.025 for chance in at_most) - 1, 0)
+    outside: int = sum(chance <= 0.025 for chance in at_most)
+    return max(outside - 1, 0)
 
 
 def run_once(command: Sequence[str], cwd: Path) -> tuple[float, float, float]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from featurestore import times
 from featurestore.config import load_project
 from featurestore.locking import write_lock
-from featurestore.offline import audit_log as ledger
 from featurestore.workflows import doctor
 from tests.conftest import Folder
 
@@ -93,7 +93,7 @@ def test_no_password_is_shown(project: Folder, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_clock_that_is_behind_the_history_fails(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger.times, "now", lambda: doctor.LATE_CLOCK * 2 + 1_900_000_000_000_000)
+    monkeypatch.setattr(times, "now", lambda: doctor.LATE_CLOCK * 2 + 1_900_000_000_000_000)
     project.run("ingest")
     monkeypatch.undo()
     (wrong,) = of("clock", checks(project, code=1))

@@ -3,6 +3,7 @@
 import math
 from datetime import date, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from featurestore.tables import content
 from featurestore.tables.content import ContentHash, content_hash
 
-VALUES = {
+VALUES: dict[str, tuple[pl.DataType | type[pl.DataType], st.SearchStrategy[Any]]] = {
     "int": (pl.Int64, st.integers(-3, 3)), "float": (pl.Float64, st.floats()),
     "bool": (pl.Boolean, st.booleans()),
     "text": (pl.String, st.text(max_size=2)),

@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -21,11 +20,17 @@ class Ran:
 
     @property
     def json(self) -> dict[str, Any]:
-        return json.loads(self.stdout)
+        return cast("dict[str, Any]", json.loads(self.stdout))
+
+
+class Featurestore(Protocol):
+    """Runs ``featurestore ARGUMENTS`` in a folder and checks its exit code."""
+
+    def __call__(self, *arguments: str, cwd: Path, exit_code: int = 0) -> Ran: ...
 
 
 @pytest.fixture(scope="session")
-def featurestore() -> Callable[..., Ran]:
+def featurestore() -> Featurestore:
     """Runs ``featurestore ARGUMENTS`` in a folder and checks its exit code."""
 
     def run(*arguments: str, cwd: Path, exit_code: int = 0) -> Ran:

@@ -1,10 +1,14 @@
 """The feature that this project began with, as its article prints it: defined, ingested, served, changed, compared."""
 
 import csv
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from tests.demo.conftest import Featurestore
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,8 +63,20 @@ def expected(age_weight: float) -> dict[str, float | None]:
     return {row["patient_id"]: score(row) for row in rows}
 
 
+@dataclass(frozen=True)
+class Article:
+    """The project in its folder, and what its commands gave."""
+
+    folder: Path
+    run: Callable[..., dict[str, Any]]
+    first: dict[str, Any]
+    second: dict[str, Any]
+    served_first: dict[str, Any]
+    served_second: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def article(tmp_path_factory, featurestore):
+def article(tmp_path_factory: pytest.TempPathFactory, featurestore: Featurestore) -> Article:
     """The project after: ingest, sync, 0.25 → 0.30, ingest, sync; with what each command said."""
     folder = tmp_path_factory.mktemp("article")
     (folder / "features").mkdir()
@@ -69,7 +85,7 @@ def article(tmp_path_factory, featurestore):
     module = folder / "features" / "cardiac.py"
     module.write_text(FEATURE)
 
-    def run(*arguments):
+    def run(*arguments: str) -> dict[str, Any]:
         return featurestore(*arguments, "--json", cwd=folder).json
 
     first, _ = run("ingest"), run("sync")
@@ -77,34 +93,32 @@ def article(tmp_path_factory, featurestore):
     module.write_text(FEATURE.replace("0.25", "0.30"))
     second, _ = run("ingest"), run("sync")
     served_second = run("get", "patient", *expected(0.30))
-    return SimpleNamespace(
-        folder=folder, run=run, first=first, second=second, served_first=served_first, served_second=served_second
-    )
+    return Article(folder, run, first, second, served_first, served_second)
 
 
-def served(answer) -> dict[str, float | None]:
+def served(answer: dict[str, Any]) -> dict[str, float | None]:
     return {
         entity["entity_id"]: entity["features"]["composite_risk_score"]["value"] for entity in answer["entities"]
     }  # fmt: skip
 
 
-def same(values, wanted) -> bool:
+def same(values: dict[str, float | None], wanted: dict[str, float | None]) -> bool:
     return values == {key: None if score is None else pytest.approx(score, abs=1e-12) for key, score in wanted.items()}
 
 
-def test_one_value_a_patient_is_written(article):
+def test_one_value_a_patient_is_written(article: Article) -> None:
     (feature,) = article.first["features"]
     assert (feature["version"], feature["new_version"], feature["status"]) == (1, True, "ok")
     assert (feature["rows_read"], feature["rows_written"], feature["rows_rejected"]) == (303, 303, 0)
 
 
-def test_the_served_values_are_the_formulas_and_lie_between_0_and_1(article):
+def test_the_served_values_are_the_formulas_and_lie_between_0_and_1(article: Article) -> None:
     values = served(article.served_first)
     assert same(values, expected(0.25))
     assert all(0 <= value <= 1 for value in values.values() if value is not None)
 
 
-def test_a_patient_whose_vessels_are_unknown_has_a_null_not_a_guess(article):
+def test_a_patient_whose_vessels_are_unknown_has_a_null_not_a_guess(article: Article) -> None:
     statuses = {
         entity["entity_id"]: entity["features"]["composite_risk_score"]["status"]
         for entity in article.served_first["entities"]
@@ -113,13 +127,13 @@ def test_a_patient_whose_vessels_are_unknown_has_a_null_not_a_guess(article):
     assert set(statuses.values()) == {"ok", "null"}
 
 
-def test_a_changed_weight_is_version_2_by_itself(article):
+def test_a_changed_weight_is_version_2_by_itself(article: Article) -> None:
     (feature,) = article.second["features"]
     assert (feature["version"], feature["new_version"], feature["rows_written"]) == (2, True, 303)
     assert same(served(article.served_second), expected(0.30))
 
 
-def test_diff_shows_the_code_and_how_mean_and_p95_moved(article):
+def test_diff_shows_the_code_and_how_mean_and_p95_moved(article: Article) -> None:
     diff = article.run("diff", "composite_risk_score", "1", "2")
     assert diff["code_changed"]
     assert "0.25" in diff["unified_diff"]
@@ -131,13 +145,13 @@ def test_diff_shows_the_code_and_how_mean_and_p95_moved(article):
     assert diff["entities"]["changed"] > 290
 
 
-def test_diff_for_people_shows_both_weights_and_the_mean(article, featurestore):
+def test_diff_for_people_shows_both_weights_and_the_mean(article: Article, featurestore: Featurestore) -> None:
     shown = featurestore("diff", "composite_risk_score", "1", "2", cwd=article.folder).stdout
     for word in ("0.25", "0.30", "mean", "p95"):
         assert word in shown
 
 
-def test_join_answers_from_each_version(article):
+def test_join_answers_from_each_version(article: Article) -> None:
     labels = article.folder / "labels.csv"
     labels.write_text("patient_id,asked_at\n1,2100-01-01\n2,2100-01-01\n1,2000-01-01\n167,2100-01-01\n")
     article.run("join", "labels.csv", "-f", "composite_risk_score@1,composite_risk_score@2",

@@ -23,14 +23,14 @@ def visits() -> list[dict[str, str]]:
     return rows(*ARRIVED)
 
 
-def test_the_script_writes_the_same_bytes_again(tmp_path):
+def test_the_script_writes_the_same_bytes_again(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "scripts" / "make_heart_data.py", tmp_path], check=True)
 
     written = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.csv")}
     assert written == {path.relative_to(HEART): path.read_bytes() for path in MADE}
 
 
-def test_every_real_patient_is_one_untouched_visit(visits):
+def test_every_real_patient_is_one_untouched_visit(visits: list[dict[str, str]]) -> None:
     real = {row.pop("patient_id").zfill(3): row for row in rows(HEART / "heart_cleveland.csv")}
     kept = [visit for visit in visits if visit["simulated"] == "0"]
 
@@ -41,26 +41,26 @@ def test_every_real_patient_is_one_untouched_visit(visits):
         assert {name: visit[name] for name in original} == original
 
 
-def test_the_visits_cover_more_than_a_year(visits):
+def test_the_visits_cover_more_than_a_year(visits: list[dict[str, str]]) -> None:
     assert min(visit["visit_at"] for visit in visits) < "2024-01-10"
     assert max(visit["visit_at"] for visit in visits) > "2025-03-01"
 
 
-def test_a_file_holds_what_arrived_in_its_quarter():
+def test_a_file_holds_what_arrived_in_its_quarter() -> None:
     for path in ARRIVED:
         year, quarter = path.stem.removeprefix("visits-").split("Q")
         months = {f"{year}-{month:02}" for month in range(3 * int(quarter) - 2, 3 * int(quarter) + 1)}
         assert {row["updated_at"][:7] for row in rows(path)} <= months
 
 
-def test_some_rows_arrive_after_the_quarter_of_their_visit(visits):
+def test_some_rows_arrive_after_the_quarter_of_their_visit(visits: list[dict[str, str]]) -> None:
     quarters = [
         (visit[name][:4], (int(visit[name][5:7]) - 1) // 3) for visit in visits for name in ("visit_at", "updated_at")
     ]
     assert sum(seen != sent for seen, sent in zip(quarters[::2], quarters[1::2], strict=True)) == 26
 
 
-def test_six_visits_are_sent_again_corrected_with_a_later_updated_at(visits):
+def test_six_visits_are_sent_again_corrected_with_a_later_updated_at(visits: list[dict[str, str]]) -> None:
     sent: dict[tuple[str, str], list[dict[str, str]]] = {}
     for visit in visits:
         sent.setdefault((visit["patient_id"], visit["visit_at"]), []).append(visit)
@@ -76,7 +76,7 @@ def test_six_visits_are_sent_again_corrected_with_a_later_updated_at(visits):
     assert sum((pair[0]["patient_id"], pair[0]["visit_at"]) in arriving for pair in twice) == 3
 
 
-def test_labels_lie_before_at_and_after_a_patients_first_visit(visits):
+def test_labels_lie_before_at_and_after_a_patients_first_visit(visits: list[dict[str, str]]) -> None:
     first: dict[str, str] = {}
     times: dict[str, set[str]] = {}
     for visit in visits:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
+from tests.demo.conftest import Featurestore
+
 FEATURES = ("composite_risk_score", "cholesterol_change", "visits_365d")
 
 
-def lay_down(project: Path, featurestore) -> tuple[Path, list[Path]]:
+def lay_down(project: Path, featurestore: Featurestore) -> tuple[Path, list[Path]]:
     """The example without its visits: the folder they belong in, and where each quarter's file waits."""
     featurestore("init", str(project), "--demo", cwd=project.parent)
     data, waiting = project / "fixtures" / "heart", project / "waiting"
@@ -17,7 +19,7 @@ def lay_down(project: Path, featurestore) -> tuple[Path, list[Path]]:
     return data, [Path(shutil.move(path, waiting)) for path in files]
 
 
-def latest(project: Path, feature: str, featurestore) -> pl.DataFrame:
+def latest(project: Path, feature: str, featurestore: Featurestore) -> pl.DataFrame:
     """Of each moment of each patient what was learned last."""
     featurestore("export", feature, "--output", "history.parquet", cwd=project)
     keys = ["patient_id", "computed_at"]
@@ -25,7 +27,7 @@ def latest(project: Path, feature: str, featurestore) -> pl.DataFrame:
     return history.unique(keys, keep="last", maintain_order=True).select(*keys, "value")
 
 
-def test_files_that_come_one_by_one_end_in_the_values_of_one_run(tmp_path, featurestore):
+def test_files_that_come_one_by_one_end_in_the_values_of_one_run(tmp_path: Path, featurestore: Featurestore) -> None:
     data, waiting = lay_down(tmp_path / "one by one", featurestore)
     corrected = []
     for quarter in sorted(waiting):

@@ -66,7 +66,7 @@ def pattern(shown: tuple[str, ...]) -> str:
 
 
 @pytest.fixture
-def environment(tmp_path) -> dict[str, str]:
+def environment(tmp_path: Path) -> dict[str, str]:
     """A terminal of no special kind, with ``featurestore`` on the path."""
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -77,7 +77,7 @@ def environment(tmp_path) -> dict[str, str]:
     return clean | {"PATH": f"{tools}{os.pathsep}{clean['PATH']}", "NO_COLOR": "1", "COLUMNS": "100", "TZ": "UTC"}
 
 
-def test_the_tour_works_from_the_first_command_to_the_last(tmp_path, environment):
+def test_the_tour_works_from_the_first_command_to_the_last(tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "home"
     folder.mkdir()
     for step in steps(section(TOUR)):
@@ -96,13 +96,13 @@ def test_the_tour_works_from_the_first_command_to_the_last(tmp_path, environment
             )
 
 
-def test_every_command_outside_the_tour_names_something_that_is_there():
+def test_every_command_outside_the_tour_names_something_that_is_there() -> None:
     for step in steps(README.replace(section(TOUR), "")):
         script = step.command.split()[0]
         assert script in {"git", "cd", "pipx", "uvx"} or os.access(ROOT / script, os.X_OK), step.command
 
 
-def test_the_code_it_shows_is_the_examples():
+def test_the_code_it_shows_is_the_examples() -> None:
     written = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "features").rglob("*.py")))
     shown = [block for language, block in BLOCK.findall(README) if language == "python"]
     assert shown
@@ -110,7 +110,7 @@ def test_the_code_it_shows_is_the_examples():
         assert block in written
 
 
-def test_every_file_it_points_to_exists():
+def test_every_file_it_points_to_exists() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", README):
         path = "".join(target)
         assert (ROOT / path).exists(), path

@@ -28,18 +28,18 @@ def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_picture_is_what_the_command_shows_today(tmp_path):
+def test_the_picture_is_what_the_command_shows_today(tmp_path: Path) -> None:
     drawn = tmp_path / "diff.svg"
     subprocess.run([sys.executable, ROOT / "scripts" / "picture", drawn], check=True)
     assert text_of(PICTURE) == text_of(drawn), "draw it again with scripts/picture"
 
 
-def test_the_picture_needs_nothing_from_the_network():
+def test_the_picture_needs_nothing_from_the_network() -> None:
     assert set(re.findall(r"https?://[^\"']+", PICTURE.read_text(encoding="utf-8"))) == {"http://www.w3.org/2000/svg"}
 
 
 @own_environment
-def test_the_demo_does_the_main_job_from_init_to_diff(tmp_path):
+def test_the_demo_does_the_main_job_from_init_to_diff(tmp_path: Path) -> None:
     done = demo(tmp_path / "heart")
     assert done.returncode == 0, done.stdout + done.stderr
     for shown in ("$ featurestore ingest\n", "0.30 * scale", "training.csv\n", "That was the main job."):
@@ -47,7 +47,7 @@ def test_the_demo_does_the_main_job_from_init_to_diff(tmp_path):
 
 
 @own_environment
-def test_the_demo_stops_with_the_exit_code_of_what_failed(tmp_path):
+def test_the_demo_stops_with_the_exit_code_of_what_failed(tmp_path: Path) -> None:
     (tmp_path / "featurestore.toml").write_text('[project]\nname = "mine"\n')
     done = demo(tmp_path)
     assert done.returncode == 2

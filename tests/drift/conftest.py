@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from featurestore import times
 from featurestore.config import DriftSettings, Project
@@ -20,21 +23,35 @@ from featurestore.workflows.drift.baseline import find_previous, find_reference
 DTYPES = {"float": pl.Float64, "int": pl.Int64, "string": pl.String, "bool": pl.Boolean}
 SETTINGS = DriftSettings()
 
+Values = Sequence[object] | NDArray[Any]
 
-def make_sample(values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1) -> Sample:
+
+class SampleOf(Protocol):
+    """Makes a sample of values."""
+
+    def __call__(
+        self, values: Values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1
+    ) -> Sample: ...
+
+
+class Normal(Protocol):
+    """Makes a sample of seeded normal values."""
+
+    def __call__(self, seed: int, size: int, shift: float = 0.0) -> Sample: ...
+
+
+def make_sample(values: Values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1) -> Sample:
     column, data_type = pl.Series("value", values, dtype=DTYPES.get(kind)), DataType.parse(kind)
     return draw(column, data_type, describe(column, data_type), method=method, seed=seed)
 
 
 @pytest.fixture
-def sample_of():
-    """sample_of(values, kind="float", method=…, seed=…)"""
+def sample_of() -> SampleOf:
     return make_sample
 
 
 @pytest.fixture
-def normal():
-    """normal(seed, size, shift=0.0): a sample of seeded normal values."""
+def normal() -> Normal:
 
     def make(seed: int, size: int, shift: float = 0.0) -> Sample:
         return make_sample(np.random.default_rng(seed).normal(size=size) + shift)
@@ -53,7 +70,15 @@ class Ledger:
     def new_version(self, name: str, sha256: str, number: int, data_type: str = "float") -> StoredVersion:
         return StoredVersion(VersionId(name, sha256), number, self.entity_type, DataType.parse(data_type))
 
-    def ingest(self, run_id, values, version=None, *, settings=SETTINGS, started_at=None) -> Run:
+    def ingest(
+        self,
+        run_id: str,
+        values: Values,
+        version: StoredVersion | None = None,
+        *,
+        settings: DriftSettings = SETTINGS,
+        started_at: int | None = None,
+    ) -> Run:
         """One run that writes the values, each for a new moment of its own entity."""
         version = version or self.version
         learned = self.store.learned()
@@ -82,7 +107,7 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def ledger(tmp_path: Path) -> Ledger:
     """A ledger of a float feature, ``score``."""
     (tmp_path / ".featurestore").mkdir(exist_ok=True)
     return Ledger(tmp_path)

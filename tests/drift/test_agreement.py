@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from featurestore.drift.bins import NotComparableError
 from featurestore.drift.measure import measure
 from featurestore.drift.methods import METHODS
+from featurestore.drift.sample import Sample
+from tests.drift.conftest import SampleOf, Values
 
 os.environ["DO_NOT_TRACK"] = "1"
 evidently = pytest.importorskip("evidently", reason="the extra `report` is not installed")
 
-NUMBERS = {
+Draw = Callable[[np.random.Generator, int], NDArray[Any]]
+
+NUMBERS: dict[str, Draw] = {
     "normal": lambda random, size: random.normal(size=size),
     "shifted": lambda random, size: random.normal(loc=size / 1_000, size=size),
     "skewed": lambda random, size: random.lognormal(sigma=2, size=size),
@@ -26,7 +33,7 @@ NUMBERS = {
     "null-heavy": lambda random, size: np.where(random.random(size) < 0.6, np.nan, random.normal(size=size)),
     "infinite": lambda random, size: np.where(random.random(size) < 0.1, np.inf, random.normal(size=size)),
 }
-CATEGORIES = {
+CATEGORIES: dict[str, Draw] = {
     "two": lambda random, size: random.choice(["F", "M"], size),
     "one": lambda random, size: np.full(size, "F"),
     "five": lambda random, size: random.choice(list("abcde"), size, p=[0.5, 0.2, 0.15, 0.1, 0.05]),
@@ -36,7 +43,7 @@ CATEGORIES = {
 SIZES = [(2, 2), (40, 40), (303, 120), (1_200, 1_500)]
 
 
-def judge(method: str, reference, current, *, number: bool) -> float | None:
+def judge(method: str, reference: Sample, current: Sample, *, number: bool) -> float | None:
     """Evidently's number for two samples; None where it refuses them."""
     import pandas as pd
     from evidently.legacy.calculations.stattests.registry import get_registered_stattest
@@ -52,7 +59,7 @@ def judge(method: str, reference, current, *, number: bool) -> float | None:
             return None
 
 
-def report(method: str, before, now, *, number: bool) -> float:
+def report(method: str, before: Values, now: Values, *, number: bool) -> float:
     """Evidently's number by its public way: a report over raw columns."""
     import pandas as pd
     from evidently import DataDefinition, Dataset, Report
@@ -66,7 +73,7 @@ def report(method: str, before, now, *, number: bool) -> float:
     return float(metric["value"])
 
 
-def ours(method: str, reference, current) -> float | None:
+def ours(method: str, reference: Sample, current: Sample) -> float | None:
     chosen = METHODS[method]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,7 +83,7 @@ def ours(method: str, reference, current) -> float | None:
             return None
 
 
-def check(method: str, reference, current, *, number: bool) -> None:
+def check(method: str, reference: Sample, current: Sample, *, number: bool) -> None:
     theirs = judge(method, reference, current, number=number)
     if theirs is None:
         return
@@ -94,7 +101,7 @@ def check(method: str, reference, current, *, number: bool) -> None:
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("data", NUMBERS)
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.takes != "categories"])
-def test_numbers(sample_of, method, data, sizes):
+def test_numbers(sample_of: SampleOf, method: str, data: str, sizes: tuple[int, int]) -> None:
     random = np.random.default_rng([*sizes, list(NUMBERS).index(data)])
     before, now = (sample_of(NUMBERS[data](random, size)) for size in sizes)
     if not len(before.values) or not len(now.values):
@@ -114,21 +121,21 @@ def test_numbers(sample_of, method, data, sizes):
     ],
     ids=str,
 )
-def test_categories(sample_of, method, data, sizes):
+def test_categories(sample_of: SampleOf, method: str, data: str, sizes: tuple[int, int]) -> None:
     random = np.random.default_rng([*sizes, list(CATEGORIES).index(data)])
     before, now = (sample_of(CATEGORIES[data](random, size), "string") for size in sizes)
     check(method, before, now, number=False)
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.takes != "numbers"])
-def test_booleans_are_categories(sample_of, method):
+def test_booleans_are_categories(sample_of: SampleOf, method: str) -> None:
     random = np.random.default_rng(4)
     before, now = (sample_of(random.random(200) < share, "bool") for share in (0.5, 0.65))
     check(method, before, now, number=False)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_report_over_the_raw_columns_has_the_verdict_s_number_and_threshold(sample_of, method):
+def test_a_report_over_the_raw_columns_has_the_verdict_s_number_and_threshold(sample_of: SampleOf, method: str) -> None:
     from evidently.legacy.calculations.stattests.registry import _registered_stat_tests
 
     number, random = METHODS[method].takes != "categories", np.random.default_rng(5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,11 +15,22 @@ from featurestore.config import DRIFT_METHODS, DriftSettings
 from featurestore.drift.assess import Reference, assess
 from featurestore.drift.sample import unpack_sample
 from featurestore.model import DataType
+from tests.drift.conftest import Values
 
 SETTINGS = DriftSettings()
+PolarsType = pl.DataType | type[pl.DataType] | None
 
 
-def rows(values, dtype=None) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Assessed:
+    """An assessment; the sample is empty where there is none."""
+
+    verdict: dict[str, Any]
+    statistics: dict[str, Any]
+    sample: bytes
+
+
+def rows(values: Values, dtype: PolarsType = None) -> pl.DataFrame:
     column = pl.Series("value", values, dtype=dtype)
     return pl.DataFrame(
         {
@@ -28,13 +41,21 @@ def rows(values, dtype=None) -> pl.DataFrame:
     )
 
 
-def run(values, data_type="float", *, reference=None, settings=SETTINGS, dtype=None):
-    return assess(
+def run(
+    values: Values,
+    data_type: str = "float",
+    *,
+    reference: Reference | None = None,
+    settings: DriftSettings = SETTINGS,
+    dtype: PolarsType = None,
+) -> Assessed:
+    found = assess(
         rows(values, dtype), ["id"], DataType.parse(data_type), settings, reference=reference, seed=7, learned_at=0
     )
+    return Assessed(dict(found.verdict), dict(found.statistics), found.sample or b"")
 
 
-def test_a_first_run_is_the_reference_of_the_second():
+def test_a_first_run_is_the_reference_of_the_second() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
     now = run(np.random.default_rng(2).normal(size=303) + 1, reference=Reference("r1", (before.sample,)))
     assert before.verdict["score"] == 0.0
@@ -43,13 +64,13 @@ def test_a_first_run_is_the_reference_of_the_second():
     assert now.verdict["reasons"][0] == "score"
 
 
-def test_histograms_of_later_runs_have_the_edges_of_the_reference():
+def test_histograms_of_later_runs_have_the_edges_of_the_reference() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
     now = run(np.random.default_rng(2).normal(size=303) * 9, reference=Reference("r1", (before.sample,)))
     assert now.statistics["histogram"]["edges"] == before.statistics["histogram"]["edges"]
 
 
-def test_the_method_is_pinned_with_the_reference_and_a_threshold_for_another_is_left_out():
+def test_the_method_is_pinned_with_the_reference_and_a_threshold_for_another_is_left_out() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
     now = run(
         np.random.default_rng(2).normal(size=303),
@@ -60,7 +81,7 @@ def test_the_method_is_pinned_with_the_reference_and_a_threshold_for_another_is_
     assert unpack_sample(now.sample).facts.method == "jensenshannon"
 
 
-ODD = {
+ODD: dict[str, tuple[Values, str, PolarsType]] = {
     "all null": ([None] * 300, "float", pl.Float64),
     "empty": ([], "float", pl.Float64),
     "one row": ([1.0], "float", None),
@@ -81,7 +102,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_values_get_a_status(name):
+def test_odd_values_get_a_status(name: str) -> None:
     values, data_type, dtype = ODD[name]
     before = run(values, data_type, dtype=dtype)
     now = run(values, data_type, dtype=dtype, reference=Reference("r1", (before.sample,)))
@@ -92,14 +113,14 @@ def test_odd_values_get_a_status(name):
         assert assessment.sample
 
 
-def test_a_damaged_reference_is_an_error_in_the_verdict_and_no_exception():
+def test_a_damaged_reference_is_an_error_in_the_verdict_and_no_exception() -> None:
     now = run(np.arange(300.0), reference=Reference("r1", (b"rubbish",)))
     assert now.verdict["status"].startswith("error: ")
     assert now.verdict["detected"] is False
     assert now.verdict["reference_run"] == "r1"
 
 
-NUMBERS = [
+NUMBERS: list[Values] = [
     np.random.default_rng(1).normal(size=300),
     [5.0] * 300,
     [1.7e308, -1.7e308] * 200 + list(range(40)),
@@ -112,7 +133,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("method", DRIFT_METHODS)
-def test_no_method_fails_on_odd_numbers(method):
+def test_no_method_fails_on_odd_numbers(method: str) -> None:
     settings = DriftSettings(method)
     references = [run(values, settings=settings, dtype=pl.Float64).sample for values in NUMBERS]
     for sample in references:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,14 +48,16 @@ def watched(project: Folder) -> Folder:
     return project
 
 
-def add(project: Folder, month: int, code: int = 0, *flags: str, **what: float) -> dict:
+def add(
+    project: Folder, month: int, code: int = 0, *flags: str, shift: float = 0.0, nulls: float = 0.0
+) -> dict[str, Any]:
     """One more month of visits, ingested."""
     path = project.root / f"visits{month:02d}.csv"
-    path.write_text(visits(month, **what), encoding="utf-8")
+    path.write_text(visits(month, shift=shift, nulls=nulls), encoding="utf-8")
     return project.features(*flags, code=code)
 
 
-def test_the_first_run_of_a_version_is_its_reference(watched):
+def test_the_first_run_of_a_version_is_its_reference(watched: Folder) -> None:
     first = watched.json("runs")["runs"][0]
     chol = add(watched, 2)["chol"]["drift"]
     assert (chol["reference_run"], chol["detected"], chol["method"]) == (first["run_id"], False, "jensenshannon")
@@ -62,34 +65,34 @@ def test_the_first_run_of_a_version_is_its_reference(watched):
     assert next(item for item in first["features"] if item["name"] == "chol")["drift"]["reference_run"] is None
 
 
-def test_only_fail_on_drift_changes_the_exit_code(watched):
+def test_only_fail_on_drift_changes_the_exit_code(watched: Folder) -> None:
     assert add(watched, 2, shift=1.0)["chol"]["drift"]["detected"] is True
     assert add(watched, 3, 1, "--fail-on-drift", shift=1.0)["chol"]["status"] == "ok"
     assert len(watched.json("stats", "chol")["drift"]) == 3
 
 
-def test_a_shift_in_one_feature_leaves_the_other_alone(watched):
+def test_a_shift_in_one_feature_leaves_the_other_alone(watched: Folder) -> None:
     found = add(watched, 2, shift=1.0)
     assert (found["chol"]["drift"]["reasons"], found["years"]["drift"]["reasons"]) == (["score"], [])
 
 
-def test_nulls_that_appear_are_told(watched):
+def test_nulls_that_appear_are_told(watched: Folder) -> None:
     assert "null_share" in add(watched, 2, nulls=0.5)["chol"]["drift"]["reasons"]
 
 
-def test_a_run_that_writes_nothing_records_no_point(watched):
+def test_a_run_that_writes_nothing_records_no_point(watched: Folder) -> None:
     watched.run("ingest", "--full")
     assert len(watched.json("stats", "chol")["drift"]) == 1
 
 
-def test_no_drift_keeps_statistics_and_the_sample(watched):
+def test_no_drift_keeps_statistics_and_the_sample(watched: Folder) -> None:
     add(watched, 2, 0, "--no-drift")
     assert watched.json("stats", "chol")["drift"][-1]["score"] is None
     watched.run("baseline", "chol", "2")
     assert add(watched, 3)["chol"]["drift"]["reference_run"] == watched.json("runs", "2")["runs"][0]["run_id"]
 
 
-def test_a_mistyped_setting_is_refused_with_the_nearest(watched):
+def test_a_mistyped_setting_is_refused_with_the_nearest(watched: Folder) -> None:
     for text, said in (
         ('method = "jensen"', "'jensenshannon'"),
         ("threshold = 4", "from 0 to below 1"),
@@ -101,7 +104,7 @@ def test_a_mistyped_setting_is_refused_with_the_nearest(watched):
         watched.edit("featurestore.toml", f"[drift]\n{text}\n[project]", "[project]")
 
 
-def test_thresholds_by_feature_tag_and_project(watched):
+def test_thresholds_by_feature_tag_and_project(watched: Folder) -> None:
     watched.edit(
         "featurestore.toml",
         "[project]",
@@ -113,7 +116,7 @@ def test_thresholds_by_feature_tag_and_project(watched):
     assert add(watched, 3, shift=9.0)["chol"]["drift"]["threshold"] == 0.9
 
 
-def test_the_method_is_pinned_until_another_reference_is_named(watched):
+def test_the_method_is_pinned_until_another_reference_is_named(watched: Folder) -> None:
     watched.edit("featurestore.toml", "[project]", '[drift]\nmethod = "ks"\n[project]')
     assert add(watched, 2)["chol"]["drift"]["method"] == "jensenshannon"
     watched.run("baseline", "chol", "1")
@@ -122,7 +125,7 @@ def test_the_method_is_pinned_until_another_reference_is_named(watched):
     assert (verdict["statistic"], verdict["score"]) == (verdict["p_value"], 1 - verdict["p_value"])
 
 
-def test_baseline_names_a_run_and_is_idempotent(watched):
+def test_baseline_names_a_run_and_is_idempotent(watched: Folder) -> None:
     second = add(watched, 2, shift=1.0)["chol"]
     assert second["drift"]["detected"]
     assert watched.json("baseline", "chol", "--dry-run")["changed"] is True
@@ -133,7 +136,7 @@ def test_baseline_names_a_run_and_is_idempotent(watched):
     assert (verdict["reference_run"], verdict["detected"]) == (named["run_id"], False)
 
 
-def test_a_rolling_baseline_pools_the_runs_of_its_window(watched):
+def test_a_rolling_baseline_pools_the_runs_of_its_window(watched: Folder) -> None:
     add(watched, 2)
     assert watched.json("baseline", "chol", "--window", "30d")["window"] == "30d"
     verdict = add(watched, 3)["chol"]["drift"]
@@ -154,11 +157,11 @@ def test_a_rolling_baseline_pools_the_runs_of_its_window(watched):
         (("stats", "chol", "--run", "9"), "no run '9'"),
     ],
 )
-def test_what_can_t_be_done_is_said(watched, arguments, said):
+def test_what_can_t_be_done_is_said(watched: Folder, arguments: tuple[str, ...], said: str) -> None:
     assert said in watched.run(*arguments, code=2).err
 
 
-def test_the_page_has_the_worst_first_and_since_when(watched):
+def test_the_page_has_the_worst_first_and_since_when(watched: Folder) -> None:
     add(watched, 2)
     add(watched, 3, shift=1.0)
     add(watched, 4, shift=1.0)
@@ -173,14 +176,14 @@ def test_the_page_has_the_worst_first_and_since_when(watched):
     assert "| `chol@1` | drifted: score" in watched.run("drift", "--markdown").out
 
 
-def test_one_damaged_version_file_hides_nobody(watched):
+def test_one_damaged_version_file_hides_nobody(watched: Folder) -> None:
     active = watched.root / "features" / ".versions" / "chol" / "active"
     active.write_text("what\n", encoding="utf-8")
     assert {item["feature"] for item in watched.json("drift")["features"]} == {"chol", "years"}
     assert watched.run("drift", "chol", code=2).err
 
 
-def test_one_feature_has_its_timeline_with_the_threshold(watched):
+def test_one_feature_has_its_timeline_with_the_threshold(watched: Folder) -> None:
     for month in (2, 3):
         add(watched, month, shift=month - 2)
     found = watched.json("drift", "chol", "--last", "2")
@@ -192,7 +195,7 @@ def test_one_feature_has_its_timeline_with_the_threshold(watched):
     assert watched.run("drift", "chol", "--markdown").out.startswith("### Drift of `chol@1`")
 
 
-def test_verdicts_come_out_the_same_from_the_samples(watched):
+def test_verdicts_come_out_the_same_from_the_samples(watched: Folder) -> None:
     for month in (2, 3):
         add(watched, month, shift=month - 2)
     found = watched.json("drift", "--recompute")
@@ -200,7 +203,7 @@ def test_verdicts_come_out_the_same_from_the_samples(watched):
     assert found["runs"][-1]["recorded"]["score"] == found["runs"][-1]["recomputed"]["score"]
 
 
-def test_a_verdict_that_was_tampered_with_is_found(watched):
+def test_a_verdict_that_was_tampered_with_is_found(watched: Folder) -> None:
     import duckdb
 
     add(watched, 2)
@@ -212,7 +215,7 @@ def test_a_verdict_that_was_tampered_with_is_found(watched):
     assert "comes out" in watched.run("drift", "chol", "--recompute", code=1).out
 
 
-def test_a_new_version_has_a_reference_of_its_own_and_looks_back_once(watched):
+def test_a_new_version_has_a_reference_of_its_own_and_looks_back_once(watched: Folder) -> None:
     add(watched, 2)
     watched.edit("features/cardiac.py", 'return pl.col("chol")', 'return pl.col("chol") * 2')
     verdict = watched.features()["chol"]["drift"]
@@ -223,14 +226,14 @@ def test_a_new_version_has_a_reference_of_its_own_and_looks_back_once(watched):
     assert "against the version before" in watched.run("drift", "chol").out
 
 
-def test_stats_markdown_and_json(watched):
+def test_stats_markdown_and_json(watched: Folder) -> None:
     add(watched, 2)
     assert watched.run("stats", "chol", "--markdown").out.startswith("### `chol@1`")
     found = watched.json("stats", "chol", "--run", "1")
     assert (found["statistics"]["count"], found["statistics"]["entities"], found["version"]) == (300, 300, 1)
 
 
-def test_a_feature_without_history_is_told_to_be_ingested(project):
+def test_a_feature_without_history_is_told_to_be_ingested(project: Folder) -> None:
     assert "featurestore ingest age_share" in project.run("stats", "age_share", code=2).err
     assert "no feature has a run yet" in project.run("drift").out
 
@@ -239,7 +242,7 @@ def told(watched: Folder, command: str) -> None:
     watched.edit("featurestore.toml", "[project]", f"[notify]\ncommand = '''{command}'''\n[project]")
 
 
-def test_the_notify_command_gets_the_verdict_on_stdin(watched):
+def test_the_notify_command_gets_the_verdict_on_stdin(watched: Folder) -> None:
     told(watched, f'{sys.executable} -c \'import sys; open("told.json", "a").write(sys.stdin.read())\'')
     add(watched, 2)
     assert not (watched.root / "told.json").exists()
@@ -251,7 +254,7 @@ def test_the_notify_command_gets_the_verdict_on_stdin(watched):
 
 
 @pytest.mark.parametrize(("command", "said"), [("echo no >&2; exit 3", "ended with 3: no"), ("no-such-thing", "127")])
-def test_a_notify_command_that_fails_is_a_warning(watched, command, said):
+def test_a_notify_command_that_fails_is_a_warning(watched: Folder, command: str, said: str) -> None:
     told(watched, command)
     (watched.root / "visits02.csv").write_text(visits(2, shift=1.0), encoding="utf-8")
     ran = watched.run("ingest")
@@ -259,14 +262,14 @@ def test_a_notify_command_that_fails_is_a_warning(watched, command, said):
     assert watched.json("runs")["runs"][0]["status"] == "ok"
 
 
-def test_a_dry_run_notifies_nobody(watched):
+def test_a_dry_run_notifies_nobody(watched: Folder) -> None:
     told(watched, "touch told")
     (watched.root / "visits02.csv").write_text(visits(2, shift=1.0), encoding="utf-8")
     watched.run("ingest", "--dry-run")
     assert not (watched.root / "told").exists()
 
 
-def test_ingest_imports_neither_evidently_nor_scipy(watched):
+def test_ingest_imports_neither_evidently_nor_scipy(watched: Folder) -> None:
     import subprocess
 
     (watched.root / "visits02.csv").write_text(visits(2, shift=1.0), encoding="utf-8")
@@ -280,7 +283,7 @@ def test_ingest_imports_neither_evidently_nor_scipy(watched):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_report_is_evidently_s_own(watched):
+def test_the_report_is_evidently_s_own(watched: Folder) -> None:
     pytest.importorskip("evidently")
     add(watched, 2, shift=1.0)
     path = watched.root / "chol.html"
@@ -290,12 +293,12 @@ def test_the_report_is_evidently_s_own(watched):
     assert "Jensen-Shannon" in page
 
 
-def test_a_report_without_evidently_says_what_to_install(watched, monkeypatch):
+def test_a_report_without_evidently_says_what_to_install(watched: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     add(watched, 2)
     monkeypatch.setitem(sys.modules, "evidently", None)
     ran = watched.run("drift", "chol", "--report", str(watched.root / "x.html"), code=4)
     assert "featurestore[report]" in ran.err
 
 
-def test_the_reference_itself_has_no_report(watched):
+def test_the_reference_itself_has_no_report(watched: Folder) -> None:
     assert "no other to be compared with" in watched.run("drift", "chol", "--report", "x.html", code=2).err

@@ -10,6 +10,7 @@ import pytest
 from featurestore.config import DRIFT_METHODS, DriftRule, DriftSettings
 from featurestore.drift.methods import METHODS, method_for
 from featurestore.errors import ConfigError
+from tests.drift.conftest import SampleOf
 
 SETTINGS = DriftSettings(
     "psi",
@@ -30,16 +31,18 @@ SETTINGS = DriftSettings(
         ("sex", ("cardiac",), "chisquare", None),
     ],
 )
-def test_a_feature_s_rule_goes_before_its_tag_s_and_that_before_the_project_s(feature, tags, method, threshold):
+def test_a_feature_s_rule_goes_before_its_tag_s_and_that_before_the_project_s(
+    feature: str, tags: tuple[str, ...], method: str, threshold: float | None
+) -> None:
     found = SETTINGS.of(feature, tags)
     assert (found.method, found.threshold) == (method, threshold)
 
 
-def test_the_configuration_knows_the_methods_there_are():
+def test_the_configuration_knows_the_methods_there_are() -> None:
     assert set(DRIFT_METHODS) == set(METHODS)
 
 
-def test_a_method_that_can_t_take_the_values_gives_way_to_the_default(sample_of):
+def test_a_method_that_can_t_take_the_values_gives_way_to_the_default(sample_of: SampleOf) -> None:
     numbers, few, text = sample_of(range(100), "int"), sample_of([0, 1] * 50, "int"), sample_of(["a"] * 50, "string")
     assert method_for("ks", numbers).name == "ks"
     assert method_for("ks", text).name == "jensenshannon"
@@ -47,13 +50,13 @@ def test_a_method_that_can_t_take_the_values_gives_way_to_the_default(sample_of)
     assert method_for("chisquare", few).name == "chisquare"
 
 
-def test_an_unknown_method_is_refused_with_the_nearest(sample_of):
+def test_an_unknown_method_is_refused_with_the_nearest(sample_of: SampleOf) -> None:
     with pytest.raises(ConfigError) as caught:
         method_for("chisquared", sample_of([1.0]))
     assert caught.value.hint == "did you mean 'chisquare'?"
 
 
-def test_the_page_on_drift_has_every_method_with_its_limit_and_threshold():
+def test_the_page_on_drift_has_every_method_with_its_limit_and_threshold() -> None:
     text = (Path(__file__).parents[2] / "docs" / "drift.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     told = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,18 +15,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.drift.statistics import EXACT_ROWS, describe, describe_rows
+from featurestore.drift import statistics
+from featurestore.drift.statistics import EXACT_ROWS, describe_rows
 from featurestore.model import DataType
+from tests.drift.conftest import Values
 
 FLOAT, INT, TEXT, BOOL = (DataType(kind) for kind in ("float", "int", "string", "bool"))
 INFINITY = float("inf")
+PolarsType = pl.DataType | type[pl.DataType] | None
 
 
-def column(values, dtype=None) -> pl.Series:
+def column(values: Values, dtype: PolarsType = None) -> pl.Series:
     return pl.Series("value", values, dtype=dtype)
 
 
-def test_numbers_have_the_moments_and_percentiles_of_numpy():
+def describe(values: pl.Series, data_type: DataType, edges: Sequence[float] | None = None) -> dict[str, Any]:
+    return statistics.describe(values, data_type, edges=edges)
+
+
+def test_numbers_have_the_moments_and_percentiles_of_numpy() -> None:
     values = np.random.default_rng(7).normal(size=303)
     found = describe(column(values), FLOAT)
     assert found["count"] == 303
@@ -33,43 +43,43 @@ def test_numbers_have_the_moments_and_percentiles_of_numpy():
         assert found[name] == pytest.approx(np.percentile(values, share), rel=1e-12)
 
 
-def test_nulls_nan_and_infinities_are_counted_and_poison_nothing():
+def test_nulls_nan_and_infinities_are_counted_and_poison_nothing() -> None:
     found = describe(column([None, 1.0, float("nan"), INFINITY, -INFINITY, 3.0], pl.Float64), FLOAT)
     assert (found["count"], found["null_count"], found["nan_count"], found["infinite_count"]) == (5, 1, 1, 2)
     assert (found["mean"], found["min"], found["max"], found["distinct"]) == (2.0, 1.0, 3.0, 5)
 
 
 @pytest.mark.parametrize("values", [[], [None, None], [float("nan")], [INFINITY]])
-def test_without_a_finite_value_moments_are_null(values):
+def test_without_a_finite_value_moments_are_null(values: Sequence[object]) -> None:
     found = describe(column(values, pl.Float64), FLOAT)
     assert found["mean"] is None
     assert found["p50"] is None
     assert found["histogram"] == {"edges": [], "counts": [], "below": 0, "above": 0}
 
 
-def test_one_value_has_no_deviation():
+def test_one_value_has_no_deviation() -> None:
     found = describe(column([5.0]), FLOAT)
     assert (found["mean"], found["std"], found["p99"]) == (5.0, None, 5.0)
     assert found["histogram"]["counts"] == [1]
 
 
-def test_integers_keep_their_exact_extremes():
+def test_integers_keep_their_exact_extremes() -> None:
     found = describe(column([2**63 - 1, -(2**63), None], pl.Int64), INT)
     assert (found["min"], found["max"]) == (-(2**63), 2**63 - 1)
 
 
-def test_a_few_integers_get_a_bin_each():
+def test_a_few_integers_get_a_bin_each() -> None:
     found = describe(column([1, 2, 2, 4]), INT)
     assert found["histogram"]["edges"] == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert found["histogram"]["counts"] == [1, 2, 0, 1]
 
 
-def test_given_edges_are_kept_and_what_lies_outside_is_counted():
+def test_given_edges_are_kept_and_what_lies_outside_is_counted() -> None:
     found = describe(column([-1.0, 0.0, 0.5, 1.0, 7.0, 8.0]), FLOAT, edges=[0.0, 0.5, 1.0])
     assert found["histogram"] == {"edges": [0.0, 0.5, 1.0], "counts": [1, 2], "below": 1, "above": 2}
 
 
-def test_text_and_booleans_have_their_commonest_values():
+def test_text_and_booleans_have_their_commonest_values() -> None:
     assert describe(column(["b", "a", None, "a", "c"]), TEXT) == {
         "count": 4, "null_count": 1, "distinct": 3,
         "top": [{"value": "a", "count": 2}, {"value": "b", "count": 1}, {"value": "c", "count": 1}],
@@ -79,7 +89,7 @@ def test_text_and_booleans_have_their_commonest_values():
     ]  # fmt: skip
 
 
-def test_a_large_column_of_many_texts_is_marked_approximate_and_its_counts_are_exact():
+def test_a_large_column_of_many_texts_is_marked_approximate_and_its_counts_are_exact() -> None:
     rare = [f"id{number}" for number in range(EXACT_ROWS)]
     found = describe(column(rare + ["often"] * 5_000), TEXT)
     assert found["distinct_approximate"] is True
@@ -87,11 +97,11 @@ def test_a_large_column_of_many_texts_is_marked_approximate_and_its_counts_are_e
     assert found["top"][0] == {"value": "often", "count": 5_000}
 
 
-def test_a_long_text_is_cut_where_it_is_shown():
+def test_a_long_text_is_cut_where_it_is_shown() -> None:
     assert len(describe(column(["x" * 5_000]), TEXT)["top"][0]["value"]) == 121
 
 
-def test_dates_and_datetimes_have_a_range():
+def test_dates_and_datetimes_have_a_range() -> None:
     found = describe(column([dt.date(2024, 2, 1), dt.date(2023, 5, 4), None]), DataType("date"))
     assert (found["min"], found["max"], found["distinct"]) == ("2023-05-04", "2024-02-01", 2)
     found = describe(column([dt.datetime(2024, 2, 1, 3)]), DataType("datetime"))
@@ -99,12 +109,12 @@ def test_dates_and_datetimes_have_a_range():
 
 
 @pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.Array(pl.Float64, 2)])
-def test_lists_have_lengths(dtype):
+def test_lists_have_lengths(dtype: pl.DataType) -> None:
     found = describe(column([[1.0, 2.0], None], dtype), DataType("list[float]", 2))
     assert found == {"count": 1, "null_count": 1, "length": {"min": 2, "max": 2}}
 
 
-def test_rows_add_entities_event_times_and_freshness():
+def test_rows_add_entities_event_times_and_freshness() -> None:
     rows = pl.DataFrame(
         {
             "store": ["a", "a", "b", "b"],
@@ -120,7 +130,7 @@ def test_rows_add_entities_event_times_and_freshness():
     assert found["freshness_s"] == 86_400.0
 
 
-def test_no_rows_are_no_entities():
+def test_no_rows_are_no_entities() -> None:
     rows = pl.DataFrame(schema={"id": pl.String, "computed_at": pl.Datetime("us"), "value": pl.Float64})
     found = describe_rows(rows, ["id"], FLOAT, learned_at=0)
     assert found["entities"] == 0
@@ -131,7 +141,7 @@ numbers = st.lists(st.none() | st.floats(width=64), max_size=40)
 
 
 @given(numbers)
-def test_any_numbers_give_valid_json_that_adds_up(values):
+def test_any_numbers_give_valid_json_that_adds_up(values: list[float | None]) -> None:
     found = describe(column(values, pl.Float64), FLOAT)
     json.dumps(found, allow_nan=False)
     finite = [value for value in values if value is not None and math.isfinite(value)]
@@ -144,6 +154,6 @@ def test_any_numbers_give_valid_json_that_adds_up(values):
 
 
 @given(numbers, st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(values, random):
+def test_the_order_of_rows_changes_nothing(values: list[float | None], random: random.Random) -> None:
     shuffled = random.sample(values, len(values))
     assert describe(column(values, pl.Float64), FLOAT) == describe(column(shuffled, pl.Float64), FLOAT)

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from featurestore.render.stats import draw_stats, stats_json, stats_markdown
+from numpy.typing import NDArray
 from rich.console import Console
 
 from featurestore.errors import UsageError
 from featurestore.render.charts import bar, columns, spark
-from featurestore.render.stats import draw_stats, stats_json, stats_markdown
-from featurestore.workflows.stats import stats
+from featurestore.workflows.stats import StatsResult, stats
+from tests.drift.conftest import Ledger
 
 
-def values(seed, shift=0.0, size=303):
+def values(seed: int, shift: float = 0.0, size: int = 303) -> NDArray[np.float64]:
     return np.random.default_rng(seed).normal(size=size) + shift
 
 
 @pytest.fixture
-def three_runs(ledger):
+def three_runs(ledger: Ledger) -> Ledger:
     for number in range(3):
         ledger.ingest(f"run-{number}", values(number, shift=number))
     return ledger
 
 
-def drawn(result, width=120):
-    console = Console(file=io.StringIO(), width=width, highlight=False)
+def drawn(result: StatsResult, width: int = 120) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=width, highlight=False)
     draw_stats(console, result)
-    return console.file.getvalue()
+    return file.getvalue()
 
 
-def test_the_last_run_is_shown_unless_one_is_named(three_runs):
+def test_the_last_run_is_shown_unless_one_is_named(three_runs: Ledger) -> None:
     last = stats(three_runs.store, three_runs.version)
     assert (last.shown.run_id, len(last.points)) == ("run-2", 3)
     assert last.shown.statistics["mean"] == pytest.approx(values(2, shift=2).mean())
@@ -39,26 +43,26 @@ def test_the_last_run_is_shown_unless_one_is_named(three_runs):
     assert stats(three_runs.store, three_runs.version, run="1").shown.run_id == "run-0"
 
 
-def test_last_shortens_the_timeline_to_its_newest_points(three_runs):
+def test_last_shortens_the_timeline_to_its_newest_points(three_runs: Ledger) -> None:
     found = stats(three_runs.store, three_runs.version, last=2)
     assert [point.run_id for point in found.points] == ["run-1", "run-2"]
 
 
-def test_a_run_that_is_not_there_or_not_alone_is_refused(three_runs):
+def test_a_run_that_is_not_there_or_not_alone_is_refused(three_runs: Ledger) -> None:
     with pytest.raises(UsageError, match="no run 'nothing'"):
         stats(three_runs.store, three_runs.version, run="nothing")
     with pytest.raises(UsageError, match="3 runs begin"):
         stats(three_runs.store, three_runs.version, run="run-")
 
 
-def test_a_version_without_history_says_what_to_run(ledger):
+def test_a_version_without_history_says_what_to_run(ledger: Ledger) -> None:
     with pytest.raises(UsageError) as caught:
         stats(ledger.store, ledger.version)
     assert caught.value.hint == "run featurestore ingest score"
 
 
-def test_json_has_the_keys_of_the_contract(three_runs):
-    found = stats_json(stats(three_runs.store, three_runs.version))
+def test_json_has_the_keys_of_the_contract(three_runs: Ledger) -> None:
+    found: dict[str, Any] = stats_json(stats(three_runs.store, three_runs.version))
     assert (found["feature"], found["version"], found["run_id"]) == ("score", 1, "run-2")
     wanted = {"count", "null_count", "distinct", "mean", "std", "min", "p01", "p05", "p25", "p50", "p75", "p95", "p99"}
     assert wanted | {"max", "histogram"} <= set(found["statistics"])
@@ -67,30 +71,30 @@ def test_json_has_the_keys_of_the_contract(three_runs):
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_drawing_has_a_histogram_and_a_sparkline(three_runs, width):
+def test_the_drawing_has_a_histogram_and_a_sparkline(three_runs: Ledger, width: int) -> None:
     text = drawn(stats(three_runs.store, three_runs.version), width)
     assert "█" in text
     assert "mean over the runs" in text
     assert max(len(line) for line in text.splitlines()) <= width
 
 
-def test_markdown_has_the_table_of_runs(three_runs):
+def test_markdown_has_the_table_of_runs(three_runs: Ledger) -> None:
     text = stats_markdown(stats(three_runs.store, three_runs.version))
     assert "| `run-2` |" in text
     assert "drifted: score" in text
 
 
-def test_a_bar_is_as_long_as_its_share_and_never_vanishes():
+def test_a_bar_is_as_long_as_its_share_and_never_vanishes() -> None:
     assert bar(10, 10, 4) == "████"
     assert bar(0.001, 10, 4) == "▏"
     assert bar(0, 10, 4) == ""
 
 
-def test_a_sparkline_runs_from_the_least_to_the_greatest_with_gaps():
+def test_a_sparkline_runs_from_the_least_to_the_greatest_with_gaps() -> None:
     assert spark([0.0, None, 1.0]) == "▁ █"
     assert spark([2.0, 2.0]) == "▄▄"
     assert spark([]) == ""
 
 
-def test_columns_have_a_line_across_where_there_is_room():
+def test_columns_have_a_line_across_where_there_is_room() -> None:
     assert columns([0.0, 0.5, 1.0], top=1.0, line=0.6, height=2) == ["┄┄█", "▁██"]

@@ -1,7 +1,9 @@
 """What a feature may return, and what it is told when it returns something else."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -40,14 +42,14 @@ def rows(ids: list[str], times: list[datetime], source: Source | None = None, **
     return arrange(frame, PATIENT, source or timed())
 
 
-def shaped(raw: dict[str, list[object]], given_rows: Rows, of: Feature | None = None) -> list[tuple[object, ...]]:
+def shaped(raw: Mapping[str, Any], given_rows: Rows, of: Feature | None = None) -> list[tuple[object, ...]]:
     frame = pl.DataFrame(raw, strict=False)
     return shape(
         of or feature(source=given_rows.source), frame, given_rows, lambda at: f"v.csv row {at + 1}", latest=None
     ).frame.rows()
 
 
-def refused(raw: dict[str, list[object]], given_rows: Rows, of: Feature | None = None) -> str:
+def refused(raw: Mapping[str, Any], given_rows: Rows, of: Feature | None = None) -> str:
     with pytest.raises(FeatureError) as caught:
         shaped(raw, given_rows, of)
     assert caught.value.hint

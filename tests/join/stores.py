@@ -1,6 +1,6 @@
 """Real offline stores, filled run by run, for cases whose clock is the store's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +20,7 @@ def duckdb_store(folder: Path) -> OfflineStore:
     return DuckDBStore(project_at(folder))
 
 
-def learn(store: OfflineStore, run_id: str, rows: dict[StoredVersion, Sequence[Row]]) -> int:
+def learn(store: OfflineStore, run_id: str, rows: Mapping[StoredVersion, Sequence[Row]]) -> int:
     """One run that writes these rows, whatever run they name; gives when they were learned."""
     with store.writing(run_id) as run:
         for version, some in rows.items():

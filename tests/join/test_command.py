@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -31,6 +32,9 @@ patient_id,at,note,score,age_share
 001,2023-12-31T23:59:59Z,too early,1e3,
 001,2024-01-15T00:00:00Z,"a, b",1.50,0.5
 """
+READ: dict[str, Callable[..., pl.DataFrame]] = {
+    "csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -63,15 +67,18 @@ def test_through_pipes_it_is_the_same(ingested: Folder) -> None:
 def test_a_pipe_may_carry_any_format(ingested: Folder, form: str, batch: str) -> None:
     labels, out = io.BytesIO(), io.BytesIO()
     typed = pl.read_csv(io.StringIO(LABELS), infer_schema=False)
-    {"csv": typed.write_csv, "parquet": typed.write_parquet, "arrow": typed.write_ipc, "stream": typed.write_ipc_stream,
-     "ndjson": typed.write_ndjson}[form](labels)  # fmt: skip
+    write: dict[str, Callable[..., object]] = {
+        "csv": typed.write_csv, "parquet": typed.write_parquet, "arrow": typed.write_ipc,
+        "stream": typed.write_ipc_stream, "ndjson": typed.write_ndjson,
+    }  # fmt: skip
+    write[form](labels)
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", "-", "-f", "age_share",
                "--timestamp-column", "at", "--batch-rows", batch]  # fmt: skip
     form = form.replace("stream", "arrow")
     ran = subprocess.run([*command, "--format", form], input=labels.getvalue(), capture_output=True, check=True)
     out.write(ran.stdout)
     out.seek(0)
-    found = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc, "ndjson": pl.read_ndjson}[form](out)
+    found = READ[form](out)
     assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
     assert found.columns == [*typed.columns, "age_share"]
 
@@ -136,11 +143,14 @@ def test_labels_and_results_may_be_in_any_format(ingested: Folder, suffix: str) 
         pl.col("at").str.to_datetime(time_zone="UTC")
     )
     source, output = ingested.root / f"labels.{suffix}", ingested.root / f"train.{suffix}"
-    {"parquet": typed.write_parquet, "arrow": typed.write_ipc, "jsonl": typed.write_ndjson}[suffix](source)
+    write: dict[str, Callable[..., object]] = {
+        "parquet": typed.write_parquet, "arrow": typed.write_ipc, "jsonl": typed.write_ndjson
+    }  # fmt: skip
+    write[suffix](source)
     if suffix == "jsonl":
         source.write_text(source.read_text().replace("+00:00", "Z"))
     join(ingested, "--output", str(output), labels=source.name)
-    read = {"parquet": pl.read_parquet, "arrow": pl.read_ipc, "jsonl": pl.read_ndjson}[suffix]
+    read = READ[suffix.replace("jsonl", "ndjson")]
     found, given = read(output), read(source)
     assert found["age_share"].to_list() == [0.5, None, 0.51, None, None, 0.5]
     if suffix != "jsonl":

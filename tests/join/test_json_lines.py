@@ -48,7 +48,7 @@ def test_the_last_line_settles_the_type_of_the_first(last: str, kind: type[pl.Da
     frames = list(read_json_pieces(io.BytesIO(raw), "labels.jsonl", 64))
     assert len(frames) > 10
     assert {str(frame.schema) for frame in frames} == {
-        str(pl.Schema({"a": kind, "late": pl.List(pl.Struct({"x": pl.Int64}))}))
+        str(pl.Schema({"a": kind(), "late": pl.List(pl.Struct({"x": pl.Int64}))}))
     }
 
 

@@ -37,7 +37,7 @@ def test_the_cells_of_a_csv_come_out_as_they_went_in() -> None:
     assert as_text(frame) == text
 
 
-cells = st.none() | st.text(st.characters(blacklist_categories=("Cs",)), max_size=6)
+cells = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
 
 @given(st.lists(st.tuples(cells, cells), max_size=6))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -35,11 +36,11 @@ def run_of(transaction_run: tuple[int, int] | None, run_id: str, *features: Feat
 
 
 def learn(
-    store: OfflineStore, of: StoredVersion, rows: Iterable[tuple[object, ...]], run_id: str, **options: float
+    store: OfflineStore, of: StoredVersion, rows: Iterable[tuple[object, ...]], run_id: str, **options: Any
 ) -> Written:
     """One whole run that writes these rows."""
     with store.writing(run_id) as run:
-        written = run.write(of, frame(of, rows), **options)  # type: ignore[arg-type]
+        written = run.write(of, frame(of, rows), **options)
         item = FeatureRun(of.id.feature, "visits", "ok", of.number, of.id.sha256)
         run.finish(run_of((run.run_seq, run.learned_at), run_id, item))
     return written

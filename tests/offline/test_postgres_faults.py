@@ -346,7 +346,7 @@ def test_no_error_shows_a_password(
         with pytest.raises(expected) as caught:
             open_offline(each).learned()
         error: BaseException | None = caught.value
-        assert caught.value.hint  # type: ignore[attr-defined]
+        assert caught.value.hint
         while error is not None:
             assert CANARY not in f"{error!s}{error!r}{vars(error)}"
             error = error.__cause__

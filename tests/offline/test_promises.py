@@ -4,6 +4,7 @@ import random
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,7 +16,7 @@ from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, Off
 from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
 
-VALUES = {
+VALUES: dict[str, list[Any]] = {
     "bool": [True, False, None],
     "int": [0, -(2**63), 2**63 - 1, None],
     "float": [0.0, 1.5, float("nan"), float("inf"), float("-inf"), 1e308, None],
@@ -224,25 +225,23 @@ def test_history_is_what_the_judge_says(new_store, tmp_path_factory: pytest.Temp
         (store.current(of), judge.current()),
         (store.latest(of), judge.latest()),
     ):
-        rows = [(key, (at - START) // timedelta(days=1), seq, value) for key, at, seq, _op, value in answer.rows()]
-        assert len(rows) == len(expected)
-        assert all(one[:3] == other[:3] and same(one[3], other[3]) for one, other in zip(rows, expected, strict=True))
+        found = [(key, (at - START) // timedelta(days=1), seq, value) for key, at, seq, _op, value in answer.rows()]
+        assert len(found) == len(expected)
+        assert all(one[:3] == other[:3] and same(one[3], other[3]) for one, other in zip(found, expected, strict=True))
 
 
 def test_what_a_store_held_up_to_a_run_stays_what_it_was(store: OfflineStore) -> None:
     of, judges = version(entity_type=PAIR), [Judge()]
-    for seq, rows in enumerate(
-        [
-            [(1, "a", 5, 1.0), (1, "b", 5, 2.0)],
-            [(1, "a", 3, 3.0), (2, "a", 5, None)],
-            [(1, "a", 5, 4.0), (2, "a", 5, 5.0), (1, "b", 9, float("nan"))],
-        ],
-        start=1,
-    ):
+    runs: list[list[tuple[int, str, int, float | None]]] = [
+        [(1, "a", 5, 1.0), (1, "b", 5, 2.0)],
+        [(1, "a", 3, 3.0), (2, "a", 5, None)],
+        [(1, "a", 5, 4.0), (2, "a", 5, 5.0), (1, "b", 9, float("nan"))],
+    ]
+    for seq, rows in enumerate(runs, start=1):
         learn(store, of, rows, f"r{seq}")
         judges.append(Judge())
         judges[-1].rows = list(judges[-2].rows)
-        judges[-1].learn(seq, [(row[:-2], row[-2], row[-1]) for row in rows])  # type: ignore[misc]
+        judges[-1].learn(seq, [(row[:-2], row[-2], row[-1]) for row in rows])
 
     def settled(found: pl.DataFrame) -> list[tuple[object, ...]]:
         return [((one, two), (at - START) // timedelta(days=1), seq, v) for one, two, at, seq, _, v in found.rows()]

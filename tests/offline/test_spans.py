@@ -96,7 +96,7 @@ def test_samples_pass_over_what_was_erased(store: OfflineStore) -> None:
         run.erase(of, gone)
     found = store.sample_keys(of, 100)
     assert len(found) > 10
-    assert all(name >= "p15000" for (name,) in found)
+    assert all(str(name) >= "p15000" for (name,) in found)
 
 
 def _are_spread(samples: Sequence[Keys], first: int, end: int) -> None:

@@ -96,9 +96,12 @@ def check_sync(project: Project, store: OfflineStore, online: OnlineStore, base:
     for name, (served,) in zip(names, read, strict=True):
         rows = [row for row in case.rows if row.key == (name,)]
         latest = max(rows, key=lambda row: (row.at, row.run), default=None)
-        gone = latest is None or latest.op == TOMBSTONE
-        assert served.status == ("missing" if gone else "null" if latest.value is None else "ok"), (name, watermark)
-        assert same(served.value, None if gone else latest.value)
+        if latest is None or latest.op == TOMBSTONE:
+            status, value = "missing", None
+        else:
+            status, value = "null" if latest.value is None else "ok", latest.value
+        assert served.status == status, (name, watermark)
+        assert same(served.value, value)
 
 
 def test_joins_and_syncs_between_the_commits_of_two_writers_are_right_at_every_moment(

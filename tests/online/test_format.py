@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,7 +21,7 @@ SHA = "1f2e3d4c5b6a" + "0" * 52
 EPOCH = datetime(1970, 1, 1)
 PAIR = EntityType("pair", (Key("a", "string"), Key("b", "int")))
 
-VALUES = {
+VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "int": st.integers(-(2**63), 2**63 - 1),
     "float": st.floats(),

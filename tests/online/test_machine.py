@@ -92,7 +92,7 @@ class Serving(RuleBasedStateMachine):
     @rule()
     def flush(self) -> None:
         for table in ("active", "meta"):
-            self.store.swap(table, {}, dict.fromkeys(self.store.table(table)))  # type: ignore[arg-type]
+            self.store.swap(table, {}, dict.fromkeys(self.store.table(table)))
         fields = {int(name) for batch in self.store.scan("patient") for _, held in batch for name in held}
         self.store.clear("patient", list(fields))
         self.served.clear()
@@ -154,5 +154,5 @@ TestServing.settings = settings(max_examples=25, stateful_step_count=14, **commo
 
 
 @pytest.mark.nightly
-class TestServingLong(Serving.TestCase):  # type: ignore[name-defined, misc]
+class TestServingLong(Serving.TestCase):  # type: ignore[valid-type, misc]
     settings = settings(max_examples=2_000, stateful_step_count=40, **common)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
+from featurestore.online.contract import Merged
 from featurestore.online.open import open_online
 from featurestore.online.redis import servers
 from featurestore.serving import upload
@@ -144,7 +145,7 @@ def test_what_was_written_in_earlier_batches_counts(shop: Shop, monkeypatch: pyt
     store = shop.open()
     merge = store.merge
 
-    def merge_some(batches: Iterable[pl.DataFrame]) -> object:
+    def merge_some(batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
         def some() -> Iterator[pl.DataFrame]:
             for at, batch in enumerate(batches):
                 if at == 2:
@@ -153,7 +154,7 @@ def test_what_was_written_in_earlier_batches_counts(shop: Shop, monkeypatch: pyt
 
         return merge(some())
 
-    store.merge = merge_some  # type: ignore[method-assign, assignment]
+    store.merge = merge_some  # type: ignore[method-assign]
     with pytest.raises(StoreError, match=r"does not permit .* \(wrote 200 of 300 entities before that\)"):
         shop.sync(store)
 
@@ -169,11 +170,11 @@ def test_a_server_killed_in_the_middle_is_exit_12_and_then_mended(shop: Shop) ->
     store = shop.open()
     load = store.load
 
-    def load_while_it_dies(batches: object) -> None:
+    def load_while_it_dies(batches: Iterable[pl.DataFrame]) -> None:
         shop.server.stop()
-        load(batches)  # type: ignore[arg-type]
+        load(batches)
 
-    store.load = load_while_it_dies  # type: ignore[method-assign, assignment]
+    store.load = load_while_it_dies  # type: ignore[method-assign]
     with pytest.raises(StoreError, match="can't be reached") as caught:
         shop.sync(store)
     assert caught.value.exit_code == 12

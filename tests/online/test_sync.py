@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +18,7 @@ from featurestore.online.contract import OnlineStore
 from featurestore.serving.directory import Directory
 from featurestore.serving.memory import FILE as MEMORY
 from featurestore.serving.reader import Reader
-from featurestore.workflows.sync import SyncResult, sync
+from featurestore.workflows.sync import Mode, SyncResult, sync
 from tests.online.cases import PATIENT, SHELF, Fresh, History, at, make_version
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
@@ -31,7 +32,7 @@ def served(project: Project, store: OnlineStore, feature: str, *names: str) -> l
 
 
 def bring(history: History, store: OnlineStore, *features: StoredVersion, full: bool = False) -> SyncResult:
-    mode = "full" if full else "incremental"
+    mode: Mode = "full" if full else "incremental"
     return sync(history.project, history.store, store, features or (AGE,), mode)
 
 
@@ -97,7 +98,7 @@ def test_composite_keys_are_served(history: History, store: OnlineStore, project
     stock = make_version("stock", kind="int", entity_type=SHELF)
     history.learn({stock: [("s,1", 7, MONDAY, 3), ("s", 17, MONDAY, 4)]})
     bring(history, store, stock)
-    asked = [{"store": "s", "product": 17}, {"store": "s,1", "product": 7}]
+    asked: list[dict[str, str | int]] = [{"store": "s", "product": 17}, {"store": "s,1", "product": 7}]
     rows = Reader(project.name, store).read(SHELF, asked, None, NOW)
     assert [row[0].value for row in rows] == [4, 3]
 
@@ -228,7 +229,7 @@ def test_a_reader_follows_the_pointer(history: History, store: OnlineStore, proj
 def forget_everything(store: OnlineStore) -> None:
     """Loses all that a store holds, as a flush does."""
     for table in ("active", "meta"):
-        store.swap(table, {}, dict.fromkeys(store.table(table)))  # type: ignore[arg-type]
+        store.swap(table, {}, dict.fromkeys(store.table(table)))
     fields = {int(name) for batch in store.scan("patient") for _, held in batch for name in held}
     store.clear("patient", list(fields))
 
@@ -330,8 +331,8 @@ def test_whoever_loads_second_adds_to_the_first_load(history: History, store: On
         def __getattr__(self, name: str) -> object:
             return getattr(store, name)
 
-        def load(self, frame: pl.DataFrame) -> None:
-            store.load(frame)
+        def load(self, batches: Iterable[pl.DataFrame]) -> None:
+            store.load(batches)
             if not self.raced:
                 self.raced = True
                 history.learn({AGE: [("a", TUESDAY, 0.2)]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import polars as pl
@@ -56,12 +56,12 @@ class Vandal:
         else:
             self._sql("INSERT OR REPLACE INTO entities VALUES (?, ?, ?)", int(name), self.key(who), value)
 
-    def drop(self, who: str, field: str | None = None) -> None:
-        name = field or self.field()
-        if self.client is not None:
-            self.client.hdel(self.key(who), name)
-        else:
-            self._sql("DELETE FROM entities WHERE field = ? AND key = ?", int(name), self.key(who))
+    def drop(self, who: str, *fields: str) -> None:
+        for name in fields or (self.field(),):
+            if self.client is not None:
+                self.client.hdel(self.key(who), name)
+            else:
+                self._sql("DELETE FROM entities WHERE field = ? AND key = ?", int(name), self.key(who))
 
     def change(self, who: str, change: Callable[[bytearray], object]) -> None:
         """Changes the bytes of a value in place."""
@@ -113,7 +113,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[Vandal], object], str]] = {
     "another entity's value": (lambda v: v.put("p1", v.get("p2")), "different"),
     "another feature's value": (lambda v: v.put("p1", v.get("p1", v.field("steps"))), "different"),
     "a lost value": (lambda v: v.drop("p1"), "missing"),
-    "a lost entity": (lambda v: [v.drop("p1", v.field(f.id.feature)) for f in FEATURES], "missing"),
+    "a lost entity": (lambda v: v.drop("p1", *(v.field(f.id.feature) for f in FEATURES)), "missing"),
     "an entity that nobody knows": (lambda v: v.put("stranger", v.get("p1")), "unexpected"),
     "the key of no entity": (lambda v: v.put("a,b,c", v.get("p1")), "unexpected"),
     "a field that nobody knows": (lambda v: v.put("p1", v.get("p1"), "77"), "unexpected"),
@@ -259,7 +259,12 @@ def test_many_entities_in_several_windows_are_all_compared(
         vandal.drop("p5", field)
     scanned: list[str] = []
     scan = filled.scan
-    monkeypatch.setattr(filled, "scan", lambda entity_type: scanned.append(entity_type) or scan(entity_type))
+
+    def noting(entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
+        scanned.append(entity_type)
+        return scan(entity_type)
+
+    monkeypatch.setattr(filled, "scan", noting)
     assert look(history, filled).counts == {"missing": 3, "stale": 0, "different": 3, "unexpected": 1}
     assert len(scanned) == len(set(scanned))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from featurestore.serving.directory import Directory
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import SyncResult, sync
 from featurestore.workflows.verify import verify as verifying
+from featurestore.workflows.verify.compare import Ledger
 from featurestore.workflows.verify.verify import verify
 from tests.online.cases import PATIENT, History, commit, make_project, make_version
 
@@ -116,8 +117,13 @@ def test_verify_holds_a_share_of_one_large_feature_at_a_time(
     history.learn({AGE: ages(people)})
     sync(history.project, history.store, store, (AGE,))
     held: list[int] = []
-    ledger = verifying.Ledger
-    monkeypatch.setattr(verifying, "Ledger", lambda frame: held.append(frame.height) or ledger(frame))
+
+    class Noting(Ledger):
+        def __init__(self, frame: pl.DataFrame) -> None:
+            held.append(frame.height)
+            super().__init__(frame)
+
+    monkeypatch.setattr(verifying, "Ledger", Noting)
     monkeypatch.setattr(verifying, "ROWS_AT_ONCE", 200)
     assert verify(history.project, history.store, store, (AGE,)).found == 0
     assert sum(held) == 1_000
@@ -147,13 +153,15 @@ class Erasing(DuckDBStore):
 
     times = 0
 
-    def reading(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def reading(self) -> Iterator[None]:
         if not self._reading:
             self.times += 1
             if self.times == 4:
                 with DuckDBStore(self._project).writing("erase") as run:
                     run.erase(AGE, pl.DataFrame({"patient_id": ["p001"]}))
-        return super().reading()
+        with super().reading():
+            yield
 
 
 def test_what_is_erased_between_two_windows_does_not_stay_online(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,8 @@ def test_every_hashed_argument_comes_back_from_the_header(folder: Folder) -> Non
         folder, {"entity_type": "patient", "data_type": "list[float, 3]", "lookback": "7d", "tolerance": 0.5}
     )
     declared = feature(**{**values, "name": "f", "params": {"days": 7}})
-    restored = header.restore("f", "x.py", header.describe(declared), {})
+    table: dict[str, Any] = dict(header.describe(declared))
+    restored = header.restore("f", "x.py", table, {})
     assert arguments.hashed_facts(restored) == arguments.hashed_facts(declared)
 
 

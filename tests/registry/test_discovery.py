@@ -40,14 +40,14 @@ def test_a_feature_is_what_its_decorator_says(folder: Folder) -> None:
     )
     feature = only(found(folder, files))
     assert (feature.name, feature.function, feature.module, feature.line) == ("risk", "score", "features.m", 6)
-    assert (str(feature.data_type), feature.source.name, feature.tags) == ("list[float, 3]", "visits", ("a", "b"))
+    assert (str(feature.data_type), feature.source_name, feature.tags) == ("list[float, 3]", "visits", ("a", "b"))
     assert (feature.max_age, feature.lookback, feature.tolerance) == (36 * 3600 * 10**6, 0, 1e-6)
     assert (feature.status, feature.renamed_from, feature.short) == ("deprecated", "old", False)
 
 
 def test_the_name_is_the_function_s_and_the_source_the_only_one(folder: Folder) -> None:
     feature = only(found(folder, declare(BASIC)))
-    assert (feature.name, feature.source.name) == ("score", "visits")
+    assert (feature.name, feature.source_name) == ("score", "visits")
 
 
 def test_a_function_without_a_frame_is_the_short_form(folder: Folder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class Shop:
         """Reads, and keeps the types that were found."""
         return save_pins(self.project, self.read(keys))
 
-    def refused(self, taken: Slice) -> list[tuple[int, str | None, str]]:
+    def refused(self, taken: Slice) -> Sequence[tuple[int, str | None, str]]:
         return [(row.row, row.column, row.reason) for row in taken.rejected]
 
 

@@ -7,7 +7,7 @@ import pytest
 from featurestore.errors import ConfigError
 from tests.sources.conftest import Shops
 
-RULES = [
+RULES: list[tuple[str, list[tuple[str, str | None]]]] = [
     ('type = "int", null = false', [("5", None), ("", "is null")]),
     (
         'type = "int", min = 0, max = 120',

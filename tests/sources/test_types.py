@@ -116,7 +116,7 @@ def test_a_column_of_nulls_is_pinned_at_its_first_value(shops: Shops) -> None:
     assert pins.read(shop.project, shop.project.sources["visits"]) == {"x": "int"}
 
 
-DECLARED = {
+DECLARED: dict[str, list[tuple[str, object]]] = {
     "int": [
         ("5", 5),
         ("-5", -5),

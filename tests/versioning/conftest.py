@@ -43,7 +43,7 @@ class Projects:
     def closure(self, files: Files | str, function: str = "f", module: str = MODULE) -> Closure:
         return capture(self.tree(files), module, function)
 
-    def hash(self, files: Files | str, function: str = "f", module: str = MODULE, **facts: object) -> VersionHash:
+    def hash(self, files: Files | str, function: str = "f", module: str = MODULE, **facts: Any) -> VersionHash:
         return version_hash(feature(function=function, module=module, **facts), self.closure(files, function, module))
 
 

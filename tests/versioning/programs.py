@@ -107,7 +107,7 @@ class Writer:
             return [inner() for _ in range(rng.randrange(3))]
 
         name = rng.choice(TARGETS)
-        made = rng.choice([
+        choices: list[Callable[[], Render]] = [
             lambda: fill(f"§ {rng.choice(BINARY)} §", inner(), inner()),
             lambda: fill(f"{rng.choice(['-', 'not', '~', '+'])} §", inner()),
             lambda: fill("§ if § else §", inner(), inner(), inner()),
@@ -126,8 +126,8 @@ class Writer:
             lambda: fill(f"lambda {name}, /, *b: §", inner()),
             lambda: fill(f"({name} := §)", inner()),
             lambda: plain(f"f'x{{{rng.choice(NAMES)}}}y{{{name}!r:{rng.choice(['', '>5', '{a}'])}}}'"),
-        ])  # fmt: skip
-        return made()
+        ]  # fmt: skip
+        return rng.choice(choices)()
 
     def _block(self, depth: int) -> Render:
         statements = [self._statement(depth) for _ in range(self._rng.randrange(1, 4))]

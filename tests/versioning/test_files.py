@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from featurestore.errors import NewerFormatError, UsageError, VersionFileError
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.files import Active, VersionName, versions_of, write_version
-from featurestore.versioning.folder.versionfile import VersionFile, is_file_of, read_version
+from featurestore.versioning.folder.files import Active, versions_of, write_version
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, is_file_of, read_version
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running.replay import verify
 from tests.versioning.conftest import Projects, feature
@@ -32,13 +34,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "features" / ".versions"
 
 
-def add(projects: Projects, folder: Path, value: int, created: int = CREATED, **facts: object) -> VersionName:
+def add(projects: Projects, folder: Path, value: int, created: int = CREATED, **facts: Any) -> VersionName:
     hashed = projects.hash(f"def f():\n    return {value}\n", **facts)
     return write_version(folder, hashed, created=created, packages={}).name
 
 
 def hash_full(projects: Projects) -> VersionHash:
-    facts = {"params": {"days": 7, "x": None, "y": [1, "é\n'\"", 2.5]}, "lookback": 5, "tolerance": 0.5, "short": False}
+    facts: dict[str, Any] = {
+        "params": {"days": 7, "x": None, "y": [1, "é\n'\"", 2.5]},
+        "lookback": 5,
+        "tolerance": 0.5,
+        "short": False,
+    }
     return projects.hash({"features/m.py": CODE, **LIB}, **facts)
 
 
@@ -148,7 +155,7 @@ def test_every_truncation_is_found(projects: Projects, folder: Path) -> None:
             verify(path)
 
 
-DAMAGE = {
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "line ends": (lambda data: data.replace(b"\n", b"\r\n"), "line endings"),
     "a line more": (lambda data: data + b"\n", "edited"),
     "no last line feed": (lambda data: data.rstrip(b"\n"), "truncated"),

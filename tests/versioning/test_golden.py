@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,11 @@ def test_the_written_fields_are_those_of_this_grammar() -> None:
 
 def test_a_version_hash_of_recipe_1_never_changes(projects: Projects) -> None:
     code = "import polars as pl\nLIMIT = 240\ndef f(days=7):\n    return pl.col('chol') / LIMIT * days\n"
-    facts = {"params": {"days": 7, "rate": 0.5, "name": "é", "on": True}, "lookback": 86_400_000_000, "tolerance": 1e-9}
+    facts: dict[str, Any] = {
+        "params": {"days": 7, "rate": 0.5, "name": "é", "on": True},
+        "lookback": 86_400_000_000,
+        "tolerance": 1e-9,
+    }
     assert projects.hash(code, **facts).sha256 == PINNED
 
 

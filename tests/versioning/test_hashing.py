@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ SOURCE = Source(
     "visits", "csv", "visits.csv", event_time="visit_at", timezone="UTC", updated_at="changed_at",
     columns={name: Column(name, "int") for name in ("age", "chol_ldl", "thal")},
 )  # fmt: skip
-BASE = {"source": SOURCE, "params": {"days": 7}, "lookback": 60, "tolerance": 0.5}
+BASE: dict[str, Any] = {"source": SOURCE, "params": {"days": 7}, "lookback": 60, "tolerance": 0.5}
 
 
 def entity(name: str, key: str, kind: KeyType) -> EntityType:
@@ -29,7 +30,7 @@ def with_column(column: Column) -> Source:
     return replace(SOURCE, columns={**SOURCE.columns, column.name: column})
 
 
-CHANGES = {
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "entity type's name": ({"entity_type": entity("person", "patient_id", "string")}, "entity type patient → person"),
     "key's name": ({"entity_type": entity("patient", "id", "string")}, "keys patient_id string → id string"),
     "key's type": ({"entity_type": entity("patient", "patient_id", "int")}, "keys patient_id string → patient_id int"),
@@ -66,7 +67,7 @@ def test_a_declared_fact_that_decides_values_is_hashed_and_named(projects: Proje
     assert explain(before.parts, after.parts) == [sentence]
 
 
-KEPT = {
+KEPT: dict[str, dict[str, Any]] = {
     "feature's name": {"name": "other"},
     "file": {"line": 99},
     "metadata": {

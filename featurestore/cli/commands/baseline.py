@@ -30,7 +30,7 @@ def command(
       featurestore baseline age_normalized 1
       featurestore baseline age_normalized --window 30d
     """
-    from featurestore.render import drift as render
+    from featurestore.render import json, text
     from featurestore.workflows.drift.baseline import set_baseline
     from featurestore.workflows.references import resolve_one
 
@@ -40,6 +40,6 @@ def command(
     version = resolve_one(project, store, name)
     result = set_baseline(project, store, version, run=run, window=window, dry_run=dry_run)
     session.show(
-        lambda: render.baseline_json(result, dry_run=dry_run),
-        lambda console: render.draw_baseline(console, result, dry_run=dry_run),
+        lambda: json.drift.baseline_document(result, dry_run=dry_run),
+        lambda: text.drift.baseline_line(result, dry_run=dry_run),
     )

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import checks as render
+from featurestore.render import json, text
+from featurestore.render.lines import finding_lines
 from featurestore.workflows.check import check
 
 
@@ -34,7 +35,7 @@ def command(
     session: Session = ctx.obj
     result = check(session.project(), paths or (), fix=fix, staged=staged)
     if not session.json:
-        for line in render.finding_lines(result):
+        for line in finding_lines(result):
             typer.echo(line, err=True)
-    session.show(lambda: render.check_json(result), lambda console: render.draw_check(console, result))
+    session.show(lambda: json.checks.check_document(result), lambda: text.checks.check_lines(result))
     raise typer.Exit(1 if result.findings else 0)

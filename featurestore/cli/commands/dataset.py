@@ -52,15 +52,15 @@ def command(
         raise UsageError("--rebuild and --verify are two questions", hint="--rebuild writes only what is the same")
     if (output or format_) and not rebuild:
         raise UsageError(f"--{'output' if output else 'format'} needs --rebuild")
-    from featurestore.render import datasets as render
+    from featurestore.render import json, text
 
     project = session.project()
     store = session.offline(project)
     if name is None:
         kept = store.datasets()
         session.show(
-            lambda: {"datasets": [render.dataset_json(item) for item in kept]},
-            lambda console: render.draw_datasets(console, kept),
+            lambda: json.datasets.datasets_document(kept),
+            lambda: text.datasets.datasets_table(kept),
         )
         return
     from featurestore.tables.batches import write_batches
@@ -68,12 +68,12 @@ def command(
 
     if not making:
         one = datasets.find_dataset(store, name)
-        session.show(lambda: render.dataset_json(one), lambda console: render.draw_dataset(console, one))
+        session.show(lambda: json.datasets.dataset_document(one), lambda: text.datasets.dataset_page(one))
         return
     if verify:
         with session.progress(f"making {name} again"):
             found = datasets.rebuild(project, store, name, lambda _frame: None, labels)
-        session.show(lambda: render.rebuilt_json(found, None), lambda console: render.draw_verdict(console, found))
+        session.show(lambda: json.datasets.rebuilt_document(found, None), lambda: text.datasets.rebuilt_lines(found))
         raise typer.Exit(0 if found.same else 1)
     target = None if output is None or output == "-" else Path(output)
     form = output_format(format_, target, labels)
@@ -89,5 +89,5 @@ def command(
         session.warn(f"written by {datasets.writer()}, then by {rebuilt.dataset.writer}: the bytes may differ")
     if target is not None or session.json:
         session.show(
-            lambda: render.rebuilt_json(rebuilt, target), lambda console: render.draw_verdict(console, rebuilt)
+            lambda: json.datasets.rebuilt_document(rebuilt, target), lambda: text.datasets.rebuilt_lines(rebuilt)
         )

@@ -64,10 +64,10 @@ def command(
         if naive:
             session.note(f"--at is taken as UTC: {times.format_instant(moment or 0)}")
         result = delete(project, offline, found, entity, moment, dry_run=dry_run)
-    from featurestore.render import online as render
+    from featurestore.render import json, text
 
     session.show(
-        lambda: render.delete_json(result, dry_run=dry_run),
-        lambda console: render.draw_delete(console, result, dry_run=dry_run),
+        lambda: json.deletion.delete_document(result, dry_run=dry_run),
+        lambda: text.deletion.delete_lines(result, dry_run=dry_run),
     )
     raise typer.Exit(3 if result.unreached else 0)

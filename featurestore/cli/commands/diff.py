@@ -50,13 +50,14 @@ def command(
     project = session.project()
     store = None if code else session.offline(project)
     found = diff(project, name, old, new, revision=rev, store=store, tolerance=tolerance)
-    from featurestore.render import diff as render
+    from featurestore.render import json, text
+    from featurestore.render.markdown.diff import diff_page
 
     shown = None if stats else found.code
     if session.json or form == "json":
-        session.write_json(render.diff_json(found.code, found.values, found.entity_type))
+        session.write_json(json.diff.diff_document(found.code, found.values, found.entity_type))
     elif form == "markdown":
-        sys.stdout.write(render.diff_markdown(shown, found.values, found.entity_type))
+        sys.stdout.write(diff_page(shown, found.values, found.entity_type))
     else:
-        session.show(dict, lambda console: render.draw_diff(console, shown, found.values, found.entity_type))
+        session.show(dict, lambda: text.diff.diff_page(shown, found.values, found.entity_type))
     raise typer.Exit(1 if exit_code and found.code.code_changed else 0)

@@ -19,11 +19,11 @@ def command(ctx: typer.Context) -> None:
       featurestore doctor --json
     """
     from featurestore.config import find_root
-    from featurestore.render import doctor as render
+    from featurestore.render import json, text
     from featurestore.workflows.doctor import examine
 
     session: Session = ctx.obj
     with session.progress("looking"):
         checks = examine(find_root(named=session.folder), lock_timeout=session.lock_timeout)
-    session.show(lambda: render.doctor_json(checks), lambda console: render.draw_doctor(console, checks))
+    session.show(lambda: json.doctor.doctor_document(checks), lambda: text.doctor.doctor_block(checks))
     raise typer.Exit(1 if any(check.state == "fail" for check in checks) else 0)

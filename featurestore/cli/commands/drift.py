@@ -38,7 +38,7 @@ def command(
       featurestore drift --recompute
       featurestore drift age_normalized --report drift.html
     """
-    from featurestore.render import drift as render
+    from featurestore.render import json, text
     from featurestore.workflows.drift import overview as work
     from featurestore.workflows.references import resolve_one
 
@@ -53,22 +53,26 @@ def command(
         with session.progress("importing Evidently"):
             point = work.write_report(store, versions[0], path)
         session.show(
-            lambda: {"feature": versions[0].id.feature, "run_id": point.run_id, "report": str(path)},
-            lambda console: console.print(f"wrote {path}"),
+            lambda: json.drift.report_document(versions[0], point, path),
+            lambda: text.drift.report_line(path),
         )
     elif recompute:
         found = work.recompute(store, versions)
-        session.show(lambda: render.recomputed_json(found), lambda console: render.draw_recomputed(console, found))
+        session.show(lambda: json.drift.recomputed_document(found), lambda: text.drift.recomputed_lines(found))
         raise typer.Exit(1 if any(item.differs for item in found) else 0)
     elif name is not None:
         result = work.drift(store, versions[0], last=last)
         if markdown and not session.json:
-            sys.stdout.write(render.drift_markdown(result) + "\n")
+            from featurestore.render.markdown.drift import drift_page
+
+            sys.stdout.write(drift_page(result) + "\n")
             return
-        session.show(lambda: render.drift_json(result), lambda console: render.draw_drift(console, result))
+        session.show(lambda: json.drift.drift_document(result), lambda: text.drift.drift_page(result))
     else:
         rows = work.drift_page(store, versions, last=last)
         if markdown and not session.json:
-            sys.stdout.write(render.page_markdown(rows) + "\n")
+            from featurestore.render.markdown.drift import overview_page
+
+            sys.stdout.write(overview_page(rows) + "\n")
             return
-        session.show(lambda: render.page_json(rows), lambda console: render.draw_page(console, rows))
+        session.show(lambda: json.drift.overview_document(rows), lambda: text.drift.overview_table(rows))

@@ -30,7 +30,7 @@ def command(
       featurestore export age_normalized --output ages.parquet
       featurestore export risk@1 > risk.csv
     """
-    from featurestore.render import joins as render
+    from featurestore.render import json
     from featurestore.tables.batches import write_batches
     from featurestore.workflows.export import export
     from featurestore.workflows.references import resolve_one
@@ -47,4 +47,4 @@ def command(
     if target is not None:
         session.note(f"{result.frame.height:,} rows written to {target}")
     if session.json:
-        session.write_json(render.export_json(result, target))
+        session.write_json(json.history.export_document(result, target))

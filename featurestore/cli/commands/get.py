@@ -40,6 +40,6 @@ def command(
     entities = [parse_entity(found, text) for text in ids]
     names = [name.strip() for item in features or () for name in item.split(",")] or None
     result = get(project, open_online(project), entity_type, entities, names, now=times.now())
-    from featurestore.render import online as render
+    from featurestore.render import json, text
 
-    session.show(lambda: render.get_json(result), lambda console: render.draw_get(console, result))
+    session.show(lambda: json.get.get_document(result), lambda: text.get.values_table(result))

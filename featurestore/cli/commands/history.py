@@ -22,7 +22,7 @@ def command(
       featurestore history stock@1 store=s1,product=7 --json
     """
     from featurestore.point_in_time.entities import parse_entity
-    from featurestore.render import joins as render
+    from featurestore.render import json, text
     from featurestore.workflows.history import history
     from featurestore.workflows.references import resolve_one
 
@@ -31,4 +31,4 @@ def command(
     store = session.offline(project)
     version = resolve_one(project, store, name)
     result = history(store, version, parse_entity(version.entity_type, entity_id))
-    session.show(lambda: render.history_json(result), lambda console: render.draw_history(console, result))
+    session.show(lambda: json.history.history_document(result), lambda: text.history.history_table(result))

@@ -38,7 +38,7 @@ def command(
       featurestore ingest --source visits --input today.csv
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
-    from featurestore.render import runs as render
+    from featurestore.render import json, text
     from featurestore.workflows.compute import Rules
     from featurestore.workflows.ingest import IngestRequest, ingest
 
@@ -52,7 +52,7 @@ def command(
     for warning in result.warnings:
         session.warn(warning)
     session.show(
-        lambda: {**render.run_json(result.run), "dry_run": dry_run},
-        lambda console: render.draw_run(console, result.run, result.rejected, dry_run=dry_run),
+        lambda: json.runs.ingest_document(result.run, dry_run=dry_run),
+        lambda: text.runs.ingest_page(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import project as render
+from featurestore.render import json, text
 from featurestore.workflows.init import init
 
 
@@ -30,4 +30,4 @@ def command(
     """
     session: Session = ctx.obj
     result = init(Path(directory), name=name, demo=demo, dry_run=dry_run)
-    session.show(lambda: render.init_json(result), lambda console: render.draw_init(console, result, dry_run=dry_run))
+    session.show(lambda: json.project.init_document(result), lambda: text.project.init_lines(result, dry_run=dry_run))

@@ -73,7 +73,7 @@ def command(
     """
     import polars as pl
 
-    from featurestore.render import joins as render
+    from featurestore.render import json, text
     from featurestore.workflows.datasets.datasets import check_name
     from featurestore.workflows.feature_sets import expand_sets
     from featurestore.workflows.join.files import Keeping, TableFile, join_table, plan_table
@@ -99,7 +99,7 @@ def command(
     if dry_run:
         with session.progress("reading the labels") as tell:
             plan = plan_table(project, store, request, source, batch_rows=batch_rows, tell=tell)
-        session.show(lambda: render.plan_json(plan), lambda console: render.draw_plan(console, plan))
+        session.show(lambda: json.joins.plan_document(plan), lambda: text.joins.plan_page(plan))
         return
     # As JSON the rows are part of the document, where they go to no file.
     sink = None if target is None and session.json else TableFile(target or sys.stdout.buffer, form)
@@ -110,8 +110,8 @@ def command(
         session.warn(warning)
     if target is not None or session.json:
         session.show(
-            lambda: render.join_json(done.facts, target, done.frame, done.dataset),
-            lambda console: render.draw_join(console, done.facts, target),
+            lambda: json.joins.join_document(done.facts, target, done.frame, done.dataset),
+            lambda: text.joins.join_page(done.facts, target),
         )
     if done.dataset is not None:
         session.note(f"data set {done.dataset.name} is {'as it was kept before' if done.kept_before else 'kept'}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import checks as render
+from featurestore.render import json, text
 from featurestore.workflows.lineage import trace
 
 
@@ -28,6 +28,6 @@ def command(
     project = session.project()
     found = trace(project, session.offline(project), name)
     session.show(
-        lambda: render.lineage_json(found.detail, found.datasets),
-        lambda console: render.draw_lineage(console, found.detail, found.datasets),
+        lambda: json.lineage.lineage_document(found.detail, found.datasets),
+        lambda: text.lineage.lineage_tree(found.detail, found.datasets),
     )

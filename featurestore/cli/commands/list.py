@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import features as render
+from featurestore.render import json, text
+from featurestore.render.lines import problem_lines
 from featurestore.workflows.catalogue import Filter, list_features
 
 
@@ -31,7 +32,8 @@ def command(
       featurestore list --owner ml-team --json
     """
     session: Session = ctx.obj
-    result = list_features(session.project(), Filter(query, entity_type, tag, status, owner, source))
-    for line in render.problem_lines(result.broken):
+    wanted = Filter(query, entity_type, tag, status, owner, source)
+    result = list_features(session.project(), wanted)
+    for line in problem_lines(result.broken):
         session.warn(line)
-    session.show(lambda: render.list_json(result), lambda console: render.draw_list(console, result))
+    session.show(lambda: json.features.list_document(result), lambda: text.features.list_table(result, wanted))

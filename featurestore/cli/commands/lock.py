@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import features as render
+from featurestore.render import json, text
 from featurestore.workflows.plan import lock
 
 
@@ -28,4 +28,7 @@ def command(
     """
     session: Session = ctx.obj
     locked = lock(session.project(), names or (), dry_run=dry_run)
-    session.show(lambda: render.lock_json(locked), lambda console: render.draw_lock(console, locked, dry_run=dry_run))
+    session.show(
+        lambda: json.features.lock_document(locked),
+        lambda: text.features.lock_lines(locked, dry_run=dry_run),
+    )

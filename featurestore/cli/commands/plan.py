@@ -9,7 +9,8 @@ import typer
 
 from featurestore.cli.session import Session
 from featurestore.progress import Progress
-from featurestore.render import features as render
+from featurestore.render import json, text
+from featurestore.render.lines import problem_lines
 from featurestore.workflows.plan import plan
 
 
@@ -37,7 +38,7 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in render.problem_lines(result.broken):
+    for line in problem_lines(result.broken):
         session.warn(line)
     previews = None
     if stats:
@@ -47,12 +48,12 @@ def command(
         with session.progress("computing old and new code") as report:
             previews = preview(project, store, result, Progress(report))
     if markdown and not session.json:
-        from featurestore.render.previews import plan_markdown
+        from featurestore.render.markdown.previews import plan_page
 
-        sys.stdout.write(plan_markdown(result, previews))
+        sys.stdout.write(plan_page(result, previews))
     else:
         session.show(
-            lambda: render.plan_json(result, previews),
-            lambda console: render.draw_plan(console, result, previews, verbose=session.verbose),
+            lambda: json.features.plan_document(result, previews),
+            lambda: text.features.plan_table(result, previews, verbose=session.verbose),
         )
     raise typer.Exit(1 if exit_code and result.changes else 0)

@@ -26,7 +26,7 @@ def command(
       featurestore promote composite_risk_score 1f2e3d4c --dry-run
     """
     from featurestore.online.open import open_online
-    from featurestore.render import checks as render
+    from featurestore.render import json, text
     from featurestore.workflows.promote import promote
 
     session: Session = ctx.obj
@@ -35,6 +35,6 @@ def command(
     for warning in result.warnings:
         session.warn(warning)
     session.show(
-        lambda: render.promote_json(result, dry_run=dry_run),
-        lambda console: render.draw_promote(console, result, dry_run=dry_run),
+        lambda: json.versions.promote_document(result, dry_run=dry_run),
+        lambda: text.versions.promote_lines(result, dry_run=dry_run),
     )

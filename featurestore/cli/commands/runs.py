@@ -26,24 +26,14 @@ def command(
       featurestore runs --status failed --json
       featurestore runs 3
     """
-    from featurestore.render import runs as render
+    from featurestore.render import json, text
     from featurestore.workflows.runs import list_runs, show_run
 
     session: Session = ctx.obj
     store = session.offline(session.project())
     if run is None:
         found = list_runs(store, feature=feature, status=status, last=last)
-        session.show(
-            lambda: {"runs": [render.run_json(item) for item in found]},
-            lambda console: render.draw_runs(console, found),
-        )
+        session.show(lambda: json.runs.runs_document(found), lambda: text.runs.runs_table(found))
         return
     detail = show_run(store, run)
-    session.show(
-        lambda: {
-            "runs": [
-                {**render.run_json(detail.run), "rejected": [render.rejected_json(row) for row in detail.rejected]}
-            ]
-        },
-        lambda console: render.draw_detail(console, detail),
-    )
+    session.show(lambda: json.runs.detail_document(detail), lambda: text.runs.run_page(detail))

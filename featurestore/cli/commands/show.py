@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import features as render
+from featurestore.render import json, text
 from featurestore.workflows.catalogue import show_feature
 
 
@@ -26,4 +26,4 @@ def command(
     """
     session: Session = ctx.obj
     detail = show_feature(session.project(), name)
-    session.show(lambda: render.show_json(detail), lambda console: render.draw_show(console, detail))
+    session.show(lambda: json.features.show_document(detail), lambda: text.features.feature_page(detail))

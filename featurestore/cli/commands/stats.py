@@ -29,7 +29,8 @@ def command(
       featurestore stats age_normalized --run 3 --json
       featurestore stats age_normalized@1 --last 30 --markdown
     """
-    from featurestore.render import stats as render
+    from featurestore.render import json, text
+    from featurestore.render.markdown.stats import stats_page
     from featurestore.workflows.references import resolve_one
     from featurestore.workflows.stats import stats
 
@@ -38,6 +39,6 @@ def command(
     store = session.offline(project)
     result = stats(store, resolve_one(project, store, name), run=run, last=last)
     if markdown and not session.json:
-        sys.stdout.write(render.stats_markdown(result) + "\n")
+        sys.stdout.write(stats_page(result) + "\n")
         return
-    session.show(lambda: render.stats_json(result), lambda console: render.draw_stats(console, result))
+    session.show(lambda: json.stats.stats_document(result), lambda: text.stats.stats_page(result))

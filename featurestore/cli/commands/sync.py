@@ -54,9 +54,9 @@ def command(
     )
     if every is None:
         result = work.round()
-        from featurestore.render import online as render
+        from featurestore.render import json, text
 
-        session.show(lambda: render.sync_json(result), lambda console: render.draw_sync(console, result))
+        session.show(lambda: json.sync.sync_document(result), lambda: text.sync.sync_table(result))
         raise typer.Exit(3 if result.refused or result.unrepaired else 0)
     pause = _seconds(every)
     while True:
@@ -101,10 +101,11 @@ class _Work:
         """One round of ``--every``: one line. A store that is away for a while is not the end, nor is anything else
         that may be mended while this goes on, once a round has gone well.
         """
-        import json
         import sys
 
-        from featurestore.render import online as render
+        from featurestore.render import json
+        from featurestore.render.json.writing import write_line
+        from featurestore.render.lines import sync_line
         from featurestore.render.printable import printable
 
         try:
@@ -118,9 +119,9 @@ class _Work:
             sys.stderr.flush()
             return
         if self.session.json:
-            sys.stdout.write(json.dumps(render.sync_json(result), ensure_ascii=False) + "\n")
+            sys.stdout.write(write_line(json.sync.sync_document(result)))
         elif not self.session.quiet:
-            sys.stdout.write(f"{_now()} {render.closing(result)}\n")
+            sys.stdout.write(f"{_now()} {sync_line(result)}\n")
         sys.stdout.flush()
 
 

@@ -30,7 +30,7 @@ def command(
       featurestore verify --fix
     """
     from featurestore.online.open import open_online
-    from featurestore.render import online as render
+    from featurestore.render import json, text
     from featurestore.workflows.sync import active_features
     from featurestore.workflows.verify.verify import verify
 
@@ -44,8 +44,8 @@ def command(
     for warning in result.fixed.warnings if result.fixed else ():
         session.warn(warning)
     session.show(
-        lambda: render.verify_json(result, project),
-        lambda console: render.draw_verify(console, result, project),
+        lambda: json.verify.verify_document(result, project),
+        lambda: text.verify.verify_page(result, project),
     )
     if result.fixed:
         session.note("all is mended" if not left else f"{left:,} differences are left")

@@ -1,0 +1,105 @@
+"""The documents of ``list``, ``show``, ``plan`` and ``lock``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from featurestore.arguments import list_facts, metadata_of, show_facts
+from featurestore.model import Json
+from featurestore.render.json.instants import instant
+
+if TYPE_CHECKING:
+    from featurestore.workflows.catalogue import Catalogue, Detail, Entry
+    from featurestore.workflows.plan import LockedVersion, VersionPlan
+    from featurestore.workflows.preview import Preview
+
+
+def list_document(catalogue: Catalogue) -> dict[str, Json]:
+    return {
+        "features": [entry_document(entry) for entry in catalogue.entries],
+        "problems": [{"name": item.name, **asdict(item.problem)} for item in catalogue.broken],
+    }
+
+
+def entry_document(entry: Entry) -> dict[str, Json]:
+    """One feature in the keys of ``list``."""
+    feature = entry.feature
+    return {
+        **list_facts(feature),
+        "active_version": entry.active.number if entry.active else None,
+        "active_sha256": entry.active_sha256,
+        "sha256": entry.hashed.sha256 if entry.hashed else None,
+        "last_run": entry.summary.last_run,
+        "last_run_at": instant(entry.summary.last_run_at),
+        "online": entry.summary.online_run_seq is not None,
+    }
+
+
+def show_document(detail: Detail) -> dict[str, Json]:
+    """One feature in the keys of ``list`` and all that files say of it."""
+    entry, closure = detail.entry, detail.closure
+    return {
+        **entry_document(entry),
+        "function": entry.feature.function,
+        "place": entry.feature.place,
+        "form": "short" if entry.feature.short else "long",
+        "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
+        **show_facts(entry.feature),
+        "metadata": metadata_of(entry.feature),
+        "columns": list(detail.columns),
+        "helpers": list(closure.helpers) if closure else [],
+        "packages": list(closure.third_party) if closure else [],
+        "limits": [{"where": limit.place, "message": limit.message} for limit in closure.limits] if closure else [],
+        "versions": [
+            {
+                "version": version.name.number,
+                "sha256": version.sha256,
+                "created": instant(version.created),
+                "git_commit": version.commit,
+                "active": version.sha256 == entry.active_sha256,
+                "packages": dict(version.packages),
+            }
+            for version in detail.files
+        ],
+        "promoted_at": instant(entry.promoted_at),
+        "active_since": instant(entry.active_since),
+        "statistics": entry.statistics,
+        "drift": entry.drift,
+    }
+
+
+def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:
+    """What would change; with ``previews`` each feature's ``stats`` too, null where nothing moves."""
+    moved: dict[str, Json] = {}
+    if previews is not None:
+        from featurestore.render.json.previews import preview_document
+
+        moved = {item.name: preview_document(item) for item in previews}
+    return {
+        "features": [
+            {
+                "name": item.name,
+                "change": item.change,
+                "old_sha256": item.old_sha256,
+                "new_sha256": item.new_sha256,
+                "old_version": item.old.number if item.old else None,
+                "new_version": item.locked.number if item.locked else item.next_number,
+                "locked": item.locked is not None,
+                "reasons": list(item.reasons),
+                **({} if previews is None else {"stats": moved.get(item.name)}),
+            }
+            for item in plan.features
+        ],
+        "problems": [{"name": item.name, **asdict(item.problem)} for item in plan.broken],
+    }
+
+
+def lock_document(locked: Sequence[LockedVersion]) -> dict[str, Json]:
+    return {
+        "written": [
+            {"name": item.name, "version": item.version.number, "sha256_prefix": item.version.short, "what": item.what}
+            for item in locked
+        ]
+    }

@@ -1,0 +1,60 @@
+"""The documents of ``join`` and of its plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurestore.model import Json
+from featurestore.render.json.datasets import dataset_document
+from featurestore.render.json.instants import duration, instant
+from featurestore.tables.values import json_value
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from featurestore.offline.contract import DataSet
+    from featurestore.workflows.join.join import JoinedFeature, JoinFacts
+
+
+def join_document(
+    facts: JoinFacts, target: Path | None, frame: pl.DataFrame | None = None, dataset: DataSet | None = None
+) -> dict[str, Json]:
+    """The facts of a join; its rows where they go to no file, and the data set where one was stored."""
+    return {
+        "entity_type": facts.entity_type.name,
+        "labels": facts.labels,
+        "columns": list(facts.columns),
+        "features": [_feature(item) for item in facts.features],
+        **({} if dataset is None else {"dataset": dataset_document(dataset)}),
+        **({"output": str(target)} if frame is None else {"rows": table_rows(frame)}),
+    }
+
+
+def plan_document(plan: JoinFacts) -> dict[str, Json]:
+    return {
+        "entity_type": plan.entity_type.name,
+        "labels": plan.labels,
+        "first": instant(plan.first),
+        "last": instant(plan.last),
+        "features": [
+            {**_feature(item), "rows_scanned": item.rows_scanned, "share": plan.share(item)} for item in plan.features
+        ],
+    }
+
+
+def table_rows(frame: pl.DataFrame) -> list[Json]:
+    """The rows of a table as objects."""
+    return [{name: json_value(item) for name, item in row.items()} for row in frame.iter_rows(named=True)]
+
+
+def _feature(item: JoinedFeature) -> dict[str, Json]:
+    return {
+        "column": item.column_name,
+        "name": item.version.id.feature,
+        "version": item.version.number,
+        "sha256": item.version.id.sha256,
+        "matched": item.matched,
+        "nulls": item.nulls,
+        "max_age": duration(item.max_age),
+    }

@@ -1,0 +1,46 @@
+"""The document of ``lineage``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from featurestore.model import Json, Source
+
+if TYPE_CHECKING:
+    from featurestore.offline.contract import DataSet
+    from featurestore.workflows.catalogue import Detail
+
+
+def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, Json]:
+    feature, closure = detail.entry.feature, detail.closure
+    return {
+        "feature": feature.name,
+        "source": _source(feature.source),
+        "columns": list(detail.columns),
+        "helpers": list(closure.helpers) if closure else [],
+        "packages": list(closure.third_party) if closure else [],
+        "versions": [
+            {
+                "version": item.name.number,
+                "sha256": item.sha256,
+                "parent": item.parent,
+                "active": item.sha256 == detail.entry.active_sha256,
+                "datasets": datasets_of(datasets, feature.name, item.sha256),
+            }
+            for item in detail.files
+        ],
+    }
+
+
+def _source(source: Source | None) -> Json:
+    return None if source is None else {"name": source.name, "type": source.type, "path": source.path}
+
+
+def datasets_of(datasets: Sequence[DataSet], feature: str, sha256: str) -> list[str]:
+    """The names of the data sets that hold a version."""
+    return [
+        item.name
+        for item in datasets
+        if any((part.feature, part.sha256) == (feature, sha256) for part in item.features)
+    ]

@@ -1,0 +1,73 @@
+"""The documents of ``ingest`` and ``runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from featurestore import times
+from featurestore.model import FeatureRun, Json, RejectedRow, Run
+
+if TYPE_CHECKING:
+    from featurestore.workflows.runs import RunDetail
+
+EMPTY_DRIFT: dict[str, Json] = {
+    "detected": False, "score": None, "statistic": None, "p_value": None, "method": None, "threshold": None,
+    "reasons": [], "reference_run": None,
+}  # fmt: skip
+
+
+def ingest_document(run: Run, *, dry_run: bool) -> dict[str, Json]:
+    return {**run_document(run), "dry_run": dry_run}
+
+
+def runs_document(runs: Sequence[Run]) -> dict[str, Json]:
+    """The audit log, in the order given."""
+    return {"runs": [run_document(run) for run in runs]}
+
+
+def detail_document(detail: RunDetail) -> dict[str, Json]:
+    """One run with the rows that it set aside."""
+    rejected = [_rejected_row(row) for row in detail.rejected]
+    return {"runs": [{**run_document(detail.run), "rejected": rejected}]}
+
+
+def run_document(run: Run) -> dict[str, Json]:
+    """One run in the keys of ``runs``."""
+    return {
+        "run_id": run.run_id,
+        "run_seq": run.run_seq,
+        "started_at": times.format_instant(run.started_at),
+        "finished_at": times.format_instant(run.finished_at),
+        "duration_s": run.duration_s,
+        "status": run.status,
+        "source": ", ".join(run.sources),
+        "host": run.host,
+        "git_commit": run.git_commit,
+        "features": [_feature(item) for item in run.features],
+    }
+
+
+def _feature(item: FeatureRun) -> dict[str, Json]:
+    error = item.error
+    return {
+        "name": item.name,
+        "version": item.version,
+        "sha256": item.sha256,
+        "new_version": item.new_version,
+        "status": item.status,
+        "rows_read": item.rows_read,
+        "rows_rejected": item.rows_rejected,
+        "rows_written": item.rows_written,
+        "rows_unchanged": item.rows_unchanged,
+        "rows_corrected": item.rows_corrected,
+        "source": item.source,
+        "drift": dict(item.drift) if item.drift is not None else dict(EMPTY_DRIFT),
+        "note": item.note,
+        "error": None if error is None else asdict(error),
+    }
+
+
+def _rejected_row(row: RejectedRow) -> dict[str, Json]:
+    return {**asdict(row), "values": dict(row.values)}

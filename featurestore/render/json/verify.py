@@ -1,0 +1,69 @@
+"""The document of ``verify``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from featurestore import times
+from featurestore.errors import StoreError
+from featurestore.model import Json
+from featurestore.online import format as layout
+from featurestore.point_in_time.entities import entity_json
+from featurestore.tables.values import json_value
+
+if TYPE_CHECKING:
+    from featurestore.config import Project
+    from featurestore.workflows.verify.compare import Finding
+    from featurestore.workflows.verify.verify import VerifyResult
+
+
+def verify_document(result: VerifyResult, project: Project) -> dict[str, Json]:
+    return {
+        "checked": result.checked,
+        **{str(kind): count for kind, count in result.counts.items()},
+        "examples": [finding_document(item, project) for item in result.examples],
+        "fixed": result.fixed is not None,
+    }
+
+
+def finding_document(item: Finding, project: Project) -> dict[str, Json]:
+    """One difference between what is online and the history."""
+    return {
+        "kind": item.kind,
+        "feature": item.feature,
+        "version": None if item.version is None else item.version.number,
+        "entity_id": _entity(item, project),
+        "online": _packed(item, item.online),
+        "history": _packed(item, item.history),
+        "note": item.note,
+    }
+
+
+def _entity(item: Finding, project: Project) -> Json:
+    """The entity as elsewhere in JSON; the store's own key where it can't be read as one."""
+    if item.key is None:
+        return None
+    entity_type = project.entity_types.get(item.key.split(":", 3)[2]) if item.key.count(":") >= 3 else None
+    if entity_type is None:
+        return item.key
+    try:
+        return entity_json(entity_type, layout.entity_parts(entity_type, item.key))
+    except StoreError:
+        return item.key
+
+
+def _packed(item: Finding, packed: bytes | None) -> Json:
+    if packed is None:
+        return None
+    if item.version is None:
+        return {"bytes": packed.hex()}
+    try:
+        unpacked = layout.unpack(item.version.data_type.kind, packed)
+    except StoreError:
+        return {"bytes": packed.hex()}
+    return {
+        "value": json_value(unpacked.value),
+        "computed_at": times.format_instant(unpacked.computed_at),
+        "run_seq": unpacked.run_seq,
+        "deleted": unpacked.op == layout.TOMBSTONE,
+    }

@@ -1,0 +1,17 @@
+"""The one way in which JSON is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def write_document(document: Mapping[str, Any]) -> str:
+    """A document as ``--json`` prints it, with its line feed. Raises ValueError for NaN, which JSON has no word for."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_line(document: Mapping[str, Any]) -> str:
+    """A document on a line of its own, for an answer that is a stream of them."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,58 @@
+"""Lines for people on stderr and in hooks: plain strings, built without Rich because most commands need none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurestore.render.words import plural
+
+if TYPE_CHECKING:
+    from featurestore.registry.discovery import BrokenDeclaration
+    from featurestore.workflows.check import CheckResult
+    from featurestore.workflows.plan import LockedVersion
+    from featurestore.workflows.sync import SyncResult
+
+MOST_LINES = 10
+
+
+def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
+    """A line for each declaration that can't be used."""
+    return [
+        f"{item.problem.where or item.name}: {item.problem.message}"
+        + (f" ({item.problem.hint})" if item.problem.hint else "")
+        for item in broken
+    ]
+
+
+def finding_lines(result: CheckResult) -> list[str]:
+    """What ``check`` found, each with its hint; at most ten lines, for a hook."""
+    lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]
+    return _at_most(lines, "featurestore check --json lists them all")
+
+
+def staging_lines(locked: Sequence[LockedVersion], root: Path) -> list[str]:
+    """The version files that a hook wrote and git has yet to be told of; at most ten lines."""
+    lines = [f"wrote {item.version.path.relative_to(root)}; git add it" for item in locked]
+    return _at_most(lines, "git add features/.versions")
+
+
+def sync_line(result: SyncResult) -> str:
+    """A sync in one line."""
+    if not result.features and result.warnings:
+        return "nothing was written"
+    if not result.features:
+        return "nothing to sync: no feature has a version with a committed run"
+    if not result.entities_written:
+        return "nothing to do: the online store is up to date with the history's last run"
+    verb = "would write" if result.dry_run else "wrote"
+    seconds = "" if result.dry_run else f" in {result.duration_s:.2f} s"
+    features = plural(sum(1 for item in result.features if item.entities_written), "feature")
+    return f"{verb} {plural(result.entities_written, 'value')} of {features}{seconds} ({result.mode})"
+
+
+def _at_most(lines: list[str], rest: str) -> list[str]:
+    if len(lines) <= MOST_LINES:
+        return lines
+    return [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more; {rest}"]

@@ -1,0 +1,147 @@
+"""The features of the project: ``list``, ``show``, ``plan`` and ``lock``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from featurestore.arguments import show_rows
+from featurestore.render.text.previews import preview_page
+from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
+from featurestore.render.text.table import Column, table
+from featurestore.render.words import instant, number
+from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
+from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
+from featurestore.workflows.preview import Preview
+
+SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
+
+
+def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> RenderableType:
+    """A line for each feature; a star beside a version says that the working tree's code is another."""
+    if not catalogue.entries and wanted not in (None, Filter()):
+        return line("no feature matches; featurestore list shows them all")
+    if not catalogue.entries:
+        return line(
+            "no features" + ("" if catalogue.broken else "; declare one in features/ (see featurestore init --demo)")
+        )
+    columns = [
+        Column("feature", "name"), Column("entity"), Column("type"), Column("version", "number"),
+        Column("source", spare=1), Column("last run", spare=2), Column("description", "line", DIM),
+    ]  # fmt: skip
+    parts: list[RenderableType] = [table(columns, map(_entry_cells, catalogue.entries))]
+    if any(entry.active and entry.working != entry.active for entry in catalogue.entries):
+        parts.append(line("* the code is not that of the active version; see featurestore plan", WARN))
+    return Group(*parts)
+
+
+def feature_page(detail: Detail) -> RenderableType:
+    """One feature: what is declared, its versions, and its latest statistics."""
+    entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
+    parts: list[RenderableType] = [line(feature.name, NAME)]
+    parts += [line(feature.description)] if feature.description else []
+    parts += [Text(""), facts(_declared(detail))]
+    for limit in closure.limits if closure else ():
+        parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))
+    if detail.files:
+        parts.append(_versions(detail))
+    if entry.active_since is not None:
+        how = "promoted" if entry.promoted_at is not None else "its first run"
+        parts.append(Text(f"active since {instant(entry.active_since)} ({how})", style=DIM))
+    if isinstance(entry.statistics, dict):
+        statistics = entry.statistics
+        rows = [(name.replace("_", " "), number(statistics[name])) for name in SHOWN_STATISTICS if name in statistics]
+        parts.append(facts(rows))
+    return Group(*parts)
+
+
+def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose: bool) -> RenderableType:
+    """The changes with their reasons, with ``verbose`` the unchanged features too, and what the changes move."""
+    shown = plan.features if verbose else plan.changes
+    if not shown:
+        return line("no changes: every feature's code is that of its version" if plan.features else "no features")
+    rows = [(item.name, status(item.change), _step(item), _reasons(item)) for item in shown]
+    columns = [Column("feature", "name", NAME), Column("change"), Column("version"), Column("why", "words")]
+    parts: list[RenderableType] = [table(columns, rows)]
+    if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
+        parts.append(Text("featurestore lock writes these versions; featurestore ingest also computes them", style=DIM))
+    return Group(*parts, *map(preview_page, previews or ()))
+
+
+def lock_lines(locked: Sequence[LockedVersion], *, dry_run: bool) -> RenderableType:
+    """The version files that were written."""
+    if not locked:
+        return line("nothing to write: every feature's code has its version file")
+    verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
+    if dry_run:
+        verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
+    return Group(
+        *(
+            line(f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})")
+            for item in locked
+        )
+    )
+
+
+def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
+    feature = entry.feature
+    return (
+        Text(feature.name, style=NAME if feature.status != "deprecated" else DIM), feature.entity_type.name,
+        str(feature.data_type), _active(entry), feature.source_name or "–", instant(entry.summary.last_run_at),
+        feature.description,
+    )  # fmt: skip
+
+
+def _active(entry: Entry) -> str:
+    if entry.active is None:
+        return "–"
+    return str(entry.active.number) + ("" if entry.working == entry.active else " *")
+
+
+def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
+    entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
+    rows: list[tuple[str, str | Text]] = [
+        ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
+        *show_rows(feature),
+        ("columns", ", ".join(detail.columns) or "–"),
+        ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
+    ]
+    if closure is not None:
+        rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
+    if entry.problem is not None:
+        rows.append(("problem", line(f"{entry.problem.message} ({entry.problem.where})", WARN)))
+    return rows
+
+
+def _versions(detail: Detail) -> RenderableType:
+    entry = detail.entry
+    columns = [
+        Column("version", "number"), Column("sha256"), Column("written"), Column("with", "words", DIM, spare=1),
+        Column("commit", style=DIM, spare=2), Column(""),
+    ]  # fmt: skip
+    rows = []
+    for version in detail.files:
+        notes = ["active"] if version.sha256 == entry.active_sha256 else []
+        notes += ["working tree"] if entry.hashed and entry.hashed.sha256 == version.sha256 else []
+        packages = ", ".join(f"{name} {release}" for name, release in version.packages.items())
+        rows.append(
+            (
+                str(version.name.number), version.sha256[:12], instant(version.created), packages,
+                version.commit or "", ", ".join(notes),
+            )
+        )  # fmt: skip
+    return table(columns, rows)
+
+
+def _reasons(item: PlannedFeature) -> Text:
+    return line("\n".join(item.reasons) or "–", "" if item.reasons else DIM)
+
+
+def _step(item: PlannedFeature) -> str:
+    old = "–" if item.old is None else str(item.old.number)
+    if item.change in ("metadata", "removed", "none"):
+        return old
+    new = item.locked.number if item.locked else item.next_number
+    return str(new) if item.old is None else f"{old} → {new}"

@@ -1,0 +1,35 @@
+"""Every value of one entity."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from featurestore.point_in_time.entities import format_entity
+from featurestore.render.text.style import DIM, NAME, line
+from featurestore.render.text.table import Column, table
+from featurestore.render.words import number
+from featurestore.times import format_instant
+from featurestore.workflows.history import HistoryResult
+
+
+def history_table(result: HistoryResult) -> RenderableType:
+    """Its values, oldest first: when each was true, and when it was learned."""
+    version = result.version
+    entity = f"{version.entity_type.name} {format_entity(version.entity_type, result.entity)}"
+    if not result.values:
+        return line(f"there is no value of {entity}")
+    columns = [
+        Column("true from"), Column("value", "value"), Column("learned at", spare=1), Column("run", "id", DIM, spare=2),
+    ]  # fmt: skip
+    rows = [
+        (
+            format_instant(item.computed_at),
+            Text("deleted", style=DIM) if item.tombstone else line(number(item.value)),
+            format_instant(item.ingested_at),
+            item.run_id,
+        )
+        for item in result.values
+    ]
+    title = Text.assemble((version.id.feature, NAME), f" version {version.number} of ", line(entity))
+    return Group(title, table(columns, rows))

@@ -1,0 +1,30 @@
+"""What ``init`` wrote, and what comes next."""
+
+from __future__ import annotations
+
+import shlex
+
+from rich.console import Group, RenderableType
+
+from featurestore.render.text.style import line
+from featurestore.workflows.init import InitResult
+
+DEMO = (
+    "featurestore ingest        compute the features and store their history",
+    "featurestore list          see them",
+)
+EMPTY = (
+    "edit featurestore.toml     entity types and sources",
+    "edit features/examples.py  a first feature",
+    "featurestore plan          see what you declared",
+)
+
+
+def init_lines(result: InitResult, *, dry_run: bool) -> RenderableType:
+    if not result.created:
+        return line(f"{result.root} is already a project; nothing changed")
+    lines = [f"{'would write' if dry_run else 'wrote'} to {result.root}:", *(f"  {path}" for path in result.created)]
+    if not dry_run:
+        steps = DEMO if result.demo else EMPTY
+        lines += ["", "next:", f"  cd {shlex.quote(str(result.root))}", *(f"  {step}" for step in steps)]
+    return Group(*map(line, lines))

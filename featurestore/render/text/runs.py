@@ -1,0 +1,145 @@
+"""A run: what ``ingest`` did, and the audit log of ``runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from featurestore.model import FeatureRun, Json, RejectedRow, Run
+from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
+from featurestore.render.text.table import Column, table
+from featurestore.render.words import count, instant, plural
+from featurestore.workflows.runs import RunDetail
+
+MOST_REJECTED = 20
+
+
+def ingest_page(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType:
+    """One run: its features with counts, what was set aside, what failed and why, and a closing line."""
+    return Group(*_run_parts(run, rejected), line(("\n" if run.features else "") + _closing(run, dry_run=dry_run)))
+
+
+def runs_table(runs: Sequence[Run]) -> RenderableType:
+    """The audit log, newest first."""
+    if not runs:
+        return line("no runs yet; featurestore ingest makes the first")
+    columns = [
+        Column("run", style=NAME), Column("started", spare=7), Column("status"), Column("#", "number"),
+        Column("time", "number", spare=4), Column("features", "number", spare=3), Column("written", "number"),
+        Column("corrected", "number", spare=2), Column("set aside", "number", spare=1),
+        Column("commit", style=DIM, spare=6),
+    ]  # fmt: skip
+    return table(columns, map(_run_cells, runs))
+
+
+def run_page(detail: RunDetail) -> RenderableType:
+    """Everything about one run."""
+    run = detail.run
+    rows: list[tuple[str, str | Text]] = [
+        ("run", run.run_id), ("status", status(run.status)), ("started", instant(run.started_at)),
+        ("seconds", f"{run.duration_s:.2f}"),
+        ("number", "none: nothing was stored" if run.run_seq is None else str(run.run_seq)),
+        ("sources", ", ".join(run.sources)), ("host", run.host), ("commit", run.git_commit or "–"),
+    ]  # fmt: skip
+    return Group(facts(rows), Text(""), *_run_parts(run, detail.rejected))
+
+
+def _run_cells(run: Run) -> tuple[str | Text, ...]:
+    totals = [
+        sum(getattr(item, name) for item in run.features)
+        for name in ("rows_written", "rows_corrected", "rows_rejected")
+    ]
+    return (
+        run.run_id, instant(run.started_at), status(run.status), "–" if run.run_seq is None else str(run.run_seq),
+        f"{run.duration_s:.2f} s", str(len(run.features)), *map(count, totals), run.git_commit or "",
+    )  # fmt: skip
+
+
+def _run_parts(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]:
+    return [*([_features(run)] if run.features else []), *_errors(run), *(_rejected(run, rejected) if rejected else [])]
+
+
+def _features(run: Run) -> RenderableType:
+    columns = [
+        Column("feature", "name", NAME), Column("version", "number"), Column("status"), Column("written", "number"),
+        Column("corrected", "number"), Column("unchanged", "number", spare=1), Column("set aside", "number"),
+        Column("drift", "words"), Column("", "words", DIM),
+    ]  # fmt: skip
+    return table(columns, map(_feature_cells, run.features))
+
+
+def _feature_cells(item: FeatureRun) -> tuple[str | Text, ...]:
+    version = "" if item.version is None else f"{item.version}{' new' if item.new_version else ''}"
+    counts = (item.rows_written, item.rows_corrected, item.rows_unchanged, item.rows_rejected)
+    return (item.name, version, status(item.status), *map(count, counts), _drift(item), item.note or "")
+
+
+def _errors(run: Run) -> list[RenderableType]:
+    """What failed: what happened, where, and what to do."""
+    lines: list[RenderableType] = []
+    for item in run.features:
+        if item.error is not None:
+            lines.append(line(f"\n{item.name}: {item.error.message}", BAD))
+            lines += [line(f"  at {item.error.where}", DIM)] if item.error.where else []
+            lines += [line(f"  hint: {item.error.hint}", DIM)] if item.error.hint else []
+    return lines
+
+
+def _rejected(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]:
+    """The first rows that were set aside, and where the others are. Only so many of a run are stored."""
+    columns = [
+        Column("set aside", "id"),
+        Column("row", "number"),
+        Column("column", "name"),
+        Column("reason", "words", WARN),
+    ]
+    rows = [(row.file, str(row.row), row.column or "", row.reason) for row in rejected[:MOST_REJECTED]]
+    parts: list[RenderableType] = [table(columns, rows)]
+    hidden, lost = len(rejected) - MOST_REJECTED, _fewest_rejected(run) - len(rejected)
+    if hidden > 0:
+        stored = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
+        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --json{stored}", style=DIM))
+    return parts
+
+
+def _fewest_rejected(run: Run) -> int:
+    """How many rows were set aside at least: several features may have read the same ones of a source."""
+    by_source: dict[str, int] = {}
+    for item in run.features:
+        by_source[item.source] = max(by_source.get(item.source, 0), item.rows_rejected)
+    return sum(by_source.values())
+
+
+def _drift(item: FeatureRun) -> Text:
+    if item.drift is None:
+        return Text("")
+    score = item.drift.get("score")
+    if item.drift.get("detected"):
+        reasons = item.drift.get("reasons")
+        why = ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
+        return Text(f"{_score(score)} {why}".strip(), style=WARN)
+    return Text(_score(score), style=DIM)
+
+
+def _score(score: Json) -> str:
+    return f"{score:.3f}" if isinstance(score, int | float) else ""
+
+
+def _closing(run: Run, *, dry_run: bool) -> str:
+    written = sum(item.rows_written for item in run.features)
+    corrected = sum(item.rows_corrected for item in run.features)
+    failed = sum(item.status == "failed" for item in run.features)
+    if not run.features:
+        return "there are no features; declare one in features/"
+    if failed == len(run.features):
+        return "nothing was committed"
+    if not written and not corrected and not failed:
+        unchanged = all(item.status == "unchanged" for item in run.features)
+        return "nothing new: sources and code have not changed since the last run" if unchanged else "no new values"
+    tail = f", {plural(failed, 'feature')} failed" if failed else ""
+    if dry_run:
+        return f"would write {plural(written, 'value')}{f' and correct {corrected:,}' if corrected else ''}{tail}"
+    counts = f"{plural(written, 'value')} written" + (f" and {corrected:,} corrected" if corrected else "")
+    return f"{counts} in {run.duration_s:.2f} s{tail} (run {run.run_id})"

@@ -1,0 +1,76 @@
+"""A feature's statistics: one run's distribution, and how it moved from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from featurestore.render.charts import bar, spark
+from featurestore.render.distribution import bars, counts, moments
+from featurestore.render.text.drift import points_table, verdict_with_score
+from featurestore.render.text.style import DIM, NAME, facts
+from featurestore.render.text.table import Column, table
+from featurestore.render.words import instant, number
+from featurestore.workflows.drift.timeline import number as numeric
+from featurestore.workflows.stats import StatsResult
+
+BAR_WIDTH = 40
+
+
+def stats_page(result: StatsResult) -> RenderableType:
+    """The run's numbers, its histogram, the mean over the runs, and their drift."""
+    version, shown = result.version, result.shown
+    title = f"{version.id.feature}@{version.number}"
+    means = [numeric(point.statistics.get("mean")) for point in result.points]
+    return Group(
+        Text.assemble((title, NAME), f"  {version.data_type}", (f"  {version.id.short}", DIM)),
+        Text(f"run {shown.run_id}, {instant(shown.started_at)}\n", style=DIM),
+        facts([*counts(shown.statistics), ("drift", verdict_with_score(shown))]),
+        Moments(tuple(moments(shown.statistics))),
+        *_histogram(bars(shown.statistics)),
+        *([MeanLine(tuple(means))] if sum(mean is not None for mean in means) > 1 else []),
+        Text(""),
+        points_table(result.points),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Mean, standard deviation and percentiles: in a line where there is room, else below each other."""
+
+    rows: tuple[tuple[str, str], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.rows:
+            return
+        width = sum(3 + max(len(name), len(value)) for name, value in self.rows)
+        if width <= options.max_width:
+            yield table([Column(name, "number") for name, _ in self.rows], [[value for _, value in self.rows]])
+        else:
+            yield Text("")
+            yield facts(self.rows)
+            yield Text("")
+
+
+@dataclass(frozen=True, slots=True)
+class MeanLine:
+    """The mean of each run as a sparkline between the first and the last: as many of the newest as fit."""
+
+    means: tuple[float | None, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        present = [mean for mean in self.means if mean is not None]
+        label, ends = "\nmean over the runs  ", f"  {number(present[0])} → {number(present[-1])}"
+        room = max(8, options.max_width - len(label) - len(ends))
+        yield Text.assemble(label, (spark(self.means[-room:]), NAME), ends)
+
+
+def _histogram(rows: Sequence[tuple[str, int]]) -> list[RenderableType]:
+    if not rows:
+        return []
+    largest = max(count for _, count in rows)
+    columns = [Column("values", "value"), Column("rows", "number"), Column("", style=NAME, spare=1)]
+    return [table(columns, [(label, f"{count:,}", bar(count, largest, BAR_WIDTH)) for label, count in rows])]

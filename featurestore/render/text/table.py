@@ -1,0 +1,155 @@
+"""Tables that fit: which columns give way on a narrow screen, and how, is said by their kind.
+
+A value is never hidden and a number never broken. An identifier is cut in the middle, because its ends tell it from
+others. Where that is not enough, the columns that can be spared go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from featurestore.render.text.style import line
+
+Cell = str | Text
+Kind = Literal["fixed", "number", "name", "id", "value", "words", "line"]
+
+# How narrow a column may become before others are spared. A value that is a UUID or an instant stays in one line.
+NARROWEST = {"name": 24, "id": 12, "value": 36, "words": 24, "line": 16}
+FIRST_TO_LAST = ("value", "name", "id", "words", "line")
+FEWEST = 8
+GAP, TIGHT_GAP = 3, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column and what becomes of it where there is little room.
+
+    ``fixed`` and ``number`` (flush right) stay as they are, an ``id`` and, after it, a ``name`` are cut in the middle,
+    a ``value`` and ``words`` are folded, a ``line`` is cut at its end. Columns with a ``spare`` may be left out,
+    the greatest number first.
+    """
+
+    title: str
+    kind: Kind = "fixed"
+    style: str = ""
+    spare: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A table that is laid out for the width it is drawn on."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Text, ...], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _laid_out(self, options.max_width)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = min(_taken(_natural(self), GAP), options.max_width)
+        return Measurement(width, width)
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> FittedTable:
+    """A table with a ruled head and no other lines. Columns that are empty in every row are left out."""
+    texts = tuple(tuple(cell if isinstance(cell, Text) else line(cell) for cell in row) for row in rows)
+    filled = [not texts or any(row[at].plain for row in texts) for at in range(len(columns))]
+    return _reduced(FittedTable(tuple(columns), texts), filled)
+
+
+def middle_cut(text: str, width: int) -> str:
+    """The text in so many character cells: where it is longer, its two ends with an ellipsis between them."""
+    if cell_len(text) <= width:
+        return text
+    head, tail = width // 2, (width - 1) // 2
+    return set_cell_size(text, head) + "…" + set_cell_size(text[::-1], tail)[::-1]
+
+
+def _laid_out(whole: FittedTable, room: int) -> Table:
+    shown = _without_spare(whole, room)
+    gap = GAP if _taken(_narrowest(shown), GAP) <= room else TIGHT_GAP
+    widths = _widths(shown, room - _taken([0] * len(shown.columns), gap))
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, gap - 2, 0, 1))
+    for column, width in zip(shown.columns, widths, strict=True):
+        grid.add_column(
+            line(column.title), width=width, style=column.style, no_wrap=column.kind not in ("value", "words"),
+            justify="right" if column.kind == "number" else "left",
+            overflow="ellipsis" if column.kind == "line" else "fold",
+        )  # fmt: skip
+    for row in shown.rows:
+        cells = zip(shown.columns, row, widths, strict=True)
+        grid.add_row(*(_cut(cell, width) if column.kind in ("id", "name") else cell for column, cell, width in cells))
+    return grid
+
+
+def _without_spare(whole: FittedTable, room: int) -> FittedTable:
+    """The table with no more columns than there is room for."""
+    shown = whole
+    while _taken(_narrowest(shown), TIGHT_GAP) > room:
+        spare = max((column.spare for column in shown.columns), default=0)
+        if not spare:
+            break
+        shown = _reduced(shown, [column.spare != spare for column in shown.columns])
+    return shown
+
+
+def _reduced(whole: FittedTable, wanted: Sequence[bool]) -> FittedTable:
+    """The table with only the columns that are wanted."""
+    places = [at for at, is_wanted in enumerate(wanted) if is_wanted]
+    return FittedTable(
+        tuple(whole.columns[at] for at in places), tuple(tuple(row[at] for at in places) for row in whole.rows)
+    )
+
+
+def _natural(whole: FittedTable) -> list[int]:
+    """How wide each column would like to be."""
+    return [
+        max([cell_len(column.title), *(_width(row[at]) for row in whole.rows)])
+        for at, column in enumerate(whole.columns)
+    ]
+
+
+def _narrowest(whole: FittedTable) -> list[int]:
+    return [
+        min(natural, max(NARROWEST.get(column.kind, natural), cell_len(column.title)))
+        for column, natural in zip(whole.columns, _natural(whole), strict=True)
+    ]
+
+
+def _widths(shown: FittedTable, room: int) -> list[int]:
+    """What each column gets: no less than its narrowest, and of the rest first the values, last the descriptions.
+
+    Where there is not even room for the narrowest, they give way in the opposite order.
+    """
+    natural, widths = _natural(shown), _narrowest(shown)
+    for kind in FIRST_TO_LAST:
+        for at, column in enumerate(shown.columns):
+            if column.kind == kind:
+                widths[at] = min(natural[at], widths[at] + max(0, room - sum(widths)))
+    for kind in reversed(FIRST_TO_LAST):
+        for at, column in enumerate(shown.columns):
+            if column.kind == kind:
+                widths[at] = max(min(widths[at], FEWEST), widths[at] - max(0, sum(widths) - room))
+    return widths
+
+
+def _cut(cell: Text, width: int) -> Text:
+    return cell if cell_len(cell.plain) <= width else Text(middle_cut(cell.plain, width), style=cell.style)
+
+
+def _width(cell: Text) -> int:
+    return max(map(cell_len, cell.plain.split("\n")))
+
+
+def _taken(widths: Sequence[int], gap: int) -> int:
+    """The width of a table: its columns, the gaps between them, and an edge on either side."""
+    return sum(widths) + gap * (len(widths) - 1) + 2

@@ -1,0 +1,20 @@
+"""What ``promote`` switched."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+
+from featurestore.render.text.style import line
+from featurestore.render.words import plural
+from featurestore.workflows.promote import PromoteResult
+
+
+def promote_lines(result: PromoteResult, *, dry_run: bool) -> RenderableType:
+    name, number = result.version.id.feature, result.version.number
+    if not result.changed:
+        return line(f"version {number} of {name} is already promoted; nothing changed")
+    before = "" if result.before is None else f" (before: version {result.before.number})"
+    lines = [line(f"version {number} of {name} {'would become' if dry_run else 'is now'} the active one{before}")]
+    if result.online and not dry_run:
+        lines.append(line(f"online readers now get this version; {plural(result.entities_written, 'value')} written"))
+    return Group(*lines)

@@ -1,0 +1,36 @@
+"""Numbers, instants and counts as people read them. Plain text: no Rich."""
+
+from __future__ import annotations
+
+from featurestore import times
+
+
+def number(value: object) -> str:
+    """A number to six significant digits, ``1,204`` for an int, ``–`` for None; anything else as its text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.6g}"
+
+
+def instant(micros: int | None) -> str:
+    """An instant (µs) in UTC, to the second; ``–`` for None."""
+    return "–" if micros is None else times.format_instant(micros // 1_000_000 * 1_000_000)
+
+
+def duration(micros: int | None) -> str:
+    """A duration (µs) as ``7d`` or ``1d12h``; nothing for None."""
+    return "" if micros is None else times.format_duration(micros)
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """``1 row``, ``1,204 rows``; ``nouns`` where the plural takes more than an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def count(value: int) -> str:
+    """``1,204``; nothing for 0, which a table of counts leaves out."""
+    return f"{value:,}" if value else ""
