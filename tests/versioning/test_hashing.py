@@ -178,5 +178,5 @@ def test_exchanged_helpers_of_one_name_are_explained_in_general(projects: Projec
     )
     assert before.sha256 != after.sha256
     assert explain(before.parts, after.parts) == [
-        "the order of statements changed, or which of two definitions of one name is used"
+        "the order of statements changed, or which of two definitions with the same name is used"
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,7 +15,9 @@ from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
 from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
-from featurestore.workflows.preview import Preview
+
+if TYPE_CHECKING:
+    from featurestore.workflows.preview import Preview  # imports Polars
 
 SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
 

@@ -1,4 +1,4 @@
-"""Assignments to other modules' names when a module is imported: seen, and said, but not followed."""
+"""Assignments to other modules' names when a module is imported: reported as limits, but not followed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featurestore.versioning.analysis.scopes import bound_by
 
 
 class Patches:
-    """The assignments of one tree, each module read once."""
+    """The assignments of one tree; each module is read once."""
 
     def __init__(self, project: ProjectNames) -> None:
         self._project = project
@@ -21,7 +21,7 @@ class Patches:
         self._patched: dict[str, list[tuple[Global, str, LimitAt]]] = {}
 
     def reached(self, modules: Iterable[str], keys: Set[Key], dotted: Set[str]) -> list[LimitAt]:
-        """What the modules, and all that they import, assign of what a closure reaches: ``keys`` and ``dotted``."""
+        """What these modules and their imports assign of what a closure reaches: ``keys`` and ``dotted``."""
         return [
             limit
             for module in self._imported_by(modules)
@@ -58,7 +58,7 @@ class Patches:
 
 
 _UNREADABLE: list[str] = []
-"""In place of the imports of a module that can't be parsed: it can't be imported either."""
+"""In place of the imports of a module that can't be parsed, and so can't be imported either."""
 
 
 def _is_reached(target: Global, shown: str, keys: Set[Key], dotted: Set[str]) -> bool:
@@ -71,7 +71,7 @@ def _is_reached(target: Global, shown: str, keys: Set[Key], dotted: Set[str]) ->
 
 
 def _follow(project: ProjectNames, module: str, node: ast.expr) -> tuple[Global, list[str]]:
-    """The target of a chain of attributes and what is left of the chain, the last name first."""
+    """What a chain of attributes leads to, and the rest of the chain, the last name first."""
     while isinstance(node, ast.Subscript):
         node = node.value
     names, base = chain(node)

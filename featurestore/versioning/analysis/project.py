@@ -49,7 +49,7 @@ class ProjectNames:
         key = (module, name)
         if key in self._names:
             return self._names[key]
-        if key in self._following:  # two modules that import a name from each other, and nobody defines it
+        if key in self._following:  # two modules import a name from each other, and neither defines it
             return None
         self._following.add(key)
         try:
@@ -74,7 +74,7 @@ class ProjectNames:
         module = table.module.name
         imports = table.imports.get(name)
         if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
-            maybe = self._modules_held(table, name)
+            maybe = self._possible_modules(table, name)
             starred = self._from_stars(table, name, after=max(table.statements_of(name), default=-1))
             return starred or Definition(module, name, maybe=maybe)
         if imports:
@@ -87,20 +87,20 @@ class ProjectNames:
     def _follow_import(self, table: SymbolTable, found: Imported) -> Global:
         return imported(self.world(table.module.name), found.statement, found.alias)
 
-    def _modules_held(self, table: SymbolTable, name: str) -> tuple[str, ...]:
-        """Project modules that a name with several bindings may hold: imports in ``try``, or one after another."""
-        held: dict[str, None] = {}
+    def _possible_modules(self, table: SymbolTable, name: str) -> tuple[str, ...]:
+        """The project modules that a name with several bindings may be: imported in a ``try``, or one after another."""
+        modules: dict[str, None] = {}
         world = self.world(table.module.name)
         for position in table.statements_of(name):
             bound = bound_by([table.body[position]], walrus=False)
             for node, alias in bound.imports.get(name, ()):
                 target = imported(world, node, alias)
                 if isinstance(target, ProjectModule):
-                    held[target.name] = None
-        return tuple(held)
+                    modules[target.name] = None
+        return tuple(modules)
 
     def _from_stars(self, table: SymbolTable, name: str, *, after: int) -> Global | None:
-        """The last project-local star import, after that position, that brings the name."""
+        """What a name is that a star import of a project module provides after that position; the last one counts."""
         for star in reversed(table.stars):
             if star.position < after:
                 break
@@ -117,13 +117,13 @@ class ProjectNames:
         return None
 
     def world(self, module: str) -> ModuleWorld:
-        """The names as they look from inside one module."""
+        """The names as one module sees them."""
         if module not in self._worlds:
             self._worlds[module] = ModuleWorld(self, module)
         return self._worlds[module]
 
     def run_time_limits(self, module: str, name: str) -> list[LimitAt]:
-        """What functions of a module do to one of its names when they are called."""
+        """The limits of a module's name: which functions assign or change it when they are called."""
         table = self.table(module)
         if table is None:
             return []
@@ -131,7 +131,11 @@ class ProjectNames:
         if name in table.assigned_by_functions:
             _, line = table.assigned_by_functions[name][0]
             return [
-                (path, line, f"{name!r} is assigned at run time (global {name}); what it gets there is not counted")
+                (
+                    path,
+                    line,
+                    f"{name!r} is assigned at run time (global {name}); that value is not part of the hash",
+                )
             ]
         if table.is_fixed(name):
             return []
@@ -143,7 +147,10 @@ class ProjectNames:
         ]
 
     def makes_state(self, module: str, statement: ast.stmt) -> bool:
-        """Whether the statement makes an object that may change: a display, or what a call gives, of Polars' not."""
+        """Whether the statement creates an object that may change: a list, dict or set, or the result of a call.
+
+        Calls of Polars don't count: its expressions never change.
+        """
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
         for node in running(statement):
@@ -155,7 +162,7 @@ class ProjectNames:
         return False
 
     def _is_polars(self, module: str, name: str) -> bool:
-        """Whether a name at module level is of Polars, whose expressions never change, or made of such."""
+        """Whether a name at module level comes from Polars, or is made of nothing but what comes from Polars."""
         target = self.world(module).lookup(name)
         if isinstance(target, Dotted):
             return target.name.partition(".")[0] == "polars"
@@ -175,7 +182,7 @@ class ProjectNames:
 
 
 class ModuleWorld:
-    """The outside as the statements of one module see it."""
+    """The names outside a statement, as the statements of one module see them."""
 
     def __init__(self, project: ProjectNames, module: str) -> None:
         self.module = module
@@ -183,7 +190,7 @@ class ModuleWorld:
         self._found: dict[str, Global] = {}
 
     def lookup(self, name: str) -> Global:
-        """A name at module level, else a builtin, else nothing."""
+        """A name at module level, else a builtin, else a name that nothing binds."""
         found = self._found.get(name)
         if found is None:
             found = self._found[name] = self._lookup(name)
@@ -201,7 +208,7 @@ class ModuleWorld:
             assert isinstance(node, ast.ImportFrom)
             origin = self.absolute(node.level, node.module or "")
             if origin is None or self._project.table(origin) is None:
-                limit = f"names of `from {origin} import *` can't be followed; {name!r} may be one of them"
+                limit = f"`from {origin} import *` can't be followed, and {name!r} may come from it"
                 return Plain(name, known=known, limit=limit)
         return Plain(name, known=known)
 
@@ -210,7 +217,7 @@ class ModuleWorld:
         return self._project.member(module, name)
 
     def absolute(self, level: int, module: str) -> str | None:
-        """The dotted name that a relative import means; None where it leads out of the project."""
+        """The absolute name of a relative import; None where it leads out of the project."""
         if not level:
             return module
         table = self._project.table(self.module)
@@ -239,7 +246,7 @@ class ModuleWorld:
 
 
 def _through(target: Global, hop: Key) -> Global:
-    """The same target, reached by one import more."""
+    """The same target, reached through one more import."""
     hops: Hops = (hop, *target.hops)
     if isinstance(target, Definition):
         return Definition(target.module, target.name, hops, target.maybe)

@@ -1,4 +1,4 @@
-"""The canonical bytes of a closure, put together from those of its statements.
+"""Joins the canonical bytes of a closure's statements.
 
 The canonical bytes of a closure are, for each definition in the order of first mention (the feature's
 function is 0)::
@@ -6,7 +6,7 @@ function is 0)::
     "(" number " =" name statements ")"      the name of number 0 is left out
     statement   "(s" number " " code ")"     the first time, as `canonical` writes it; later "(s" number ")"
 
-and, where statements of one module may see each other's effects, their order: ``(order s… )``.
+and, where statements of one module may depend on each other's effects, their order: ``(order s… )``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from featurestore.versioning.recipe.grammar import OwnName
 
 
 class Assembly:
-    """Numbers the definitions of a closure as they are met, and writes each once."""
+    """Numbers the definitions of a closure in the order of first mention, and writes each once."""
 
     def __init__(self, definitions: Definitions, root: Key) -> None:
         self.definitions: list[EncodedDefinition] = []
@@ -30,7 +30,7 @@ class Assembly:
         self._chunks: list[bytes] = []
 
     def write(self) -> bytes:
-        """Walks the closure from its root on. Called once; `definitions` and `statements` are filled by it."""
+        """Writes the closure from its root on, and fills `definitions` and `statements`. Called once."""
         chunks = self._chunks
         for number, key in enumerate(self._order):  # grows as definitions are mentioned
             definition = self._all.at(key)
@@ -81,9 +81,9 @@ class Assembly:
         self._chunks.append(b"#%d " % number)
 
     def _sequence(self) -> list[bytes]:
-        """The order, within each module, of statements that change something or see what others changed.
+        """The order, within each module, of statements that change something or depend on such changes.
 
-        Decided by the captured statements alone, so that a version file decides the same.
+        Uses the captured statements only, so that it is the same for a version file.
         """
         changed = {definition.key for definition in self.definitions if definition.changed}
         state = {definition.key for definition in self.definitions if definition.holds_state}

@@ -1,7 +1,7 @@
-"""What decides a feature's values in its code: the function and everything in the project that it reaches.
+"""The closure of a feature: its function and everything in the project that the function reaches.
 
-`capture` follows names, not files: only the statements that are reached belong to a closure. What can't
-be followed statically is kept beside it as limits, for people to read.
+`capture` follows names, not files: only the statements that are reached belong to a closure. What can't be followed
+without running the code is listed as limits, for people to read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from featurestore.versioning.recipe.sections import Section, sections_of
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Something of the closure that can't be followed without running it."""
+    """Something in the closure that can't be followed without running it."""
 
     path: str
     line: int
@@ -38,10 +38,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Closure:
-    """A feature's code. ``canonical`` is what is hashed; the rest explains it, or runs it.
+    """A feature's code. ``canonical`` is what is hashed; the rest is for explaining and running it.
 
-    ``strings`` are all text constants and names read off ``pl.col``: among them the columns that the code
-    names. ``dotted`` are the names of other packages, such as ``polars.col``.
+    ``strings`` are all text constants and attributes of ``pl.col``, among them the columns that the code names.
+    ``dotted`` are the names of other packages, such as ``polars.col``.
     """
 
     module: str
@@ -55,7 +55,7 @@ class Closure:
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """What of the closure can't be followed, by place."""
+        """What can't be followed in the closure, sorted by place."""
         statements = [statement for definition in self.definitions for statement in definition.statements]
         limits = {limit for statement in statements for limit in statement.limits}
         limits.update(limit for definition in self.definitions for limit in definition.limits)
@@ -72,7 +72,7 @@ class Closure:
 
     @cached_property
     def parts(self) -> Mapping[str, str]:
-        """Each part by a readable name, with the digest of its own code: what `hashing.explain` compares."""
+        """Each part by a readable name, with the digest of its own code: what `explain` compares."""
         return parts_of(self.project, self.definitions)
 
     @cached_property
@@ -87,13 +87,13 @@ class Closure:
 
     @property
     def third_party(self) -> tuple[str, ...]:
-        """The packages reached outside the project, the standard library left out."""
+        """The packages that the closure uses, without the standard library."""
         tops = {name.partition(".")[0] for name in self.dotted}
         return tuple(sorted(tops - sys.stdlib_module_names - {""}))
 
     @property
     def helpers(self) -> tuple[str, ...]:
-        """The project's own definitions that the function reaches, by dotted name."""
+        """The project's definitions that the function reaches, by dotted name."""
         return tuple(".".join(definition.key) for definition in self.definitions[1:] if definition.key[1] != WHOLE)
 
 

@@ -1,7 +1,7 @@
-"""The parts of a closure by readable names, each with a digest of its own code: why two versions differ.
+"""The parts of a closure by readable names, each with a digest of its own code. They explain why versions differ.
 
-A part's digest leaves out its own name and writes what it mentions by name, so that a helper that was
-only renamed or moved can be told from one that was changed.
+A digest leaves out the part's own name, and writes what the part mentions by name, so that a helper that was only
+renamed or moved is distinguished from one that changed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parts_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) ->
 
 
 def split_part(value: str) -> tuple[str, str | None]:
-    """A part's digest, and its text where it is short enough to be shown."""
+    """A part's digest, and its text if that is short enough to show."""
     digest, _, text = value.partition(" ")
     return digest, text or None
 
@@ -60,7 +60,7 @@ def _kind(project: ProjectNames, definition: EncodedDefinition) -> str:
 
 
 def _body(definition: EncodedDefinition) -> list[Piece]:
-    """The node's pieces without its functions' defaults, which are parts of their own."""
+    """The definition's pieces without the defaults of its functions, which are parts of their own."""
     pieces: list[Piece] = []
     for encoded in definition.statements:
         last = 0
@@ -88,7 +88,7 @@ def _with_value(digest: str, text: str | None) -> str:
 
 
 def _constant_text(project: ProjectNames, definition: EncodedDefinition) -> str | None:
-    """The value of a constant that is assigned once, as the source has it."""
+    """The value of a constant that is assigned once, as source text."""
     table = project.table(definition.key[0])
     if table is None or len(definition.statements) != 1:
         return None

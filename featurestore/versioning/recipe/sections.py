@@ -1,4 +1,4 @@
-"""The source text of a closure: per module, the captured statements with the imports that they need."""
+"""The source text of a closure: for each module, the captured statements and the imports that they need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from featurestore.versioning.recipe.definitions import EncodedDefinition
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The captured part of one module. ``package`` tells an ``__init__.py``, on which relative imports stand."""
+    """The captured part of one module. ``package``: the module is an ``__init__.py``, which relative imports need."""
 
     module: str
     text: str
@@ -26,7 +26,7 @@ class Section:
 
 @dataclass(slots=True)
 class _Needed:
-    """What of one module is captured: positions of statements, and names taken from its imports."""
+    """What is captured of one module: positions of statements, and names from its imports."""
 
     statements: set[int]
     names: set[str]
@@ -60,7 +60,7 @@ def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
                 modules.add(target.name)
     for module, name in hops:
         needed[module].names.add(name)
-    return {module: needed[module] for module in {*needed, *modules}}  # some are only imported, and stay empty
+    return {module: needed[module] for module in {*needed, *modules}}  # some modules are only imported, and stay empty
 
 
 class _Writer:
@@ -94,14 +94,14 @@ class _Writer:
         return "".join(pieces)
 
     def _is_always_kept(self, statement: ast.ImportFrom) -> bool:
-        """``from __future__``, and a star import of another package: it may bring any name."""
+        """Whether it imports from ``__future__``, or is a star import of another package: that may provide any name."""
         if statement.level:
             return False
         star = statement.names[0].name == "*" and not self._project.tree.holds(statement.module or "")
         return star or statement.module == "__future__"
 
     def _gap(self, previous: int, position: int) -> int:
-        """Blank lines between two captured statements: as in the file where they are neighbours, else as is usual."""
+        """The number of blank lines between two captured statements, as formatters put them."""
         definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         first, second = self._body[previous], self._body[position]
         if isinstance(first, definitions) or isinstance(second, definitions):
@@ -110,7 +110,7 @@ class _Writer:
         return int(isinstance(first, imports) != isinstance(second, imports))
 
     def _imports(self, names: Iterable[str]) -> list[tuple[int, str]]:
-        """Import lines for the names taken; an import of several names is cut down to those."""
+        """Import lines for these names; an import of several names is cut down to them."""
         wanted: dict[int, list[Imported]] = {}
         found: list[tuple[int, str]] = []
         for name in sorted(names):
@@ -132,7 +132,7 @@ class _Writer:
         return list(merged.items())
 
     def _is_captured(self, imported: Imported) -> bool:
-        """Of ``import a.b`` and ``import a.c``, those whose module is part of the closure, or another package's."""
+        """Whether the module of ``import a.b`` is part of the closure, or of another package."""
         name = imported.alias.name
         if isinstance(imported.statement, ast.ImportFrom) or not self._project.tree.holds(name):
             return True
@@ -164,7 +164,7 @@ class _Writer:
         return "\n".join(self._lines[number - 1] for number in numbers if number not in dropped)
 
     def _feature_lines(self, statement: ast.stmt, first: int, last: int) -> set[int]:
-        """The lines of ``@feature`` decorators, which are no part of the code."""
+        """The lines of ``@feature`` decorators, which are not part of the code."""
         if not any("@" in line for line in self._lines[first - 1 : last]):
             return set()
         dropped: set[int] = set()
@@ -188,7 +188,7 @@ def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
 
 
 def _at_line(decorator: ast.expr, lines: Sequence[str]) -> int:
-    """The line of a decorator's ``@``, which may stand above the expression when that is in parentheses."""
+    """The line of a decorator's ``@``, which may be above the expression where that is in parentheses."""
     line = decorator.lineno
     while line > 1 and not lines[line - 1].lstrip().startswith("@"):
         line -= 1
