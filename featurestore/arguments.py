@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.frozen import dataclass
 from featurestore.model import DATA_TYPES, STATUSES, DataType, EntityType, Feature, Json, Key, Source
 
 NONE = "–"

@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
+from featurestore.frozen import dataclass
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, Column, EntityType, Key, Source
 
 FILE = "featurestore.toml"

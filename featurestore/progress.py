@@ -7,9 +7,9 @@ a face passes a spinner's update, a log, or the flag that its Cancel button sets
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from featurestore.errors import CancelledError
+from featurestore.frozen import dataclass
 
 
 def _ignore(_line: str) -> None:

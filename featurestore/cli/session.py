@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from featurestore.config import Project, find_root, load_project
 from featurestore.errors import UsageError
+from featurestore.frozen import dataclass
 from featurestore.render.printable import printable
 
 if TYPE_CHECKING:

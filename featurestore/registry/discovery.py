@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.frozen import dataclass
 from featurestore.model import Feature, Problem
 from featurestore.registry.declaration import declared_names, read_declaration
 from featurestore.versioning.analysis.tree import Module, SourceTree

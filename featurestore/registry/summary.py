@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.frozen import dataclass
 from featurestore.model import Json
 
 

@@ -6,10 +6,10 @@ Reads files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.frozen import dataclass
 from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary, read_summary

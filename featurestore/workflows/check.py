@@ -7,12 +7,13 @@ would commit, not the working tree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.frozen import dataclass
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import UsageError, did_you_mean
+from featurestore.frozen import dataclass
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from featurestore.config import Project
+from featurestore.frozen import dataclass
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.workflows.catalogue import Detail, show_feature
 

@@ -6,19 +6,20 @@ Reads and writes files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
+from featurestore.frozen import dataclass
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import BrokenDeclaration, discover, select
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.targets import write_version
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
@@ -112,11 +113,7 @@ def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersio
         moved = [] if dry_run else files.renumber(folder, name)
         done += [LockedVersion(name, after, "renumbered") for _, after in moved]
     if entry.working is None:
-        number = entry.versions[-1].number + 1 if entry.versions else 1
-        path = folder / name / VersionName.file_name(number, entry.hashed.sha256)
-        written = (
-            VersionName(number, entry.hashed.short, path) if dry_run else write_version(project, entry.hashed).name
-        )
+        written = _next_name(entry, folder) if dry_run else _write(project, entry.hashed)
         done.append(LockedVersion(name, written, "written"))
         if not dry_run:
             files.write_metadata(folder, entry.feature)
@@ -125,6 +122,21 @@ def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersio
             files.write_metadata(folder, entry.feature)
         done.append(LockedVersion(name, entry.working, "metadata"))
     return done
+
+
+def _next_name(entry: Entry, folder: Path) -> VersionName:
+    assert entry.hashed is not None
+    number = entry.versions[-1].number + 1 if entry.versions else 1
+    path = folder / entry.feature.name / VersionName.file_name(number, entry.hashed.sha256)
+    return VersionName(number, entry.hashed.short, path)
+
+
+def _write(project: Project, hashed: VersionHash) -> VersionName:
+    from featurestore.workflows.targets import (
+        write_version,  # imports the offline store, which plan and check don't need
+    )
+
+    return write_version(project, hashed).name
 
 
 def _planned(entry: Entry) -> PlannedFeature:

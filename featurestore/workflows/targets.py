@@ -7,12 +7,13 @@ tree has become.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
+from featurestore.frozen import dataclass
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.git import commit_of, is_committed

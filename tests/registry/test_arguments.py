@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from featurestore import arguments
 from featurestore.arguments import ARGUMENTS, Argument, Declaration, Hashed, parse_arguments
 from featurestore.authoring import feature as decorator
 from featurestore.config import load_project
+from featurestore.frozen import dataclass
 from featurestore.model import Feature, Json
 from featurestore.registry import declaration
 from featurestore.versioning.folder import header

@@ -11,11 +11,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from featurestore.errors import DeclarationError
+from featurestore.frozen import dataclass
 
 Attached = TypeVar("Attached")
 OURSELVES = "featurestore"

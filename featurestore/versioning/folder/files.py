@@ -10,12 +10,12 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
+from featurestore.frozen import dataclass
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.times import format_instant, parse_instant
 from featurestore.versioning.folder.header import toml_lines

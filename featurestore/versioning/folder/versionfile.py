@@ -25,12 +25,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import NewerFormatError, VersionFileError
+from featurestore.frozen import dataclass
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
 from featurestore.versioning.folder.header import CLOSING, OPENING, Plain, describe, restore, toml_lines

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from featurestore.errors import DeclarationError
+from featurestore.frozen import dataclass
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.patches import Patches
 from featurestore.versioning.analysis.project import ProjectNames

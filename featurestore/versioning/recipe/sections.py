@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from featurestore.frozen import dataclass
 from featurestore.versioning.analysis.names import Key, ProjectModule
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
@@ -24,12 +24,12 @@ class Section:
     package: bool = False
 
 
-@dataclass(slots=True)
 class _Needed:
     """What is captured of one module: positions of statements, and names from its imports."""
 
-    statements: set[int]
-    names: set[str]
+    def __init__(self) -> None:
+        self.statements: set[int] = set()
+        self.names: set[str] = set()
 
 
 def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> tuple[Section, ...]:
@@ -45,7 +45,7 @@ def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition])
 
 
 def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
-    needed: defaultdict[str, _Needed] = defaultdict(lambda: _Needed(set(), set()))
+    needed: defaultdict[str, _Needed] = defaultdict(_Needed)
     hops: set[Key] = set()
     modules: set[str] = set()
     for definition in definitions:

@@ -14,11 +14,11 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
+from featurestore.frozen import dataclass
 from featurestore.versioning.analysis.tree import deep_recursion
 
 _SYS_MODULES = threading.RLock()
