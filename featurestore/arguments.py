@@ -15,7 +15,7 @@ from typing import Any
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import DATA_TYPES, STATUSES, DataType, EntityType, Feature, Json, Key, Source
 
 NONE = "–"
@@ -49,7 +49,7 @@ def _fact_text(value: Json) -> str:
     return str(value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hashed:
     """How an argument takes part in a version's hash.
 
@@ -64,7 +64,7 @@ class Hashed:
     fact_text: Callable[[Json], str] = _fact_text
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Argument:
     """One argument of ``@feature``.
 
@@ -249,11 +249,11 @@ def _source_from_header(value: Json) -> Source:
     """The source without its columns, whose types the header has in a table of their own."""
     table = _mapping(value)
     settings = {name: _text(table[name]) for name in ("event_time", "timezone", "updated_at") if name in table}
-    return Source(name=_text(table["name"]), type="csv", path="", **settings)  # type: ignore[arg-type]
+    return Source(name=_text(table["name"]), type="", **settings)  # type: ignore[arg-type]
 
 
 def _source_text(source: Source | None) -> str:
-    return NONE if source is None else f"{source.name} ({source.type}, {source.path})"
+    return NONE if source is None else f"{source.name} ({source.type}, {source.location})"
 
 
 # Metadata

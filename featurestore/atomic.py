@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, flushed, then moved into place."""
+"""Writes files that are whole or not there: beside the target, flushed, then moved into place."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Writes a file so that a reader, or a crash at any moment, finds the old contents or the new ones.
 
-    Leftovers of writers that were killed are swept from the folder. Raises OSError.
+    ``mode`` are its permissions, less the umask. Temporary files of writers that were killed are removed from the
+    folder. Raises OSError.
     """
     folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     beside = folder / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
     try:
-        with beside.open("xb") as file:
+        with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

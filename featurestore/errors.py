@@ -1,11 +1,13 @@
 """Every error a user can meet, with its exit code and its JSON code.
 
-An error says what happened, where, and what to do. One place (``featurestore.cli.app``) catches them;
-nothing else prints or exits. The exit codes are an interface: scripts branch on them.
+An error says what happened, where, and what to do. A face catches them in one place (``featurestore.cli.app`` for the
+command line); nothing below prints or exits. The exit codes are an interface: scripts branch on them.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -29,21 +31,21 @@ class FeatureStoreError(Exception):
 
 
 class UsageError(FeatureStoreError):
-    """A wrong word on the command line or in a call. Nothing was changed."""
+    """The command line, or a call, asks for something that can't be done. Nothing was changed."""
 
     code = "usage"
     exit_code = 2
 
 
 class ConfigError(FeatureStoreError):
-    """featurestore.toml says something that can't be true. Nothing was changed."""
+    """featurestore.toml has an invalid setting. Nothing was changed."""
 
     code = "configuration"
     exit_code = 2
 
 
 class DeclarationError(FeatureStoreError):
-    """A feature is declared in a way that can't be used. Nothing was changed."""
+    """A feature's declaration is invalid. Nothing was changed."""
 
     code = "declaration"
     exit_code = 2
@@ -57,7 +59,7 @@ class VersionFileError(FeatureStoreError):
 
 
 class SourceError(FeatureStoreError):
-    """A source can't be read: missing, empty, malformed, or without a column it must have."""
+    """A source can't be read: it is missing, empty or malformed, or lacks a required column."""
 
     code = "source"
 
@@ -69,7 +71,7 @@ class FeatureError(FeatureStoreError):
 
 
 class NoProjectError(FeatureStoreError):
-    """No featurestore.toml here or above."""
+    """There is no featurestore.toml in this folder or above it."""
 
     code = "no_project"
     exit_code = 10
@@ -83,18 +85,24 @@ class LockedError(FeatureStoreError):
 
 
 class StoreError(FeatureStoreError):
-    """A store is unreachable, full, or refuses. Trying again may help."""
+    """A store is unreachable, full, or refuses. Retrying may help."""
 
     code = "store"
     exit_code = 12
 
 
 class TransientStoreError(StoreError):
-    """A store let go in the middle. Nothing is kept of what was under way, and the same again may well succeed."""
+    """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
+
+
+class OutputError(FeatureStoreError):
+    """The result can't be written where it was to go."""
+
+    code = "output"
 
 
 class CancelledError(FeatureStoreError):
-    """The caller cancelled the work before it was done. Nothing of it was committed."""
+    """The caller cancelled the work. Nothing was committed."""
 
     code = "cancelled"
     exit_code = 130
@@ -107,17 +115,30 @@ class NewerFormatError(FeatureStoreError):
     exit_code = 13
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word closest to a mistyped one, or None when none is close."""
+def from_os_error(exc: OSError) -> FeatureStoreError:
+    """What the operating system refused, as an error for people: a full or broken disk is worth another try."""
+    message = exc.strerror or str(exc) or type(exc).__name__
+    where = None if exc.filename is None else os.fsdecode(exc.filename)
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return StoreError(message, where=where, hint="see how much space the disk has, then try again")
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return FeatureStoreError(message, where=where, hint="check who may read and write there")
+    if isinstance(exc, FileNotFoundError) and where is None:
+        return FeatureStoreError("the current folder no longer exists", hint="change to another one")
+    return FeatureStoreError(message, where=where)
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of the words that is closest to a mistyped one; None where none is close."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    matches = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint for a mistyped word: the nearest known one, else the short list of what there is."""
-    options = sorted(known)
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """A hint for a mistyped word: the closest valid one, or all of them where there are few."""
+    options = sorted(words)
     close = nearest(word, options)
     if close:
         return f"did you mean {close!r}?"

@@ -58,7 +58,11 @@ def holder_of(project: Project) -> str | None:
 
 def prepare_state(project: Project) -> Path:
     """Makes ``.featurestore/`` with its own .gitignore, readable by its owner only."""
-    folder = project.state
+    return prepare_folder(project.state)
+
+
+def prepare_folder(folder: Path) -> Path:
+    """The same, where no project could be loaded."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         ignore = folder / ".gitignore"

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, get_args
 
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 
 FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 COLUMN_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,47}$")
@@ -20,10 +20,11 @@ STATUSES = ("experimental", "active", "deprecated")
 
 KeyType = Literal["string", "int"]
 Scalar = Literal["bool", "int", "float", "string", "date", "datetime", "list[float]"]
+KINDS: tuple[Scalar, ...] = get_args(Scalar)
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Key:
     """One key column of an entity type. Strings are byte-exact: ``007`` is not ``7``."""
 
@@ -31,7 +32,7 @@ class Key:
     type: KeyType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityType:
     """What features are about: a patient, a (store, product) pair."""
 
@@ -47,7 +48,7 @@ class EntityType:
         return len(self.keys) > 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataType:
     """The type of a feature's values. ``length`` is set for ``list[float, N]`` only."""
 
@@ -57,8 +58,8 @@ class DataType:
     @classmethod
     def parse(cls, text: str) -> DataType:
         """Reads ``float``, ``list[float]`` or ``list[float, 384]``. Raises ValueError."""
-        if text in ("bool", "int", "float", "string", "date", "datetime", "list[float]"):
-            return cls(text)  # type: ignore[arg-type]  # the tuple above is the Literal
+        if text in KINDS:
+            return cls(text)
         found = re.fullmatch(r"list\[float,\s*([1-9]\d*)\]", text)
         if not found:
             raise ValueError(text)
@@ -72,15 +73,15 @@ class DataType:
         return self.kind in ("int", "float")
 
 
-DATA_TYPES = ("bool", "int", "float", "string", "date", "datetime", "list[float]", "list[float, N]")
+DATA_TYPES = (*KINDS, "list[float, N]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
-    """A declared column of a source: its type, and the rules that a row must keep."""
+    """A declared column of a source: its type, and the rules that its values must not break."""
 
     name: str
-    type: str
+    type: Scalar
     null: bool = True
     min: float | str | None = None
     max: float | str | None = None
@@ -88,21 +89,41 @@ class Column:
     pattern: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+class SourceSettings(Protocol):
+    """What a source of one type says beside what every source may say. Made and read by the type's own module."""
+
+    @property
+    def location(self) -> str:
+        """Where the rows come from, for people: a path, a table, a topic. Never a secret."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """The settings that decide how the same content is read; part of the source's fingerprint."""
+        ...
+
+
+@frozen
 class Source:
-    """Where rows come from, and how their times are read."""
+    """Where rows come from, and how their times are read.
+
+    ``settings`` belong to the type. They are None where only the times are known, as in a version file.
+    """
 
     name: str
-    type: Literal["csv", "parquet", "ndjson"]
-    path: str
+    type: str
+    settings: SourceSettings | None = None
     event_time: str | None = None
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
-    delimiter: str = ","
+
+    @property
+    def location(self) -> str:
+        return "" if self.settings is None else self.settings.location
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Feature:
     """A feature as its decorator declares it, read without running anyone's code.
 
@@ -145,7 +166,7 @@ class Feature:
         return f"{self.path.as_posix()}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionId:
     """A version as the stores know it: the feature's name and the full SHA-256 of its code."""
 
@@ -157,7 +178,7 @@ class VersionId:
         return self.sha256[:12]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredVersion:
     """What an offline store must know of a version to hold its history."""
 
@@ -172,7 +193,7 @@ FeatureStatus = Literal["ok", "unchanged", "failed"]
 RunStatus = Literal["ok", "partial", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """Why something failed, in the three parts of every error."""
 
@@ -182,7 +203,7 @@ class Problem:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureRun:
     """What one run did with one feature. Counts are rows; see `CLI` for their meaning."""
 
@@ -203,7 +224,7 @@ class FeatureRun:
     error: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run:
     """One invocation of ``ingest`` in the audit log. Instants are microseconds since the epoch.
 
@@ -223,19 +244,23 @@ class Run:
     learned_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RejectedRow:
-    """A row that broke a declared rule, kept with its reason."""
+    """A row that was set aside, with the reason.
+
+    ``place`` says where it is in the words of its source; ``file`` and ``row`` are None where the source is not files.
+    """
 
     source: str
-    file: str
-    row: int
+    file: str | None
+    row: int | None
     column: str | None
     reason: str
     values: Mapping[str, Json]
+    place: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """One thing that was looked at: of what area, whether it is as it should be, and what to do where it is not."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from featurestore.errors import CancelledError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 
 
 def _ignore(_line: str) -> None:
@@ -20,7 +20,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """``report`` takes a line for people, any number of times; ``cancelled`` is asked before each line.
 

@@ -1,20 +1,37 @@
 """Instants and durations as text.
 
-Inside, an instant is an integer: microseconds since 1970-01-01 UTC. Zones exist only at the edges,
-and this is the edge. ISO 8601 in, ISO 8601 with ``Z`` out.
+Inside, an instant is an integer: microseconds since 1970-01-01 UTC. Zones exist only at the edges, and this is the
+edge. ISO 8601 with ``Z`` goes out. What comes in is one language, whether it is in a source, in labels, on the command
+line or in TOML (`tables.iso8601` reads it by the column):
+
+- a date: ``2024-01-31``, ``2024-W05-3``; before a time ``20240131`` too. Alone, eight digits may be a number or
+  an epoch's seconds, so they are not a date.
+- then, after ``T``, ``t`` or a space, a time: ``07``, ``07:05``, ``07:05:09``, ``0705``, ``070509``; seconds may have
+  a fraction after ``.`` or ``,``, of which everything below a microsecond is cut off
+- then, after a space or none, a zone: ``Z``, ``z``, ``UTC``, ``+02``, ``+02:00``, ``+0200``, ``+02:00:00``, ``+020000``
+
+Spaces around it are ignored. The years are 1 to 9999, in UTC.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+MIN_INSTANT = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
+MAX_INSTANT = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000,
           "d": 86_400_000_000, "w": 604_800_000_000}  # fmt: skip
+_INSTANT = re.compile(
+    r" *(?P<date>\d{4}-\d\d-\d\d|\d{4}-W\d\d-\d|\d{8}(?=[Tt ]\d))"
+    r"(?:[Tt ](?P<time>\d\d(?::\d\d(?::\d\d(?P<fraction>[.,]\d+)?)?|\d\d(?:\d\d(?P<basic_fraction>[.,]\d+)?)?)?)"
+    r"(?: ?(?P<zone>[Zz]|UTC|[+-]\d\d(?::[0-5]\d(?::[0-5]\d)?|[0-5]\d(?:[0-5]\d)?)?))?)? *",
+    re.ASCII,
+)
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 
 
@@ -24,19 +41,28 @@ def now() -> int:
 
 
 def parse_instant(text: str) -> tuple[int, bool]:
-    """Reads an ISO 8601 date or date and time: (microseconds since the epoch, whether it was naive).
+    """Reads a date or a date and time: (microseconds since the epoch, whether it has no zone).
 
-    A naive time is taken as UTC and a date as the start of its day. Raises ValueError.
+    A time without a zone is taken as UTC, a date as the start of its day. Raises ValueError.
     """
-    text = text.strip()
-    if len(text) == 10:
-        moment = datetime.combine(date.fromisoformat(text), datetime.min.time())
-    else:
-        moment = datetime.fromisoformat(text)
-    naive = moment.tzinfo is None
-    if naive:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - EPOCH) // MICROSECOND, naive
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a time; write ISO 8601, for example 2026-03-01T12:00:00Z")
+    clock, zone = match["time"] or "00", match["zone"] or ""
+    zone = "+00:00" if zone in ("", "Z", "z", "UTC") else zone
+    try:
+        moment = datetime.fromisoformat(f"{match['date']}T{clock}{zone}")
+    except ValueError as exc:
+        raise ValueError(f"{text!r} is not a time: no calendar or clock has it") from exc
+    micros = (moment - EPOCH) // MICROSECOND
+    if not MIN_INSTANT <= micros <= MAX_INSTANT:
+        raise ValueError(f"{text!r} is not in the years 1 to 9999, UTC")
+    return micros, match["zone"] is None
+
+
+def is_instant_layout(layout: str) -> bool:
+    """Whether texts that have digits where ``layout`` has zeros may be instants."""
+    return _INSTANT.fullmatch(layout) is not None
 
 
 def format_instant(micros: int) -> str:

@@ -1,4 +1,4 @@
-"""The report of an error nobody foresaw: a file that can be filed, without values and without secrets."""
+"""The report of an unexpected error: a file to attach to an issue, without values and without secrets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from featurestore import __version__, times
 from featurestore.cli.session import Session
-from featurestore.config import find_root
 from featurestore.errors import FeatureStoreError
+from featurestore.locking import prepare_folder
 
 
 def write_report(session: Session, exc: Exception) -> Path:
-    """Writes the traceback (frames only: an exception's text may hold data) and returns its path."""
+    """Writes the traceback (frames only: an exception's text may hold data) to a file. Returns its path."""
     stamp = times.format_instant(times.now()).replace(":", "").replace(".", "-")
     path = _folder(session) / f"defect-{stamp}.log"
     frames = "".join(traceback.format_tb(exc.__traceback__))
@@ -30,8 +30,8 @@ def write_report(session: Session, exc: Exception) -> Path:
 
 def _folder(session: Session) -> Path:
     try:
-        folder = find_root(named=session.folder) / ".featurestore" / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = prepare_folder(session.root() / ".featurestore") / "logs"
+        folder.mkdir(mode=0o700, exist_ok=True)
     except (FeatureStoreError, OSError):
         return Path(tempfile.mkdtemp(prefix="featurestore-"))
     return folder

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.cli.session import Session
-from featurestore.errors import UsageError, did_you_mean
+from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from featurestore.tables.files import Format
+    from featurestore.workflows.table_files import TableFile
 
 
 def names(given: Iterable[str] | None) -> list[str]:
@@ -46,31 +46,22 @@ def duration(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option}: {exc}") from None
 
 
-def table_format(option: str, text: str | None) -> Format | None:
-    """``csv``, ``parquet``, ``arrow`` or ``ndjson``, or whatever suffix means one of them. Raises UsageError."""
-    if text is None:
-        return None
-    from featurestore.tables.files import FORMATS
+def input_table(text: str, format_: str | None) -> TableFile:
+    """A table to read: a file, or standard input for ``-``; with the format of ``--labels-format``."""
+    from featurestore.workflows.table_files import TableFile, parse_format
 
-    formats = {suffix.removeprefix("."): form for suffix, form in FORMATS.items()}
-    if text.lower() not in formats:
-        hint = did_you_mean(text, formats) or f"one of {', '.join(dict.fromkeys(formats.values()))}"
-        raise UsageError(f"{option} {text!r} is no format", hint=hint)
-    return formats[text.lower()]
+    form = parse_format("--labels-format", format_)
+    return TableFile(sys.stdin.buffer, form, "standard input") if text == "-" else TableFile(Path(text), form, text)
 
 
-def output_format(text: str | None, target: Path | None, source: Path | None = None) -> Format | None:
-    """``--format``, else what the name of ``--output`` says. Raises UsageError, so that it is before the work.
+def output_table(session: Session, text: str | None, format_: str | None) -> TableFile | None:
+    """A table to write: the file of ``--output``, else standard output; with the format of ``--format``.
 
-    Neither may a result land on the labels it was made from, nor as bytes on a terminal.
+    None where there is no file and ``--json`` prints the rows as a part of its document.
     """
-    from featurestore.tables.files import format_of
+    from featurestore.workflows.table_files import TableFile, parse_format
 
-    form = table_format("--format", text)
-    if target is None:
-        if form in ("parquet", "arrow") and sys.stdout.isatty():
-            raise UsageError(f"{form} is nothing for a terminal", hint="name a file with --output, or > FILE")
-        return form
-    if source is not None and source.exists() and target.exists() and target.samefile(source):
-        raise UsageError("the result would overwrite the labels", where=str(target), hint="name another --output")
-    return form or format_of(target)
+    form = parse_format("--format", format_)
+    if text is not None and text != "-":
+        return TableFile(Path(text), form)
+    return None if session.json else TableFile(sys.stdout.buffer, form)

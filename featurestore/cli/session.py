@@ -1,4 +1,4 @@
-"""What every command shares: the global options, the project, and the two streams.
+"""What every command shares: the global options, the project, and the output streams.
 
 Results go to stdout, everything else to stderr. With ``--json`` stdout gets exactly one document.
 """
@@ -6,23 +6,28 @@ Results go to stdout, everything else to stderr. With ``--json`` stdout gets exa
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from featurestore.config import Project, find_root, load_project
+from featurestore.cli.streams import say
+from featurestore.config import FILE, Project, find_root, load_project
 from featurestore.errors import UsageError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
+from featurestore.progress import SILENT, Progress
 from featurestore.render.printable import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from featurestore.offline.contract import OfflineStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """The global options of one invocation. Commands get it as ``ctx.obj``."""
 
@@ -32,14 +37,23 @@ class Session:
     verbose: bool = False
     traceback: bool = False
     lock_timeout: float | None = None
+    version: bool = False
+    _began: float = field(default_factory=time.monotonic, compare=False, repr=False)
     _said: set[str] = field(default_factory=set, compare=False, repr=False)
 
+    def root(self) -> Path:
+        """The folder of the project that the options, the environment or the current folder name."""
+        return find_root(named=self.folder)
+
     def project(self, *, memory: str | None = None) -> Project:
-        """The project that the options, the environment or the current folder name."""
-        return load_project(find_root(named=self.folder), lock_timeout=self.lock_timeout, memory=memory)
+        """The project, as its featurestore.toml says. Raises ConfigError or NoProjectError."""
+        project = load_project(self.root(), lock_timeout=self.lock_timeout, memory=memory)
+        stores = f"offline store: {_store(project.offline_url)}, online store: {_store(project.online_url)}"
+        self.detail(f"project {project.name}, {project.root / FILE}; {stores}")
+        return project
 
     def offline(self, project: Project) -> OfflineStore:
-        """The project's offline store, not yet connected to. What is unsafe about the way to it is said, once."""
+        """The project's offline store, not yet connected to. Warns, once, where the connection would be unsafe."""
         from featurestore.offline.open import open_offline
 
         store = open_offline(project)
@@ -70,26 +84,41 @@ class Session:
     def note(self, message: str) -> None:
         """A line for people on stderr; nothing with ``-q``."""
         if not self.quiet:
-            sys.stderr.write(printable(message) + "\n")
+            say(printable(message))
 
     def warn(self, message: str) -> None:
         self.note(f"warning: {message}")
 
+    def detail(self, message: str) -> None:
+        """A line on stderr for ``-v``: a step, after the seconds since the command began."""
+        if self.verbose:
+            self.note(f"{time.monotonic() - self._began:7.2f} s  {message}")
+
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[str], None]]:
-        """A spinner with a changing line on a terminal's stderr, for work that may take over a second."""
-        if self.quiet or self.json or not sys.stderr.isatty():
-            yield lambda _line: None
-            return
-        from rich.console import Console
-        from rich.text import Text
+    def progress(self, what: str) -> Iterator[Progress]:
+        """Where long work reports its steps: a spinner on a terminal, with ``-v`` lines on stderr, else nowhere."""
+        if self.verbose:
+            self.detail(what)
+            yield Progress(report=self.detail)
+        elif self.quiet or self.json or not sys.stderr.isatty():
+            yield SILENT
+        else:
+            from rich.console import Console
+            from rich.text import Text
 
-        with Console(stderr=True).status(Text(what)) as status:
-            yield lambda line: status.update(Text(printable(line)))
+            with Console(stderr=True).status(Text(what)) as status:
+                yield Progress(report=lambda line: status.update(Text(printable(line))))
 
 
+def _store(url: str | None) -> str:
+    """The kind of store, and nothing else of a url: any part of it may be a password."""
+    kind = "embedded" if url is None else url.partition(":")[0]
+    return kind if kind in _STORES else "another"
+
+
+_STORES = ("embedded", "postgresql", "postgres", "redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 _FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose",
-          "--traceback": "traceback"}  # fmt: skip
+          "--traceback": "traceback", "-V": "version", "--version": "version"}  # fmt: skip
 _VALUES = {"-C": "folder", "--project": "folder", "--lock-timeout": "lock_timeout"}
 
 
@@ -116,6 +145,9 @@ def split_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
 
 def _seconds(text: str) -> float:
     try:
-        return float(text.removesuffix("s"))
+        seconds = float(text.removesuffix("s"))
     except ValueError:
-        raise UsageError(f"--lock-timeout {text!r} is not a number of seconds") from None
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):  # "nan" too, which would wait forever
+        raise UsageError(f"--lock-timeout {text!r} is not a number of seconds")
+    return seconds

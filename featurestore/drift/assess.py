@@ -1,19 +1,7 @@
-"""What ingest calls for each feature after its rows are written: one function, which never raises.
+"""Assesses what a run wrote of one feature: its statistics, its sample and its drift verdict.
 
-    assess(
-        rows: pl.DataFrame,            # Written.values: the key columns, computed_at, value; sorted by the keys
-        keys: Sequence[str],           # the names of the key columns
-        data_type: DataType,
-        settings: DriftSettings,       # those of the feature: DriftSettings.of(name, tags)
-        *,
-        reference: Reference | None,   # what this version is compared with; None makes this run the reference
-        previous: Reference | None,    # the version before, for a version's first run
-        seed: int,                     # int(sha256[:8], 16): the same for all runs of a version
-        learned_at: int | None = None, # µs, for freshness
-    ) -> Assessment                    # .verdict and .statistics for FeatureRun, .sample for the store
-
-The store keeps ``sample`` for (feature, sha256, run_seq) whenever rows were written. An assessment of no
-rows is not worth asking for (a run that writes nothing records no point).
+`assess` never raises: the values are stored whether or not they can be measured, and the verdict reports what went
+wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from featurestore.drift.measure import first, measure
+from featurestore.drift.measure import first_verdict, measure
 from featurestore.drift.methods import method_for
 from featurestore.drift.sample import Sample, draw, pack_sample, pool, unpack_sample
 from featurestore.drift.statistics import describe_rows
@@ -37,11 +25,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """The run or runs that a feature is compared with: the newest one's id, and the samples the store kept.
+class ReferenceRuns:
+    """The run or runs that a feature is compared with, by their stored samples, oldest first.
 
-    ``since`` is the oldest run's id where there are several. ``method`` is pinned with the reference; None
-    leaves it to the samples. ``sha256`` is told where the reference is another version's.
+    ``run_id`` is that of the newest run; ``since`` that of the oldest if there are several. ``method`` is the drift
+    method that was stored with the reference, None to take the samples'. ``sha256`` is the version that the runs wrote.
     """
 
     run_id: str
@@ -51,7 +39,7 @@ class Reference:
     sha256: str | None = None
 
     def sample(self) -> Sample:
-        """All of it as one sample. Raises ValueError for damaged bytes."""
+        """The samples of all runs as one. Raises ValueError for damaged bytes."""
         samples = [unpack_sample(blob) for blob in self.blobs]
         pooled = pool(samples, seed=samples[0].facts.seed)
         return Sample(pooled.values, replace(pooled.facts, method=self.method or pooled.facts.method))
@@ -59,7 +47,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What one run says of one feature. ``sample`` is None only where even sampling failed."""
+    """What one run wrote of one feature, measured. ``sample`` is None only if not even the sample could be drawn."""
 
     verdict: Mapping[str, Json]
     statistics: Mapping[str, Json]
@@ -72,12 +60,23 @@ def assess(
     data_type: DataType,
     settings: DriftSettings,
     *,
-    reference: Reference | None,
+    reference: ReferenceRuns | None,
     seed: int,
-    previous: Reference | None = None,
+    previous: ReferenceRuns | None = None,
     learned_at: int | None = None,
 ) -> Assessment:
-    """Statistics, sample and verdict of the rows that a run wrote or corrected. See the module for the arguments."""
+    """Statistics, sample and verdict of the rows that a run wrote or corrected.
+
+    Args:
+        rows: The key columns, ``computed_at`` and ``value``, sorted by the keys. At least one row.
+        keys: The names of the key columns.
+        data_type: The type of ``value``.
+        settings: Those of the feature (`DriftSettings.of`).
+        reference: What this version is compared with; None makes this run the reference.
+        previous: The version before, for a version's first run.
+        seed: The same for all runs of a version.
+        learned_at: When the run's values were learned (µs), for their freshness.
+    """
     statistics: dict[str, Json] = {}
     blob: bytes | None = None
     verdict: dict[str, Json]
@@ -89,29 +88,29 @@ def assess(
         method = before.facts.method if before else settings.method
         sample = draw(rows["value"], data_type, statistics, method=method, seed=seed, limit=settings.sample)
         blob = pack_sample(sample)
-        verdict = judge(sample, before, settings, reference).json()
+        verdict = _judge(sample, before, settings, reference).json()
         if reference is None and previous is not None:
-            told = judge(sample, previous.sample(), settings, previous)
-            verdict["previous_version"] = {"sha256": previous.sha256, **told.json()}
-    except Exception as exc:  # noqa: BLE001  # whatever it is, the values are written: it is reported, not raised
+            beside = _judge(sample, previous.sample(), settings, previous)
+            verdict["previous_version"] = {"sha256": previous.sha256, **beside.json()}
+    except Exception as exc:  # noqa: BLE001  # measuring must not cost the run its values: it is reported instead
         verdict = _failed(exc, settings, reference).json()
     return Assessment(verdict, statistics, blob)
 
 
-def judge(sample: Sample, before: Sample | None, settings: DriftSettings, reference: Reference | None) -> Verdict:
-    """The verdict of a sample: against the reference's, or as the first of its version.
+def _judge(sample: Sample, before: Sample | None, settings: DriftSettings, reference: ReferenceRuns | None) -> Verdict:
+    """The verdict of a sample: compared with the reference's, or as the first of its version.
 
-    A threshold that was set for another method than the one pinned with the reference does not apply.
+    The configured threshold applies only if it was set for the method that was stored with the reference.
     """
     method = method_for((before or sample).facts.method, before or sample)
     threshold = settings.threshold if method.name == settings.method else None
     if before is None or reference is None:
-        return first(sample, threshold=threshold)
+        return first_verdict(sample, threshold=threshold)
     verdict = measure(before, sample, threshold=threshold, reference_run=reference.run_id)
     return replace(verdict, reference_since=reference.since)
 
 
-def _failed(exc: Exception, settings: DriftSettings, reference: Reference | None) -> Verdict:
+def _failed(exc: Exception, settings: DriftSettings, reference: ReferenceRuns | None) -> Verdict:
     reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
     return Verdict(
         method=settings.method,

@@ -1,8 +1,8 @@
-"""Has a feature moved: two samples to one verdict.
+"""Compares two samples and gives the verdict: has the feature drifted, and why.
 
-Every reason to call it drift is a name in the verdict, and none of them is chance: the score above its
-threshold, the share of null, NaN or infinite values, categories the reference did not have, values
-outside of its range. Row counts and distinct counts are reported and never a reason.
+The verdict names every reason, and no reason is given for what chance explains: the score is above its threshold; the
+share of null, NaN or infinite values has moved; there are categories that the reference did not have; values are
+outside its range. Row counts and distinct counts are reported but are never a reason.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from featurestore.drift.verdict import Verdict
 if TYPE_CHECKING:
     from featurestore.drift.sample import Facts
 
-FEWEST = 30
-SHARE_MOVED = 0.05  # the Jensen-Shannon distance of (missing, present): from none to 0.7 %, from 10 to 15 %
+LEAST_VALUES = 30
+SHARE_LIMIT = 0.05  # Jensen-Shannon distance of (missing, present): from none to 0.7 %, or from 10 to 15 %
 RANGE_LEVEL = 0.0001
 HUGE = 1e150
-SHOWN = 10
+CATEGORIES_SHOWN = 10
 
 
 def measure(
     reference: Sample, current: Sample, *, threshold: float | None = None, reference_run: str | None = None
 ) -> Verdict:
-    """Compares a run's sample with the reference's, by the method pinned with the reference.
+    """Compares a run's sample with the reference's, by the method that was stored with the reference.
 
-    ``threshold`` is on the scale of the score; None for the method's default. Fewer than `FEWEST` values on
-    either side, or values of a kind that has no distribution to compare, give ``skipped: reason`` and no score.
+    ``threshold`` is on the scale of the score, None for the method's default. Fewer than `LEAST_VALUES` values on
+    either side, or values of a type whose distribution can't be compared, give ``skipped: reason`` and no score.
     """
     before, now = reference.facts, current.facts
     method = method_for(before.method, reference)
     verdict = Verdict(
         method=method.name,
-        threshold=method.threshold if threshold is None else threshold,
+        threshold=method.declared.threshold if threshold is None else threshold,
         reference_run=reference_run,
         n=now.finite,
         reference_n=before.finite,
@@ -53,32 +53,32 @@ def measure(
         null_share=_share(now.nulls, now.rows),
         reference_null_share=_share(before.nulls, before.rows),
     )
-    reasons = _moved_shares(before, now)
+    reasons = _share_reasons(before, now)
     skipped = _skipped(before, now)
     if not skipped:
         try:
             verdict = _scored(verdict, method, reference, current)
         except NotComparableError as exc:
             skipped = str(exc)
-        reasons = _moved_values(verdict, reference, current) + reasons
+        reasons = _value_reasons(verdict, reference, current) + reasons
         if "new_categories" in reasons:
             verdict = replace(verdict, new_categories=_new_categories(reference, current))
     status = "drifted" if reasons else f"skipped: {skipped}" if skipped else "ok"
     return replace(verdict, status=status, reasons=tuple(reasons))
 
 
-def first(current: Sample, *, threshold: float | None = None) -> Verdict:
-    """The verdict of the run that becomes the reference: nothing to compare with, so nothing has moved."""
+def first_verdict(current: Sample, *, threshold: float | None = None) -> Verdict:
+    """The verdict of the run that becomes the reference. There is nothing to compare it with, so there is no drift."""
     now = current.facts
     method = method_for(now.method, current)
     skipped = _skipped(now, now)
     return Verdict(
         method=method.name,
-        threshold=method.threshold if threshold is None else threshold,
+        threshold=method.declared.threshold if threshold is None else threshold,
         status=f"skipped: {skipped}" if skipped else "ok",
-        statistic=None if now.kind == "none" else 1.0 if method.scale == "p_value" else 0.0,
+        statistic=None if now.kind == "none" else 1.0 if method.declared.has_p_value else 0.0,
         score=None if now.kind == "none" else 0.0,
-        p_value=1.0 if method.scale == "p_value" and now.kind != "none" else None,
+        p_value=1.0 if method.declared.has_p_value and now.kind != "none" else None,
         n=now.finite,
         rows=now.rows,
         distinct=now.distinct,
@@ -87,14 +87,15 @@ def first(current: Sample, *, threshold: float | None = None) -> Verdict:
 
 
 def _skipped(before: Facts, now: Facts) -> str | None:
+    # Verdicts are stored, and a recomputed one must equal the stored one: don't reword these.
     if before.kind == "none":
         return "no distribution for this type"
     if before.kind != now.kind:
         return f"the reference holds {before.kind} values, this run {now.kind} values"
-    if now.finite < FEWEST:
-        return f"too few ({now.finite} of {FEWEST} values)"
-    if before.finite < FEWEST:
-        return f"too few in the reference ({before.finite} of {FEWEST} values)"
+    if now.finite < LEAST_VALUES:
+        return f"too few ({now.finite} of {LEAST_VALUES} values)"
+    if before.finite < LEAST_VALUES:
+        return f"too few in the reference ({before.finite} of {LEAST_VALUES} values)"
     return None
 
 
@@ -103,19 +104,19 @@ def _scored(verdict: Verdict, method: Method, reference: Sample, current: Sample
     number = method.number(pair)
     if math.isnan(number):
         raise NotComparableError(f"{method.name} has no number for these values")
-    score = method.score(number)
+    score = method.declared.score(number)
     above = score > verdict.threshold
     return replace(
         verdict,
         statistic=number,
         score=score,
-        p_value=number if method.scale == "p_value" else None,
-        chance=chance(pair, method.moved, reference.facts.seed) if above else None,
+        p_value=number if method.declared.has_p_value else None,
+        chance=chance(pair, method.distance, reference.facts.seed) if above else None,
     )
 
 
 def _scaled(reference: Sample, current: Sample) -> tuple[Sample, Sample]:
-    """Numbers near the largest double, made smaller together, or their range would overflow."""
+    """The samples, with numbers near the largest double scaled down together: their range would overflow."""
     if reference.facts.kind != "number":
         return reference, current
     largest = max(float(max(abs(s.values[0]), abs(s.values[-1]))) for s in (reference, current))
@@ -124,47 +125,47 @@ def _scaled(reference: Sample, current: Sample) -> tuple[Sample, Sample]:
     return Sample(reference.values / largest, reference.facts), Sample(current.values / largest, current.facts)
 
 
-def _moved_values(verdict: Verdict, reference: Sample, current: Sample) -> list[str]:
+def _value_reasons(verdict: Verdict, reference: Sample, current: Sample) -> list[str]:
     reasons = ["score"] if verdict.chance is not None and verdict.chance <= LEVEL else []
     if reference.facts.kind == "category":
         return reasons + (["new_categories"] if _new_categories(reference, current) else [])
-    return reasons + (["range"] if _leaves_range(reference.facts, current) else [])
+    return reasons + (["range"] if _is_outside_range(reference.facts, current) else [])
 
 
-def _moved_shares(before: Facts, now: Facts) -> list[str]:
-    if before.rows < FEWEST or now.rows < FEWEST:
+def _share_reasons(before: Facts, now: Facts) -> list[str]:
+    if before.rows < LEAST_VALUES or now.rows < LEAST_VALUES:
         return []
-    watched = {
+    counts = {
         "null_share": (before.nulls, now.nulls),
         "nan_share": (before.nans, now.nans),
         "infinite_share": (before.infinities, now.infinities),
     }
-    return [name for name, (then, here) in watched.items() if _share_moved(then, before.rows, here, now.rows)]
+    return [name for name, (then, here) in counts.items() if _has_moved(then, before.rows, here, now.rows)]
 
 
-def _share_moved(then: int, then_rows: int, here: int, here_rows: int) -> bool:
+def _has_moved(then: int, then_rows: int, here: int, here_rows: int) -> bool:
     distance = jensen_shannon(np.array([then, then_rows - then]), np.array([here, here_rows - here]))
-    return float(distance) > SHARE_MOVED and share_by_chance(then, then_rows, here, here_rows) < LEVEL
+    return float(distance) > SHARE_LIMIT and share_by_chance(then, then_rows, here, here_rows) < LEVEL
 
 
 def _new_categories(reference: Sample, current: Sample) -> tuple[str, ...]:
-    """Categories that the reference's whole run did not have, and too often here for chance; the commonest first."""
-    if reference.facts.known is None:
+    """Categories that the reference's whole run did not have and that are too frequent for chance, commonest first."""
+    if reference.facts.categories is None:
         return ()
-    known = set(reference.facts.known)
+    known = set(reference.facts.categories)
     categories, pair = by_category(reference, current)
     now, both = pair.now, pair.before + pair.now
-    found = [
+    new = [
         (-count, str(category))
         for category, count in zip(categories, now.tolist(), strict=True)
         if category not in known
         and all_in_one(count, int(now.sum()), reference.facts.finite) * int((both >= count).sum()) < LEVEL
     ]
-    return tuple(category for _, category in sorted(found)[:SHOWN])
+    return tuple(category for _, category in sorted(new)[:CATEGORIES_SHOWN])
 
 
-def _leaves_range(before: Facts, current: Sample) -> bool:
-    """Whether more values lie beyond the least or the greatest of the reference's run than chance would put there."""
+def _is_outside_range(before: Facts, current: Sample) -> bool:
+    """Whether more values are below the least or above the greatest of the reference's run than chance explains."""
     low, high = before.low, before.high
     if low is None or high is None:
         return False

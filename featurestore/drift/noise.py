@@ -1,8 +1,8 @@
-"""What chance alone would do: the guard between a score and an alarm.
+"""How likely chance alone gives what was observed: the guard between a score and an alarm.
 
-If nothing has moved, which of the two samples a value is in is a matter of chance. So the samples are
-shuffled, seeded, and measured again and again; a real change scores higher than all but one in a
-thousand of those. The shuffle is drawn on the counts of the bins, which costs milliseconds.
+If nothing has moved, it is a matter of chance which of the two samples a value is in. So the samples are shuffled with
+a seed and measured again, many times; a real change scores higher than all but one in a thousand shuffles. The shuffles
+are drawn from the counts of the bins, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -13,34 +13,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from featurestore.drift.bins import Counts, Floats, Pair
-
-    Measure = Callable[[Counts, Counts, Floats], Floats]
+    from featurestore.drift.methods import Distance
 
 LEVEL = 0.001
 FEW_BINS, MANY_BINS = 32, 200
-GLANCE = 200  # shuffles that tell a score which is plainly chance
+GLANCE = 200  # so many shuffles show that a score is plainly chance
 
 
-def chance(pair: Pair, moved: Measure, seed: int) -> float:
-    """How often shuffles of two samples lie at least as far apart, by ``moved``, as the samples do.
+def chance(pair: Pair, distance: Distance, seed: int) -> float:
+    """The share of shuffles of two samples that are at least as far apart as the samples.
 
-    At most `LEVEL` means: above the 99.9th percentile. Where a tenth of the first `GLANCE` shuffles do, no
-    closer look is taken.
+    At most `LEVEL` means above the 99.9th percentile. If a tenth of the first `GLANCE` shuffles reach the samples'
+    distance, no more are drawn.
     """
-    random = np.random.RandomState(seed % 2**32)  # its stream is frozen for good, which a Generator's is not
-    held = pair.before + pair.now
-    filled = held > 0
-    before, now, places, held = pair.before[filled], pair.now[filled], pair.places[filled], held[filled]
-    observed, size = float(moved(before, now, places)), int(before.sum())
-    if len(held) > MANY_BINS:
-        return _chance_among_many(held, size, places, observed, moved, random)
-    reached, shuffles = 0, 0
-    for more in (GLANCE, (2000 if len(held) <= FEW_BINS else 1000) - GLANCE):
-        taken = _shuffled(held, size, more, random)
-        reached += int(np.count_nonzero(moved(taken, held - taken, places) >= observed))
+    random = np.random.RandomState(seed % 2**32)  # NumPy never changes its stream; that of a Generator may change
+    totals = pair.before + pair.now
+    filled = totals > 0
+    before, now, centers, totals = pair.before[filled], pair.now[filled], pair.centers[filled], totals[filled]
+    observed, size = float(distance(before, now, centers)), int(before.sum())
+    if len(totals) > MANY_BINS:
+        return _chance_among_many(totals, size, centers, observed, distance, random)
+    reached = shuffles = 0
+    for more in (GLANCE, (2000 if len(totals) <= FEW_BINS else 1000) - GLANCE):
+        drawn = _shuffled(totals, size, more, random)
+        reached += int(np.count_nonzero(distance(drawn, totals - drawn, centers) >= observed))
         shuffles += more
         if reached * 10 >= shuffles:
             break
@@ -48,16 +45,16 @@ def chance(pair: Pair, moved: Measure, seed: int) -> float:
 
 
 def _chance_among_many(
-    held: Counts, size: int, places: Floats, observed: float, moved: Measure, random: np.random.RandomState
+    totals: Counts, size: int, centers: Floats, observed: float, distance: Distance, random: np.random.RandomState
 ) -> float:
-    # A sum over so many bins is close to normal: few shuffles give its mean and deviation well enough.
-    items = np.repeat(np.arange(len(held)), held)
-    found: list[float] = []
+    # A sum over so many bins is nearly normal: a few shuffles give its mean and deviation well enough.
+    items = np.repeat(np.arange(len(totals)), totals)
+    distances: list[float] = []
     for glance in (GLANCE // 10, GLANCE):
-        while len(found) < glance:
-            taken = np.bincount(random.permutation(items)[:size], minlength=len(held))
-            found.append(float(moved(taken, held - taken, places)))
-        mean, deviation = float(np.mean(found)), float(np.std(found, ddof=1))
+        while len(distances) < glance:
+            taken = np.bincount(random.permutation(items)[:size], minlength=len(totals))
+            distances.append(float(distance(taken, totals - taken, centers)))
+        mean, deviation = float(np.mean(distances)), float(np.std(distances, ddof=1))
         if observed <= mean + deviation:
             break
     if deviation == 0:
@@ -65,22 +62,26 @@ def _chance_among_many(
     return math.erfc((observed - mean) / deviation / math.sqrt(2)) / 2
 
 
-def _shuffled(bins: Counts, size: int, rounds: int, random: np.random.RandomState) -> Counts:
-    taken = np.zeros((rounds, len(bins)), dtype=np.int64)
-    left, rest = np.full(rounds, size), int(bins.sum())
-    for column, held in enumerate(bins.tolist()):
-        rest -= held
+def _shuffled(totals: Counts, size: int, rounds: int, random: np.random.RandomState) -> Counts:
+    """Counts of ``rounds`` samples of ``size`` values that are drawn from the bins."""
+    taken = np.zeros((rounds, len(totals)), dtype=np.int64)
+    left, rest = np.full(rounds, size), int(totals.sum())
+    for column, total in enumerate(totals.tolist()):
+        rest -= total
         if rest == 0:
             taken[:, column] = left
         else:
-            drawn = random.hypergeometric(held, rest, np.maximum(left, 1))
+            drawn = random.hypergeometric(total, rest, np.maximum(left, 1))
             taken[:, column] = np.where(left > 0, drawn, 0)
         left = left - taken[:, column]
     return taken
 
 
 def share_by_chance(before: int, before_rows: int, now: int, now_rows: int) -> float:
-    """How likely chance alone moves a count as far as from ``before`` to ``now``: twice the hypergeometric tail."""
+    """The probability that chance alone moves a count as far as from ``before`` to ``now``.
+
+    Twice the hypergeometric tail.
+    """
     marked, rows = before + now, before_rows + now_rows
     if marked in (0, rows):
         return 1.0
@@ -102,7 +103,7 @@ def share_by_chance(before: int, before_rows: int, now: int, now_rows: int) -> f
 
 
 def all_in_one(count: int, rows: int, other_rows: int) -> float:
-    """How likely chance alone puts ``count`` values into the ``rows`` of one sample and none into the other's."""
+    """The probability that chance alone puts ``count`` values into one sample of ``rows`` and none into the other."""
     if count > rows:
         return 0.0
     return math.exp(_choose(rows, count) - _choose(rows + other_rows, count))

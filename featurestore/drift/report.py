@@ -1,6 +1,6 @@
-"""Evidently's own report of a run against its reference: the one module that imports it.
+"""Evidently's own report of a run against its reference. The only module that imports Evidently.
 
-It is an extra, since it brings eighty packages and takes seconds to import.
+Evidently is an extra: it brings eighty packages and takes seconds to import.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featurestore.drift.methods import METHODS, method_for
+from featurestore.drift.methods import method_for
 from featurestore.errors import FeatureStoreError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, feature: str, reference: Sample, current: Sample) -> None:
-    """Writes the report on one column, with the method pinned with the reference, as an HTML file.
+    """Writes the report of one column as an HTML file, by the method that was stored with the reference.
 
-    Raises UsageError for samples that Evidently can't compare, FeatureStoreError where it is not installed or
-    can't be imported, StoreError where the file can't be written.
+    Raises UsageError for samples that Evidently can't compare, FeatureStoreError if it is not installed or can't be
+    imported, StoreError if the file can't be written.
     """
     if reference.facts.kind == "none" or not len(reference.values) or not len(current.values):
-        raise UsageError(f"{feature} has no values that can be compared", hint="see featurestore stats " + feature)
+        raise UsageError(f"{feature} has no values that can be compared", hint=f"see featurestore stats {feature}")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         import pandas as pd
@@ -40,7 +40,7 @@ def write(path: Path, feature: str, reference: Sample, current: Sample) -> None:
             hint='pip install "featurestore[report]" (it pins pandas below 3.1, where Evidently breaks)',
         ) from exc
     method = method_for(reference.facts.method, reference)
-    numbers = reference.facts.kind == "number" and METHODS[method.name].takes != "categories"
+    numbers = reference.facts.kind == "number" and "number" in method.declared.takes
     definition = DataDefinition(**{"numerical_columns" if numbers else "categorical_columns": [feature]})
     sets = [
         Dataset.from_pandas(pd.DataFrame({feature: _column(sample)}), data_definition=definition)
@@ -49,11 +49,11 @@ def write(path: Path, feature: str, reference: Sample, current: Sample) -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            found = Report([ValueDrift(column=feature, method=method.name), ValueStats(column=feature)]).run(*sets)
-            page = found.get_html_str(as_iframe=False)
+            report = Report([ValueDrift(column=feature, method=method.name), ValueStats(column=feature)]).run(*sets)
+            page = report.get_html_str(as_iframe=False)
         except (ValueError, TypeError, ArithmeticError, KeyError, IndexError) as exc:
             raise FeatureStoreError(
-                f"Evidently can't report on {feature}: {exc}", hint="featurestore drift has the numbers without it"
+                f"Evidently can't report on {feature}: {exc}", hint="featurestore drift shows the numbers without it"
             ) from exc
     try:
         path.write_text(page, encoding="utf-8")
@@ -62,7 +62,7 @@ def write(path: Path, feature: str, reference: Sample, current: Sample) -> None:
 
 
 def _column(sample: Sample) -> list[Any]:
-    """The values, and as many missing ones as the run had for them."""
+    """The values, with nulls added in the run's proportion of missing values."""
     values, facts = sample.values.to_list(), sample.facts
     missing = round(len(values) * (facts.rows - facts.finite) / facts.finite) if facts.finite else 0
     return [*values, *[None] * missing]

@@ -1,9 +1,8 @@
-"""What is kept of a run's values, so that its verdict can be reached again years later.
+"""The sample of a run's values that is stored, so that the run's verdict can be computed again years later.
 
-A sample holds at most `limit` values, drawn with a seed, and facts about all the rows it stands for:
-how many were null, NaN or infinite, between what they lay, which categories they took. It travels as
-one blob: ``FSD1``, the length of a JSON header (4 bytes, little endian), the header, and the values as
-an Arrow IPC stream. Nothing in it is pickled.
+A sample has at most `limit` values, drawn with a seed, and facts about all rows of the run: how many were null, NaN or
+infinite, their range, their categories. It is stored as one blob: ``FSD1``, the length of a JSON header (4 bytes,
+little endian), the header, and the values as an Arrow IPC stream. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from featurestore.model import DataType, Json
 
 LIMIT = 10_000
-CATEGORIES = 10_000
+MOST_CATEGORIES = 10_000
 MAGIC = b"FSD1"
 
 Kind = Literal["number", "category", "none"]
@@ -30,7 +29,7 @@ Kind = Literal["number", "category", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a sample says of the whole run. ``known`` are all its categories, None where there were too many."""
+    """Facts about the whole run. ``categories`` are all that it has, None if they are more than `MOST_CATEGORIES`."""
 
     kind: Kind
     method: str
@@ -42,25 +41,25 @@ class Facts:
     distinct: int | None = None
     low: float | None = None
     high: float | None = None
-    known: tuple[str | bool, ...] | None = None
+    categories: tuple[str | bool, ...] | None = None
     edges: tuple[float, ...] = ()
 
     @property
     def finite(self) -> int:
-        """How many values of the run could be compared."""
+        """How many values of the run can be compared."""
         return self.rows - self.nulls - self.nans - self.infinities
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Sorted, finite, non-null values, and the facts about the rows they were drawn from."""
+    """Values, sorted, finite and not null, with the facts about the rows that they were drawn from."""
 
     values: pl.Series
     facts: Facts
 
 
 def kind_of(data_type: DataType) -> Kind:
-    """Numbers and categories can be compared; dates only ever grow, and lists have no one distribution."""
+    """Numbers and categories can be compared. Dates only ever grow, and a list is not a single value."""
     if data_type.numeric:
         return "number"
     return "category" if data_type.kind in ("string", "bool") else "none"
@@ -75,10 +74,10 @@ def draw(
     seed: int,
     limit: int = LIMIT,
 ) -> Sample:
-    """The sample of one run's values; ``statistics`` are those that `describe` gave for the same values.
+    """The sample of one run's values. ``statistics`` are what `describe` gives for the same values.
 
-    The rows are cut into `limit` equal stretches and one row is drawn from each, so that the sample is
-    spread over the entities and costs no more than its own size.
+    The rows are divided into `limit` equal intervals and one row is drawn from each, so that the sample is spread over
+    the entities and takes time in proportion to its own size.
     """
     kind = kind_of(data_type)
     present = values.drop_nulls() if kind != "none" else values.clear()
@@ -100,24 +99,24 @@ def draw(
             distinct=_count(statistics, "distinct") if "distinct" in statistics else None,
             low=_bound(statistics, "min") if kind == "number" else None,
             high=_bound(statistics, "max") if kind == "number" else None,
-            known=_known(present) if kind == "category" else None,
+            categories=_categories(present) if kind == "category" else None,
             edges=tuple(histogram["edges"]) if isinstance(histogram, dict) else (),
         ),
     )
 
 
 def pool(samples: Sequence[Sample], *, seed: int, limit: int = LIMIT) -> Sample:
-    """One sample that stands for the rows of several runs, oldest first; each with its share of the values.
+    """One sample for the rows of several runs, oldest first. Each run gives values in proportion to its rows.
 
-    The histogram's edges, the method and the kind are the first one's. Raises ValueError for samples of two kinds.
+    The histogram's edges, the method and the kind are those of the first. Raises ValueError for samples of two kinds.
     """
     facts = [sample.facts for sample in samples]
     if len(samples) == 1:
         return samples[0]
     if len({(fact.kind, str(sample.values.dtype)) for fact, sample in zip(facts, samples, strict=True)}) > 1:
-        raise ValueError("the runs of the window hold values of more than one type")
+        raise ValueError("the runs of the window have values of more than one type")
     total = sum(fact.finite for fact in facts)
-    # The most values of which every run can give its share.
+    # The largest share of its rows that every run can give.
     room = min([len(s.values) / s.facts.finite for s in samples if s.facts.finite], default=0.0)
     share = min(room, limit / total) if total else 0.0
     drawn = [
@@ -125,8 +124,8 @@ def pool(samples: Sequence[Sample], *, seed: int, limit: int = LIMIT) -> Sample:
         for sample in samples
         for size in [min(len(sample.values), round(share * sample.facts.finite))]
     ]
-    known = [fact.known for fact in facts]
-    names = None if None in known else sorted({name for part in known for name in part or ()}, key=str)
+    categories = [fact.categories for fact in facts]
+    names = None if None in categories else sorted({name for part in categories for name in part or ()}, key=str)
     return Sample(
         pl.concat(drawn).sort(),
         replace(
@@ -139,41 +138,43 @@ def pool(samples: Sequence[Sample], *, seed: int, limit: int = LIMIT) -> Sample:
             distinct=None,
             low=min((fact.low for fact in facts if fact.low is not None), default=None),
             high=max((fact.high for fact in facts if fact.high is not None), default=None),
-            known=None if names is None or len(names) > CATEGORIES else tuple(names),
+            categories=None if names is None or len(names) > MOST_CATEGORIES else tuple(names),
         ),
     )
 
 
 def pack_sample(sample: Sample) -> bytes:
-    """The sample as bytes for a store to keep."""
-    header = json.dumps(asdict(sample.facts), ensure_ascii=False, allow_nan=False).encode()
+    """The sample as bytes, as a store stores it."""
+    facts = asdict(sample.facts)
+    facts["known"] = facts.pop("categories")  # the name in the format FSD1
+    header = json.dumps(facts, ensure_ascii=False, allow_nan=False).encode()
     body = io.BytesIO()
     sample.values.to_frame("value").write_ipc_stream(body, compression="zstd", compat_level=pl.CompatLevel.oldest())
     return MAGIC + len(header).to_bytes(4, "little") + header + body.getvalue()
 
 
 def unpack_sample(blob: bytes) -> Sample:
-    """The sample that `pack_sample` packed. Raises ValueError for bytes that are not one."""
+    """The sample that `pack_sample` packed. Raises ValueError for other bytes."""
     if blob[:4] != MAGIC:
         raise ValueError("not a drift sample of this format")
     end = 8 + int.from_bytes(blob[4:8], "little")
     facts = json.loads(blob[8:end])
-    known = facts["known"]
-    facts |= {"known": None if known is None else tuple(known), "edges": tuple(facts["edges"])}
+    categories = facts.pop("known")
+    facts |= {"categories": None if categories is None else tuple(categories), "edges": tuple(facts["edges"])}
     return Sample(pl.read_ipc_stream(io.BytesIO(blob[end:]))["value"], Facts(**facts))
 
 
 def _positions(count: int, limit: int, seed: int) -> pl.Series:
-    # RandomState's stream is frozen for good, which a Generator's is not.
+    # NumPy never changes RandomState's stream; that of a Generator may change.
     random = np.random.RandomState(seed % 2**32).random_sample(limit)
     starts = np.arange(limit + 1) * count // limit
     return pl.Series(starts[:-1] + (random * np.diff(starts)).astype(np.int64))
 
 
-def _known(present: pl.Series) -> tuple[str | bool, ...] | None:
-    if len(present) > CATEGORIES:
+def _categories(present: pl.Series) -> tuple[str | bool, ...] | None:
+    if len(present) > MOST_CATEGORIES:
         distinct = present.to_frame().select(pl.all().approx_n_unique()).item()
-        if distinct > CATEGORIES:
+        if distinct > MOST_CATEGORIES:
             return None
     return tuple(present.unique().sort().to_list())
 

@@ -1,12 +1,12 @@
-"""What a column of values looks like, in numbers that are safe as JSON.
+"""The statistics of a column of values, in numbers that are valid JSON.
 
-Owns the keys that ``stats --json`` prints. ``count`` counts the values that are not null (a NaN is a
-value), so the rows are ``count + null_count``. Moments, percentiles, ``min``, ``max`` and the histogram
-are over the finite values only: NaN and infinities are counted beside them and poison nothing.
+These are the keys that ``stats --json`` prints. ``count`` counts the values that are not null (NaN is a value), so
+there are ``count + null_count`` rows. Moments, percentiles, ``min``, ``max`` and the histogram are over the finite
+values only; NaN and infinities are counted separately.
 
-Percentiles are interpolated linearly between the two closest ranks (rank ``p·(n-1)``, NumPy's default);
-``std`` is the sample's (n - 1), null for a single value. Everything is computed on the sorted values, so
-the order of the rows changes not one bit.
+Percentiles are interpolated linearly between the two closest ranks (rank ``p·(n-1)``, NumPy's default). ``std`` is that
+of the sample (n - 1), null for a single value. Everything is computed on the sorted values, so that the order of the
+rows does not change a single bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 BINS = 20
-TOP = 10
+TOP_VALUES = 10
 EXACT_ROWS = 200_000
 TEXT_SHOWN = 120
 
@@ -36,11 +36,11 @@ Numbers = NDArray[np.float64] | NDArray[np.int64]
 def describe(values: pl.Series, data_type: DataType, *, edges: Sequence[float] | None = None) -> dict[str, Json]:
     """The statistics of one column, in the keys of ``stats --json``.
 
-    Numbers have moments, percentiles and a ``histogram``; text and booleans have ``top``, a list of
-    ``{value, count}``; dates and datetimes have ``min`` and ``max`` as ISO text; lists the range of their
-    ``length``. ``edges`` are those of the reference's histogram, so that runs compare: what lies outside of
-    them is counted in the histogram's ``below`` and ``above``. ``distinct_approximate`` and
-    ``top_approximate`` appear, true, where a text column was too large to count exactly.
+    Numbers have moments, percentiles and a ``histogram``; text and booleans have ``top``, a list of ``{value, count}``;
+    dates and datetimes have ``min`` and ``max`` as ISO text; lists have the range of their ``length``. ``edges`` are
+    those of the reference's histogram, so that runs can be compared: values outside them are counted in the histogram's
+    ``below`` and ``above``. ``distinct_approximate`` and ``top_approximate`` are present, and true, for a text column
+    that was too large to count exactly.
     """
     present = values.drop_nulls()
     counted: dict[str, Json] = {"count": len(present), "null_count": len(values) - len(present)}
@@ -61,21 +61,21 @@ def describe_rows(
     learned_at: int | None = None,
     edges: Sequence[float] | None = None,
 ) -> dict[str, Json]:
-    """`describe` for ``value`` of a history frame, with what its rows say besides.
+    """`describe` for the column ``value`` of a history frame, with the statistics of its rows.
 
-    ``rows`` has the key columns, ``computed_at`` (µs, no zone) and ``value``, sorted by the keys. Adds
-    ``entities``, ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``:
-    how old the newest value was when it was learned, in seconds.
+    ``rows`` has the key columns, ``computed_at`` (µs, no zone) and ``value``, sorted by the keys. Adds ``entities``,
+    ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``: how old the newest value
+    was when it was learned, in seconds.
     """
-    found = describe(rows["value"], data_type, edges=edges)
-    found["entities"] = _entities(rows, keys)
+    statistics = describe(rows["value"], data_type, edges=edges)
+    statistics["entities"] = _entities(rows, keys)
     times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls().to_numpy()
     if len(times):
         first, last = int(times.min()), int(times.max())
-        found["event_time"] = {"min": format_instant(first), "max": format_instant(last)}
+        statistics["event_time"] = {"min": format_instant(first), "max": format_instant(last)}
         if learned_at is not None:
-            found["freshness_s"] = (learned_at - last) / 1_000_000
-    return found
+            statistics["freshness_s"] = (learned_at - last) / 1_000_000
+    return statistics
 
 
 def _entities(rows: pl.DataFrame, keys: Sequence[str]) -> int:
@@ -87,21 +87,21 @@ def _entities(rows: pl.DataFrame, keys: Sequence[str]) -> int:
 
 def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:
     values = np.sort(present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64).to_numpy())
-    present_numbers = values[: int(np.searchsorted(values, np.nan))] if values.dtype.kind == "f" else values
-    finite = _finite(present_numbers)
-    nans = len(values) - len(present_numbers)
-    found: dict[str, Json] = {
+    ordered = values[: int(np.searchsorted(values, np.nan))] if values.dtype.kind == "f" else values
+    finite = _finite(ordered)
+    nans = len(values) - len(ordered)
+    statistics: dict[str, Json] = {
         "nan_count": nans,
-        "infinite_count": len(present_numbers) - len(finite),
-        "distinct": _distinct(present_numbers) + (1 if nans else 0),
+        "infinite_count": len(ordered) - len(finite),
+        "distinct": _distinct(ordered) + (1 if nans else 0),
         "mean": None, "std": None, "min": None, **dict.fromkeys(PERCENTILES), "max": None,
     }  # fmt: skip
     if len(finite):
-        found["mean"], found["std"] = _moments(finite)
-        found["min"], found["max"] = finite[0].item(), finite[-1].item()
-        found |= {name: _percentile(finite, share) for name, share in PERCENTILES.items()}
-    found["histogram"] = _histogram(finite, edges)
-    return found
+        statistics["mean"], statistics["std"] = _moments(finite)
+        statistics["min"], statistics["max"] = finite[0].item(), finite[-1].item()
+        statistics |= {name: _percentile(finite, share) for name, share in PERCENTILES.items()}
+    statistics["histogram"] = _histogram(finite, edges)
+    return statistics
 
 
 def _finite(ordered: Numbers) -> Numbers:
@@ -116,7 +116,7 @@ def _distinct(ordered: Numbers) -> int:
 
 
 def _moments(finite: Numbers) -> tuple[float, float | None]:
-    # Values near the largest double overflow their own sum; scaled by the largest they don't.
+    # The sum of values near the largest double overflows, so they are scaled by the largest.
     with np.errstate(over="ignore", invalid="ignore"):
         mean, spread = float(finite.mean()), float(finite.std(ddof=1)) if len(finite) > 1 else None
     if not np.isfinite(mean) or (spread is not None and not np.isfinite(spread)):
@@ -137,7 +137,7 @@ def _percentile(finite: Numbers, share: float) -> float:
 
 
 def bin_edges(finite: Numbers) -> list[float]:
-    """Edges of a histogram over sorted finite values: `BINS` equal bins, or one for each of a few integers."""
+    """Edges of a histogram over sorted finite values: `BINS` equal bins, or one per value of a few integers."""
     low, high = float(finite[0]), float(finite[-1])
     if finite.dtype.kind == "i" and high - low < BINS:
         return [low - 0.5 + step for step in range(int(high - low) + 2)]
@@ -147,7 +147,7 @@ def bin_edges(finite: Numbers) -> list[float]:
     share = np.linspace(0.0, 1.0, BINS + 1)
     edges = low * (1 - share) + high * share
     edges[0], edges[-1] = low, high
-    return [float(edge) for edge in np.unique(edges)]  # neighbours in the last bit leave fewer bins
+    return [float(edge) for edge in np.unique(edges)]  # values that differ in the last bit only give fewer bins
 
 
 def _histogram(finite: Numbers, edges: Sequence[float] | None) -> dict[str, Json]:
@@ -171,13 +171,13 @@ def _categories(present: pl.Series) -> dict[str, Json]:
     if len(present) > EXACT_ROWS and present.dtype == pl.String:
         distinct = int(present.to_frame().select(pl.all().approx_n_unique()).item())
         if distinct > EXACT_ROWS // 10:
-            # Counting a million different texts costs more than writing them: the candidates come from an even
-            # sample, their counts from all rows.
-            candidates = _ranked(present.gather_every(len(present) * 2 // EXACT_ROWS)).head(TOP)[name]
+            # Counting a million different texts takes longer than writing them, so the candidates come from an
+            # even sample. Their counts are over all rows.
+            candidates = _ranked(present.gather_every(len(present) * 2 // EXACT_ROWS)).head(TOP_VALUES)[name]
             top = _ranked(present.filter(present.is_in(candidates.implode())))
             return {"distinct": distinct, "distinct_approximate": True, "top": _top(top), "top_approximate": True}
     counts = _ranked(present)
-    return {"distinct": counts.height, "top": _top(counts.head(TOP))}
+    return {"distinct": counts.height, "top": _top(counts.head(TOP_VALUES))}
 
 
 def _ranked(present: pl.Series) -> pl.DataFrame:

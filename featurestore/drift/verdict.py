@@ -11,13 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Has a feature moved, by how much, against which run.
+    """Whether a feature has drifted, how far, and compared with which run.
 
-    ``statistic`` is the method's own number (Evidently's, to the last digits); ``score`` maps it to 0 to 1,
-    higher meaning more drift, and ``threshold`` is on the score's scale. ``chance`` is how
-    often pure noise scores as high, worked out only when the score is above its threshold.
-    ``n`` and ``reference_n`` count the values that could be compared, ``rows`` those and the missing ones.
-    A rolling reference is all runs from ``reference_since`` to ``reference_run``.
+    ``statistic`` is the method's own number, equal to Evidently's. ``score`` is that number mapped to 0 to 1, higher
+    meaning more drift; ``threshold`` is on the same scale. ``chance`` is how often pure noise scores as high, computed
+    only if the score is above its threshold. ``n`` and ``reference_n`` count the values that can be compared, ``rows``
+    and ``reference_rows`` all rows. A rolling reference is all runs from ``reference_since`` to ``reference_run``.
     ``status`` is ``ok``, ``drifted``, ``skipped: reason`` or ``error: reason``.
     """
 

@@ -1,7 +1,7 @@
-"""Calls users' functions over a source's rows, and takes what they return as a frame.
+"""Calls the features' functions over a source's rows.
 
-A function sees the whole source sorted by its entity's keys and event time (then ``updated_at``), so that
-windows mean the same however the files were cut.
+A function sees the whole source, sorted by its entity's keys and event time (then ``updated_at``), so that its values
+don't depend on how the rows are spread over files.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from featurestore.model import EntityType, Feature, Source
 Function = Callable[..., Any]
 Key = TypeVar("Key")
 
-# Values of one lazy pass that are held at once: 16 million of 8 bytes are 128 MB.
-PASS_VALUES = 16_000_000
+# Values that are computed at once: 16 million of 8 bytes are 128 MB.
+MOST_VALUES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A source's accepted rows in the order a function sees them.
+class SortedRows:
+    """A source's accepted rows in the order in which functions see them.
 
-    ``origin`` is, for each row of ``frame``, its index in the slice as it was read.
+    ``origin`` is the index of each row of ``frame`` among the rows as they were read.
     """
 
     frame: pl.DataFrame
@@ -40,25 +40,25 @@ class Rows:
         return all(name in self.frame.columns for name in self.entity_type.key_names)
 
 
-def arrange(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> Rows:
-    """Sorts by keys, event time and ``updated_at``, as far as the source has them; ties keep file order."""
+def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> SortedRows:
+    """Sorts by keys, event time and ``updated_at``, as far as the source has them. Equal rows stay in order."""
     order = [name for name in entity_type.key_names if name in frame.columns]
     order += [name for name in (source.event_time, source.updated_at) if name is not None and name not in order]
-    index = "featurestore row"  # a name no source can have: it has a space and is dropped before anyone sees it
+    index = "featurestore row"  # the space keeps it apart from every source's columns
     numbered = frame.with_row_index(index)
     if order:
         numbered = numbered.sort(order, maintain_order=True)
-    return Rows(numbered.drop(index), numbered[index], entity_type, source)
+    return SortedRows(numbered.drop(index), numbered[index], entity_type, source)
 
 
-def call_long(feature: Feature, function: Function, rows: Rows) -> pl.DataFrame:
-    """Runs a long-form feature. Raises what the function raises, or FeatureError for a wrong return."""
+def call_long(feature: Feature, function: Function, rows: SortedRows) -> pl.DataFrame:
+    """Calls a long-form feature. Raises what the function raises, or FeatureError if it does not return a frame."""
     frame = rows.frame.lazy() if _wants_lazy(function) else rows.frame
     return _as_frame(feature, function(frame, **feature.params))
 
 
 def build_expression(feature: Feature, function: Function) -> pl.Expr:
-    """Runs a short-form feature's function, which gives an expression."""
+    """Calls a short-form feature. Raises what the function raises, or FeatureError if it returns no expression."""
     result = function(**feature.params)
     if not isinstance(result, pl.Expr):
         raise FeatureError(
@@ -67,15 +67,17 @@ def build_expression(feature: Feature, function: Function) -> pl.Expr:
     return result
 
 
-def passes(expressions: Mapping[Key, pl.Expr], height: int) -> Sequence[Mapping[Key, pl.Expr]]:
-    """Expressions in groups whose values fit in memory together."""
+def group_expressions(
+    expressions: Mapping[Key, pl.Expr], height: int, *, most_values: int = MOST_VALUES
+) -> Sequence[Mapping[Key, pl.Expr]]:
+    """The expressions in groups of which each gives at most ``most_values`` values for ``height`` rows."""
     names = list(expressions)
-    size = max(1, PASS_VALUES // max(height, 1))
+    size = max(1, most_values // max(height, 1))
     return [{name: expressions[name] for name in names[at : at + size]} for at in range(0, len(names), size)]
 
 
-def call_short(expressions: Mapping[Key, pl.Expr], rows: Rows) -> dict[Key, pl.DataFrame]:
-    """Evaluates expressions over one source in one pass: a (keys, value) frame for each key."""
+def call_short(expressions: Mapping[Key, pl.Expr], rows: SortedRows) -> dict[Key, pl.DataFrame]:
+    """Evaluates expressions over one source together. Returns a frame of the entity's keys and ``value`` for each."""
     keys = list(rows.entity_type.key_names)
     missing = [name for name in keys if name not in rows.frame.columns]
     if missing:
@@ -89,10 +91,10 @@ def call_short(expressions: Mapping[Key, pl.Expr], rows: Rows) -> dict[Key, pl.D
 
 
 def collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    """Evaluates a lazy frame in one piece.
+    """Evaluates a lazy frame, never with the streaming engine.
 
-    The streaming engine deals rows out in morsels, and Polars divides a morsel of one row otherwise than one of
-    two: 70 / 100 is 0.7 there and 0.7000000000000001 elsewhere. A value must not depend on its neighbours' number.
+    That engine splits the rows into morsels, and Polars divides differently in a morsel of one row: 70 / 100 is 0.7
+    there and 0.7000000000000001 in others. A value must not depend on the number of its neighbours.
     """
     return frame.collect(engine="in-memory")
 

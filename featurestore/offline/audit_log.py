@@ -12,15 +12,40 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from featurestore import times
-from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import audit_rows as records
 from featurestore.offline.books import Books, Values
 from featurestore.offline.contract import TOMBSTONE, Baseline, Learned, Position
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.sql import history_table, quote
+from featurestore.registry.summary import FeatureSummary
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_COMMITTED = (
+    "committed AS (SELECT f.name, f.sha256, f.status, f.position, f.statistics, f.drift, r.run_seq, r.run_id, "
+    "r.started_at FROM run_features f JOIN runs r USING (run_id) WHERE r.run_seq IS NOT NULL AND f.sha256 IS NOT NULL "
+    "AND f.status <> 'failed' AND NOT (f.source = 'delete' AND f.rows_read = 0))"
+)
+# The first of a feature's versions in a run is the working tree's (`last_committed` goes by it too); ``since`` is the
+# start of the first run after the last one in which it was another version.
+_LAST_COMMITTED = (
+    f"WITH {_COMMITTED}, "
+    "firsts AS (SELECT DISTINCT ON (name, run_seq) name, sha256, status, run_seq, run_id, started_at FROM committed "
+    "ORDER BY name, run_seq, position), "
+    "lasts AS (SELECT DISTINCT ON (name) * FROM firsts ORDER BY name, run_seq DESC), "
+    "others AS (SELECT f.name, max(f.run_seq) AS run_seq FROM firsts f JOIN lasts l ON f.name = l.name "
+    "WHERE f.sha256 <> l.sha256 GROUP BY f.name), "
+    "sinces AS (SELECT DISTINCT ON (f.name) f.name, f.started_at AS since FROM firsts f LEFT JOIN others o "
+    "ON f.name = o.name WHERE f.run_seq > coalesce(o.run_seq, 0) ORDER BY f.name, f.run_seq) "
+    "SELECT l.*, s.since FROM lasts l JOIN sinces s ON l.name = s.name"
+)
+_LAST_STATISTICS = (
+    f"WITH {_COMMITTED} SELECT DISTINCT ON (name, sha256) name, sha256, statistics, drift FROM committed "
+    "WHERE statistics IS NOT NULL ORDER BY name, sha256, run_seq DESC"
+)
 
 
 class Ledger(ABC):
@@ -86,6 +111,22 @@ class Ledger(ABC):
         for row in items:
             by_run.setdefault(row["run_id"], []).append(records.read_feature(row))
         return [records.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in found]
+
+    def summarize(self) -> dict[str, FeatureSummary]:
+        by_version: dict[str, tuple[dict[str, Json], dict[str, Json]]] = {}
+        for row in self._rows(_LAST_STATISTICS):
+            statistics, drift = by_version.setdefault(row["name"], ({}, {}))
+            statistics[row["sha256"]] = records.load_json(row["statistics"])
+            drift[row["sha256"]] = records.load_json(row["drift"])
+        summaries = {}
+        for row in self._rows(_LAST_COMMITTED):
+            of_versions, drift_of_versions = by_version.get(row["name"], (None, None))
+            summaries[row["name"]] = FeatureSummary(
+                committed_sha256=row["sha256"], committed_since=row["since"], last_run=row["run_id"],
+                last_run_at=row["started_at"], last_status=row["status"], statistics=of_versions,
+                drift=drift_of_versions,
+            )  # fmt: skip
+        return summaries
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
         rows = self._rows(

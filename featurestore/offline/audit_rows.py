@@ -33,8 +33,10 @@ FEATURE_COLUMNS = (
     "rows_written", "rows_unchanged", "rows_corrected", "note", "drift", "statistics", "error",
 )  # fmt: skip
 VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
-POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "files", "run_seq")
-REJECTED_COLUMNS = ("run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values")
+POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "cursor", "run_seq")
+REJECTED_COLUMNS = (
+    "run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values", "place",
+)  # fmt: skip
 
 
 def table_name(version: VersionId) -> str:
@@ -70,12 +72,12 @@ def read_run(row: Mapping[str, Any], features: tuple[FeatureRun, ...]) -> Run:
 
 
 def read_feature(row: Mapping[str, Any]) -> FeatureRun:
-    error = _load(row["error"])
+    error = load_json(row["error"])
     return FeatureRun(
         name=row["name"], source=row["source"], status=row["status"], version=row["version"], sha256=row["sha256"],
         new_version=row["new_version"], rows_read=row["rows_read"], rows_rejected=row["rows_rejected"],
         rows_written=row["rows_written"], rows_unchanged=row["rows_unchanged"], rows_corrected=row["rows_corrected"],
-        drift=_load(row["drift"]), statistics=_load(row["statistics"]), note=row["note"],
+        drift=load_json(row["drift"]), statistics=load_json(row["statistics"]), note=row["note"],
         error=None if error is None else Problem(**error),
     )  # fmt: skip
 
@@ -100,25 +102,31 @@ def read_version(row: Mapping[str, Any]) -> StoredVersion:
 def position_row(position: Position) -> tuple[Any, ...]:
     version = position.version
     return (
-        version.feature, version.sha256, position.source, position.fingerprint, json.dumps(dict(position.files)),
+        version.feature, version.sha256, position.source, position.fingerprint, json.dumps(position.cursor),
         position.run_seq,
     )  # fmt: skip
 
 
 def read_position(row: Mapping[str, Any]) -> Position:
+    # A store is brought to this release's format by its next write; until then it is read as it is.
+    cursor = {"files": json.loads(row["files"])} if "files" in row else json.loads(row["cursor"])
     return Position(
-        VersionId(row["feature"], row["sha256"]), row["source"], row["fingerprint"], json.loads(row["files"]),
-        row["run_seq"],
+        VersionId(row["feature"], row["sha256"]), row["source"], row["fingerprint"], cursor, row["run_seq"]
     )  # fmt: skip
 
 
 def rejected_row(run_id: str, position: int, item: RejectedRow) -> tuple[Any, ...]:
-    return (run_id, position, item.source, item.file, item.row, item.column, item.reason, json.dumps(item.values))
+    return (
+        run_id, position, item.source, item.file, item.row, item.column, item.reason, json.dumps(item.values),
+        item.place,
+    )  # fmt: skip
 
 
 def read_rejected(row: Mapping[str, Any]) -> RejectedRow:
+    file, number = row["file"], row["row_number"]
+    place = row.get("place") or f"{file} row {number}"  # format 2 stored no place, and knew no source but files
     return RejectedRow(
-        row["source"], row["file"], row["row_number"], row["column_name"], row["reason"], json.loads(row["row_values"])
+        row["source"], file, number, row["column_name"], row["reason"], json.loads(row["row_values"]), place
     )
 
 
@@ -126,5 +134,5 @@ def _dump(value: Mapping[str, Json] | None) -> str | None:
     return None if value is None else json.dumps(value, allow_nan=False)
 
 
-def _load(text: str | None) -> dict[str, Any] | None:
+def load_json(text: str | None) -> dict[str, Any] | None:
     return None if text is None else json.loads(text)

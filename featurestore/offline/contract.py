@@ -1,38 +1,52 @@
-"""The offline store's contract. DuckDB and PostgreSQL implement it; one suite of tests proves both.
+"""The offline store's contracts. DuckDB and PostgreSQL implement them; one suite of tests proves both.
 
-A store hands over sorted columns and takes sorted columns; it knows nothing of features' code, of
-joins or of files. History is one table per version: the entity's keys by name, ``computed_at`` (when
-the value was true), ``run_seq`` (when it was learned), ``op`` (0 a value, 1 a tombstone) and ``value``
-in its own type. Instants are microseconds, UTC, without a zone (``pl.Datetime("us")``).
+A store is four things that can be used, and faked, one by one: the `History` of values, the `AuditLog` of runs, the
+`Samples` of drift, and the `DataSets`. `OfflineStore` is all four, and writes them in one transaction per run.
 
-No connection outlives a call: even a reader blocks a DuckDB writer. Only `writing` holds one, for the
-length of its transaction, under the project's lock.
+A store takes and returns sorted columns; it knows nothing of features' code, of joins or of files. History is one table
+per version: the entity's keys by name, ``computed_at`` (when the value was true), ``run_seq`` (when it was learned),
+``op`` (0 a value, 1 a tombstone) and ``value`` in its own type. Instants are microseconds, UTC, without a zone
+(``pl.Datetime("us")``).
+
+No connection outlives a call, because even a reader blocks a DuckDB writer. Only `OfflineStore.writing` holds one, for
+the length of its transaction, under the project's lock.
+
+Threads. Several threads of a process may share one store object, and each may call anything at any time. `reading` is
+the calling thread's own: what it keeps open, and the state of the store it sees, is not that of another thread. A
+writer waits for readers and readers for a writer; whoever would wait for its own thread gets a StoreError at once. An
+open `RunTransaction` belongs to the thread that opened it. An iterator (`History.batches`, `DataSets.label_file`) is
+used by one thread at a time, but it may be handed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import EVERYTHING, Keys, Span
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The slice of a source that a version last took: what makes a second ingest of it a no-op."""
+    """How far a version has read a source: what makes a second ingest of the same rows a no-op.
+
+    Only the source understands ``cursor``.
+    """
 
     version: VersionId
     source: str
     fingerprint: str
-    files: Mapping[str, str]
+    cursor: Json
     run_seq: int
 
 
@@ -133,7 +147,56 @@ class DataSet:
     labels_erased: int | None = None
 
 
-class RunTransaction(Protocol):
+class HistoryWriter(Protocol):
+    """The values of an open run. Used by the thread that opened the run."""
+
+    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        """Adds what is new or corrected.
+
+        ``frame`` has the key columns, ``computed_at`` and ``value``, sorted by keys and computed_at, at most one row
+        for each (keys, computed_at). A value is left out that equals the latest learned one: the same bits after
+        −0.0 → 0.0 and one NaN, or within the tolerance. So is a value that was deleted: reading a row again does not
+        bring back what a tombstone at its own (keys, computed_at) took away.
+
+        Raises FeatureError, naming the row, where the store can't represent a value; then nothing of the frame is
+        written, and the transaction goes on.
+        """
+        ...
+
+    def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        """The same for a feature without times: only what differs from the entity's latest value is written.
+
+        A tombstone since then is not a difference: reading the same value again does not undo it.
+        """
+        ...
+
+    def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
+        ...
+
+    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        """Removes every row of these entities (a frame of key columns) and returns how many. Changes the ``store_id``.
+
+        Rejected rows that hold all the keys of one of the entities are removed too.
+        """
+        ...
+
+
+class AuditWriter(Protocol):
+    """The record of an open run. Used by the thread that opened the run."""
+
+    def reject(self, rows: Sequence[RejectedRow]) -> None:
+        """Stores the rows that this run rejected."""
+        ...
+
+    def set_position(self, position: Position) -> None: ...
+
+    def finish(self, run: Run) -> None:
+        """Records the run itself: its features with statistics and drift. Called once, last."""
+        ...
+
+
+class RunTransaction(HistoryWriter, AuditWriter, Protocol):
     """One open run. Everything in it becomes visible at once, on leaving `OfflineStore.writing`, or never."""
 
     @property
@@ -144,83 +207,106 @@ class RunTransaction(Protocol):
         """max(clock, the previous run's learned_at + 1), in microseconds."""
         ...
 
-    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
-        """Adds what is new or corrected.
-
-        ``frame`` has the key columns, ``computed_at`` and ``value``, sorted by keys and computed_at, at most
-        one row for each (keys, computed_at). A value already held as the latest learned one is left out: same
-        bits after −0.0 → 0.0 and one NaN, or within the tolerance. So is what was deleted: a row that is read
-        again does not bring back what a tombstone at its own (keys, computed_at) took away.
-
-        Raises FeatureError, naming the row, where the store has no place for a value; nothing of the frame is
-        written then, and the transaction goes on.
-        """
-        ...
-
-    def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
-        """The same for a feature without times: only what differs from the entity's latest value is written.
-
-        A tombstone since is no difference: the same value read again does not undo it.
-        """
-        ...
-
-    def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
-        """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
-        ...
-
-    def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        """Removes every row of these entities (a frame of key columns): how many. Makes a new ``store_id``.
-
-        Rows that were set aside go with them, where they hold all the keys of one of the entities.
-        """
+    def keep_sample(self, version: VersionId, sample: bytes) -> None:
+        """Stores the sample of what this run wrote of a version; opaque to the store."""
         ...
 
     def drop_labels(self, hashes: Collection[str]) -> None:
-        """Removes the kept label files of these SHA-256s; the data sets that kept them say so from then on."""
-        ...
-
-    def reject(self, rows: Sequence[RejectedRow]) -> None:
-        """Keeps rows that were set aside, under this run."""
-        ...
-
-    def set_position(self, position: Position) -> None: ...
-
-    def keep_sample(self, version: VersionId, sample: bytes) -> None:
-        """Keeps the bounded sample of what this run wrote of a version, for drift; opaque to the store."""
-        ...
-
-    def finish(self, run: Run) -> None:
-        """Records the run itself: its features with statistics and drift. Called once, last."""
+        """Removes the stored label files with these SHA-256s; their data sets record that they were erased."""
         ...
 
 
-class OfflineStore(Protocol):
-    """Reads open and close; writes happen in one transaction per run.
+class Readable(Protocol):
+    """What can be read in one go. Threads may share it; `reading` is each thread's own."""
 
-    ``warnings`` are what to say, once a command, of how the store is reached; known without reaching it.
-    """
+    def reading(self) -> AbstractContextManager[None]:
+        """Keeps one connection for the reads inside, which all see the same state of the store. May be nested.
 
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-    def writing(self, run_id: str, *, dry_run: bool = False) -> AbstractContextManager[RunTransaction]:
-        """Opens the transaction of a run: commits on leaving; rolls back on an exception, and on a dry run.
-
-        Raises TransientStoreError where the store let go in the middle and nothing of the run is kept, nor will be:
-        a commit whose answer was lost is looked up before. Raises StoreError where that can't be told.
+        For a burst of questions, never across a pause: it keeps writers out.
         """
         ...
 
-    def purge(self) -> None:
-        """Rewrites what lies on disk, so that what was erased is not there any more either."""
+
+class History(Readable, Protocol):
+    """The values of every version. Threads may share it."""
+
+    def versions(self, feature: str | None = None) -> list[StoredVersion]:
+        """Versions that have a table here, oldest first."""
         ...
 
-    def reading(self) -> AbstractContextManager[None]:
-        """Keeps one connection for the reads inside: a burst of questions, never a pause for anything else."""
+    def scan(
+        self,
+        version: StoredVersion,
+        *,
+        up_to_run: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """History sorted by (keys, computed_at, run_seq): key columns, computed_at, run_seq, op, value.
+
+        ``entities`` (a frame of key columns) selects entities; ``after_run`` selects rows learned later. A version
+        that has no table gives an empty frame of the right types.
+        """
         ...
 
-    def ready(self) -> AbstractContextManager[None]:
-        """Keeps what makes the reads inside quick to begin. It may last: between them nobody is kept out."""
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+        """What the version's table holds (of the runs up to that one); None where there is no row.
+
+        What is derived from a table is checked by it at every use, so it must take milliseconds whatever the table's
+        size: a stored count rather than a scan (with ``up_to_run`` it may scan one column). History is append-only
+        but for erasure, which must give the store a new ``store_id``.
+        """
+        ...
+
+    def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
+        """The same rows and columns as `scan`, in any order, in frames of at most about a million rows.
+
+        Takes the memory of a few frames, whatever the table's size. The store may stay open while it is read, so it
+        is to be read without a pause.
+        """
+        ...
+
+    def latest(
+        self,
+        version: StoredVersion,
+        *,
+        after_run: int | None = None,
+        up_to_run: int | None = None,
+        span: Span = EVERYTHING,
+    ) -> pl.DataFrame:
+        """One row per entity of a partition, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
+
+        ``after_run`` selects entities about whom something was learned later than that run.
+        """
+        ...
+
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        """The entities of some rows (learned after a run), each standing for about ``every`` neighbouring rows.
+
+        In any order. It costs a small part of reading the rows; of a small table there may be none.
+        """
+        ...
+
+    def current(self, version: StoredVersion) -> pl.DataFrame:
+        """One row per (keys, computed_at): the latest learned, sorted; same columns as `scan`."""
+        ...
+
+
+class AuditLog(Readable, Protocol):
+    """The record of all runs, and what each version has read. Threads may share it."""
+
+    def stamp(self) -> str:
+        """The state of the audit log: as long as it is the same, no run was committed.
+
+        It may change without a commit. An embedded store must answer without being opened.
+        """
+        ...
+
+    def summarize(self) -> dict[str, FeatureSummary]:
+        """What there is to say of each feature that was ever committed, in a few queries whatever the number of runs.
+
+        Deletions are not a feature's last run.
+        """
         ...
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
@@ -231,10 +317,6 @@ class OfflineStore(Protocol):
 
     def last_committed(self, feature: str) -> VersionId | None:
         """The version of the feature's latest committed run: the active one where no file names another."""
-        ...
-
-    def versions(self, feature: str | None = None) -> list[StoredVersion]:
-        """Versions that have a table here, oldest first."""
         ...
 
     def runs(
@@ -254,62 +336,9 @@ class OfflineStore(Protocol):
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 
-    def scan(
-        self,
-        version: StoredVersion,
-        *,
-        up_to_run: int | None = None,
-        after_run: int | None = None,
-        entities: pl.DataFrame | None = None,
-    ) -> pl.DataFrame:
-        """History sorted by (keys, computed_at, run_seq): key columns, computed_at, run_seq, op, value.
 
-        ``entities`` (a frame of key columns) keeps only those; ``after_run`` only rows learned later. A version
-        that has no table gives an empty frame of the right types.
-        """
-        ...
-
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
-        """What the version's table holds (of the runs up to that one); None where there is no row.
-
-        What is derived from a table is checked by it at every use, so it must cost milliseconds whatever the
-        table's size: a kept count rather than a scan (with ``up_to_run`` it may scan one column). History is
-        append-only but for erasure, which must give the store a new ``store_id``.
-        """
-        ...
-
-    def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
-        """The same rows and columns as `scan`, in any order, in frames of at most about a million rows.
-
-        Its memory is that of a few frames, whatever the table's size. The store may stay open while it is
-        read, so it is to be read without a pause.
-        """
-        ...
-
-    def latest(
-        self,
-        version: StoredVersion,
-        *,
-        after_run: int | None = None,
-        up_to_run: int | None = None,
-        span: Span = EVERYTHING,
-    ) -> pl.DataFrame:
-        """One row per entity of a span, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
-
-        ``after_run`` keeps only entities about whom something was learned later than that run.
-        """
-        ...
-
-    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
-        """The entities of some rows (learned after a run), each for about ``every`` rows that lie beside it.
-
-        In any order. It costs a small part of reading the rows; of a small table there may be none.
-        """
-        ...
-
-    def current(self, version: StoredVersion) -> pl.DataFrame:
-        """One row per (keys, computed_at): the latest learned, sorted; same columns as `scan`."""
-        ...
+class Samples(Readable, Protocol):
+    """What drift is measured with. Threads may share it."""
 
     def reference(self, version: VersionId) -> Baseline | None:
         """What the version is compared with: what `set_reference` named last, else its first run with a sample."""
@@ -318,24 +347,58 @@ class OfflineStore(Protocol):
     def set_reference(self, version: VersionId, baseline: Baseline) -> None: ...
 
     def sample(self, version: VersionId, run_seq: int) -> bytes | None:
-        """The sample that `RunTransaction.keep_sample` kept."""
+        """The sample that `RunTransaction.keep_sample` stored."""
         ...
 
     def samples(self, version: VersionId, first: int, last: int, limit: int) -> dict[int, bytes]:
         """The samples of the runs from ``first`` to ``last``, both included, by run_seq: the newest ``limit``."""
         ...
 
+
+class DataSets(Readable, Protocol):
+    """Data sets and their label files. Threads may share it."""
+
     def datasets(self, name: str | None = None) -> list[DataSet]:
         """The data sets, oldest first; or the one of that name."""
         ...
 
     def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
-        """Keeps a data set, in place of one of its name, and the parts (a few MB each) of its label file.
+        """Stores a data set, in place of one of its name, and its label file in parts of a few MB each.
 
-        One transaction. Label files that no data set keeps any more go with it.
+        One transaction. It also removes label files that no data set uses any more.
         """
         ...
 
     def label_file(self, sha256: str) -> Iterator[bytes]:
-        """The parts of a kept label file, in order; none where it is not kept."""
+        """The parts of a stored label file, in order; none where it is not stored."""
+        ...
+
+
+class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
+    """All four, and the transaction that writes them. Threads may share it.
+
+    ``name`` says which store it is, in messages and for comparison; it holds no secret. ``warnings`` are what to say,
+    once a command, of how the store is reached. Both are known without reaching it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def writing(self, run_id: str, *, dry_run: bool = False) -> AbstractContextManager[RunTransaction]:
+        """Opens the transaction of a run: commits on leaving; rolls back on an exception, and on a dry run.
+
+        Raises TransientStoreError where the connection was lost and nothing of the run was committed, nor will be: a
+        commit whose answer was lost is looked up before. Raises StoreError where that can't be found out.
+        """
+        ...
+
+    def purge(self) -> None:
+        """Rewrites what lies on disk, so that what was erased is not there any more either."""
+        ...
+
+    def ready(self) -> AbstractContextManager[None]:
+        """Keeps what makes the reads inside, of any thread, quick to begin. Keeps nobody out, so it may last."""
         ...

@@ -1,13 +1,13 @@
 """The tables beside the history itself, in numbered migrations that DuckDB and PostgreSQL read alike.
 
-``runs`` is the audit log; ``counter`` hands out run_seq; ``positions`` says what each version took last.
+``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 2
+FORMAT = 3
 
 MIGRATIONS = {
     1: """
@@ -43,6 +43,13 @@ MIGRATIONS = {
     2: """
     CREATE TABLE datasets (name TEXT NOT NULL, made_at BIGINT NOT NULL, manifest TEXT NOT NULL);
     CREATE TABLE label_files (sha256 TEXT NOT NULL, position BIGINT NOT NULL, bytes BYTEA NOT NULL);
+    """,
+    3: """
+    UPDATE positions SET files = '{"files": ' || files || '}';
+    ALTER TABLE positions RENAME COLUMN files TO cursor;
+    ALTER TABLE rejected ADD COLUMN place TEXT;
+    ALTER TABLE rejected ALTER COLUMN file DROP NOT NULL;
+    ALTER TABLE rejected ALTER COLUMN row_number DROP NOT NULL;
     """,
 }
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import table_name
-
-_VALUE_SQL = {
-    "bool": "BOOLEAN", "int": "BIGINT", "float": "FLOAT8", "string": "TEXT", "date": "DATE", "datetime": "TIMESTAMP",
-    "list[float]": "FLOAT8[]",
-}  # fmt: skip
+from featurestore.tables.types import KINDS
 
 
 def quote(name: str) -> str:
@@ -34,7 +30,7 @@ def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
     key_types = {"string": key_text, "int": "BIGINT"}
     columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
     columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
-    return ", ".join([*columns, f"value {_VALUE_SQL[version.data_type.kind]}"])
+    return ", ".join([*columns, f"value {KINDS[version.data_type.kind].sql}"])
 
 
 def between(up_to_run: int | None, after_run: int | None) -> str:

@@ -1,7 +1,7 @@
 """Entity ids as a person types them and as JSON carries them. Standard library only.
 
-A single key is its text, whatever it holds; a composite id is ``k1=v1,k2=v2`` in any order. Either may
-be a JSON object, which also carries values that hold commas. Strings are byte-exact.
+The id of a single key is its text, whatever the text is. A composite id is ``k1=v1,k2=v2`` in any order.
+Either may also be a JSON object, in which values may contain commas. Strings are byte-exact.
 """
 
 from __future__ import annotations
@@ -52,34 +52,34 @@ def _json_object(entity_type: EntityType, text: str) -> dict[str, object] | None
     if not text.lstrip().startswith("{"):
         return None
     try:
-        found = json.loads(text)
+        values = json.loads(text)
     except ValueError as exc:
         if not entity_type.composite:
             return None  # an id may begin with a brace
         raise _wrong(entity_type, text, f"is not JSON: {exc}") from exc
-    if not entity_type.composite and set(found) != set(entity_type.key_names):
+    if not entity_type.composite and set(values) != set(entity_type.key_names):
         return None
-    _known(entity_type, found, text)
-    return dict(found)
+    _check_names(entity_type, values, text)
+    return dict(values)
 
 
 def _pairs(entity_type: EntityType, text: str) -> dict[str, object]:
-    """Splits at every ``,name=`` of a name the entity type has, so that a value may hold commas."""
+    """Splits at every ``,name=`` where the name is a key of the entity type, so that a value may contain commas."""
     names = "|".join(re.escape(name) for name in entity_type.key_names)
-    starts = list(re.finditer(rf"(?:^|,)({names})=", text))
-    if not starts or starts[0].start() != 0:
-        _known(entity_type, [text.split("=", 1)[0]] if "=" in text else [], text)
+    matches = list(re.finditer(rf"(?:^|,)({names})=", text))
+    if not matches or matches[0].start() != 0:
+        _check_names(entity_type, [text.split("=", 1)[0]] if "=" in text else [], text)
         raise _wrong(entity_type, text, "is not an id")
-    ends = [found.start() for found in starts[1:]] + [len(text)]
+    ends = [match.start() for match in matches[1:]] + [len(text)]
     pairs: dict[str, object] = {}
-    for found, end in zip(starts, ends, strict=True):
-        if found[1] in pairs:
-            raise _wrong(entity_type, text, f"names {found[1]} twice")
-        pairs[found[1]] = text[found.end() : end]
+    for match, end in zip(matches, ends, strict=True):
+        if match[1] in pairs:
+            raise _wrong(entity_type, text, f"names {match[1]} twice")
+        pairs[match[1]] = text[match.end() : end]
     return pairs
 
 
-def _known(entity_type: EntityType, names: Mapping[str, object] | list[str], text: str) -> None:
+def _check_names(entity_type: EntityType, names: Mapping[str, object] | list[str], text: str) -> None:
     for name in names:
         if name not in entity_type.key_names:
             hint = did_you_mean(name, entity_type.key_names)
@@ -89,7 +89,7 @@ def _known(entity_type: EntityType, names: Mapping[str, object] | list[str], tex
 def _value(entity_type: EntityType, key: Key, value: object, text: str) -> str | int:
     if key.type == "string":
         if isinstance(value, str):
-            # Python's stand-ins for bytes of the command line that are not UTF-8.
+            # Python replaces command-line bytes that are not UTF-8 with surrogates.
             if not value.isascii() and re.search("[\ud800-\udfff]", value):
                 raise _wrong(entity_type, text, "is not valid Unicode")
             return value

@@ -1,32 +1,32 @@
-"""The point-in-time join: its one definition, over sorted columns, whatever store they come from.
+"""The point-in-time join: its one definition, over sorted columns, whichever store they come from.
 
 For a label (entity, t) the answer is, among the rows of that entity with ``computed_at <= t``, the one
 with the greatest ``computed_at``, and among equals the one with the greatest ``run_seq``. The options
 only narrow that:
 
-- known: only rows of runs that were learned at or before t. The question is asked again further back,
-  never answered by nothing where an older row was known.
+- known: only rows of runs that were learned at or before t. If the latest row was learned later, the search
+  continues with older rows; it does not stop with no answer.
 - max_age: no answer when ``t - computed_at > max_age``. A value exactly that old still counts.
-- as-of: only rows of runs up to the last one then, whether the store left the others out or not.
+- as-of: only rows of runs up to the last one at that time, whether or not the store left out later ones.
 
 Rules about keys and values:
 
 - Keys are equal when every part is equal: strings byte by byte (``007`` is not ``7``, case and spaces
-  count, no Unicode form equals another), integers as integers. A NaN can't be a key: keys are strings
-  or integers. A null is equal to nothing, not to another null either: a label with a null in its key
-  has no answer, nor has anyone a row that was stored under one.
-- A stored null is a value: it wins over older numbers, and so does a NaN. They stay what they are.
-- A tombstone wins like a value and says that there is none: no answer, however young the row before it.
-- Two labels of one entity and time are two labels. Each gets its answer, in its own place.
+  count, Unicode forms are not normalised), integers as integers. Keys are strings or integers, so a NaN
+  can't be one. A null equals nothing, not even another null: a label with a null in its key has no answer,
+  and a row stored under a null key answers no label.
+- A stored null is a value: it wins over older numbers, and so does a NaN. Both are returned as they are.
+- A tombstone wins like a value and means that there is none: no answer, however recent the row before it.
+- Two labels with the same entity and time are two labels. Each gets its own answer.
 
-How: each entity's rows lie between two offsets, and a binary search runs inside them for all labels at
-once. Positions are searched, not values, so a value may have any type. The label side (`LabelSide`)
-knows nothing of a feature and is prepared once for all features of an entity type. No merged
-(entity, time) key is built: it would overflow 64 bits at some 292,000 entities and a year.
+How it works: each entity's rows lie between two offsets, and a binary search runs inside them for all labels at
+once. It compares row positions, never values, so a value may have any type. The labels (`GroupedLabels`) are
+prepared once for all features of an entity type. There is deliberately no merged (entity, time) key: it would
+overflow 64 bits at some 292,000 entities and a year.
 
-Memory: 8 bytes a history row for the times, one to eight for the runs, and some 40 bytes a label. Every label
-belongs to one entity, so a history larger than memory goes piece by piece, each with all rows of its
-entities: a piece is searched for its own labels only, and fills their places in the `Column`.
+Memory: 8 bytes per history row for the times, one to eight for the runs, and some 40 bytes per label. A history
+larger than memory is searched partition by partition, each with all rows of its entities. Every label belongs
+to one entity, so a partition is searched for its own labels only and fills their rows of the `FeatureColumn`.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ Integers = NDArray[np.int64]
 NONE = -1
 TOMBSTONE = 1
 
-_CHUNK = 16_384  # labels whose positions, sizes and times stay in a core's cache together
+_BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSide:
-    """The labels as the search takes them: grouped by entity, those with a null key left out.
+class GroupedLabels:
+    """The labels as the search takes them: grouped by entity, without those that have a null in their key.
 
-    ``entities`` has one row per distinct key. ``order`` holds row numbers of the label table; ``code``
-    (row of ``entities``) and ``instants`` (microseconds) stand in that order. ``height`` is that of the
-    label table.
+    ``entities`` has one row per distinct key. The arrays have one item per label: ``label_rows`` is its row in
+    the label table, ``entity_rows`` its row in ``entities``, ``instants`` its time (microseconds). ``height`` is
+    the height of the label table.
     """
 
     entities: pl.DataFrame
-    order: Integers
-    code: Integers
+    label_rows: Integers
+    entity_rows: Integers
     instants: Integers
     height: int
 
@@ -72,7 +72,7 @@ class SortedHistory:
     """A version's history as the search takes it.
 
     ``entities`` has one row per entity, in any order, and row i owns the history rows ``offsets[i]`` up to
-    ``offsets[i + 1]``, sorted by (computed_at, run_seq). ``run_seq`` may be of any width; ``op`` is None
+    ``offsets[i + 1]``, sorted by (computed_at, run_seq). ``run_seq`` may have any width; ``op`` is None
     where no row is a tombstone.
     """
 
@@ -88,42 +88,42 @@ class SortedHistory:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs that may answer, in their order, and when each was learned (microseconds, rising with them)."""
+    """The runs whose rows may answer, in order, and when each was learned (microseconds, rising)."""
 
     run_seq: Integers
     learned_at: Integers
 
-    def known_at(self, instants: Integers) -> Integers:
+    def last_learned_by(self, instants: Integers) -> Integers:
         """The last run that was learned at or before each instant, 0 for none."""
-        known = np.searchsorted(self.learned_at, instants, side="right")
-        return np.append(np.int64(0), self.run_seq)[known]
+        count = np.searchsorted(self.learned_at, instants, side="right")
+        return np.append(np.int64(0), self.run_seq)[count]
 
-    def learned_by_run(self, last: int) -> Integers:
+    def learned_at_by_run(self, last: int) -> Integers:
         """When each run from 0 to ``last`` was learned, by its number; never, for those after the last one here."""
         learned_at = np.append(self.learned_at, np.iinfo(np.int64).max)
         return learned_at[np.searchsorted(self.run_seq, np.arange(last + 1))]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The history rows that answer labels: ``positions[i]``, or -1 for none, answers row ``places[i]`` of the table.
+class Matches:
+    """Which history row answers which label: row ``history_rows[i]``, or -1 for none, answers ``label_rows[i]``.
 
-    Labels of entities that the history does not have are left out. ``rows`` is how many rows it has of the others.
+    Labels whose entity the history does not have are left out. ``searched`` is how many rows it has of the others.
     """
 
-    places: Integers
-    positions: Integers
-    rows: int
+    label_rows: Integers
+    history_rows: Integers
+    searched: int
 
     @property
     def matched(self) -> int:
-        """How many labels found a row."""
-        return int(np.count_nonzero(self.positions != NONE))
+        """How many labels have a row that answers them."""
+        return int(np.count_nonzero(self.history_rows != NONE))
 
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """Values of one width without a null, as they lie in memory or in a file, and their type."""
+    """Values of one width without a null, as an array in memory or mapped from a file, and their type."""
 
     items: NDArray[Any]
     type: pl.DataType
@@ -132,33 +132,33 @@ class Flat:
 Values = Flat | pl.Series
 
 
-def prepare_labels(keys: pl.DataFrame, instants: Integers) -> LabelSide:
+def group_labels(keys: pl.DataFrame, instants: Integers) -> GroupedLabels:
     """Groups labels by entity. ``keys`` holds the key columns by name, in the entity type's types."""
-    parts = [_codes(column) for column in keys.get_columns()]
-    named = None
+    codes = [_codes(column) for column in keys.get_columns()]
+    complete = None
     if any(column.null_count() for column in keys.get_columns()):
-        named = np.flatnonzero(keys.select(~pl.any_horizontal(pl.all().is_null())).to_series().to_numpy())
-        parts = [part[named] for part in parts]
-    merged = parts[0]
-    for part in parts[1:]:
-        # Dense, each is below 2**32, and so two of them fit into one number.
-        merged = (_dense(merged) << np.uint64(32)) | _dense(part)
+        complete = np.flatnonzero(keys.select(~pl.any_horizontal(pl.all().is_null())).to_series().to_numpy())
+        codes = [code[complete] for code in codes]
+    merged = codes[0]
+    for code in codes[1:]:
+        # Dense codes are below 2**32, so two of them fit into one number.
+        merged = (_dense(merged) << np.uint64(32)) | _dense(code)
     by_entity = np.argsort(merged)
-    order = by_entity if named is None else named[by_entity]
+    label_rows = by_entity if complete is None else complete[by_entity]
     merged = merged[by_entity]
     starts = np.ones(len(merged), dtype=np.bool_)
     starts[1:] = merged[1:] != merged[:-1]
-    return LabelSide(
-        entities=keys[order[starts]],
-        order=order,
-        code=np.cumsum(starts) - 1,
-        instants=instants[order],
+    return GroupedLabels(
+        entities=keys[label_rows[starts]],
+        label_rows=label_rows,
+        entity_rows=np.cumsum(starts) - 1,
+        instants=instants[label_rows],
         height=len(keys),
     )
 
 
 def _codes(column: pl.Series) -> NDArray[Any]:
-    """One number per distinct key; whatever at nulls. Categories are found at a fifth of a join's cost."""
+    """One number per distinct key; any number for a null. Categories take a fifth of the time of a join."""
     if column.dtype == pl.String:
         column = column.cast(pl.Categorical).to_physical()
     return column.fill_null(0).to_numpy()
@@ -169,9 +169,9 @@ def _dense(codes: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
-    """Finds each entity's rows in what `OfflineStore.scan` gave.
+    """Finds each entity's rows in a frame of `OfflineStore.scan`.
 
-    Raises StoreError where the rows are not sorted: an answer would be silently wrong.
+    Raises StoreError where the rows are not sorted, because answers from them would be silently wrong.
     """
     frame = frame.rechunk()
     computed_at = frame["computed_at"].to_physical().to_numpy()
@@ -187,7 +187,7 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
     entities = frame.select(keys)[first]
     if not (starts[1:] | later | tied).all() or entities.is_duplicated().any():
         raise StoreError(
-            "the history came back unsorted: its rows must stand by keys, computed_at and run_seq",
+            "the store returned an unsorted history: rows must be sorted by keys, computed_at and run_seq",
             hint="run featurestore doctor",
         )
     return SortedHistory(
@@ -201,47 +201,47 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
 
 def search(
     history: SortedHistory,
-    labels: LabelSide,
+    labels: GroupedLabels,
     *,
     max_age: int | None = None,
-    known: Runs | None = None,
+    runs: Runs | None = None,
     last_run: int | None = None,
-) -> Answer:
+) -> Matches:
     """Finds the history row that answers each label.
 
-    ``max_age`` is in microseconds. ``known`` asks for what was known at the label's time, by the runs in it;
-    ``last_run`` leaves out what later runs learned, where the history holds it.
+    ``max_age`` is in microseconds. With ``runs`` only rows learned by the label's time answer, and only rows of
+    these runs; ``last_run`` leaves out rows of later runs, where the history has any.
     """
-    places, code, instants = labels.order, labels.code, labels.instants
+    label_rows, entity_rows, instants = labels.label_rows, labels.entity_rows, labels.instants
     starts, sizes = _ranges(history, labels.entities)
-    seen = sizes > 0
-    if not seen.all():
-        mine = seen[code]
-        places, code, instants = places[mine], code[mine], instants[mine]
-    positions = np.full(len(places), NONE, dtype=np.int64)
-    if not len(places):
-        return Answer(places, positions, 0)
-    bound = None
-    if known is not None or last_run is not None:
-        bound = _Bound(history, known, last_run or 0, int(sizes.max()))
+    present = sizes > 0
+    if not present.all():
+        mine = present[entity_rows]
+        label_rows, entity_rows, instants = label_rows[mine], entity_rows[mine], instants[mine]
+    history_rows = np.full(len(label_rows), NONE, dtype=np.int64)
+    if not len(label_rows):
+        return Matches(label_rows, history_rows, 0)
+    limit = None
+    if runs is not None or last_run is not None:
+        limit = _RunLimit(history, runs, last_run or 0, int(sizes.max()))
 
-    def answer_chunk(chunk: slice) -> None:
-        entity, at = code[chunk], instants[chunk]
+    def search_batch(batch: slice) -> None:
+        entity, at = entity_rows[batch], instants[batch]
         start = starts[entity]
-        latest = at if bound is None else bound.latest(at)
+        latest = at if limit is None else limit.latest(at)
         position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
-        if bound is not None:
-            bound.step_back(start, position, at)
-        lost = np.zeros(len(entity), dtype=np.bool_)
+        if limit is not None:
+            limit.step_back(start, position, at)
+        no_answer = np.zeros(len(entity), dtype=np.bool_)
         if history.op is not None:
-            lost |= history.op[position] == TOMBSTONE
+            no_answer |= history.op[position] == TOMBSTONE
         if max_age is not None:
-            lost |= at - history.computed_at[position] > max_age
-        position[lost] = NONE
-        positions[chunk] = position
+            no_answer |= at - history.computed_at[position] > max_age
+        position[no_answer] = NONE
+        history_rows[batch] = position
 
-    in_chunks(answer_chunk, len(places))
-    return Answer(places, positions, int(sizes.sum()))
+    in_batches(search_batch, len(label_rows))
+    return Matches(label_rows, history_rows, int(sizes.sum()))
 
 
 def flatten(values: pl.Series) -> Values:
@@ -252,70 +252,71 @@ def flatten(values: pl.Series) -> Values:
     return Flat(values.to_physical().rechunk().to_numpy(), kind)
 
 
-class Column:
-    """A feature's column of a label table, filled from one piece of its history after another.
+class FeatureColumn:
+    """A feature's column of a label table, filled from one partition of its history after another.
 
-    A label that no piece answers gets null.
+    A label that no partition answers gets null.
     """
 
     def __init__(self, height: int, kind: pl.DataType) -> None:
         self._kind = kind
         self._empty = np.ones(height, dtype=np.bool_)
         self._items: NDArray[Any] | None = None
-        self._taken: list[tuple[Integers, pl.Series]] = []
+        self._gathered: list[tuple[Integers, pl.Series]] = []
 
-    def fill(self, values: Values, answer: Answer) -> None:
-        """Takes the value of each label that was answered from this piece of history."""
+    def fill(self, values: Values, matches: Matches) -> None:
+        """Stores the value of each label that this partition of the history answers."""
         if isinstance(values, pl.Series):
-            found = answer.positions != NONE
-            self._taken.append((answer.places[found], values.gather(pl.Series(answer.positions[found]))))
+            answered = matches.history_rows != NONE
+            rows = pl.Series(matches.history_rows[answered])
+            self._gathered.append((matches.label_rows[answered], values.gather(rows)))
             return
         if self._items is None:
             self._items = np.zeros(len(self._empty), dtype=values.items.dtype)
         items = self._items
 
-        def fill_chunk(chunk: slice) -> None:
-            places, positions = answer.places[chunk], answer.positions[chunk]
-            items[places] = values.items[positions]  # the last row, where there is none: that is masked
-            self._empty[places] = positions == NONE
+        def fill_batch(batch: slice) -> None:
+            label_rows, history_rows = matches.label_rows[batch], matches.history_rows[batch]
+            items[label_rows] = values.items[history_rows]  # -1 takes the last row's value, which is masked below
+            self._empty[label_rows] = history_rows == NONE
 
-        in_chunks(fill_chunk, len(answer.places))
+        in_batches(fill_batch, len(matches.label_rows))
 
     def series(self) -> pl.Series:
         """The values in the order of the label table."""
-        parts: list[pl.Series] = []
+        columns: list[pl.Series] = []
         if self._items is not None:
             flat = pl.Series(self._items).cast(self._kind)
-            parts.append(flat.set(pl.Series(self._empty), None) if self._empty.any() else flat)
-            if not self._taken:
-                return parts[0]
+            columns.append(flat.set(pl.Series(self._empty), None) if self._empty.any() else flat)
+            if not self._gathered:
+                return columns[0]
         index = np.where(self._empty, NONE, np.arange(len(self._empty)))
-        begin = len(self._empty) if parts else 0
-        for places, values in self._taken:
-            index[places] = np.arange(begin, begin + len(values))
+        begin = len(self._empty) if columns else 0
+        for label_rows, values in self._gathered:
+            index[label_rows] = np.arange(begin, begin + len(values))
             begin += len(values)
-            parts.append(values)
-        nothing = pl.Series([None], dtype=self._kind)
-        return pl.concat([*parts, nothing]).gather(pl.Series(np.where(index == NONE, begin, index)))
+            columns.append(values)
+        null = pl.Series([None], dtype=self._kind)
+        return pl.concat([*columns, null]).gather(pl.Series(np.where(index == NONE, begin, index)))
 
 
-def in_chunks(work: Callable[[slice], None], count: int, size: int = _CHUNK) -> None:
-    """Runs the work over slices of that many items, on every core: NumPy lets go of the interpreter."""
-    chunks = [slice(begin, begin + size) for begin in range(0, count, size)]
-    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(chunks), 8))) as pool:
-        for _ in pool.map(work, chunks):
+def in_batches(work: Callable[[slice], None], count: int, size: int = _BATCH) -> None:
+    """Calls ``work`` with slices of ``size`` items, on every core: NumPy releases the interpreter lock."""
+    batches = [slice(begin, begin + size) for begin in range(0, count, size)]
+    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, len(batches), 8))) as pool:
+        for _ in pool.map(work, batches):
             pass
 
 
 def _ranges(history: SortedHistory, wanted: pl.DataFrame) -> tuple[Integers, Integers]:
-    """Where each wanted entity begins in the history, and how many rows it has (0: never seen)."""
+    """Where each wanted entity begins in the history, and how many rows it has: 0 where it has none."""
     if not len(history):
-        return (nowhere := np.zeros(len(wanted), dtype=np.int64)), nowhere
-    places = history.entities.with_row_index("\0place")
-    place = wanted.join(places, on=wanted.columns, how="left", maintain_order="left")["\0place"]
-    rows = place.fill_null(0).to_numpy().astype(np.int64)
+        return (zeros := np.zeros(len(wanted), dtype=np.int64)), zeros
+    numbered = history.entities.with_row_index("\0row")
+    row = wanted.join(numbered, on=wanted.columns, how="left", maintain_order="left")["\0row"]
+    rows = row.fill_null(0).to_numpy().astype(np.int64)
     start = history.offsets[rows]
-    return start, np.where(place.is_not_null().to_numpy(), history.offsets[rows + 1] - start, 0)
+    return start, np.where(row.is_not_null().to_numpy(), history.offsets[rows + 1] - start, 0)
 
 
 def _last_at_or_before(times: Integers, start: Integers, size: Integers, instants: Integers) -> Integers:
@@ -331,21 +332,22 @@ def _last_at_or_before(times: Integers, start: Integers, size: Integers, instant
     return np.where((left > 0) & (times[low] <= instants), low, NONE)
 
 
-class _Bound:
-    """What a search may see of the runs: those known at a label's instant, or those up to one."""
+class _RunLimit:
+    """Which runs a label may see: those learned by its time, or all up to ``last_run``."""
 
-    def __init__(self, history: SortedHistory, known: Runs | None, last_run: int, longest: int) -> None:
+    def __init__(self, history: SortedHistory, runs: Runs | None, last_run: int, longest: int) -> None:
         self._run_seq = history.run_seq
-        self._runs = known or Runs(np.array([last_run]), np.array([np.iinfo(np.int64).min]))
-        self._learned = self._runs.learned_by_run(int(history.run_seq.max()))
+        self._runs = runs or Runs(np.array([last_run]), np.array([np.iinfo(np.int64).min]))
+        self._learned = self._runs.learned_at_by_run(int(history.run_seq.max()))
         self._longest = longest
         self._least: list[NDArray[np.integer[Any]]] = []
         self._lock = Lock()
-        # No row is younger than its run, mostly: then none after the last run known at an instant was known.
-        self._bounded = known is not None and not self._ahead(history)
+        # Usually no row is dated after its run was learned. Then no row dated after the last run learned by an
+        # instant was known at it, and the search can start from that run's time.
+        self._bounded = runs is not None and not self._any_dated_ahead(history)
 
     def latest(self, instants: Integers) -> Integers:
-        """Up to when a row may be true to have been known at each instant."""
+        """The latest ``computed_at`` that a row known at each instant can have."""
         if not self._bounded:
             return instants
         learned_at = np.append(np.iinfo(np.int64).min, self._runs.learned_at)
@@ -355,31 +357,31 @@ class _Bound:
         """Moves each position back, in place, to the last row of its entity that may be seen at its instant."""
         late = np.flatnonzero((self._learned[self._run_seq[position]] > instants) & (position != NONE))
         while len(late):
-            # Where few rows are late, the one before mostly is not: a step at a time, while that helps.
+            # Where few rows are late, the row before is usually not. So take single steps while at least half get done.
             position[late] -= 1
-            lost = position[late] < start[late]
-            position[late[lost]] = NONE
-            on = late[~lost]
-            before, late = late, on[self._learned[self._run_seq[position[on]]] > instants[on]]
+            outside = position[late] < start[late]
+            position[late[outside]] = NONE
+            inside = late[~outside]
+            before, late = late, inside[self._learned[self._run_seq[position[inside]]] > instants[inside]]
             if len(late) * 2 > len(before):
                 break
         if len(late):
-            limit = self._runs.known_at(instants[late])
-            position[late] = _last_known(self._pyramid(), start[late], position[late], limit)
+            limit = self._runs.last_learned_by(instants[late])
+            position[late] = _last_learned(self._pyramid(), start[late], position[late], limit)
 
     def _pyramid(self) -> list[NDArray[np.integer[Any]]]:
         with self._lock:
             self._least = self._least or _least_runs(self._run_seq, self._longest)
             return self._least
 
-    def _ahead(self, history: SortedHistory) -> bool:
+    def _any_dated_ahead(self, history: SortedHistory) -> bool:
         found: list[bool] = []
 
-        def look(chunk: slice) -> None:
-            if not found and (history.computed_at[chunk] > self._learned[history.run_seq[chunk]]).any():
+        def look(batch: slice) -> None:
+            if not found and (history.computed_at[batch] > self._learned[history.run_seq[batch]]).any():
                 found.append(True)
 
-        in_chunks(look, len(history), 8 * _CHUNK)
+        in_batches(look, len(history), 8 * _BATCH)
         return bool(found)
 
 
@@ -392,13 +394,13 @@ def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray
     return levels
 
 
-def _last_known(
+def _last_learned(
     least: list[NDArray[np.integer[Any]]], start: Integers, position: Integers, limit: Integers
 ) -> Integers:
     """The last p in [start, position] whose run is at most the limit, else -1.
 
-    Walking back row by row would cost a whole entity where everything was filled in late. So climb the
-    pyramid past blocks that are all too late, then descend into the last one that is not.
+    Walking back row by row would read a whole entity where all its rows were backfilled. So climb the
+    pyramid past blocks that are entirely too late, then descend into the last one that is not.
     """
     block = np.full(len(position), NONE, dtype=np.int64)
     height = np.zeros(len(position), dtype=np.int64)
@@ -406,7 +408,7 @@ def _last_known(
     end = position + 1
     for level, runs in enumerate(least):
         reaches_start = (end - 1) << level <= start[waiting]
-        fits = (end & 1 == 1) | reaches_start  # an even end is covered by its parent, one level up
+        fits = (end & 1 == 1) | reaches_start  # an even end is covered by its parent block, one level up
         hit = fits & (runs[end - 1] <= limit[waiting])
         block[waiting[hit]] = end[hit] - 1
         height[waiting[hit]] = level

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import Feature, Problem
 from featurestore.registry.declaration import declared_names, read_declaration
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BrokenDeclaration:
     """A declaration that can't be used, by the name of its function or feature, or a file that can't be parsed."""
 
@@ -28,7 +28,7 @@ class BrokenDeclaration:
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Registry:
     """The features of the working tree, by name, and the declarations that can't be used."""
 

@@ -1,84 +1,234 @@
-"""What git knows of the project: the commit of a run, the files it would commit, the files of a revision.
+"""What git says of the project: the commit of a run, the files it would commit, the files of a revision.
 
-Git itself is asked: starting it costs 3 ms, importing a library for it 85 ms.
+The program is asked, in one way: starting it costs 3 ms, importing a library for it 85 ms.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
+
+TIMEOUT = 30.0  # seconds
+VERSIONS = "features/.versions"
+
+# A repository may come from anybody: nothing that its configuration names is run, and a bare repository that lies
+# among the files of another one is not taken for ours.
+_SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "safe.bareRepository=explicit")
+# In a hook git names the repository and the index of the commit in its variables. They may belong to another
+# repository than the project's, so only those pass that say where the user's own settings are.
+_PASSED = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES",
+           "GIT_DISCOVERY_ACROSS_FILESYSTEM")  # fmt: skip
+
+
+class GitError(FeatureStoreError):
+    """Git is installed and does not answer: the message is its own."""
+
+    code = "git"
+
+
+class _NoRepositoryError(Exception):
+    """No git, or no repository here."""
+
+
+@frozen
+class GitState:
+    """What a command records of the project's repository, asked once and before it writes anything.
+
+    ``commit`` is ``1f2e3d4c5b6a``, with ``+dirty`` where the project's files differ from it, and None without git or
+    commits. The version files don't count: they are written by the very commands that record a commit.
+    ``problem`` is why git refused to answer.
+    """
+
+    commit: str | None = None
+    problem: GitError | None = None
+
+
+def git_state(root: Path) -> GitState:
+    """The state of the repository that the project is in. Raises nothing."""
+    try:
+        answer = _git(
+            root, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal", "--no-renames",
+            "--", ".", f":(exclude){VERSIONS}",
+        )  # fmt: skip
+    except _NoRepositoryError:
+        return GitState()
+    except GitError as exc:
+        return GitState(problem=exc)
+    lines = answer.split("\0")
+    head = next((line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")), "(")
+    if head.startswith("("):  # (initial): no commit yet
+        return GitState()
+    dirty = any(line and not line.startswith("# ") for line in lines)
+    return GitState(f"{head[:12]}+dirty" if dirty else head[:12])
 
 
 def commit_of(root: Path) -> str | None:
-    """``1f2e3d4``, or ``1f2e3d4+dirty`` where the project differs from it; None without git or commits."""
-    head = _git(root, "rev-parse", "--short=12", "HEAD")
-    if head is None:
-        return None
-    head = head.strip()
-    changed = _git(root, "status", "--porcelain", "--", ".")
-    return f"{head}+dirty" if changed else head
+    """The commit of `git_state`."""
+    return git_state(root).commit
 
 
 def has_git() -> bool:
-    """Whether there is a git to ask."""
+    """Whether git is installed."""
     import shutil
 
     return shutil.which("git") is not None
 
 
-def uncommitted(root: Path, folder: Path) -> list[str]:
-    """The files of a folder of the project that differ from HEAD or are not in it."""
-    status = _git(root, "status", "--porcelain", "--untracked-files=all", "-z", "--", folder.as_posix())
-    return [item[3:] for item in (status or "").split("\0") if item]
+def uncommitted(root: Path, folder: str = VERSIONS) -> list[str]:
+    """The files of a folder of the project that differ from HEAD or are not in it. Raises GitError."""
+    try:
+        status = _git(root, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", "--", folder)
+    except _NoRepositoryError:
+        return []
+    return [item[3:] for item in status.split("\0") if item]
 
 
-def export_index(root: Path, folder: Path) -> Path | None:
-    """Lays down what git would commit of the project's Python files, its toml and its versions.
+def committed(root: Path, folder: str = VERSIONS) -> frozenset[str]:
+    """The files of a folder that are in HEAD as they are on disk, as paths below the project. Raises GitError."""
+    state = git_state(root)
+    if state.problem is not None:
+        raise state.problem
+    if state.commit is None:
+        return frozenset()
+    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", folder)
+    differing = _git(
+        root, "diff", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--", folder
+    )
+    return frozenset(listed.split("\0")) - frozenset(differing.split("\0"))
 
-    Gives the project's folder there; None outside git.
+
+def export_index(root: Path, folder: Path) -> bool:
+    """Writes what git would commit of the project's Python files, its toml and its versions into a folder.
+
+    False outside git. Raises GitError.
     """
-    listed = _git(root, "ls-files", "-z", "--", "*.py", "featurestore.toml", "features/.versions")
-    if listed is None:
-        return None
-    done = _git(root, "checkout-index", "-z", "--stdin", f"--prefix={folder.absolute()}/", text=listed)
-    # Files come out under their paths in the repository, of which the project may be a part.
-    return None if done is None else folder / (_git(root, "rev-parse", "--show-prefix") or "").strip()
-
-
-def export_revision(root: Path, revision: str, folder: Path) -> bool:
-    """Lays down the same files as they were at a revision. False where git has no such revision."""
-    import tarfile
-    from io import BytesIO
-
-    top = _git(root, "rev-parse", "--show-prefix")
-    tree = f"{revision}:{top.strip()}" if top and top.strip() else revision
-    archive = _git_bytes(root, "archive", "--format=tar", tree)
-    if archive is None:
+    try:
+        index = _index_of_hook(root)
+        listed = _git(root, "ls-files", "--stage", "-z", index=index)
+        entries = [_Entry.of_index(line) for line in listed.split("\0") if line]
+        _export(root, (entry for entry in entries if entry.merged), folder)
+    except _NoRepositoryError:
         return False
-    with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        wanted = [item for item in tar.getmembers() if item.name.endswith((".py", ".toml")) and item.isfile()]
-        tar.extractall(folder, members=wanted, filter="data")
     return True
 
 
-def is_committed(root: Path, path: Path) -> bool:
-    """Whether a file is in HEAD exactly as it lies there."""
-    relative = path.relative_to(root).as_posix()
-    tracked = _git(root, "ls-tree", "--name-only", "HEAD", "--", relative)
-    return bool(tracked and tracked.strip()) and _git(root, "diff", "--quiet", "HEAD", "--", relative) is not None
+def export_revision(root: Path, revision: str, folder: Path) -> bool:
+    """Writes the same files as they were at a revision. False where git has no such revision. Raises GitError."""
+    if revision.startswith("-"):
+        return False
+    try:
+        _git(root, "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
+    except (GitError, _NoRepositoryError):
+        return False
+    listed = _git(root, "ls-tree", "-r", "-z", revision)
+    _export(root, [_Entry.of_tree(line) for line in listed.split("\0") if line], folder)
+    return True
 
 
-def _git(root: Path, *arguments: str, text: str | None = None) -> str | None:
-    done = _git_bytes(root, *arguments, text=text)
-    return None if done is None else done.decode("utf-8", "surrogateescape")
+@frozen
+class _Entry:
+    """A file that git has: its mode, the hash of its content, and its path below the project."""
+
+    mode: str
+    blob: str
+    path: str
+    merged: bool = True
+
+    @classmethod
+    def of_index(cls, line: str) -> _Entry:
+        facts, _, path = line.partition("\t")
+        mode, blob, stage = facts.split(" ")
+        return cls(mode, blob, path, merged=stage == "0")
+
+    @classmethod
+    def of_tree(cls, line: str) -> _Entry:
+        facts, _, path = line.partition("\t")
+        mode, _, blob = facts.split(" ")
+        return cls(mode, blob, path)
+
+    @property
+    def wanted(self) -> bool:
+        kept = self.path.endswith(".py") or self.path == "featurestore.toml" or self.path.startswith(f"{VERSIONS}/")
+        return kept and self.mode != "160000"  # a submodule's commit
 
 
-def _git_bytes(root: Path, *arguments: str, text: str | None = None) -> bytes | None:
+def _export(root: Path, entries: Iterable[_Entry], folder: Path) -> None:
+    """Writes the wanted files. From their blobs: a sparse checkout has no others, and no filter of its is run."""
+    wanted = [entry for entry in entries if entry.wanted]
+    names = "".join(f"{entry.blob}\n" for entry in wanted)
+    answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))
+    at = 0
+    for entry in wanted:
+        end = at + bytes(answer[at : at + 200]).index(b"\n")
+        header = bytes(answer[at:end]).split(b" ")
+        if len(header) != 3:  # "<hash> missing", of a partial clone that can't be completed
+            raise GitError("git lacks the content of a file", where=entry.path)
+        size = int(header[2])
+        content, at = answer[end + 1 : end + 1 + size], end + 2 + size
+        path = folder / entry.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if entry.mode == "120000":
+            path.symlink_to(os.fsdecode(bytes(content)))
+        else:
+            path.write_bytes(content)
+
+
+def _index_of_hook(root: Path) -> str | None:
+    """The index of the commit that is being made (``git commit -a`` and ``git commit PATH`` have one of their own).
+
+    None where it is another repository's.
+    """
+    named = os.environ.get("GIT_INDEX_FILE")
+    if not named:
+        return None
+    top, _, folder = _git(root, "rev-parse", "--show-toplevel", "--absolute-git-dir").rstrip("\n").rpartition("\n")
+    index = Path(top, named)  # a relative one is below the top of the working tree
+    return str(index) if index.parent.resolve() == Path(folder).resolve() else None
+
+
+def _git(root: Path, *arguments: str, index: str | None = None) -> str:
+    return _git_bytes(root, *arguments, index=index).decode("utf-8", "surrogateescape")
+
+
+def _git_bytes(root: Path, *arguments: str, sent: bytes = b"", index: str | None = None) -> bytes:
+    """What git answers. Raises _NoRepositoryError or GitError."""
     import subprocess  # 10 ms that most commands don't need
 
-    sent = None if text is None else text.encode("utf-8", "surrogateescape")
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    command = ["git", "--no-pager", *settings, "-C", str(root), *arguments]
     try:
-        command = ["git", "-C", str(root), *arguments]
-        done = subprocess.run(command, input=sent, capture_output=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+        done = subprocess.run(
+            command, input=sent, capture_output=True, timeout=TIMEOUT, check=False, env=_environment(index)
+        )
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git {arguments[0]} did not answer within {TIMEOUT:g} s") from None
+    except OSError as exc:
+        raise _NoRepositoryError from exc
+    if done.returncode == 0:
+        return done.stdout
+    raise _error(done.stderr.decode("utf-8", "replace"))
+
+
+def _environment(index: str | None) -> dict[str, str]:
+    """Ours, in English, without git's variables; never taking a lock that a command of the user may want."""
+    passed = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _PASSED}
+    named = {} if index is None else {"GIT_INDEX_FILE": index}
+    return {**passed, **named, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def _error(said: str) -> Exception:
+    message = next((line for line in said.splitlines() if line.startswith("fatal: ")), said.strip() or "git failed")
+    message = message.removeprefix("fatal: ")
+    if message.startswith("not a git repository"):
+        return _NoRepositoryError(message)
+    if "dubious ownership" in message:
+        folder = message.partition("'")[2].rstrip("'")
+        return GitError(
+            "git refuses to read the repository, because it belongs to another user",
+            where=folder, hint=f"git config --global --add safe.directory {folder}",
+        )  # fmt: skip
+    return GitError(f"git: {message}")

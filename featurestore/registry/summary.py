@@ -1,60 +1,76 @@
-"""What the stores held at the last commit, in a file that ``list``, ``show`` and ``plan`` read in no time.
+"""What the audit log says of each feature, in a file that ``list``, ``show`` and ``plan`` read in no time.
 
-``.featurestore/summary.json`` is derived after each commit and may be deleted at any time; the next
-commit writes what it touches anew.
+``.featurestore/summary.json`` is derived from the offline store. It carries the stamp of what it was derived from and a
+checksum of itself; one that does not fit, or is damaged or gone, is derived again. So it can't be wrong, only slow.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 
-from featurestore import times
-from featurestore.config import Project
-from featurestore.frozen import dataclass
+from featurestore.atomic import write_atomically
 from featurestore.model import Json
+
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSummary:
-    """One feature at the last commit. Instants are microseconds.
+    """One feature as of the last committed run. Instants are microseconds.
 
-    ``active_since`` is the start of the run that made ``active_sha256`` the active version. ``statistics`` and
-    ``drift`` are, by version (full SHA-256), those of the last run that wrote values of it; ``online_run_seq`` is
-    the run up to which the feature is online.
+    ``committed_sha256`` is the version of the last run that committed the feature, ``committed_since`` the start of
+    the first of the uninterrupted runs that did. ``statistics`` and ``drift`` are, by version (full SHA-256), those
+    of the last run that wrote values of it.
     """
 
-    active_sha256: str | None = None
-    active_since: int | None = None
+    committed_sha256: str | None = None
+    committed_since: int | None = None
     last_run: str | None = None
     last_run_at: int | None = None
     last_status: str | None = None
     statistics: Mapping[str, Json] | None = None
     drift: Mapping[str, Json] | None = None
-    online_run_seq: int | None = None
 
 
-def read_summary(project: Project) -> dict[str, FeatureSummary]:
-    """By feature name; empty where nothing was ever committed here, or the file can't be used."""
-    known = {item.name for item in fields(FeatureSummary)}
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The features by name, and what they were derived from.
+
+    ``store`` names the offline store, ``stamp`` its state (`AuditLog.stamp`), ``written_at`` the instant in µs.
+    """
+
+    store: str
+    stamp: str
+    written_at: int
+    features: Mapping[str, FeatureSummary]
+
+
+def read_summary(path: Path) -> Summary | None:
+    """The summary as it was written; None where there is none, or it is damaged or another release's."""
     try:
-        data = json.loads(project.summary.read_text(encoding="utf-8"))
-        return {
-            str(name): FeatureSummary(**{fact: value for fact, value in item.items() if fact in known})
-            for name, item in data["features"].items()
-        }
+        head, body = path.read_bytes().split(b"\n", 1)
+        stamp = json.loads(head.removesuffix(b",") + b"}")
+        if stamp["format"] != FORMAT or stamp["sha256"] != hashlib.sha256(body).hexdigest():
+            return None
+        features = json.loads(b"{" + body)["features"]
+        known = {name: FeatureSummary(**facts) for name, facts in features.items()}
+        return Summary(stamp["store"], stamp["stamp"], stamp["written_at"], known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return None
 
 
-def update_summary(project: Project, changes: Mapping[str, Mapping[str, Json]]) -> None:
-    """Changes some facts of some features; the rest stays. Replaces the file at once."""
-    summary = {name: asdict(item) for name, item in read_summary(project).items()}
-    for name, facts in changes.items():
-        summary[name] = {**summary.get(name, asdict(FeatureSummary())), **facts}
-    text = json.dumps({"written_at": times.format_instant(times.now()), "features": summary}, indent=1)
-    temporary = project.summary.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(project.summary)
+def write_summary(path: Path, summary: Summary) -> None:
+    """Replaces the file. Raises OSError."""
+    names = [item.name for item in fields(FeatureSummary)]
+    features = {name: {fact: getattr(item, fact) for fact in names} for name, item in summary.features.items()}
+    body = f'"features": {json.dumps(features, indent=1)}}}\n'.encode()
+    head = {
+        "format": FORMAT, "store": summary.store, "stamp": summary.stamp, "written_at": summary.written_at,
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }  # fmt: skip
+    # One JSON document. The head is its first line, so that the checksum is of the bytes of all others.
+    write_atomically(path, json.dumps(head).removesuffix("}").encode() + b",\n" + body, mode=0o600)

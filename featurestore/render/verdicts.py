@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from featurestore import times
 from featurestore.offline.contract import Baseline
 from featurestore.render.words import number
-from featurestore.workflows.drift.overview import DriftResult
-from featurestore.workflows.drift.timeline import Point
+from featurestore.workflows.drift.timeline import DriftResult, Point
 
 BY_CHANCE = "within chance"
 

@@ -6,15 +6,16 @@ One small file in ``.featurestore/``. It may be deleted at any time: then the st
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 
 FILE = "synced.json"
+EMBEDDED = "online.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,21 @@ def recall(project: Project) -> Memory:
         return Memory()
 
 
+def online_features(project: Project) -> frozenset[str]:
+    """The features of which the last sync of this checkout left values online.
+
+    A server is not asked, which may not answer. Where the embedded store's file is gone, nothing is online.
+    """
+    if project.online_url is None and not (project.state / EMBEDDED).exists():
+        return frozenset()
+    return frozenset(entry.rpartition("@")[0] for entry, run_seq in recall(project).watermarks.items() if run_seq)
+
+
 def remember(project: Project, memory: Memory) -> None:
     """Replaces the memory, atomically. Raises StoreError where the folder can't be written."""
     path = prepare_state(project) / FILE
-    fresh = path.with_name(f".{FILE}.{os.getpid()}.tmp")
+    text = json.dumps({"epoch": memory.epoch, "watermarks": dict(memory.watermarks)}, indent=1)
     try:
-        text = json.dumps({"epoch": memory.epoch, "watermarks": dict(memory.watermarks)}, indent=1)
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        write_atomically(path, text.encode())
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(path)) from exc

@@ -18,7 +18,6 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import Merged, OnlineStore, Pulse
 from featurestore.online.tables import Loaded, version_entry
-from featurestore.registry.summary import update_summary
 from featurestore.serving.directory import Directory, is_abandoned
 from featurestore.serving.memory import Memory, recall, remember
 from featurestore.serving.plan import Plan, Situation, Task, decide, repoint, superseded
@@ -195,8 +194,6 @@ class Round:
         memory = Memory(epoch, watermarks)
         if not self.unrepaired and memory != recall(self.project):  # what was lost must be noticed again
             remember(self.project, memory)
-        online = {task.version.id.feature: {"online_run_seq": self.up_to_run} for task in self.tasks if not task.aside}
-        update_summary(self.project, online)
         return True
 
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import polars as pl
 
-from featurestore.sources.casts import BOOLEAN, DECIMAL, INTEGER, NULL, STRING, Cast, Target
-from featurestore.sources.natives import cast, kind_of
+from featurestore.model import Scalar
+from featurestore.sources.casts.cast import Cast, ColumnType
+from featurestore.sources.casts.from_types import cast, kind_of
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING
 
-ORDER = ("bool", "int", "float", "date", "datetime", "string")
+ORDER: tuple[Scalar, ...] = ("bool", "int", "float", "date", "datetime", "string")
 _SAMPLE = 100
 
 
 def infer(
-    column: pl.Series, kinds: pl.Series | None = None, *, above: str | None = None, zone: str | None = None
-) -> tuple[str, Cast] | None:
+    column: pl.Series, kinds: pl.Series | None = None, *, above: Scalar | None = None, zone: str | None = None
+) -> tuple[Scalar, Cast] | None:
     """The first type in `ORDER`, from ``above`` on, that holds every value, and the column in it; None without values.
 
     ``007`` is text, and so is an integer that 64 bits can't hold: an id read as a number would be another id.
-    A column that has a type keeps it; None where the store has no word for that.
+    A column that has a type keeps it; None where the store has no such type.
     """
     if column.dtype not in (pl.String, pl.Null):
         kind = kind_of(column.dtype)
-        return None if kind is None else (kind, cast(column, Target(kind, strict=True, zone=zone)))
+        return None if kind is None else (kind, cast(column, ColumnType(kind, strict=True, zone=zone)))
     if column.null_count() == len(column):
         return None
     candidates = ORDER[0 if above is None else ORDER.index(above) :]
@@ -30,16 +32,16 @@ def infer(
     sample = column.drop_nulls().head(_SAMPLE)  # what fails at all mostly fails on these
     for kind in candidates:
         # A time that clocks skip or repeat is a time: its row is set aside, the column stays one of times.
-        target = Target(kind, strict=True)
+        target = ColumnType(kind, strict=True)
         if cast(sample, target).misfits is not None:
             continue
         done = cast(column, target)
         if done.misfits is None and (kind != "float" or done.values.is_finite().any()):  # nan and inf alone are words
-            return kind, cast(column, Target(kind, strict=True, zone=zone)) if done.naive and zone else done
+            return kind, cast(column, ColumnType(kind, strict=True, zone=zone)) if done.naive and zone else done
     return "string", Cast(column)
 
 
-def _of_json(kinds: pl.Series) -> set[str]:
+def _of_json(kinds: pl.Series) -> set[Scalar]:
     """JSON says itself what is text and what is not; only times have to be found inside text."""
     present = set(kinds.unique().to_list()) - {NULL}
     if present == {BOOLEAN}:

@@ -1,56 +1,41 @@
-"""Reading Parquet: columns in the file's own types.
-
-Arrow's reader, not Polars': on damaged pages the latter was seen to end the whole process.
-"""
+"""Parquet files: columns in the files' own types."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
+from featurestore.model import Source
+from featurestore.sources.contract import OpenSource, ProjectFolders, Report
+from featurestore.sources.files import FileSource, read_path
 
-from featurestore.errors import SourceError
-from featurestore.sources.batch import MAX_COLUMNS, Batch
+if TYPE_CHECKING:
+    from featurestore.tables.batch import Batch
 
+KEYS = ("path",)
 ROWS = 1 << 18
+read_settings = read_path
+
+
+def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
+    return FileSource(folders, source, given, read_parquet)
 
 
 def read_parquet(
-    stream: IO[bytes], file: str, wanted: Collection[str] | None = None, rows: int = ROWS
+    stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report, rows: int = ROWS
 ) -> Iterator[Batch]:
-    """Yields the wanted columns of a file, one batch at least. Raises SourceError where it is no whole Parquet file."""
-    first = 1
-    try:
+    """Yields the columns of a file, one batch at least. Raises SourceError where it is damaged or not Parquet."""
+    # Arrow's reader, not Polars': on damaged pages the latter was seen to end the whole process.
+    import pyarrow.parquet as pq
+
+    from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
+
+    with naming_the_file(name, "Parquet"):
         reader = pq.ParquetFile(stream, page_checksum_verification=True)
-        names = reader.schema_arrow.names
-        _check_names(names, file)
-        columns = names if wanted is None else [name for name in names if name in wanted]
-        yield Batch(file, _frame(pa.Table.from_batches([], reader.schema_arrow).select(columns)))
-        for batch in reader.iter_batches(rows, columns=columns):
+        chosen = select_columns(reader.schema_arrow.names, columns, name)
+        yield batch_of(reader.schema_arrow.empty_table().select(chosen), name)
+        first = 1
+        for batch in reader.iter_batches(rows, columns=chosen):
             batch.validate(full=True)  # that texts are UTF-8, for one
-            yield Batch(file, _frame(batch), first)
+            yield batch_of(batch, name, first)
             first += batch.num_rows
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as exc:
-        raise SourceError(
-            f"can't be read as Parquet: {str(exc).splitlines()[0]}", where=file, hint="is it whole, and Parquet at all?"
-        ) from exc
-
-
-def _check_names(names: list[str], file: str) -> None:
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=file)
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise SourceError(f"has {count} columns named {name!r}", where=file, hint="rename all but one")
-        if "\0" in name:
-            raise SourceError(f"has a NUL in the name of a column: {name!r}", where=file)
-
-
-def _frame(table: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    """Column by column: what else stands in the schema (pandas' notes, Arrow's) may be damaged, and is not needed."""
-    columns = zip(table.schema.names, table.columns, strict=True)
-    return pl.DataFrame([pl.Series(name, column) for name, column in columns])

@@ -1,4 +1,4 @@
-"""The rules that a declared column's values must keep: null, min, max, in, pattern."""
+"""The rules that a declared column's values must not break: null, min, max, in, pattern."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import polars as pl
 
 from featurestore.errors import ConfigError
 from featurestore.model import Column, Json
-from featurestore.sources.batch import Mask
-from featurestore.sources.casts import Target, cast_text
+from featurestore.sources.casts.cast import ColumnType
+from featurestore.sources.casts.from_text import cast_text
+from featurestore.tables.batch import Mask
 
 _SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class RuleViolation:
     """The rows that break one rule, and the rule in words."""
 
     rows: Mask
     reason: str
 
 
-def breaches(values: pl.Series, column: Column, zone: str | None) -> Iterator[Breach]:
+def find_violations(values: pl.Series, column: Column, zone: str | None) -> Iterator[RuleViolation]:
     """Yields every rule of a column that some of its values break. A null breaks only ``null = false``.
 
     Bounds are inclusive, NaN is in no range, and a pattern must match the whole text. Raises ConfigError where a
-    rule names what can't be a value of the column.
+    rule holds what can't be a value of the column.
     """
     if isinstance(values.dtype, pl.Datetime):
         column = replace(column, type="datetime")  # the event time is one, whatever it was declared as
@@ -42,7 +43,7 @@ def breaches(values: pl.Series, column: Column, zone: str | None) -> Iterator[Br
         choices = pl.Series([_one(column, choice, zone) for choice in column.choices], dtype=values.dtype)
         shown = ", ".join(str(choice) for choice in column.choices[:_SHOWN])
         more = ", …" if len(choices) > _SHOWN else ""
-        yield from _where(~values.is_in(choices.implode()), f"is none of {shown}{more}")
+        yield from _where(~values.is_in(choices.implode()), f"is not one of {shown}{more}")
     if column.pattern is not None:
         pattern = re.compile(column.pattern)
         wrong = [text for text in values.unique().drop_nulls() if not pattern.fullmatch(text)]
@@ -51,9 +52,9 @@ def breaches(values: pl.Series, column: Column, zone: str | None) -> Iterator[Br
             yield from _where(values.is_in(pl.Series(wrong, dtype=pl.String).implode()), reason)
 
 
-def _where(broken: pl.Series, reason: str) -> Iterator[Breach]:
+def _where(broken: pl.Series, reason: str) -> Iterator[RuleViolation]:
     if broken.any():
-        yield Breach(broken.fill_null(value=False).to_numpy(), reason)
+        yield RuleViolation(broken.fill_null(value=False).to_numpy(), reason)
 
 
 def _out(values: pl.Series, beyond: pl.Series) -> pl.Series:
@@ -72,7 +73,7 @@ def _one(column: Column, value: Json, zone: str | None) -> object:
         return value
     if isinstance(value, str) == (column.type in ("int", "float")):
         raise _unfit(column, value)
-    done = cast_text(pl.Series([str(value)]), Target(column.type, zone=zone))
+    done = cast_text(pl.Series([str(value)]), ColumnType(column.type, zone=zone))
     if done.misfits is not None:
         raise _unfit(column, value)
     return done.values[0]
@@ -80,7 +81,7 @@ def _one(column: Column, value: Json, zone: str | None) -> object:
 
 def _unfit(column: Column, value: Json) -> ConfigError:
     return ConfigError(
-        f"a rule of column {column.name!r} names {value!r}, which is no {column.type}",
+        f"a rule of column {column.name!r} names {value!r}, which is not a {column.type}",
         where="featurestore.toml",
         hint="write it as the values of the column are written",
     )

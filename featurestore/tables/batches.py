@@ -1,7 +1,7 @@
 """Tables larger than memory: read in frames of so many rows, written as they come.
 
-Owns that a file is either written whole or not touched. What is in memory beside the frame is a few MB of text, or
-what the file's writer put together: a batch of an Arrow stream, the packed columns of a row group of Parquet.
+Makes sure that a file is either written completely or not touched. Beside the frame there is a few MB of text in
+memory, or what the file's writer put together: a batch of an Arrow stream, the packed columns of a Parquet row group.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import BinaryIO, cast
 import polars as pl
 
 from featurestore.errors import FeatureStoreError, SourceError, UsageError
+from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
-from featurestore.tables.strict_json import read_json_pieces
+from featurestore.tables.json_types import read_json_types
 
 Write = Callable[[pl.DataFrame], None]
 
 _MOST_ROWS = 1 << 31  # of one frame, by Polars
+_CSV_BLOCK = 4 << 20
 
 
 def read_batches(
@@ -70,11 +72,9 @@ def write_batches(target: Path | BinaryIO, *, form: Format | None = None) -> Ite
 
 def _pieces(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
     if form == "csv":
-        from featurestore.tables.strict_csv import read_csv_pieces  # loads pyarrow
-
-        yield from read_csv_pieces(stream, name)
+        yield from (batch.frame for batch in read_csv(stream, name, _ignore, strict=True, block=_CSV_BLOCK))
     elif form == "ndjson":
-        yield from read_json_pieces(stream, name)
+        yield from read_json_types(stream, name)
     elif not stream.read(1):
         raise SourceError("is empty", where=name)
     else:
@@ -87,6 +87,10 @@ def _pieces(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
             text = str(exc).strip().split("\n", 1)[0]
             raise SourceError(f"can't be read as {form.capitalize()}: {text}", where=name) from exc
+
+
+def _ignore(_warning: str) -> None:
+    """What a reader would warn of in a source is of no interest in a table that comes out as it went in."""
 
 
 def _slices(stream: BinaryIO, scan: Callable[[BinaryIO], pl.LazyFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -130,15 +134,15 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
 
 def _cut(pieces: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     waiting: list[pl.DataFrame] = []
-    held = 0
+    height = 0
     for piece in pieces:
         waiting.append(piece)
-        held += len(piece)
-        while held >= rows + 1:  # a full frame is handed on once it is sure not to be the last
+        height += len(piece)
+        while height >= rows + 1:  # a full frame is given out once it is sure not to be the last
             whole = pl.concat(waiting)
             yield whole.slice(0, rows)
             rest = whole.slice(rows)
-            waiting, held = [rest], len(rest)
+            waiting, height = [rest], len(rest)
     yield pl.concat(waiting)
 
 

@@ -1,4 +1,4 @@
-"""What a table says, as one hash: whatever file format, library or batch it passes through.
+"""One hash of a table's content, independent of file format, library and batches.
 
 Recipe 1. Each column has a SHA-256 over its rows in blocks of 65,536 (the last one shorter). A block is one
 byte per row, 1 where there is a value, followed by the values, with zero or nothing in place of nulls:
@@ -24,32 +24,36 @@ import numpy as np
 import polars as pl
 
 RECIPE = 1
-BLOCK = 65_536
+BLOCK_ROWS = 65_536
 
 
 class ContentHash:
-    """Takes a table in frames of any height, one after the other."""
+    """Takes a table in frames of any height, one after the other.
 
-    def __init__(self) -> None:
+    Recipe 1 has blocks of ``block_rows`` = 65,536 rows; another number gives other hashes.
+    """
+
+    def __init__(self, block_rows: int = BLOCK_ROWS) -> None:
+        self._block_rows = block_rows
         self._columns: list[hashlib._Hash] = []
         self._schema: pl.Schema | None = None
         self._rest: pl.DataFrame | None = None
         self._rows = 0
 
     def update(self, frame: pl.DataFrame) -> None:
-        """Takes the next rows. All frames have the same columns."""
+        """Adds the next rows. All frames have the same columns."""
         if self._schema is None:
             self._schema = frame.schema
             self._columns = [hashlib.sha256() for _ in frame.columns]
         self._rows += len(frame)
         waiting = frame if self._rest is None or not len(self._rest) else pl.concat([self._rest, frame])
-        whole = len(waiting) // BLOCK * BLOCK
-        for begin in range(0, whole, BLOCK):
-            self._block(waiting.slice(begin, BLOCK))
+        whole = len(waiting) // self._block_rows * self._block_rows
+        for begin in range(0, whole, self._block_rows):
+            self._block(waiting.slice(begin, self._block_rows))
         self._rest = waiting.slice(whole)
 
     def hexdigest(self) -> str:
-        """The hash of all that was taken; nothing can be taken after it."""
+        """The hash of all frames so far. Call it once, last."""
         if self._rest is not None and len(self._rest):
             self._block(self._rest)
             self._rest = None
@@ -65,13 +69,6 @@ class ContentHash:
         for column, digest in zip(frame.get_columns(), self._columns, strict=True):
             for part in _parts(column):
                 digest.update(part)
-
-
-def content_hash(frame: pl.DataFrame) -> str:
-    """The hash of a whole table."""
-    content = ContentHash()
-    content.update(frame)
-    return content.hexdigest()
 
 
 def _type_name(kind: pl.DataType) -> str:

@@ -1,7 +1,7 @@
 """A column of times, whatever its type, as instants: integers, microseconds since the epoch, UTC.
 
-ISO 8601 text, datetimes with or without a zone, and dates. What had to be assumed is said once, and a
-time that is missing or can't be read is an error that names its row.
+ISO 8601 text, datetimes with or without a zone, and dates. A time that is missing or can't be read is an error that
+names its row; what had to be assumed comes back with the instants.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import numpy.typing as npt
 import polars as pl
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.times import parse_instant
+from featurestore.tables.iso8601 import parse_column
 
 NAIVE = "times without a zone were taken as UTC"
 DATES = "dates were taken as the start of their day, UTC"
-
-_PLAIN = r"^[12]\d{3}-\d\d-\d\d[T ]\d\d:\d\d:[0-5]\d(\.\d{1,6})?(Z|\+00:00)?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +71,14 @@ def _micros(column: pl.Series, kind: pl.Datetime) -> npt.NDArray[np.int64]:
 
 
 def _parse(column: pl.Series, table: str, first_row: int) -> Instants:
-    plain = column.str.contains(_PLAIN)
-    text = column.set(~plain, None)
-    seconds = text.str.head(19).str.replace(" ", "T", literal=True)
-    parsed = seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False).to_physical()
-    if text.str.contains(".", literal=True).any():
-        fraction = text.str.slice(19).str.strip_suffix("+00:00").str.strip_chars(".Z")
-        parsed += fraction.str.pad_end(6, "0").cast(pl.Int64)
-    naive = bool((plain & ~column.str.contains(r"(Z|\+00:00)$")).any())
-    dated = False
-    micros = parsed.fill_null(0).to_numpy().copy()
-    rest = parsed.is_null().arg_true()
-    if len(rest):  # every other spelling, once each
-        others = column[rest]
-        known: dict[str, int] = {}
-        for value in others.unique(maintain_order=True).to_list():
-            try:
-                known[value], without_zone = parse_instant(value)
-            except (ValueError, OverflowError) as exc:
-                row = int(rest[int((others == value).arg_max() or 0)]) + first_row
-                raise SourceError(
-                    f"{value!r} in column {column.name!r} is not a time",
-                    where=f"{table}, row {row}",
-                    hint="write ISO 8601, for example 2026-03-01T12:00:00Z",
-                ) from exc
-            is_date = len(value.strip()) == 10
-            dated |= is_date
-            naive |= without_zone and not is_date
-        micros[rest.to_numpy()] = [known[value] for value in others.to_list()]
-    return Instants(micros, (NAIVE,) * naive + (DATES,) * dated)
+    parsed = parse_column(column)
+    if not parsed.valid.all():
+        at = int(np.argmin(parsed.valid))
+        raise SourceError(
+            f"{column[at]!r} in column {column.name!r} is not a time",
+            where=f"{table}, row {at + first_row}",
+            hint="write ISO 8601, for example 2026-03-01T12:00:00Z",
+        )
+    dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
+    naive = bool((parsed.naive & ~dates).any())
+    return Instants(parsed.micros, (NAIVE,) * naive + (DATES,) * bool(dates.any()))

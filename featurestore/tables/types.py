@@ -1,4 +1,4 @@
-"""Polars types of keys and values, and the empty frame of a version's history.
+"""The data types of columns and values in Polars and in SQL, and the empty frame of a version's history.
 
 Inside the stores instants are ``Datetime("us")`` without a zone (UTC is understood); frames that users
 see carry ``Datetime("us", "UTC")``.
@@ -7,29 +7,49 @@ see carry ``Datetime("us", "UTC")``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
-from featurestore.model import DataType, EntityType, StoredVersion
+from featurestore.model import DataType, EntityType, Scalar, StoredVersion
 
 INSTANT = pl.Datetime("us")
 INSTANT_UTC = pl.Datetime("us", "UTC")
 
-_VALUES: Mapping[str, pl.DataType] = {
-    "bool": pl.Boolean(), "int": pl.Int64(), "float": pl.Float64(), "string": pl.String(), "date": pl.Date(),
-    "datetime": INSTANT, "list[float]": pl.List(pl.Float64()),
-}  # fmt: skip
-_KEYS: Mapping[str, pl.DataType] = {"string": pl.String(), "int": pl.Int64()}
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One data type: as sources' columns have it, as values are stored, and in the SQL of both stores."""
+
+    column: pl.DataType
+    value: pl.DataType
+    sql: str
+
+
+KINDS: Mapping[Scalar, Kind] = {
+    "bool": Kind(pl.Boolean(), pl.Boolean(), "BOOLEAN"),
+    "int": Kind(pl.Int64(), pl.Int64(), "BIGINT"),
+    "float": Kind(pl.Float64(), pl.Float64(), "FLOAT8"),
+    "string": Kind(pl.String(), pl.String(), "TEXT"),
+    "date": Kind(pl.Date(), pl.Date(), "DATE"),
+    "datetime": Kind(INSTANT_UTC, INSTANT, "TIMESTAMP"),
+    "list[float]": Kind(pl.List(pl.Float64()), pl.List(pl.Float64()), "FLOAT8[]"),
+}
+
+
+def column_type(kind: Scalar) -> pl.DataType:
+    """The type of a source's column."""
+    return KINDS[kind].column
 
 
 def value_type(data_type: DataType) -> pl.DataType:
     """The type of a value column inside the stores."""
-    return _VALUES[data_type.kind]
+    return KINDS[data_type.kind].value
 
 
 def key_types(entity_type: EntityType) -> dict[str, pl.DataType]:
     """The key columns of an entity type, in order."""
-    return {key.name: _KEYS[key.type] for key in entity_type.keys}
+    return {key.name: KINDS[key.type].value for key in entity_type.keys}
 
 
 def history_schema(version: StoredVersion) -> pl.Schema:

@@ -9,18 +9,19 @@ from collections.abc import Iterable, Sequence
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
-from featurestore.registry.summary import FeatureSummary, read_summary
+from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A feature of the working tree with its hash, its versions, and the summary of its history.
 
@@ -34,6 +35,7 @@ class Entry:
     summary: FeatureSummary
     active_sha256: str | None
     promoted_at: int | None
+    online: bool = False
 
     @property
     def versions(self) -> tuple[VersionName, ...]:
@@ -43,7 +45,7 @@ class Entry:
     @property
     def active_since(self) -> int | None:
         """When the active version became active (µs): when it was promoted, or its first run."""
-        return self.promoted_at if self.promoted_at is not None else self.summary.active_since
+        return self.promoted_at if self.promoted_at is not None else self.summary.committed_since
 
     @property
     def statistics(self) -> Json:
@@ -69,15 +71,16 @@ class Entry:
         return next((name for name in self.versions if sha256 is not None and sha256.startswith(name.short)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalogue:
-    """The selected features, by name, and the declarations that can't be used."""
+    """The selected features, by name, the declarations that can't be used, and warnings about what is shown."""
 
     entries: tuple[Entry, ...]
     broken: tuple[BrokenDeclaration, ...]
+    warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     """Which features to list: those that meet every condition that is set."""
 
@@ -89,7 +92,7 @@ class Filter:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detail:
     """Everything that the files say about one feature."""
 
@@ -97,6 +100,7 @@ class Detail:
     closure: Closure | None
     columns: tuple[str, ...]
     files: tuple[VersionFile, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def list_features(project: Project, wanted: Filter) -> Catalogue:
@@ -106,21 +110,21 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     _check("status", wanted.status, STATUSES)
     tree = SourceTree(project.root)
     registry = discover(project, tree)
-    return Catalogue(
-        tuple(read_entries(project, tree, [item for item in registry.features if _matches(item, wanted)])),
-        registry.broken,
-    )
+    history = current_summary(project)
+    features = [item for item in registry.features if _matches(item, wanted)]
+    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.broken, history.warnings)
 
 
 def show_feature(project: Project, name: str) -> Detail:
     """One feature in detail. Raises DeclarationError for a name that is not declared."""
     tree = SourceTree(project.root)
     registry = discover(project, tree)
-    (entry,) = read_entries(project, tree, [find_feature(registry, name)])
+    history = current_summary(project)
+    (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = tuple(named_columns(entry.feature, closure)) if closure else ()
-    return Detail(entry, closure, columns, versions)
+    return Detail(entry, closure, columns, versions, history.warnings)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:
@@ -131,10 +135,12 @@ def find_feature(registry: Registry, name: str) -> Feature:
     raise unknown_feature(registry, name)
 
 
-def read_entries(project: Project, tree: SourceTree, features: Iterable[Feature]) -> list[Entry]:
-    """Hashes features and finds their versions."""
-    summaries = read_summary(project)
-    return [_entry(project, tree, feature, summaries.get(feature.name, FeatureSummary())) for feature in features]
+def read_entries(
+    project: Project, tree: SourceTree, features: Iterable[Feature], history: CurrentSummary | None = None
+) -> list[Entry]:
+    """Hashes features and finds their versions. Without ``history`` the entries say nothing of runs."""
+    known = history or CurrentSummary({})
+    return [_entry(project, tree, feature, known) for feature in features]
 
 
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
@@ -149,8 +155,9 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     return stored_hash(hashed, versions)
 
 
-def _entry(project: Project, tree: SourceTree, feature: Feature, summary: FeatureSummary) -> Entry:
+def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary) -> Entry:
     hashed, problem = None, None
+    summary = history.features.get(feature.name, FeatureSummary())
     listed = list_files(project.versions, feature.name)
     try:
         hashed = hash_feature(tree, feature, listed.versions)
@@ -163,8 +170,9 @@ def _entry(project: Project, tree: SourceTree, feature: Feature, summary: Featur
         problem=problem,
         files=listed,
         summary=summary,
-        active_sha256=promoted.sha256 if promoted else summary.active_sha256,
+        active_sha256=promoted.sha256 if promoted else summary.committed_sha256,
         promoted_at=promoted.since if promoted else None,
+        online=feature.name in history.online,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, UsageError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
@@ -24,7 +24,7 @@ from featurestore.workflows.plan import LockedVersion, lock
 FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckFinding:
     """One thing that is wrong: where (a path below the project, or path:line), what, and how to fix it."""
 
@@ -34,7 +34,7 @@ class CheckFinding:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashLimit:
     """Something that a feature's hash can't follow. Worth knowing, but not a finding."""
 
@@ -43,7 +43,7 @@ class HashLimit:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckResult:
     """How much was checked, what is wrong, and with ``fix`` what was written."""
 
@@ -73,8 +73,8 @@ def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
     from featurestore.registry.git import export_index
 
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
-        root = export_index(project.root, Path(folder))
-        if root is None:
+        root = Path(folder)
+        if not export_index(project.root, root):
             raise UsageError("--staged needs a git repository", where=str(project.root))
         if not (root / FILE).exists():
             raise UsageError(f"{FILE} is not staged or committed", hint=f"git add {FILE}")

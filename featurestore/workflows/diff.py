@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision
@@ -24,15 +24,16 @@ from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
+from featurestore.workflows.summaries import current_summary
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.offline.contract import OfflineStore
 
 WORKTREE = "worktree"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
     """One side of a comparison: a version file, or the working tree, whose ``number`` is None before it is locked.
 
@@ -47,7 +48,7 @@ class Side:
     parts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeDiff:
     """The code of two versions, why it differs, and the metadata that changed since the last lock (old, new)."""
 
@@ -62,7 +63,7 @@ class CodeDiff:
         return self.old.sha256 != self.new.sha256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValueDiff:
     """The values of two versions: statistics of their histories, and the latest values of their entities.
 
@@ -76,7 +77,7 @@ class ValueDiff:
     entities: EntityComparison | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """Two versions compared. ``values`` is None where only the code was asked for.
 
@@ -120,7 +121,7 @@ def diff_code(
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     declared = [item for item in registry.features if item.name == feature]
-    entry = read_entries(project, tree, declared)[0] if declared else None
+    entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
         names = {*registry.names(), *files.all_versions(project.versions)}
@@ -147,8 +148,8 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
     Statistics are of the latest learned value of every (entity, computed_at), so that it does not matter whether a
     version was computed by one run or by fifty.
     """
-    from featurestore.drift.compare import compare_entities, shift
     from featurestore.drift.statistics import describe
+    from featurestore.drift.version_changes import compare_entities, shift
 
     with store.reading():
         stored = {version.id: version for version in store.versions(difference.feature)}

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import Json, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, Learned, OfflineStore
-from featurestore.point_in_time.entities import Entity
+from featurestore.point_in_time.entities import Entity, parse_entity
 from featurestore.tables.types import key_types
 from featurestore.tables.values import json_value
+from featurestore.workflows.references import resolve_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,26 @@ class HistoryValue:
 
 @dataclass(frozen=True, slots=True)
 class HistoryResult:
-    """What is held of an entity, oldest first; corrections follow what they correct. Empty where nothing is."""
+    """The stored values of an entity, oldest first, each correction after what it corrects."""
 
     version: StoredVersion
     entity: Entity
     values: tuple[HistoryValue, ...]
 
 
+def feature_history(project: Project, store: OfflineStore, reference: str, entity_id: str) -> HistoryResult:
+    """The history of one entity: of the version that a reference names, and the id as `parse_entity` reads it.
+
+    Raises what `resolve_one`, `parse_entity` and `history` raise.
+    """
+    version = resolve_one(project, store, reference)
+    return history(store, version, parse_entity(version.entity_type, entity_id))
+
+
 def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> HistoryResult:
     """The history of one entity (key values by name, as `parse_entity` gives them).
 
-    Raises UsageError for a version without history, StoreError for a store that can't answer.
+    Raises UsageError for a version without history, StoreError.
     """
     runs = runs_of(store, version)
     wanted = pl.DataFrame({name: [entity[name]] for name in entity}, schema=key_types(version.entity_type))
@@ -58,14 +69,14 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
 
 
 def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, Learned]:
-    """The committed runs by run_seq. Raises UsageError where the store holds nothing of the version."""
-    if all(held.id != version.id for held in store.versions(version.id.feature)):
+    """The committed runs by run_seq. Raises UsageError where the store has no history of the version."""
+    if all(stored.id != version.id for stored in store.versions(version.id.feature)):
         raise no_history(version)
     return {run.run_seq: run for run in store.learned()}
 
 
 def no_history(version: StoredVersion) -> UsageError:
-    """What to say of a version that this store holds nothing of."""
+    """The error for a version that this store has no history of."""
     return UsageError(
         f"{version.id.feature}@{version.number} ({version.id.short}) has no history here",
         hint=f"run featurestore ingest {version.id.feature}",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from featurestore.config import Project
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.workflows.catalogue import Detail, show_feature
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lineage:
     """A feature with its source, helpers and versions, and the data sets made from any of its versions."""
 

@@ -11,20 +11,22 @@ from typing import Literal
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import BrokenDeclaration, discover, select
+from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedFeature:
     """What would change of one feature, and why.
 
@@ -42,19 +44,20 @@ class PlannedFeature:
     next_number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionPlan:
     """The selected features, by name, and the declarations that can't be used."""
 
     features: tuple[PlannedFeature, ...]
     broken: tuple[BrokenDeclaration, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[PlannedFeature, ...]:
         return tuple(item for item in self.features if item.change != "none")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockedVersion:
     """A version file that `lock` wrote or renumbered, or whose feature's metadata it wrote."""
 
@@ -74,7 +77,8 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     present = {*registry.names(), *(item.name for item in registry.broken)}
     removed = [name for name in versions if name not in present and (not names or name in names)]
     declared = [name for name in names if name not in removed]
-    entries = read_entries(project, tree, select(registry, declared) if declared or not names else [])
+    history = current_summary(project)
+    entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
     planned += [_removed(name, versions[name], renamed=name in renamed) for name in removed]
@@ -82,7 +86,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
     ]
-    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken))
+    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings)
 
 
 def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) -> list[LockedVersion]:
@@ -98,13 +102,15 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
         for entry in entries:
             if entry.problem is not None and names:
                 raise DeclarationError(entry.problem.message, where=entry.problem.where, hint=entry.problem.hint)
+        writes = not dry_run and any(entry.working is None for entry in entries)
+        commit = commit_of(project.root) if writes else None
         try:
-            return [done for entry in entries for done in _lock(project, entry, dry_run=dry_run)]
+            return [done for entry in entries for done in _lock(project, entry, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
 
 
-def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersion]:
+def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) -> list[LockedVersion]:
     name, folder = entry.feature.name, project.versions
     if entry.hashed is None:
         return []
@@ -113,7 +119,7 @@ def _lock(project: Project, entry: Entry, *, dry_run: bool) -> list[LockedVersio
         moved = [] if dry_run else files.renumber(folder, name)
         done += [LockedVersion(name, after, "renumbered") for _, after in moved]
     if entry.working is None:
-        written = _next_name(entry, folder) if dry_run else _write(project, entry.hashed)
+        written = _next_name(entry, folder) if dry_run else _write(project, entry.hashed, commit)
         done.append(LockedVersion(name, written, "written"))
         if not dry_run:
             files.write_metadata(folder, entry.feature)
@@ -131,12 +137,12 @@ def _next_name(entry: Entry, folder: Path) -> VersionName:
     return VersionName(number, entry.hashed.short, path)
 
 
-def _write(project: Project, hashed: VersionHash) -> VersionName:
-    from featurestore.workflows.targets import (
+def _write(project: Project, hashed: VersionHash, commit: str | None) -> VersionName:
+    from featurestore.workflows.ingest.targets import (
         write_version,  # imports the offline store, which plan and check don't need
     )
 
-    return write_version(project, hashed).name
+    return write_version(project, hashed, commit).name
 
 
 def _planned(entry: Entry) -> PlannedFeature:

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.drift.compare import EntityComparison, compare_entities, shift
 from featurestore.drift.statistics import describe
+from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
 from featurestore.model import Json, Problem, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover, select
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.versionfile import read_version
-from featurestore.workflows.compute import Computed, Failed, Rules, compute
+from featurestore.workflows.ingest.compute import Computed, Failed, IngestOptions, compute
+from featurestore.workflows.ingest.targets import Target, file_target, find_targets
 from featurestore.workflows.plan import VersionPlan
-from featurestore.workflows.targets import Target, file_target, find_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: 
             targets.append(file_target(project, target.feature, file))
     frames: dict[VersionId, pl.DataFrame] = {}
     problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
-    rules = Rules(full=True, dry_run=True, allow_shrunk=True)
-    for event in compute(project, store, targets, rules, registry.features):
+    options = IngestOptions(full=True, dry_run=True, allow_shrunk=True)
+    for event in compute(project, store, targets, options, registry.features):
         progress.check()
         if isinstance(event, Computed):
             progress(f"computed {event.target.feature.name}, version {event.target.version.number}")

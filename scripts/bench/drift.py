@@ -23,14 +23,14 @@ WITHOUT = """\
 import sys, types
 from dataclasses import dataclass
 stand_in = types.ModuleType("featurestore.drift.assess")
-class Reference: ...
+class ReferenceRuns: ...
 class Assessment:
     verdict, statistics, sample = {}, {}, None
-stand_in.Reference, stand_in.Assessment = Reference, Assessment
+stand_in.ReferenceRuns, stand_in.Assessment = ReferenceRuns, Assessment
 stand_in.assess = lambda *args, **named: Assessment()
 sys.modules["featurestore.drift.assess"] = stand_in
-from featurestore.workflows.drift import baseline
-baseline.find_reference = baseline.find_previous = lambda *args, **named: None
+from featurestore.workflows.drift import reference
+reference.find_reference = reference.find_previous = lambda *args, **named: None
 from featurestore.cli.app import run
 sys.exit(run(sys.argv[1:]))
 """

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import featurestore
 from featurestore import __version__
 from featurestore.cli.app import run
 from featurestore.cli.commands import COMMANDS
@@ -61,6 +63,27 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(f"  {command} " in shown for command in COMMANDS)
+
+
+def test_version_is_a_global_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    assert "  -V, --version " in capsys.readouterr().out
+    for arguments in (["-V"], ["list", "--version"], ["-C", "/nowhere", "--version"]):
+        assert run(arguments) == 0
+        assert capsys.readouterr().out == f"featurestore {__version__}\n"
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_has_a_short_form(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([option]) == 0
+    assert "Usage: featurestore COMMAND" in capsys.readouterr().out
+    assert run(["list", option]) == 0
+    assert "Usage: featurestore list" in capsys.readouterr().out
+
+
+def test_only_the_public_names_of_typer_are_used() -> None:
+    package = Path(featurestore.__file__).parent
+    assert not [path for path in package.rglob("*.py") if re.search(r"typer\W+_|_click", path.read_text())]
 
 
 def test_without_a_project_the_exit_code_is_10(

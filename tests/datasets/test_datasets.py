@@ -1,4 +1,4 @@
-"""Data sets as a person keeps, lists, rebuilds and verifies them."""
+"""Data sets as a person stores, lists, rebuilds and verifies them."""
 
 import hashlib
 import io
@@ -34,7 +34,7 @@ def ingested(project: Folder) -> Folder:
     return project
 
 
-def keep(folder: Folder, *options: str, name: str = "trial", output: str = "train.parquet", code: int = 0) -> Path:
+def make(folder: Folder, *options: str, name: str = "trial", output: str = "train.parquet", code: int = 0) -> Path:
     path = folder.root / output
     labels = str(folder.root / "labels.csv")
     folder.run(
@@ -56,8 +56,8 @@ def change_everything(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow", "jsonl"])
-def test_it_is_made_again_byte_for_byte_whatever_came_since(ingested: Folder, suffix: str) -> None:
-    first = keep(ingested, output=f"train.{suffix}").read_bytes()
+def test_it_is_rebuilt_byte_for_byte_after_any_change(ingested: Folder, suffix: str) -> None:
+    first = make(ingested, output=f"train.{suffix}").read_bytes()
     change_everything(ingested)
     again = ingested.root / f"again.{suffix}"
     ingested.run("dataset", "trial", "--rebuild", "--output", str(again))
@@ -65,30 +65,30 @@ def test_it_is_made_again_byte_for_byte_whatever_came_since(ingested: Folder, su
 
 
 @pytest.mark.parametrize("options", [("--known",), ("--as-of", "2099-01-01T00:00:00Z"), ("--max-age", "3d")])
-def test_its_options_are_its_own(ingested: Folder, options: tuple[str, ...]) -> None:
-    first = keep(ingested, *options).read_bytes()
+def test_the_options_are_those_it_was_made_with(ingested: Folder, options: tuple[str, ...]) -> None:
+    first = make(ingested, *options).read_bytes()
     change_everything(ingested)
     ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"))
     assert (ingested.root / "again.parquet").read_bytes() == first
 
 
-def test_verify_proves_it(ingested: Folder) -> None:
-    keep(ingested)
+def test_verify_reports_that_it_is_the_same(ingested: Folder) -> None:
+    make(ingested)
     change_everything(ingested)
     found = ingested.json("dataset", "trial", "--verify")
     assert (found["same"], found["reasons"]) == (True, [])
 
 
 def test_the_content_hash_is_of_the_table_not_of_its_file(ingested: Folder) -> None:
-    keep(ingested, name="one")
-    keep(ingested, name="two", output="train.csv")
+    make(ingested, name="one")
+    make(ingested, name="two", output="train.csv")
     one, two = ingested.json("dataset")["datasets"]
     assert one["content_sha256"] == two["content_sha256"]
     assert one["output"]["sha256"] != two["output"]["sha256"]
 
 
-def test_what_is_kept_is_all_that_it_takes(ingested: Folder) -> None:
-    output = keep(ingested, "--known")
+def test_all_that_a_rebuild_needs_is_stored(ingested: Folder) -> None:
+    output = make(ingested, "--known")
     found = ingested.json("dataset", "trial")
     (version,) = DuckDBStore(load_project(ingested.root)).versions()
     run = ingested.json("runs")["runs"][0]
@@ -105,7 +105,7 @@ def test_what_is_kept_is_all_that_it_takes(ingested: Folder) -> None:
     assert found["run_id"] == run["run_id"]
 
 
-def test_labels_through_a_pipe_are_kept_too(ingested: Folder) -> None:
+def test_labels_from_a_pipe_are_stored_too(ingested: Folder) -> None:
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", "-", "-f", "age_share"]
     options = ["--timestamp-column", "at", "--dataset", "piped"]
     first = subprocess.run([*command, *options], input=LABELS.encode(), capture_output=True, check=True).stdout
@@ -113,22 +113,22 @@ def test_labels_through_a_pipe_are_kept_too(ingested: Folder) -> None:
     assert ingested.run("dataset", "piped", "--rebuild").out == first.decode()
 
 
-def test_labels_that_can_never_be_found_again_are_refused(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_from_a_pipe_must_be_stored(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LABELS.encode())))
     ran = ingested.run("join", "-", "-f", "age_share", "--timestamp-column", "at", "--dataset", "x",
                        "--no-keep-labels", code=2)  # fmt: skip
     assert "--no-keep-labels" in ran.err
 
 
-def test_labels_not_kept_are_read_where_they_lie_and_must_be_the_same(ingested: Folder) -> None:
-    first = keep(ingested, "--no-keep-labels").read_bytes()
+def test_labels_that_are_not_stored_are_read_again_and_must_be_the_same(ingested: Folder) -> None:
+    first = make(ingested, "--no-keep-labels").read_bytes()
     again = ingested.root / "again.parquet"
     ingested.run("dataset", "trial", "--rebuild", "--output", str(again))
     assert again.read_bytes() == first
     (ingested.root / "moved.csv").write_text(LABELS)
     (ingested.root / "labels.csv").write_text(LABELS + "001,2024-01-15T00:00:00Z,a\n")
     ran = ingested.run("dataset", "trial", "--rebuild", code=4)
-    assert "its labels changed since" in ran.err
+    assert "its labels have changed since" in ran.err
     assert hashlib.sha256(LABELS.encode()).hexdigest() in ran.err
     (ingested.root / "labels.csv").unlink()
     assert "can't be read" in ingested.run("dataset", "trial", "--verify", code=4).err
@@ -136,35 +136,35 @@ def test_labels_not_kept_are_read_where_they_lie_and_must_be_the_same(ingested: 
     assert again.read_bytes() == first
 
 
-def test_a_name_stands_for_one_content(ingested: Folder) -> None:
-    first = keep(ingested).read_bytes()
-    keep(ingested)  # the same once more
+def test_a_name_has_one_content_until_it_is_replaced(ingested: Folder) -> None:
+    first = make(ingested).read_bytes()
+    make(ingested)  # the same once more
     ingested.write({"visits.csv": CORRECTED})
     ingested.run("ingest")
-    keep(ingested, output="other.parquet", code=2)
+    make(ingested, output="other.parquet", code=2)
     assert not (ingested.root / "other.parquet").exists()
-    second = keep(ingested, "--replace").read_bytes()
+    second = make(ingested, "--replace").read_bytes()
     assert second != first
     ingested.run("dataset", "trial", "--rebuild", "--output", str(ingested.root / "again.parquet"))
     assert (ingested.root / "again.parquet").read_bytes() == second
     assert len(ingested.json("dataset")["datasets"]) == 1
 
 
-def test_labels_that_no_data_set_has_any_more_are_let_go(ingested: Folder) -> None:
-    keep(ingested)
+def test_labels_that_no_data_set_uses_any_more_are_removed(ingested: Folder) -> None:
+    make(ingested)
     old = ingested.json("dataset", "trial")["labels"]["sha256"]
     (ingested.root / "labels.csv").write_text(LABELS.replace("002", "003"))
-    keep(ingested, "--replace")
+    make(ingested, "--replace")
     new = ingested.json("dataset", "trial")["labels"]["sha256"]
     store = DuckDBStore(load_project(ingested.root))
     assert b"".join(store.label_file(new)) == LABELS.replace("002", "003").encode()
     assert not list(store.label_file(old))
 
 
-def test_erased_history_is_named_where_it_made_a_difference(ingested: Folder) -> None:
+def test_erased_history_is_reported_as_the_reason_of_a_difference(ingested: Folder) -> None:
     import duckdb
 
-    keep(ingested)
+    make(ingested)
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
         (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
         store.execute(f"DELETE FROM {table} WHERE patient_id = '001'")
@@ -175,19 +175,19 @@ def test_erased_history_is_named_where_it_made_a_difference(ingested: Folder) ->
     assert not (ingested.root / "again.parquet").exists()
 
 
-def test_a_store_that_was_set_back_is_named(ingested: Folder) -> None:
+def test_a_restored_backup_is_reported_as_the_reason_of_a_difference(ingested: Folder) -> None:
     import duckdb
 
-    keep(ingested)
+    make(ingested)
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
         (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
         store.execute(f"UPDATE {table} SET value = 9 WHERE patient_id = '001'; UPDATE runs SET run_id = 'other'")
     (reason,) = ingested.json("dataset", "trial", "--verify", code=1)["reasons"]
-    assert "run 1 of this store is another one: the store was set back" in reason
+    assert "run 1 of this store is another run: a backup was restored" in reason
 
 
-def test_another_store_has_not_its_history(ingested: Folder) -> None:
-    keep(ingested)
+def test_a_store_without_its_history_is_reported(ingested: Folder) -> None:
+    make(ingested)
     import duckdb
 
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
@@ -204,13 +204,13 @@ def test_a_name_is_letters_and_digits(ingested: Folder, name: str) -> None:
 
 def test_an_unknown_name_gets_a_hint(ingested: Folder) -> None:
     assert "--dataset NAME makes one" in ingested.run("dataset", "trial", code=2).err
-    keep(ingested)
+    make(ingested)
     assert "did you mean 'trial'?" in ingested.run("dataset", "trail", code=2).err
 
 
 def test_the_list_and_one_are_drawn(ingested: Folder) -> None:
     assert "no data set yet" in ingested.run("dataset").out
-    keep(ingested)
+    make(ingested)
     assert "trial" in ingested.run("dataset").out
     assert "age_share" in ingested.run("dataset", "trial").out
     assert "the content is the same" in ingested.run("dataset", "trial", "--verify").out
@@ -222,7 +222,7 @@ def test_a_store_of_the_release_before_is_read_as_it_is(ingested: Folder) -> Non
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
         store.execute("DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1")
     assert ingested.json("dataset") == {"datasets": []}
-    keep(ingested)
+    make(ingested)
     assert len(ingested.json("dataset")["datasets"]) == 1
 
 
@@ -242,7 +242,7 @@ def test_a_set_of_features_has_a_name(ingested: Folder) -> None:
     assert "7" in ingested.run("join", labels, "-f", "@cardiac_v1", "--timestamp-column", "at", code=2).err
 
 
-def test_a_set_of_features_is_kept_as_the_versions_it_stood_for(ingested: Folder) -> None:
+def test_a_feature_set_is_stored_as_the_versions_it_named(ingested: Folder) -> None:
     toml = ingested.root / "featurestore.toml"
     toml.write_text(toml.read_text() + '[feature_sets.all]\nfeatures = ["age_share"]\n')
     labels, first, again = (ingested.root / name for name in ("labels.csv", "first.parquet", "again.parquet"))

@@ -18,7 +18,7 @@ from featurestore.drift.sample import Sample, draw
 from featurestore.drift.statistics import describe
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
 from featurestore.offline.duckdb.store import DuckDBStore
-from featurestore.workflows.drift.baseline import find_previous, find_reference
+from featurestore.workflows.drift.reference import find_previous, find_reference
 
 DTYPES = {"float": pl.Float64, "int": pl.Int64, "string": pl.String, "bool": pl.Boolean}
 SETTINGS = DriftSettings()
@@ -63,7 +63,8 @@ class Ledger:
     """A store and one feature version in it, to which `ingest` adds runs the way an ingestion does."""
 
     def __init__(self, folder: Path, data_type: str = "float", name: str = "score", sha256: str = "a" * 64) -> None:
-        self.store = DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
+        self.project = Project(folder, "test", {}, {}, DriftSettings())
+        self.store = DuckDBStore(self.project)
         self.entity_type = EntityType("patient", (Key("patient_id", "string"),))
         self.version = self.new_version(name, sha256, 1, data_type)
 

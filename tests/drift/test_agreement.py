@@ -100,7 +100,7 @@ def check(method: str, reference: Sample, current: Sample, *, number: bool) -> N
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("data", NUMBERS)
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.takes != "categories"])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if "number" in method.declared.takes])
 def test_numbers(sample_of: SampleOf, method: str, data: str, sizes: tuple[int, int]) -> None:
     random = np.random.default_rng([*sizes, list(NUMBERS).index(data)])
     before, now = (sample_of(NUMBERS[data](random, size)) for size in sizes)
@@ -114,7 +114,7 @@ def test_numbers(sample_of: SampleOf, method: str, data: str, sizes: tuple[int, 
     [
         (method, data, sizes)
         for method in METHODS
-        if METHODS[method].takes != "numbers"
+        if "category" in METHODS[method].declared.takes
         for data in CATEGORIES
         for sizes in SIZES
         if method != "TVD" or (data in ("two", "five") and sizes == SIZES[1])  # Evidently's takes seconds
@@ -127,7 +127,7 @@ def test_categories(sample_of: SampleOf, method: str, data: str, sizes: tuple[in
     check(method, before, now, number=False)
 
 
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.takes != "numbers"])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if "category" in method.declared.takes])
 def test_booleans_are_categories(sample_of: SampleOf, method: str) -> None:
     random = np.random.default_rng(4)
     before, now = (sample_of(random.random(200) < share, "bool") for share in (0.5, 0.65))
@@ -138,7 +138,7 @@ def test_booleans_are_categories(sample_of: SampleOf, method: str) -> None:
 def test_a_report_over_the_raw_columns_has_the_verdict_s_number_and_threshold(sample_of: SampleOf, method: str) -> None:
     from evidently.legacy.calculations.stattests.registry import _registered_stat_tests
 
-    number, random = METHODS[method].takes != "categories", np.random.default_rng(5)
+    number, random = "number" in METHODS[method].declared.takes, np.random.default_rng(5)
     if number:
         raw = [random.normal(loc=loc, size=300) for loc in (0, 1)]
         for values in raw:
@@ -150,5 +150,5 @@ def test_a_report_over_the_raw_columns_has_the_verdict_s_number_and_threshold(sa
     assert verdict.method == method
     assert verdict.statistic == pytest.approx(report(method, *raw, number=number), rel=1e-9, abs=1e-9)
     limit = next(iter(_registered_stat_tests[method].values())).default_threshold
-    assert verdict.threshold == METHODS[method].score(limit)
+    assert verdict.threshold == METHODS[method].declared.score(limit)
     assert verdict.detected

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from featurestore.config import DRIFT_METHODS, DriftSettings
-from featurestore.drift.assess import Reference, assess
+from featurestore.config import DriftSettings
+from featurestore.drift.assess import ReferenceRuns, assess
 from featurestore.drift.sample import unpack_sample
+from featurestore.drift_methods import DRIFT_METHODS
 from featurestore.model import DataType
 from tests.drift.conftest import Values
 
@@ -45,7 +46,7 @@ def run(
     values: Values,
     data_type: str = "float",
     *,
-    reference: Reference | None = None,
+    reference: ReferenceRuns | None = None,
     settings: DriftSettings = SETTINGS,
     dtype: PolarsType = None,
 ) -> Assessed:
@@ -57,7 +58,7 @@ def run(
 
 def test_a_first_run_is_the_reference_of_the_second() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
-    now = run(np.random.default_rng(2).normal(size=303) + 1, reference=Reference("r1", (before.sample,)))
+    now = run(np.random.default_rng(2).normal(size=303) + 1, reference=ReferenceRuns("r1", (before.sample,)))
     assert before.verdict["score"] == 0.0
     assert before.verdict["reference_run"] is None
     assert now.verdict["reference_run"] == "r1"
@@ -66,7 +67,7 @@ def test_a_first_run_is_the_reference_of_the_second() -> None:
 
 def test_histograms_of_later_runs_have_the_edges_of_the_reference() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
-    now = run(np.random.default_rng(2).normal(size=303) * 9, reference=Reference("r1", (before.sample,)))
+    now = run(np.random.default_rng(2).normal(size=303) * 9, reference=ReferenceRuns("r1", (before.sample,)))
     assert now.statistics["histogram"]["edges"] == before.statistics["histogram"]["edges"]
 
 
@@ -74,7 +75,7 @@ def test_the_method_is_pinned_with_the_reference_and_a_threshold_for_another_is_
     before = run(np.random.default_rng(1).normal(size=303))
     now = run(
         np.random.default_rng(2).normal(size=303),
-        reference=Reference("r1", (before.sample,)),
+        reference=ReferenceRuns("r1", (before.sample,)),
         settings=DriftSettings("psi", 0.7),
     )
     assert (now.verdict["method"], now.verdict["threshold"]) == ("jensenshannon", 0.1)
@@ -105,7 +106,7 @@ ODD: dict[str, tuple[Values, str, PolarsType]] = {
 def test_odd_values_get_a_status(name: str) -> None:
     values, data_type, dtype = ODD[name]
     before = run(values, data_type, dtype=dtype)
-    now = run(values, data_type, dtype=dtype, reference=Reference("r1", (before.sample,)))
+    now = run(values, data_type, dtype=dtype, reference=ReferenceRuns("r1", (before.sample,)))
     for assessment in (before, now):
         status = assessment.verdict["status"]
         assert status in ("ok", "drifted") or status.startswith("skipped: "), status
@@ -114,7 +115,7 @@ def test_odd_values_get_a_status(name: str) -> None:
 
 
 def test_a_damaged_reference_is_an_error_in_the_verdict_and_no_exception() -> None:
-    now = run(np.arange(300.0), reference=Reference("r1", (b"rubbish",)))
+    now = run(np.arange(300.0), reference=ReferenceRuns("r1", (b"rubbish",)))
     assert now.verdict["status"].startswith("error: ")
     assert now.verdict["detected"] is False
     assert now.verdict["reference_run"] == "r1"
@@ -138,6 +139,6 @@ def test_no_method_fails_on_odd_numbers(method: str) -> None:
     references = [run(values, settings=settings, dtype=pl.Float64).sample for values in NUMBERS]
     for sample in references:
         for values in NUMBERS:
-            found = run(values, settings=settings, reference=Reference("r1", (sample,)), dtype=pl.Float64).verdict
+            found = run(values, settings=settings, reference=ReferenceRuns("r1", (sample,)), dtype=pl.Float64).verdict
             assert not found["status"].startswith("error"), found["status"]
             assert found["score"] is None or 0 <= found["score"] <= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,6 +57,19 @@ def test_lists_and_dates_keep_no_values(sample_of: SampleOf) -> None:
         assert unpack_sample(pack_sample(sample)).facts == sample.facts
 
 
+def test_the_header_of_the_format_is_pinned(sample_of: SampleOf) -> None:
+    """Samples that an earlier release stored must stay readable."""
+    blob = pack_sample(sample_of(["a", None, "b"], "string", seed=3))
+    end = 8 + int.from_bytes(blob[4:8], "little")
+    assert (blob[:4], json.loads(blob[8:end])) == (
+        b"FSD1",
+        {
+            "kind": "category", "method": "jensenshannon", "seed": 3, "rows": 3, "nulls": 1, "nans": 0, "infinities": 0,
+            "distinct": 2, "low": None, "high": None, "known": ["a", "b"], "edges": [],
+        },
+    )  # fmt: skip
+
+
 def test_other_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="not a drift sample"):
         unpack_sample(b"PAR1nonsense")
@@ -73,7 +87,7 @@ def test_a_pool_gives_each_run_its_share_of_the_values(sample_of: SampleOf) -> N
 def test_a_pool_of_small_runs_keeps_every_value(sample_of: SampleOf) -> None:
     pooled = pool([sample_of(["a", "b"], "string"), sample_of(["c"], "string")], seed=1)
     assert pooled.values.to_list() == ["a", "b", "c"]
-    assert pooled.facts.known == ("a", "b", "c")
+    assert pooled.facts.categories == ("a", "b", "c")
 
 
 def test_runs_of_two_types_are_no_pool(sample_of: SampleOf) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from featurestore.config import DRIFT_METHODS, DriftRule, DriftSettings
+from featurestore.config import DriftRule, DriftSettings
 from featurestore.drift.methods import METHODS, method_for
+from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS, DriftMethod, Kind, Scale
 from featurestore.errors import ConfigError
 from tests.drift.conftest import SampleOf
 
@@ -56,13 +58,25 @@ def test_an_unknown_method_is_refused_with_the_nearest(sample_of: SampleOf) -> N
     assert caught.value.hint == "did you mean 'chisquare'?"
 
 
-def test_the_page_on_drift_has_every_method_with_its_limit_and_threshold() -> None:
+def test_the_page_on_drift_lists_exactly_the_methods_there_are() -> None:
     text = (Path(__file__).parents[2] / "docs" / "drift.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
-    told = {
-        name: (float(cells[4]), float(cells[5]))
+    takes: dict[str, tuple[Kind, ...]] = {
+        "numbers": ("number",),
+        "categories": ("category",),
+        "both": ("number", "category"),
+    }
+    scales: dict[str, Scale] = {"x": "bounded", "1 - exp(-x)": "unbounded", "1 - p": "p_value"}
+    listed = [
+        (DriftMethod(cells[0].split("`")[1], cells[1], takes[cells[2]], scales[cells[3]], float(cells[4])), cells[5])
         for cells in rows
         if len(cells) == 6
-        for name in re.findall(r"`(\w+)`", cells[0])
-    }
-    assert told == {name: (method.limit, round(method.threshold, 3)) for name, method in METHODS.items()}
+    ]
+    assert listed == [(method, f"{round(method.threshold, 3):g}") for method in DRIFT_METHODS.values()]
+    assert [cells[0] for cells in rows if "(default)" in cells[0]] == [f"`{DEFAULT_METHOD}` (default)"]
+
+
+def test_reading_the_configuration_imports_nothing_heavy() -> None:
+    code = "import sys, featurestore.config; print(sorted({'numpy', 'scipy', 'polars', 'duckdb'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown == "[]\n"

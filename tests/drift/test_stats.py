@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from featurestore.render.stats import draw_stats, stats_json, stats_markdown
 from numpy.typing import NDArray
 from rich.console import Console
 
 from featurestore.errors import UsageError
 from featurestore.render.charts import bar, columns, spark
+from featurestore.render.json.stats import stats_document
+from featurestore.render.markdown.stats import stats_page as stats_markdown
+from featurestore.render.text.stats import stats_page
+from featurestore.workflows.drift.timeline import points_of
 from featurestore.workflows.stats import StatsResult, stats
 from tests.drift.conftest import Ledger
 
@@ -30,39 +33,38 @@ def three_runs(ledger: Ledger) -> Ledger:
 
 def drawn(result: StatsResult, width: int = 120) -> str:
     file = io.StringIO()
-    console = Console(file=file, width=width, highlight=False)
-    draw_stats(console, result)
+    Console(file=file, width=width, highlight=False).print(stats_page(result))
     return file.getvalue()
 
 
 def test_the_last_run_is_shown_unless_one_is_named(three_runs: Ledger) -> None:
-    last = stats(three_runs.store, three_runs.version)
+    last = stats(three_runs.project, three_runs.store, "score")
     assert (last.shown.run_id, len(last.points)) == ("run-2", 3)
     assert last.shown.statistics["mean"] == pytest.approx(values(2, shift=2).mean())
-    assert stats(three_runs.store, three_runs.version, run="run-0").shown.run_id == "run-0"
-    assert stats(three_runs.store, three_runs.version, run="1").shown.run_id == "run-0"
+    assert stats(three_runs.project, three_runs.store, "score", run="run-0").shown.run_id == "run-0"
+    assert stats(three_runs.project, three_runs.store, "score", run="1").shown.run_id == "run-0"
 
 
 def test_last_shortens_the_timeline_to_its_newest_points(three_runs: Ledger) -> None:
-    found = stats(three_runs.store, three_runs.version, last=2)
+    found = stats(three_runs.project, three_runs.store, "score", last=2)
     assert [point.run_id for point in found.points] == ["run-1", "run-2"]
 
 
 def test_a_run_that_is_not_there_or_not_alone_is_refused(three_runs: Ledger) -> None:
     with pytest.raises(UsageError, match="no run 'nothing'"):
-        stats(three_runs.store, three_runs.version, run="nothing")
+        stats(three_runs.project, three_runs.store, "score", run="nothing")
     with pytest.raises(UsageError, match="3 runs begin"):
-        stats(three_runs.store, three_runs.version, run="run-")
+        stats(three_runs.project, three_runs.store, "score", run="run-")
 
 
 def test_a_version_without_history_says_what_to_run(ledger: Ledger) -> None:
     with pytest.raises(UsageError) as caught:
-        stats(ledger.store, ledger.version)
+        points_of(ledger.store, ledger.version)
     assert caught.value.hint == "run featurestore ingest score"
 
 
 def test_json_has_the_keys_of_the_contract(three_runs: Ledger) -> None:
-    found: dict[str, Any] = stats_json(stats(three_runs.store, three_runs.version))
+    found: dict[str, Any] = stats_document(stats(three_runs.project, three_runs.store, "score"))
     assert (found["feature"], found["version"], found["run_id"]) == ("score", 1, "run-2")
     wanted = {"count", "null_count", "distinct", "mean", "std", "min", "p01", "p05", "p25", "p50", "p75", "p95", "p99"}
     assert wanted | {"max", "histogram"} <= set(found["statistics"])
@@ -72,14 +74,14 @@ def test_json_has_the_keys_of_the_contract(three_runs: Ledger) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_drawing_has_a_histogram_and_a_sparkline(three_runs: Ledger, width: int) -> None:
-    text = drawn(stats(three_runs.store, three_runs.version), width)
+    text = drawn(stats(three_runs.project, three_runs.store, "score"), width)
     assert "█" in text
     assert "mean over the runs" in text
     assert max(len(line) for line in text.splitlines()) <= width
 
 
 def test_markdown_has_the_table_of_runs(three_runs: Ledger) -> None:
-    text = stats_markdown(stats(three_runs.store, three_runs.version))
+    text = stats_markdown(stats(three_runs.project, three_runs.store, "score"))
     assert "| `run-2` |" in text
     assert "drifted: score" in text
 

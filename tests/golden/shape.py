@@ -12,7 +12,7 @@ REPLACED = (
     (re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{8}\b"), "<run id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<sha256>"),
     (re.compile(r"\b[0-9a-f]{12}(\+dirty)?\b"), "<hash>"),
-    (re.compile(r"^\S+ \(pid \d+ on [^,]+"), "<command> (pid <number> on <host>"),
+    (re.compile(r"^.*\(pid \d+ on [^,]+"), "<command> (pid <number> on <host>"),
     (re.compile(r"defect-[0-9TZ-]+\.log"), "defect-<instant>.log"),
     (re.compile(r"\b(featurestore|polars|Python) \d[\w.]*"), r"\1 <version>"),
 )

@@ -1,12 +1,12 @@
 """Every state a repository can be in: versions work in all of them, and the commit is told where there is one."""
 
 import os
+import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from featurestore.registry.git import commit_of, is_committed
+from featurestore.registry.git import GitState, commit_of, committed, git_state
 from tests.conftest import Folder
 from tests.hooks.test_hooks import git
 
@@ -108,14 +108,13 @@ def test_a_repository_of_another_owner_is_left_alone(repository: Folder) -> None
 
 
 def test_committed_means_in_head_as_it_lies_there(repository: Folder) -> None:
-    path: Path = repository.root / "features" / "cardiac.py"
-    assert not is_committed(repository.root, path)
+    assert committed(repository.root, "features") == set()
     git(repository.root, "add", ".")
-    assert not is_committed(repository.root, path)
+    assert committed(repository.root, "features") == set()
     git(repository.root, "commit", "-qm", "one")
-    assert is_committed(repository.root, path)
+    assert committed(repository.root, "features") == {"features/cardiac.py"}
     repository.edit("features/cardiac.py", "/ 100", "/ 50")
-    assert not is_committed(repository.root, path)
+    assert committed(repository.root, "features") == set()
 
 
 def test_a_submodule_has_a_commit_of_its_own(repository: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -126,4 +125,110 @@ def test_a_submodule_has_a_commit_of_its_own(repository: Folder, tmp_path_factor
     git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", f"file://{repository.root}", "ml")
     git(outer, "commit", "-qm", "outer")
     assert commit_of(outer / "ml") == head
-    assert is_committed(outer / "ml", outer / "ml" / "features" / "cardiac.py")
+    assert "features/cardiac.py" in committed(outer / "ml", "features")
+
+
+def test_version_files_that_a_run_writes_do_not_make_a_clean_tree_dirty(repository: Folder) -> None:
+    repository.write({".gitignore": ".featurestore/\n__pycache__/\n"})
+    head = commit(repository)
+    assert recorded(repository) == head, "the run wrote the version file, and the pins of the columns"
+    assert "features/.versions" in git(repository.root, "status", "--porcelain")
+    assert recorded(repository) == head
+
+
+def test_a_hook_of_another_repository_does_not_name_the_commit(
+    repository: Folder, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = commit(repository)
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "other")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert git_state(repository.root) == GitState(head)
+    repository.run("check", "--staged", code=1)
+
+
+def test_the_index_of_the_commit_that_is_being_made_is_judged(
+    repository: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.run("lock")
+    commit(repository)
+    repository.edit("features/cardiac.py", "/ 100", "/ 50")
+    repository.run("check", "--staged")
+    index = repository.root / ".git" / "next-index-1.lock"
+    index.write_bytes((repository.root / ".git" / "index").read_bytes())
+    monkeypatch.setenv("GIT_INDEX_FILE", ".git/next-index-1.lock")
+    environment = {**os.environ, "GIT_INDEX_FILE": str(index)}
+    subprocess.run(["git", "add", "features/cardiac.py"], cwd=repository.root, env=environment, check=True)
+    assert "has no version file" in repository.run("check", "--staged", code=1).err
+
+
+def test_a_linked_worktree_with_the_project_in_a_subfolder(
+    repository: Folder, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path_factory.mktemp("mono")
+    git(top, "init", "-q", "-b", "main")
+    shutil.copytree(repository.root, top / "ml" / "shop", ignore=shutil.ignore_patterns(".git"))
+    inside = Folder(top / "ml" / "shop", lambda: ("", ""))
+    inside.run("lock")
+    git(top, "add", ".")
+    git(top, "commit", "-qm", "one")
+    linked = tmp_path_factory.mktemp("linked") / "tree"
+    git(top, "worktree", "add", "-q", "-b", "side", str(linked))
+    there = Folder(linked / "ml" / "shop", lambda: ("", ""))
+    # As git sets them for a hook that runs in the linked tree.
+    monkeypatch.setenv("GIT_DIR", str(top / ".git" / "worktrees" / "tree"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(top / ".git" / "worktrees" / "tree" / "index"))
+    there.run("check", "--staged")
+    there.edit("features/cardiac.py", "/ 100", "/ 50")
+    git(linked, "add", ".")
+    there.run("check", "--staged", code=1)
+
+
+def test_a_sparse_checkout_is_judged_as_a_whole(repository: Folder) -> None:
+    repository.write({"lib/other.txt": "x\n"})
+    repository.run("lock")
+    commit(repository)
+    git(repository.root, "sparse-checkout", "set", "--no-cone", "/*", "!/features/.versions/")
+    assert not (repository.root / "features" / ".versions" / "age_share").exists()
+    repository.run("check", "--staged")
+
+
+def test_a_bare_repository_inside_a_clone_runs_nothing(repository: Folder) -> None:
+    """Git would take the project's folder for a repository, and run the program that its configuration names."""
+    trap = repository.root / "trap.sh"
+    sprung = repository.root / "sprung"
+    trap.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    trap.chmod(0o755)
+    git(repository.root, "clone", "-q", "--bare", str(repository.root), str(repository.root / "project"))
+    inside = repository.root / "project"
+    for name in ("featurestore.toml", "features", "visits.csv"):
+        (repository.root / name).rename(inside / name)
+    git(inside, "config", "core.fsmonitor", str(trap))
+    git(inside, "config", "core.bare", "false")
+    git(inside, "config", "core.worktree", str(inside))
+    project = Folder(inside, lambda: ("", ""))
+    project.run("lock")
+    project.run("ingest")
+    project.run("doctor")
+    assert git_state(inside).commit is None
+    assert not sprung.exists()
+    subprocess.run(["git", "status"], cwd=inside, capture_output=True, check=True)
+    assert sprung.exists(), "the trap works"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_refusal_of_git_is_reported(repository: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(repository)
+    os.chown(repository.root / ".git", 65534, 65534)
+    os.chown(repository.root, 65534, 65534)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    refused = "git refuses to read the repository, because it belongs to another user"
+    assert f"the run records no commit: {repository.root}: {refused}" in repository.run("ingest").err
+    found = [check for check in repository.json("doctor")["checks"] if check["area"] == "git"]
+    assert [(check["state"], check["hint"]) for check in found] == [
+        ("warn", f"git config --global --add safe.directory {repository.root}")
+    ]
+    assert refused in repository.run("check", "--staged", code=4).err

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.config import load_project
+from featurestore.errors import StoreError
+from featurestore.offline.open import open_offline
 from featurestore.offline.postgres import store as store_module
-from featurestore.workflows import ingest as module
+from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from tests.conftest import Folder
 from tests.offline.test_postgres_faults import Wire, wire
 from tests.services_postgres import PostgresServer, own_postgres, postgres
@@ -115,7 +118,6 @@ def test_a_run_lives_through_a_crash_of_the_server(
 def test_a_server_that_does_not_come_back_is_an_error(
     project: Folder, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BACK_SECONDS", 0.3)
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", own_postgres.url)
     project.run("ingest")
     project.write({"visits2.csv": MORE})
@@ -128,7 +130,9 @@ def test_a_server_that_does_not_come_back_is_an_error(
 
     crashing = threading.Thread(target=crash)
     crashing.start()
-    assert "connection was lost" in project.json("ingest", code=12)["error"]["message"]
+    loaded = load_project(project.root)
+    with pytest.raises(StoreError, match="connection was lost"):
+        ingest(loaded, open_offline(loaded), IngestRequest(wait_seconds=0.3))
     crashing.join()
 
 
@@ -147,10 +151,7 @@ def test_what_came_by_a_pipe_is_still_there_for_the_second_time(
     assert values(shared) == 5
 
 
-def test_a_large_run_that_has_let_its_frames_go_is_computed_again(
-    shared: Folder, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("featurestore.workflows.record.FLUSH_BYTES", 0)
+def test_a_large_run_that_has_let_its_frames_go_is_computed_again(shared: Folder, postgres: PostgresServer) -> None:
     shared.edit(
         "features/cardiac.py",
         "@feature",
@@ -158,9 +159,11 @@ def test_a_large_run_that_has_let_its_frames_go_is_computed_again(
         "def again() -> pl.Expr:\n    return pl.col('age')\n\n\n@feature",
     )
     cut(postgres, CUTS["terminate"][0])
-    found = {item["name"]: item for item in shared.json("ingest")["features"]}
-    assert (found["age_share"]["rows_written"], found["again"]["rows_written"]) == (2, 5)
-    assert found["again"]["new_version"]
+    loaded = load_project(shared.root)
+    result = ingest(loaded, open_offline(loaded), IngestRequest(pending_bytes=0))
+    features = {item.name: item for item in result.run.features}
+    assert (features["age_share"].rows_written, features["again"].rows_written) == (2, 5)
+    assert features["again"].new_version
 
 
 @pytest.fixture

@@ -6,20 +6,20 @@ A store's opening, its runs and a join cost more than the rows in them, so that 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import pytest
+import polars as pl
 from hypothesis import strategies as st
 
 from featurestore import times
 from featurestore.model import EntityType
 from featurestore.offline.contract import TOMBSTONE, OfflineStore
-from featurestore.workflows.join import history as join_history
-from featurestore.workflows.join.join import JoinRequest, ResolvedFeature, join
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits
+from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 from tests.join.cases import (
     TYPES,
     Case,
@@ -35,7 +35,8 @@ from tests.join.cases import (
 from tests.join.stores import learn, project_at
 
 BY_COLUMNS = 4  # of a group are joined through columns too, whose files cost more than all else
-LITTLE, ENOUGH = 300, 1 << 30  # bytes for columns: a part for nearly every entity, or one for all
+LITTLE, ENOUGH = 300, 1 << 30  # bytes for columns: a partition for nearly every entity, or one for all
+ALWAYS_SORTED = HistoryLimits(sort_rows=1, sort_entities=0)  # histories of any size are read from sorted columns
 STEP = 3_000  # µs between instants of a group, so that runs fall among them
 
 Moment = tuple[str, int, int]
@@ -92,23 +93,27 @@ def groups(draw: st.DrawFn, most: int, least: int = 1) -> Group:
     )
 
 
-@contextmanager
-def columns_always() -> Iterator[None]:
-    """Histories of any size are read from sorted columns."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join_history, "MANY_ROWS", 1)
-        patch.setattr(join_history, "MANY_ENTITIES", 0)
-        yield
+def check(
+    store: OfflineStore,
+    cases: Sequence[Case],
+    folder: Path = Path(),
+    memory: int = ENOUGH,
+    limits: HistoryLimits = DEFAULT_LIMITS,
+    batch_rows: int = 1_000,
+) -> None:
+    """Joins the labels of the cases, which are the same, with the version of each; the judge knows every answer.
 
-
-def check(store: OfflineStore, cases: Sequence[Case], folder: Path = Path(), memory: int = ENOUGH) -> None:
-    """Joins the labels of the cases, which are the same, with the version of each; the judge knows every answer."""
+    The labels come in batches of so many rows, as they come from a file.
+    """
     one = cases[0]
     labels = label_frame(one.entity_type, one.labels)
     names = [f"score@{case.version.number}" for case in cases]
     features = [ResolvedFeature(name, case.version) for name, case in zip(names, cases, strict=True)]
-    request = JoinRequest(labels, features, "at", known=one.known, as_of=one.as_of, max_age=one.max_age)
-    found = join(replace(project_at(folder), memory=memory), store, request).frame
+    question = JoinQuestion(features, "at", known=one.known, as_of=one.as_of, max_age=one.max_age)
+    batches = list(labels.iter_slices(batch_rows)) or [labels]
+    frames: list[pl.DataFrame] = []
+    join(replace(project_at(folder), memory=memory), store, question, batches, frames.append, limits=limits)
+    found = pl.concat(frames)
     assert found.columns == [*labels.columns, *names]
     assert found.select(labels.columns).equals(labels)
     for name, case in zip(names, cases, strict=True):
@@ -117,8 +122,8 @@ def check(store: OfflineStore, cases: Sequence[Case], folder: Path = Path(), mem
             assert same(answer, judge(case, label)), (name, label, answer)
 
 
-def kept(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """What a store takes of these: a value read again does not bring back what a tombstone at its place took away."""
+def stored_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows that a store writes: a value that is read again does not undo a tombstone of the same key and time."""
     gone = {(row.key, row.at): row.run for row in sorted(rows, key=lambda row: -row.run) if row.op == TOMBSTONE}
     return tuple(row for row in rows if row.op == TOMBSTONE or row.run < gone.get((row.key, row.at), row.run + 1))
 
@@ -130,7 +135,7 @@ def check_in_store(make: Callable[[Path], OfflineStore], group: Group) -> None:
         Case(
             group.entity_type,
             data_type,
-            tuple(replace(row, at=start + row.at * STEP) for row in kept(rows)),
+            tuple(replace(row, at=start + row.at * STEP) for row in stored_rows(rows)),
             (),
             (),
             known=group.known,
@@ -157,8 +162,7 @@ def check_in_store(make: Callable[[Path], OfflineStore], group: Group) -> None:
                     )
                     for case in cases[:BY_COLUMNS]
                 ]
-                with columns_always():  # made here, extended at the end
-                    check(store, so_far, folder, group.memory)
+                check(store, so_far, folder, group.memory, ALWAYS_SORTED)  # made here, extended at the end
 
         def instant(moment: Moment) -> int:
             kind, place, shift = moment
@@ -174,5 +178,4 @@ def check_in_store(make: Callable[[Path], OfflineStore], group: Group) -> None:
             for case in cases
         ]
         check(store, asked)
-        with columns_always():
-            check(store, asked[:BY_COLUMNS], folder, group.memory)
+        check(store, asked[:BY_COLUMNS], folder, group.memory, ALWAYS_SORTED)

@@ -1,4 +1,4 @@
-"""Labels in batches: the same answers and files' contents as at once, with the rows' own numbers in messages."""
+"""Labels in batches: the same answers and files as at once; messages name rows by their number in the file."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def ingested(project: Folder) -> Folder:
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 9])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_comes_and_goes_in_batches_as_it_does_at_once(tmp_path: Path, suffix: str, rows: int) -> None:
+def test_a_table_is_read_and_written_in_batches_as_at_once(tmp_path: Path, suffix: str, rows: int) -> None:
     once, batched = tmp_path / f"once.{suffix}", tmp_path / f"batched.{suffix}"
     write_table(TABLE, once)
     frames = list(read_batches(once, name="t", rows=rows))
@@ -66,7 +66,7 @@ def test_a_file_is_whole_or_untouched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [1_000, 70_000, 300_000])
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
-def test_batches_need_not_be_those_of_the_file(tmp_path: Path, form: Format, rows: int) -> None:
+def test_batches_differ_from_those_of_the_file(tmp_path: Path, form: Format, rows: int) -> None:
     table = pl.DataFrame({"a": pl.int_range(0, 300_000, eager=True), "s": ["some text"] * 300_000})
     write_table(table, tmp_path / "t", form=form)
     with (tmp_path / "t").open("rb") as stream:
@@ -75,7 +75,7 @@ def test_batches_need_not_be_those_of_the_file(tmp_path: Path, form: Format, row
 
 
 @pytest.mark.parametrize("rows", [2, 9])
-def test_an_arrow_stream_comes_in_batches_too(tmp_path: Path, rows: int) -> None:
+def test_an_arrow_stream_is_read_in_batches_too(tmp_path: Path, rows: int) -> None:
     typed = TABLE.with_columns(pl.col("s").cast(pl.Categorical).alias("c"), pl.lit("x").cast(pl.Enum(["x"])).alias("e"))
     for table in (typed, typed.clear(), typed.with_columns(pl.lit(2**70).alias("huge"))):
         table.write_ipc_stream(tmp_path / "t.arrow")
@@ -85,7 +85,7 @@ def test_an_arrow_stream_comes_in_batches_too(tmp_path: Path, rows: int) -> None
         assert max(len(frame) for frame in frames) <= rows
 
 
-def test_what_a_stream_holds_is_seen_in_its_first_bytes() -> None:
+def test_a_streams_format_is_recognised_by_its_first_bytes() -> None:
     texts = {b"": "csv", b"a,b\n": "csv", b"\xef\xbb\xbf{}": "ndjson", b' \n{"a":1}\n': "ndjson", b"[1]": "ndjson"}
     for text, form in texts.items():
         stream = io.BytesIO(text)
@@ -103,14 +103,14 @@ def test_integers_that_no_file_format_holds_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_the_leftover_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
     (tmp_path / f".t.csv.{os.getpid()}.part").write_text("half")
     write_table(TABLE, tmp_path / "t.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "arrow"])
-def test_memory_is_that_of_a_batch_whatever_the_file(tmp_path: Path, suffix: str) -> None:
+def test_memory_depends_on_the_batch_not_on_the_file(tmp_path: Path, suffix: str) -> None:
     def peak(rows: int) -> int:
         """MB, of a process that reads and writes a file of so many rows."""
         table = pl.select(a=pl.int_range(rows), s=pl.lit("some text of a label").repeat_by(5).list.join(" "))
@@ -139,7 +139,7 @@ def test_a_row_of_a_long_csv_is_named_by_its_number(tmp_path: Path) -> None:
     path.write_text("a,b\n" + line * 90_000 + "only one\n")  # more than two blocks
     with pytest.raises(SourceError) as caught:
         list(read_batches(path, name="t.csv", rows=10_000))
-    assert "t.csv, row 90001" in str(caught.value)
+    assert "t.csv row 90001" in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -154,14 +154,16 @@ def test_a_join_in_batches_is_the_join(ingested: Folder, suffix: str, rows: str)
     assert run(ingested.root / f"batched.{suffix}", "--batch-rows", rows).equals(once)
 
 
-def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare, prepared = kernel.prepare_labels, []
+def test_labels_are_grouped_once_however_many_features_there_are(
+    ingested: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, grouped = kernel.group_labels, []
 
-    def counted(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.LabelSide:
-        prepared.append(len(keys))
-        return prepare(keys, instants)
+    def count_and_group(keys: pl.DataFrame, instants: kernel.Integers) -> kernel.GroupedLabels:
+        grouped.append(len(keys))
+        return group(keys, instants)
 
-    monkeypatch.setattr(kernel, "prepare_labels", counted)
+    monkeypatch.setattr(kernel, "group_labels", count_and_group)
     features = "\n".join(AGE.replace("age_share", f"f{number}").partition("\n\n\n")[2] for number in range(30))
     ingested.write({"features/many.py": AGE.partition("\n\n\n")[0] + "\n\n\n" + features})
     ingested.run("ingest")
@@ -169,7 +171,7 @@ def test_many_features_are_no_more_work_on_the_labels(ingested: Folder, monkeypa
     labels = str(ingested.root / "labels.csv")
     lines = ingested.run("join", labels, "-f", wanted, "--timestamp-column", "at", "--batch-rows", "4").out.splitlines()
     assert lines[1].endswith(",0.5" * 30)
-    assert prepared == [4, 2], "once a batch, whatever is asked of it"
+    assert grouped == [4, 2], "once a batch, whatever is asked of it"
 
 
 def test_counts_are_of_all_batches(ingested: Folder) -> None:
@@ -189,7 +191,7 @@ def test_a_label_without_a_time_is_named_by_its_row_in_the_file(ingested: Folder
     assert "labels.csv, row 7" in ran.err
 
 
-def test_a_data_set_made_in_batches_is_made_again_byte_for_byte(ingested: Folder) -> None:
+def test_a_data_set_made_in_batches_is_rebuilt_byte_for_byte(ingested: Folder) -> None:
     labels, first, again = (ingested.root / name for name in ("labels.csv", "first.parquet", "again.parquet"))
     ingested.run("join", str(labels), "-f", "age_share", "--timestamp-column", "at", "--output", str(first),
                  "--dataset", "batched", "--batch-rows", "2")  # fmt: skip

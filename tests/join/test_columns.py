@@ -1,4 +1,4 @@
-"""The sorted columns beside the history: always what the store holds, however they came to be."""
+"""The sorted columns: they always have the rows of the store, whether made anew or extended."""
 
 import shutil
 import tempfile
@@ -75,19 +75,19 @@ def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory
 @settings(max_examples=100)
 @given(cases(), st.sampled_from((LITTLE, MEMORY)))
 def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> None:
-    """Built at the first run, in one part or many, extended with every later one, then asked as of any of them."""
+    """Made at the first run, in one partition or many, extended with every later run, then asked as of any of them."""
     labels = label_frame(case.entity_type, case.labels)
-    side = kernel.prepare_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
+    side = kernel.group_labels(labels.select(case.entity_type.key_names), labels["at"].to_physical().to_numpy())
     last = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
-    known = kernel.Runs(np.arange(1, last + 1), np.array(case.learned[:last], dtype=np.int64)) if case.known else None
+    runs = kernel.Runs(np.arange(1, last + 1), np.array(case.learned[:last], dtype=np.int64)) if case.known else None
     with tempfile.TemporaryDirectory() as folder:
         columns = None
         for run in range(1, len(case.learned) + 1):
             store = memory_store({case.version: [row for row in case.rows if row.run <= run]}, case.learned)
             columns = refresh(Path(folder), store, case.version, memory)
-        column = kernel.Column(len(labels), value_type(case.version.data_type))
+        column = kernel.FeatureColumn(len(labels), value_type(case.version.data_type))
         for part in columns.parts if columns is not None else ():
-            found = kernel.search(part.history(), side, max_age=case.max_age, known=known, last_run=last)
+            found = kernel.search(part.history(), side, max_age=case.max_age, runs=runs, last_run=last)
             column.fill(part.values(), found)
         answers = column.series().to_list()
     for label, answer in zip(case.labels, answers, strict=True):
@@ -113,7 +113,7 @@ def test_a_second_use_reads_what_the_first_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [[Row(("a",), 1, 2, 7.0)], LATER[:2]], ids=["one", "two"])
-def test_a_store_set_back_and_gone_another_way_is_never_answered_for(tmp_path: Path, rows: Sequence[Row]) -> None:
+def test_columns_are_not_used_for_a_restored_backup_with_other_runs(tmp_path: Path, rows: Sequence[Row]) -> None:
     """The other way has as many runs and rows as the one that the columns were made from."""
     store, file = duckdb_store(tmp_path), tmp_path / ".featurestore" / "history.duckdb"
     learn(store, "run-1", {VERSION: EARLY})
@@ -126,7 +126,7 @@ def test_a_store_set_back_and_gone_another_way_is_never_answered_for(tmp_path: P
     assert (before.mark.rows, before.mark.run_seq) == (after.mark.rows, after.mark.run_seq)
 
 
-def test_a_new_store_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+def test_columns_of_an_old_store_are_not_used_for_a_new_one(tmp_path: Path) -> None:
     for value in (1.0, 2.0):
         store = duckdb_store(tmp_path)
         learn(store, "run-1", {VERSION: [Row(("a",), 1, 1, value)]})
@@ -153,7 +153,7 @@ def make_newer(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [damage_size, lose_a_file, write_nonsense, make_newer])
-def test_what_is_damaged_is_made_again(tmp_path: Path, harm: object) -> None:
+def test_damaged_columns_are_made_again(tmp_path: Path, harm: object) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: EARLY})
     check_held(tmp_path, store, VERSION)
@@ -163,7 +163,7 @@ def test_what_is_damaged_is_made_again(tmp_path: Path, harm: object) -> None:
     assert not generation.exists()
 
 
-def test_where_they_cant_be_written_nothing_is_left_and_it_is_said(tmp_path: Path) -> None:
+def test_a_refresh_reports_that_columns_cant_be_written(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: EARLY})
     mark = store.mark(VERSION)
@@ -172,7 +172,7 @@ def test_where_they_cant_be_written_nothing_is_left_and_it_is_said(tmp_path: Pat
     assert not refresh_columns(tmp_path, store, VERSION, mark, MEMORY)
 
 
-def test_they_hold_no_more_than_the_mark_says(tmp_path: Path) -> None:
+def test_columns_have_no_rows_beyond_the_mark(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: EARLY})
     mark = store.mark(VERSION)
@@ -184,7 +184,7 @@ def test_they_hold_no_more_than_the_mark_says(tmp_path: Path) -> None:
     assert rows_of(found, VERSION).equals(store.scan(VERSION, up_to_run=1))
 
 
-def test_ties_stand_by_run_and_composite_keys_stay_apart(tmp_path: Path) -> None:
+def test_ties_are_sorted_by_run_and_composite_keys_are_not_mixed(tmp_path: Path) -> None:
     version = Case(SHELF, "list[float]", (), (), ()).version
     rows = [Row((1, "a"), 0, run, [float(run)]) for run in range(1, 5)] + [Row((1, "A"), 0, 2, [None])]
     found = refresh(tmp_path, memory_store({version: rows[::-1]}, (1, 2, 3, 4)), version)
@@ -216,7 +216,7 @@ def test_features_with_the_same_rows_but_for_values_have_one_layout(tmp_path: Pa
 MANY = [Row((f"p{number}",), at, 1, float(at)) for number in range(1_000) for at in range(number % 7 + 1)]
 
 
-def test_a_history_larger_than_the_memory_is_kept_in_parts(tmp_path: Path) -> None:
+def test_a_history_larger_than_memory_is_partitioned(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
     columns = check_held(tmp_path, store, VERSION, memory=10_000)
@@ -228,7 +228,7 @@ def test_a_history_larger_than_the_memory_is_kept_in_parts(tmp_path: Path) -> No
     assert {path.name for path in generation.iterdir()} == {"stamp.json", *numbers}  # nothing of the work is left
 
 
-def test_a_run_about_few_entities_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
+def test_a_run_about_few_entities_leaves_the_other_partitions(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
     before = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).parts}
@@ -238,14 +238,14 @@ def test_a_run_about_few_entities_leaves_the_other_parts_as_they_are(tmp_path: P
     assert 1 <= len(after - before) <= 2
 
 
-def test_less_memory_asks_for_smaller_parts(tmp_path: Path) -> None:
+def test_less_memory_makes_smaller_partitions(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
     assert len(check_held(tmp_path, store, VERSION).parts) == 1
     assert len(check_held(tmp_path, store, VERSION, memory=10_000).parts) > 3
 
 
-def test_what_is_lost_while_it_is_read_is_told_from_an_answer(tmp_path: Path) -> None:
+def test_columns_removed_while_they_are_read_raise_an_error(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
     part = check_held(tmp_path, store, VERSION).parts[0]
@@ -273,7 +273,7 @@ def test_processes_that_make_and_replace_them_at_once_do_not_disturb_each_other(
     check_held(tmp_path, store, VERSION)
 
 
-def test_where_nothing_can_be_kept_nothing_is_made(tmp_path: Path) -> None:
+def test_columns_are_not_made_where_they_cant_be_written(tmp_path: Path) -> None:
     assert can_write(tmp_path / "columns" / "a")
     (tmp_path / "file").write_text("")
     assert not can_write(tmp_path / "file" / "a")

@@ -50,7 +50,7 @@ def join(folder: Folder, *options: str, labels: str = "labels.csv", code: int = 
     return ran.err if code else ran.out
 
 
-def test_the_labels_come_back_as_they_are_with_one_more_column(ingested: Folder) -> None:
+def test_the_labels_come_back_unchanged_with_one_more_column(ingested: Folder) -> None:
     output = ingested.root / "train.csv"
     join(ingested, "--output", str(output))
     assert output.read_text() == JOINED
@@ -85,7 +85,7 @@ def test_a_pipe_may_carry_any_format(ingested: Folder, form: str, batch: str) ->
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("batch", ["2", "100"])
-def test_who_reads_no_further_ends_it_quietly(ingested: Folder, form: str, batch: str) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(ingested: Folder, form: str, batch: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
@@ -98,12 +98,12 @@ def test_who_reads_no_further_ends_it_quietly(ingested: Folder, form: str, batch
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("batch", ["2", "100"])
-def test_a_disk_that_is_full_is_said(ingested: Folder, form: str, batch: str) -> None:
+def test_a_full_disk_is_reported(ingested: Folder, form: str, batch: str) -> None:
     said = join(ingested, "--output", "/dev/full", "--format", form, "--batch-rows", batch, code=4)
     assert "/dev/full: can't be written: No space left on device\n" in said
 
 
-def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
+def test_progress_is_shown_on_a_terminal_only(ingested: Folder) -> None:
     command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "join", f"{ingested.root}/labels.csv",
                "-f", "age_share", "--timestamp-column", "at"]  # fmt: skip
     terminal, end = pty.openpty()
@@ -123,7 +123,7 @@ def test_progress_is_for_a_terminal_alone(ingested: Folder) -> None:
     assert subprocess.run(command, capture_output=True).stderr == b""
 
 
-def test_a_format_can_be_said_where_no_name_does(ingested: Folder) -> None:
+def test_a_format_can_be_named_where_no_suffix_shows_it(ingested: Folder) -> None:
     (ingested.root / "labels").write_text(LABELS)
     assert "no suffix says no format" in join(ingested, labels="labels", code=2)
     assert join(ingested, "--labels-format", "csv", labels="labels") == JOINED
@@ -157,7 +157,7 @@ def test_labels_and_results_may_be_in_any_format(ingested: Folder, suffix: str) 
         assert found.drop("age_share").equals(given)
 
 
-def test_known_as_of_and_max_age_narrow_what_counts(ingested: Folder) -> None:
+def test_known_as_of_and_max_age_exclude_values(ingested: Folder) -> None:
     assert join(ingested, "--known").count(",0.5") == 0  # all was learned today
     assert join(ingested, "--as-of", "2024-06-01").count(",0.5") == 0
     assert join(ingested, "--max-age", "14d") == JOINED

@@ -11,7 +11,7 @@ from tests.join.cases import ACCOUNT, PATIENT, SHELF
 
 
 @pytest.mark.parametrize("text", ["42", "007", " 7", "", "a,b", "patient_id=42", "{not json", '{"other": 1}'])
-def test_a_single_string_key_is_its_text_whatever_it_holds(text: str) -> None:
+def test_the_id_of_a_single_string_key_is_its_text(text: str) -> None:
     assert parse_entity(PATIENT, text) == {"patient_id": text}
 
 
@@ -21,7 +21,7 @@ def test_an_int_key_is_digits() -> None:
 
 
 @pytest.mark.parametrize("text", ["seven", "7.0", "", " 7", "1e3", "9223372036854775808", "٣", '{"account": true}'])
-def test_what_is_no_int_is_refused(text: str) -> None:
+def test_text_that_is_not_an_int_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="must have an int for account"):
         parse_entity(ACCOUNT, text)
 
@@ -35,7 +35,7 @@ def test_a_composite_id_may_come_in_any_order_or_as_json(text: str) -> None:
     assert list(found.items()) == [("shop", 7), ("product", "tea")]
 
 
-def test_a_value_may_hold_commas_and_equal_signs() -> None:
+def test_a_value_may_contain_commas_and_equal_signs() -> None:
     assert parse_entity(SHELF, "shop=7,product=a,b=c")["product"] == "a,b=c"
 
 
@@ -74,6 +74,6 @@ def test_every_id_is_read_back_from_its_text(drawn: tuple[EntityType, dict[str, 
     assert parse_entity(entity_type, format_entity(entity_type, entity)) == entity
 
 
-def test_json_carries_text_and_an_object_for_composites() -> None:
+def test_json_has_text_and_an_object_for_composites() -> None:
     assert entity_json(ACCOUNT, {"account": 7}) == "7"
     assert entity_json(SHELF, {"shop": 7, "product": "tea"}) == {"shop": "7", "product": "tea"}

@@ -30,13 +30,13 @@ def test_an_entitys_values_come_oldest_first_with_when_they_were_learned() -> No
     )
 
 
-def test_values_are_spelled_as_json_spells_them() -> None:
+def test_values_are_written_as_in_json() -> None:
     lists = version_of(data_type="list[float]")
     store = memory_store({lists: [Row(("a",), 1, 1, [1.0, None, math.nan])]}, (0,))
     assert history(store, lists, {"patient_id": "a"}).values[0].value == [1.0, None, "NaN"]
 
 
-def test_an_entity_never_seen_has_no_values() -> None:
+def test_an_unknown_entity_has_no_values() -> None:
     assert history(STORE, V, {"shop": 8, "product": "tea"}).values == ()
 
 
@@ -58,7 +58,7 @@ def test_an_export_is_the_whole_history_in_order() -> None:
     assert frame["ingested_at"].to_physical().to_list() == [10, 20, 30, 10]
 
 
-def test_a_real_store_gives_back_what_it_learned(tmp_path: Path) -> None:
+def test_a_real_store_returns_what_it_learned(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     version = version_of()
     first = learn(store, "first", {version: [Row(("a",), 1, 0, 1.0), Row(("b",), 1, 0, math.nan)]})

@@ -1,4 +1,4 @@
-"""The join through a store: the judge's answers, in a table whose labels are as they came."""
+"""The join through a store: it gives the answers of the judge and leaves the labels unchanged."""
 
 import shutil
 from datetime import UTC, date, datetime
@@ -8,13 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from featurestore.errors import UsageError
 from featurestore.offline.contract import OfflineStore
-from featurestore.workflows.join import history as join_history
-from featurestore.workflows.join import join as join_workflow
-from featurestore.workflows.join.history import HeldHistory, held_columns
-from featurestore.workflows.join.join import JoinRequest, JoinResult, ResolvedFeature, join, plan_join
+from featurestore.workflows.join import answer
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.facts import JoinFacts
+from featurestore.workflows.join.history import HistoryLimits, PartitionedHistory, read_columns
+from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
 from tests.join.cases import (
     PATIENT,
     SHELF,
@@ -27,42 +29,39 @@ from tests.join.cases import (
     type_values,
     version_of,
 )
-from tests.join.groups import Group, check, check_in_store, columns_always, groups
+from tests.join.groups import ALWAYS_SORTED, Group, check, check_in_store, groups
 from tests.join.stores import duckdb_store, project_at
 
 NIGHTLY = 10  # histories in a group, so that a thousand groups are ten thousand cases
 
 
 @settings(max_examples=100)
-@given(cases())
-def test_any_store_gives_what_the_judge_says(case: Case) -> None:
-    check(memory_store({case.version: case.rows}, case.learned), [case])
+@given(cases(), st.sampled_from((1, 3, 1_000)))
+def test_any_store_gives_what_the_judge_says_however_labels_are_batched(case: Case, batch_rows: int) -> None:
+    check(memory_store({case.version: case.rows}, case.learned), [case], batch_rows=batch_rows)
 
 
 @settings(max_examples=60)
 @given(cases())
-def test_a_history_larger_than_the_memory_is_asked_for_by_some_entities_at_a_time(case: Case) -> None:
+def test_a_history_larger_than_memory_is_scanned_some_entities_at_a_time(case: Case) -> None:
     store = memory_store({case.version: case.rows}, case.learned)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join_history, "FEW_ENTITIES", 1)
-        check(store, [case], memory=1)
+    check(store, [case], memory=1, limits=HistoryLimits(scan_entities=1))
 
 
-def test_columns_that_another_process_replaces_are_not_needed_for_the_answer(
+def test_a_join_scans_where_another_process_removes_its_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case(PATIENT, "float", (Row(("a",), 1, 1, 1.5),), (1,), (Label(("a",), 5),))
     store = memory_store({case.version: case.rows}, case.learned)
 
-    def lost(*arguments: Any) -> HeldHistory | None:
-        found = held_columns(*arguments)
-        assert found is not None
+    def read_and_remove(*arguments: Any) -> PartitionedHistory | None:
+        columns = read_columns(*arguments)
+        assert columns is not None
         shutil.rmtree(tmp_path / ".featurestore" / "columns")
-        return found
+        return columns
 
-    monkeypatch.setattr(join_workflow, "held_columns", lost)
-    with columns_always():
-        check(store, [case], tmp_path)
+    monkeypatch.setattr(answer, "read_columns", read_and_remove)
+    check(store, [case], tmp_path, limits=ALWAYS_SORTED)
 
 
 @settings(max_examples=12)
@@ -86,37 +85,43 @@ LABELS = label_frame(PATIENT, [Label(A, 5), Label(B, 5), Label(A, 5), Label((Non
 SCORE = ResolvedFeature("score", V1)
 
 
-def ask(store: OfflineStore, labels: pl.DataFrame = LABELS, *named: ResolvedFeature, **options: object) -> JoinResult:
-    return join(project_at(Path()), store, JoinRequest(labels, named or (SCORE,), "at", **options))  # type: ignore[arg-type]
+def ask(
+    store: OfflineStore, labels: pl.DataFrame = LABELS, *features: ResolvedFeature, **options: Any
+) -> tuple[pl.DataFrame, JoinFacts]:
+    """The joined labels and the facts."""
+    frames: list[pl.DataFrame] = []
+    question = JoinQuestion(features or (SCORE,), "at", **options)
+    facts = join(project_at(Path()), store, question, [labels], frames.append)
+    return frames[0], facts
 
 
-def test_two_versions_of_one_feature_answer_side_by_side_under_the_names_they_were_asked_by() -> None:
+def test_two_versions_of_one_feature_are_two_columns_named_as_typed() -> None:
     store = memory_store({V1: [Row(A, 1, 1, 1.0)], V2: [Row(A, 1, 1, 2.0)]}, (0,))
-    found = ask(store, LABELS, ResolvedFeature("score", V2), ResolvedFeature("score@1", V1)).frame
+    found = ask(store, LABELS, ResolvedFeature("score", V2), ResolvedFeature("score@1", V1))[0]
     assert found.columns[-2:] == ["score", "score@1"]
     assert found.select("score", "score@1").rows() == [(2.0, 1.0), (None, None), (2.0, 1.0), (None, None)]
 
 
-def test_the_result_says_what_each_feature_found() -> None:
+def test_the_facts_count_the_matches_of_each_feature() -> None:
     store = memory_store({V1: [Row(A, 1, 1, None), Row(B, 1, 1, 1.0)]}, (0,))
-    feature = ask(store).features[0]
+    feature = ask(store)[1].features[0]
     assert (feature.version.id.sha256, feature.version.number) == ("a" * 64, 1)
     assert (feature.rows_scanned, feature.matched, feature.nulls) == (2, 3, 3)
 
 
-def test_a_features_own_max_age_holds_unless_the_request_names_another() -> None:
+def test_a_features_own_max_age_holds_unless_the_question_has_another() -> None:
     version = version_of(max_age=3)
     store = memory_store({version: [Row(A, 1, 1, 1.0)]}, (0,))
     asked = ResolvedFeature("score", version)
-    assert ask(store, LABELS, asked).frame["score"].null_count() == 4
-    assert ask(store, LABELS, asked, max_age=4).frame["score"].null_count() == 2
+    assert ask(store, LABELS, asked)[0]["score"].null_count() == 4
+    assert ask(store, LABELS, asked, max_age=4)[0]["score"].null_count() == 2
 
 
 def test_as_of_an_instant_only_the_runs_learned_by_then_are_seen() -> None:
     store = memory_store({V1: [Row(A, 1, 1, 1.0), Row(A, 1, 2, 2.0)]}, (10, 20))
     found = [ask(store, as_of=at) for at in (9, 10, 19, 20)]
-    assert [result.frame["score"][0] for result in found] == [None, 1.0, 1.0, 2.0]
-    assert [result.as_of_run for result in found] == [0, 1, 1, 2]
+    assert [frame["score"][0] for frame, _ in found] == [None, 1.0, 1.0, 2.0]
+    assert [facts.as_of_run for _, facts in found] == [0, 1, 1, 2]
 
 
 def test_instants_come_out_in_utc_and_every_type_as_itself() -> None:
@@ -127,7 +132,8 @@ def test_instants_come_out_in_utc_and_every_type_as_itself() -> None:
     assert set(values) == set(type_values)
     versions = {kind: version_of(data_type=kind, name=f"f{place}") for place, kind in enumerate(values)}
     store = memory_store({versions[kind]: [Row(A, 1, 1, value)] for kind, value in values.items()}, (0,))
-    found = ask(store, LABELS, *(ResolvedFeature(version.id.feature, version) for version in versions.values())).frame
+    features = [ResolvedFeature(version.id.feature, version) for version in versions.values()]
+    found, _ = ask(store, LABELS, *features)
     assert found.schema["f5"] == pl.Datetime("us", "UTC")
     assert found.row(0)[len(LABELS.columns) :] == (
         True, 7, 0.5, "é", date(2024, 2, 29), datetime(2024, 2, 29, 12, tzinfo=UTC), [1.0, None], [1.0, 2.0],
@@ -136,21 +142,20 @@ def test_instants_come_out_in_utc_and_every_type_as_itself() -> None:
 
 def test_a_label_table_without_rows_gets_its_columns() -> None:
     store = memory_store({V1: [Row(A, 1, 1, 1.0)]}, (0,))
-    assert ask(store, LABELS.clear()).frame.schema["score"] == pl.Float64
+    assert ask(store, LABELS.clear())[0].schema["score"] == pl.Float64
 
 
-def test_the_plan_says_what_the_join_would_find() -> None:
+def test_the_facts_count_labels_and_values() -> None:
     store = memory_store({V1: [Row(A, 1, 1, 1.0), Row(A, 2, 1, 1.0), Row(("c",), 1, 1, 1.0)]}, (0,))
-    request = JoinRequest(LABELS, (SCORE,), "at")
-    plan = plan_join(project_at(Path()), store, request)
-    assert (plan.labels, plan.first, plan.last) == (4, 5, 5)
-    assert (plan.features[0].rows_scanned, plan.share(plan.features[0])) == (2, 0.5)
+    _, facts = ask(store)
+    assert (facts.labels, facts.first, facts.last) == (4, 5, 5)
+    assert (facts.features[0].rows_scanned, facts.share(facts.features[0])) == (2, 0.5)
 
 
-def test_a_feature_that_no_label_found_is_warned_of() -> None:
+def test_a_feature_without_any_match_gets_a_warning() -> None:
     store = memory_store({V1: [Row(("A",), 1, 1, 1.0)]}, (0,))
-    assert "no label found a value of score" in ask(store).features[0].warnings[0]
-    assert not ask(store, LABELS.clear()).features[0].warnings
+    assert "no label has a value of score" in ask(store)[1].all_warnings[0]
+    assert not ask(store, LABELS.clear())[1].all_warnings
 
 
 def test_a_version_without_history_says_what_to_run() -> None:
@@ -160,7 +165,7 @@ def test_a_version_without_history_says_what_to_run() -> None:
 
 
 def test_a_label_column_is_never_overwritten() -> None:
-    with pytest.raises(UsageError, match="the labels have a column 'score' already") as failed:
+    with pytest.raises(UsageError, match="the labels already have a column 'score'") as failed:
         ask(memory_store({V1: []}, (0,)), LABELS.with_columns(score=pl.lit("mine")))
     assert "score@1" in (failed.value.hint or "")
 
@@ -181,14 +186,14 @@ def test_features_of_different_entity_types_are_named_with_their_types() -> None
         )
 
 
-def test_a_named_entity_type_must_be_the_features() -> None:
+def test_a_named_entity_type_must_be_that_of_the_features() -> None:
     with pytest.raises(UsageError, match="features of one entity type, shelf"):
-        ask(memory_store({V1: []}, (0,)), entity_type="shelf")
+        ask(memory_store({V1: []}, (0,)), entity=EntityColumns("shelf"))
     with pytest.raises(UsageError, match="no entity type 'patients'") as failed:
-        ask(memory_store({V1: []}, (0,)), entity_type="patients")
+        ask(memory_store({V1: []}, (0,)), entity=EntityColumns("patients"))
     assert failed.value.hint == "did you mean 'patient'?"
 
 
 def test_a_feature_must_be_named() -> None:
     with pytest.raises(UsageError, match="no feature is named"):
-        join(project_at(Path()), memory_store({}, ()), JoinRequest(LABELS, (), "at"))
+        join(project_at(Path()), memory_store({}, ()), JoinQuestion((), "at"), [LABELS], lambda _frame: None)

@@ -15,18 +15,18 @@ from tests.join.cases import PATIENT, Case, Label, Row, cases, history_frame, ju
 
 
 def answers(case: Case) -> list[object]:
-    """What the kernel says to each label, in their order."""
+    """The kernel's answer to each label, in their order."""
     names = case.entity_type.key_names
     labels = label_frame(case.entity_type, case.labels)
     instants = labels["at"].to_physical().to_numpy()
-    side = kernel.prepare_labels(labels.select(names), instants)
+    side = kernel.group_labels(labels.select(names), instants)
     last_run = len(case.learned) if case.as_of is None else sum(at <= case.as_of for at in case.learned)
     frame = history_frame(case.version, [row for row in case.rows if row.run <= last_run])
-    known = None
+    runs = None
     if case.known:
-        known = kernel.Runs(np.arange(1, last_run + 1), np.array(case.learned[:last_run], dtype=np.int64))
-    found = kernel.search(kernel.sort_history(frame, names), side, max_age=case.max_age, known=known)
-    column = kernel.Column(len(labels), frame["value"].dtype)
+        runs = kernel.Runs(np.arange(1, last_run + 1), np.array(case.learned[:last_run], dtype=np.int64))
+    found = kernel.search(kernel.sort_history(frame, names), side, max_age=case.max_age, runs=runs)
+    column = kernel.FeatureColumn(len(labels), frame["value"].dtype)
     column.fill(kernel.flatten(frame["value"]), found)
     return column.series().to_list()
 
@@ -60,24 +60,24 @@ def late_cases(draw: st.DrawFn) -> Case:
 
 @settings(max_examples=200)
 @given(late_cases())
-def test_what_was_known_is_found_behind_any_number_of_rows_that_were_not(case: Case) -> None:
+def test_a_known_row_is_found_behind_any_number_of_unknown_ones(case: Case) -> None:
     check(case)
 
 
 @settings(max_examples=200)
 @given(cases(), st.integers(1, 4))
-def test_a_history_in_pieces_gives_what_the_whole_gives(case: Case, pieces: int) -> None:
+def test_a_history_in_partitions_answers_as_the_whole(case: Case, count: int) -> None:
     names = case.entity_type.key_names
     labels = label_frame(case.entity_type, case.labels)
-    side = kernel.prepare_labels(labels.select(names), labels["at"].to_physical().to_numpy())
+    side = kernel.group_labels(labels.select(names), labels["at"].to_physical().to_numpy())
     frame = history_frame(case.version, case.rows)
-    piece = frame.select(names).hash_rows() % pieces
-    column, rows = kernel.Column(len(labels), frame["value"].dtype), 0
-    for number in range(pieces):
-        some = frame.filter(piece == number)
+    partition = frame.select(names).hash_rows() % count
+    column, rows = kernel.FeatureColumn(len(labels), frame["value"].dtype), 0
+    for number in range(count):
+        some = frame.filter(partition == number)
         found = kernel.search(kernel.sort_history(some, names), side, max_age=case.max_age)
         column.fill(kernel.flatten(some["value"]), found)
-        rows += found.rows
+        rows += found.searched
     for label, answer in zip(case.labels, column.series().to_list(), strict=True):
         assert same(answer, judge(replace(case, known=False, as_of=None), label)), (label, answer)
     assert rows == len({(row.key, row.at, row.run) for row in case.rows if row.key in {lab.key for lab in case.labels}})
@@ -103,7 +103,7 @@ def test_the_greatest_computed_at_wins_and_among_equals_the_last_run() -> None:
     assert answer(*rows, at=5) == 3.0
 
 
-def test_a_value_of_the_labels_very_instant_counts_and_one_of_the_next_does_not() -> None:
+def test_a_value_of_the_labels_own_instant_counts_and_one_of_the_next_does_not() -> None:
     assert answer(Row(A, 5, 1, 1.0), at=5) == 1.0
     assert answer(Row(A, 6, 1, 1.0), at=5) is None
 
@@ -122,7 +122,7 @@ def test_a_value_exactly_max_age_old_still_counts() -> None:
     assert answer(Row(A, 0, 1, 1.0), at=8, max_age=7) is None
 
 
-def test_what_was_learned_later_was_not_known_however_late_all_of_it_came() -> None:
+def test_rows_learned_after_the_label_do_not_count_with_known() -> None:
     rows = [Row(A, at, 3, 9.0) for at in range(1, 1000)]
     assert answer(Row(A, 0, 1, 1.0), *rows, at=1000, learned=(0, 1, 1001), known=True) == 1.0
     assert answer(*rows, at=1000, learned=(0, 1, 1001), known=True) is None
@@ -131,7 +131,7 @@ def test_what_was_learned_later_was_not_known_however_late_all_of_it_came() -> N
 
 @pytest.mark.parametrize("before", range(9))
 @pytest.mark.parametrize("late", range(1, 9))
-def test_what_was_known_is_looked_for_up_to_the_entitys_first_row_and_no_further(before: int, late: int) -> None:
+def test_the_search_for_a_known_row_ends_at_the_entitys_first_row(before: int, late: int) -> None:
     other = tuple(Row(("0",), at, 1, -1.0) for at in range(before))
     rows = tuple(Row(A, at, 2, 9.0) for at in range(1, late + 1))
     first = Row(A, 0, 1, 1.0)
@@ -144,7 +144,7 @@ def test_a_null_key_is_equal_to_nothing() -> None:
     assert answers(case) == [None]
 
 
-def test_no_labels_and_no_history_are_no_error() -> None:
+def test_no_labels_or_no_history_is_not_an_error() -> None:
     assert answers(Case(PATIENT, "string", (), (0,), (Label(A, 1),))) == [None]
     assert answers(Case(PATIENT, "string", (Row(A, 1, 1, "x"),), (0,), ())) == []
 
@@ -160,7 +160,7 @@ def test_an_unsorted_history_is_refused_not_searched(frame: pl.DataFrame) -> Non
         kernel.sort_history(typed, ("k",))
 
 
-def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
+def test_labels_of_several_batches_come_back_in_their_order() -> None:
     generator = np.random.default_rng(7)
     keys = np.sort(generator.integers(0, 500, 20_000))
     times = generator.integers(0, 1_000, 20_000)
@@ -172,7 +172,7 @@ def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
         .with_columns(pl.col("computed_at").cast(pl.Datetime("us")), op=pl.lit(0, pl.Int8))
     )
     asked, at = generator.integers(0, 520, 60_000), generator.integers(-10, 1_010, 60_000)
-    side = kernel.prepare_labels(pl.DataFrame({"k": asked}), at)
+    side = kernel.group_labels(pl.DataFrame({"k": asked}), at)
     found = kernel.search(kernel.sort_history(history, ("k",)), side)
     nearest = (
         pl.DataFrame({"k": asked, "at": at})
@@ -187,5 +187,5 @@ def test_more_labels_than_a_chunk_come_back_in_their_order() -> None:
         .sort("place")
     )
     answer = np.full(len(at), kernel.NONE)
-    answer[found.places] = found.positions
+    answer[found.label_rows] = found.history_rows
     assert np.array_equal(answer, nearest["row"].cast(pl.Int64).fill_null(-1).to_numpy())

@@ -1,4 +1,4 @@
-"""Label tables: what is found in them, and that nothing is changed."""
+"""Label tables: which columns are keys and times, and how they are read."""
 
 import io
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.point_in_time.labels import Labels, read_labels
+from featurestore.point_in_time.labels import EntityTimes, read_labels
 from featurestore.tables.instants import DATES, NAIVE, read_instants
 from featurestore.times import parse_instant
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
@@ -19,7 +19,7 @@ from tests.join.tables import read_table
 AT = "2024-01-01T00:00:00Z"
 
 
-def read(frame: pl.DataFrame, entity_type: object = PATIENT, **options: object) -> Labels:
+def read(frame: pl.DataFrame, entity_type: object = PATIENT, **options: object) -> EntityTimes:
     wanted = {"timestamp_column": "at", "name": "labels.csv", **options}
     return read_labels(frame, entity_type, **wanted)  # type: ignore[arg-type]
 
@@ -37,21 +37,23 @@ def test_composite_keys_are_named_in_their_order() -> None:
         read(frame, SHELF, entity_columns=("s",))
 
 
-def test_a_missing_column_is_met_with_the_nearest_and_all_there_are() -> None:
+def test_a_missing_column_gets_the_nearest_and_all_columns_as_a_hint() -> None:
     frame = pl.DataFrame({"patient": ["x"], "at": [AT]})
     with pytest.raises(UsageError, match="no column patient_id for the keys of patient") as failed:
         read(frame)
-    assert failed.value.hint == "did you mean --entity-column patient? there is: patient, at"
+    assert failed.value.hint == "did you mean --entity-column patient? the columns are: patient, at"
     labels = pl.DataFrame({"patient_id": ["x"], "diagnosed_at": [AT]})
     with pytest.raises(UsageError, match="no column 'diagnosed'") as failed:
         read(labels, timestamp_column="diagnosed")
-    assert failed.value.hint == "did you mean --timestamp-column diagnosed_at? there is: patient_id, diagnosed_at"
+    assert (
+        failed.value.hint == "did you mean --timestamp-column diagnosed_at? the columns are: patient_id, diagnosed_at"
+    )
     with pytest.raises(UsageError, match="no column 'q'"):
         read(frame, entity_columns=("q",))
 
 
 @pytest.mark.parametrize("text", ["seven", "7.0", "1e3", " 7", "7_0", "", "9223372036854775808", "٣"])
-def test_what_is_no_int_is_named_with_its_row(text: str) -> None:
+def test_text_that_is_not_an_int_is_named_with_its_row(text: str) -> None:
     frame = pl.DataFrame({"account": ["7", None, text], "at": [AT] * 3})
     with pytest.raises(SourceError, match=r"labels\.csv, row 3: .* is not an int"):
         read(frame, ACCOUNT)
@@ -64,12 +66,12 @@ def test_int_keys_are_read_from_text_and_from_any_integer() -> None:
     assert read(small, ACCOUNT).keys["account"].to_list() == [7, None]
 
 
-def test_string_keys_are_never_touched() -> None:
+def test_string_keys_are_never_changed() -> None:
     nasty = ["007", "7", " 7", "", "é", "e\u0301", "x\ny"]
     assert read(pl.DataFrame({"patient_id": nasty, "at": [AT] * 7})).keys["patient_id"].to_list() == nasty
 
 
-def test_numbers_stand_for_a_string_key_by_their_digits_and_it_is_said() -> None:
+def test_numbers_for_a_string_key_are_taken_as_their_digits_with_a_warning() -> None:
     labels = read(pl.DataFrame({"patient_id": [7], "at": [AT]}))
     assert labels.keys["patient_id"].to_list() == ["7"]
     assert "taken as their digits" in labels.warnings[0]
@@ -98,12 +100,12 @@ def test_a_time_that_cannot_be_read_is_named_with_its_row(text: str) -> None:
         read(frame)
 
 
-def test_numbers_are_no_times() -> None:
+def test_numbers_are_not_times() -> None:
     with pytest.raises(UsageError, match="holds Int64, not times"):
         read(pl.DataFrame({"patient_id": ["a"], "at": [1_704_067_200]}))
 
 
-def test_what_was_assumed_of_times_is_said_once() -> None:
+def test_assumptions_about_times_are_reported_once() -> None:
     texts = ["2024-01-01", "2024-01-02", "2024-01-01T00:00:00", "2024-01-01 00:00", AT]
     labels = read(pl.DataFrame({"patient_id": ["a"] * 5, "at": texts}))
     assert labels.warnings == (f"labels.csv, column 'at': {NAIVE}", f"labels.csv, column 'at': {DATES}")

@@ -57,11 +57,11 @@ def test_a_csv_with_nothing_but_a_header_is_a_table_without_rows() -> None:
 
 @pytest.mark.parametrize(("text", "said"), [
     ("", "labels.csv: is empty"),
-    ("a,b\n1,2\n3\n", "labels.csv, row 2: has 1 fields where the header has 2"),
-    ("a,b\n1,2\n3,4,5\n", "labels.csv, row 2: has 3 fields where the header has 2"),
-    ('a,b\n1,"x\n2,3\n', "labels.csv, row 1: has a double quote that is not closed"),
-    ('a,b\n1,x\n"3,2\n"3,2\n', "labels.csv, row 2: has a double quote that is not closed, or text behind"),
-    ("a,b,a\n1,2,3\n", "labels.csv: has two columns named 'a'"),
+    ("a,b\n1,2\n3\n", "labels.csv row 2: has 1 field where the header has 2"),
+    ("a,b\n1,2\n3,4,5\n", "labels.csv row 2: has 3 fields where the header has 2"),
+    ('a,b\n1,"x\n2,3\n', "labels.csv row 1: a quoted field begins here and never ends"),
+    ('a,b\n1,x\n"3,2\n"3,2\n', "labels.csv row 2: has text after a closing quote"),
+    ("a,b,a\n1,2,3\n", "labels.csv: the header names 'a' 2 times"),
 ])  # fmt: skip
 def test_a_malformed_csv_is_refused_with_its_row(text: str, said: str) -> None:
     with pytest.raises(SourceError) as failed:
@@ -69,9 +69,13 @@ def test_a_malformed_csv_is_refused_with_its_row(text: str, said: str) -> None:
     assert str(failed.value).startswith(said)
 
 
-@pytest.mark.parametrize("raw", [b"a,b\n1,\xff\n", "a,b\n1,é\n".encode("latin-1"), "a,b\n1,2\n".encode("utf-16")])
-def test_a_csv_that_is_not_utf8_is_refused(raw: bytes) -> None:
-    with pytest.raises(SourceError, match="is not UTF-8"):
+@pytest.mark.parametrize(("raw", "said"), [
+    (b"a,b\n1,\xff\n", "row 1: is not UTF-8: byte 0xff"),
+    ("a,b\n1,é\n".encode("latin-1"), "row 1: is not UTF-8: byte 0xe9"),
+    ("a,b\n1,2\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+])  # fmt: skip
+def test_a_csv_that_is_not_utf8_is_refused(raw: bytes, said: str) -> None:
+    with pytest.raises(SourceError, match=said):
         read_table(io.BytesIO(raw))
 
 
@@ -137,10 +141,10 @@ def test_an_arrow_stream_is_read_like_an_arrow_file() -> None:
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    ('[{"a":1}]', "labels.csv, line 1: is not a JSON object"),
-    ('{"a":1}\n\n{"a":\n', "labels.csv, line 3: is not JSON"),
+    ('[{"a":1}]', "labels.csv: is one JSON document, not a JSON object on each line"),
+    ('{"a":1}\n\n{"a":\n', "labels.csv line 3: is not JSON"),
     ("", "labels.csv: is empty"),
-    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv, line 2: does not keep one type per column"),
+    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv line 2: does not keep one type per column"),
 ])  # fmt: skip
 def test_malformed_json_lines_are_refused_with_their_line(text: str, said: str) -> None:
     with pytest.raises(SourceError) as failed:

@@ -1,24 +1,32 @@
 """Offline stores under test. A new store joins by adding its factory to `STORES`; the promises stay the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.offline.duckdb.store import ROWS_IN_MEMORY, DuckDBStore
 from featurestore.offline.postgres.store import PostgresStore
 from tests.services_postgres import PostgresServer, own_postgres, postgres
 
 __all__ = ["own_postgres", "postgres"]
 
-Factory = Callable[[Path], OfflineStore]
+
+class Factory(Protocol):
+    """Makes a store in a folder; a number of rows is for stores that treat larger histories in another way."""
+
+    def __call__(self, folder: Path, *, rows_in_memory: int = ...) -> OfflineStore: ...
 
 
 def duckdb_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
-    yield lambda folder: DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
+    def make(folder: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> OfflineStore:
+        return DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()), rows_in_memory=rows_in_memory)
+
+    yield make
 
 
 def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
@@ -26,7 +34,7 @@ def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
     server: PostgresServer = request.getfixturevalue("postgres")
     made: set[str] = set()
 
-    def make(folder: Path) -> OfflineStore:
+    def make(folder: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> OfflineStore:
         project = postgres_project(server, folder)
         made.add(project.name)
         return PostgresStore(project)

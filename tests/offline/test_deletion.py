@@ -107,7 +107,7 @@ def test_rows_that_were_set_aside_go_with_the_entity(store: OfflineStore) -> Non
     learn(store, SCORE, [("a", 1, 0.5), ('q"uote', 1, 0.5)], "one")
     with store.writing("two") as run:
         run.reject([
-            RejectedRow("visits", "v.csv", row, "age", "too old", {"id": name, "age": 500})
+            RejectedRow("visits", "v.csv", row, "age", "too old", {"id": name, "age": 500}, f"v.csv row {row}")
             for row, name in enumerate(["a", "ab", 'q"uote'])
         ])  # fmt: skip
         run.finish(run_of((run.run_seq, run.learned_at), "two"))

@@ -1,6 +1,8 @@
 """What every offline store promises; the same tests for each."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.model import FeatureRun, RejectedRow, StoredVersion
+from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
+from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
 
@@ -158,28 +161,31 @@ def test_the_position_is_that_of_the_last_run(store: OfflineStore) -> None:
     assert store.position(of.id, "visits") is None
     for seq, fingerprint in enumerate(["one", "two", "one"], start=1):
         with store.writing(f"r{seq}") as run:
-            run.set_position(Position(of.id, "visits", fingerprint, {"a.csv": "00"}, run.run_seq))
+            run.set_position(Position(of.id, "visits", fingerprint, {"files": {"a.csv": "00"}}, run.run_seq))
             run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
     found = store.position(of.id, "visits")
     assert found is not None
-    assert (found.fingerprint, found.run_seq, dict(found.files)) == ("one", 3, {"a.csv": "00"})
+    assert (found.fingerprint, found.run_seq, found.cursor) == ("one", 3, {"files": {"a.csv": "00"}})
 
 
 def test_the_audit_log_gives_runs_back_whole_and_newest_first(store: OfflineStore) -> None:
     error_free = FeatureRun(
         "score", "visits", "ok", 1, "a" * 64, drift={"score": 0.5}, statistics={"count": 3}, note="n"
     )
+    rejected = RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"}, "v.csv row 7")
+    elsewhere = RejectedRow("topic", None, None, None, "too short", {}, "topic[3] offset 17")
     with store.writing("r1") as run:
-        run.reject([RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})])
+        run.reject([rejected])
         kept = run_of((run.run_seq, run.learned_at), "r1", error_free)
         run.finish(kept)
     failed = run_of(None, "r2", FeatureRun("other", "visits", "failed"), status="failed")
-    store.log(failed, [RejectedRow("visits", "w.csv", 1, None, "too short", {})])
+    store.log(failed, [elsewhere])
     assert {item.run_id: item for item in store.runs()} == {"r1": kept, "r2": failed}
     assert store.runs(feature="score") == [kept]
     assert store.runs(status="failed") == [failed]
     assert store.runs(run_id="1") == [kept]
-    assert store.rejected("r1") == [RejectedRow("visits", "v.csv", 7, "age", "above 120", {"age": "430"})]
+    assert store.rejected("r1") == [rejected]
+    assert store.rejected("r2") == [elsewhere]
     assert store.last_committed("score") == version().id
     assert store.last_committed("other") is None
 
@@ -298,7 +304,10 @@ def test_runs_are_found_by_their_id_and_counted(store: OfflineStore) -> None:
 
 
 def test_rows_set_aside_are_given_back_in_their_order(store: OfflineStore) -> None:
-    rows = [RejectedRow("visits", "v.csv", at, "age", "above 120", {"age": str(at), "é": "\\"}) for at in range(50)]
+    rows = [
+        RejectedRow("visits", "v.csv", at, "age", "above 120", {"age": str(at), "é": "\\"}, f"v.csv row {at}")
+        for at in range(50)
+    ]
     with store.writing("r1") as run:
         run.reject(rows)
         run.finish(run_of((run.run_seq, run.learned_at), "r1"))
@@ -368,3 +377,65 @@ def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore
     with store.writing("r3") as run:
         assert run.erase(version(), pl.DataFrame({"patient_id": ["b\0"]})) == 0
         run.finish(run_of((run.run_seq, run.learned_at), "r3"))
+
+
+def summary_of(runs: Sequence[Run]) -> dict[str, FeatureSummary]:
+    """What committed runs say of each feature, told run by run."""
+    summaries: dict[str, FeatureSummary] = {}
+    for run in sorted((run for run in runs if run.run_seq is not None), key=lambda run: run.run_seq or 0):
+        firsts: set[str] = set()
+        for item in run.features:
+            if item.status == "failed" or item.sha256 is None or (item.source == "delete" and not item.rows_read):
+                continue
+            before = summaries.get(item.name, FeatureSummary())
+            if item.name not in firsts:
+                firsts.add(item.name)
+                same = before.committed_sha256 == item.sha256
+                before = replace(
+                    before, committed_sha256=item.sha256, last_run=run.run_id, last_run_at=run.started_at,
+                    committed_since=before.committed_since if same else run.started_at, last_status=item.status,
+                )  # fmt: skip
+            if item.statistics is not None:
+                before = replace(
+                    before,
+                    statistics={**(before.statistics or {}), item.sha256: dict(item.statistics)},
+                    drift={**(before.drift or {}), item.sha256: None if item.drift is None else dict(item.drift)},
+                )
+            summaries[item.name] = before
+    return summaries
+
+
+def test_the_summary_is_what_the_runs_say_one_after_another(store: OfflineStore) -> None:
+    drawn = random.Random(5)
+    assert store.summarize() == {}
+    for at in range(40):
+        items = []
+        for name in drawn.sample(["one", "two", "three"], drawn.randint(0, 3)):
+            for digit in drawn.sample("ab", drawn.choice((1, 1, 2))):
+                status = drawn.choice(("ok", "ok", "unchanged", "failed"))
+                counted = {"count": at} if status == "ok" and drawn.random() < 0.7 else None
+                drift = {"score": at / 7} if counted and drawn.random() < 0.7 else None
+                source = drawn.choice(("visits", "visits", "delete"))
+                of = FeatureRun(name, source, status, 1, digit * 64, statistics=counted, drift=drift)  # type: ignore[arg-type]
+                items.append(of)
+        run = replace(run_of(None, f"r{at}", *items), started_at=drawn.randint(1, 10**6))
+        if drawn.random() < 0.3:
+            store.log(run)
+        else:
+            with store.writing(f"r{at}") as open_run:
+                open_run.finish(replace(run, run_seq=open_run.run_seq, learned_at=open_run.learned_at))
+        if at % 8 == 0:
+            assert store.summarize() == summary_of(store.runs())
+    assert store.summarize() == summary_of(store.runs())
+
+
+def test_a_commit_moves_the_stamp_of_the_audit_log(store: OfflineStore) -> None:
+    seen = [store.stamp()]
+    for at in range(3):
+        learn(store, version(), [("a", at, 1.0)], f"r{at}")
+        seen.append(store.stamp())
+    with store.writing("r3", dry_run=True):
+        pass
+    with store.reading():
+        assert store.latest(version()).height == 1
+    assert len(set(seen)) == 4

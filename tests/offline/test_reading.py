@@ -12,8 +12,8 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import StoreError
-from featurestore.offline.duckdb import store as duckdb
-from featurestore.offline.duckdb.store import FILE, DuckDBStore
+from featurestore.offline.duckdb.place import FILE
+from featurestore.offline.duckdb.store import DuckDBStore
 from tests.offline.history import learn, version
 
 OF = version("int")
@@ -24,11 +24,6 @@ def project(tmp_path: Path) -> Project:
     project = Project(tmp_path, "test", {}, {}, DriftSettings())
     learn(DuckDBStore(project), OF, [("a", 0, 1)], "r1")
     return project
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duckdb, "BUSY_SECONDS", 0.2)
 
 
 def another_process_may_write(project: Project) -> bool:
@@ -86,9 +81,8 @@ def test_threads_read_side_by_side(project: Project) -> None:
     assert found == [5_001] * 80
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_writer_in_the_same_process_waits_and_is_told(project: Project) -> None:
-    reader, writer = DuckDBStore(project), DuckDBStore(project)
+    reader, writer = DuckDBStore(project), DuckDBStore(project, patience=0.2)
     with reader.reading():
         assert reader.latest(OF).height == 1
         with pytest.raises(StoreError, match="held"):
@@ -97,9 +91,8 @@ def test_a_writer_in_the_same_process_waits_and_is_told(project: Project) -> Non
     assert reader.latest(OF).height == 2
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_reader_waits_for_a_writer_in_the_same_process(project: Project) -> None:
-    reader, writer = DuckDBStore(project), DuckDBStore(project)
+    reader, writer = DuckDBStore(project, patience=0.2), DuckDBStore(project)
     with writer.writing("r2"), pytest.raises(StoreError, match="held"):
         reader.latest(OF)
     assert reader.latest(OF).height == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.duckdb import store as duckdb
 from featurestore.offline.partitions import EVERYTHING, Keys, Span, cut
+from tests.offline.conftest import Factory
 from tests.offline.history import PAIR, PATIENT, learn, version
 
 SAMPLES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=30)
@@ -40,15 +41,13 @@ def test_few_rows_are_one_span() -> None:
     assert cut([("a",), ("b",)], 10, 100, 1_000) == [EVERYTHING]
 
 
-@pytest.fixture(params=[0, 4_000_000], ids=["large", "small"])
-def size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways in which DuckDB finds the latest rows."""
-    monkeypatch.setattr(duckdb, "ROWS_IN_MEMORY", request.param)
-
-
-@pytest.mark.usefixtures("size")
+@pytest.mark.parametrize("rows_in_memory", [0, 4_000_000], ids=["large", "small"])
 @pytest.mark.parametrize("of", [version("int", PAIR), version("int", PATIENT)], ids=str)
-def test_the_latest_rows_of_all_spans_are_the_latest_rows(store: OfflineStore, of: StoredVersion) -> None:
+def test_the_latest_rows_of_all_spans_are_the_latest_rows(
+    new_store: Factory, tmp_path: Path, of: StoredVersion, rows_in_memory: int
+) -> None:
+    """Both ways in which DuckDB finds the latest rows."""
+    store = new_store(tmp_path, rows_in_memory=rows_in_memory)
     drawn = random.Random(7)
     keys: list[Keys] = [(number, text) for number in (-(2**63), -1, 0, 7, 2**63 - 1) for text in TEXTS]
     if of.entity_type == PATIENT:

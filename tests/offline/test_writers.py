@@ -5,9 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+
+import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
@@ -16,10 +17,12 @@ from featurestore.offline.postgres.store import PostgresStore
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.serving.reader import Reader
-from featurestore.workflows.join.join import JoinRequest, ResolvedFeature, join
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits
+from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 from featurestore.workflows.sync import sync
 from tests.join.cases import PATIENT, Case, Label, Row, judge, label_frame, same, version_of
-from tests.join.groups import columns_always, kept
+from tests.join.groups import ALWAYS_SORTED, stored_rows
 from tests.join.stores import learn, project_at
 from tests.offline.conftest import postgres_project
 from tests.services_postgres import PostgresServer
@@ -64,10 +67,12 @@ def history_of(learned: Sequence[Learned], last_run: int, base: int) -> Case:
     """What the store held up to a run."""
     runs = learned[:last_run]
     rows = [replace(row, run=run.run_seq) for run in runs for row in plan(run.run_id, base)]
-    return Case(PATIENT, "float", kept(rows), tuple(run.learned_at for run in runs), ())
+    return Case(PATIENT, "float", stored_rows(rows), tuple(run.learned_at for run in runs), ())
 
 
-def check_join(project: Project, store: OfflineStore, base: int, *, known: bool, back: int | None) -> list[Learned]:
+def check_join(
+    project: Project, store: OfflineStore, base: int, limits: HistoryLimits, *, known: bool, back: int | None
+) -> list[Learned]:
     """One join, of everybody, about times before and after now; gives the runs there were by then."""
     before = store.learned()
     now = times.now()
@@ -75,12 +80,13 @@ def check_join(project: Project, store: OfflineStore, base: int, *, known: bool,
     labels = [Label((key,), at) for key in ("a", "b", "007", "7", None) for at in moments]
     as_of = before[-1 - min(back, len(before) - 1)].learned_at if back is not None else None
     features = (ResolvedFeature("score", OF),)
-    request = JoinRequest(label_frame(PATIENT, labels), features, "at", known=known, as_of=as_of)
-    found = join(project, store, request)
+    question = JoinQuestion(features, "at", known=known, as_of=as_of)
+    frames: list[pl.DataFrame] = []
+    found = join(project, store, question, [label_frame(PATIENT, labels)], frames.append, limits=limits)
     learned = store.learned()
     assert learned[: len(before)] == before, "nothing is put in before what was once there"
     case = replace(history_of(learned, found.as_of_run, base), known=known)
-    for label, value in zip(labels, found.frame["score"].to_list(), strict=True):
+    for label, value in zip(labels, frames[0]["score"].to_list(), strict=True):
         assert same(value, judge(case, label)), (label, value, known, back, found.as_of_run)
     return learned
 
@@ -123,8 +129,8 @@ def test_joins_and_syncs_between_the_commits_of_two_writers_are_right_at_every_m
         while going:
             going = any(writer.poll() is None for writer in writers)
             for known, back in ((False, None), (True, None), (False, drawn.randint(0, 4)), (True, drawn.randint(0, 4))):
-                with columns_always() if drawn.random() < 0.5 else nullcontext():
-                    seen.add(len(check_join(project, store, base, known=known, back=back)))
+                limits = ALWAYS_SORTED if drawn.random() < 0.5 else DEFAULT_LIMITS
+                seen.add(len(check_join(project, store, base, limits, known=known, back=back)))
             check_sync(project, store, online, base)
         assert [writer.returncode for writer in writers] == [0, 0]
         learned = store.learned()

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurestore.offline.duckdb import store as duckdb
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.online.cases import SHELF, History, commit, make_project, make_version
 
@@ -25,10 +24,9 @@ ROWS = st.lists(
 @settings(max_examples=6)
 @given(runs=st.lists(ROWS, min_size=1, max_size=4))
 def test_latest_is_the_greatest_time_and_run(in_memory: int, runs: list[list[tuple[str, int, int, int]]]) -> None:
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duckdb, "ROWS_IN_MEMORY", in_memory)
+    with TemporaryDirectory() as folder:
         project = make_project(Path(folder))
-        store, plain = DuckDBStore(project), History(project)
+        store, plain = DuckDBStore(project, rows_in_memory=in_memory), History(project)
         for rows in runs:
             dated = sorted((shop, item, datetime(2024, 1, day), value) for shop, item, day, value in rows)
             plain.learn({STOCK: dated})

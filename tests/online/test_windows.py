@@ -155,7 +155,7 @@ class Erasing(DuckDBStore):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if not self._reading:
+        if self._reader() is None:
             self.times += 1
             if self.times == 4:
                 with DuckDBStore(self._project).writing("erase") as run:

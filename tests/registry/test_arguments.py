@@ -13,7 +13,7 @@ from featurestore import arguments
 from featurestore.arguments import ARGUMENTS, Argument, Declaration, Hashed, parse_arguments
 from featurestore.authoring import feature as decorator
 from featurestore.config import load_project
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import Feature, Json
 from featurestore.registry import declaration
 from featurestore.versioning.folder import header
@@ -67,7 +67,7 @@ def test_every_hashed_argument_comes_back_from_the_header(folder: Folder) -> Non
     assert arguments.hashed_facts(restored) == arguments.hashed_facts(declared)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureWithUnit(Feature):
     unit: str | None = None
 

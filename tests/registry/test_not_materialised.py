@@ -14,7 +14,7 @@ from featurestore.offline.open import open_offline
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.versionfile import read_version
-from featurestore.workflows.targets import find_targets
+from featurestore.workflows.ingest.targets import find_targets
 from tests.conftest import Folder
 from tests.versioning.conftest import Projects, feature
 

@@ -186,7 +186,7 @@ def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
     assert synced.json("verify") == {
         "checked": 2, "missing": 0, "stale": 0, "different": 0, "unexpected": 0, "examples": [], "fixed": False,
     }  # fmt: skip
-    assert "every one is what the history says" in synced.run("verify").out
+    assert "all match the history" in synced.run("verify").out
 
 
 def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:

@@ -1,4 +1,4 @@
-"""``delete``: what is taken out stays out, what was true before stays true, and erasing leaves nothing."""
+"""``delete``: deleted values stay deleted, earlier values stay, and erasing leaves nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def served(folder: Folder, *ids: str) -> list[Any]:
     return [item["features"]["age_share"]["value"] for item in found]
 
 
-def test_from_then_on_there_is_nothing(synced: Folder) -> None:
+def test_from_then_on_there_is_no_value(synced: Folder) -> None:
     found = synced.json("delete", "patient", "001", "--at", "2024-02-15")
     assert (found["entity_id"], found["erased"], found["at"]) == ("001", False, "2024-02-15T00:00:00Z")
     assert found["features"] == [{"name": "age_share", "rows": 1}]
@@ -49,7 +49,7 @@ def test_from_then_on_there_is_nothing(synced: Folder) -> None:
     assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["status"] == "missing"
 
 
-def test_what_is_known_of_later_is_deleted_too(synced: Folder) -> None:
+def test_later_values_are_deleted_too(synced: Folder) -> None:
     assert synced.json("delete", "patient", "001", "--at", "2024-01-10")["features"] == [
         {"name": "age_share", "rows": 2}
     ]
@@ -84,13 +84,13 @@ def test_as_of_before_the_deletion_the_values_are_there(synced: Folder) -> None:
     assert joined(synced, "--as-of", before) == ["0.5", "0.51", "0.6"]
 
 
-def test_rows_that_are_read_again_bring_nothing_back(synced: Folder) -> None:
+def test_reading_rows_again_does_not_undo_a_deletion(synced: Folder) -> None:
     synced.run("delete", "patient", "001", "--at", "2024-01-01")
     assert synced.features("--full")["age_share"]["rows_written"] == 0
     assert joined(synced) == ["", "", "0.6"]
 
 
-def test_a_late_row_of_before_does_not_come_online(synced: Folder) -> None:
+def test_a_late_row_from_before_does_not_come_online(synced: Folder) -> None:
     synced.run("delete", "patient", "001")
     synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-10T00:00:00Z,52,1\n"})
     synced.run("ingest")
@@ -98,7 +98,7 @@ def test_a_late_row_of_before_does_not_come_online(synced: Folder) -> None:
     assert served(synced, "001") == [None]
 
 
-def test_a_row_of_after_does(synced: Folder) -> None:
+def test_a_later_row_comes_online(synced: Folder) -> None:
     synced.run("delete", "patient", "001", "--at", "2024-02-15")
     synced.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-20T00:00:00Z,52,1\n"})
     synced.run("ingest")
@@ -119,7 +119,7 @@ def test_without_event_times_an_unchanged_row_does_not_come_back(project: Folder
     assert served(project, "001", "002") == [None, 0.61]
 
 
-def test_every_version_forgets_and_the_active_one_stays_active(synced: Folder) -> None:
+def test_every_version_is_deleted_and_the_active_one_stays_active(synced: Folder) -> None:
     synced.edit("features/cardiac.py", "/ 100", "/ 10")
     synced.run("ingest")
     synced.run("sync")
@@ -141,7 +141,7 @@ def test_a_deletion_is_in_the_audit_log(synced: Folder) -> None:
     ("arguments", "words"),
     [
         (["patinet", "1"], "did you mean 'patient'"),
-        (["patient", "1", "--at", "yesterday"], "is no date or time"),
+        (["patient", "1", "--at", "yesterday"], "is not a time"),
         (["patient", "1", "--at", "2999-01-01"], "lies in the future"),
         (["patient", "1", "--erase", "--at", "2024-01-01"], "whatever their time"),
     ],
@@ -169,7 +169,7 @@ def test_erasing_leaves_nothing_anywhere(project: Folder) -> None:
     assert "nothing to do" in project.run("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes").out
 
 
-def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder) -> None:
+def test_stored_labels_are_erased_with_the_entity_they_name(synced: Folder) -> None:
     trial, others = synced.root / "trial.csv", synced.root / "others.csv"
     trial.write_text(LABELS)
     others.write_text("patient_id,at\n002,2024-03-01T00:00:00Z\n")
@@ -177,7 +177,10 @@ def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder)
         synced.run("join", str(path), "-f", "age_share", "--timestamp-column", "at", "--dataset", name)
     planned = synced.run("delete", "patient", "001", "--erase", "--dry-run").out
     assert "would erase patient 001: 2 rows" in planned
-    assert "the labels kept for 2 data sets, which name patient 001, and can't be made again: trial, again" in planned
+    assert (
+        "would erase the labels stored for 2 data sets, which name patient 001; trial, again can't be rebuilt then"
+        in planned
+    )
     synced.run("dataset", "trial", "--verify")
     found = synced.json("delete", "patient", "001", "--erase", "--yes")
     assert found["datasets"] == ["trial", "again"]
@@ -194,7 +197,7 @@ def test_labels_kept_for_a_data_set_go_with_the_entity_they_name(synced: Folder)
     assert "nothing to do" in synced.run("delete", "patient", "001", "--erase", "--yes").out
 
 
-def test_labels_go_though_no_value_was_ever_held(synced: Folder) -> None:
+def test_stored_labels_are_erased_though_there_is_no_value(synced: Folder) -> None:
     labels = synced.root / "labels.csv"
     labels.write_text("who,at\n404,2024-03-01T00:00:00Z\n002,2024-03-01T00:00:00Z\n")
     synced.run("join", str(labels), "-f", "age_share", "--timestamp-column", "at", "--entity-column", "who",
@@ -205,20 +208,20 @@ def test_labels_go_though_no_value_was_ever_held(synced: Folder) -> None:
 
 
 def holding(folder: Path, what: bytes) -> list[Path]:
-    """The files that hold some bytes."""
+    """The files that contain some bytes."""
     return [path for path in folder.rglob("*") if path.is_file() and what in path.read_bytes()]
 
 
-def test_an_online_store_that_is_away_is_left_to_the_next_sync(synced: Folder) -> None:
+def test_the_next_sync_erases_where_the_online_store_was_unreachable(synced: Folder) -> None:
     synced.edit("featurestore.toml", "[entity_types", '[online]\nurl = "redis://127.0.0.1:1/0"\n[entity_types')
-    assert "goes at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    assert "are erased at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
     synced.edit("featurestore.toml", '[online]\nurl = "redis://127.0.0.1:1/0"\n', "")
     assert served(synced, "001") == [0.51]
     assert "erased" in synced.run("sync").err
     assert served(synced, "001") == [None]
 
 
-def test_a_sync_under_way_does_not_bring_back_what_is_erased(synced: Folder) -> None:
+def test_a_running_sync_does_not_undo_an_erasure(synced: Folder) -> None:
     project = load_project(synced.root)
     offline, online = DuckDBStore(project), open_online(project)
     merge = online.merge

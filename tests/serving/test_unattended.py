@@ -80,7 +80,7 @@ def test_a_round_is_a_line_and_the_end_is_one_too(project: Folder) -> None:
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ wrote 2 values of 1 feature in [\d.]+ s \(incremental\)\n", first
     )
-    assert re.fullmatch(r"\S+Z nothing to do: the online store stands at the history's last run\n", second)
+    assert re.fullmatch(r"\S+Z nothing to do: the online store is up to date with the history's last run\n", second)
     code, rest = service.stop()
     assert code == 143
     assert rest.splitlines()[-1] == "terminated; nothing half-done is left"

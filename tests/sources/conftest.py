@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import Project, load_project
-from featurestore.model import KeyType
-from featurestore.sources.listing import Listing, list_files
-from featurestore.sources.slices import Slice, read, save_pins
+from featurestore.model import KeyType, Source
+from featurestore.sources.contract import Offer, OpenSource
+from featurestore.sources.offers import fingerprint, open_source
+from featurestore.sources.pinned_types import read_pins
+from featurestore.sources.reading import SourceRows, pin_types, read_rows
 
 STRING_KEY: Mapping[str, KeyType] = {"id": "string"}
 
@@ -29,19 +31,34 @@ class Shop:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
         return path
 
-    def list(self, given: str | None = None) -> Listing:
-        return list_files(self.project, self.project.sources["visits"], given)
+    @property
+    def source(self) -> Source:
+        return self.project.sources["visits"]
 
-    def read(self, keys: Mapping[str, KeyType] = STRING_KEY, *, given: str | None = None, needed: bool = True) -> Slice:
-        listing = self.list(given)
-        return read(self.project, self.project.sources["visits"], listing, keys, needed=list(keys) if needed else ())
+    def open(self, given: str | None = None) -> OpenSource:
+        return open_source(self.project, self.source, given)
 
-    def keep(self, keys: Mapping[str, KeyType] = STRING_KEY) -> Slice:
-        """Reads, and keeps the types that were found."""
-        return save_pins(self.project, self.read(keys))
+    def offer(self, given: str | None = None) -> Offer:
+        return self.open(given).offer()
 
-    def refused(self, taken: Slice) -> Sequence[tuple[int, str | None, str]]:
-        return [(row.row, row.column, row.reason) for row in taken.rejected]
+    def fingerprint(self) -> str:
+        return fingerprint(self.source, self.offer(), read_pins(self.project, self.source))
+
+    def read(
+        self, keys: Mapping[str, KeyType] = STRING_KEY, *, given: str | None = None, needed: bool = True
+    ) -> SourceRows:
+        opened = self.open(given)
+        required = list(keys) if needed else ()
+        return read_rows(self.project, self.source, opened, opened.offer(), keys, needed=required)
+
+    def pin(self, keys: Mapping[str, KeyType] = STRING_KEY) -> SourceRows:
+        """Reads, and stores the types that were inferred."""
+        rows = self.read(keys)
+        pin_types(self.project, rows)
+        return rows
+
+    def rejected(self, rows: SourceRows) -> Sequence[tuple[int | None, str | None, str]]:
+        return [(row.row, row.column, row.reason) for row in rows.rejected]
 
 
 class Shops:

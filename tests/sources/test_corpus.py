@@ -113,7 +113,7 @@ def test_null_and_the_empty_string_are_two_things(shops: Shops) -> None:
     shop.write("visits.csv", 'id,x\n1,\n2,""\n3," "\n"",a\n,b\n')
     taken = shop.read()
     assert taken.frame.rows() == [("1", None), ("2", ""), ("3", " "), ("", "a")]
-    assert shop.refused(taken) == [(5, "id", "entity key is null")]
+    assert shop.rejected(taken) == [(5, "id", "entity key is null")]
 
 
 def test_rows_are_placed_in_their_file_across_files_and_gaps(shops: Shops) -> None:
@@ -161,5 +161,5 @@ def test_a_column_that_is_text_because_of_a_few_words_is_said(shops: Shops) -> N
     shop = shops()
     shop.write("visits.csv", "id,x\n" + "1,2.5\n" * 20 + "2,NA\n")
     taken = shop.read()
-    assert taken.pins == {"x": "string"}
+    assert taken.inferred == {"x": "string"}
     assert "'NA' in visits.csv row 21" in taken.warnings[0]

@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError
-from featurestore.model import Source
-from featurestore.sources.delimited import read_csv
-
-VISITS = Source("visits", "csv", "visits.csv")
+from featurestore.tables.delimited import read_csv
 
 Row = tuple[int, tuple[str | None, ...]]
 
@@ -22,11 +19,12 @@ def ours(data: bytes, block: int = 1 << 20) -> tuple[list[Row], list[tuple[int, 
     """(row numbers and cells, broken rows); None where a quote is never closed."""
     rows: list[Row] = []
     broken: list[tuple[int, str]] = []
+    warnings: list[str] = []
     try:
-        for batch in read_csv(io.BytesIO(data), "visits.csv", VISITS, [], block):
+        for batch in read_csv(io.BytesIO(data), "visits.csv", warnings.append, block=block):
             rows += [(batch.row(at), cells) for at, cells in enumerate(batch.frame.rows())]
-            broken += [(row.row, row.reason) for row in batch.broken]
-            assert batch.broken_count == len(batch.broken)
+            broken += [(row.row, row.reason) for row in batch.unreadable]
+            assert batch.unreadable_count == len(batch.unreadable)
     except SourceError as exc:
         if "never ends" in exc.message:
             return None

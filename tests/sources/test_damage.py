@@ -93,7 +93,7 @@ def test_columns_may_have_names_that_mean_something_elsewhere(kind: str, shops: 
     getattr(frame, f"write_{kind}")(shop.root / f"visits.{kind}")
     taken = shop.read()
     assert taken.frame.to_dicts() == frame.to_dicts()
-    assert set(taken.pins) == set(names)
+    assert set(taken.inferred) == set(names)
 
 
 @pytest.mark.parametrize("unit", ["ns", "us", "ms"])

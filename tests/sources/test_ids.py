@@ -135,7 +135,7 @@ def test_an_int_key_is_written_in_one_way_only(text: str, value: int | None, dec
     assert taken.frame["id"].to_list() == ([] if value is None else [value])
     if value is None:
         written = text.strip('"')
-        assert shop.refused(taken) == [
+        assert shop.rejected(taken) == [
             (1, "id", f"{written!r} is not an int key: base 10, without sign, zeros or space in front")
         ]
 
@@ -196,7 +196,7 @@ def test_a_row_without_its_key_is_set_aside(shops: Shops) -> None:
     shop = shops('type = "ndjson"\npath = "visits.ndjson"')
     shop.write("visits.ndjson", '{"id":"a"}\n{"id":null}\n{"x":1}\n{}\n')
     taken = shop.read()
-    assert shop.refused(taken) == [(row, "id", "entity key is null") for row in (2, 3, 4)]
+    assert shop.rejected(taken) == [(row, "id", "entity key is null") for row in (2, 3, 4)]
 
 
 def test_a_source_may_do_without_the_key_where_the_feature_makes_it(shops: Shops) -> None:

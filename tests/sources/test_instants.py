@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.sources.instants import read_dates, read_instants
+from featurestore.tables.iso8601 import parse_column, parse_dates
 from tests.sources.conftest import Shops
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,18 +46,22 @@ def at(*parts: int, zone: str = "UTC") -> datetime:
         ("1900-02-29", None), ("2024-13-01", None), ("2024-00-01", None), ("2024-01-00", None), ("2024-04-31", None),
         ("2024-01-01T24:00:00", None), ("2024-01-01T00:60:00", None), ("2024-01-01T00:00:60", None),
         ("2024-01-01T00:00:00+24:00", None), ("2024-01-01T00:00:00+00:60", None), ("2024-1-1", None),
-        ("2024-01-01T", None),
-        ("2024-01-01T00", None), ("2024-01-01T00:00:00.", None), ("2024-01-01T00:00:00 ", None), (" 2024-01-01", None),
-        ("2024-01-01t00:00:00", None), ("20240101T000000", None), ("2024-W01-1", None), ("10000-01-01", None),
+        ("2024-01-01T00", at(2024, 1, 1)), ("2024-01-01T00:00:00 ", at(2024, 1, 1)), (" 2024-01-01", at(2024, 1, 1)),
+        ("2024-01-01t00:00:00z", at(2024, 1, 1)), ("20240101T000000", at(2024, 1, 1)), ("2024-W01-1", at(2024, 1, 1)),
+        ("2024-01-01T070509,5+01", at(2024, 1, 1, 6, 5, 9, 500_000)),
+        ("2024-01-01T07:05:09+05:30:09", at(2024, 1, 1, 1, 35)),
+        ("2024-01-01T", None), ("20240101", None), ("2024-01-01T00:00:00.", None), ("2024-01-01_00:00", None),
+        ("2024-01-01T00:00\t", None), ("2024-01", None), ("2024-001", None), ("2024-W60-1", None),
+        ("10000-01-01", None),
         ("-2024-01-01", None), ("２０２４-01-01", None), ("2024-01-01T00:00:00Z+01", None), ("x", None), ("", None),
     ],
 )  # fmt: skip
 def test_what_is_read_is_iso_8601_and_nothing_else(text: str, moment: datetime | None) -> None:
-    read = read_instants(pl.Series([text]))
+    read = parse_column(pl.Series([text]))
     assert bool(read.valid[0]) == (moment is not None)
     if moment is not None:
         assert EPOCH + timedelta(microseconds=int(read.micros[0])) == moment
-        assert bool(read.naive[0]) == (not re.search(r"(Z|UTC|[+-]\d\d(:?\d\d)?)$", text[10:]))
+        assert bool(read.naive[0]) == (not re.search(r"(Z|z|UTC|[+-]\d\d(:?\d\d)*)$", text[10:]))
 
 
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))
@@ -72,7 +76,7 @@ def test_layouts_may_be_mixed_in_one_column(rows: list[tuple[datetime, timezone 
         value = moment.replace(tzinfo=zone, microsecond=0) if short else moment.replace(tzinfo=zone)
         texts += [value.isoformat(sep=gap), None, "not a time"]
         expected += [value.replace(tzinfo=value.tzinfo or UTC), None, None]
-    read = read_instants(pl.Series(texts, dtype=pl.String))
+    read = parse_column(pl.Series(texts, dtype=pl.String))
     found = [
         EPOCH + timedelta(microseconds=int(m)) if ok else None for m, ok in zip(read.micros, read.valid, strict=True)
     ]
@@ -81,7 +85,7 @@ def test_layouts_may_be_mixed_in_one_column(rows: list[tuple[datetime, timezone 
 
 @given(st.lists(st.one_of(st.none(), st.dates().map(str)), max_size=20))
 def test_dates_are_days(texts: list[str | None]) -> None:
-    days, valid = read_dates(pl.Series(texts, dtype=pl.String))
+    days, valid = parse_dates(pl.Series(texts, dtype=pl.String))
     assert [
         (EPOCH + timedelta(days=int(d))).date().isoformat() if ok else None for d, ok in zip(days, valid, strict=True)
     ] == texts
@@ -113,7 +117,7 @@ def test_local_times_that_never_happened_or_happened_twice_are_set_aside(shops: 
     shop.write("visits.csv", "id,at\na,2024-03-10 02:30\nb,2024-11-03 01:30\nc,2024-11-03 01:30-05:00\nd,\n")
     taken = shop.read()
     assert taken.frame["at"].to_list() == [at(2024, 11, 3, 6, 30)]
-    assert shop.refused(taken) == [
+    assert shop.rejected(taken) == [
         (1, "at", "'2024-03-10 02:30' never happened in America/New_York: clocks went forward"),
         (2, "at", "'2024-11-03 01:30' happened twice in America/New_York: clocks went back; write its offset"),
         (4, "at", "event time is null"),
@@ -124,7 +128,7 @@ def test_a_clock_change_does_not_make_a_column_of_times_text(shops: Shops) -> No
     shop = shops(NEW_YORK.replace('event_time = "at"', ""))
     shop.write("visits.csv", "id,at\na,2024-03-10 02:30\nb,2024-03-11 02:30\n")
     taken = shop.read()
-    assert taken.pins == {"at": "datetime"}
+    assert taken.inferred == {"at": "datetime"}
     assert (taken.frame.height, taken.rejected_count) == (1, 1)
 
 
@@ -157,19 +161,20 @@ def test_a_date_is_the_start_of_its_day_in_the_zone(shops: Shops) -> None:
     shop.write("visits.csv", "id,at\na,2024-01-02\nb,2024-01-01\n")
     taken = shop.read()
     assert taken.frame["at"].to_list() == [at(2024, 1, 2, 5)]
-    assert shop.refused(taken) == [(2, "at", "'2024-01-01' is below the minimum 2024-01-02")]
+    assert shop.rejected(taken) == [(2, "at", "'2024-01-01' is below the minimum 2024-01-02")]
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
 from featurestore.config import load_project
-from featurestore.sources.listing import list_files
-from featurestore.sources.slices import read
+from featurestore.sources.offers import fingerprint, open_source
+from featurestore.sources.reading import read_rows
 project = load_project(Path(sys.argv[1]))
 source = project.sources["visits"]
-taken = read(project, source, list_files(project, source), {"id": "string"})
-print(taken.frame["at"].to_physical().to_list(), taken.rejected_count, list_files(project, source).fingerprint)
+opened = open_source(project, source)
+taken = read_rows(project, source, opened, opened.offer(), {"id": "string"})
+print(taken.frame["at"].to_physical().to_list(), taken.rejected_count, fingerprint(source, opened.offer(), {}))
 """
 
 

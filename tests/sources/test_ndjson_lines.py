@@ -1,4 +1,4 @@
-"""NDJSON lines: what the quick way and the slow one make of them is the same, and what `json` says of them."""
+"""JSON lines: the fast path and the slow one give the same, and what `json` says of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurestore.sources import ndjson
-from featurestore.sources.casts import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
+from featurestore.tables.json_texts import read_json_texts
 
 SCALARS = st.one_of(
     st.none(),
@@ -52,15 +52,11 @@ def test_every_value_keeps_its_text_and_its_kind(
 ) -> None:
     separators = (", ", ": ") if spaced else (",", ":")
     lines = [json.dumps(each, ensure_ascii=ascii_only, separators=separators) for each in objects]
-    worth = ndjson._WORTH_A_LAYOUT
-    ndjson._WORTH_A_LAYOUT = 1 if quick else 1 << 30
-    try:
-        batches = list(ndjson.read_ndjson(io.BytesIO("\n".join(lines).encode()), "f", [], block))
-    finally:
-        ndjson._WORTH_A_LAYOUT = worth
+    stream, worth = io.BytesIO("\n".join(lines).encode()), 1 if quick else 1 << 30
+    batches = list(read_json_texts(stream, "f", print, block=block, worth_a_layout=worth))
     found: dict[int, dict[str, tuple[str | None, int]]] = {}
     for batch in batches:
-        assert batch.broken_count == 0
+        assert batch.unreadable_count == 0
         for at in range(batch.frame.height):
             row = batch.frame.row(at, named=True)
             found[batch.row(at)] = {name: (value, batch.kinds[name][at]) for name, value in row.items()}
@@ -70,11 +66,11 @@ def test_every_value_keeps_its_text_and_its_kind(
         assert all(pair == (None, NULL) for name, pair in found[number].items() if name not in each)
 
 
-def test_lines_that_are_no_objects_are_broken_each_with_its_number_and_reason() -> None:
+def test_lines_that_are_not_objects_are_unreadable_each_with_its_number_and_reason() -> None:
     data = b'{"a":1}\n\n{"a":}\n[1]\n{"a":"\xff"}\n{"a":"\\ud800"}\n{"a":2}\n{"a":3'
     warnings: list[str] = []
-    (first, last) = list(ndjson.read_ndjson(io.BytesIO(data), "f", warnings))
-    assert [(row.row, row.reason) for row in (*first.broken, *last.broken)] == [
+    (first, last) = read_json_texts(io.BytesIO(data), "f", warnings.append)
+    assert [(row.row, row.reason) for row in (*first.unreadable, *last.unreadable)] == [
         (3, "is not JSON: Expecting value at character 6"),
         (4, "is not a JSON object"),
         (5, "is not UTF-8: byte 0xff"),
@@ -87,6 +83,6 @@ def test_lines_that_are_no_objects_are_broken_each_with_its_number_and_reason() 
 
 def test_infinities_and_nan_keep_their_words() -> None:
     data = json.dumps({"x": math.inf, "y": math.nan, "z": "NaN"}).encode() + b"\n"
-    (batch,) = [batch for batch in ndjson.read_ndjson(io.BytesIO(data), "f", []) if batch.frame.height]
+    (batch,) = [batch for batch in read_json_texts(io.BytesIO(data), "f", print) if batch.frame.height]
     assert batch.frame.row(0) == ("Infinity", "NaN", "NaN")
     assert [batch.kinds[name][0] for name in "xyz"] == [DECIMAL, DECIMAL, STRING]

@@ -50,15 +50,15 @@ RULES: list[tuple[str, list[tuple[str, str | None]]]] = [
         'type = "string", in = ["F", "M"]',
         [
             ("F", None),
-            ("X", "'X' is none of F, M"),
-            ("f", "'f' is none of F, M"),
+            ("X", "'X' is not one of F, M"),
+            ("f", "'f' is not one of F, M"),
             ("", None),
-            ('""', "'' is none of F, M"),
+            ('""', "'' is not one of F, M"),
         ],
     ),
-    ('type = "int", in = [1, 2]', [("1", None), ("3", "'3' is none of 1, 2")]),
-    ('type = "float", in = [0.1, 2]', [("0.1", None), ("2", None), ("0.2", "'0.2' is none of 0.1, 2")]),
-    ('type = "bool", in = [true]', [("true", None), ("0", "'0' is none of True")]),
+    ('type = "int", in = [1, 2]', [("1", None), ("3", "'3' is not one of 1, 2")]),
+    ('type = "float", in = [0.1, 2]', [("0.1", None), ("2", None), ("0.2", "'0.2' is not one of 0.1, 2")]),
+    ('type = "bool", in = [true]', [("true", None), ("0", "'0' is not one of True")]),
     (
         'type = "string", pattern = "[A-Z]\\\\d+"',
         [
@@ -79,7 +79,7 @@ def test_each_rule(rule: str, value: str, reason: str | None, shops: Shops) -> N
     shop = shops('type = "csv"\npath = "visits.csv"\ntimezone = "UTC"\n[sources.visits.columns]\nx = { ' + rule + " }")
     shop.write("visits.csv", f'id,x\na,"{value}"\n' if value not in ("", '""') else f"id,x\na,{value}\n")
     taken = shop.read()
-    assert shop.refused(taken) == ([] if reason is None else [(1, "x", reason)])
+    assert shop.rejected(taken) == ([] if reason is None else [(1, "x", reason)])
     assert taken.frame.height == (reason is None)
 
 
@@ -89,9 +89,9 @@ def test_a_row_is_set_aside_once_for_the_first_thing_wrong(shops: Shops) -> None
     shop.write("visits.csv", "id,x,y\na,-1,z\nb,2,5\nc,1,q\nd,1,5\n")
     taken = shop.read()
     assert taken.rejected_count == 3
-    assert shop.refused(taken) == [
+    assert shop.rejected(taken) == [
         (1, "x", "'-1' is below the minimum 0"),
-        (2, "x", "'2' is none of 1"),
+        (2, "x", "'2' is not one of 1"),
         (3, "y", "'q' is not an int"),
     ]
     assert taken.rejected[0].values == {"id": "a", "x": "-1", "y": "z"}

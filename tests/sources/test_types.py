@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from featurestore.errors import SourceError, VersionFileError
-from featurestore.sources import pins
-from featurestore.sources.batch import MAX_REJECTED
+from featurestore.sources.pinned_types import read_pins
+from featurestore.tables.batch import MAX_REJECTED
 from tests.sources.conftest import Shop, Shops
 
 
@@ -59,7 +59,7 @@ def test_a_csv_column_has_the_narrowest_type_that_holds_all_its_values(
     shop = shops()
     write_csv(shop, values)
     taken = shop.read()
-    assert taken.pins == ({} if kind is None else {"x": kind})
+    assert taken.inferred == ({} if kind is None else {"x": kind})
     assert taken.frame["x"].null_count() == values.count("")
 
 
@@ -87,7 +87,7 @@ def test_a_type_holds_for_the_whole_slice_whichever_file_comes_first(
     write_csv(shop, [early] * 3, "a.csv")
     write_csv(shop, [late] * 2, "b.csv")
     taken = shop.read()
-    assert taken.pins == {"x": kind}
+    assert taken.inferred == {"x": kind}
     assert taken.frame.height == 5
     assert taken.rejected_count == 0
 
@@ -95,11 +95,11 @@ def test_a_type_holds_for_the_whole_slice_whichever_file_comes_first(
 def test_types_once_found_stay_and_what_does_not_fit_is_set_aside(shops: Shops) -> None:
     shop = shops()
     write_csv(shop, ["1", "2"])
-    shop.keep()
+    shop.pin()
     write_csv(shop, ["3", "x", "007", "2.5", ""])
     taken = shop.read()
     assert taken.frame["x"].to_list() == [3, None]
-    assert shop.refused(taken) == [
+    assert shop.rejected(taken) == [
         (2, "x", "'x' is not an int"),
         (3, "x", "'007' is not an int"),
         (4, "x", "'2.5' is not an int"),
@@ -110,10 +110,10 @@ def test_types_once_found_stay_and_what_does_not_fit_is_set_aside(shops: Shops) 
 def test_a_column_of_nulls_is_pinned_at_its_first_value(shops: Shops) -> None:
     shop = shops()
     write_csv(shop, ["", ""])
-    assert shop.keep().pins == {}
+    assert shop.pin().inferred == {}
     write_csv(shop, ["", "5"])
-    assert shop.keep().pins == {"x": "int"}
-    assert pins.read(shop.project, shop.project.sources["visits"]) == {"x": "int"}
+    assert shop.pin().inferred == {"x": "int"}
+    assert read_pins(shop.project, shop.source) == {"x": "int"}
 
 
 DECLARED: dict[str, list[tuple[str, object]]] = {
@@ -182,7 +182,7 @@ def test_a_declared_type_takes_what_fits_and_sets_the_rest_aside(
     taken = shop.read()
     assert taken.frame["x"].to_list() == ([] if value is None else [value])
     if value is None:
-        ((row, column, reason),) = shop.refused(taken)
+        ((row, column, reason),) = shop.rejected(taken)
         assert (row, column) == (1, "x")
         assert reason.startswith(f"{text!r} is not a")
 
@@ -207,16 +207,16 @@ def test_json_values_say_their_own_types(values: list[object], kind: str, found:
     shop = shops('type = "ndjson"\npath = "visits.ndjson"')
     shop.write("visits.ndjson", "".join(json.dumps({"id": "a", "x": value}) + "\n" for value in values))
     taken = shop.read()
-    assert taken.pins == {"x": kind}
+    assert taken.inferred == {"x": kind}
     assert taken.frame["x"].to_list() == found
 
 
 def test_a_json_text_is_no_number_where_numbers_were_found_but_is_where_a_number_is_declared(shops: Shops) -> None:
     shop = shops('type = "ndjson"\npath = "visits.ndjson"')
     shop.write("visits.ndjson", '{"id":"a","x":1}\n')
-    shop.keep()
+    shop.pin()
     shop.write("visits.ndjson", '{"id":"a","x":"1"}\n')
-    assert shop.refused(shop.read()) == [(1, "x", "'1' is not an int")]
+    assert shop.rejected(shop.read()) == [(1, "x", "'1' is not an int")]
     shop = shops('type = "ndjson"\npath = "visits.ndjson"\n[sources.visits.columns]\nx = { type = "int" }')
     assert shop.read().frame["x"].to_list() == [1]
 
@@ -278,7 +278,7 @@ def test_a_parquet_column_keeps_its_type_or_becomes_the_declared_one_without_los
     frame.write_parquet(shop.root / "visits.parquet")
     taken = shop.read()
     assert taken.frame["x"].to_list() == found
-    assert taken.pins == ({"x": pinned} if pinned else {})
+    assert taken.inferred == ({"x": pinned} if pinned else {})
     assert taken.rejected_count == len(column) - len(found)
 
 
@@ -328,7 +328,7 @@ def test_a_cut_parquet_file_is_refused(shops: Shops) -> None:
 def test_pins_are_a_file_that_people_can_edit(shops: Shops) -> None:
     shop = shops()
     write_csv(shop, ["5"])
-    shop.keep()
+    shop.pin()
     file = shop.root / "features/.versions/visits.columns.toml"
     text = file.read_text()
     assert text.startswith("# Types of the columns of source visits")
@@ -336,7 +336,7 @@ def test_pins_are_a_file_that_people_can_edit(shops: Shops) -> None:
     file.write_text(text.replace('"int"', '"float"  # a price'))
     assert shop.read().frame["x"].to_list() == [5.0]
     shop.write("visits.csv", 'id,x,é "q"\na,1,2\n')
-    shop.keep()
+    shop.pin()
     assert file.read_text().endswith('x = "float"  # a price\n"é \\"q\\"" = "int"\n')
 
 

@@ -51,7 +51,7 @@ def feature(**facts: object) -> Feature:
     given: dict[str, object] = {
         "name": "f", "function": "f", "module": MODULE, "path": Path("features/m.py"), "line": 1,
         "entity_type": EntityType("patient", (Key("patient_id", "string"),)), "data_type": DataType("float"),
-        "source": Source("visits", "csv", "visits.csv", event_time="visit_at"), "short": True, **facts,
+        "source": Source("visits", "csv", event_time="visit_at"), "short": True, **facts,
     }  # fmt: skip
     return Feature(**given)  # type: ignore[arg-type]
 

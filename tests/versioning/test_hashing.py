@@ -10,13 +10,14 @@ import pytest
 from featurestore.arguments import metadata_of
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, DataType, EntityType, Key, KeyType, Source
+from featurestore.sources.csv import CsvSettings
 from featurestore.versioning.explain import explain
 from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from tests.versioning.conftest import Projects, feature, read_cases
 
 CODE = "import polars as pl\ndef f(days=7):\n    return pl.col('age') + pl.col('^chol_.*$')\n"
 SOURCE = Source(
-    "visits", "csv", "visits.csv", event_time="visit_at", timezone="UTC", updated_at="changed_at",
+    "visits", "parquet", event_time="visit_at", timezone="UTC", updated_at="changed_at",
     columns={name: Column(name, "int") for name in ("age", "chol_ldl", "thal")},
 )  # fmt: skip
 BASE: dict[str, Any] = {"source": SOURCE, "params": {"days": 7}, "lookback": 60, "tolerance": 0.5}
@@ -78,7 +79,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "max_age": 5,
         "renamed_from": "g",
     },
-    "source's path, type and delimiter": {"source": replace(SOURCE, path="s3://x", type="parquet", delimiter=";")},
+    "source's path, type and delimiter": {"source": replace(SOURCE, type="csv", settings=CsvSettings("x", ";"))},
     "rules of rows": {
         "source": replace(SOURCE, columns={**SOURCE.columns, "age": Column("age", "int", null=False, min=0, max=9)})
     },

@@ -1,7 +1,7 @@
 """One module per command, imported only when that command is invoked.
 
-A module has one function, ``command``: its signature declares arguments and options, its docstring is the
-help, with examples. It returns the exit code, or nothing for 0.
+A module has one function, ``command``: its signature declares arguments and options, its docstring is the help, with
+examples. It ends with ``typer.Exit(code)`` or returns, which is exit code 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 # Command -> (section of the help, one line). The order is the order of the help.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("Project", "Start a project; --demo brings data and features that run at once."),
-    "doctor": ("Project", "Look at configuration, stores, git, lock and clock: what works, what does not, the mend."),
+    "doctor": ("Project", "Check configuration, stores, git, lock and clock, and say how to fix them."),
     "list": ("Features and versions", "List the features of the working tree."),
     "show": ("Features and versions", "Show one feature: metadata, versions, statistics, last run."),
     "plan": ("Features and versions", "Show what the working tree would change, and why."),
@@ -34,3 +34,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "drift": ("Watching", "Show how far each feature has moved, worst first."),
     "baseline": ("Watching", "Name the run that later runs are compared with."),
 }
+
+# What these have done stays done, and their exit code theirs, where standard output can't be written.
+WRITERS = frozenset({"init", "lock", "promote", "delete", "ingest", "sync", "baseline"})

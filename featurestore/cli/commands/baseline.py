@@ -13,16 +13,18 @@ def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A feature: name, name@2 or name@1f2e3d.")],
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or its number (default: last).")
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or its number (default: last)."),
     ] = None,
     window: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Compare with the runs of this long before, as 30d.")
+        str | None,
+        typer.Option(metavar="DURATION", help="Compare with the runs of this long before, such as 30d."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
 ) -> None:
-    """Make a run what later runs of a feature are compared with, or compare them with a rolling window.
+    """Set the reference that later runs of a feature are compared with: a run, or a rolling window of runs.
 
-    The drift method of featurestore.toml is pinned with the reference. Verdicts that were recorded stay.
+    The drift method in featurestore.toml is stored with the reference. Recorded verdicts don't change.
 
     \b
     Examples:
@@ -32,13 +34,11 @@ def command(
     """
     from featurestore.render import json, text
     from featurestore.workflows.drift.baseline import set_baseline
-    from featurestore.workflows.references import resolve_one
 
     session: Session = ctx.obj
     project = session.project()
     store = session.offline(project)
-    version = resolve_one(project, store, name)
-    result = set_baseline(project, store, version, run=run, window=window, dry_run=dry_run)
+    result = set_baseline(project, store, name, run=run, window=window, dry_run=dry_run)
     session.show(
         lambda: json.drift.baseline_document(result, dry_run=dry_run),
         lambda: text.drift.baseline_line(result, dry_run=dry_run),

@@ -19,17 +19,17 @@ def command(
     ] = None,
     last: Annotated[int | None, typer.Option(min=1, help="Only the newest N runs.")] = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Measure the kept samples again; exit 1 if a verdict differs.")
+        bool, typer.Option("--recompute", help="Recompute the verdicts from the stored samples; exit 1 if one differs.")
     ] = False,
     report: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write Evidently's report of the last run as HTML.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> None:
-    """Show how far each feature has moved, worst first; or one feature's score from run to run.
+    """Show how far each feature has drifted, worst first, or one feature's score from run to run.
 
-    The score runs from 0 to 1, higher meaning more drift, whatever the method. Drift is measured by every
-    ingestion; this command only reads what was recorded.
+    The score is from 0 to 1 with every method; higher means more drift. Every ingestion measures drift; this command
+    only reads the recorded verdicts.
 
     \b
     Examples:
@@ -39,29 +39,28 @@ def command(
       featurestore drift age_normalized --report drift.html
     """
     from featurestore.render import json, text
-    from featurestore.workflows.drift import overview as work
-    from featurestore.workflows.references import resolve_one
+    from featurestore.workflows.drift import overview, timeline
 
     session: Session = ctx.obj
     project = session.project()
     store = session.offline(project)
-    versions = [resolve_one(project, store, name)] if name else work.watched_versions(project, store)
     if report is not None:
+        from featurestore.workflows.drift.report import write_report
+
         if name is None:
             raise UsageError("--report is about one feature", hint="featurestore drift NAME --report FILE")
-        path = Path(report)
-        with session.progress("importing Evidently"):
-            point = work.write_report(store, versions[0], path)
-        session.show(
-            lambda: json.drift.report_document(versions[0], point, path),
-            lambda: text.drift.report_line(path),
-        )
+        with session.progress("reading samples") as progress:
+            written = write_report(project, store, name, Path(report), progress=progress)
+        session.show(lambda: json.drift.report_document(written), lambda: text.drift.report_line(written))
     elif recompute:
-        found = work.recompute(store, versions)
+        from featurestore.workflows.drift.recompute import recompute as compute_again
+
+        with session.progress("recomputing") as progress:
+            found = compute_again(project, store, name, progress=progress)
         session.show(lambda: json.drift.recomputed_document(found), lambda: text.drift.recomputed_lines(found))
         raise typer.Exit(1 if any(item.differs for item in found) else 0)
     elif name is not None:
-        result = work.drift(store, versions[0], last=last)
+        result = timeline.timeline(project, store, name, last=last)
         if markdown and not session.json:
             from featurestore.render.markdown.drift import drift_page
 
@@ -69,7 +68,7 @@ def command(
             return
         session.show(lambda: json.drift.drift_document(result), lambda: text.drift.drift_page(result))
     else:
-        rows = work.drift_page(store, versions, last=last)
+        rows = overview.overview(project, store, last=last)
         if markdown and not session.json:
             from featurestore.render.markdown.drift import overview_page
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import output_format
+from featurestore.cli.options import output_table
 from featurestore.cli.session import Session
 
 
@@ -31,20 +29,14 @@ def command(
       featurestore export risk@1 > risk.csv
     """
     from featurestore.render import json
-    from featurestore.tables.batches import write_batches
-    from featurestore.workflows.export import export
-    from featurestore.workflows.references import resolve_one
+    from featurestore.workflows.export import export_feature
 
     session: Session = ctx.obj
     project = session.project()
-    store = session.offline(project)
-    target = None if output is None or output == "-" else Path(output)
-    form = output_format(format_, target)
-    result = export(store, resolve_one(project, store, name))
-    if target is not None or not session.json:
-        with write_batches(target or sys.stdout.buffer, form=form) as write:
-            write(result.frame)
-    if target is not None:
-        session.note(f"{result.frame.height:,} rows written to {target}")
+    sink = output_table(session, output, format_)
+    path = sink.path if sink else None
+    result = export_feature(project, session.offline(project), name, sink)
+    if path is not None:
+        session.note(f"{result.frame.height:,} rows written to {path}")
     if session.json:
-        session.write_json(json.history.export_document(result, target))
+        session.write_json(json.history.export_document(result, path))

@@ -21,14 +21,10 @@ def command(
       featurestore history age_normalized 42
       featurestore history stock@1 store=s1,product=7 --json
     """
-    from featurestore.point_in_time.entities import parse_entity
     from featurestore.render import json, text
-    from featurestore.workflows.history import history
-    from featurestore.workflows.references import resolve_one
+    from featurestore.workflows.history import feature_history
 
     session: Session = ctx.obj
     project = session.project()
-    store = session.offline(project)
-    version = resolve_one(project, store, name)
-    result = history(store, version, parse_entity(version.entity_type, entity_id))
+    result = feature_history(project, session.offline(project), name, entity_id)
     session.show(lambda: json.history.history_document(result), lambda: text.history.history_table(result))

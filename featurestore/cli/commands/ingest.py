@@ -39,13 +39,13 @@ def command(
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
     from featurestore.render import json, text
-    from featurestore.workflows.compute import Rules
-    from featurestore.workflows.ingest import IngestRequest, ingest
+    from featurestore.workflows.ingest.compute import IngestOptions
+    from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 
     session: Session = ctx.obj
     project = session.project()
-    rules = Rules(input_, full, strict, allow_future, allow_shrunk, dry_run)
-    request = IngestRequest(tuple(names or ()), tuple(source or ()), rules, drift=not no_drift)
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
+    request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     store = session.offline(project)
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)

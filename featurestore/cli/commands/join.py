@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, instant, names, output_format, table_format
+from featurestore.cli.options import duration, input_table, instant, names, output_table
 from featurestore.cli.session import Session
 
 
 def command(
     ctx: typer.Context,
     labels: Annotated[
-        str, typer.Argument(metavar="LABELS", help="CSV, Parquet, Arrow or JSON lines; - is stdin, in any of them.")
+        str,
+        typer.Argument(metavar="LABELS", help="CSV, Parquet, Arrow or JSON lines; - is stdin."),
     ],
     features: Annotated[
         list[str],
@@ -28,34 +27,40 @@ def command(
     entity_column: Annotated[
         list[str] | None, typer.Option(help="The labels' key column; repeats, in the order of the keys.")
     ] = None,
-    known: Annotated[bool, typer.Option("--known", help="Only values already learned at the label's time.")] = False,
-    as_of: Annotated[str | None, typer.Option(metavar="TS", help="Answer as the store stood then.")] = None,
+    known: Annotated[bool, typer.Option("--known", help="Only values already learned by the label's time.")] = False,
+    as_of: Annotated[str | None, typer.Option(metavar="TS", help="Answer as the store was then.")] = None,
     max_age: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Null for values older than this, as 36h or 7d.")
+        str | None, typer.Option(metavar="DURATION", help="Null for values older than this, e.g. 36h or 7d.")
     ] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Default: CSV on stdout.")] = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="The result's: csv, parquet, arrow or ndjson; by FILE's name."),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Of the result: csv, parquet, arrow or ndjson (default: by FILE's name).",
+        ),
     ] = None,
     labels_format: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help="The labels', where neither name nor first bytes tell it.")
+        str | None,
+        typer.Option(metavar="FORMAT", help="Of the labels, if neither name nor first bytes show it."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Keep what it takes to make the result again.")
+        str | None, typer.Option(metavar="NAME", help="Store what it takes to make the result again.")
     ] = None,
     no_keep_labels: Annotated[
-        bool, typer.Option("--no-keep-labels", help="With --dataset: keep the labels' hash only, not their copy.")
+        bool, typer.Option("--no-keep-labels", help="With --dataset: store the labels' hash only, not a copy.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="With --dataset: put it in place of one so named.")
+        bool, typer.Option("--replace", help="With --dataset: replace an existing one of that name.")
     ] = False,
     batch_rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="About how much a history may take, as 500MB (default 2GB).")
+        str | None,
+        typer.Option(metavar="SIZE", help="About how much a history may take, e.g. 500MB (default 2GB)."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be joined, write nothing.")] = False,
 ) -> None:
@@ -71,47 +76,37 @@ def command(
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
-    import polars as pl
-
     from featurestore.render import json, text
-    from featurestore.workflows.datasets.datasets import check_name
-    from featurestore.workflows.feature_sets import expand_sets
-    from featurestore.workflows.join.files import Keeping, TableFile, join_table, plan_table
-    from featurestore.workflows.join.join import JoinRequest, ResolvedFeature
-    from featurestore.workflows.references import resolve
+    from featurestore.workflows.datasets.create import NewDataSet
+    from featurestore.workflows.join.files import join_files
+    from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
 
     session: Session = ctx.obj
     project = session.project(memory=memory)
     store = session.offline(project)
-    path = None if labels == "-" else Path(labels)
-    target = None if output is None or output == "-" else Path(output)
-    form = output_format(format_, target, path)
-    source = TableFile(path or sys.stdin.buffer, table_format("--labels-format", labels_format))
-    if dataset is not None:
-        check_name(dataset, kept=not no_keep_labels or path is not None)
-    references = resolve(project, store, expand_sets(project, names(features)))
-    request = JoinRequest(
-        labels=pl.DataFrame(), labels_name="standard input" if path is None else labels,
-        features=[ResolvedFeature(item.text, item.version) for item in references],
-        timestamp_column=timestamp_column, entity_type=entity_type, entity_columns=tuple(entity_column or ()),
-        known=known, as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
+    source, sink = input_table(labels, labels_format), output_table(session, output, format_)
+    path = sink.path if sink else None
+    question = JoinQuestion(
+        resolve_features(project, store, names(features)), timestamp_column,
+        EntityColumns(entity_type, tuple(entity_column or ())), known=known,
+        as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
     )  # fmt: skip
+    new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
+    with session.progress("reading the labels") as progress:
+        result = join_files(
+            project, store, question, source, sink, new,
+            dry_run=dry_run, batch_rows=batch_rows, progress=progress,
+        )  # fmt: skip
+    facts = result.facts
     if dry_run:
-        with session.progress("reading the labels") as tell:
-            plan = plan_table(project, store, request, source, batch_rows=batch_rows, tell=tell)
-        session.show(lambda: json.joins.plan_document(plan), lambda: text.joins.plan_page(plan))
+        session.show(lambda: json.joins.plan_document(facts), lambda: text.joins.plan_page(facts))
         return
-    # As JSON the rows are part of the document, where they go to no file.
-    sink = None if target is None and session.json else TableFile(target or sys.stdout.buffer, form)
-    keeping = None if dataset is None else Keeping(dataset, labels=not no_keep_labels, replace=replace)
-    with session.progress("reading the labels") as tell:
-        done = join_table(project, store, request, source, sink, keeping, batch_rows=batch_rows, tell=tell)
-    for warning in (*done.facts.warnings, *(line for item in done.facts.features for line in item.warnings)):
+    for warning in facts.all_warnings:
         session.warn(warning)
-    if target is not None or session.json:
+    if session.json or path is not None:
         session.show(
-            lambda: json.joins.join_document(done.facts, target, done.frame, done.dataset),
-            lambda: text.joins.join_page(done.facts, target),
+            lambda: json.joins.join_document(facts, path, result.frame, result.dataset),
+            lambda: text.joins.join_page(facts, path),
         )
-    if done.dataset is not None:
-        session.note(f"data set {done.dataset.name} is {'as it was kept before' if done.kept_before else 'kept'}")
+    if result.dataset is not None:
+        session.note(f"data set {dataset} {'was stored before' if result.dataset_existed else 'is stored'}")

@@ -27,6 +27,8 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     found = trace(project, session.offline(project), name)
+    for line in found.detail.warnings:
+        session.warn(line)
     session.show(
         lambda: json.lineage.lineage_document(found.detail, found.datasets),
         lambda: text.lineage.lineage_tree(found.detail, found.datasets),

@@ -38,7 +38,7 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in problem_lines(result.broken):
+    for line in (*result.warnings, *problem_lines(result.broken)):
         session.warn(line)
     previews = None
     if stats:

@@ -26,4 +26,6 @@ def command(
     """
     session: Session = ctx.obj
     detail = show_feature(session.project(), name)
+    for line in detail.warnings:
+        session.warn(line)
     session.show(lambda: json.features.show_document(detail), lambda: text.features.feature_page(detail))

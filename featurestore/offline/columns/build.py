@@ -28,7 +28,7 @@ from featurestore.offline.columns.files import (
 )
 from featurestore.offline.columns.sort import merge_rows, sort_rows
 from featurestore.offline.contract import Mark, OfflineStore
-from featurestore.point_in_time.spool import spool
+from featurestore.tables.temporary import temporary_table
 
 # Sorting takes about three times the bytes that a part has on disk; the store and the process take the rest.
 SHARE_OF_MEMORY = 5
@@ -92,7 +92,7 @@ def _build(store: OfflineStore, version: StoredVersion, mark: Mark, generation: 
         generation.add(*sort_rows(_exactly(mark.rows, batches), keys, rows=mark.rows, last_run=mark.run_seq))
         return
     with ExitStack() as open_:
-        hands = [open_.enter_context(spool(generation.folder)) for _ in range(count)]
+        hands = [open_.enter_context(temporary_table(generation.folder)) for _ in range(count)]
         for batch in _exactly(mark.rows, batches):
             for number, rows in _dealt(batch, keys, count):
                 hands[number].write(rows)

@@ -25,7 +25,7 @@ _engines: dict[Path, Engine] = {}
 
 
 class Engine:
-    """A DuckDB in memory, to which one file is attached for as long as somebody reads it."""
+    """A DuckDB in memory, to which one file is attached for as long as somebody reads it. Threads share it."""
 
     def __init__(self, path: Path, memory: int) -> None:
         self._path = path
@@ -39,38 +39,71 @@ class Engine:
             if self._readers == 0:
                 self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} (READ_ONLY)")
             self._readers += 1
-        reader = self._connection.cursor()
+            reader = self._connection.cursor()
         interrupt_on_signal(reader)
         reader.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
         return reader
 
     def detach(self, reader: duckdb.DuckDBPyConnection) -> None:
-        """Ends what `attach` gave; the last one lets go of the file."""
+        """Ends what `attach` gave; the last one closes the file."""
         reader.close()
         with _guard:
             self._readers -= 1
             if self._readers == 0:
-                with suppress(duckdb.Error):  # a DuckDB that failed for good: it lets go as it is closed
+                with suppress(duckdb.Error):  # a DuckDB that failed for good closes the file as it is closed itself
                     self._connection.execute(f"DETACH {NAME}")
 
     def close(self) -> None:
         self._connection.close()
 
 
-@contextmanager
-def engine_for(path: Path, memory: int) -> Iterator[Engine]:
-    """The engine for a file, shared by all of the process who are here; the first decides on the bytes to work with."""
+class EngineLease:
+    """A store's hold on the engine of its file: taken at the first need, given back when nobody reads any more."""
+
+    def __init__(self, path: Path, memory: int) -> None:
+        self._path = path
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._users = 0
+        self._engine: Engine | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keeps the engine for as long as any thread is inside."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0 and self._engine is not None:
+                    _return(self._path, self._engine)
+                    self._engine = None
+
+    def engine(self) -> Engine:
+        """The engine; only inside `kept`. Raises duckdb.Error."""
+        with self._lock:
+            assert self._users, "nobody keeps it"
+            if self._engine is None:
+                self._engine = _borrow(self._path, self._memory)
+            return self._engine
+
+
+def _borrow(path: Path, memory: int) -> Engine:
+    """The engine of a file, shared by all stores of the process; the first decides on the bytes to work with."""
     place = path.resolve()  # one file, by whatever way it is named
     with _guard:
         engine = _engines.get(place)
         if engine is None:
             engine = _engines[place] = Engine(path, memory)
         engine.users += 1
-    try:
-        yield engine
-    finally:
-        with _guard:
-            engine.users -= 1
-            if engine.users == 0:
-                del _engines[place]
-                engine.close()
+        return engine
+
+
+def _return(path: Path, engine: Engine) -> None:
+    with _guard:
+        engine.users -= 1
+        if engine.users == 0:
+            del _engines[path.resolve()]
+            engine.close()

@@ -6,9 +6,11 @@ out; a busy file is waited for. A run is one transaction (see `offline.transacti
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ import duckdb
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
@@ -25,60 +27,69 @@ from featurestore.offline.contract import Baseline, DataSet, Mark
 from featurestore.offline.datasets import DataSetShelf, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.file import DuckDBFile
-from featurestore.offline.duckdb.reading import NAME, Engine, engine_for
+from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
+from featurestore.offline.duckdb.place import history_path, stamp_of
+from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.partitions import EVERYTHING, Keys, Span
 from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
-FILE = "history.duckdb"
 BUSY_SECONDS = 30.0
 ROWS_IN_MEMORY = 4_000_000
 BATCH_ROWS = 1_000_000
 
-_ATTACHED = "is already attached"  # DuckDB's words where a file is open in this process, but not in the same way
-
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class _Reader:
+    """The file as one thread reads it: attached at the first question, closed when the last `reading` ends."""
+
+    depth: int = 0
+    file: DuckDBFile | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+
 class DuckDBStore(Ledger, DataSetShelf):
-    """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`."""
+    """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
+
+    A busy file is waited for ``patience`` seconds. Histories of up to ``rows_in_memory`` rows are looked through in
+    memory where that is faster.
+    """
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, patience: float = BUSY_SECONDS, rows_in_memory: int = ROWS_IN_MEMORY):
         self._project = project
-        self._path = project.state / FILE
-        self._reading = False
-        self._open: DuckDBFile | None = None
-        self._ready: ExitStack | None = None
-        self._engine: Engine | None = None
+        self._path = history_path(project)
+        self.name = str(self._path)
+        self._patience = patience
+        self._rows_in_memory = rows_in_memory
+        self._gate = gate_of(self._path)
+        # A reader shares the memory with what it reads for.
+        self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
+        self._threads = threading.local()
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        if self._ready is not None:
-            yield
-            return
-        try:
-            with ExitStack() as self._ready:
-                yield
-        finally:
-            self._ready = self._engine = None
+    def stamp(self) -> str:
+        return stamp_of(self._path)
+
+    def ready(self) -> AbstractContextManager[None]:
+        return self._lease.kept()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if self._reading:
+        reader = self._reader()
+        if reader is None:
+            reader = self._threads.reader = _Reader()
+            reader.stack.enter_context(self.ready())
+        reader.depth += 1
+        try:
             yield
-            return
-        with self.ready():
-            self._reading = True
-            try:
-                yield
-            finally:
-                self._reading = False
-                if self._open is not None and self._engine is not None:
-                    self._engine.detach(self._open.connection)
-                    self._open = None
+        finally:  # in any order, and for a generator that is thrown away in any thread
+            reader.depth -= 1
+            if reader.depth == 0:
+                reader.stack.close()
 
     @contextmanager
     def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[DuckDBRun]:
@@ -95,21 +106,22 @@ class DuckDBStore(Ledger, DataSetShelf):
     def purge(self) -> None:
         fresh = self._path.with_suffix(".fresh")
         fresh.unlink(missing_ok=True)
-        with self._writable() as file:
-            file.connection.execute("CHECKPOINT")  # a log left beside the new file would be replayed into it
-        try:
-            connection = duck.connect()
+        with self._turn(self._gate.writing):
+            with self._opened() as file:
+                file.connection.execute("CHECKPOINT")  # a log left beside the new file would be replayed into it
             try:
-                connection.execute(f"ATTACH {literal(self._path)} AS old (READ_ONLY)")
-                connection.execute(f"ATTACH {literal(fresh)} AS fresh")
-                connection.execute("COPY FROM DATABASE old TO fresh")
-            finally:
-                connection.close()
-            fresh.chmod(0o600)
-            fresh.replace(self._path)
-        except duckdb.Error as exc:
-            fresh.unlink(missing_ok=True)
-            raise _store_error(exc, self._path) from exc
+                connection = duck.connect()
+                try:
+                    connection.execute(f"ATTACH {literal(self._path)} AS old (READ_ONLY)")
+                    connection.execute(f"ATTACH {literal(fresh)} AS fresh")
+                    connection.execute("COPY FROM DATABASE old TO fresh")
+                finally:
+                    connection.close()
+                fresh.chmod(0o600)
+                fresh.replace(self._path)
+            except duckdb.Error as exc:
+                fresh.unlink(missing_ok=True)
+                raise _store_error(exc, self._path) from exc
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         with self._writable() as file:
@@ -183,7 +195,7 @@ class DuckDBStore(Ledger, DataSetShelf):
         bounds: list[str | int] = []
         within = _within(version, span, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {within}"
-        if after_run is None and self._rows_of(version, within, bounds) <= ROWS_IN_MEMORY:
+        if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
             # Keeping the last row of each entity costs a fifth of DuckDB's window, where it all fits.
             query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
             rows = self._history(version, query, bounds)
@@ -226,7 +238,9 @@ class DuckDBStore(Ledger, DataSetShelf):
             if not file.has_history(version):
                 return 0
             rows = int(file.rows(count)[0]["rows"])  # DuckDB answers from its statistics
-            return rows if rows <= ROWS_IN_MEMORY else int(file.rows(f"{count} WHERE {within}", bounds)[0]["rows"])
+            if rows <= self._rows_in_memory:
+                return rows
+            return int(file.rows(f"{count} WHERE {within}", bounds)[0]["rows"])
 
         return self._ask(ask, 0)
 
@@ -280,16 +294,35 @@ class DuckDBStore(Ledger, DataSetShelf):
             except duckdb.Error as exc:
                 raise _store_error(exc, self._path) from exc
 
+    def _reader(self) -> _Reader | None:
+        reader: _Reader | None = getattr(self._threads, "reader", None)
+        return reader if reader is not None and reader.depth else None
+
     def _file(self) -> DuckDBFile:
         """The file, opened by the first question: what asks nothing keeps nobody out."""
-        if self._open is None:
-            self._open = DuckDBFile(self._when_free(self._attach), read_only=True)
-            schema.check_format(self._open.format(), str(self._path))
-        return self._open
+        reader = self._reader()
+        assert reader is not None, "reading sees to it"
+        if reader.file is None:
+            with ExitStack() as opening:
+                opening.enter_context(self._turn(self._gate.reading))
+                engine = self._lease.engine()
+                connection = self._when_free(engine.attach)
+                opening.callback(engine.detach, connection)
+                file = DuckDBFile(connection, read_only=True)
+                schema.check_format(file.format(), str(self._path))
+                reader.file = file
+                reader.stack.push(opening.pop_all())
+        return reader.file
 
     @contextmanager
     def _writable(self) -> Iterator[DuckDBFile]:
         prepare_state(self._project)
+        with self._turn(self._gate.writing), self._opened() as file:
+            yield file
+
+    @contextmanager
+    def _opened(self) -> Iterator[DuckDBFile]:
+        """The file for writing, in this process's turn to write."""
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
             self._path.chmod(0o600)
@@ -301,17 +334,19 @@ class DuckDBStore(Ledger, DataSetShelf):
         finally:
             file.connection.close()
 
-    def _attach(self) -> duckdb.DuckDBPyConnection:
-        if self._engine is None:
-            assert self._ready is not None, "reading sees to it"
-            # A reader shares the memory with what it reads for.
-            memory = min(duck.MEMORY, self._project.memory // 4)
-            self._engine = self._ready.enter_context(engine_for(self._path, memory))
-        return self._engine.attach()
+    @contextmanager
+    def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:
+        """A turn at the file among the threads of this process."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(turn(self._patience))
+            except GateTimeoutError:
+                raise _busy(self._path, "this process itself") from None
+            yield
 
     def _when_free(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
-        """Waits while somebody else has the file, of another process or of this one."""
-        deadline = time.monotonic() + BUSY_SECONDS
+        """Waits while another process has the file."""
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 return connect()
@@ -353,16 +388,18 @@ def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = F
     return bool(frame.select(in_order.fill_null(True).all()).item())
 
 
-def _store_error(exc: duckdb.Error, path: Path) -> StoreError | UsageError:
-    text = str(exc).splitlines()[0]
+def _store_error(exc: duckdb.Error, path: Path) -> StoreError:
     if _is_busy(exc):
-        holder = "this process itself" if _ATTACHED in text else "another process"
-        return StoreError(f"is held by {holder}", where=str(path), hint="close it there, or try again")
+        return _busy(path, "another process")
     if "No space left" in str(exc):
         return StoreError("the disk is full", where=str(path), hint="free some space and run the same command again")
-    return StoreError(f"DuckDB: {text}", where=str(path), hint="run featurestore doctor")
+    return StoreError(f"DuckDB: {str(exc).splitlines()[0]}", where=str(path), hint="run featurestore doctor")
+
+
+def _busy(path: Path, holder: str) -> StoreError:
+    return StoreError(f"is held by {holder}", where=str(path), hint="close it there, or try again")
 
 
 def _is_busy(exc: duckdb.Error) -> bool:
-    text = str(exc).splitlines()[0]
-    return "lock" in text.lower() or _ATTACHED in text
+    """Whether somebody else has the file open. DuckDB has no error class of its own for that."""
+    return isinstance(exc, duckdb.IOException) and "Could not set lock on file" in str(exc)

@@ -15,9 +15,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import polars as pl
@@ -55,12 +54,14 @@ _SETTINGS = (
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An open reading transaction; ``empty`` where the project has no schema yet."""
+@dataclass(slots=True)
+class _Snapshot:
+    """A thread's reading transaction, open until the last `reading` ends; ``empty`` where there is no schema yet."""
 
     connection: Connection
     empty: bool
+    stack: ExitStack
+    depth: int = 0
 
 
 class PostgresStore(Ledger, DataSetShelf):
@@ -79,28 +80,47 @@ class PostgresStore(Ledger, DataSetShelf):
         )
         self._server = Server(found)
         self.warnings = found.warnings
-        self._where = found.shown
+        self.name = self._where = found.shown
         self._schema = tables.schema_name(project.name)
         self._lock_timeout = project.lock_timeout
-        self._open = threading.local()
+        self._threads = threading.local()
+
+    def stamp(self) -> str:
+        rows = self._rows(
+            "SELECT store_id::text AS store, run_seq, (SELECT run_id FROM runs r WHERE r.run_seq = c.run_seq) AS run "
+            "FROM meta, counter c"
+        )
+        return " ".join(str(fact) for fact in rows[0].values()) if rows else "-"
 
     def ready(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if self._snapshot() is not None:
+        with self._snapshot():
             yield
-            return
-        with self._begin("REPEATABLE READ READ ONLY") as connection:
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[_Snapshot]:
+        """This thread's snapshot, taken where it has none."""
+        snapshot: _Snapshot | None = getattr(self._threads, "snapshot", None)
+        if snapshot is None or not snapshot.depth:
+            self._threads.snapshot = snapshot = self._take_snapshot()
+        snapshot.depth += 1
+        try:
+            yield snapshot
+        finally:  # in any order, and for a generator that is thrown away in any thread
+            snapshot.depth -= 1
+            if snapshot.depth == 0:
+                snapshot.stack.close()
+
+    def _take_snapshot(self) -> _Snapshot:
+        with ExitStack() as opening:
+            connection = opening.enter_context(self._begin("REPEATABLE READ READ ONLY"))
+            opening.callback(connection.rollback)
             found = tables.format_of(connection)
             schema.check_format(found, self._where)
-            self._open.snapshot = Snapshot(connection, empty=found == 0)
-            try:
-                yield
-            finally:
-                self._open.snapshot = None
-                connection.rollback()
+            return _Snapshot(connection, found == 0, opening.pop_all())
 
     @contextmanager
     def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[PostgresRun]:
@@ -163,10 +183,12 @@ class PostgresStore(Ledger, DataSetShelf):
 
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
         query = f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} WHERE "
-        with self.reading():
-            for first in range(0, self._ask(partial(tables.count_pages, version=version), 0), BATCH_PAGES):
+        types = history_schema(version)
+        with self._snapshot() as snapshot:
+            pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
+            for first in range(0, pages, BATCH_PAGES):
                 within = f"ctid >= '({first:d},0)' AND ctid < '({first + BATCH_PAGES:d},0)'"
-                yield self._history(version, [(f"{query}{within} AND {between(up_to_run, None)}", ())])
+                yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)
 
     def latest(
         self,
@@ -253,14 +275,8 @@ class PostgresStore(Ledger, DataSetShelf):
         return self._ask(ask, empty)
 
     def _ask(self, question: Callable[[Connection], Result], nothing: Result) -> Result:
-        with self.reading():
-            snapshot = self._snapshot()
-            assert snapshot is not None, "reading opens one"
+        with self._snapshot() as snapshot:
             return nothing if snapshot.empty else question(snapshot.connection)
-
-    def _snapshot(self) -> Snapshot | None:
-        found: Snapshot | None = getattr(self._open, "snapshot", None)
-        return found
 
     # --- writing -----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from featurestore.render.json.instants import duration, instant
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import DataSet, DataSetFeature
-    from featurestore.workflows.datasets.datasets import Rebuilt
+    from featurestore.workflows.datasets.rebuild import RebuildResult
 
 
 def datasets_document(datasets: Sequence[DataSet]) -> dict[str, Json]:
@@ -48,7 +48,7 @@ def dataset_document(dataset: DataSet) -> dict[str, Json]:
     }
 
 
-def rebuilt_document(rebuilt: Rebuilt, target: Path | None) -> dict[str, Json]:
+def rebuilt_document(rebuilt: RebuildResult, target: Path | None) -> dict[str, Json]:
     return {
         "dataset": dataset_document(rebuilt.dataset),
         "same": rebuilt.same,

@@ -10,7 +10,7 @@ from featurestore.render.unified import unified_diff
 from featurestore.tables.values import json_value
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.workflows.diff import CodeDiff, Side, ValueDiff
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore import times
-from featurestore.model import Json, StoredVersion
+from featurestore.model import Json
 from featurestore.render.json.instants import duration
 from featurestore.render.json.versions import version_keys
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import Baseline
     from featurestore.workflows.drift.baseline import BaselineResult
-    from featurestore.workflows.drift.overview import DriftResult, DriftRow, Recomputed
-    from featurestore.workflows.drift.timeline import Point
+    from featurestore.workflows.drift.overview import DriftRow
+    from featurestore.workflows.drift.recompute import Recomputed
+    from featurestore.workflows.drift.report import ReportResult
+    from featurestore.workflows.drift.timeline import DriftResult, Point
 
 
 def drift_document(result: DriftResult) -> dict[str, Json]:
@@ -70,8 +71,8 @@ def baseline_document(result: BaselineResult, *, dry_run: bool) -> dict[str, Jso
     }
 
 
-def report_document(version: StoredVersion, point: Point, path: Path) -> dict[str, Json]:
-    return {"feature": version.id.feature, "run_id": point.run_id, "report": str(path)}
+def report_document(result: ReportResult) -> dict[str, Json]:
+    return {"feature": result.version.id.feature, "run_id": result.point.run_id, "report": str(result.path)}
 
 
 def _point(point: Point) -> dict[str, Json]:

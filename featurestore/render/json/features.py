@@ -33,7 +33,7 @@ def entry_document(entry: Entry) -> dict[str, Json]:
         "sha256": entry.hashed.sha256 if entry.hashed else None,
         "last_run": entry.summary.last_run,
         "last_run_at": instant(entry.summary.last_run_at),
-        "online": entry.summary.online_run_seq is not None,
+        "online": entry.online,
     }
 
 

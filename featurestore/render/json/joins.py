@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from featurestore.offline.contract import DataSet
-    from featurestore.workflows.join.join import JoinedFeature, JoinFacts
+    from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 
 
 def join_document(

@@ -34,7 +34,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
 
 
 def _source(source: Source | None) -> Json:
-    return None if source is None else {"name": source.name, "type": source.type, "path": source.path}
+    return None if source is None else {"name": source.name, "type": source.type, "path": source.location}
 
 
 def datasets_of(datasets: Sequence[DataSet], feature: str, sha256: str) -> list[str]:

@@ -9,7 +9,7 @@ from featurestore.model import Json
 from featurestore.tables.values import json_value
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.workflows.preview import Preview
 
 

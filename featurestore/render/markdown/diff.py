@@ -12,7 +12,7 @@ from featurestore.render.unified import unified_diff
 from featurestore.render.words import number
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.model import EntityType
     from featurestore.workflows.diff import CodeDiff, ValueDiff
 

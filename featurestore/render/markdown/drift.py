@@ -10,8 +10,8 @@ from featurestore.render.verdicts import measured_by, verdict
 from featurestore.render.words import instant, number
 
 if TYPE_CHECKING:
-    from featurestore.workflows.drift.overview import DriftResult, DriftRow
-    from featurestore.workflows.drift.timeline import Point
+    from featurestore.workflows.drift.overview import DriftRow
+    from featurestore.workflows.drift.timeline import DriftResult, Point
 
 
 def drift_page(result: DriftResult) -> str:

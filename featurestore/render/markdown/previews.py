@@ -10,7 +10,7 @@ from featurestore.render.markdown.cells import cell, table
 from featurestore.render.words import number
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.workflows.plan import PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview
 

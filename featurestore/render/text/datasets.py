@@ -11,7 +11,7 @@ from featurestore.offline.contract import DataSet
 from featurestore.render.text.style import DIM, NAME, facts, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import duration, instant, plural
-from featurestore.workflows.datasets.datasets import Rebuilt
+from featurestore.workflows.datasets.rebuild import RebuildResult
 
 
 def datasets_table(datasets: Sequence[DataSet]) -> RenderableType:
@@ -41,7 +41,7 @@ def dataset_page(dataset: DataSet) -> RenderableType:
     return Group(Text.assemble((dataset.name, NAME), title), table(columns, rows), facts(_made_of(dataset)))
 
 
-def rebuilt_lines(rebuilt: Rebuilt) -> RenderableType:
+def rebuilt_lines(rebuilt: RebuildResult) -> RenderableType:
     """Whether the rebuilt table is the same, and why it is not."""
     name = rebuilt.dataset.name
     if rebuilt.same:

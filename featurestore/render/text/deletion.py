@@ -20,11 +20,19 @@ def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
         verb = "would erase" if dry_run else "erased"
         lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows else []
         if result.datasets:
-            labels = f"the stored labels of {plural(len(result.datasets), 'data set')} that name {name}"
-            lines.append(line(f"{verb} {labels}; can't be rebuilt any more: {', '.join(result.datasets)}"))
+            labels = f"the labels stored for {plural(len(result.datasets), 'data set')}, which name {name}"
+            then = "then" if dry_run else "any more"
+            lines.append(line(f"{verb} {labels}; {', '.join(result.datasets)} can't be rebuilt {then}"))
         return Group(*lines)
     verb = "would delete" if dry_run else "deleted"
     lines = [line(f"{verb} {name} from {format_instant(result.at)} on: {features}")]
     if not dry_run:
         lines.append(line("featurestore sync removes its online values", DIM))
     return Group(*lines)
+
+
+def erase_question(plan: DeleteResult) -> str:
+    """The question before an erasure, with what it would remove."""
+    name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
+    labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
+    return f"Erase {name} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"

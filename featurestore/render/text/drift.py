@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
@@ -15,8 +14,10 @@ from featurestore.render.text.table import Column, table
 from featurestore.render.verdicts import compared_with, measured_by, verdict
 from featurestore.render.words import instant, number, plural
 from featurestore.workflows.drift.baseline import BaselineResult
-from featurestore.workflows.drift.overview import DriftResult, DriftRow, Recomputed
-from featurestore.workflows.drift.timeline import Point
+from featurestore.workflows.drift.overview import DriftRow
+from featurestore.workflows.drift.recompute import Recomputed
+from featurestore.workflows.drift.report import ReportResult
+from featurestore.workflows.drift.timeline import DriftResult, Point
 
 HEIGHT = 8
 SPARK_WIDTH = 24
@@ -74,8 +75,8 @@ def baseline_line(result: BaselineResult, *, dry_run: bool) -> RenderableType:
     return line(f"{name} is compared with {reference} from the next run on, by {result.method}")
 
 
-def report_line(path: Path) -> RenderableType:
-    return line(f"wrote {path}")
+def report_line(result: ReportResult) -> RenderableType:
+    return line(f"wrote {result.path}")
 
 
 def verdict_with_score(point: Point) -> Text:

@@ -11,7 +11,7 @@ from featurestore.render.text.style import NAME, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import duration, plural
 from featurestore.times import format_instant
-from featurestore.workflows.join.join import JoinedFeature, JoinFacts
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 
 
 def join_page(facts: JoinFacts, target: Path | None) -> RenderableType:

@@ -17,7 +17,7 @@ from featurestore.workflows.catalogue import Detail
 def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
     feature, closure = detail.entry.feature, detail.closure
     source = feature.source
-    shown = (source.name, (f"  {source.type} {source.path}", DIM)) if source else ("none",)
+    shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
     root = Tree(Text.assemble(("source ", DIM), *shown), guide_style=DIM)
     columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "not found in the code"))
     helpers = closure.helpers if closure else ()

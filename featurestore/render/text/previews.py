@@ -13,7 +13,7 @@ from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 
 if TYPE_CHECKING:
-    from featurestore.drift.compare import EntityComparison
+    from featurestore.drift.version_changes import EntityComparison
     from featurestore.workflows.preview import Preview
 
 

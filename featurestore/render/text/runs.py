@@ -91,11 +91,10 @@ def _rejected(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]
     """The first rows that were set aside, and where the others are. Only so many of a run are stored."""
     columns = [
         Column("set aside", "id"),
-        Column("row", "number"),
         Column("column", "name"),
         Column("reason", "words", WARN),
     ]
-    rows = [(row.file, str(row.row), row.column or "", row.reason) for row in rejected[:MOST_REJECTED]]
+    rows = [(row.place, row.column or "", row.reason) for row in rejected[:MOST_REJECTED]]
     parts: list[RenderableType] = [table(columns, rows)]
     hidden, lost = len(rejected) - MOST_REJECTED, _fewest_rejected(run) - len(rejected)
     if hidden > 0:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from featurestore.errors import DeclarationError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 
 Attached = TypeVar("Attached")
 OURSELVES = "featurestore"
 DEEPEST = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Module:
     """One project file: its dotted name, its path below the root, its text (``\\n`` line ends), its syntax tree."""
 

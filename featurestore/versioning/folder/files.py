@@ -15,10 +15,10 @@ from pathlib import Path
 from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.times import format_instant, parse_instant
-from featurestore.versioning.folder.header import toml_lines
+from featurestore.toml import toml_lines
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash
 
@@ -27,7 +27,7 @@ METADATA = "metadata.toml"
 SHORTEST_PREFIX = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenVersion:
     """A version file, and whether this call wrote it."""
 
@@ -35,7 +35,7 @@ class WrittenVersion:
     new: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureFiles:
     """What one listing of a feature's folder finds.
 
@@ -48,7 +48,7 @@ class FeatureFiles:
     promoted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Active:
     """The version that ``promote`` made the active one, and since when (µs)."""
 

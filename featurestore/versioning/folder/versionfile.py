@@ -25,15 +25,17 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import NewerFormatError, VersionFileError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
-from featurestore.versioning.folder.header import CLOSING, OPENING, Plain, describe, restore, toml_lines
+from featurestore.toml import Plain, toml_lines
+from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
 from featurestore.versioning.recipe.sections import Section
@@ -72,7 +74,7 @@ class VersionName:
         return f"{number:04d}-{hash_[:12]}.py"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionFile:
     """A version file as read. ``feature`` is the feature as it was declared, without its metadata.
 

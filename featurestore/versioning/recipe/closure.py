@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from featurestore.errors import DeclarationError
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.patches import Patches
 from featurestore.versioning.analysis.project import ProjectNames
@@ -23,7 +23,7 @@ from featurestore.versioning.recipe.parts import parts_of, wants_lazy
 from featurestore.versioning.recipe.sections import Section, sections_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """Something in the closure that can't be followed without running it."""
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
 from featurestore.errors import NewerFormatError
-from featurestore.frozen import dataclass
 from featurestore.model import Column, Feature, Json
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.grammar import constant

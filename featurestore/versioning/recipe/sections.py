@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import Key, ProjectModule
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
@@ -15,7 +15,7 @@ from featurestore.versioning.analysis.symbols import Imported, SymbolTable
 from featurestore.versioning.recipe.definitions import EncodedDefinition
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
     """The captured part of one module. ``package``: the module is an ``__init__.py``, which relative imports need."""
 

@@ -18,13 +18,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
-from featurestore.frozen import dataclass
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.tree import deep_recursion
 
 _SYS_MODULES = threading.RLock()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModuleText:
     """One module's code: the tree to run, its text, and the file name for tracebacks."""
 

@@ -1,1 +1,1 @@
-"""How a feature's values have moved from run to run."""
+"""Drift: the reference, the timeline of a feature, all features at a glance, and what is done with verdicts."""

@@ -1,27 +1,24 @@
-"""What a version's runs are compared with: finding it for a run, and naming another."""
+"""Sets the reference that a version's later runs are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featurestore import times
 from featurestore.config import DriftSettings, Project
-from featurestore.drift.assess import Reference
 from featurestore.errors import UsageError
 from featurestore.locking import write_lock
-from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.contract import Baseline, Learned, OfflineStore
+from featurestore.model import StoredVersion
+from featurestore.offline.contract import Baseline, OfflineStore
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.workflows.drift.timeline import Point, find_point, timeline
-
-MOST_RUNS = 200
+from featurestore.workflows.drift.timeline import Point, find_point, points_of
+from featurestore.workflows.references import resolve_one
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineResult:
-    """The reference that holds from now on, and whether that is news. ``run`` is None for a rolling one."""
+    """The reference from now on, and whether it has changed. ``run`` is None for a rolling one."""
 
     version: StoredVersion
     baseline: Baseline
@@ -30,90 +27,37 @@ class BaselineResult:
     changed: bool
 
 
-def find_reference(
-    store: OfflineStore, version: VersionId, learned: Sequence[Learned], *, now: int | None = None
-) -> Reference | None:
-    """What a run at ``now`` (µs) compares the version with; None before the version's first run.
-
-    A rolling reference is the runs of its window before that, the newest `MOST_RUNS` of them; where the window
-    holds none, the newest run before it.
-    """
-    baseline = store.reference(version)
-    if baseline is None:
-        return None
-    if baseline.window is None:
-        blob = None if baseline.run_seq is None else store.sample(version, baseline.run_seq)
-        names = {item.run_seq: item.run_id for item in learned}
-        if blob is None or baseline.run_seq is None:
-            return None
-        return Reference(names[baseline.run_seq], (blob,), method=baseline.method)
-    start = (times.now() if now is None else now) - baseline.window
-    past = [item.run_seq for item in learned if now is None or item.learned_at < now]
-    inside = [item.run_seq for item in learned if item.run_seq in set(past) and item.learned_at >= start]
-    found = between(store, version, learned, inside[0], inside[-1], method=baseline.method) if inside else None
-    if found is None and past:
-        found = between(store, version, learned, past[0], past[-1], method=baseline.method, limit=1)
-    return found
-
-
-def between(
-    store: OfflineStore,
-    version: VersionId,
-    learned: Sequence[Learned],
-    first: int,
-    last: int,
-    *,
-    method: str | None = None,
-    limit: int = MOST_RUNS,
-) -> Reference | None:
-    """The samples of all runs from ``first`` to ``last`` as one reference; None where they hold none."""
-    samples = store.samples(version, first, last, limit)
-    if not samples:
-        return None
-    names = {item.run_seq: item.run_id for item in learned}
-    runs = list(samples)
-    since = names[runs[0]] if len(runs) > 1 else None
-    return Reference(names[runs[-1]], tuple(samples.values()), since, method, version.sha256)
-
-
-def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[Learned]) -> Reference | None:
-    """The version before, for a version's first run: all that its runs kept."""
-    last = store.last_committed(version.feature)
-    if last is None or last == version or not learned:
-        return None
-    return between(store, last, learned, learned[0].run_seq, learned[-1].run_seq)
-
-
 def set_baseline(
     project: Project,
     store: OfflineStore,
-    version: StoredVersion,
+    name: str,
     *,
     run: str | None = None,
     window: str | None = None,
     dry_run: bool = False,
 ) -> BaselineResult:
-    """Makes a run (the last by default), or the runs of a rolling ``window``, what later runs are compared with.
+    """Compares later runs of a feature (``name``, ``name@2``) with one run, by default the last, or a rolling window.
 
-    The drift method that the configuration gives the feature is pinned with it. Raises UsageError for a run that
-    wrote nothing of the version, or a window that is no duration.
+    ``run`` is a run's id, the beginning of it, or its number; ``window`` a duration such as ``30d``. The drift method
+    that is configured for the feature is stored with the reference. Raises UsageError for a run that wrote nothing of
+    the version, or a window that is not a duration.
     """
     if run is not None and window is not None:
-        raise UsageError("a run and --window exclude each other", hint="name one run, or a rolling window")
+        raise UsageError("a run and --window can't be combined", hint="name one run, or a rolling window")
+    version = resolve_one(project, store, name)
     method = drift_settings(project, version.id.feature).method
     with write_lock(project):
-        points = timeline(store, version)
+        points = points_of(store, version)
         point = None if window else points[-1] if run is None else find_point(points, run)
-        wanted = Baseline(point.run_seq if point else None, _duration(window) if window else None, method)
-        held = store.reference(version.id)
-        changed = held != wanted
+        baseline = Baseline(point.run_seq if point else None, _duration(window) if window else None, method)
+        changed = store.reference(version.id) != baseline
         if changed and not dry_run:
-            store.set_reference(version.id, wanted)
-    return BaselineResult(version, wanted, point, method, changed)
+            store.set_reference(version.id, baseline)
+    return BaselineResult(version, baseline, point, method, changed)
 
 
 def drift_settings(project: Project, feature: str) -> DriftSettings:
-    """What featurestore.toml says of drift for a feature, by its name and the tags it is declared with."""
+    """The drift settings of a feature in featurestore.toml, by its name and by the tags of its declaration."""
     declared = discover(project, SourceTree(project.root)).features
     return project.drift.of(feature, next((item.tags for item in declared if item.name == feature), ()))
 
@@ -124,5 +68,5 @@ def _duration(text: str) -> int:
     except ValueError as exc:
         raise UsageError(f"--window {exc}") from None
     if micros <= 0:
-        raise UsageError("--window must be longer than nothing", hint="for example --window 30d")
+        raise UsageError("--window must be longer than zero", hint="for example --window 30d")
     return micros

@@ -1,6 +1,6 @@
-"""Tells the project's own command of drift: the verdict as JSON on its stdin, and nothing else.
+"""Notifies the project's own command of drift: it gets the verdict as JSON on stdin.
 
-Mail, chat and pagers are that command's business. What it does changes neither the run nor its exit code.
+Mail, chat and pagers are that command's business. If it fails, neither the run nor the exit code changes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ TIMEOUT_SECONDS = 30
 
 
 def notify(project: Project, run: Run) -> list[str]:
-    """Runs ``[notify] command`` once for each feature that a committed run found drifted, in the project folder.
+    """Runs ``[notify] command`` in the project folder, once for each feature that has drifted in a committed run.
 
-    Gives back what went wrong, as warnings; never raises for it.
+    Returns a warning for each command that failed; never raises.
     """
     if project.notify is None:
         return []
     drifted = [item for item in run.features if item.drift is not None and item.drift.get("detected") is True]
-    problems = [(item.name, _tell(project, project.notify, _document(project, run, item))) for item in drifted]
+    problems = [(item.name, _run_command(project, project.notify, _document(project, run, item))) for item in drifted]
     return [f"{name}: the notify command {problem}" for name, problem in problems if problem]
 
 
@@ -39,11 +39,11 @@ def _document(project: Project, run: Run, item: FeatureRun) -> Mapping[str, Json
     }
 
 
-def _tell(project: Project, command: str, document: Mapping[str, Json]) -> str | None:
+def _run_command(project: Project, command: str, document: Mapping[str, Json]) -> str | None:
     import subprocess
 
     try:
-        done = subprocess.run(  # noqa: S602  # the project's own command, as the project's owner wrote it
+        done = subprocess.run(  # noqa: S602  # a shell command line, written by the project's owner
             command,
             shell=True,
             cwd=project.root,

@@ -1,13 +1,15 @@
-"""What the runs of one version recorded of it: its statistics and drift, run by run."""
+"""The statistics and drift of one version, run by run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import Json, Run, StoredVersion
-from featurestore.offline.contract import OfflineStore
+from featurestore.offline.contract import Baseline, OfflineStore
+from featurestore.workflows.references import resolve_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,39 @@ class Point:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        found = self.verdict.get("reasons")
-        return tuple(str(reason) for reason in found) if isinstance(found, list) else ()
+        reasons = self.verdict.get("reasons")
+        return tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else ()
 
     @property
     def reference_run(self) -> str | None:
-        found = self.verdict.get("reference_run")
-        return found if isinstance(found, str) else None
+        run_id = self.verdict.get("reference_run")
+        return run_id if isinstance(run_id, str) else None
 
 
-def timeline(store: OfflineStore, version: StoredVersion) -> list[Point]:
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """The timeline of one version, oldest run first, and what its next run will be compared with."""
+
+    version: StoredVersion
+    points: tuple[Point, ...]
+    baseline: Baseline | None
+
+
+def timeline(project: Project, store: OfflineStore, name: str, *, last: int | None = None) -> DriftResult:
+    """The drift of each run that wrote rows of a feature (``name``, ``name@2``), or of its ``last`` newest runs.
+
+    Raises UsageError for a name that is not a feature's, and for a version without history.
+    """
+    with store.reading():
+        version = resolve_one(project, store, name)
+        points = points_of(store, version)
+        baseline = store.reference(version.id)
+    return DriftResult(version, tuple(points if last is None else points[-last:]), baseline)
+
+
+def points_of(store: OfflineStore, version: StoredVersion) -> list[Point]:
     """The runs that wrote rows of the version, oldest first. Raises UsageError for a version without history."""
-    points = points_of(store.runs(feature=version.id.feature), version)
+    points = points_in(store.runs(feature=version.id.feature), version)
     if not points:
         name = version.id.feature
         raise UsageError(
@@ -60,8 +83,8 @@ def timeline(store: OfflineStore, version: StoredVersion) -> list[Point]:
     return points
 
 
-def points_of(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
-    """What some runs, newest first, say of the version; oldest first."""
+def points_in(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
+    """The points of the version in some runs. The runs are newest first, the points oldest first."""
     points = [
         Point(run.run_id, run.run_seq, run.started_at, item.statistics, item.drift or {})
         for run in runs
@@ -73,18 +96,18 @@ def points_of(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
 
 
 def find_point(points: list[Point], wanted: str) -> Point:
-    """The point of a run: its id, the beginning of it, or its number. Raises UsageError."""
-    found = [point for point in points if point.run_id.startswith(wanted) or str(point.run_seq) == wanted]
-    exact = [point for point in found if wanted in (point.run_id, str(point.run_seq))]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
-    if found:
-        raise UsageError(f"{len(found)} runs begin with {wanted!r}", hint="give more of the id")
+    """The point of a run, by the run's id, the beginning of it, or its number. Raises UsageError."""
+    matches = [point for point in points if point.run_id.startswith(wanted) or str(point.run_seq) == wanted]
+    exact = [point for point in matches if wanted in (point.run_id, str(point.run_seq))]
+    if len(exact or matches) == 1:
+        return (exact or matches)[0]
+    if matches:
+        raise UsageError(f"{len(matches)} runs begin with {wanted!r}", hint="give more of the id")
     raise UsageError(
         f"no run {wanted!r} wrote rows of this version", hint="featurestore runs --feature NAME lists its runs"
     )
 
 
 def number(value: Json) -> float | None:
-    """A number of a stored JSON document, or None for anything else."""
+    """A number of a JSON document, or None for any other value."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

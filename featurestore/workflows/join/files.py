@@ -1,123 +1,99 @@
-"""A join from file to file: labels in, result out some rows at a time, and kept as a data set where it has a name."""
+"""A join from file to file, batch by batch; where the result gets a name, it is stored as a data set too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 import polars as pl
 
 from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
-from featurestore.tables.batches import read_batches, write_batches
+from featurestore.progress import SILENT, Progress
+from featurestore.tables.batches import write_batches
 from featurestore.tables.content import ContentHash
-from featurestore.tables.files import Format
-from featurestore.workflows.datasets import datasets
-from featurestore.workflows.join.join import JoinFacts, JoinRequest, Tell, join_batches
+from featurestore.workflows.datasets.create import NewDataSet, check_new, describe, is_free, store_dataset
+from featurestore.workflows.datasets.label_files import open_labels
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.facts import JoinFacts
+from featurestore.workflows.join.question import JoinQuestion
+from featurestore.workflows.table_files import TableFile, check_output
 
 BATCH_ROWS = 2_000_000
 BATCH_VALUES = 100_000_000  # 0.8 GB of floats
 
 
 @dataclass(frozen=True, slots=True)
-class TableFile:
-    """A file or an open stream, and its format where neither its name nor its first bytes tell it."""
+class JoinResult:
+    """What a join did. ``frame`` is the joined table where it was written to no file.
 
-    place: Path | BinaryIO
-    form: Format | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """The data set that a join is kept as: with a copy of its labels or not, in place of one of its name or not."""
-
-    name: str
-    labels: bool = True
-    replace: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedTable:
-    """What a join did. ``frame`` is the table where it was written nowhere.
-
-    ``kept_before``: the data set is one that was there already, with the same contents.
+    ``dataset`` is the data set of the asked name; ``dataset_existed`` says that it was stored before, with the same
+    contents.
     """
 
     facts: JoinFacts
     frame: pl.DataFrame | None = None
     dataset: DataSet | None = None
-    kept_before: bool = False
+    dataset_existed: bool = False
 
 
-def join_table(
+def join_files(
     project: Project,
     store: OfflineStore,
-    request: JoinRequest,
+    question: JoinQuestion,
     labels: TableFile,
-    target: TableFile | None,
-    keeping: Keeping | None = None,
+    output: TableFile | None = None,
+    dataset: NewDataSet | None = None,
     *,
+    dry_run: bool = False,
     batch_rows: int | None = None,
-    tell: Tell,
-) -> JoinedTable:
-    """Joins a label file, so many rows at a time, and writes the result, by default into a frame.
+    progress: Progress = SILENT,
+) -> JoinResult:
+    """Joins the labels of a file, ``batch_rows`` at a time, and writes the result to ``output``, else into a frame.
 
-    ``request.labels`` is not looked at; ``tell`` is told what is being done. Raises what `join_batches`,
-    `read_batches` and `write_batches` raise, and UsageError for a data set's name that has other contents.
+    A file is written whole or not at all, also where the join fails or is cancelled. With ``dry_run`` nothing is
+    written and there is no frame. Raises what `join`, `check_output`, `check_new`, `read_batches` and `write_batches`
+    raise, and UsageError where a data set of the same name has other contents.
     """
-    batch_rows = batch_rows or _batch_rows(request)
-    rows: list[pl.DataFrame] = []
-    content = ContentHash()
-    with ExitStack() as files:
-        kept = None
-        if keeping is not None:
-            kept = files.enter_context(datasets.open_labels(labels.place, request.labels_name, labels.form))
-            labels = TableFile(kept.stream, kept.form)
-        frames = read_batches(labels.place, name=request.labels_name, form=labels.form, rows=batch_rows)
-        with ExitStack() as writing:
-            write: Callable[[pl.DataFrame], None] = rows.append
-            if target is not None:
-                write = writing.enter_context(write_batches(target.place, form=target.form))
+    if output is not None:
+        check_output(output, labels.path)
+    if dataset is not None:
+        check_new(dataset, labels)
+    rows = batch_rows or default_batch_rows(len(question.features))
 
-            def take(frame: pl.DataFrame) -> None:
-                tell("writing")
-                if keeping is not None:
+    def join_to(write: Callable[[pl.DataFrame], None], source: TableFile) -> JoinFacts:
+        batches = source.batches(rows)
+        return join(project, store, question, batches, write, labels_name=labels.title, progress=progress)
+
+    if dry_run:
+        return JoinResult(join_to(lambda _frame: None, labels))
+    with ExitStack() as files:
+        frames: list[pl.DataFrame] = []
+        content = ContentHash()
+        label_file = None if dataset is None else files.enter_context(open_labels(labels))
+        with nullcontext(frames.append) if output is None else write_batches(output.place, form=output.form) as write:
+
+            def write_joined(frame: pl.DataFrame) -> None:
+                progress("writing")
+                if dataset is not None:
                     content.update(frame)
                 write(frame)
 
-            facts = join_batches(project, store, request, frames, take, tell)
-            frame = pl.concat(rows) if target is None else None
-            if keeping is None or kept is None:
-                return JoinedTable(facts, frame)
-            made = datasets.describe(
-                project, store, keeping.name, request, facts, content.hexdigest(), kept,
-                keep_labels=keeping.labels, batch_rows=batch_rows,
+            facts = join_to(write_joined, labels if label_file is None else label_file.table)
+            frame = None if output else pl.concat(frames)
+            if dataset is None or label_file is None:
+                return JoinResult(facts, frame)
+            record = describe(
+                project, store, dataset, question, facts, label_file,
+                content_sha256=content.hexdigest(), batch_rows=rows,
             )  # fmt: skip
-            fresh = keeping.replace or datasets.check_free(store, made)  # before the file takes its place
-        if fresh:
-            file = target.place if target is not None and isinstance(target.place, Path) else None
-            made = datasets.keep(project, store, made, kept, file, target.form if target is not None else None)
-        return JoinedTable(facts, frame, made, kept_before=not fresh)
+            is_new = dataset.replace or is_free(store, record)  # raises before the output file is replaced
+        if is_new:
+            record = store_dataset(project, store, record, label_file, output)
+        return JoinResult(facts, frame, record, dataset_existed=not is_new)
 
 
-def plan_table(
-    project: Project,
-    store: OfflineStore,
-    request: JoinRequest,
-    labels: TableFile,
-    *,
-    batch_rows: int | None = None,
-    tell: Tell,
-) -> JoinFacts:
-    """What `join_table` would do, by doing it without keeping the table."""
-    rows = batch_rows or _batch_rows(request)
-    frames = read_batches(labels.place, name=request.labels_name, form=labels.form, rows=rows)
-    return join_batches(project, store, request, frames, lambda _frame: None, tell)
-
-
-def _batch_rows(request: JoinRequest) -> int:
-    """How many labels are in memory at a time where nothing is said: fewer where each gets many values."""
-    return min(BATCH_ROWS, BATCH_VALUES // max(len(request.features), 1))
+def default_batch_rows(features: int) -> int:
+    """How many labels are in memory at a time by default: fewer where each gets many values."""
+    return min(BATCH_ROWS, BATCH_VALUES // max(features, 1))

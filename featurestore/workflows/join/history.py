@@ -1,4 +1,4 @@
-"""Where a join takes a version's history from: sorted columns where they pay, else the store's own scan."""
+"""Where a join reads a version's history: from sorted columns where they are worth it, else from the store's scan."""
 
 from __future__ import annotations
 
@@ -15,17 +15,30 @@ from featurestore.offline.columns.files import can_write, folder_of
 from featurestore.offline.contract import Mark, OfflineStore
 from featurestore.point_in_time import kernel
 
-# Below these a scan is as fast as making columns, or faster (measured on DuckDB).
-MANY_ROWS = 500_000
-MANY_ENTITIES = 1_000
-FEW_ENTITIES = 200_000  # up to here a store finds them faster than it hands over everything
-ROW_BYTES = 100  # what a scanned row takes while it is looked through
+ROW_BYTES = 100  # about what a scanned row takes in memory while it is searched
 
 
-class HistoryPart(Protocol):
-    """All rows of some entities, as the kernel takes them.
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    """When a join reads sorted columns, and how it scans otherwise. Measured on DuckDB.
 
-    Equal ``layout``: any search finds the same rows. Columns may be lost meanwhile: ColumnsLostError.
+    For a history of fewer than ``sort_rows`` rows, or a join about fewer than ``sort_entities`` entities, a scan is
+    as fast as sorting. Up to ``scan_entities`` entities, a store finds their rows faster than it returns all rows.
+    """
+
+    sort_rows: int = 500_000
+    sort_entities: int = 1_000
+    scan_entities: int = 200_000
+
+
+DEFAULT_LIMITS = HistoryLimits()
+
+
+class HistoryPartition(Protocol):
+    """All rows of some entities, in the form that the kernel takes.
+
+    A search of two partitions with an equal ``layout`` finds the same rows. Sorted columns may be removed while they
+    are read: then both methods raise ColumnsLostError.
     """
 
     @property
@@ -37,16 +50,16 @@ class HistoryPart(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldHistory:
-    """A history in parts. ``last_run`` is set where it holds rows of later runs, which must not answer."""
+class PartitionedHistory:
+    """A history, partition by partition. Where it has rows of runs after ``last_run``, those must not answer."""
 
-    parts: Iterable[HistoryPart]
+    partitions: Iterable[HistoryPartition]
     last_run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ScannedPart:
-    """What the store gave of some entities."""
+class ScannedPartition:
+    """What a store returned for some entities."""
 
     frame: pl.DataFrame
     keys: tuple[str, ...]
@@ -59,31 +72,42 @@ class ScannedPart:
         return kernel.flatten(self.frame["value"])
 
 
-def prepare_history(
-    project: Project, store: OfflineStore, version: StoredVersion, mark: Mark | None, entities: int
+def prepare_columns(
+    project: Project,
+    store: OfflineStore,
+    version: StoredVersion,
+    mark: Mark | None,
+    entities: int,
+    limits: HistoryLimits = DEFAULT_LIMITS,
 ) -> None:
-    """Brings the version's columns up to date where that pays for a join about so many entities.
+    """Brings the version's sorted columns up to date where that is worth it for a join about so many entities.
 
-    Not to be called while the store is kept open: the sorting would hold up its writers.
+    Not to be called inside `OfflineStore.reading`: sorting takes long, and the open connection would block writers.
     """
-    if mark is None or mark.rows < MANY_ROWS or entities < MANY_ENTITIES:
+    if mark is None or mark.rows < limits.sort_rows or entities < limits.sort_entities:
         return
-    found = find_columns(project.state, version, mark, project.memory)
-    if found is None and can_write(folder_of(project.state, version)):
+    columns = find_columns(project.state, version, mark, project.memory)
+    if columns is None and can_write(folder_of(project.state, version)):
         refresh_columns(project.state, store, version, mark, project.memory)
 
 
-def held_columns(project: Project, version: StoredVersion, mark: Mark | None, last_run: int) -> HeldHistory | None:
-    """The version's columns, where they hold what the store's mark says."""
-    if mark is None or mark.rows < MANY_ROWS:
+def read_columns(
+    project: Project,
+    version: StoredVersion,
+    mark: Mark | None,
+    last_run: int,
+    limits: HistoryLimits = DEFAULT_LIMITS,
+) -> PartitionedHistory | None:
+    """The version's history from its sorted columns; None where they don't match the store's mark."""
+    if mark is None or mark.rows < limits.sort_rows:
         return None
     columns = find_columns(project.state, version, mark, project.memory)
     if columns is None:
         return None
-    return HeldHistory(columns.parts, last_run if mark.run_seq > last_run else None)
+    return PartitionedHistory(columns.parts, last_run if mark.run_seq > last_run else None)
 
 
-def scanned(
+def scan_history(
     project: Project,
     store: OfflineStore,
     version: StoredVersion,
@@ -91,18 +115,20 @@ def scanned(
     *,
     last_run: int,
     entities: pl.DataFrame,
-) -> HeldHistory:
-    """The rows that runs up to ``last_run`` learned of these entities, and maybe of others, from the store itself.
+    limits: HistoryLimits = DEFAULT_LIMITS,
+) -> PartitionedHistory:
+    """The version's history from the store, of runs up to ``last_run`` and at least these entities.
 
-    Where all might be more than the memory allowed, of so many entities at a time. Raises StoreError.
+    Where the whole history might not fit into the project's memory, some entities at a time. Raises StoreError.
     """
 
-    def parts() -> Iterator[HistoryPart]:
-        for wanted in slices:
+    def partitions() -> Iterator[HistoryPartition]:
+        for wanted in requests:
             frame = store.scan(version, up_to_run=last_run, entities=wanted)
-            yield ScannedPart(frame, version.entity_type.key_names)
+            yield ScannedPartition(frame, version.entity_type.key_names)
 
-    slices: Iterable[pl.DataFrame | None] = [entities if len(entities) <= FEW_ENTITIES else None]
+    few = len(entities) <= limits.scan_entities
+    requests: Iterable[pl.DataFrame | None] = [entities if few else None]
     if mark is not None and mark.rows * ROW_BYTES > project.memory:
-        slices = entities.iter_slices(FEW_ENTITIES)
-    return HeldHistory(parts())
+        requests = entities.iter_slices(limits.scan_entities)
+    return PartitionedHistory(partitions())

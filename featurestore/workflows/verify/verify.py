@@ -23,10 +23,10 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.online import format as layout
 from featurestore.online.contract import UNREADABLE, OnlineStore
 from featurestore.online.packing import entity_keys, pack_column
-from featurestore.point_in_time.spool import shares
 from featurestore.serving.history import HistoryWindows
 from featurestore.serving.plan import Task
 from featurestore.serving.upload import Batches, Column, chunks
+from featurestore.tables.temporary import partitioner
 from featurestore.tables.types import key_types
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from featurestore.workflows.verify.compare import (
@@ -163,9 +163,9 @@ class _Inspection:
         fields = [str(number) for number in columns]
         rows = sum(mark.rows for version in columns.values() if (mark := self.offline.mark(version)))
         count = min(1 + rows // ROWS_AT_ONCE, MOST_SHARES)
-        with shares(count) as (history, histories), shares(count) as (online, onlines), _set_aside():
-            first = map(history.deal, self._history(entity_type, columns))
-            self._compare(entity_type, _together(fields, first), map(online.deal, self._scan(entity_type, fields)))
+        with partitioner(count) as (history, histories), partitioner(count) as (online, onlines), _set_aside():
+            first = map(history.split, self._history(entity_type, columns))
+            self._compare(entity_type, _together(fields, first), map(online.split, self._scan(entity_type, fields)))
             for later, found in zip(histories, onlines, strict=True):
                 self._compare(entity_type, _together(fields, later.frames()), found.frames())
 

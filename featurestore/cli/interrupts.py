@@ -1,0 +1,72 @@
+"""SIGINT and SIGTERM: the exit codes 130 and 143, whatever a library makes of a signal that comes during its work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+from featurestore import signals
+from featurestore.cli.streams import say
+
+EXIT_INTERRUPT, EXIT_TERMINATED = 130, 143
+MESSAGES = {
+    signal.SIGINT: (EXIT_INTERRUPT, "interrupted; nothing half-done is left"),
+    signal.SIGTERM: (EXIT_TERMINATED, "terminated; nothing half-done is left"),
+}
+
+
+class TerminatedError(BaseException):
+    """SIGTERM, as an exception, so that transactions roll back and locks are released."""
+
+
+_received: list[int] = []  # since the command began
+
+
+def exit_at_once_on_interrupt() -> None:
+    """Ctrl-C during start-up: one line and the exit code. No work has begun, so there is nothing to clean up.
+
+    As an exception it would end in a traceback, or be swallowed, depending on which import it hits.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _exit_at_once)
+
+
+def listen() -> None:
+    """From now on SIGINT raises KeyboardInterrupt and SIGTERM raises TerminatedError."""
+    _received.clear()
+    if not signals.are_ours():
+        return
+    signal.signal(signal.SIGTERM, _raise)
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit_at_once):
+        signal.signal(signal.SIGINT, _raise)
+    signals.repeat_if_lost({KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM})
+
+
+def report() -> int:
+    """Says which signal ended the command and returns its exit code; 0 where none came.
+
+    Asked whatever was raised: a library may turn the exception of a signal into an error of its own.
+    """
+    if not _received:
+        return 0
+    code, message = MESSAGES[signal.SIGTERM if signal.SIGTERM in _received else signal.SIGINT]
+    say(message)
+    return code
+
+
+def declined() -> int:
+    """A question answered with no, or Ctrl-C at it, which the terminal's reader turns into an exception itself."""
+    say(MESSAGES[signal.SIGINT][1])
+    return EXIT_INTERRUPT
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
+
+
+def _exit_at_once(number: int, _frame: FrameType | None) -> None:
+    code, message = MESSAGES[signal.Signals(number)]
+    say(message)
+    os._exit(code)

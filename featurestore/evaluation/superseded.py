@@ -1,0 +1,90 @@
+"""Leaves one row for each entity and time: the one that was updated last.
+
+Rows with the same keys, time and value collapse. Rows with different values need an ``updated_at`` of which one is the
+latest (SEMANTICS 5); otherwise they are an error, since any choice would be arbitrary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+
+UPDATED = "updated at"  # the column with `updated_at` (µs); a space keeps it apart from every source's columns
+
+# Describes the row at an index of the frame as it came, with these keys and time.
+Locate = Callable[[int, dict[str, object]], str]
+
+
+def sort_and_drop_superseded(frame: pl.DataFrame, keys: Sequence[str], locate: Locate, hint: str) -> pl.DataFrame:
+    """Sorts by ``keys`` and ``computed_at``, and leaves one row for each.
+
+    ``locate`` and ``hint`` are for the FeatureError that is raised where rows contradict each other.
+    """
+    order = [*keys, "computed_at"]
+    repeats = find_repeats(frame, order)
+    if repeats is not None:
+        return drop_superseded(frame, keys, repeats, locate, hint)
+    index = "row index"
+    by = [*order, UPDATED] if UPDATED in frame.columns else order
+    frame = frame.with_row_index(index).sort(by, maintain_order=True)
+    origin = frame[index]
+    frame = frame.drop(index)
+    repeats = find_repeats(frame, order)
+    assert repeats is not None
+    return drop_superseded(frame, keys, repeats, lambda at, row: locate(int(origin[at]), row), hint)
+
+
+def drop_superseded(
+    frame: pl.DataFrame, keys: Sequence[str], repeats: pl.Series, locate: Locate, hint: str
+) -> pl.DataFrame:
+    """The last row for each entity and time of a sorted frame. ``repeats`` is what `find_repeats` gives for it."""
+    order = [*keys, "computed_at"]
+    if not repeats.any():
+        return frame.select(*order, "value")
+    superseded = repeats.shift(-1, fill_value=False)
+    clash = _first_clash(frame, repeats, superseded)
+    if clash is not None:
+        raise _contradiction(frame, clash, order, locate, hint)
+    return frame.filter(~superseded).select(*order, "value")
+
+
+def find_repeats(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series | None:
+    """Whether each row repeats the columns ``order`` of the row before it; None if the frame is not sorted by them."""
+    equal = pl.Series([True]).new_from_index(0, frame.height)
+    ahead = pl.Series([False]).new_from_index(0, frame.height)
+    for name in order:
+        column, before = frame[name], frame[name].shift(1)
+        ahead = ahead | (equal & (column > before).fill_null(True))
+        equal = equal & (column == before).fill_null(False)
+    return equal if (ahead | equal).all() else None
+
+
+def _first_clash(frame: pl.DataFrame, repeats: pl.Series, superseded: pl.Series) -> tuple[int, int] | None:
+    """The first row whose value differs from the last one of its entity and time without being older, and that one."""
+    updated = [UPDATED] if UPDATED in frame.columns else []
+    groups = (
+        frame.select("value", *updated)
+        .with_columns(group=(~repeats).cum_sum(), superseded=superseded)
+        .with_row_index("index")
+        .filter(repeats | superseded)
+        .with_columns(pl.col("index", "value", *updated).last().over("group").name.prefix("last "))
+    )
+    tied = [pl.col(name).eq_missing(pl.col(f"last {name}")) for name in updated]
+    clashes = groups.filter(pl.col("superseded"), pl.col("value").ne_missing(pl.col("last value")), *tied)
+    return (clashes["index"][0], clashes["last index"][0]) if clashes.height else None
+
+
+def _contradiction(
+    frame: pl.DataFrame, clash: tuple[int, int], order: Sequence[str], locate: Locate, hint: str
+) -> FeatureError:
+    row = frame.row(clash[0], named=True)
+    first, second = (locate(at, {name: row[name] for name in order}) for at in clash)
+    entity = ", ".join(f"{name}={row[name]}" for name in order[:-1])
+    return FeatureError(
+        f"two different values for {entity} at {row['computed_at'].isoformat()}Z: {row['value']} ({first}) and "
+        f"{frame['value'][clash[1]]} ({second})",
+        hint=hint,
+    )

@@ -1,0 +1,103 @@
+"""Columns that have a type already, as in Parquet, to the types of the store: exactly or not at all."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from featurestore.errors import SourceError
+from featurestore.model import Scalar
+from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare, in_zone
+from featurestore.sources.casts.from_text import cast_text
+from featurestore.tables.iso8601 import DAY
+from featurestore.tables.types import INSTANT, column_type
+from featurestore.times import MAX_INSTANT, MIN_INSTANT
+
+
+def cast(column: pl.Series, target: ColumnType, kinds: pl.Series | None = None) -> Cast:
+    """Casts a column of any type. Raises SourceError where no value of its type could be of the target's."""
+    dtype = column.dtype
+    if dtype == pl.String:
+        return cast_text(column, target, kinds)
+    if dtype == pl.Null:
+        return Cast(column.cast(column_type(target.kind)))
+    if isinstance(dtype, pl.Categorical | pl.Enum):
+        return cast_text(column.cast(pl.String), target)
+    done = _cast_number(column, target) if dtype.is_numeric() else _cast_other(column, target)
+    if done is None:
+        raise SourceError(f"a column of type {dtype} can't be read as {target.kind}")
+    return done
+
+
+def kind_of(dtype: pl.DataType) -> Scalar | None:
+    """The data type of a column of a Polars type; None for what the store has no type for."""
+    if dtype.is_integer():
+        return "int"
+    if dtype.is_float():
+        return "float"
+    if isinstance(dtype, pl.Datetime):
+        return "datetime"
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return "string"
+    if isinstance(dtype, pl.List | pl.Array) and dtype.inner.is_float():
+        return "list[float]"
+    return "bool" if dtype == pl.Boolean else "date" if dtype == pl.Date else None
+
+
+def _cast_number(column: pl.Series, target: ColumnType) -> Cast | None:
+    dtype = column.dtype
+    if dtype.is_integer():
+        if target.kind == "int":
+            return compare(column, column.cast(pl.Int64, strict=False))
+        if target.kind == "string":
+            return Cast(column.cast(pl.String))
+        if target.kind == "float":
+            values = column.cast(pl.Float64)
+            return compare(column, values, values.cast(dtype, strict=False).ne_missing(column))
+        return None
+    if target.kind == "float":
+        return Cast(column.cast(pl.Float64))
+    # A float is not an id, whole or not: it was rounded once, nobody knows where.
+    if target.kind == "int" and not target.key:
+        values = column.cast(pl.Int64, strict=False)
+        return compare(column, values, (values.cast(dtype) != column) | (values.abs() >= EXACT_FLOAT))
+    return None
+
+
+def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
+    dtype, kind = column.dtype, target.kind
+    if dtype == pl.Date and kind in ("date", "datetime"):
+        days = column.to_physical()
+        column = column.set(~days.is_between(MIN_INSTANT // DAY, MAX_INSTANT // DAY), None)
+        return compare(days, column) if kind == "date" else _localized(column.cast(INSTANT), days, target)
+    if isinstance(dtype, pl.Datetime) and kind == "datetime":
+        micros = _micros(column)
+        if dtype.time_zone:
+            return compare(column, micros.dt.replace_time_zone("UTC"))
+        return _localized(micros, column, target)
+    if isinstance(dtype, pl.Datetime) and kind == "date" and not dtype.time_zone:
+        days = column.cast(pl.Date)
+        return compare(column, days, days.cast(dtype) != column)
+    if dtype == column_type(kind):
+        return Cast(column)
+    if isinstance(dtype, pl.List | pl.Array) and kind == "list[float]" and dtype.inner.is_numeric():
+        return Cast(column.cast(column_type(kind)))
+    return None
+
+
+def _micros(column: pl.Series) -> pl.Series:
+    """Times of any unit in microseconds, rounded down, before 1970 too; null outside the years 1 to 9999."""
+    dtype = column.dtype
+    assert isinstance(dtype, pl.Datetime)
+    micros = column.to_physical()
+    if dtype.time_unit == "ns":
+        micros = micros // 1_000
+    elif dtype.time_unit == "ms":
+        micros = micros.set(~micros.is_between(MIN_INSTANT // 1_000, MAX_INSTANT // 1_000), None) * 1_000
+    return micros.set(~micros.is_between(MIN_INSTANT, MAX_INSTANT), None).cast(INSTANT)
+
+
+def _localized(values: pl.Series, column: pl.Series, target: ColumnType) -> Cast:
+    """Times without a zone: in the source's, else UTC."""
+    local = values.dt.replace_time_zone("UTC") if target.zone is None else in_zone(values, target.zone)
+    outside = ~local.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
+    return compare(column, local, outside, naive=values.null_count() < len(values))

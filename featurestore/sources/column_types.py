@@ -1,0 +1,204 @@
+"""Raw batches to typed rows: which type each column gets, and which rows are rejected on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from featurestore.errors import SourceError
+from featurestore.model import Json, KeyType, RejectedRow, Scalar, Source
+from featurestore.sources.casts.cast import Cast, ColumnType
+from featurestore.sources.casts.from_types import cast
+from featurestore.sources.contract import Place
+from featurestore.sources.inference import infer
+from featurestore.sources.rules import find_violations
+from featurestore.sources.wording import misfit_reason, show
+from featurestore.tables.batch import MAX_REJECTED, Batch, Mask
+from featurestore.tables.iso8601 import DAY
+from featurestore.times import MAX_INSTANT
+
+_WRITABLE = {"ns": 1 << 63, "us": MAX_INSTANT, "ms": MAX_INSTANT // 1_000, "d": MAX_INSTANT // DAY}
+_WORTH_THREADS = 20_000  # rows
+_ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
+
+
+class ReadAgainError(Exception):
+    """A later row shows that earlier ones were read in the wrong way; `ColumnTypes` knows better the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypedBatch:
+    """The accepted rows of a batch: ``accepted`` marks them among the batch's rows; None means all."""
+
+    frame: pl.DataFrame
+    accepted: Mask | None
+
+
+@dataclass
+class ColumnTypes:
+    """The types of a source's columns, declared, pinned or inferred, and the rows that were rejected so far.
+
+    ``keys`` are the entity types' keys, ``pinned`` the types of earlier runs, ``inferred`` what these rows add.
+    """
+
+    source: Source
+    keys: Mapping[str, KeyType]
+    pinned: Mapping[str, Scalar]
+    place: Callable[[str, int], Place]
+    inferred: dict[str, Scalar] = field(default_factory=dict)
+    rejected: list[RejectedRow] = field(default_factory=list)
+    rejected_count: int = 0
+    naive: set[str] = field(default_factory=set)
+    _of_batch: list[tuple[int, RejectedRow]] = field(default_factory=list)
+
+    def restart(self) -> None:
+        """Forgets the rows, not the types: another pass over the same rows follows."""
+        self.rejected.clear()
+        self.rejected_count = 0
+        self.naive.clear()
+        self._of_batch.clear()
+
+    def type_of(self, name: str) -> ColumnType | None:
+        """The type that a column gets; None while only nulls were seen of it."""
+        source = self.source
+        if name in self.keys:
+            return ColumnType(self.keys[name], strict=True, key=True)
+        if name in (source.event_time, source.updated_at):
+            return ColumnType("datetime", zone=source.timezone)
+        declared = source.columns.get(name)
+        if declared:
+            return ColumnType(declared.type, zone=source.timezone)
+        kind = self.pinned.get(name) or self.inferred.get(name)
+        return ColumnType(kind, strict=True, zone=source.timezone) if kind else None
+
+    def accept(self, batch: Batch) -> TypedBatch:
+        """Types a batch's columns and rejects the rows that don't fit or break a rule.
+
+        Raises SourceError where a column can't be of its type at all, ReadAgainError where all must be read anew.
+        """
+        self._reject_unreadable(batch)
+        bad = np.zeros(batch.frame.height, bool)
+        typed: list[pl.Series] = []
+        for column, (done, target) in zip(batch.frame.iter_columns(), self._cast_all(batch), strict=True):
+            self._note(column, done, target, batch, bad)
+            self._check(column.name, done.values, batch, bad)
+            typed.append(done.values.alias(column.name))
+        self.rejected += [row for _, row in sorted(self._of_batch, key=lambda numbered: numbered[0])]
+        self._of_batch.clear()
+        frame = pl.DataFrame(typed)
+        if not bad.any():
+            return TypedBatch(frame, None)
+        return TypedBatch(frame.filter(pl.Series(~bad)), ~bad)
+
+    def _cast_all(self, batch: Batch) -> Iterator[tuple[Cast, ColumnType | None]]:
+        """Each column in its type, and the type; in parallel, since Polars and NumPy use one core for each."""
+        columns = batch.frame.get_columns()
+        if batch.frame.height < _WORTH_THREADS:
+            yield from (self._cast(column, batch) for column in columns)
+            return
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(lambda column: self._cast(column, batch), columns)
+
+    def _cast(self, column: pl.Series, batch: Batch) -> tuple[Cast, ColumnType | None]:
+        name, kinds, zone = column.name, batch.kinds.get(column.name), self.source.timezone
+        column = column.alias("")  # Polars takes some names for patterns: ^a$ and * are columns too
+        target = self.type_of(name)
+        try:
+            if target is not None:
+                return cast(column, target, kinds), target
+            inferred = infer(column, kinds, zone=zone)
+        except SourceError as exc:
+            raise SourceError(
+                f"column {name!r}: {exc.message}",
+                where=batch.origin,
+                hint=f"write it with another type, or fix its type in {self._place_of_type(name)}",
+            ) from None
+        if inferred is None:  # nothing but nulls so far, or a type that the store does not have
+            return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
+        return inferred[1], ColumnType(inferred[0], strict=True, zone=zone)
+
+    def _note(self, column: pl.Series, done: Cast, target: ColumnType | None, batch: Batch, bad: Mask) -> None:
+        """Records what a cast showed: a type, times without a zone, rows that don't fit."""
+        if target is None:
+            return
+        name = column.name
+        if self.type_of(name) is None:
+            self.inferred[name] = target.kind
+        if done.misfits is not None:
+            if name in self.inferred:
+                self._widen(column, target.kind, batch.kinds.get(name))
+            self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
+        if done.naive:
+            self.naive.add(name)
+
+    def _widen(self, column: pl.Series, kind: Scalar, kinds: pl.Series | None) -> None:
+        """Raises ReadAgainError where a column that was ``kind`` so far must have a wider type."""
+        inferred = infer(column.alias(""), kinds, above=kind)
+        wider = inferred[0] if inferred else kind
+        if wider != kind:
+            self.inferred[column.name] = wider if {kind, wider} in _ONE_HOLDS_BOTH else "string"
+            raise ReadAgainError
+
+    def _place_of_type(self, name: str) -> str:
+        if name in self.keys:
+            return "[entity_types]"
+        if name in self.pinned and name not in self.source.columns:
+            return f"features/.versions/{self.source.name}.columns.toml"
+        return f"[sources.{self.source.name}.columns]"
+
+    def _check(self, name: str, values: pl.Series, batch: Batch, bad: Mask) -> None:
+        source = self.source
+        if name in self.keys and values.null_count():
+            self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "entity key is null")
+        if name == source.event_time and values.null_count():
+            self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "event time is null")
+        declared = source.columns.get(name)
+        if declared is not None:
+            for violation in find_violations(values, declared, source.timezone):
+                self._reject(batch, bad, violation.rows, name, _with_value(violation.reason))
+
+    def _reject_unreadable(self, batch: Batch) -> None:
+        self.rejected_count += batch.unreadable_count
+        for row in batch.unreadable[: self._room()]:
+            self._add(batch.origin, row.row, None, row.reason, {"line": row.text})
+
+    def _reject(self, batch: Batch, bad: Mask, rows: Mask, name: str, reason: Callable[[object], str]) -> None:
+        """Rejects rows, each for the first thing that is wrong with it."""
+        new = rows & ~bad
+        bad |= rows
+        self.rejected_count += int(new.sum())
+        for index in np.flatnonzero(new)[: self._room()].tolist():
+            values = _row(batch.frame, index)
+            self._add(batch.origin, batch.row(index), name, reason(values[name]), _json(values))
+
+    def _add(self, origin: str, row: int, column: str | None, reason: str, values: Mapping[str, Json]) -> None:
+        place = self.place(origin, row)
+        rejected = RejectedRow(self.source.name, place.file, place.row, column, reason, values, place.text)
+        self._of_batch.append((row, rejected))
+
+    def _room(self) -> int:
+        return MAX_REJECTED - len(self.rejected) - len(self._of_batch)
+
+
+def _with_value(reason: str) -> Callable[[object], str]:
+    return lambda value: reason if value is None else f"{show(value)} {reason}"
+
+
+def _row(frame: pl.DataFrame, index: int) -> dict[str, object]:
+    """One row as Python values; times as text, since Python's own end with the year 9999."""
+    return {column.name: _value(column.slice(index, 1).alias("")) for column in frame.iter_columns()}
+
+
+def _value(cell: pl.Series) -> object:
+    if isinstance(cell.dtype, pl.Datetime | pl.Date) and not cell.null_count():
+        count, unit = cell.to_physical().item(), getattr(cell.dtype, "time_unit", "d")
+        return cell.cast(pl.String).item() if abs(count) <= _WRITABLE[unit] else f"{count} {unit} after 1970"
+    return cell.item()
+
+
+def _json(values: Mapping[str, object]) -> dict[str, Json]:
+    return {name: value if isinstance(value, str | bool | int | None) else str(value) for name, value in values.items()}

@@ -1,0 +1,112 @@
+"""The contract of sources. Each type of source implements it in a module of its own; one suite of tests proves all.
+
+A type reads its settings from its ``[sources.NAME]`` table and opens a source. An open source makes offers: what is
+there to read now, found without parsing. A `Position` stores an offer's cursor, which only the type understands: the
+files with their hashes, a column's greatest value, a topic's offsets. Importing a type, reading its settings and
+making an offer must load nothing heavy: an unchanged source costs neither Polars nor a driver's warm-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from featurestore.model import Json, Source, SourceSettings
+from featurestore.toml import TomlTable
+
+if TYPE_CHECKING:
+    from featurestore.tables.batch import Batch
+
+Cursor: TypeAlias = Json
+Report: TypeAlias = Callable[[str], None]
+"""Takes a warning for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is: in the source's own words, and by file and number where the source is files."""
+
+    text: str
+    file: str | None = None
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a source has to read at one moment.
+
+    ``content`` identifies the rows: equal contents, same rows. ``cursor`` is what a position stores. ``size`` is in
+    bytes, where that is known. With ``once`` the source gives its rows only once, as a pipe does, and the offer holds
+    the copy. ``handle`` belongs to the type.
+    """
+
+    content: Mapping[str, Json]
+    cursor: Cursor
+    size: int | None = None
+    warnings: tuple[str, ...] = ()
+    once: bool = False
+    handle: object = field(default=None, repr=False, compare=False)
+
+
+class OpenSource(Protocol):
+    """One source, ready to be read."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether each batch names all columns of its origin. In JSON, for one, a null may be left out."""
+        ...
+
+    def offer(self) -> Offer:
+        """What there is to read now. Raises SourceError where there is nothing, or it can't be read."""
+        ...
+
+    def missing(self, offer: Offer, cursor: Cursor) -> list[str]:
+        """What the cursor of an earlier offer names and this one has no more, in the source's words."""
+        ...
+
+    def read(
+        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+    ) -> Iterator[Batch]:
+        """The rows of an offer in their order, in batches with one origin each; an origin without rows gives one.
+
+        ``since`` is an earlier offer's cursor: a type that can begins there, the others read everything. ``columns``
+        are those that are needed; a type may leave out others. Rows that the format makes unreadable come beside
+        the batch. Raises SourceError for what can't be read at all, or is not what was offered any more.
+        """
+        ...
+
+    def place(self, origin: str, row: int) -> Place:
+        """Where a row of a batch is, given the batch's ``origin`` and the row's number in it."""
+        ...
+
+
+class ProjectFolders(Protocol):
+    """The folders of a project that sources use."""
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def state(self) -> Path: ...
+
+    @property
+    def versions(self) -> Path: ...
+
+
+class SourceType(Protocol):
+    """A type of source, as its module has it."""
+
+    @property
+    def KEYS(self) -> tuple[str, ...]:  # noqa: N802  # a constant of the module
+        """The keys that the type reads beside the common ones."""
+        ...
+
+    def read_settings(self, table: TomlTable) -> SourceSettings:
+        """The type's own settings. Raises ConfigError naming the key."""
+        ...
+
+    def open_source(self, folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
+        """Opens a source, reading nothing yet; ``given`` (``--input``) takes the place of what its settings name."""
+        ...

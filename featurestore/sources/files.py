@@ -1,0 +1,252 @@
+"""Sources that are files: which files, the hashes by which a change is noticed, and that what was hashed is read.
+
+What every file type shares. A type adds how one open file is read; see `sources.csv`. Files are hashed, not parsed:
+an unchanged source costs no heavy import.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from featurestore.errors import SourceError
+from featurestore.model import Json, Source
+from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
+from featurestore.toml import TomlTable
+
+if TYPE_CHECKING:
+    from featurestore.tables.batch import Batch
+
+STDIN = "stdin"
+_BLOCK = 1 << 20
+_FRESH = 100_000_000  # ns: a file younger than this may change again within one tick of its file system's clock
+
+State: TypeAlias = tuple[int, int, int, int]
+"""Device, inode, size and time of modification (ns)."""
+
+ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report], "Iterator[Batch]"]
+"""Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """Where the files are: a path relative to the project, or a pattern."""
+
+    path: str
+
+    @property
+    def location(self) -> str:
+        return self.path
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        # Fingerprints of the first release hold a delimiter for every type; without it each stored one would change.
+        return {"delimiter": ","}
+
+
+def read_path(table: TomlTable) -> FileSettings:
+    """The settings of a type that needs nothing but a path."""
+    return FileSettings(table.required_text("path"))
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file as it was hashed, and how to find the very same bytes again: the path and its state, or a copy.
+
+    ``name`` is relative to the project where the file lies inside, ``stdin`` for a pipe. With ``fresh`` the file was
+    written so shortly before that its state alone proves nothing.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    path: Path
+    state: State
+    fresh: bool = False
+    copy: IO[bytes] | None = None
+
+
+class FileSource:
+    """`OpenSource` on files, given how one of them is read and what a row is called."""
+
+    def __init__(
+        self,
+        folders: ProjectFolders,
+        source: Source,
+        given: str | None,
+        read_file: ReadFile,
+        *,
+        complete: bool = True,
+        row_word: str = "row",
+    ) -> None:
+        assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
+        self.complete = complete
+        self._folders, self._name, self._given = folders, source.name, given
+        self._path = source.settings.path
+        self._read_file, self._row_word = read_file, row_word
+
+    def offer(self) -> Offer:
+        files = [_hash(self._folders, path) for path in self._find()]
+        return Offer(
+            content={"files": sorted([file.name, file.sha256] for file in files)},
+            cursor={"files": {file.name: file.sha256 for file in files}},
+            size=sum(file.size for file in files),
+            once=any(file.copy is not None for file in files),
+            handle=files,
+        )
+
+    def missing(self, offer: Offer, cursor: Cursor) -> list[str]:
+        """The files that are no longer there, under any name: one that was renamed is not missing."""
+        now = _files_of(offer.cursor)
+        hashes = set(now.values())
+        return sorted(name for name, sha256 in _files_of(cursor).items() if name not in now and sha256 not in hashes)
+
+    def read(
+        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+    ) -> Iterator[Batch]:
+        assert isinstance(offer.handle, list), "an offer of this source"
+        for file in offer.handle:
+            with open_hashed(file) as stream:
+                yield from self._read_file(stream, file.name, columns, report)
+
+    def place(self, origin: str, row: int) -> Place:
+        return Place(f"{origin} {self._row_word} {row}", origin, row)
+
+    def _find(self) -> list[Path | None]:
+        """Paths in reading order; None stands for stdin. What is typed is relative to the current folder."""
+        if self._given == "-":
+            return [None]
+        base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
+        where = f"source {self._name}"
+        path = base / Path(pattern).expanduser()
+        if path.is_dir():
+            raise SourceError(
+                f"{pattern} is a folder", where=where, hint=f"name its files: {pattern.rstrip('/')}/*.csv"
+            )
+        if path.exists():
+            return [path]
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+        files = [Path(name) for name in matches if not Path(name).is_dir()]
+        if not files:
+            fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
+            raise SourceError(
+                f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist",
+                where=where,
+                hint=f"looked in {base}{fix}",
+            )
+        return list(files)
+
+
+@contextmanager
+def open_hashed(file: HashedFile) -> Iterator[IO[bytes]]:
+    """Opens a file and makes sure that the bytes read are the bytes that were hashed.
+
+    Raises SourceError when the file was touched between the hash and the end of the reading.
+    """
+    if file.copy is not None:
+        file.copy.seek(0)
+        yield file.copy
+        return
+    with _open(file.name, file.path) as stream:
+        _check(file.name, file.state, os.fstat(stream.fileno()))
+        yield stream
+        if file.fresh:
+            stream.seek(0)
+            if _digest(stream) != file.sha256:
+                raise _still_written(file.name)
+        _check(file.name, file.state, os.fstat(stream.fileno()))
+        try:
+            _check(file.name, file.state, file.path.stat())
+        except OSError as exc:
+            raise _still_written(file.name) from exc
+
+
+def _files_of(cursor: Cursor) -> Mapping[str, str]:
+    files = cursor.get("files") if isinstance(cursor, dict) else None
+    return files if isinstance(files, dict) else {}
+
+
+def _hash(folders: ProjectFolders, path: Path | None) -> HashedFile:
+    if path is None:
+        return _copy(folders, STDIN, sys.stdin.buffer)
+    name = _name(folders, path)
+    with _open(name, path) as stream:
+        before = os.fstat(stream.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            return _copy(folders, name, stream)
+        _check_size(name, before.st_size)
+        sha256 = _digest(stream)
+        state = _state(before)
+        _check(name, state, os.fstat(stream.fileno()))
+    fresh = abs(time.time_ns() - before.st_mtime_ns) < _FRESH
+    return HashedFile(name, before.st_size, sha256, path, state, fresh)
+
+
+def _digest(stream: BufferedReader) -> str:
+    return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
+    """Copies a pipe to an unnamed temporary file, which goes with the offer."""
+    folder = folders.state
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # it lives as long as the offer
+        digest = hashlib.sha256()
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            copy.write(block)
+        copy.flush()
+        size = copy.tell()
+    except OSError as exc:
+        raise SourceError(f"can't be copied: {exc.strerror}", where=name, hint=f"is {folder} writable?") from exc
+    _check_size(name, size)
+    return HashedFile(name, size, digest.hexdigest(), Path(name), (0, 0, 0, 0), copy=copy)
+
+
+def _check_size(name: str, size: int) -> None:
+    if not size:
+        raise SourceError("is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?")
+
+
+def _open(name: str, path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except OSError as exc:
+        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+
+
+def _name(folders: ProjectFolders, path: Path) -> str:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  # a symbolic link keeps the name that the user gave it
+    try:
+        return absolute.relative_to(folders.root).as_posix()
+    except ValueError:
+        return absolute.as_posix()
+
+
+def _state(status: os.stat_result) -> State:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _check(name: str, state: State, status: os.stat_result) -> None:
+    if _state(status) != state:
+        raise _still_written(name)
+
+
+def _still_written(name: str) -> SourceError:
+    return SourceError(
+        "changed while it was read: it is still being written",
+        where=name,
+        hint="write it under another name and move it into place when it is complete, then run ingest again",
+    )

@@ -1,0 +1,37 @@
+"""Opening a source by its type, and the fingerprint of what it offers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from featurestore.model import Scalar, Source
+from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
+from featurestore.sources.types import find_type
+
+
+def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
+    """Opens a source by its type; ``given`` (``--input``) is read in place of what its settings name."""
+    return find_type(source.type).open_source(folders, source, given)
+
+
+def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str:
+    """SHA-256 over an offer's content and everything that decides how it is read: the same again, the same rows."""
+    columns = {
+        name: [column.type, column.null, column.min, column.max, column.choices, column.pattern]
+        for name, column in source.columns.items()
+    }
+    identity = {} if source.settings is None else source.settings.identity
+    document: Mapping[str, object] = {
+        **offer.content,
+        **identity,
+        "type": source.type,
+        "event_time": source.event_time,
+        "updated_at": source.updated_at,
+        "timezone": source.timezone,
+        "columns": columns,
+        "pins": dict(pins),
+    }
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,222 @@
+"""What a source offers, as one typed frame: the accepted rows, and the count and reasons of the rejected ones.
+
+A type of source gives batches; `column_types` decides on types and rules.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from featurestore.errors import SourceError, nearest
+from featurestore.model import KeyType, RejectedRow, Scalar, Source
+from featurestore.progress import SILENT, Progress
+from featurestore.sources import wording
+from featurestore.sources.column_types import ColumnTypes, ReadAgainError, TypedBatch
+from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
+from featurestore.sources.pinned_types import add_pins, read_pins
+from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
+from featurestore.tables.types import column_type
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRange:
+    """Consecutive rows of a frame that come from one origin: row ``start + i`` is ``rows[i]``, or ``first + i``."""
+
+    start: int
+    origin: str
+    first: int
+    rows: Rows | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """The rows of one reading of a source, in its order.
+
+    ``frame`` is typed (datetimes are ``Datetime("us", "UTC")``); ``rejected`` holds the first rejected rows,
+    ``rejected_count`` counts them all, and ``rows_read`` counts those with the accepted ones. ``inferred`` are the
+    types of columns that had none: `pin_types` stores them. ``warnings`` are sentences for people.
+    """
+
+    source: Source
+    opened: OpenSource
+    frame: pl.DataFrame
+    rows_read: int
+    rejected_count: int
+    rejected: tuple[RejectedRow, ...]
+    inferred: Mapping[str, Scalar]
+    places: tuple[PlaceRange, ...]
+    warnings: tuple[str, ...] = ()
+
+    def place(self, index: int) -> str:
+        """Where a row of the frame is, in the source's words: ``data/visits.csv row 17``."""
+        if not 0 <= index < self.frame.height:
+            raise IndexError(index)
+        places = self.places[bisect_right(self.places, index, key=lambda each: each.start) - 1]
+        at = index - places.start
+        row = places.first + at if places.rows is None else int(places.rows[at])
+        return self.opened.place(places.origin, row).text
+
+
+def read_rows(
+    folders: ProjectFolders,
+    source: Source,
+    opened: OpenSource,
+    offer: Offer,
+    entity_keys: Mapping[str, KeyType],
+    *,
+    needed: Collection[str] = (),
+    columns: Collection[str] | None = None,
+    progress: Progress = SILENT,
+) -> SourceRows:
+    """Reads an offer. Rows that don't fit their types or break a rule are rejected, each with its reason.
+
+    ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
+    them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
+    be there. ``columns`` leaves out of the frame what is neither among these nor named.
+    Writes nothing. Raises SourceError for what can't be read, or is not what was offered any more, and
+    CancelledError between two batches.
+    """
+    types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place)
+    roles = [name for name in (source.event_time, source.updated_at) if name]
+    required = list(dict.fromkeys([*roles, *source.columns, *needed]))
+    wanted = None if columns is None else {*required, *entity_keys, *columns}
+    while True:
+        reading = _Reading(opened, types, required, wanted, progress)
+        try:
+            frame = reading.run(offer)
+        except ReadAgainError:  # ends: each time a column has a wider type, or one more is required
+            types.restart()
+            continue
+        rows = SourceRows(
+            source=source,
+            opened=opened,
+            frame=frame,
+            rows_read=frame.height + types.rejected_count,
+            rejected_count=types.rejected_count,
+            rejected=tuple(types.rejected),
+            inferred=dict(types.inferred),
+            places=tuple(reading.places),
+        )
+        warnings = [
+            *offer.warnings,
+            *reading.warnings,
+            *wording.warn_of_zones(source, types.naive),
+            *wording.warn_of_ids(frame, entity_keys),
+            *wording.warn_of_text(frame, types.inferred, rows.place),
+        ]
+        return replace(rows, warnings=tuple(warnings))
+
+
+def pin_types(folders: ProjectFolders, rows: SourceRows) -> None:
+    """Stores the types that a reading inferred. Idempotent; the source's fingerprint changes with them."""
+    add_pins(folders, rows.source, rows.inferred)
+
+
+class _Reading:
+    """One pass over all batches, from the first row to the last."""
+
+    def __init__(
+        self,
+        opened: OpenSource,
+        types: ColumnTypes,
+        required: list[str],
+        wanted: set[str] | None,
+        progress: Progress,
+    ) -> None:
+        self.opened, self.types, self.source = opened, types, types.source
+        self.required, self.wanted, self.progress = required, wanted, progress
+        self.warnings: list[str] = []
+        self.names: dict[str, None] = {}
+        self.without_key: dict[str, str] = {}
+        self.frames: list[pl.DataFrame] = []
+        self.places: list[PlaceRange] = []
+        self.height = 0
+
+    def run(self, offer: Offer) -> pl.DataFrame:
+        first: str | None = None
+        origin: str | None = None
+        for batch in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
+            self.progress.check()
+            first = first or batch.origin
+            if self.opened.complete and batch.origin != origin:
+                self._check_columns(batch.frame.columns, batch.origin)
+            origin = batch.origin
+            self._add(batch)
+        if first is not None and not self.opened.complete and self.names:
+            self._check_columns(list(self.names), first)
+        for key, without in self.without_key.items():
+            if key in self.names:
+                self._require_key(key, without)
+        return self._frame()
+
+    def _require_key(self, key: str, origin: str) -> None:
+        """For rows without the key that others have: where nulls may be left out it is null, else it is missing."""
+        if self.opened.complete:
+            raise SourceError(f"has no column {key!r}, which other files of the source have", where=origin)
+        self.required.append(key)
+        raise ReadAgainError
+
+    def _check_columns(self, present: list[str], origin: str) -> None:
+        for name in self.required:
+            if name not in present:
+                shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
+                close = nearest(name, present)
+                raise SourceError(
+                    f"has no column {name!r}; it has {shown or 'none'}",
+                    where=origin,
+                    hint=f"did you mean {close!r}?" if close else "fix the file, or what asks for the column",
+                )
+
+    def _add(self, batch: Batch) -> None:
+        self.names.update(dict.fromkeys(batch.frame.columns))
+        if len(self.names) > MAX_COLUMNS:
+            raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
+        batch = batch.only(self.wanted).with_columns(self.required)
+        self.without_key |= {key: batch.origin for key in self.types.keys if key not in batch.frame.columns}
+        typed = self.types.accept(batch)
+        if typed.frame.height:
+            self.places.append(_places(batch, typed, self.height))
+            self.frames.append(typed.frame)
+            self.height += typed.frame.height
+
+    def _frame(self) -> pl.DataFrame:
+        """All batches under the union of their columns, in the types that they came to."""
+        schema: dict[str, pl.DataType] = {}
+        for name in self.names or self.required:
+            if self.wanted is None or name in self.wanted:
+                found = self.types.type_of(name)
+                seen = next((frame.schema[name] for frame in self.frames if name in frame.schema), pl.String())
+                schema[name] = column_type(found.kind) if found else seen
+        if not self.frames:
+            return pl.DataFrame(schema=schema)
+        return pl.concat([self._aligned(frame, schema) for frame in self.frames])
+
+    def _aligned(self, frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+        """The frame with all columns: null where its origin has none, or nothing but nulls."""
+        columns = []
+        for name, dtype in schema.items():
+            if frame.schema.get(name) == dtype:
+                columns.append(frame[name])
+            elif name not in frame.schema or frame[name].null_count() == frame.height:
+                columns.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
+            else:
+                raise SourceError(
+                    f"files disagree on column {name!r}: it is {frame.schema[name]} here and {dtype} there",
+                    where=f"source {self.source.name}",
+                    hint=f"declare it in [sources.{self.source.name}.columns]",
+                )
+        return pl.DataFrame(columns)
+
+
+def _places(batch: Batch, typed: TypedBatch, start: int) -> PlaceRange:
+    if typed.accepted is None:
+        return PlaceRange(start, batch.origin, batch.first, batch.rows)
+    rows = batch.rows
+    if rows is None:
+        rows = np.arange(batch.first, batch.first + batch.frame.height, dtype=np.uint32)
+    return PlaceRange(start, batch.origin, batch.first, rows[typed.accepted])

@@ -1,0 +1,90 @@
+"""``[sources.NAME]`` as a `Source`: what every source may say, and whatever its type adds."""
+
+from __future__ import annotations
+
+import re
+
+from featurestore.errors import ConfigError, did_you_mean, nearest
+from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
+from featurestore.sources.types import SOURCE_TYPES, find_type
+from featurestore.toml import TomlTable
+
+COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
+
+
+def read_source(name: str, table: TomlTable) -> Source:
+    """Reads a source's table. Raises ConfigError naming file and key."""
+    if not FEATURE_NAME.fullmatch(name):
+        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+    source_type = find_type(_type_name(table))
+    table.allow(*COMMON, *source_type.KEYS)
+    zone = table.text("timezone")
+    if zone is not None:
+        _check_zone(zone, table)
+    settings = source_type.read_settings(table)
+    columns = {column: _read_column(column, inner) for column, inner in table.tables("columns")}
+    for role in ("event_time", "updated_at"):
+        column = columns.get(str(table.text(role)))
+        if column is not None and column.type not in ("datetime", "date"):
+            raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
+    return Source(
+        name=name, type=_type_name(table), settings=settings, event_time=table.text("event_time"), timezone=zone,
+        updated_at=table.text("updated_at"), columns=columns,
+    )  # fmt: skip
+
+
+def _type_name(table: TomlTable) -> str:
+    misspelt = None if "type" in table.data else nearest("type", table.data)
+    if misspelt:
+        raise table.error(misspelt, "is not a known key", did_you_mean(misspelt, COMMON))
+    name = table.required_text("type")
+    if name not in SOURCE_TYPES:
+        raise table.error("type", f"is not a known source type: {name!r}", did_you_mean(name, SOURCE_TYPES))
+    return name
+
+
+def _check_zone(zone: str, table: TomlTable) -> None:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
+        raise table.error("timezone", f"is not a time zone: {zone!r}", 'for example "Europe/Paris"') from None
+
+
+def _read_column(name: str, table: TomlTable) -> Column:
+    table.allow("type", "null", "min", "max", "in", "pattern")
+    kind = read_kind(table.required_text("type"))
+    if kind is None:
+        text = table.required_text("type")
+        raise table.error("type", f"is not a known column type: {text!r}", did_you_mean(text, KINDS))
+    choices = table.get("in", list)
+    pattern = table.text("pattern")
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            raise table.error("pattern", f"is not a regular expression: {exc}") from None
+        if kind != "string":
+            raise table.error("pattern", f"needs a string column, not {kind}")
+    return Column(
+        name=name, type=kind, null=table.get("null", bool, True), min=_bound("min", kind, table),
+        max=_bound("max", kind, table), choices=None if choices is None else tuple(choices), pattern=pattern,
+    )  # fmt: skip
+
+
+def read_kind(text: object) -> Scalar | None:
+    """The data type of that name; None where there is none."""
+    return next((kind for kind in KINDS if kind == text), None)
+
+
+def _bound(name: str, kind: str, table: TomlTable) -> float | str | None:
+    """A number for numbers; ISO 8601 text for dates and datetimes (TOML's own dates are taken too)."""
+    value = table.data.get(name)
+    if value is None:
+        return None
+    if kind in ("int", "float"):
+        return table.get(name, (int, float))  # type: ignore[no-any-return]
+    if kind in ("date", "datetime"):
+        return value if isinstance(value, str) else str(value.isoformat())
+    raise table.error(name, f"has no meaning for a {kind} column")

@@ -1,0 +1,66 @@
+"""What a reader gives: some rows as they are in a file, with their numbers, and those that can't be read at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Rows: TypeAlias = npt.NDArray[np.uint32]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+MAX_COLUMNS = 5_000
+# The same number bounds the rejected rows that a run stores; their count is always exact.
+MAX_REJECTED = 10_000
+
+NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row that its format makes unreadable: too few fields, not JSON. ``row`` counts as in `Batch`."""
+
+    row: int
+    reason: str
+    text: str
+
+    def moved(self, by: int) -> UnreadableRow:
+        """The same row, counted from another start."""
+        return UnreadableRow(self.row + by, self.reason, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of one origin (a file, a partition of a topic), in order.
+
+    ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
+    String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
+    ``unreadable_count`` exact.
+    """
+
+    origin: str
+    frame: pl.DataFrame
+    first: int = 1
+    rows: Rows | None = None
+    unreadable: tuple[UnreadableRow, ...] = ()
+    unreadable_count: int = 0
+    kinds: dict[str, pl.Series] = field(default_factory=dict)
+
+    def row(self, index: int) -> int:
+        """The number in its file of a row of the frame."""
+        return self.first + index if self.rows is None else int(self.rows[index])
+
+    def only(self, names: set[str] | None) -> Batch:
+        """The same rows with these columns only; None means all."""
+        if names is None:
+            return self
+        return replace(self, frame=self.frame[[name for name in self.frame.columns if name in names]])
+
+    def with_columns(self, names: Collection[str]) -> Batch:
+        """The same rows, with those of the columns that are missing as nulls."""
+        missing = [pl.lit(None).alias(name) for name in names if name not in self.frame.columns]
+        return replace(self, frame=self.frame.with_columns(missing)) if missing else self

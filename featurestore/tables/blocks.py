@@ -1,0 +1,44 @@
+"""The bytes of a text file in blocks, unpacked where they are gzip."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from featurestore.errors import SourceError
+
+UTF8_MARK = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_FIRST = 1 << 16
+
+
+def read_blocks(stream: IO[bytes], name: str, size: int) -> Iterator[bytes]:
+    """The text's bytes without a byte order mark: a short block to begin with, then ``size`` at a time.
+
+    Raises SourceError for UTF-16 and for gzip that was cut or damaged.
+    """
+    packed = stream.read(2) == _GZIP
+    stream.seek(0)
+    text = gzip.GzipFile(fileobj=stream) if packed else stream
+    first = _read(text, name, min(size, _FIRST))
+    if first.startswith(_UTF16_MARKS) or first[:200].count(0) > len(first[:200]) // 4:
+        raise SourceError(
+            "is UTF-16, not UTF-8", where=name, hint="save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8"
+        )
+    yield first.removeprefix(UTF8_MARK)
+    while block := _read(text, name, size):
+        yield block
+
+
+def _read(stream: gzip.GzipFile | IO[bytes], name: str, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except EOFError as exc:
+        raise SourceError("is gzip that ends too early: it was cut", where=name, hint="copy the file again") from exc
+    except (gzip.BadGzipFile, zlib.error) as exc:
+        raise SourceError(f"is damaged gzip: {exc}", where=name, hint="copy the file again") from exc
+    except OSError as exc:
+        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc

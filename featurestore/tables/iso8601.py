@@ -1,0 +1,150 @@
+"""ISO 8601 text to instants, a column at a time: the language that `times` describes.
+
+Columns of times share a few layouts (``2024-01-31T07:05:00.123Z``). All values of a usual layout are read together,
+digit by digit; those of a rare one are read by `times.parse_instant`, each text once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from featurestore.tables.batch import Mask
+from featurestore.times import MAX_INSTANT, MIN_INSTANT, is_instant_layout, parse_instant
+
+DAY = 86_400_000_000
+
+# A value's layout is its text with every digit written as 0. These are read digit by digit.
+_USUAL = re.compile(
+    r"0000-00-00(?:[T ](?P<minute>00:00)(?P<second>:00(?:[.,](?P<fraction>0+))?)?"
+    r"(?: ?(?P<zone>Z|UTC|[+-]00(?::?00)?))?)?"
+)
+_SHORTEST, _LONGEST = 10, 64
+_LAYOUTS_AT_MOST = 64  # of one length; the next ones are no times
+_ROWS_AT_ONCE = 1 << 14  # turned to columns in pieces that stay in the cache
+_ZERO = np.uint8(ord("0"))
+
+Ints = npt.NDArray[np.int64]
+Characters = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedTexts:
+    """Microseconds since the epoch by position; ``valid`` is False where the text is no time, or null."""
+
+    micros: Ints
+    valid: Mask
+    naive: Mask
+
+
+def parse_column(texts: pl.Series) -> ParsedTexts:
+    """Reads a String column; a time without a zone is taken as UTC and marked as naive."""
+    count = len(texts)
+    out = ParsedTexts(np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool))
+    lengths = texts.str.len_bytes().fill_null(0)
+    for length in lengths.unique():
+        if _SHORTEST <= length <= _LONGEST:
+            at = (lengths == length).arg_true().to_numpy()
+            _read_length(_characters(texts if len(at) == count else texts.gather(at), length), at, out)
+    return out
+
+
+def parse_dates(texts: pl.Series) -> tuple[Ints, Mask]:
+    """Days since the epoch of ``YYYY-MM-DD``, and where the text is one."""
+    read = parse_column(texts)
+    return read.micros // DAY, read.valid & (texts.str.len_bytes().fill_null(0) == _SHORTEST).to_numpy()
+
+
+def _characters(texts: pl.Series, length: int) -> Characters:
+    """Texts of one length as (length, count) bytes: each character position is one run of memory."""
+    joined = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = joined.buffers()
+    start = int(np.frombuffer(offsets, np.int64)[joined.offset])
+    rows = np.frombuffer(data, np.uint8)[start : start + len(texts) * length].reshape(len(texts), length)
+    characters = np.empty((length, len(texts)), np.uint8)
+    for at in range(0, len(texts), _ROWS_AT_ONCE):
+        characters[:, at : at + _ROWS_AT_ONCE] = rows[at : at + _ROWS_AT_ONCE].T
+    return characters
+
+
+def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
+    """Takes the layout of the first value, reads all that share it, and goes on with the rest."""
+    for _ in range(_LAYOUTS_AT_MOST):
+        if not len(at):
+            return
+        first = characters[:, 0].tobytes()
+        same = np.ones(len(at), bool)
+        for position, character in enumerate(first):
+            line = characters[position]
+            same &= (line - _ZERO < 10) if chr(character).isdigit() else (line == character)
+        shape = re.sub(rb"[0-9]", b"0", first).decode("latin-1")
+        whole = bool(same.all())
+        places = at if whole else at[same]
+        if layout := _USUAL.fullmatch(shape):
+            out.micros[places], out.valid[places] = _read_layout(characters if whole else characters[:, same], layout)
+            out.naive[places] = layout["zone"] is None
+        elif is_instant_layout(shape):
+            _read_one_by_one(characters if whole else characters[:, same], places, out)
+        characters, at = characters[:, ~same], at[~same]
+
+
+def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts) -> None:
+    results: dict[bytes, tuple[int, bool] | None] = {}
+    for place, raw in zip(places.tolist(), map(bytes, characters.T), strict=True):
+        if raw not in results:
+            try:
+                results[raw] = parse_instant(raw.decode("ascii"))
+            except ValueError:
+                results[raw] = None
+        parsed = results[raw]
+        if parsed is not None:
+            out.micros[place], out.naive[place] = parsed
+            out.valid[place] = True
+
+
+def _read_layout(characters: Characters, layout: re.Match[str]) -> tuple[Ints, Mask]:
+    def number(start: int, count: int) -> npt.NDArray[np.int32]:
+        total = np.zeros(characters.shape[1], np.int32)
+        for position in range(start, start + count):
+            total *= 10
+            total += characters[position] - _ZERO
+        return total
+
+    year, month, day = number(0, 4), number(5, 2), number(8, 2)
+    valid = (month >= 1) & (month <= 12) & (day >= 1)
+    index = np.where(valid, year * 12 + month - 1, 0)
+    starts = _month_starts()
+    days = starts[index] + (day - 1)
+    valid &= days < starts[index + 1]
+    micros = days * DAY
+    if layout["minute"]:
+        hour, minute = number(11, 2), number(14, 2)
+        valid &= (hour < 24) & (minute < 60)
+        micros += (hour * 60 + minute).astype(np.int64) * 60_000_000
+    if layout["second"]:
+        second = number(17, 2)
+        valid &= second < 60
+        micros += second * 1_000_000  # below 2**31
+    if fraction := layout["fraction"]:
+        digits = min(len(fraction), 6)
+        micros += number(layout.start("fraction"), digits) * 10 ** (6 - digits)
+    zone = layout["zone"]
+    if zone and zone[0] in "+-":
+        start = layout.start("zone")
+        hours = number(start + 1, 2)
+        minutes = number(layout.end("zone") - 2, 2) if len(zone) > 3 else np.zeros_like(hours)
+        valid &= (hours < 24) & (minutes < 60)
+        offset = (hours * 60 + minutes).astype(np.int64) * 60_000_000
+        micros += -offset if zone[0] == "+" else offset
+    return micros, valid & (micros >= MIN_INSTANT) & (micros <= MAX_INSTANT)
+
+
+@cache
+def _month_starts() -> Ints:
+    """The first day of every month from year 0 to 10000, in days since the epoch."""
+    return np.arange("0000-01", "10000-02", dtype="datetime64[M]").astype("datetime64[D]").astype(np.int64)

@@ -1,0 +1,136 @@
+"""JSON lines as batches of text columns, with what each value was.
+
+Numbers keep the digits they were written with: an id is never read through a float. Values inside values stay JSON
+text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import IO
+
+import numpy as np
+import polars as pl
+
+from featurestore.errors import SourceError
+from featurestore.tables.batch import (
+    BOOLEAN,
+    DECIMAL,
+    INTEGER,
+    MAX_COLUMNS,
+    MAX_REJECTED,
+    NESTED,
+    NULL,
+    STRING,
+    Batch,
+    UnreadableRow,
+)
+from featurestore.tables.json_layout import Cut, cut_alike
+from featurestore.tables.json_lines import BLOCK, parse_object, read_lines
+
+WORTH_A_LAYOUT = 100
+
+
+class _Integer(str):
+    __slots__ = ()
+
+
+class _Decimal(str):
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(parse_int=_Integer, parse_float=_Decimal, parse_constant=_Decimal)
+_KINDS: dict[type, int] = {type(None): NULL, str: STRING, _Integer: INTEGER, _Decimal: DECIMAL, bool: BOOLEAN}
+
+
+def read_json_texts(
+    stream: IO[bytes],
+    name: str,
+    report: Callable[[str], None],
+    *,
+    block: int = BLOCK,
+    worth_a_layout: int = WORTH_A_LAYOUT,
+) -> Iterator[Batch]:
+    """Yields a file's rows, numbered by their lines. A line that is not an object comes beside, an empty one is no row.
+
+    From ``worth_a_layout`` lines on the fast path is tried.
+    """
+    for lines, before in read_lines(stream, name, report, block=block):
+        yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
+
+
+def _batch(lines: list[bytes], name: str, before: int, worth_a_layout: int) -> Batch:
+    quick = cut_alike(lines, _names_of_first(lines)) if len(lines) >= worth_a_layout else None
+    taken = set() if quick is None else set(quick.rows.tolist())
+    objects: list[dict[str, object]] = []
+    rows: list[int] = []
+    unreadable: list[UnreadableRow] = []
+    unreadable_count = 0
+    for number, line in enumerate(lines):
+        if number in taken or not line or line.isspace():
+            continue
+        try:
+            objects.append(parse_object(line, _DECODER))
+            rows.append(number)
+        except ValueError as exc:
+            unreadable_count += 1
+            if len(unreadable) < MAX_REJECTED:
+                text = line[:1_000].decode("utf-8", "replace")
+                unreadable.append(UnreadableRow(before + number + 1, str(exc), text))
+    cut = _columns(objects, rows, name)
+    if quick is not None:
+        cut = quick.beside(cut)
+    return Batch(
+        origin=name,
+        frame=cut.texts,
+        first=before + 1,
+        rows=cut.rows + np.uint32(before + 1),
+        unreadable=tuple(unreadable),
+        unreadable_count=unreadable_count,
+        kinds={kinds.name: kinds.alias("") for kinds in cut.kinds.iter_columns()},
+    )
+
+
+def _names_of_first(lines: list[bytes]) -> list[str]:
+    """The names on the first line that is a row; none where that gives nothing to go by."""
+    try:
+        return list(parse_object(next(line for line in lines if line and not line.isspace()), _DECODER))
+    except (StopIteration, ValueError):
+        return []
+
+
+def _columns(objects: list[dict[str, object]], rows: list[int], file: str) -> Cut:
+    names = dict.fromkeys(name for each in objects for name in each)
+    if len(names) > MAX_COLUMNS:
+        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=file)
+    columns = [_column(name, [each.get(name) for each in objects]) for name in names]
+    nothing = pl.DataFrame(height=len(rows))
+    return Cut(
+        nothing.with_columns(texts for texts, _ in columns),
+        nothing.with_columns(kinds for _, kinds in columns),
+        np.array(rows, np.uint32),
+    )
+
+
+def _column(name: str, values: list[object]) -> tuple[pl.Series, pl.Series]:
+    """The values' texts, and what they are."""
+    kinds = [_KINDS.get(type(value), NESTED) for value in values]
+    if not {BOOLEAN, NESTED}.isdisjoint(kinds):
+        values = [_text(value, kind) for value, kind in zip(values, kinds, strict=True)]
+    return pl.Series(name, values, dtype=pl.String), pl.Series(name, kinds, dtype=pl.UInt8)
+
+
+def _text(value: object, kind: int) -> object:
+    if kind == BOOLEAN:
+        return "true" if value else "false"
+    return _nested(value) if kind == NESTED else value
+
+
+def _nested(value: object) -> str:
+    """JSON again, numbers with their own digits."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{_nested(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_nested, value)) + "]"
+    return str(value) if isinstance(value, _Integer | _Decimal) else json.dumps(value, ensure_ascii=False)

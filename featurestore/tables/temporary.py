@@ -1,0 +1,89 @@
+"""Frames in temporary files, for work that would not fit into memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@contextmanager
+def temporary_table(folder: Path | None = None) -> Iterator[TemporaryTable]:
+    """A `TemporaryTable` in ``folder``, by default in the system's folder for temporary files.
+
+    Its file has no name, so the system removes it even if the process is killed.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        yield TemporaryTable(cast("BinaryIO", file))
+
+
+class TemporaryTable:
+    """Frames of the same columns on disk. Write all of them first; then read them, any number of times.
+
+    Raises OSError where the disk is full.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._writer: pa.ipc.RecordBatchStreamWriter | None = None
+        self.rows = 0
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Appends a frame."""
+        import pyarrow as pa  # slow to import, and most commands write no temporary table
+
+        table = frame.to_arrow()
+        if self._writer is None:
+            self._writer = pa.ipc.new_stream(self._file, table.schema)
+        self._writer.write_table(table)
+        self.rows += len(frame)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The rows in the order they were written, in frames of any size."""
+        import pyarrow as pa
+
+        if not self.rows:
+            return
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._file.seek(0)
+        with pa.ipc.open_stream(self._file) as reader:
+            for batch in reader:
+                yield cast("pl.DataFrame", pl.from_arrow(batch))
+
+
+class Partitioner:
+    """Splits frames by their column ``key``: equal keys go to the same partition, whichever frame they are in.
+
+    The first partition is returned at once; the others are written to temporary tables. Raises OSError as
+    `TemporaryTable` does.
+    """
+
+    def __init__(self, others: Sequence[TemporaryTable]) -> None:
+        self._others = others
+
+    def split(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Writes the rows of the other partitions to their tables and returns those of the first."""
+        if not self._others:
+            return frame
+        number = frame["key"].hash() % (len(self._others) + 1)
+        for at, table in enumerate(self._others, start=1):
+            table.write(frame.filter(number == at))
+        # Going through Arrow copies the bytes of the remaining rows. Otherwise they would keep the whole frame's alive.
+        return cast("pl.DataFrame", pl.from_arrow(frame.filter(number == 0).to_arrow()))
+
+
+@contextmanager
+def partitioner(count: int) -> Iterator[tuple[Partitioner, list[TemporaryTable]]]:
+    """A `Partitioner` into ``count`` partitions, and the tables of all but the first."""
+    with ExitStack() as stack:
+        tables = [stack.enter_context(temporary_table()) for _ in range(count - 1)]
+        yield Partitioner(tables), tables

@@ -1,0 +1,119 @@
+"""TOML in and out: tables whose errors name file and key, and the one way in which values are written.
+
+Standard library only, and nothing of the project: whoever reads a table decides what its keys mean.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from featurestore.errors import ConfigError, did_you_mean
+
+Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
+
+
+class TomlTable:
+    """A table of a TOML file that knows its place, so that every error can name file and key."""
+
+    def __init__(self, data: Mapping[str, Any], file: str, path: str = "") -> None:
+        self.data, self.file, self.path = data, file, path
+
+    def key(self, name: str) -> str:
+        """The key as a person would look for it: ``sources.visits.path``."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def error(self, name: str, message: str, hint: str | None = None) -> ConfigError:
+        """An error about one key, to be raised by the caller."""
+        return ConfigError(f"{self.key(name)} {message}", where=self.file, hint=hint)
+
+    def allow(self, *names: str) -> TomlTable:
+        """The table itself. Raises ConfigError for a key that is not among ``names``."""
+        for name in self.data:
+            if name not in names:
+                raise self.error(name, "is not a known key", did_you_mean(name, names))
+        return self
+
+    def get(self, name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        """A value of one of these types. Raises ConfigError for another one; a bool is not an int."""
+        if name not in self.data:
+            return default
+        value = self.data[name]
+        wrong_bool = isinstance(value, bool) and kind is not bool
+        if wrong_bool or not isinstance(value, kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            wanted = " or ".join(_WORDS.get(one, one.__name__) for one in kinds)
+            raise self.error(name, f"must be {wanted}, not {value!r}")
+        return value
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        """A text with its ``${VAR}`` replaced."""
+        value = self.get(name, str, default)
+        return value if value is None else interpolate(value, self, name)
+
+    def required_text(self, name: str) -> str:
+        """The same for a key that must be there. Raises ConfigError where it is missing or empty."""
+        value = self.text(name)
+        if not value:
+            raise self.error(name, "is missing")
+        return value
+
+    def table(self, name: str, *, required: bool = False) -> TomlTable:
+        """An inner table; an empty one where there is none."""
+        if required and name not in self.data:
+            raise self.error(name, "is missing", hint=f"add [{self.key(name)}]")
+        return TomlTable(self.get(name, dict, {}), self.file, self.key(name))
+
+    def tables(self, name: str) -> Iterable[tuple[str, TomlTable]]:
+        """The tables inside an inner table, by name."""
+        outer = self.table(name)
+        return [(inner, outer.table(inner)) for inner in outer.data]
+
+
+def interpolate(text: str, table: TomlTable, name: str, spell: Callable[[str], str] = str) -> str:
+    """Replaces ``${VAR}`` and ``${VAR:-default}``. Raises ConfigError for a variable that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        variable, default = match[1], match[2]
+        if variable in os.environ:
+            return spell(os.environ[variable])
+        if default is not None:
+            return default
+        raise table.error(name, f"uses ${{{variable}}}, which is not set", f"export {variable}=…")
+
+    return _VARIABLE.sub(value, text)
+
+
+def toml_value(value: Plain) -> str:
+    """A value on one line."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{toml_key(name)} = {toml_value(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return f"[{', '.join(map(toml_value, value))}]"
+
+
+def toml_lines(table: Mapping[str, Plain]) -> list[str]:
+    """A table as lines: plain values first, then one ``[table]`` for each mapping that is not empty."""
+    lines = [f"{toml_key(name)} = {toml_value(item)}" for name, item in table.items() if not isinstance(item, Mapping)]
+    for name, value in table.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"[{toml_key(name)}]", *(f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items())]
+    return lines
+
+
+def toml_key(name: str) -> str:
+    """A key: bare where it may be, else quoted."""
+    bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return name if bare else toml_value(name)

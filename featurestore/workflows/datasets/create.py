@@ -1,0 +1,134 @@
+"""Storing a join's result as a data set: all that it takes to make the same table again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from featurestore import __version__, times
+from featurestore.config import Project
+from featurestore.errors import UsageError
+from featurestore.locking import write_lock
+from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
+from featurestore.registry.git import commit_of
+from featurestore.workflows.datasets.label_files import LabelFile
+from featurestore.workflows.join.facts import JoinFacts
+from featurestore.workflows.join.question import JoinQuestion
+from featurestore.workflows.table_files import TableFile
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewDataSet:
+    """The data set that a join's result becomes.
+
+    ``store_labels``: with a copy of the label file, else with its hash only. ``replace``: also where a data set of the
+    name exists.
+    """
+
+    name: str
+    store_labels: bool = True
+    replace: bool = False
+
+
+def writer() -> str:
+    """What writes the files: their bytes depend on the release and on Polars."""
+    return f"featurestore {__version__}, polars {pl.__version__}"
+
+
+def check_new(dataset: NewDataSet, labels: TableFile) -> None:
+    """Raises UsageError for a name that is not allowed, or for labels that could not be read again."""
+    if not dataset.store_labels and labels.path is None:
+        raise UsageError(f"labels from {labels.title} can't be read again", hint="leave out --no-keep-labels")
+    if not _NAME.fullmatch(dataset.name):
+        raise UsageError(
+            f"{dataset.name!r} can't name a data set", hint="use letters, digits, dots, - and _, at most 63"
+        )
+
+
+def describe(
+    project: Project,
+    store: OfflineStore,
+    dataset: NewDataSet,
+    question: JoinQuestion,
+    facts: JoinFacts,
+    labels: LabelFile,
+    *,
+    content_sha256: str,
+    batch_rows: int,
+) -> DataSet:
+    """The record of a join's result. It is not stored yet, and names no output file yet."""
+    last = next((run for run in reversed(store.learned()) if run.run_seq == facts.as_of_run), None)
+    return DataSet(
+        name=dataset.name,
+        made_at=times.now(),
+        run_seq=facts.as_of_run,
+        run_id="" if last is None else last.run_id,
+        features=tuple(_features(store, facts)),
+        entity_type=facts.entity_type.name,
+        entity_columns=question.entity.columns,
+        timestamp_column=question.timestamp_column,
+        known=question.known,
+        as_of=question.as_of,
+        labels_name=labels.name,
+        labels_form=labels.form,
+        labels_sha256=labels.sha256,
+        labels_bytes=labels.size,
+        labels_kept=dataset.store_labels,
+        rows=facts.labels,
+        content_sha256=content_sha256,
+        output_form=None,
+        output_sha256=None,
+        git_commit=commit_of(project.root),
+        writer=writer(),
+        batch_rows=batch_rows,
+    )
+
+
+def _features(store: OfflineStore, facts: JoinFacts) -> Iterator[DataSetFeature]:
+    with store.reading():
+        for item in facts.features:
+            version = item.version
+            mark = store.mark(version, up_to_run=facts.as_of_run)
+            yield DataSetFeature(
+                column_name=item.column_name,
+                feature=version.id.feature,
+                sha256=version.id.sha256,
+                number=version.number,
+                max_age=item.max_age,
+                rows=0 if mark is None else mark.rows,
+            )
+
+
+def is_free(store: OfflineStore, dataset: DataSet) -> bool:
+    """Whether the name is free. False where the same data set has it; raises UsageError where another one has it."""
+    for stored in store.datasets(dataset.name):
+        if stored.content_sha256 == dataset.content_sha256 and stored.labels_sha256 == dataset.labels_sha256:
+            return False
+        raise UsageError(
+            f"a data set {dataset.name} with other contents exists",
+            where=f"made {times.format_instant(stored.made_at)} of {stored.labels_name}",
+            hint="give another name, or replace it with --replace",
+        )
+    return True
+
+
+def store_dataset(
+    project: Project, store: OfflineStore, dataset: DataSet, labels: LabelFile, output: TableFile | None
+) -> DataSet:
+    """Stores a data set, replacing one of its name, with the hash of the output file where there is one.
+
+    Raises LockedError, StoreError, and SourceError where the label file has changed since it was read.
+    """
+    if output is not None and output.path is not None:
+        with output.path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        dataset = replace(dataset, output_form=output.output_form, output_sha256=digest)
+    with write_lock(project):
+        store.keep_dataset(dataset, labels.chunks() if dataset.labels_kept else None)
+    return dataset

@@ -1,0 +1,101 @@
+"""Label files: read and hashed for a new data set, and looked through for an entity that is erased."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import polars as pl
+
+from featurestore.errors import SourceError
+from featurestore.model import EntityType
+from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.point_in_time.labels import read_keys
+from featurestore.tables.batches import read_batches
+from featurestore.tables.files import Format, open_table
+from featurestore.workflows.table_files import TableFile
+
+CHUNK_BYTES = 4 << 20  # read from a file at a time
+_BATCH_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """The bytes that labels are read from: an open file, its name as typed, its format and its hash."""
+
+    stream: BinaryIO
+    name: str
+    form: Format
+    sha256: str
+    size: int
+
+    @property
+    def table(self) -> TableFile:
+        return TableFile(self.stream, self.form, self.name)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes once more. Raises SourceError where they have changed since they were hashed."""
+        digest = hashlib.sha256()
+        self.stream.seek(0)
+        for chunk in read_chunks(self.stream):
+            digest.update(chunk)
+            yield chunk
+        if digest.hexdigest() != self.sha256:
+            raise SourceError("changed while it was read", where=self.name, hint="run the same command again")
+
+
+@contextmanager
+def open_labels(labels: TableFile) -> Iterator[LabelFile]:
+    """Opens and hashes a label file. Raises what `open_table` raises."""
+    with open_table(labels.place, labels.title, labels.form) as (stream, form):
+        digest = hashlib.sha256()
+        for chunk in read_chunks(stream):
+            digest.update(chunk)
+        size = stream.tell()
+        stream.seek(0)
+        yield LabelFile(stream, labels.title, form, digest.hexdigest(), size)
+
+
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The rest of a stream, some MB at a time."""
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def label_format(dataset: DataSet) -> Format:
+    """The format of a data set's label file."""
+    forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "arrow": "arrow", "ndjson": "ndjson"}
+    return forms[dataset.labels_form]
+
+
+def datasets_naming(store: OfflineStore, entity_type: EntityType, entity: pl.DataFrame) -> list[DataSet]:
+    """The data sets whose stored label files have a row of the entity (a frame of key columns, one row).
+
+    Only files joined with features of the entity type are looked at, each once, by the columns that were its keys. The
+    result has every data set that stores such a file.
+    """
+    types = {(version.id.feature, version.id.sha256): version.entity_type for version in store.versions()}
+    with_labels = [dataset for dataset in store.datasets() if dataset.labels_kept]
+    naming: set[str] = set()
+    for dataset in with_labels:
+        own = {types.get((item.feature, item.sha256)) for item in dataset.features}
+        if entity_type in own and dataset.labels_sha256 not in naming and _names(store, dataset, entity_type, entity):
+            naming.add(dataset.labels_sha256)
+    return [dataset for dataset in with_labels if dataset.labels_sha256 in naming]
+
+
+def _names(store: OfflineStore, dataset: DataSet, entity_type: EntityType, entity: pl.DataFrame) -> bool:
+    with tempfile.TemporaryFile() as copy:
+        copy.writelines(store.label_file(dataset.labels_sha256))
+        try:
+            for frame in read_batches(copy, name=dataset.labels_name, form=label_format(dataset), rows=_BATCH_ROWS):
+                keys = read_keys(frame, entity_type, dataset.entity_columns, dataset.labels_name)
+                if keys.join(entity, on=entity.columns, how="semi").height:
+                    return True
+        except SourceError:
+            return True  # a damaged copy can't make a data set again, and may name any entity
+    return False

@@ -1,0 +1,208 @@
+"""Making a data set again: the same table, the proof that it is the same, or what is known of why it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.progress import SILENT, Progress
+from featurestore.tables.batches import read_batches, write_batches
+from featurestore.tables.content import ContentHash
+from featurestore.workflows.datasets.create import writer
+from featurestore.workflows.datasets.label_files import label_format, read_chunks
+from featurestore.workflows.join.batches import join
+from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
+from featurestore.workflows.table_files import TableFile, check_output
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildResult:
+    """A data set made again. ``reasons`` say what is known of a difference; empty where the content is the same."""
+
+    dataset: DataSet
+    content_sha256: str
+    reasons: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        return self.content_sha256 == self.dataset.content_sha256
+
+    @property
+    def same_writer(self) -> bool:
+        """Whether not only the content but every byte of the file will be the same."""
+        return self.dataset.writer == writer()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to say of a file that was written again."""
+        if self.same_writer:
+            return ()
+        return (f"written by {writer()}, before by {self.dataset.writer}: the bytes may differ",)
+
+
+def find_dataset(store: OfflineStore, name: str) -> DataSet:
+    """The data set of that name. Raises UsageError."""
+    datasets = store.datasets(name)
+    if not datasets:
+        names = [item.name for item in store.datasets()]
+        hint = did_you_mean(name, names) if names else "featurestore join … --dataset NAME makes one"
+        raise UsageError(f"there is no data set {name!r}", hint=hint)
+    return datasets[0]
+
+
+def verify_dataset(
+    project: Project, store: OfflineStore, name: str, labels: Path | None = None, *, progress: Progress = SILENT
+) -> RebuildResult:
+    """Makes a data set again and compares its content. Writes nothing. Raises what `rebuild` raises."""
+    return rebuild(project, store, name, lambda _frame: None, labels, progress=progress)
+
+
+def rebuild_file(
+    project: Project,
+    store: OfflineStore,
+    name: str,
+    output: TableFile | None = None,
+    labels: Path | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> RebuildResult:
+    """Makes a data set again and writes it to ``output``, but only if its content is the same.
+
+    Raises FeatureStoreError where it is not, and what `rebuild` and `check_output` raise.
+    """
+    if output is not None:
+        check_output(output, labels or Path(find_dataset(store, name).labels_name))
+    # What was written to a stream can't be taken back, so it waits in a file until it is known to be the same.
+    with tempfile.TemporaryFile() as waiting:
+        place = waiting if output is None or output.path is None else output.path
+        with write_batches(place, form=None if output is None else output.form) as write:
+            result = rebuild(project, store, name, write, labels, progress=progress)
+            _require_same(result)
+        if output is not None and not isinstance(output.place, Path):
+            waiting.seek(0)
+            shutil.copyfileobj(waiting, output.place)
+    return result
+
+
+def rebuild(
+    project: Project,
+    store: OfflineStore,
+    name: str,
+    write: Callable[[pl.DataFrame], None],
+    labels: Path | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> RebuildResult:
+    """Makes a data set again, as the store was then, and calls ``write`` with each batch.
+
+    ``labels`` names the label file where it was not stored and has moved. Raises UsageError for an unknown name,
+    FeatureStoreError where the labels or a history it needs are gone.
+    """
+    dataset = find_dataset(store, name)
+    question = _question(store, dataset)
+    content = ContentHash()
+
+    def write_joined(frame: pl.DataFrame) -> None:
+        content.update(frame)
+        write(frame)
+
+    with tempfile.TemporaryFile() as copy:
+        _copy_labels(store, dataset, copy, labels)
+        batches = read_batches(copy, name=dataset.labels_name, form=label_format(dataset), rows=dataset.batch_rows)
+        join(project, store, question, batches, write_joined, labels_name=dataset.labels_name, progress=progress)
+    sha256 = content.hexdigest()
+    reasons = () if sha256 == dataset.content_sha256 else tuple(_reasons(store, dataset, question.features))
+    return RebuildResult(dataset, sha256, reasons)
+
+
+def _require_same(result: RebuildResult) -> None:
+    if not result.same:
+        raise FeatureStoreError(
+            f"can't be made again: {'; '.join(result.reasons) or 'its content differs, though its history does not'}",
+            where=f"data set {result.dataset.name}",
+            hint="restore a backup of the store from then, or make a new one with join … --dataset NAME --replace",
+        )
+
+
+def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
+    versions = {(version.id.feature, version.id.sha256): version for version in store.versions()}
+    features = []
+    for item in dataset.features:
+        version = versions.get((item.feature, item.sha256))
+        if version is None:
+            raise FeatureStoreError(
+                f"can't be made again: the history of {item.feature} ({item.sha256[:12]}) is not in this store",
+                where=f"data set {dataset.name}",
+                hint="use the store that it was made from, or a backup of it",
+            )
+        features.append(ResolvedFeature(item.column_name, replace(version, number=item.number, max_age=item.max_age)))
+    return JoinQuestion(
+        features,
+        dataset.timestamp_column,
+        EntityColumns(columns=dataset.entity_columns),
+        known=dataset.known,
+        last_run=dataset.run_seq,
+    )
+
+
+def _copy_labels(store: OfflineStore, dataset: DataSet, copy: BinaryIO, path: Path | None) -> None:
+    digest = hashlib.sha256()
+    for chunk in _label_chunks(store, dataset, path):
+        digest.update(chunk)
+        copy.write(chunk)
+    if digest.hexdigest() != dataset.labels_sha256:
+        stored = dataset.labels_kept and path is None
+        what = "the stored copy of its labels is damaged" if stored else "its labels have changed since"
+        raise FeatureStoreError(
+            f"can't be made again: {what}",
+            where=f"data set {dataset.name}, {path or dataset.labels_name}",
+            hint=f"restore the file with SHA-256 {dataset.labels_sha256} and name it with --labels",
+        )
+
+
+def _label_chunks(store: OfflineStore, dataset: DataSet, path: Path | None) -> Iterator[bytes]:
+    if dataset.labels_kept and path is None:
+        yield from store.label_file(dataset.labels_sha256)
+        return
+    if dataset.labels_erased is not None and path is None:
+        when = times.format_instant(dataset.labels_erased)
+        raise FeatureStoreError(
+            f"can't be made again: the copy of its labels named an entity that was erased, and was removed {when}",
+            where=f"data set {dataset.name}",
+            hint=f"where you may still use the file with SHA-256 {dataset.labels_sha256}, name it with --labels",
+        )
+    path = path or Path(dataset.labels_name)
+    try:
+        with path.open("rb") as stream:
+            yield from read_chunks(stream)
+    except OSError as exc:
+        raise FeatureStoreError(
+            f"can't be made again: its labels were not stored, and the file can't be read ({exc.strerror})",
+            where=f"data set {dataset.name}, {path}",
+            hint=f"name the file with SHA-256 {dataset.labels_sha256} with --labels",
+        ) from exc
+
+
+def _reasons(store: OfflineStore, dataset: DataSet, features: Sequence[ResolvedFeature]) -> Iterator[str]:
+    """Why the content differs, as far as the store shows it."""
+    last = next((run for run in store.learned() if run.run_seq == dataset.run_seq), None)
+    if dataset.run_seq and (last is None or last.run_id != dataset.run_id):
+        yield f"run {dataset.run_seq} of this store is another run: a backup was restored, or the store is another one"
+    for item, feature in zip(dataset.features, features, strict=True):
+        mark = store.mark(feature.version, up_to_run=dataset.run_seq)
+        rows = 0 if mark is None else mark.rows
+        if rows < item.rows:
+            yield f"{item.column_name}: {item.rows - rows:,} of {item.rows:,} rows of history were erased since"
+        elif rows > item.rows:
+            yield f"{item.column_name}: {rows - item.rows:,} rows of history were added to runs that had ended"

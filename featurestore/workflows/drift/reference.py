@@ -1,0 +1,72 @@
+"""Finds what a version's runs are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from featurestore import times
+from featurestore.drift.assess import ReferenceRuns
+from featurestore.model import VersionId
+from featurestore.offline.contract import Learned, OfflineStore
+
+MOST_RUNS = 200
+
+
+def find_reference(
+    store: OfflineStore, version: VersionId, learned: Sequence[Learned], *, now: int | None = None
+) -> ReferenceRuns | None:
+    """What a run at ``now`` (µs, the clock's time if None) of a version is compared with; None for its first run.
+
+    A rolling reference is the runs in its window before ``now``, at most the newest `MOST_RUNS`. If there are none in
+    the window, it is the newest run before it.
+    """
+    baseline = store.reference(version)
+    if baseline is None:
+        return None
+    if baseline.window is None:
+        blob = None if baseline.run_seq is None else store.sample(version, baseline.run_seq)
+        if blob is None or baseline.run_seq is None:
+            return None
+        return ReferenceRuns(_run_ids(learned)[baseline.run_seq], (blob,), method=baseline.method)
+    past = [item for item in learned if now is None or item.learned_at < now]
+    start = (times.now() if now is None else now) - baseline.window
+    inside = [item.run_seq for item in past if item.learned_at >= start]
+    runs = pool_runs(store, version, learned, inside[0], inside[-1], method=baseline.method) if inside else None
+    if runs is None and past:
+        runs = pool_runs(store, version, learned, past[0].run_seq, past[-1].run_seq, method=baseline.method, limit=1)
+    return runs
+
+
+def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[Learned]) -> ReferenceRuns | None:
+    """All stored samples of the version before, with which a version's first run is also compared."""
+    last = store.last_committed(version.feature)
+    if last is None or last == version or not learned:
+        return None
+    return pool_runs(store, last, learned, learned[0].run_seq, learned[-1].run_seq)
+
+
+def pool_runs(
+    store: OfflineStore,
+    version: VersionId,
+    learned: Sequence[Learned],
+    first: int,
+    last: int,
+    *,
+    method: str | None = None,
+    limit: int = MOST_RUNS,
+) -> ReferenceRuns | None:
+    """The runs from ``first`` to ``last`` (run_seq) as one reference, at most the newest ``limit`` of them.
+
+    None if no sample of them is stored.
+    """
+    samples = store.samples(version, first, last, limit)
+    if not samples:
+        return None
+    ids = _run_ids(learned)
+    runs = list(samples)
+    since = ids[runs[0]] if len(runs) > 1 else None
+    return ReferenceRuns(ids[runs[-1]], tuple(samples.values()), since, method, version.sha256)
+
+
+def _run_ids(learned: Sequence[Learned]) -> dict[int, str]:
+    return {item.run_seq: item.run_id for item in learned}

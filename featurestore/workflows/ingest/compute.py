@@ -1,0 +1,265 @@
+"""From sources to results: reads each source once and runs its features over it.
+
+Gives a stream of events, so that the caller can store each result and release it before the next is made.
+Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import CancelledError, FeatureError, FeatureStoreError
+from featurestore.evaluation.evaluate import (
+    SortedRows,
+    build_expression,
+    call_long,
+    call_short,
+    group_expressions,
+    sort_rows,
+)
+from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
+from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Source, VersionId
+from featurestore.offline.contract import OfflineStore, Position
+from featurestore.progress import SILENT, Progress
+from featurestore.sources.contract import Cursor, Offer, OpenSource
+from featurestore.sources.offers import fingerprint, open_source
+from featurestore.sources.pinned_types import read_pins
+from featurestore.workflows.ingest.problems import problem_of, shrunk_problem, strict_error
+from featurestore.workflows.ingest.targets import Target
+
+if TYPE_CHECKING:
+    from featurestore.sources.reading import SourceRows
+
+FUTURE_TOLERANCE = 5 * 60 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """The flags of ``ingest`` that decide what is computed and which rows are rejected."""
+
+    input: str | None = None
+    full: bool = False
+    strict: bool = False
+    allow_future: bool = False
+    allow_shrunk: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns."""
+
+    source: Source
+    rejected: tuple[RejectedRow, ...]
+    warnings: tuple[str, ...]
+    inferred: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """One target's rows, ready to be stored, and the position to store with them.
+
+    ``cursor`` is that of the source; an ``--input`` does not move it.
+    """
+
+    target: Target
+    result: FeatureValues
+    rows_read: int
+    rows_rejected: int
+    fingerprint: str
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A target that has taken these very rows already."""
+
+    target: Target
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A target that can't be computed; nothing of it may be stored."""
+
+    target: Target
+    problem: Problem
+    rows_read: int = 0
+    rows_rejected: int = 0
+
+
+Event = Read | Computed | Unchanged | Failed
+
+
+def compute(
+    project: Project,
+    store: OfflineStore,
+    targets: Sequence[Target],
+    options: IngestOptions,
+    declared: Sequence[Feature],
+    progress: Progress = SILENT,
+    copies: dict[str, Offer] | None = None,
+) -> Iterator[Event]:
+    """Computes all targets, source by source.
+
+    ``declared`` are all features of the project: the keys of each that reads a source are read as keys, so that a
+    row counts the same whichever features are due. ``copies`` collects the offers, by source, of what can be read
+    only once, for a caller that computes again.
+    """
+    copies = {} if copies is None else copies
+    for name in dict.fromkeys(target.source.name for target in targets):
+        group = [target for target in targets if target.source.name == name]
+        readers = [item for item in declared if item.source is not None and item.source.name == name]
+        keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
+        progress(f"reading {name}")
+        yield from _SourceRun(project, store, project.sources[name], keys, options, progress).run(group, copies)
+
+
+class _SourceRun:
+    """One source's part of a run."""
+
+    def __init__(
+        self,
+        project: Project,
+        store: OfflineStore,
+        source: Source,
+        keys: Mapping[str, KeyType],
+        options: IngestOptions,
+        progress: Progress,
+    ) -> None:
+        self._project, self._store, self._source, self._keys = project, store, source, keys
+        self._options, self._progress = options, progress
+        self._latest = None if options.allow_future else times.now() + FUTURE_TOLERANCE
+
+    def run(self, targets: Sequence[Target], copies: dict[str, Offer]) -> Iterator[Event]:
+        try:
+            opened = open_source(self._project, self._source, self._options.input)
+            offer = copies.get(self._source.name) or opened.offer()
+            pins = read_pins(self._project, self._source)
+            print_ = fingerprint(self._source, offer, pins)
+        except FeatureStoreError as exc:
+            yield from (Failed(target, problem_of(exc, self._project, target)) for target in targets)
+            return
+        if offer.once:
+            copies[self._source.name] = offer
+        due: list[Target] = []
+        cursors: dict[VersionId, Cursor] = {}
+        for target in targets:
+            position = self._store.position(target.version.id, self._source.name)
+            if position is not None and position.fingerprint == print_ and not self._options.full:
+                yield Unchanged(target, position)
+                continue
+            missing = [] if position is None or self._options.input else opened.missing(offer, position.cursor)
+            if missing and target.feature.lookback is None and not self._options.allow_shrunk:
+                yield Failed(target, shrunk_problem(target, missing))
+                continue
+            due.append(target)
+            previous = None if position is None else position.cursor
+            cursors[target.version.id] = previous if self._options.input else offer.cursor
+        if due:
+            yield from self._compute(due, opened, offer, pins, cursors)
+
+    def _compute(
+        self,
+        due: Sequence[Target],
+        opened: OpenSource,
+        offer: Offer,
+        pins: Mapping[str, Scalar],
+        cursors: Mapping[VersionId, Cursor],
+    ) -> Iterator[Event]:
+        from featurestore.sources.reading import read_rows  # the readers, which an unchanged source does not need
+
+        # The short form takes the entity's keys from the source; the long form may make them itself.
+        needed = [name for target in due if target.feature.short for name in target.feature.entity_type.key_names]
+        try:
+            rows = read_rows(
+                self._project, self._source, opened, offer, self._keys, needed=needed, progress=self._progress
+            )
+            if self._options.strict and rows.rejected_count:
+                raise strict_error(self._source.name, rows.rejected_count, rows.rejected[0])
+        except CancelledError:
+            raise
+        except FeatureStoreError as exc:
+            yield from (Failed(target, problem_of(exc, self._project, target)) for target in due)
+            return
+        yield Read(self._source, rows.rejected, rows.warnings, rows.inferred)
+        inferred = {} if self._options.dry_run else rows.inferred  # the run will pin them
+        print_ = fingerprint(self._source, offer, {**pins, **inferred})
+        for entity_type in dict.fromkeys(target.feature.entity_type.name for target in due):
+            group = [target for target in due if target.feature.entity_type.name == entity_type]
+            sorted_rows = sort_rows(rows.frame, group[0].feature.entity_type, self._source)
+            row_times: RowTimes | None = None
+            for target, raw in self._evaluate(group, sorted_rows):
+                if isinstance(raw, Failed):
+                    yield raw
+                    continue
+                feature = target.feature
+                try:
+                    if feature.short and self._source.event_time is not None:
+                        row_times = row_times or RowTimes(feature, sorted_rows)
+                    result = self._shape(feature, raw, sorted_rows, row_times, rows)
+                except FeatureError as exc:
+                    problem = problem_of(exc, self._project, target)
+                    yield Failed(target, problem, rows.rows_read, rows.rejected_count)
+                    continue
+                rejected = rows.rejected_count + result.future
+                yield Computed(target, result, rows.rows_read, rejected, print_, cursors[target.version.id])
+
+    def _shape(
+        self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None, rows: SourceRows
+    ) -> FeatureValues:
+        """What a function returned, as rows that can be stored. Raises FeatureError."""
+        result: FeatureValues | None = None
+        if feature.short and row_times is not None:
+            result = check_column(feature, raw["value"], sorted_rows, row_times, rows.place, latest=self._latest)
+        if result is None:
+            result = check_frame(feature, raw, sorted_rows, rows.place, latest=self._latest)
+        if self._options.strict and result.future:
+            raise FeatureError(f"{result.future} rows lie in the future", hint="--allow-future takes them")
+        return result
+
+    def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
+        """Runs the users' functions. What they print goes to stderr: stdout is for results."""
+        short: dict[VersionId, Target] = {}
+        expressions: dict[VersionId, pl.Expr] = {}
+        for target in targets:
+            self._progress.check()
+            key = target.version.id  # not the hash alone: two features may have the same code
+            try:
+                with redirect_stdout(sys.stderr):
+                    function = target.load()
+                    if not target.feature.short:
+                        yield target, call_long(target.feature, function, rows)
+                        continue
+                    expressions[key] = build_expression(target.feature, function)
+                    short[key] = target
+            except (Exception, SystemExit) as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
+                yield target, Failed(target, problem_of(exc, self._project, target))
+        for group in group_expressions(expressions, rows.frame.height):
+            self._progress.check()
+            yield from self._evaluate_pass({key: short[key] for key in group}, group, rows)
+
+    def _evaluate_pass(
+        self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows
+    ) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
+        try:
+            frames = call_short(expressions, rows)
+        except (FeatureStoreError, pl.exceptions.PolarsError) as exc:
+            if len(expressions) == 1:
+                ((_, target),) = targets.items()
+                yield target, Failed(target, problem_of(exc, self._project, target))
+                return
+            # One of them is wrong, and Polars does not say which: each by itself.
+            for key, target in targets.items():
+                yield from self._evaluate_pass({key: target}, {key: expressions[key]}, rows)
+            return
+        for key, frame in frames.items():
+            yield targets[key], frame

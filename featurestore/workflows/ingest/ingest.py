@@ -1,0 +1,178 @@
+"""One run: read each source once, compute, version, store, measure, log.
+
+Everything a run learns goes into one transaction. A feature that fails is left out of it completely; the others
+commit. The project's lock is held from the first look at the positions to the last row of the audit log, while the
+store itself is open only for the transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
+from featurestore.locking import write_lock
+from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
+from featurestore.offline.contract import OfflineStore
+from featurestore.progress import SILENT, Progress
+from featurestore.registry.discovery import Registry, discover, select
+from featurestore.registry.git import git_state
+from featurestore.runs import new_run_id
+from featurestore.sources.contract import Offer
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.workflows.drift.notify import notify
+from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
+from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
+from featurestore.workflows.ingest.targets import Target, find_targets
+from featurestore.workflows.summaries import stored_summary, summarize_run
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """What to ingest (all features by default), and how.
+
+    ``wait_seconds`` is how long to wait for a store whose connection was lost, ``pending_bytes`` how much is computed
+    before the store is opened.
+    """
+
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    options: IngestOptions = field(default_factory=IngestOptions)
+    drift: bool = True
+    wait_seconds: float = 30.0
+    pending_bytes: int = PENDING_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """The run as the audit log has it, its rejected rows, and what to warn of."""
+
+    run: Run
+    rejected: tuple[RejectedRow, ...]
+    warnings: tuple[str, ...]
+
+    def exit_code(self, *, fail_on_drift: bool = False) -> int:
+        """0 done; 4 nothing committed; 3 partly done; 1 drifted, where that is asked for (in this precedence)."""
+        if self.run.status == "failed":
+            return 4
+        if self.run.status == "partial":
+            return 3
+        drifted = any(item.drift is not None and item.drift.get("detected") for item in self.run.features)
+        return 1 if fail_on_drift and drifted else 0
+
+
+def ingest(project: Project, store: OfflineStore, request: IngestRequest, progress: Progress = SILENT) -> IngestResult:
+    """Runs one ingestion under the project's lock.
+
+    A feature's own failure is part of the result. Raises what makes the whole run impossible: a name that is
+    not declared (UsageError, DeclarationError), a lock that another run holds (LockedError), a store that refuses
+    (StoreError), a caller that cancels (CancelledError); nothing was committed then. Where the store's connection is
+    lost, the whole run is made once more, from its sources.
+    """
+    for name in request.sources:
+        if name not in project.sources:
+            raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
+    with write_lock(project):
+        state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
+        tree = SourceTree(project.root)
+        registry = discover(project, tree)
+        features = _chosen(registry, request)
+        with store.reading():
+            targets, failed = find_targets(project, store, tree, features)
+        if not request.names and not request.sources:
+            failed = [*_broken(registry), *failed]
+        summary = stored_summary(project)
+        result = _Ingestion(project, store, request, registry, progress).run(targets, failed, state.commit)
+        if state.problem is not None:
+            result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
+        if request.options.dry_run:
+            return result
+        summarize_run(project, store, result.run, summary)
+    if result.run.run_seq is None:
+        return result
+    return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
+
+
+def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
+    """The features that are asked for and have a source."""
+    features = [item for item in select(registry, request.names) if item.materialised]
+    if request.sources:
+        features = [item for item in features if item.source_name in request.sources]
+    if request.options.input is not None and len({item.source_name for item in features}) > 1:
+        raise UsageError("--input stands for one source, and several are meant", hint="name one with --source")
+    return features
+
+
+def _broken(registry: Registry) -> list[FeatureRun]:
+    return [FeatureRun(name=item.name, source="", status="failed", error=item.problem) for item in registry.broken]
+
+
+class _Ingestion:
+    """A run and its retry."""
+
+    def __init__(
+        self, project: Project, store: OfflineStore, request: IngestRequest, registry: Registry, progress: Progress
+    ) -> None:
+        self._project, self._store, self._request = project, store, request
+        self._registry, self._progress = registry, progress
+        self._copies: dict[str, Offer] = {}
+
+    def run(self, targets: Sequence[Target], failed: Sequence[FeatureRun], commit: str | None) -> IngestResult:
+        """Makes the run; again, and only once, where the store's connection was lost and it comes back."""
+        run_id = new_run_id()  # one for both attempts: a store takes a run once, whichever attempt has arrived
+        lost: TransientStoreError | None = None
+        while True:
+            recorder = Recorder(
+                self._project, self._store, run_id, commit, measure_drift=self._request.drift,
+                dry_run=self._request.options.dry_run, pending_bytes=self._request.pending_bytes,
+            )  # fmt: skip
+            try:
+                run = self._attempt(recorder, targets, failed)
+                break
+            except StoreError as exc:
+                if lost is None and isinstance(exc, TransientStoreError):
+                    self._progress(f"{exc.message}; retrying")
+                    if self._is_back():
+                        lost = exc
+                        continue
+                problem = Problem(exc.code, exc.message, exc.where, exc.hint)
+                with suppress(FeatureStoreError):  # the store refused a moment ago; the first refusal is reported
+                    self._store.log(recorder.lost(targets, problem))
+                if lost is None:
+                    raise
+                again = f"{exc.message}, for the second time in one run"
+                raise StoreError(again, where=exc.where, hint=exc.hint) from exc
+        if lost is not None:
+            recorder.warnings.append(f"{lost}; the run was made again from the start")
+        return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings))
+
+    def _attempt(self, recorder: Recorder, targets: Sequence[Target], failed: Sequence[FeatureRun]) -> Run:
+        recorder.load_references(targets)
+        for item in failed:
+            recorder.add(item)
+        options, declared = self._request.options, self._registry.features
+        with recorder:
+            # Computed anew in each attempt, since a large run does not hold its frames.
+            for event in compute(self._project, self._store, targets, options, declared, self._progress, self._copies):
+                recorder.take(event)
+                if isinstance(event, Computed):
+                    self._progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
+            self._progress.check()
+            return recorder.commit()
+
+    def _is_back(self) -> bool:
+        """Waits for the store, for as long as a server takes to start."""
+        deadline = time.monotonic() + self._request.wait_seconds
+        while time.monotonic() < deadline:
+            try:
+                with self._store.reading():
+                    return True
+            except StoreError:
+                self._progress.check()
+                time.sleep(POLL_SECONDS)
+        return False

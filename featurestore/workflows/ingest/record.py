@@ -1,0 +1,236 @@
+"""Records one run: results as they come, then the run itself, in one transaction.
+
+Results are collected until they are large together, so that a small run opens the store once, at its end, and a large
+one does not hold all its features in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from types import TracebackType
+
+import polars as pl
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.drift.assess import Assessment, ReferenceRuns, assess
+from featurestore.errors import FeatureError
+from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
+from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
+from featurestore.sources.pinned_types import add_pins
+from featurestore.workflows.drift.reference import find_previous, find_reference
+from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.ingest.targets import Target, write_version_files
+
+PENDING_BYTES = 128_000_000
+
+
+class Recorder:
+    """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
+
+    ``pending_bytes`` is how much is collected before the store is opened.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        store: OfflineStore,
+        run_id: str,
+        commit: str | None,
+        *,
+        measure_drift: bool,
+        dry_run: bool,
+        pending_bytes: int = PENDING_BYTES,
+    ) -> None:
+        self.run_id, self._commit = run_id, commit
+        self.warnings: list[str] = []
+        self.rejected: list[RejectedRow] = []
+        self._project, self._store = project, store
+        self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
+        self._started_at, self._clock = times.now(), time.monotonic()
+        self._features: list[FeatureRun] = []
+        self._read: list[Read] = []
+        self._pending: list[Computed] = []
+        self._stored: list[Target] = []
+        self._reactivated: list[Position] = []
+        self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
+        self._stack = ExitStack()
+        self._transaction: RunTransaction | None = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
+
+    def load_references(self, targets: Sequence[Target]) -> None:
+        """Reads the samples that the targets' versions are compared with, before the store is open for writing."""
+        with self._store.reading():
+            learned = self._store.learned()
+            for target in targets:
+                version = target.version.id
+                reference = find_reference(self._store, version, learned)
+                before = None if reference else find_previous(self._store, version, learned)
+                self._references[version] = (reference, before)
+
+    def add(self, feature: FeatureRun) -> None:
+        """Records a feature that has nothing to store."""
+        self._features.append(feature)
+
+    def take(self, event: Event) -> None:
+        """Takes one event of `compute`."""
+        match event:
+            case Read():
+                self.rejected += event.rejected
+                self.warnings += event.warnings
+                self._read.append(event)
+            case Computed():
+                self._pending.append(event)
+                if sum(item.result.frame.estimated_size() for item in self._pending) > self._pending_bytes:
+                    self._write_pending()
+            case Unchanged(target) if target.reactivates:
+                self._reactivated.append(event.position)
+                note = f"version {target.version.number} is active again"
+                self._features.append(replace(outcome(target, "unchanged"), note=note))
+            case Unchanged(target):
+                self._features.append(outcome(target, "unchanged"))
+            case Failed():
+                self._fail(event, event.problem)
+
+    def commit(self) -> Run:
+        """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
+        self._write_pending()
+        if self._transaction is not None and not self._stored:
+            self._roll_back()
+        if self._reactivated:
+            self._begin()
+        if self._transaction is None:
+            run = self._run(None)
+            if not self._dry_run:
+                self._store.log(run, self.rejected)
+            return run
+        for position in self._reactivated:
+            self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
+        run = self._run(self._transaction)
+        if not self._dry_run:
+            write_version_files(self._project, self._stored, self._commit)
+            for read in self._read:
+                add_pins(self._project, read.source, read.inferred)
+        self._transaction.reject(self.rejected)
+        self._transaction.finish(run)
+        self._stack.close()
+        return run
+
+    def lost(self, targets: Sequence[Target], problem: Problem) -> Run:
+        """The run as it is logged after the store refused it: every target failed."""
+        self._features = [replace(outcome(target, "failed"), new_version=False, error=problem) for target in targets]
+        return self._run(None)
+
+    def _write_pending(self) -> None:
+        for event in self._pending:
+            self._write(event, self._begin())
+        self._pending.clear()
+
+    def _begin(self) -> RunTransaction:
+        if self._transaction is None:
+            self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+        return self._transaction
+
+    def _roll_back(self) -> None:
+        """Leaves the transaction without a trace, where every feature in it has failed."""
+        nothing = FeatureError("nothing to store")
+        with suppress(FeatureError):
+            self._stack.__exit__(FeatureError, nothing, None)
+        self._transaction = None
+
+    def _fail(self, event: Computed | Failed, problem: Problem) -> None:
+        failed = replace(outcome(event.target, "failed"), new_version=False, error=problem)
+        self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
+
+    def _write(self, event: Computed, transaction: RunTransaction) -> None:
+        target, frame, tolerance = event.target, event.result.frame, event.target.feature.tolerance
+        try:
+            if event.result.timed:
+                written = transaction.write(target.version, frame, tolerance=tolerance)
+            else:
+                now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
+                frame = frame.with_columns(now.alias("computed_at"))
+                written = transaction.write_changes(target.version, frame, tolerance=tolerance)
+        except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
+            self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
+            return
+        self._stored.append(target)
+        transaction.set_position(
+            Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
+        )
+        changed = written.new + written.corrected
+        measured = self._measure(target, written, transaction) if changed else None
+        met = written.corrected + written.unchanged
+        if written.corrected * 2 > met and met > 1:
+            self.warnings.append(
+                f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
+                "run featurestore audit to see whether a value depends on rows that come later"
+            )
+        self._features.append(
+            replace(
+                outcome(target, "ok" if changed or target.new else "unchanged"),
+                rows_read=event.rows_read, rows_rejected=event.rows_rejected, rows_written=written.new,
+                rows_corrected=written.corrected, rows_unchanged=written.unchanged,
+                drift=measured.verdict if measured and self._measure_drift else None,
+                statistics=measured.statistics if measured else None,
+                note=f"version {target.version.number} is active again" if target.reactivates else None,
+            )
+        )  # fmt: skip
+
+    def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
+        version = target.version
+        reference, previous = self._references.get(version.id, (None, None))
+        assessment = assess(
+            written.values,
+            version.entity_type.key_names,
+            version.data_type,
+            self._project.drift.of(target.feature.name, target.feature.tags),
+            reference=reference,
+            previous=previous,
+            seed=int(version.id.sha256[:8], 16),
+            learned_at=transaction.learned_at,
+        )
+        if assessment.sample is not None:
+            transaction.keep_sample(version.id, assessment.sample)
+        return assessment
+
+    def _run(self, transaction: RunTransaction | None) -> Run:
+        # The working tree's version before the promoted one that is computed beside it: the first one counts as the
+        # version that was committed last.
+        order = {(version.feature, version.sha256): at for at, version in enumerate(self._references)}
+        features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
+        return Run(
+            run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
+            duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
+            sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
+            host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
+            run_seq=None if transaction is None else transaction.run_seq,
+            learned_at=None if transaction is None else transaction.learned_at,
+        )  # fmt: skip
+
+
+def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
+    """A target's part of a run before anything was counted."""
+    version = target.version
+    return FeatureRun(
+        name=version.id.feature, source=target.source.name, status=status, version=version.number,
+        sha256=version.id.sha256, new_version=target.new,
+    )  # fmt: skip
+
+
+def _status(features: Sequence[FeatureRun]) -> RunStatus:
+    failed = [item for item in features if item.status == "failed"]
+    if failed:
+        return "failed" if len(failed) == len(features) else "partial"
+    return "partial" if any(item.rows_rejected for item in features) else "ok"

@@ -1,0 +1,143 @@
+"""What a run computes: for each feature the working tree's version and, where another one is active, that too.
+
+A promoted version is computed from its version file, so that it gets new values whatever the working tree has become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
+from featurestore.frozen import frozen
+from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
+from featurestore.offline.contract import OfflineStore
+from featurestore.registry.git import committed
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.running import replay
+from featurestore.versioning.running.modules import load_function
+from featurestore.workflows.catalogue import hash_feature
+
+
+@frozen
+class Target:
+    """A feature at one version, and how its function is loaded.
+
+    With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
+    version that comes from its file). With ``reactivates`` another version was the last to commit.
+    """
+
+    feature: Feature
+    version: StoredVersion
+    load: Callable[[], Callable[..., Any]]
+    hashed: VersionHash | None = None
+    new: bool = False
+    reactivates: bool = False
+
+    @property
+    def place(self) -> str:
+        return self.feature.place
+
+    @property
+    def source(self) -> Source:
+        assert self.feature.source is not None, "a feature without a source is not a target"
+        return self.feature.source
+
+
+def find_targets(
+    project: Project, store: OfflineStore, tree: SourceTree, features: Sequence[Feature]
+) -> tuple[list[Target], list[FeatureRun]]:
+    """The targets of some features, and a failed run for each feature whose code can't be hashed.
+
+    Features without a source have no targets: there is nothing to compute them from before a request.
+    """
+    usable = committed(project.root) if project.require_committed else None
+    targets: list[Target] = []
+    failed: list[FeatureRun] = []
+    for feature in features:
+        if feature.source is None:
+            continue
+        try:
+            target = _working(project, store, tree, feature, usable)
+            targets += [target, *_promoted(project, target)]
+        except StoreError:
+            raise  # not the feature's failure: the store refuses for the next one too
+        except FeatureStoreError as exc:
+            problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
+            failed.append(FeatureRun(feature.name, feature.source.name, "failed", error=problem))
+    return targets, failed
+
+
+def write_version_files(project: Project, targets: Sequence[Target], commit: str | None) -> None:
+    """Writes the version file and the metadata of each target of the working tree. Raises StoreError."""
+    try:
+        for target in targets:
+            if target.hashed is not None:
+                if target.new:
+                    write_version(project, target.hashed, commit)
+                files.write_metadata(project.versions, target.feature)
+    except OSError as exc:
+        raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
+
+
+def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+    """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
+
+
+def _working(
+    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+) -> Target:
+    """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
+    names = files.versions_of(project.versions, feature.name)
+    hashed = hash_feature(tree, feature, names)
+    written = next((name for name in names if name.short == hashed.short), None)
+    if usable is not None and (written is None or written.path.relative_to(project.root).as_posix() not in usable):
+        raise VersionFileError(
+            "its version file is not committed, and [versions] require_committed asks for that",
+            where=feature.place,
+            hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
+        )
+    number = written.number if written else (names[-1].number + 1 if names else 1)
+    version_id = VersionId(feature.name, hashed.sha256)
+    last = store.last_committed(feature.name)
+    return Target(
+        feature=feature,
+        version=StoredVersion(version_id, number, feature.entity_type, feature.data_type, feature.max_age),
+        load=lambda: load_function(tree, feature.module, feature.function),
+        hashed=hashed,
+        new=written is None,
+        reactivates=written is not None and last is not None and last != version_id,
+    )
+
+
+def file_target(project: Project, working: Feature, file: VersionFile) -> Target:
+    """A version as its file has it, computed from today's source. ``working`` is the feature as declared today."""
+    source = _source_of(project, working.source, file.feature.source)
+    feature = replace(file.feature, name=working.name, source=source)
+    version_id = VersionId(working.name, file.sha256)
+    version = StoredVersion(version_id, file.name.number, feature.entity_type, feature.data_type, working.max_age)
+    return Target(feature=feature, version=version, load=lambda: replay.load(file))
+
+
+def _promoted(project: Project, target: Target) -> list[Target]:
+    """The version that ``promote`` made the active one, where that is not the working tree's and has a source."""
+    name = target.feature.name
+    active = files.read_active(project.versions, name)
+    if active is None or active.sha256 == target.version.id.sha256:
+        return []
+    file = read_version(files.resolve(project.versions, name, active.sha256).path)
+    return [file_target(project, target.feature, file)] if file.feature.materialised else []
+
+
+def _source_of(project: Project, working: Source | None, old: Source | None) -> Source:
+    """Where an old version reads: its own source's rows as its header has them typed, from today's path."""
+    assert old is not None, "a version without a source is not a target"
+    source = project.sources.get(old.name, working or old)
+    return replace(source, event_time=old.event_time, timezone=old.timezone, updated_at=old.updated_at)

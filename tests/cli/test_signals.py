@@ -1,0 +1,157 @@
+"""Signals belong to the main program: it hears of each, and whoever else has the process's signals keeps them."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.conftest import Folder
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """A Python program that has begun: it prints a line when it has come to where it is interrupted."""
+    command = [sys.executable, "-c", dedent(code), *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n", process.stderr and process.stderr.read()
+    return process
+
+
+def run_to_the_end(code: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", dedent(code), *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# A command of the program whose work is the code given: what `__main__` and `app.run` do around every command.
+COMMAND = """
+import signal, sys, time
+from featurestore import signals
+from featurestore.cli import app
+from featurestore.cli.commands import list as command
+
+def begin():
+    print("begun", flush=True)
+
+WORK
+
+signals.watch()
+command.list_features = work
+sys.exit(app.run(["-C", sys.argv[1], "list"]))
+"""
+
+QUERY = """
+def work(*_):
+    from featurestore.offline.duckdb.connect import connect
+    connection = connect()
+    begin()
+    pairs = "range(10000000) a, range(10000000) b"
+    connection.execute(f"SELECT count(*) FROM {pairs} WHERE a.range + b.range = 7").fetchall()
+"""
+IN_A_FINALIZER = """
+class Finalized:
+    def __del__(self):
+        begin()
+        time.sleep(1)  # the signal's exception is raised in here, and dropped
+
+def work(*_):
+    item = Finalized()
+    del item
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("work", [QUERY, IN_A_FINALIZER], ids=["query", "finalizer"])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_wherever_it_is(project: Folder, work: str, sent: int, code: int) -> None:
+    process = start(COMMAND.replace("WORK", work), str(project.root))
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    assert said.endswith("nothing half-done is left\n")
+    assert "Exception ignored" not in said
+
+
+LOOP = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from featurestore import signals
+from featurestore.config import DriftSettings, Project
+from featurestore.offline.duckdb.store import DuckDBStore
+from tests.offline.history import learn, version
+
+signals.watch()  # as if this were the executable
+store = DuckDBStore(Project(Path(sys.argv[1]), "test", {}, {}, DriftSettings()))
+of = version("int")
+
+async def hear():
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    if sys.argv[2] == "loop first":
+        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    for _ in range(3):
+        assert store.latest(of).height == 1
+    await asyncio.to_thread(store.latest, of)
+    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.wait_for(heard.wait(), 60)
+    assert not signals.are_ours()
+
+if sys.argv[2] == "store first":
+    learn(store, of, [("a", 0, 1)], "r1")
+    asyncio.run(hear())
+else:
+    signals._watch.allowed = False
+    learn(store, of, [("a", 0, 1)], "r1")
+    signals._watch.allowed = True
+    asyncio.run(hear())
+assert signals.are_ours()
+assert store.latest(of).height == 1
+held = signal.set_wakeup_fd(-1)
+assert held != -1, "after the loop the wakeup is taken again"
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("order", ["loop first", "store first"])
+def test_an_event_loop_keeps_its_signals(tmp_path: Path, order: str) -> None:
+    assert run_to_the_end(LOOP, str(tmp_path), order) == "ok\n"
+
+
+ANOTHER_PROGRAM = """
+import asyncio, os, signal, socket, sys
+from featurestore import signals
+from featurestore.cli.app import run
+
+def handler(*_): pass
+
+signal.signal(signal.SIGTERM, handler)
+ours, theirs = socket.socketpair()
+ours.setblocking(False)
+signal.set_wakeup_fd(ours.fileno())
+
+def check():
+    before = signal.getsignal(signal.SIGINT)
+    assert run(["-C", sys.argv[1], "history", "age_share", "001"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(signal.SIGINT) is before
+    assert sys.unraisablehook is sys.__unraisablehook__
+    assert signal.set_wakeup_fd(ours.fileno()) == ours.fileno()
+
+async def check_in_a_loop():
+    check()
+
+check()
+signals.watch()  # even where it is the main program: an event loop has its own use for signals
+asyncio.run(check_in_a_loop())
+"""
+
+
+def test_a_program_that_calls_ours_keeps_its_signals(project: Folder) -> None:
+    project.run("ingest")
+    run_to_the_end(ANOTHER_PROGRAM, str(project.root))

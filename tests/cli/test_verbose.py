@@ -1,0 +1,52 @@
+"""``-v`` means the same everywhere: the project, its stores, and each step with its time, on stderr."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from featurestore.cli.commands import COMMANDS
+from tests.conftest import Folder
+
+ARGUMENTS = {
+    "init": ["."], "show": ["age_share"], "diff": ["age_share", "1", "1", "--code"], "promote": ["age_share", "1"],
+    "lineage": ["age_share"], "delete": ["patient", "001", "--dry-run"], "get": ["patient", "001"],
+    "join": ["labels.csv", "-f", "age_share", "--timestamp-column", "at"], "history": ["age_share", "001"],
+    "export": ["age_share"], "stats": ["age_share"], "baseline": ["age_share"],
+}  # fmt: skip
+DONE = re.compile(r"^ +\d+\.\d\d s  done, exit code 0$", re.MULTILINE)
+
+
+@pytest.fixture
+def at_work(project: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A project with values, in the current folder."""
+    project.write({"labels.csv": "patient_id,at\n001,2024-03-01T00:00:00Z\n"})
+    project.run("ingest")
+    project.run("sync")
+    monkeypatch.chdir(project.root)
+    return project
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_reports_its_steps(at_work: Folder, command: str) -> None:
+    arguments = [command, *ARGUMENTS.get(command, [])]
+    plain = at_work.run(*arguments)
+    verbose = at_work.run(*arguments, "-v")
+    assert DONE.search(verbose.err)
+    assert not DONE.search(plain.err)
+    if command not in ("init", "doctor"):
+        assert "offline store: embedded, online store: embedded" in verbose.err
+    assert not DONE.search(at_work.run(*arguments, "-q", "-v").err)
+
+
+def test_steps_come_with_json_too_and_leave_the_document_alone(at_work: Folder) -> None:
+    ran = at_work.run("ingest", "--full", "--json", "-v")
+    assert "age_share: 3 rows" in ran.err
+    assert ran.json["status"] == "ok"
+
+
+def test_no_url_is_shown(at_work: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("redis://me:s3cr3t@127.0.0.1:1/0", "redis//:s3cr3t@h", ":s3cr3t@h:6379", "s3cr3t"):
+        monkeypatch.setenv("FEATURESTORE_ONLINE_URL", url)
+        assert "s3cr3t" not in at_work.run("list", "-v").err

@@ -1,0 +1,176 @@
+"""Which files a source offers, when they are the same ones again, and that what was hashed is what is read."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from featurestore.errors import SourceError
+from featurestore.sources.files import HashedFile, open_hashed
+from featurestore.sources.offers import fingerprint
+from tests.sources.conftest import Shop, Shops
+
+GOOD = "id,x\na,1\n"
+
+
+def files_of(shop: Shop) -> list[HashedFile]:
+    handle = shop.offer().handle
+    assert isinstance(handle, list)
+    return handle
+
+
+def test_files_of_a_glob_come_in_the_order_of_their_names(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "data/**/*.csv"')
+    for name in ("data/b.csv", "data/2024/a.csv", "data/a.csv", "data/.hidden.csv", "data/a.txt"):
+        shop.write(name, GOOD)
+    assert [file.name for file in files_of(shop)] == ["data/2024/a.csv", "data/a.csv", "data/b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("visits.csv", "visits.csv does not exist", "fix sources.visits.path or give --input PATH"),
+        ("data/*.csv", "no file matches data/*.csv", "fix sources.visits.path"),
+        ("folder", "folder is a folder", "name its files: folder/*.csv"),
+        ("empty.csv", "is empty: 0 bytes", "still being written"),
+    ],
+)
+def test_what_can_not_be_offered_is_refused_with_the_fix(path: str, message: str, hint: str, shops: Shops) -> None:
+    shop = shops(f'type = "csv"\npath = "{path}"')
+    (shop.root / "folder").mkdir()
+    shop.write("empty.csv", "")
+    with pytest.raises(SourceError) as refused:
+        shop.offer()
+    assert message in refused.value.message
+    assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_refused(shops: Shops) -> None:
+    shop = shops()
+    shop.write("visits.csv", GOOD).chmod(0)
+    with pytest.raises(SourceError, match="can't be read: Permission denied"):
+        shop.offer()
+
+
+def test_input_takes_the_place_of_the_path_and_is_relative_to_the_current_folder(
+    shops: Shops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = shops()
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "one.csv").write_text("id,x\nb,2\n")
+    monkeypatch.chdir(other)
+    taken = shop.read(given="one.csv")
+    assert taken.frame["id"].to_list() == ["b"]
+    assert taken.place(0) == "elsewhere/one.csv row 1"
+    with pytest.raises(SourceError, match=r"two\.csv does not exist"):
+        shop.offer("two.csv")
+
+
+def test_stdin_is_read_and_leaves_nothing_behind(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = shops()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(GOOD.encode())))
+    taken = shop.read(given="-")
+    assert taken.frame.rows() == [("a", 1)]
+    assert taken.place(0) == "stdin row 1"
+    assert list(shop.project.state.iterdir()) == []
+
+
+def test_parquet_may_come_through_a_pipe(shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = shops('type = "parquet"\npath = "visits.parquet"')
+    stream = io.BytesIO()
+    pl.DataFrame({"id": ["a"]}).write_parquet(stream)
+    stream.seek(0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+    assert shop.read(given="-").frame.rows() == [("a",)]
+
+
+def test_a_named_pipe_is_read_once(shops: Shops) -> None:
+    shop = shops()
+    pipe = shop.root / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(GOOD))
+    writer.start()
+    taken = shop.read(given=str(pipe))
+    writer.join()
+    assert taken.frame.rows() == [("a", 1)]
+
+
+def test_the_fingerprint_is_that_of_the_bytes_and_of_how_they_are_read(shops: Shops) -> None:
+    shop = shops()
+    path = shop.write("visits.csv", GOOD)
+    first = shop.fingerprint()
+    os.utime(path, (1, 1))
+    assert shop.fingerprint() == first
+    for source in (
+        'type = "csv"\npath = "visits.csv"\nevent_time = "x"',
+        'type = "csv"\npath = "visits.csv"\ntimezone = "Asia/Kolkata"',
+        'type = "csv"\npath = "visits.csv"\nupdated_at = "x"', 'type = "csv"\npath = "visits.csv"\ndelimiter = ";"',
+        'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { type = "int" }',
+        'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { type = "int", in = [1, 2] }',
+    ):  # fmt: skip
+        assert shops(source).fingerprint() != first, source
+    assert shops('type = "csv"\npath = "v*.csv"').fingerprint() == first
+    shop.write("visits.csv", GOOD + "b,2\n")
+    assert shop.fingerprint() != first
+
+
+def test_pinned_types_are_part_of_the_fingerprint_and_settle_it(shops: Shops) -> None:
+    shop = shops()
+    shop.write("visits.csv", GOOD)
+    before = shop.fingerprint()
+    inferred = shop.pin().inferred
+    after = shop.fingerprint()
+    assert before != after == fingerprint(shop.source, shop.offer(), inferred)
+    shop.pin()
+    assert shop.fingerprint() == after
+
+
+def changes(shop: Shop) -> dict[str, Callable[[], object]]:
+    path = shop.root / "visits.csv"
+
+    def same_size() -> None:
+        path.write_text(GOOD.replace("1", "2"))
+
+    def append() -> None:
+        with path.open("a") as stream:
+            stream.write("b,2\n")
+
+    def replace() -> None:
+        other = shop.write("new", GOOD.replace("1", "2"))
+        other.replace(path)
+
+    return {"same size": same_size, "append": append, "replace": replace, "remove": path.unlink}
+
+
+@pytest.mark.parametrize("change", ["same size", "append", "replace", "remove"])
+def test_a_file_that_changes_after_it_was_hashed_is_refused(change: str, shops: Shops) -> None:
+    shop = shops()
+    shop.write("visits.csv", GOOD)
+    (file,) = files_of(shop)
+    changes(shop)[change]()
+    with (
+        pytest.raises(SourceError, match=r"still being written|can't be read: No such file"),
+        open_hashed(file) as stream,
+    ):
+        stream.read()
+
+
+@pytest.mark.parametrize("change", ["same size", "append", "replace", "remove"])
+def test_a_file_that_changes_while_it_is_read_is_refused(change: str, shops: Shops) -> None:
+    shop = shops()
+    shop.write("visits.csv", GOOD)
+    (file,) = files_of(shop)
+    opened = open_hashed(file)
+    opened.__enter__().read()
+    changes(shop)[change]()
+    with pytest.raises(SourceError, match="still being written"):
+        opened.__exit__(None, None, None)
