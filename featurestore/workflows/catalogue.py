@@ -18,6 +18,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.workflows.active import active_version
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 
@@ -156,15 +157,15 @@ def _entry(project: Project, tree: SourceTree, feature: Feature, history: Curren
         hashed = hash_feature(tree, feature, versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    promoted = files.read_active(project.versions, feature.name)
+    active = active_version(project, feature.name, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,
         hashed=hashed,
         problem=problem,
         versions=tuple(versions),
         summary=summary,
-        active_sha256=promoted.sha256 if promoted else summary.committed_sha256,
-        promoted_at=promoted.since if promoted else None,
+        active_sha256=active.sha256,
+        promoted_at=active.promoted_at,
         online=feature.name in history.online,
     )
 
