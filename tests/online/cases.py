@@ -123,10 +123,10 @@ class History:
         for version, values in rows.items():
             columns = [(*row[:-1], self.rows.last_run, op, row[-1]) for row in values]
             frame = pl.DataFrame(columns, schema=history_schema(version), orient="row")
-            held = self.rows.frames.get(version.id, frame.clear())
+            stored = self.rows.frames.get(version.id, frame.clear())
             self.rows.known.setdefault(version.id, version)
             self.rows.committed[version.id.feature] = version.id
-            self.rows.frames[version.id] = pl.concat([held, frame])
+            self.rows.frames[version.id] = pl.concat([stored, frame])
         return self.rows.last_run
 
 
