@@ -155,9 +155,8 @@ def _writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
         said = re.search(r"\(os error (\d+)\)", str(exc))
         if said is None:
             raise
-        raise OSError(
-            int(said[1]), os.strerror(int(said[1]))
-        ) from exc  # the system's error that Polars passes on: a closed pipe
+        # The system's own error, which Polars only quotes: a closed pipe.
+        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def read_json_texts(
 ) -> Iterator[Batch]:
     """Yields a file's rows, numbered by their lines.
 
-    An empty line is not a row, and one that is not an object is listed as unreadable. From ``worth_a_layout`` lines on the fast path is tried.
+    An empty line is not a row, and one that is not an object is listed as unreadable. From ``worth_a_layout`` lines on
+    the fast path is tried.
     """
     for lines, before in read_lines(stream, name, report, block_size=block_size):
         yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
