@@ -51,6 +51,7 @@ class Rows:
     def __init__(self) -> None:
         self.frames: dict[VersionId, pl.DataFrame] = {}
         self.known: dict[VersionId, StoredVersion] = {}
+        self.committed: dict[str, VersionId] = {}
         self.last_run = 0
         self.store_id = "history"
 
@@ -71,6 +72,9 @@ class Rows:
 
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         return [version for version in self.known.values() if feature in (None, version.id.feature)]
+
+    def last_committed(self, feature: str) -> VersionId | None:
+        return self.committed.get(feature)
 
     def learned(self) -> list[Learned]:
         return [Learned(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
@@ -121,6 +125,7 @@ class History:
             frame = pl.DataFrame(columns, schema=history_schema(version), orient="row")
             held = self.rows.frames.get(version.id, frame.clear())
             self.rows.known.setdefault(version.id, version)
+            self.rows.committed[version.id.feature] = version.id
             self.rows.frames[version.id] = pl.concat([held, frame])
         return self.rows.last_run
 

@@ -22,9 +22,10 @@ from featurestore.errors import NoProjectError, UsageError
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.online.redis import wire
-from featurestore.online.redis.servers import Node
+from featurestore.online.redis.servers import RedisNode
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from tests.online.cases import SHELF, History, make_project, make_version
+from tests.online.cases import PATIENT, SHELF, History, make_project, make_version
 from tests.services import Server
 
 AGE, STOCK = make_version("age"), make_version("stock", kind="int", entity_type=SHELF)
@@ -89,12 +90,12 @@ def test_threads_share_a_reader_while_a_sync_runs(reader: OnlineReader, history:
     assert reader.get("patient", ["p1"], ["age"])[0]["age"].version == 2
 
 
-def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.serving.reader.QUESTIONS", 3)
+def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, project: Project, store: OnlineStore) -> None:
+    small = Reader(project.name, store, lookups=3)
     for length in range(6, 20):
         reference = f"age@{AGE.id.sha256[:length]}"
-        assert reader.values("patient", ["p3"], [reference]) == [{reference: 0.3}]
-    assert len(reader._reader._known.answers) <= 3
+        assert small.values(PATIENT, [{"patient_id": "p3"}], [reference], NOW) == [{reference: 0.3}]
+    assert len(small._cache.lookups) <= 3
 
 
 def files_open() -> int:
@@ -159,13 +160,15 @@ def test_between_two_shards_of_one_read_nothing_goes_missing(
     history.learn({version: [(who, MONDAY, 0.5) for who in people] for version in versions})
     sync(project, history.store, open_online(project), versions[:1])
 
-    def one_after_another(asked: Mapping[Node, tuple[bytes, int]], bear: str | None = None) -> dict[Node, list[Any]]:
+    def one_after_another(
+        asked: Mapping[RedisNode, tuple[bytes, int]], tolerate: str | None = None
+    ) -> dict[RedisNode, list[Any]]:
         monkeypatch.setattr(wire, "exchange", exchange)
         first, *others = asked
-        answers = exchange({first: asked[first]}, bear)
+        answers = exchange({first: asked[first]}, tolerate)
         for version in versions[1:]:
             sync(project, history.store, open_online(project), [version])
-        return {**answers, **exchange({node: asked[node] for node in others}, bear)}
+        return {**answers, **exchange({node: asked[node] for node in others}, tolerate)}
 
     with OnlineReader(project) as reader:
         reader.values("patient", people)

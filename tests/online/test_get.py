@@ -11,7 +11,7 @@ import pytest
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
 from featurestore.online.contract import OnlineStore
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.workflows.get import get
 from featurestore.workflows.sync import sync
 from tests.online.cases import History, at, make_version
@@ -89,7 +89,7 @@ def test_a_version_is_named_by_number_or_by_hash(project: Project, filled: Onlin
 def test_a_damaged_value_is_an_error_not_an_answer(project: Project, filled: OnlineStore) -> None:
     import polars as pl
 
-    field = str(Directory(filled).meta().loaded[AGE.id].field)
+    field = str(OnlineTables(filled).markers().versions[AGE.id].field)
     key = f"fs1:{project.name}:patient:a"
     filled.merge([pl.DataFrame({"key": [key], field: [b"\xff" * 20]})])
     with pytest.raises(StoreError, match="damaged"):

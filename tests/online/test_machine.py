@@ -17,8 +17,8 @@ from featurestore.model import StoredVersion
 from featurestore.online import format as layout
 from featurestore.online.open import open_online
 from featurestore.online.sqlite import FILE
-from featurestore.serving.directory import Directory
-from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.last_sync import FILE as LAST_SYNC
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
@@ -99,7 +99,7 @@ class Serving(RuleBasedStateMachine):
 
     @rule()
     def forget_here(self) -> None:
-        (self.project.state / MEMORY).unlink(missing_ok=True)
+        (self.project.state / LAST_SYNC).unlink(missing_ok=True)
 
     @rule(who=WHO, reached=st.booleans())
     def erase(self, who: str, reached: bool) -> None:
@@ -128,7 +128,7 @@ class Serving(RuleBasedStateMachine):
 
     @invariant()
     def readers_are_served_what_was_promoted_last(self) -> None:
-        pointers = Directory(self.store).pointers().features
+        pointers = OnlineTables(self.store).pointers().features
         assert {name: pointer.version for name, pointer in pointers.items()} == {
             name: version.id for name, version in self.served.items()
         }

@@ -15,7 +15,7 @@ from featurestore.config import Project
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online import format as layout
 from featurestore.online.open import open_online
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.delete import delete
 from featurestore.workflows.sync import sync
@@ -97,7 +97,7 @@ import random, sys
 from pathlib import Path
 import polars as pl
 from tests.online.cases import make_project
-from featurestore.online import format as layout
+from tests.online.packed import pack
 from featurestore.online.open import open_online
 
 project = make_project(Path(sys.argv[1]), sys.argv[3], sys.argv[2])
@@ -106,7 +106,7 @@ keys = sorted(f"fs1:{project.name}:patient:p{n}" for n in range(10_000))
 print("ready", flush=True)
 for turn in shuffled.sample(range(15), 15):
     moments = [(n * 7 + turn * 11) % 15 for n in range(10_000)]
-    packed = [layout.pack("int", moment // 3, moment + 1, 0, "a" * 12, moment) for moment in moments]
+    packed = [pack("int", moment // 3, moment + 1, 0, "a" * 12, moment) for moment in moments]
     store.merge([pl.DataFrame({"key": keys, "0": packed}, schema={"key": pl.String, "0": pl.Binary})])
 """
 
@@ -180,5 +180,5 @@ def test_a_sync_killed_in_the_middle_leaves_nothing_half_served(
     store = open_online(project)
     sync(project, history.store, store, [AGE])
     check_ages(project, dict(history.rows.latest(AGE)["patient_id", "value"].iter_rows()))
-    assert Directory(store).meta().loading == {}
+    assert OnlineTables(store).markers().reservations == {}
     assert {len(held) for batch in store.scan("patient") for _, held in batch} == {1}

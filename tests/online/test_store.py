@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from featurestore.config import Project
 from featurestore.online import format as layout
-from featurestore.online.contract import Merged, OnlineStore
+from featurestore.online.contract import OnlineStore, WriteCounts
 from featurestore.online.tables import GENERATION
 from tests.online.cases import KINDS, Fresh
+from tests.online.packed import pack
 
 pytestmark = pytest.mark.parametrize("kind", KINDS, indirect=True)
 
@@ -22,7 +25,7 @@ SHA = "aaaaaaaaaaaa"
 
 
 def packed(computed_at: int, run_seq: int, value: float | None = 0.0, op: int = layout.VALUE) -> bytes:
-    return layout.pack("float", computed_at, run_seq, op, SHA, value)
+    return pack("float", computed_at, run_seq, op, SHA, value)
 
 
 def key(project: Project, name: str) -> str:
@@ -46,7 +49,7 @@ def test_a_store_that_was_never_written_is_empty(store: OnlineStore, project: Pr
 
 def test_what_was_merged_is_fetched(store: OnlineStore, project: Project) -> None:
     value = packed(5, 1, 0.5)
-    assert store.merge([frame(project, [("a", value)])]) == {0: Merged(1, 1)}
+    assert store.merge([frame(project, [("a", value)])]) == {0: WriteCounts(1, 1)}
     assert store.fetch([key(project, "b"), key(project, "a")], [0, 3])[1] == [[None, None], [value, None]]
 
 
@@ -60,7 +63,7 @@ def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
     both = frame(project, [("a", packed(1, 1)), ("b", None)], 4).with_columns(pl.Series("7", [None, packed(2, 1)]))
     store.load([both])
     assert held(project, store, ["a", "b"], 4) == [packed(1, 1), None]
-    assert store.merge([both]) == {4: Merged(0, 0), 7: Merged(0, 0)}
+    assert store.merge([both]) == {4: WriteCounts(0, 0), 7: WriteCounts(0, 0)}
     assert held(project, store, ["a", "b"], 7) == [None, packed(2, 1)]
 
 
@@ -85,24 +88,24 @@ def test_the_greater_time_and_run_wins(
     store: OnlineStore, project: Project, before: bytes, after: bytes, wins: bool
 ) -> None:
     store.merge([frame(project, [("a", before)])])
-    assert store.merge([frame(project, [("a", after)])]) == {0: Merged(int(wins), 0)}
+    assert store.merge([frame(project, [("a", after)])]) == {0: WriteCounts(int(wins), 0)}
     assert held(project, store, ["a"]) == [after if wins else before]
 
 
 def test_the_same_again_writes_nothing(store: OnlineStore, project: Project) -> None:
     rows = [("a", packed(1, 1)), ("b", packed(1, 1, None))]
     store.merge([frame(project, rows)])
-    assert store.merge([frame(project, rows)]) == {0: Merged(0, 0)}
+    assert store.merge([frame(project, rows)]) == {0: WriteCounts(0, 0)}
 
 
 def test_a_damaged_value_is_mended_by_its_own(store: OnlineStore, project: Project) -> None:
     store.merge([frame(project, [("a", packed(1, 1, 666.0))])])
-    assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: Merged(1, 0)}
+    assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: WriteCounts(1, 0)}
 
 
 def test_an_empty_frame_is_written_in_no_time(store: OnlineStore, project: Project) -> None:
     store.load([frame(project, [])])
-    assert store.merge([frame(project, [])]).get(0, Merged()) == Merged()
+    assert store.merge([frame(project, [])]).get(0, WriteCounts()) == WriteCounts()
 
 
 VALUES = st.builds(packed, st.integers(0, 3), st.integers(1, 3), st.sampled_from([0.0, 1.0]))
@@ -139,6 +142,60 @@ def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Projec
     for thread in threads:
         thread.join()
     assert set(held(project, store, names)) == {packed(6, 13)}
+
+
+def in_threads(work: Callable[[int], object], count: int = 8) -> None:
+    """Does some work in several threads, which all begin at the same moment. Raises what any of them raised."""
+    ready = threading.Barrier(count)
+
+    def begin(number: int) -> None:
+        ready.wait()
+        work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(begin, number) for number in range(count)]:
+            done.result()
+
+
+def test_threads_share_a_store_that_was_never_written(store: OnlineStore, project: Project) -> None:
+    """Every method, in eight threads at a time, each on its own field and on what they have in common."""
+    names = [f"e{n}" for n in range(50)]
+    keys = [key(project, name) for name in names]
+
+    def work(number: int) -> None:
+        for run in range(1, 6):
+            store.merge([frame(project, [(name, packed(run, run, number)) for name in names], number)])
+            assert held(project, store, names, number) == [packed(run, run, number)] * 50
+            while True:
+                count = store.table("meta").get("count")
+                if store.swap("meta", {"count": count}, {"count": str(int(count or 0) + 1)}):
+                    break
+            seen = {entity: values for batch in store.scan("patient") for entity, values in batch}
+            assert {values[str(number)] for values in seen.values()} == {packed(run, run, number)}
+            assert set(keys) <= {one for batch in store.keys("patient", [number]) for one in batch}
+            assert store.discard(number, keys[:5], up_to_run=run) == 5
+            assert store.pulse().evicted == 0
+        store.load([frame(project, [(name, packed(9, 9, number)) for name in names], 100 + number)])
+        store.clear("patient", [number])
+
+    in_threads(work)
+    assert store.table("meta") == {"count": "40"}
+    _, rows = store.fetch(keys, [*range(8), *range(100, 108)])
+    assert rows == [[None] * 8 + [packed(9, 9, number) for number in range(8)]] * 50
+
+
+def test_a_store_is_opened_closed_and_opened_again_by_different_threads(store: OnlineStore, project: Project) -> None:
+    def write(number: int, run: int) -> None:
+        store.merge([frame(project, [("a", packed(run, run))], number)])
+
+    def read(number: int, run: int) -> None:
+        assert held(project, store, ["a"], number) == [packed(run, run)]
+
+    for run in range(1, 4):
+        in_threads(partial(write, run=run), 3)
+        in_threads(lambda _: store.close(), 1)
+        in_threads(partial(read, run=run), 3)
+    assert held(project, store, ["a"], 2) == [packed(3, 3)]
 
 
 def test_a_swap_is_all_or_nothing(store: OnlineStore) -> None:

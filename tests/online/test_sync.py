@@ -15,8 +15,8 @@ from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
 from featurestore.online.contract import OnlineStore
-from featurestore.serving.directory import Directory
-from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.last_sync import FILE as LAST_SYNC
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from tests.online.cases import PATIENT, SHELF, Fresh, History, at, make_version
@@ -134,7 +134,7 @@ def test_a_full_sync_removes_what_the_history_no_longer_knows(
     result = sync(project, emptied.store, store, [AGE], "full")
     assert written(result) == {"age": 1}
     assert served(project, store, "age", "a", "b") == [0.1, "missing"]
-    assert Directory(store).meta().loaded[AGE.id].count == 1
+    assert OnlineTables(store).markers().versions[AGE.id].count == 1
 
 
 def test_a_new_version_is_loaded_then_served(history: History, store: OnlineStore, project: Project) -> None:
@@ -241,7 +241,7 @@ def test_a_store_that_lost_everything_is_filled_again_with_a_warning(
     bring(history, store, AGE, RISK)
     forget_everything(store)
     result = bring(history, store, AGE, RISK)
-    assert result.warnings == ("the online store has lost data that it held at run 1; doing a full sync of 2 features",)
+    assert result.warnings == ("the online store has lost data that it had at run 1; doing a full sync of 2 features",)
     assert written(result) == {"age": 1, "risk": 1}
     assert served(project, store, "age", "a") == [0.1]
     assert bring(history, store, AGE, RISK).warnings == ()
@@ -250,7 +250,7 @@ def test_a_store_that_lost_everything_is_filled_again_with_a_warning(
 def test_a_store_of_another_epoch_is_synced_in_full(history: History, store: OnlineStore, project: Project) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    field = Directory(store).meta().loaded[AGE.id].field
+    field = OnlineTables(store).markers().versions[AGE.id].field
     assert field is not None
     store.clear("patient", [field])
     store.swap("meta", {}, {"@epoch": "another"})
@@ -271,7 +271,7 @@ def test_a_store_set_back_to_an_older_state_is_synced_in_full(history: History, 
 def test_without_a_memory_the_markers_are_trusted(history: History, store: OnlineStore, project: Project) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    (project.state / MEMORY).write_text("not json")
+    (project.state / LAST_SYNC).write_text("not json")
     result = bring(history, store)
     assert (written(result), result.warnings) == ({"age": 0}, ())
 
@@ -309,13 +309,13 @@ def test_what_was_erased_gives_way_to_an_earlier_row_that_came_after(
 
 
 def test_an_abandoned_load_is_swept_away(history: History, store: OnlineStore, project: Project) -> None:
-    directory = Directory(store)
-    directory.begin()
-    field = directory.reserve({RISK.id: "patient"}, now=0)[RISK.id]
+    tables = OnlineTables(store)
+    tables.begin()
+    field = tables.reserve({RISK.id: "patient"}, now=0)[RISK.id]
     store.load([pl.DataFrame({"key": [f"fs1:{project.name}:patient:a"], str(field): [b"x" * 17]})])
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    assert directory.meta().loading == {}
+    assert tables.markers().reservations == {}
     assert store.fetch([f"fs1:{project.name}:patient:a"], [field])[1] == [[None]]
 
 
@@ -342,7 +342,7 @@ def test_whoever_loads_second_adds_to_the_first_load(history: History, store: On
     assert result.features[0].name == "age"
     assert served(project, store, "age", "a") == [0.2]
     assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1]
-    assert Directory(store).meta().loading == {}
+    assert OnlineTables(store).markers().reservations == {}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,7 +14,7 @@ import pytest
 
 from featurestore.config import load_project
 from featurestore.online.open import open_online
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from tests.conftest import Folder
 from tests.services import Server
 
@@ -57,7 +57,7 @@ def test_sync_of_one_feature_leaves_the_others(synced: Folder) -> None:
 
 
 def test_full_and_incremental_exclude_each_other(project: Folder) -> None:
-    assert "exclude" in project.run("sync", "--full", "--incremental", code=2).err
+    assert "can't be combined" in project.run("sync", "--full", "--incremental", code=2).err
 
 
 def test_get_has_value_time_version_and_status(synced: Folder) -> None:
@@ -163,7 +163,7 @@ def test_sync_every_goes_on_until_it_is_stopped(synced: Folder, syncing: Syncing
     syncing.process.send_signal(signal.SIGTERM)
     assert syncing.process.wait(timeout=60) == 143
     store = open_online(load_project(synced.root))
-    assert Directory(store).pointers().features["age_share"].number == 1
+    assert OnlineTables(store).pointers().features["age_share"].number == 1
     store.close()
 
 
@@ -191,7 +191,7 @@ def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
 
 def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
     store = open_online(load_project(synced.root))
-    field = Directory(store).pointers().features["age_share"].field
+    field = OnlineTables(store).pointers().features["age_share"].field
     damaged = [b"\xff" * 25, b"", b"\x00" * 17 + b"12345678"]
     keys = [f"fs1:test:patient:{name}" for name in ("001", "002", "a,b%zz")]
     store.discard(field, keys, 2**27 - 1)
@@ -201,7 +201,7 @@ def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
     assert (found["missing"], found["different"], found["unexpected"]) == (0, 2, 1)
     assert "damaged:" in synced.run("verify", code=1).out
     assert "damaged" in synced.run("get", "patient", "001", code=12).err
-    assert "all is mended" in synced.run("verify", "--fix").err
+    assert "everything is fixed" in synced.run("verify", "--fix").err
 
 
 def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> None:

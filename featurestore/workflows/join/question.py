@@ -1,4 +1,4 @@
-"""What a join is asked: which features, which columns of the labels, and which values count. The labels come apart."""
+"""What a join is asked: which features, which columns of the labels, and which values count. Labels are passed separately."""
 
 from __future__ import annotations
 
