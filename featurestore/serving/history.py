@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.partitions import Span, cut
+from featurestore.offline.partitions import KeyRange, cut_key_ranges
 from featurestore.serving.batches import VersionRows
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 
@@ -33,36 +33,38 @@ class HistoryPartitions:
     selections: Sequence[Selection]
     up_to_run: int
     sizes: SyncSizes = DEFAULT_SIZES
-    _spans: list[Span] = field(default_factory=list)
+    _key_ranges: list[KeyRange] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return len(self._key_ranges)
 
     def __iter__(self) -> Iterator[list[VersionRows]]:
         with self.offline.reading():
-            self._spans = self._cut()
-            partition = self._read(self._spans[0])
+            self._key_ranges = self._cut()
+            partition = self._read(self._key_ranges[0])
         yield partition
-        for span in self._spans[1:]:
+        for key_range in self._key_ranges[1:]:
             with self.offline.reading():
-                partition = self._read(span)
+                partition = self._read(key_range)
             yield partition
 
-    def _cut(self) -> list[Span]:
+    def _cut(self) -> list[KeyRange]:
         every = self.sizes.rows_per_sample
         samples = [
             keys
             for selection in self.selections
             for keys in self.offline.sample_keys(selection.version, every, after_run=selection.after_run)
         ]
-        return cut(samples, every, self.sizes.first_rows, self.sizes.most_rows)
+        return cut_key_ranges(samples, every, self.sizes.first_rows, self.sizes.most_rows)
 
-    def _read(self, span: Span) -> list[VersionRows]:
+    def _read(self, key_range: KeyRange) -> list[VersionRows]:
         return [
             VersionRows(
                 one.version,
                 one.field,
-                self.offline.latest(one.version, after_run=one.after_run, up_to_run=self.up_to_run, span=span),
+                self.offline.latest(
+                    one.version, after_run=one.after_run, up_to_run=self.up_to_run, key_range=key_range
+                ),
             )
             for one in self.selections
         ]

@@ -61,12 +61,12 @@ def test_a_composite_id_in_each_form(reader: OnlineReader, entity: EntityId) -> 
     [("patient", 7), ("patient", {"patient_id": 7}), ("patient", {}), ("shelf", {"store": "s1", "product": "7"}),
      ("shelf", {"store": "s1", "product": 7, "x": 1}), ("shelf", 7), ("shelf", {"store": "s1", "product": True})],
 )  # fmt: skip
-def test_what_is_no_id_is_refused(reader: OnlineReader, entity_type: str, entity: EntityId) -> None:
+def test_what_is_not_an_id_is_refused(reader: OnlineReader, entity_type: str, entity: EntityId) -> None:
     with pytest.raises(UsageError):
         reader.get(entity_type, [entity])
 
 
-def test_no_entities_is_no_rows(reader: OnlineReader) -> None:
+def test_no_entities_give_no_rows(reader: OnlineReader) -> None:
     assert reader.values("patient", []) == []
 
 
@@ -102,7 +102,7 @@ def files_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_threads_that_are_gone_hold_nothing_open(reader: OnlineReader) -> None:
+def test_threads_that_have_ended_leave_no_file_open(reader: OnlineReader) -> None:
     """A server with a thread for each request must not run out of files."""
     reader.values("patient", ["p1"])
     before = files_open()
@@ -150,10 +150,10 @@ def test_a_cluster_is_read_in_one_call(cluster: list[Server], tmp_path: Path) ->
     assert min(holding) > 20, "every shard holds a part"
 
 
-def test_between_two_shards_of_one_read_nothing_goes_missing(
+def test_values_that_move_while_a_cluster_is_read_are_not_missed(
     cluster: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One shard tells the generation, then the values move to other fields, then the other shards are asked."""
+    """One shard answers with the generation, then the values move to other fields, then the other shards are asked."""
     project = make_project(tmp_path, url=f"redis+cluster://127.0.0.1:{cluster[0].port}")
     history, people = History(project), [f"p{n}" for n in range(50)]
     versions = [make_version("age", number=number) for number in (1, 2, 3)]

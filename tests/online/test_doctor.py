@@ -71,11 +71,11 @@ def test_a_server_that_would_refuse_a_sync_fails(
     shop: Shop, doctor: Callable[[], list[Check]], break_it: Callable[[Shop], Callable[[], object]], words: str
 ) -> None:
     shop.sync()
-    mend = break_it(shop)
+    restore = break_it(shop)
     wrong = [check for check in doctor() if check.state == "fail"]
     assert any(words in check.what for check in wrong)
     assert all(check.hint for check in wrong)
-    mend()
+    restore()
 
 
 def test_a_server_that_is_gone_fails_and_the_rest_is_looked_at(shop: Shop, doctor: Callable[[], list[Check]]) -> None:

@@ -125,7 +125,7 @@ def test_a_key_is_readable_and_can_not_be_forged() -> None:
 
 
 @pytest.mark.parametrize("packed", [b"", b"short", bytes(17), bytes(17) + b"1234567"])
-def test_damaged_bytes_are_said_to_be_damaged(packed: bytes) -> None:
+def test_damaged_bytes_are_reported(packed: bytes) -> None:
     with pytest.raises(StoreError, match="damaged"):
         layout.unpack("float", packed)
 

@@ -52,8 +52,8 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), pick=PICK, who=WHO, day=DAYS, value=st.none() | st.integers(0, 5))
     def learn(self, name: str, pick: int, who: str, day: int, value: float | None) -> None:
-        held = self.history.store.versions(name) or [self.active[name]]
-        self.history.learn({held[pick % len(held)]: [(who, datetime(2024, 1, day), value)]})
+        stored = self.history.store.versions(name) or [self.active[name]]
+        self.history.learn({stored[pick % len(stored)]: [(who, datetime(2024, 1, day), value)]})
 
     @rule(name=st.sampled_from(NAMES), who=WHO, day=DAYS)
     def delete(self, name: str, who: str, day: int) -> None:
@@ -62,7 +62,9 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), value=st.integers(0, 5))
     def new_code(self, name: str, value: float) -> None:
-        version = make_version(name, max((held.number for held in self.history.store.versions(name)), default=0) + 1)
+        version = make_version(
+            name, max((stored.number for stored in self.history.store.versions(name)), default=0) + 1
+        )
         self.active[name] = version
         self.history.learn({version: [(who, datetime(2024, 1, 1), value) for who in PEOPLE]})
 
@@ -84,16 +86,16 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), pick=PICK)
     def promote(self, name: str, pick: int) -> None:
-        held = self.history.store.versions(name)
-        if held:
-            self.active[name] = self.served[name] = held[pick % len(held)]
+        stored = self.history.store.versions(name)
+        if stored:
+            self.active[name] = self.served[name] = stored[pick % len(stored)]
             sync(self.project, self.history.store, self.store, [self.active[name]], promote=True)
 
     @rule()
     def flush(self) -> None:
         for table in ("active", "meta"):
             self.store.swap(table, {}, dict.fromkeys(self.store.table(table)))
-        fields = {int(name) for batch in self.store.scan("patient") for _, held in batch for name in held}
+        fields = {int(name) for batch in self.store.scan("patient") for _, stored in batch for name in stored}
         self.store.clear("patient", list(fields))
         self.served.clear()
 

@@ -137,11 +137,11 @@ store, step = open_online(project), sys.argv[4]
 write = getattr(store, step)
 
 def write_late(batches):
-    kept = list(batches)  # what was true when it was read
+    read = list(batches)  # what was true when it was read
     print("ready", flush=True)
     sys.stdin.readline()
     setattr(store, step, write)
-    return write(kept)
+    return write(read)
 
 setattr(store, step, write_late)
 sync(project, DuckDBStore(project), store, [make_version("age")], "full")
@@ -181,4 +181,4 @@ def test_a_sync_killed_in_the_middle_leaves_nothing_half_served(
     sync(project, history.store, store, [AGE])
     check_ages(project, dict(history.rows.latest(AGE)["patient_id", "value"].iter_rows()))
     assert OnlineTables(store).markers().reservations == {}
-    assert {len(held) for batch in store.scan("patient") for _, held in batch} == {1}
+    assert {len(stored) for batch in store.scan("patient") for _, stored in batch} == {1}

@@ -1,4 +1,4 @@
-"""F04, F24: the server refuses, hangs or dies. No watermark moves, the words are ours, the next sync mends it."""
+"""F04, F24: the server refuses, hangs or dies. No watermark moves, the error is ours, and the next sync repairs it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def said_by(client: redis.Redis) -> str:
+def error_of(client: redis.Redis) -> str:
     """The kind of error that a server answers with, if it does."""
     try:
         client.ping()
@@ -69,11 +69,11 @@ def fail_to_save(shop: Shop) -> Callable[[], object]:
     client.bgsave()
     wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] != "ok")
 
-    def mend() -> None:
+    def restore() -> None:
         client.config_set("save", "")
         in_its_place.rmdir()
 
-    return mend
+    return restore
 
 
 def ask_for_a_password(shop: Shop) -> Callable[[], object]:
@@ -88,18 +88,18 @@ def ask_for_a_password(shop: Shop) -> Callable[[], object]:
      (fail_to_save, "refuses writes", 12), (ask_for_a_password, "user or the password", 2)],
 )  # fmt: skip
 @pytest.mark.parametrize("loaded", [False, True])
-def test_a_refusal_moves_no_watermark_and_the_next_sync_mends(
+def test_a_refusal_moves_no_watermark_and_the_next_sync_repairs(
     shop: Shop, break_it: Callable[[Shop], Callable[[], object]], word: str, exit_code: int, loaded: bool
 ) -> None:
     if loaded:
         shop.sync()
         shop.learn(TUESDAY, range(PEOPLE))
     before = OnlineTables(shop.open()).markers().versions
-    mend = break_it(shop)
+    restore = break_it(shop)
     with pytest.raises(FeatureStoreError, match=word) as caught:
         shop.sync()
     assert caught.value.exit_code == exit_code
-    mend()
+    restore()
     assert OnlineTables(shop.open()).markers().versions == before
     shop.sync()
     assert shop.differences() == []
@@ -113,7 +113,7 @@ def test_a_server_that_is_still_loading_is_exit_12_and_has_lost_nothing(shop: Sh
     starting = threading.Thread(target=shop.server.start)
     starting.start()
     client = shop.server.client(retry=None)
-    wait_until(lambda: said_by(client) == "BusyLoadingError")
+    wait_until(lambda: error_of(client) == "BusyLoadingError")
     with pytest.raises(StoreError, match="still loading") as caught:
         shop.sync()
     starting.join()
@@ -123,7 +123,7 @@ def test_a_server_that_is_still_loading_is_exit_12_and_has_lost_nothing(shop: Sh
 
 
 @pytest.mark.parametrize("loaded", [False, True])
-def test_a_server_that_is_full_tells_how_far_it_came(shop: Shop, loaded: bool) -> None:
+def test_a_full_server_reports_how_far_the_sync_came(shop: Shop, loaded: bool) -> None:
     if loaded:
         shop.sync()
     shop.learn(TUESDAY, range(20_000))
@@ -131,9 +131,9 @@ def test_a_server_that_is_full_tells_how_far_it_came(shop: Shop, loaded: bool) -
     client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 1_500_000)
     with pytest.raises(StoreError, match=r"out of memory \(wrote [\d,]+ of 20,000 entities before that\)") as caught:
         shop.sync()
-    told = int(re.findall(r"wrote ([\d,]+)", caught.value.message)[0].replace(",", ""))
+    reported = int(re.findall(r"wrote ([\d,]+)", caught.value.message)[0].replace(",", ""))
     there = {key for batch in shop.open().scan("patient") for key, _ in batch}
-    assert 0 < told <= len(there) < 20_000
+    assert 0 < reported <= len(there) < 20_000
     client.config_set("maxmemory", 0)
     shop.sync()
     assert shop.differences() == []
@@ -159,14 +159,14 @@ def test_what_was_written_in_earlier_batches_counts(shop: Shop) -> None:
         sync(shop.project, shop.history.store, store, FEATURES, sizes=SyncSizes(batch_rows=100))
 
 
-def test_something_else_under_an_entity_s_key_is_said_to_be(shop: Shop) -> None:
+def test_something_else_under_the_key_of_an_entity_is_reported(shop: Shop) -> None:
     shop.server.client().set(f"fs1:{shop.project.name}:patient:p7", "text")
     with pytest.raises(StoreError, match="something else under the key") as caught:
         shop.sync()
     assert caught.value.hint == "run featurestore verify --fix"
 
 
-def test_a_server_killed_in_the_middle_is_exit_12_and_then_mended(shop: Shop) -> None:
+def test_a_server_killed_in_the_middle_is_exit_12_and_repaired_later(shop: Shop) -> None:
     store = shop.open()
     load = store.load
 

@@ -1,4 +1,4 @@
-"""What `[online] url` may say: every way to a server works, and what is mistyped is said without its password."""
+"""What `[online] url` may say: every way to a server works, and a mistyped url is reported without its password."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_mistyped_url_is_exit_2_and_keeps_its_password(url: str, tmp_path: Pat
         assert part not in f"{caught.value!r} {caught.value} {caught.value.hint}"
 
 
-def test_a_place_is_told_apart_from_its_password() -> None:
+def test_a_url_is_shown_without_its_password() -> None:
     assert redact("redis://u:p@host:1/2?db=3") == "redis://host:1/2"
     assert redact("redis://u:p@ss/w@host:1/2") == "redis://host:1/2"
     assert redact("unix://u:p@/run/redis.sock?db=3") == "unix:///run/redis.sock"

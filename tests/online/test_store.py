@@ -37,7 +37,7 @@ def frame(project: Project, rows: Sequence[tuple[str, bytes | None]], field: int
     return pl.DataFrame(named, schema={"key": pl.String, str(field): pl.Binary}, orient="row")
 
 
-def held(project: Project, store: OnlineStore, names: Sequence[str], field: int = 0) -> list[bytes | None]:
+def stored(project: Project, store: OnlineStore, names: Sequence[str], field: int = 0) -> list[bytes | None]:
     return [row[0] for row in store.fetch([key(project, name) for name in names], [field])[1]]
 
 
@@ -56,15 +56,15 @@ def test_what_was_merged_is_fetched(store: OnlineStore, project: Project) -> Non
 def test_what_was_loaded_is_fetched(store: OnlineStore, project: Project) -> None:
     rows = [(f"e{i}", packed(i, 1)) for i in range(2_500)]
     store.load([frame(project, rows)])
-    assert held(project, store, [name for name, _ in rows]) == [value for _, value in rows]
+    assert stored(project, store, [name for name, _ in rows]) == [value for _, value in rows]
 
 
 def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
     both = frame(project, [("a", packed(1, 1)), ("b", None)], 4).with_columns(pl.Series("7", [None, packed(2, 1)]))
     store.load([both])
-    assert held(project, store, ["a", "b"], 4) == [packed(1, 1), None]
+    assert stored(project, store, ["a", "b"], 4) == [packed(1, 1), None]
     assert store.merge([both]) == {4: WriteCounts(0, 0), 7: WriteCounts(0, 0)}
-    assert held(project, store, ["a", "b"], 7) == [None, packed(2, 1)]
+    assert stored(project, store, ["a", "b"], 7) == [None, packed(2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_greater_time_and_run_wins(
 ) -> None:
     store.merge([frame(project, [("a", before)])])
     assert store.merge([frame(project, [("a", after)])]) == {0: WriteCounts(int(wins), 0)}
-    assert held(project, store, ["a"]) == [after if wins else before]
+    assert stored(project, store, ["a"]) == [after if wins else before]
 
 
 def test_the_same_again_writes_nothing(store: OnlineStore, project: Project) -> None:
@@ -98,12 +98,12 @@ def test_the_same_again_writes_nothing(store: OnlineStore, project: Project) -> 
     assert store.merge([frame(project, rows)]) == {0: WriteCounts(0, 0)}
 
 
-def test_a_damaged_value_is_mended_by_its_own(store: OnlineStore, project: Project) -> None:
+def test_a_damaged_value_is_replaced_by_the_right_one(store: OnlineStore, project: Project) -> None:
     store.merge([frame(project, [("a", packed(1, 1, 666.0))])])
     assert store.merge([frame(project, [("a", packed(1, 1, 1.0))])]) == {0: WriteCounts(1, 0)}
 
 
-def test_an_empty_frame_is_written_in_no_time(store: OnlineStore, project: Project) -> None:
+def test_an_empty_frame_writes_nothing(store: OnlineStore, project: Project) -> None:
     store.load([frame(project, [])])
     assert store.merge([frame(project, [])]).get(0, WriteCounts()) == WriteCounts()
 
@@ -126,7 +126,7 @@ def test_any_order_and_any_interleaving_ends_with_the_greatest(fresh: Fresh, dat
         store.merge([frame(project, [(name, packed(at, run, at * 10.0 + run)) for name, (at, run) in batch.items()])])
     for name in {name for name, _, _ in rows}:
         at, run = max((at, run) for other, at, run in rows if other == name)
-        assert held(project, store, [name]) == [packed(at, run, at * 10.0 + run)]
+        assert stored(project, store, [name]) == [packed(at, run, at * 10.0 + run)]
 
 
 def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Project) -> None:
@@ -141,7 +141,7 @@ def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Projec
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(held(project, store, names)) == {packed(6, 13)}
+    assert set(stored(project, store, names)) == {packed(6, 13)}
 
 
 def in_threads(work: Callable[[int], object], count: int = 8) -> None:
@@ -165,7 +165,7 @@ def test_threads_share_a_store_that_was_never_written(store: OnlineStore, projec
     def work(number: int) -> None:
         for run in range(1, 6):
             store.merge([frame(project, [(name, packed(run, run, number)) for name in names], number)])
-            assert held(project, store, names, number) == [packed(run, run, number)] * 50
+            assert stored(project, store, names, number) == [packed(run, run, number)] * 50
             while True:
                 count = store.table("meta").get("count")
                 if store.swap("meta", {"count": count}, {"count": str(int(count or 0) + 1)}):
@@ -189,13 +189,13 @@ def test_a_store_is_opened_closed_and_opened_again_by_different_threads(store: O
         store.merge([frame(project, [("a", packed(run, run))], number)])
 
     def read(number: int, run: int) -> None:
-        assert held(project, store, ["a"], number) == [packed(run, run)]
+        assert stored(project, store, ["a"], number) == [packed(run, run)]
 
     for run in range(1, 4):
         in_threads(partial(write, run=run), 3)
         in_threads(lambda _: store.close(), 1)
         in_threads(partial(read, run=run), 3)
-    assert held(project, store, ["a"], 2) == [packed(3, 3)]
+    assert stored(project, store, ["a"], 2) == [packed(3, 3)]
 
 
 def test_a_swap_is_all_or_nothing(store: OnlineStore) -> None:
@@ -207,7 +207,7 @@ def test_a_swap_is_all_or_nothing(store: OnlineStore) -> None:
     assert store.table("active") == {}
 
 
-def test_a_fetch_tells_the_generation(store: OnlineStore, project: Project) -> None:
+def test_a_fetch_returns_the_generation(store: OnlineStore, project: Project) -> None:
     store.swap("active", {}, {GENERATION: "g1"})
     assert store.fetch([key(project, "a")], [0])[0] == "g1"
 
@@ -215,15 +215,15 @@ def test_a_fetch_tells_the_generation(store: OnlineStore, project: Project) -> N
 def test_discarding_spares_what_was_learned_later(store: OnlineStore, project: Project) -> None:
     store.merge([frame(project, [("a", packed(1, 1)), ("b", packed(1, 2)), ("c", packed(1, 1))])])
     assert store.discard(0, [key(project, name) for name in ("a", "b", "missing")], up_to_run=1) == 1
-    assert held(project, store, ["a", "b", "c"]) == [None, packed(1, 2), packed(1, 1)]
+    assert stored(project, store, ["a", "b", "c"]) == [None, packed(1, 2), packed(1, 1)]
 
 
-def test_clearing_removes_a_field_and_no_other(store: OnlineStore, project: Project) -> None:
+def test_clearing_removes_only_that_field(store: OnlineStore, project: Project) -> None:
     for field in (1, 2):
         store.load([frame(project, [("a", packed(1, 1)), ("b", packed(1, 1))], field)])
     store.clear("patient", [1])
-    assert held(project, store, ["a", "b"], 1) == [None, None]
-    assert held(project, store, ["a", "b"], 2) == [packed(1, 1)] * 2
+    assert stored(project, store, ["a", "b"], 1) == [None, None]
+    assert stored(project, store, ["a", "b"], 2) == [packed(1, 1)] * 2
 
 
 def test_scanning_meets_every_entity_of_the_type_once(store: OnlineStore, project: Project) -> None:

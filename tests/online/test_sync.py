@@ -123,7 +123,7 @@ def test_a_dry_run_counts_and_writes_nothing(history: History, store: OnlineStor
     assert store.table("active") == store.table("meta") == {}
 
 
-def test_a_full_sync_removes_what_the_history_no_longer_knows(
+def test_a_full_sync_removes_what_the_history_has_no_more(
     history: History, store: OnlineStore, project: Project
 ) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1), ("b", MONDAY, 0.2)]})
@@ -154,8 +154,8 @@ def test_versions_neither_active_nor_previous_are_removed(
         version = make_version("age", number)
         history.learn({version: [("a", MONDAY, number / 10)]})
         bring(history, store, version)
-    fields = [set(held) for batch in store.scan("patient") for _, held in batch]
-    assert [len(held) for held in fields] == [2]
+    fields = [set(stored) for batch in store.scan("patient") for _, stored in batch]
+    assert [len(stored) for stored in fields] == [2]
     assert served(project, store, "age@2", "a") == [0.2]
 
 
@@ -184,7 +184,7 @@ def test_promote_steps_back_at_once(history: History, store: OnlineStore, projec
     assert served(project, store, "age@2", "a") == [0.2]
 
 
-def test_the_version_before_is_kept_up_to_date(history: History, store: OnlineStore, project: Project) -> None:
+def test_the_previous_version_stays_up_to_date(history: History, store: OnlineStore, project: Project) -> None:
     two = make_version("age", 2)
     history.learn({AGE: [("a", MONDAY, 0.1)], two: [("a", MONDAY, 0.2)]})
     bring(history, store, AGE)
@@ -230,7 +230,7 @@ def forget_everything(store: OnlineStore) -> None:
     """Loses all that a store holds, as a flush does."""
     for table in ("active", "meta"):
         store.swap(table, {}, dict.fromkeys(store.table(table)))
-    fields = {int(name) for batch in store.scan("patient") for _, held in batch for name in held}
+    fields = {int(name) for batch in store.scan("patient") for _, stored in batch for name in stored}
     store.clear("patient", list(fields))
 
 
@@ -289,7 +289,7 @@ def test_a_history_that_is_behind_is_refused_until_it_replaces(
         sync(project, restored.store, store, [AGE])
     sync(project, restored.store, store, [AGE], "full")
     assert served(project, store, "age", "a", "b") == [0.1, "missing"]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1]
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1]
     assert written(sync(project, restored.store, store, [AGE])) == {"age": 0}
 
 
@@ -304,7 +304,7 @@ def test_what_was_erased_gives_way_to_an_earlier_row_that_came_after(
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     assert "erased" in bring(history, store).warnings[0]
     assert served(project, store, "age", "a", "b") == [0.1, 0.3]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1, 1]
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1, 1]
     assert bring(history, store).entities_written == 0
 
 
@@ -341,7 +341,7 @@ def test_whoever_loads_second_adds_to_the_first_load(history: History, store: On
     result = sync(project, history.store, Slow(), [AGE])  # type: ignore[arg-type]
     assert result.features[0].name == "age"
     assert served(project, store, "age", "a") == [0.2]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1]
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1]
     assert OnlineTables(store).markers().reservations == {}
 
 

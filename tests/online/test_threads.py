@@ -79,7 +79,7 @@ class LosesAnswers:
         return self._store.swap(name, expected, updates)
 
 
-def test_a_swap_whose_answer_was_lost_loses_no_values(history: History, store: OnlineStore, project: Project) -> None:
+def test_a_publication_whose_answer_was_lost_is_done(history: History, store: OnlineStore, project: Project) -> None:
     history.learn({AGE: [(who, MONDAY, n / 10) for n, who in enumerate(PEOPLE)]})
     tables = OnlineTables(LosesAnswers(store))  # type: ignore[arg-type]
     epoch = tables.begin()

@@ -227,7 +227,7 @@ def test_the_previous_version_is_looked_at_too(history: History, project: Projec
     assert verify(project, history.store, filled, [two, RISK, STEPS]).counts["missing"] == 1
 
 
-def test_a_sample_looks_at_no_more_than_it_is_told(history: History, project: Project, filled: OnlineStore) -> None:
+def test_a_sample_compares_no_more_than_asked(history: History, project: Project, filled: OnlineStore) -> None:
     assert look(history, filled, sample=5).checked <= 15
     vandal = Vandal(project, filled)
     for n in range(PEOPLE):
@@ -235,7 +235,7 @@ def test_a_sample_looks_at_no_more_than_it_is_told(history: History, project: Pr
     assert look(history, filled, sample=5).counts["missing"] >= 4
 
 
-def test_a_feature_that_was_not_asked_about_is_no_stranger(history: History, filled: OnlineStore) -> None:
+def test_a_feature_that_was_not_asked_about_is_not_unexpected(history: History, filled: OnlineStore) -> None:
     assert verify(history.project, history.store, filled, [AGE]).found == 0
 
 
@@ -262,8 +262,8 @@ def test_entities_in_several_partitions_are_all_compared(
     vandal.put("stranger", b"x" * 20, "55")
     for feature in ("age", "risk", "steps"):  # a turn for each
         field = vandal.field(feature)
-        held = vandal.get("p3", field)
-        vandal.put("p3", held[:-1] + bytes([held[-1] ^ 1]), field)
+        stored = vandal.get("p3", field)
+        vandal.put("p3", stored[:-1] + bytes([stored[-1] ^ 1]), field)
         vandal.drop("p5", field)
     scanned: list[str] = []
     scan = filled.scan

@@ -26,7 +26,7 @@ def synced(project: Folder) -> Folder:
     return project
 
 
-def test_sync_tells_what_it_wrote(project: Folder) -> None:
+def test_sync_reports_what_it_wrote(project: Folder) -> None:
     project.run("ingest")
     found = project.json("sync")
     assert (found["mode"], found["warnings"], found["dry_run"]) == ("incremental", [], False)
@@ -35,7 +35,7 @@ def test_sync_tells_what_it_wrote(project: Folder) -> None:
     assert (feature["watermark"], len(feature["sha256"])) == (1, 64)
 
 
-def test_a_second_sync_says_that_there_is_nothing_to_do(synced: Folder) -> None:
+def test_a_second_sync_has_nothing_to_do(synced: Folder) -> None:
     assert "nothing to do" in synced.run("sync").out
     assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
 
@@ -71,22 +71,22 @@ def test_get_has_value_time_version_and_status(synced: Folder) -> None:
     assert unknown["features"]["age_share"]["value"] is None
 
 
-def test_null_missing_and_expired_are_told_apart(project: Folder) -> None:
+def test_null_missing_and_expired_are_different(project: Folder) -> None:
     project.edit("features/cardiac.py", 'data_type="float")', 'data_type="float", max_age="3650000d")')
     project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,,1\n"})
     project.run("ingest")
     project.run("sync")
 
-    def told(*ids: str) -> list[tuple[object, object, bool]]:
+    def answers(*ids: str) -> list[tuple[object, object, bool]]:
         found = [item["features"]["age_share"] for item in project.json("get", "patient", *ids)["entities"]]
         return [(item["status"], item["value"], item["computed_at"] is not None) for item in found]
 
     ids = ["001", "003", "nobody"]
-    assert told(*ids) == [("ok", 0.51, True), ("null", None, True), ("missing", None, False)]
+    assert answers(*ids) == [("ok", 0.51, True), ("null", None, True), ("missing", None, False)]
     project.edit("features/cardiac.py", 'max_age="3650000d"', 'max_age="1d"')
     project.run("ingest")
     project.run("sync")
-    assert told(*ids) == [("expired", None, True), ("expired", None, True), ("missing", None, False)]
+    assert answers(*ids) == [("expired", None, True), ("expired", None, True), ("missing", None, False)]
 
 
 def test_get_shows_the_same_as_a_table(synced: Folder) -> None:
@@ -115,7 +115,7 @@ def test_code_put_back_to_an_older_text_does_not_step_back_unasked(synced: Folde
     assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["value"] == pytest.approx(5.1)
 
 
-def test_an_unknown_scheme_is_refused_by_name(project: Folder) -> None:
+def test_an_unknown_scheme_is_refused(project: Folder) -> None:
     project.edit("featurestore.toml", "[entity_types", '[online]\nurl = "memcached://x"\n[entity_types')
     assert "unknown scheme: 'memcached'" in project.run("get", "patient", "1", code=2).err
 
