@@ -68,16 +68,12 @@ def repeat_if_lost(endings: Mapping[type[BaseException], int]) -> None:
         if number is None:
             before(unraisable)
             return
-        repeat_later(number)  # here it would be raised inside the finalizer once more
+        # Later, from another thread: here it would be raised inside the finalizer once more.
+        thread = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, number))
+        thread.daemon = True
+        thread.start()
 
     sys.unraisablehook = send_again
-
-
-def repeat_later(number: int) -> None:
-    """Sends a signal to the main thread again, in a moment and from another thread."""
-    thread = threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, number))
-    thread.daemon = True
-    thread.start()
 
 
 def _is_in_event_loop() -> bool:

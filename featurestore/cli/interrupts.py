@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 
 from featurestore import signals
-from featurestore.cli.streams import is_writing, say
+from featurestore.cli.streams import say
 
 EXIT_INTERRUPT, EXIT_TERMINATED = 130, 143
 MESSAGES = {
@@ -61,13 +61,8 @@ def declined() -> int:
     return EXIT_INTERRUPT
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _raise(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
-    if len(_received) == 1 and is_writing(frame):
-        # The bytes may be out already, and an exception now would have them written again at the end. Only once: a
-        # write that waits for a reader must end.
-        signals.repeat_later(number)
-        return
     raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
 
 

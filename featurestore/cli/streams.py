@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,11 +52,6 @@ def _plug(number: int, mode: int) -> None:
     if opened != number:
         os.dup2(opened, number)
         os.close(opened)
-
-
-def is_writing(frame: FrameType | None) -> bool:
-    """Whether a signal that came in this frame came while standard output was being written."""
-    return frame is not None and frame.f_code is _Stdout.write.__code__
 
 
 def failure() -> str | None:
