@@ -90,7 +90,7 @@ class Column:
 
 
 class SourceSettings(Protocol):
-    """What a source of one type says beside what every source may say. Made and read by the type's own module."""
+    """The settings that only one type of source has. Made and read by the type's own module."""
 
     @property
     def location(self) -> str:
@@ -107,7 +107,7 @@ class SourceSettings(Protocol):
 class Source:
     """Where rows come from, and how their times are read.
 
-    ``settings`` belong to the type. They are None where only the times are known, as in a version file.
+    ``settings`` belong to the type; None in a version file, which has only the times.
     """
 
     name: str

@@ -104,7 +104,7 @@ def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
     if request.sources:
         features = [item for item in features if item.source_name in request.sources]
     if request.options.input is not None and len({item.source_name for item in features}) > 1:
-        raise UsageError("--input stands for one source, and several are meant", hint="name one with --source")
+        raise UsageError("--input replaces one source, and these features read several", hint="name one with --source")
     return features
 
 

@@ -1,6 +1,6 @@
 """What a run computes: for each feature the working tree's version and, where another one is active, that too.
 
-A promoted version is computed from its version file, so that it gets new values whatever the working tree has become.
+A promoted version is computed from its version file, so that it gets new values even after the code has changed.
 """
 
 from __future__ import annotations
