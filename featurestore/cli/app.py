@@ -27,6 +27,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         streams.discard()
         return EXIT_PIPE
+    except (KeyboardInterrupt, interrupts.TerminatedError):
+        # Raised while another exception was handled: DuckDB's, which a signal interrupts before Python sees the signal.
+        return interrupts.report()
     return code
 
 
