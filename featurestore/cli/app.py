@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
         streams.discard()
         return EXIT_PIPE
     except (KeyboardInterrupt, interrupts.TerminatedError):
-        # Raised while another exception was handled: DuckDB's, which a signal interrupts before Python sees the signal.
+        # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
         return interrupts.report()
     return code
 

@@ -1,8 +1,8 @@
 """Sources that are files: which files, the hashes by which a change is noticed, and that what was hashed is read.
 
 What every file type shares. A type adds how one open file is read; see `sources.csv`. Files are hashed, not parsed:
-an unchanged source costs no heavy import. Commands that read no source load this module for its settings alone, so
-that whatever else needs a library imports it where it is used.
+an unchanged source costs no heavy import. Commands that read no source load this module only for its settings, so
+libraries are imported where they are used.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_path(table: TomlTable) -> FileSettings:
 class HashedFile:
     """A file as it was hashed, and how to find the very same bytes again: the path and its state, or a copy.
 
-    ``name`` is relative to the project where the file lies inside, ``stdin`` for a pipe. With ``fresh`` the file was
+    ``name`` is relative to the project if the file is inside it, ``stdin`` for a pipe. With ``fresh`` the file was
     written so shortly before that its state alone proves nothing.
     """
 
@@ -122,7 +122,7 @@ class FileSource:
         return Place(f"{origin} {self._row_word} {row}", origin, row)
 
     def _find(self) -> list[Path | None]:
-        """Paths in reading order; None stands for stdin. What is typed is relative to the current folder."""
+        """Paths in reading order; None means stdin. ``--input`` is relative to the current folder."""
         if self._given == "-":
             return [None]
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)

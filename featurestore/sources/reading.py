@@ -77,7 +77,7 @@ def read_rows(
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
     them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
     be there. ``columns`` leaves out of the frame what is neither among these nor named.
-    Writes nothing. Raises SourceError for what can't be read, or is not what was offered any more, and
+    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, and
     CancelledError between two batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place)

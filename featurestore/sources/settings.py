@@ -1,4 +1,4 @@
-"""``[sources.NAME]`` as a `Source`: what every source may say, and whatever its type adds."""
+"""``[sources.NAME]`` as a `Source`: the settings that every source has, and those of its type."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Bat
 
 
 def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
-    """Those of a file's columns that are wanted. Raises SourceError for names that can't be told apart."""
+    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
     if len(names) > MAX_COLUMNS:
         raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
     for column, count in Counter(names).items():

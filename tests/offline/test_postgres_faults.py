@@ -205,7 +205,7 @@ def test_where_nobody_can_be_asked_the_doubt_is_said(
         run.write(version(), frame(version(), [("a", 0, 1.0)]))
         run.finish(run_of((run.run_seq, run.learned_at), "r1"))
         cut.close()
-    assert "not kept twice" in str(caught.value.hint)
+    assert "not written twice" in str(caught.value.hint)
 
 
 def test_a_failed_statement_is_never_taken_for_a_commit(project: Project) -> None:
@@ -311,7 +311,7 @@ def test_a_server_that_was_set_to_be_read_is_not_written_to(postgres: PostgresSe
     url = postgres.url + "&options=-c%20default_transaction_read_only%3Don"
     error = refused_to_write(replace(project, offline_url=url))
     assert error.exit_code == 12
-    assert "only reads" in error.message
+    assert "is read-only" in error.message
     assert "primary" in str(error.hint)
     assert PostgresStore(replace(project, offline_url=url)).scan(version()).height == 1
 

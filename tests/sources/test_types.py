@@ -100,7 +100,7 @@ def test_a_type_holds_for_the_whole_slice_whichever_file_comes_first(
     assert taken.rejected_count == 0
 
 
-def test_types_once_found_stay_and_what_does_not_fit_is_set_aside(shops: Shops) -> None:
+def test_inferred_types_stay_and_what_does_not_fit_is_rejected(shops: Shops) -> None:
     shop = shops()
     write_csv(shop, ["1", "2"])
     shop.pin()
@@ -181,7 +181,7 @@ DECLARED: dict[str, list[tuple[str, object]]] = {
 @pytest.mark.parametrize(
     ("kind", "text", "value"), [(kind, text, value) for kind, pairs in DECLARED.items() for text, value in pairs]
 )
-def test_a_declared_type_takes_what_fits_and_sets_the_rest_aside(
+def test_a_declared_type_takes_what_fits_and_rejects_the_rest(
     kind: str, text: str, value: object, shops: Shops
 ) -> None:
     shop = shops(f'type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = {{ type = "{kind}" }}')
@@ -219,7 +219,7 @@ def test_json_values_say_their_own_types(values: list[object], kind: str, found:
     assert taken.frame["x"].to_list() == found
 
 
-def test_a_json_text_is_no_number_where_numbers_were_found_but_is_where_a_number_is_declared(shops: Shops) -> None:
+def test_a_json_text_is_a_number_only_where_a_number_is_declared(shops: Shops) -> None:
     shop = shops('type = "ndjson"\npath = "visits.ndjson"')
     shop.write("visits.ndjson", '{"id":"a","x":1}\n')
     shop.pin()

@@ -226,7 +226,7 @@ class _SourceRun:
         if result is None:
             result = check_frame(feature, raw, sorted_rows, rows.place, latest=self._latest)
         if self._options.strict and result.future:
-            raise FeatureError(f"{result.future} rows lie in the future", hint="--allow-future takes them")
+            raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
         return result
 
     def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
