@@ -15,12 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
 from featurestore.toml import TomlTable
@@ -39,7 +39,7 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 """Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileSettings:
     """Where the files are: a path relative to the project, or a pattern."""
 
@@ -60,7 +60,7 @@ def read_path(table: TomlTable) -> FileSettings:
     return FileSettings(table.required_text("path"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashedFile:
     """A file as it was hashed, and how to find the very same bytes again: the path and its state, or a copy.
 

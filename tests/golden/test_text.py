@@ -32,6 +32,7 @@ from featurestore.render.text.history import history_table
 from featurestore.render.text.runs import runs_table
 from featurestore.serving.served import Served
 from featurestore.times import parse_instant
+from featurestore.versioning.folder.files import FeatureFiles
 from featurestore.versioning.folder.versionfile import VersionName
 from featurestore.workflows.catalogue import Catalogue, Entry
 from featurestore.workflows.drift.overview import DriftRow
@@ -97,7 +98,7 @@ def entry(name: str, description: str, *, changed: bool = False) -> Entry:
     versions = (VersionName(1, SHA[:12], Path(f"0001-{SHA[:12]}.py")),)
     summary = FeatureSummary(last_run="20240501T120000-0123abcd", last_run_at=NOON)
     hashed = None if changed else SHA
-    return Entry(feature, _Hash(hashed) if hashed else None, None, versions, summary, SHA, None)  # type: ignore[arg-type]
+    return Entry(feature, _Hash(hashed) if hashed else None, None, FeatureFiles(versions), summary, SHA, None)  # type: ignore[arg-type]
 
 
 class _Hash:
