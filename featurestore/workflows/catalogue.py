@@ -14,10 +14,11 @@ from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active
+from featurestore.versioning.folder.files import FeatureFiles, list_files
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.workflows.active import active_version
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 
@@ -163,15 +164,15 @@ def _entry(project: Project, tree: SourceTree, feature: Feature, history: Curren
         hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    promoted = read_active(project.versions, feature.name) if listed.promoted else None
+    active = active_version(project, feature.name, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,
         hashed=hashed,
         problem=problem,
         files=listed,
         summary=summary,
-        active_sha256=promoted.sha256 if promoted else summary.committed_sha256,
-        promoted_at=promoted.since if promoted else None,
+        active_sha256=active.sha256,
+        promoted_at=active.promoted_at,
         online=feature.name in history.online,
     )
 

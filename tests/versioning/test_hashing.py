@@ -1,4 +1,4 @@
-"""The hash of a version: which declared facts are in it, which are not, and how the difference of two versions is explained."""
+"""The hash of a version: which declared facts are in it, and how the difference of two versions is explained."""
 
 from __future__ import annotations
 
