@@ -210,7 +210,7 @@ def _url(kind: str, table: TomlTable) -> str | None:
     named = os.environ.get(f"FEATURESTORE_{kind}_URL")
     if named or "url" not in table.data:
         return named
-    # A variable in the user's part stands for its exact text: a password may hold any character.
+    # A variable in the user's part is replaced by its exact text: a password may hold any character.
     template = str(table.get("url", str))
     user = _USER_PART.match(template)
     split = user.end() if user else 0

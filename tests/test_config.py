@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a table reads better in rows)
-"""featurestore.toml: what it may say, and what it is told otherwise."""
+"""featurestore.toml: what it may say, and the errors otherwise."""
 
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def test_memory_is_taken_from_the_flag_then_the_variable_then_the_file(
 
 
 @pytest.mark.parametrize("text", ["lots", "2", "1MB", "-1GB"])
-def test_a_memory_that_is_no_size_or_too_little_is_refused(folder: Folder, text: str) -> None:
+def test_a_memory_that_is_not_a_size_or_too_small_is_refused(folder: Folder, text: str) -> None:
     complaint = refused(folder, f'{MINIMAL}[offline]\nmemory = "{text}"\n')
     assert complaint.message.startswith("offline.memory is ")
     with pytest.raises(ConfigError, match="--memory is "):

@@ -27,6 +27,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         streams.discard()
         return EXIT_PIPE
+    except (KeyboardInterrupt, interrupts.TerminatedError):
+        # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
+        return interrupts.report()
     return code
 
 

@@ -16,7 +16,7 @@ from featurestore.errors import FeatureError
 from featurestore.model import EntityType, Feature, Source
 
 Function = Callable[..., Any]
-Key = TypeVar("Key")
+Name = TypeVar("Name")
 
 # Values that are computed at once: 16 million of 8 bytes are 128 MB.
 MOST_VALUES = 16_000_000
@@ -68,15 +68,15 @@ def build_expression(feature: Feature, function: Function) -> pl.Expr:
 
 
 def group_expressions(
-    expressions: Mapping[Key, pl.Expr], height: int, *, most_values: int = MOST_VALUES
-) -> Sequence[Mapping[Key, pl.Expr]]:
+    expressions: Mapping[Name, pl.Expr], height: int, *, most_values: int = MOST_VALUES
+) -> Sequence[Mapping[Name, pl.Expr]]:
     """The expressions in groups of which each gives at most ``most_values`` values for ``height`` rows."""
     names = list(expressions)
     size = max(1, most_values // max(height, 1))
     return [{name: expressions[name] for name in names[at : at + size]} for at in range(0, len(names), size)]
 
 
-def call_short(expressions: Mapping[Key, pl.Expr], rows: SortedRows) -> dict[Key, pl.DataFrame]:
+def call_short(expressions: Mapping[Name, pl.Expr], rows: SortedRows) -> dict[Name, pl.DataFrame]:
     """Evaluates expressions over one source together. Returns a frame of the entity's keys and ``value`` for each."""
     keys = list(rows.entity_type.key_names)
     missing = [name for name in keys if name not in rows.frame.columns]

@@ -1,0 +1,1 @@
+"""Sources: one contract, a module for each type, and how their rows become typed columns."""

@@ -1,4 +1,4 @@
-"""Arrow IPC: files (Feather) and streams, told apart by their first bytes; columns in their own types."""
+"""Arrow IPC: files (Feather) and streams, distinguished by their first bytes; columns have their own types."""
 
 from __future__ import annotations
 

@@ -9,10 +9,11 @@ making an offer must load nothing heavy: an unchanged source costs neither Polar
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source, SourceSettings
 from featurestore.toml import TomlTable
 
@@ -24,7 +25,7 @@ Report: TypeAlias = Callable[[str], None]
 """Takes a warning for people."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a row is: in the source's own words, and by file and number where the source is files."""
 
@@ -33,7 +34,7 @@ class Place:
     row: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """What a source has to read at one moment.
 
@@ -63,7 +64,7 @@ class OpenSource(Protocol):
         ...
 
     def missing(self, offer: Offer, cursor: Cursor) -> list[str]:
-        """What the cursor of an earlier offer names and this one has no more, in the source's words."""
+        """What the cursor of an earlier offer names and this offer no longer has, in the source's words."""
         ...
 
     def read(
@@ -72,8 +73,8 @@ class OpenSource(Protocol):
         """The rows of an offer in their order, in batches with one origin each; an origin without rows gives one.
 
         ``since`` is an earlier offer's cursor: a type that can begins there, the others read everything. ``columns``
-        are those that are needed; a type may leave out others. Rows that the format makes unreadable come beside
-        the batch. Raises SourceError for what can't be read at all, or is not what was offered any more.
+        are those that are needed; a type may leave out others. Rows that the format makes unreadable are listed
+        in the batch. Raises SourceError for what can't be read at all, or has changed since it was offered.
         """
         ...
 
@@ -100,7 +101,7 @@ class SourceType(Protocol):
 
     @property
     def KEYS(self) -> tuple[str, ...]:  # noqa: N802  # a constant of the module
-        """The keys that the type reads beside the common ones."""
+        """The keys that the type reads in addition to the common ones."""
         ...
 
     def read_settings(self, table: TomlTable) -> SourceSettings:

@@ -26,7 +26,7 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Bat
 
 
 def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
-    """Those of a file's columns that are wanted. Raises SourceError for names that can't be told apart."""
+    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
     if len(names) > MAX_COLUMNS:
         raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
     for column, count in Counter(names).items():
@@ -66,7 +66,7 @@ def naming_the_file(name: str, form: str) -> Iterator[None]:
     """Turns the errors of a reader into a SourceError that names the file."""
     try:
         yield
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError) as exc:
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
         text = str(exc).strip().partition("\n")[0]
         raise SourceError(
             f"can't be read as {form}: {text}", where=name, hint=f"is it complete, and {form} at all?"

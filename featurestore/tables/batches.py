@@ -35,7 +35,7 @@ def read_batches(
     ``name`` is for messages. Raises what `open_table` raises, and SourceError for what is not in its format.
     """
     with open_table(source, name, form) as (stream, found):
-        yield from _cut(_pieces(stream, name, found, rows), rows)
+        yield from _cut(_read_frames(stream, name, found, rows), rows)
 
 
 @contextmanager
@@ -70,9 +70,9 @@ def write_batches(target: Path | BinaryIO, *, form: Format | None = None) -> Ite
         part.unlink(missing_ok=True)
 
 
-def _pieces(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
+def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
     if form == "csv":
-        yield from (batch.frame for batch in read_csv(stream, name, _ignore, strict=True, block=_CSV_BLOCK))
+        yield from (batch.frame for batch in read_csv(stream, name, _ignore, strict=True, block_size=_CSV_BLOCK))
     elif form == "ndjson":
         yield from read_json_types(stream, name)
     elif not stream.read(1):
@@ -132,12 +132,12 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
             yield cast("pl.DataFrame", pl.from_arrow(batch))
 
 
-def _cut(pieces: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+def _cut(frames: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     waiting: list[pl.DataFrame] = []
     height = 0
-    for piece in pieces:
-        waiting.append(piece)
-        height += len(piece)
+    for frame in frames:
+        waiting.append(frame)
+        height += len(frame)
         while height >= rows + 1:  # a full frame is given out once it is sure not to be the last
             whole = pl.concat(waiting)
             yield whole.slice(0, rows)
@@ -155,7 +155,8 @@ def _writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
         said = re.search(r"\(os error (\d+)\)", str(exc))
         if said is None:
             raise
-        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc  # what the system told Polars: a closed pipe
+        # The system's own error, which Polars only quotes: a closed pipe.
+        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc
 
 
 @contextmanager

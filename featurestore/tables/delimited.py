@@ -35,17 +35,17 @@ def read_csv(
     delimiter: str = ",",
     strict: bool = False,
     delimiter_hint: str | None = None,
-    block: int = BLOCK,
+    block_size: int = BLOCK,
 ) -> Iterator[Batch]:
     """Yields the rows of a stream that can seek, in order, one batch at least; warnings go to ``report``.
 
-    A row that is not well formed comes beside its batch; with ``strict`` it is an error, and every column and every
-    character is taken: nameless columns and NUL too. ``delimiter_hint`` (with ``{}``) is the way out where the header
+    A row that is not well formed is listed as unreadable; with ``strict`` it is an error, and every column and every
+    character is read: nameless columns and NUL too. ``delimiter_hint`` (with ``{}``) is the way out where the header
     is a single column that holds another delimiter; None takes such a header. Raises SourceError for what is not CSV
     in UTF-8.
     """
-    pieces = read_blocks(stream, name, block)
-    header, rest, classic = _take_header(pieces, name)
+    blocks = read_blocks(stream, name, block_size)
+    header, rest, classic = _take_header(blocks, name)
     columns = _names(header, name, delimiter, strict=strict)
     if len(columns) == 1 and delimiter_hint is not None:
         _refuse_other_delimiter(columns[0], name, delimiter_hint)
@@ -53,16 +53,16 @@ def read_csv(
     if (nameless := columns.count("")) and not strict:
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
     yield table.batch(Records(b"", 0, 0, 0))
-    for piece in chain(pieces, (None,)):
-        data = rest + (piece or b"")
-        if piece is None and data and not data.endswith((b"\n", b"\r") if classic else b"\n"):
+    for block in chain(blocks, (None,)):
+        data = rest + (block or b"")
+        if block is None and data and not data.endswith((b"\n", b"\r") if classic else b"\n"):
             report(f"{name} has no line end after its last row: was it cut?")
             data += b"\n"
         consumed, batch = table.parse(data)
         if batch is not None:
             yield batch
         rest = data[consumed:]
-        if (piece is None and rest) or len(rest) > MAX_RECORD:
+        if (block is None and rest) or len(rest) > MAX_RECORD:
             raise _endless(rest, f"{name} row {table.row + 1}")
     if not table.row:
         report(f"{name} has a header and no rows")
@@ -150,13 +150,13 @@ def _endless(rest: bytes, where: str) -> SourceError:
     )
 
 
-def _take_header(pieces: Iterator[bytes], name: str) -> tuple[bytes, bytes, bool]:
+def _take_header(blocks: Iterator[bytes], name: str) -> tuple[bytes, bytes, bool]:
     """(the first line that is not empty, the bytes after it, whether lines end in a lone CR)."""
     data = b""
-    for piece in pieces:
-        data = (data + piece).lstrip(b"\r\n")
+    for block in blocks:
+        data = (data + block).lstrip(b"\r\n")
         end = _line_end(data)
-        if end is not None and not data.endswith(b"\r"):  # the LF of a CRLF may stand in the next piece
+        if end is not None and not data.endswith(b"\r"):  # the LF of a CRLF may be in the next block
             return _cut(data, end)
         if len(data) > MAX_RECORD:
             break

@@ -46,7 +46,7 @@ def format_of(path: str | Path) -> Format:
 
 
 def format_in(stream: BinaryIO) -> Format:
-    """The format that a stream's first bytes look like. It can seek, and stands at its beginning before and after."""
+    """The format that the first bytes of a stream look like. It can seek, and is at its beginning before and after."""
     start = stream.read(4096)
     stream.seek(0)
     for magic, form in _MAGIC.items():
@@ -59,7 +59,7 @@ def format_in(stream: BinaryIO) -> Format:
 def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -> Iterator[tuple[BinaryIO, Format]]:
     """A table's bytes, in a stream that can seek, and their format: as given, as the name says, else as they look.
 
-    What can't be read twice, as a pipe, is put aside in a temporary file. Raises UsageError where there is no such
+    What can't be read twice, such as a pipe, is copied to a temporary file. Raises UsageError where there is no such
     file or its name says no format, SourceError where it can't be read.
     """
     with ExitStack() as files:

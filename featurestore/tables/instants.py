@@ -1,4 +1,4 @@
-"""A column of times, whatever its type, as instants: integers, microseconds since the epoch, UTC.
+"""A column of times of any type as instants: integers, microseconds since the epoch, UTC.
 
 ISO 8601 text, datetimes with or without a zone, and dates. A time that is missing or can't be read is an error that
 names its row; what had to be assumed comes back with the instants.
@@ -57,7 +57,7 @@ def _missing(column: pl.Series, table: str, first_row: int) -> SourceError:
     return SourceError(
         f"no time in column {column.name!r}",
         where=f"{table}, row {rows[0] + first_row}{count}",
-        hint="fill it in, or leave the row out: without a time there is no past to look at",
+        hint="fill it in, or leave the row out: a label without a time can't be joined",
     )
 
 

@@ -25,7 +25,7 @@ _USUAL = re.compile(
     r"(?: ?(?P<zone>Z|UTC|[+-]00(?::?00)?))?)?"
 )
 _SHORTEST, _LONGEST = 10, 64
-_LAYOUTS_AT_MOST = 64  # of one length; the next ones are no times
+_LAYOUTS_AT_MOST = 64  # of one length; the others are not times
 _ROWS_AT_ONCE = 1 << 14  # turned to columns in pieces that stay in the cache
 _ZERO = np.uint8(ord("0"))
 
@@ -35,7 +35,7 @@ Characters = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ParsedTexts:
-    """Microseconds since the epoch by position; ``valid`` is False where the text is no time, or null."""
+    """Microseconds since the epoch by position; ``valid`` is False where the text is null or not a time."""
 
     micros: Ints
     valid: Mask

@@ -31,7 +31,7 @@ class Cut:
     kinds: pl.DataFrame
     rows: Rows
 
-    def beside(self, other: Cut) -> Cut:
+    def merge(self, other: Cut) -> Cut:
         """Both, in the order of their lines. A name that one of them lacks is null there."""
         if not len(other.rows):
             return self
@@ -75,7 +75,7 @@ def _kinds(column: str) -> pl.Expr:
 
 
 def _texts(raw: pl.Series) -> pl.Series:
-    """Strings without their quotes and escapes, null as null, the rest as it stands."""
+    """Strings without their quotes and escapes, null as null, the rest unchanged."""
     raw = raw.set(raw == "null", None)
     quoted = raw.str.starts_with('"')
     if not quoted.any():

@@ -24,18 +24,18 @@ def read_lines(
     name: str,
     report: Callable[[str], None],
     *,
-    block: int = BLOCK,
+    block_size: int = BLOCK,
     longest: int = MAX_LINE,
 ) -> Iterator[tuple[bytes, int]]:
-    """Yields whole lines with their line ends, about ``block`` bytes at a time, and how many lines came before.
+    """Yields whole lines with their line ends, about ``block_size`` bytes at a time, and how many lines came before.
 
     A last line without a line end is given one, and reported. Raises SourceError for a document that is not JSON
     lines at all, and for a line of more than ``longest`` bytes.
     """
     rest, line = b"", 0
-    for piece in chain(read_blocks(stream, name, block), (None,)):
-        data = rest + (piece or b"")
-        if piece is None and data:
+    for block in chain(read_blocks(stream, name, block_size), (None,)):
+        data = rest + (block or b"")
+        if block is None and data:
             report(f"{name} has no line end after its last row: was it cut?")
             data += b"\n"
         end = data.rfind(b"\n") + 1

@@ -49,14 +49,15 @@ def read_json_texts(
     name: str,
     report: Callable[[str], None],
     *,
-    block: int = BLOCK,
+    block_size: int = BLOCK,
     worth_a_layout: int = WORTH_A_LAYOUT,
 ) -> Iterator[Batch]:
-    """Yields a file's rows, numbered by their lines. A line that is not an object comes beside, an empty one is no row.
+    """Yields a file's rows, numbered by their lines.
 
-    From ``worth_a_layout`` lines on the fast path is tried.
+    An empty line is not a row, and one that is not an object is listed as unreadable. From ``worth_a_layout`` lines on
+    the fast path is tried.
     """
-    for lines, before in read_lines(stream, name, report, block=block):
+    for lines, before in read_lines(stream, name, report, block_size=block_size):
         yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
 
 
@@ -80,7 +81,7 @@ def _batch(lines: list[bytes], name: str, before: int, worth_a_layout: int) -> B
                 unreadable.append(UnreadableRow(before + number + 1, str(exc), text))
     cut = _columns(objects, rows, name)
     if quick is not None:
-        cut = quick.beside(cut)
+        cut = quick.merge(cut)
     return Batch(
         origin=name,
         frame=cut.texts,

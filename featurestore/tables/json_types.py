@@ -29,15 +29,15 @@ _HALF_A_PAIR = re.compile(rb"%s(?!%s)|(?<!\\u[dD][89abAB]..)%s" % (_HIGH, _LOW, 
 
 
 def read_json_types(
-    stream: BinaryIO, name: str, *, block: int = BLOCK, longest: int = MAX_LINE
+    stream: BinaryIO, name: str, *, block_size: int = BLOCK, longest: int = MAX_LINE
 ) -> Iterator[pl.DataFrame]:
-    """Reads JSON lines from a stream that can seek, in frames, at least one, of about ``block`` bytes each.
+    """Reads JSON lines from a stream that can seek, in frames, at least one, of about ``block_size`` bytes each.
 
     ``name`` is for messages. Raises SourceError, naming the line.
     """
     schema: pl.Schema | None = None
     total = 0
-    for lines, before in _batches(stream, name, block, longest):
+    for lines, before in _batches(stream, name, block_size, longest):
         total += len(lines)
         _check_pairs(lines, before, name)
         find = partial(_find_types, before=schema)
@@ -46,7 +46,7 @@ def read_json_types(
     if schema is None:
         raise SourceError("is empty", where=name, hint=HINT)
     read = partial(_read, schema=schema)
-    for whole, before in _batches(stream, name, block, longest):
+    for whole, before in _batches(stream, name, block_size, longest):
         lines = whole[:total]  # the types of what was added meanwhile are not settled
         total -= len(lines)
         if lines:
@@ -57,10 +57,10 @@ def read_json_types(
         raise SourceError("was cut short while it was read", where=name, hint="run the same command again")
 
 
-def _batches(stream: BinaryIO, name: str, block: int, longest: int) -> Iterator[tuple[bytes, int]]:
+def _batches(stream: BinaryIO, name: str, block_size: int, longest: int) -> Iterator[tuple[bytes, int]]:
     """Whole lines, not all of them blank, and how many came before."""
     stream.seek(0)
-    for lines, before in read_lines(stream, name, _ignore, block=block, longest=longest):
+    for lines, before in read_lines(stream, name, _ignore, block_size=block_size, longest=longest):
         if not lines.isspace():
             yield lines, before
 
@@ -89,7 +89,7 @@ def _read(text: bytes, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _check_pairs(text: bytes, before: int, name: str) -> None:
-    """Polars would read half of a surrogate pair, which stands for nothing, as a NUL."""
+    """Polars would read half of a surrogate pair, which is not a character, as a NUL."""
     if not _SURROGATE.search(text):  # a hundred times faster than the next
         return
     for found in _HALF_A_PAIR.finditer(text):
@@ -134,4 +134,4 @@ def _what_is_wrong(line: bytes, cause: Exception) -> str:
     text = str(cause).strip().split("\n", 1)[0]
     if _fails(lambda lines: _find_types(lines, None), line):
         return f"can't be read as JSON: {text}"
-    return f"does not keep one type per column: {text}"
+    return f"does not have one type per column: {text}"

@@ -99,7 +99,7 @@ def _stray_returns(array: Bytes) -> Positions:
 
 
 def _between(marks: Positions, count: int) -> Mask:
-    """Which bytes stand between an opening quote and its closing one."""
+    """Which bytes are between an opening quote and its closing one."""
     alternating = np.zeros(len(marks) + 1, np.bool_)
     alternating[1::2] = True
     inside: Mask = np.repeat(alternating, np.diff(marks, prepend=0, append=count))
@@ -107,9 +107,9 @@ def _between(marks: Positions, count: int) -> Mask:
 
 
 def _quotes(array: Bytes, dialect: Dialect) -> tuple[Positions, Positions]:
-    """(quotes that open and close fields in turn, quotes that stand where none should).
+    """(quotes that open and close fields in turn, quotes where none should be).
 
-    Where all stand as RFC 4180 has them, opening and closing alternate, which is checked for all at once: the first
+    Where all are where RFC 4180 has them, opening and closing alternate, which is checked for all at once: the first
     of a doubled pair closes, the second opens again.
     """
     at = np.flatnonzero(array == QUOTE)
@@ -221,7 +221,7 @@ class _Split:
         return bytes([self.dialect.delimiter]).join(fields)
 
     def _join(self, left_out: Mask, rewritten: dict[int, bytes]) -> bytes:
-        """The good records, as long runs of the bytes as they stand."""
+        """The good records, as long runs of the original bytes."""
         alone = left_out.copy()
         alone[list(rewritten)] = True
         breaks = alone[1:] | alone[:-1] | (self.starts[1:] != self.ends[:-1] + 1)

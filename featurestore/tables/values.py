@@ -14,7 +14,7 @@ def json_value(value: object) -> Json:
     """NaN and infinities as their names, instants as ISO 8601 with ``Z`` (naive ones are UTC), dates as ISO.
 
     What only a label table may hold (decimals, times of day, durations, structs) is spelled as `tables.text`
-    spells it. Raises TypeError for what has no text, as bytes.
+    spells it. Raises TypeError for what has no text, such as bytes.
     """
     if value is None or isinstance(value, bool | int | str):
         return value

@@ -25,7 +25,7 @@ name = "{name}"
 # [entity_types.user]
 # keys = {{ user_id = "string" }}              # "string" (byte for byte) or "int"
 
-# Where rows come from: csv, parquet or ndjson; one file, or a pattern.
+# Where rows come from: csv, parquet, arrow or ndjson; one file, or a pattern.
 # [sources.events]
 # type = "csv"
 # path = "data/events-*.csv"
@@ -52,17 +52,17 @@ EXAMPLE = '''\
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """The files that were written, and those that were there already and left alone (paths below the root)."""
+    """The files that were written, and those that existed and were left alone (paths below the root)."""
 
     root: Path
     name: str
     demo: bool
     created: tuple[str, ...]
-    kept: tuple[str, ...]
+    existing: tuple[str, ...]
 
 
 def init(folder: Path, *, name: str | None = None, demo: bool = False, dry_run: bool = False) -> InitResult:
-    """Lays a project down in a folder. What is there already is never overwritten; run twice, nothing changes.
+    """Creates a project in a folder. Existing files are never overwritten; run twice, nothing changes.
 
     Raises UsageError where the demo would mix with another project.
     """
@@ -74,17 +74,17 @@ def init(folder: Path, *, name: str | None = None, demo: bool = False, dry_run: 
         _demo_files() if demo else {FILE: TEMPLATE.format(name=name), "features/examples.py": EXAMPLE}
     )
     if demo and _is_other_project(root):
-        raise UsageError(f"{folder} is a project already", hint="lay the demo down in a new folder: init --demo DIR")
+        raise UsageError(f"{folder} is a project already", hint="create the demo in a new folder: init --demo DIR")
     files |= {".gitattributes": ATTRIBUTES, ".gitignore": IGNORED}
     if not (root / "pyproject.toml").exists():
         files["ruff.toml"] = RUFF
     new = {path: content for path, content in files.items() if not (root / path).exists()}
-    if (root / FILE).exists():  # a project already: the example would only be in the way
+    if (root / FILE).exists():  # a project already: it does not need the example
         new.pop("features/examples.py", None)
     if not dry_run:
         _write(root, new)
-    kept = tuple(sorted(path for path in files if path not in new and (root / path).exists()))
-    return InitResult(root, name, demo, tuple(sorted(new)), kept)
+    existing = tuple(sorted(path for path in files if path not in new and (root / path).exists()))
+    return InitResult(root, name, demo, tuple(sorted(new)), existing)
 
 
 def demo_source() -> Path:

@@ -149,7 +149,7 @@ def test_the_summary_of_an_earlier_run_or_of_another_store_is_not_believed(proje
 
 KILLED = """
 import os, signal
-from featurestore.workflows import ingest
+from featurestore.workflows.ingest import ingest
 ingest.summarize_run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from featurestore.cli.app import run
 run(["-C", {root!r}, "ingest"])

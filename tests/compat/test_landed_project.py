@@ -156,3 +156,10 @@ def test_an_entity_can_be_erased_from_it(landed: Folder) -> None:
     assert landed.json("history", "amount", "u2")["values"]
     assert landed.json("history", "amount", "u1")["values"] == []
     assert "labels" in str(landed.json("dataset", "training"))
+
+
+def test_its_verdicts_are_computed_again_from_its_samples(landed: Folder) -> None:
+    found = landed.json("drift", "--recompute")
+    assert found["checked"] > 0
+    assert found["different"] == 0
+    assert {item["recomputed"] is None for item in found["runs"]} == {False}

@@ -118,13 +118,13 @@ def test_a_file_that_can_t_be_used_commits_nothing_and_is_named(
     assert project.json("runs")["runs"][0]["run_seq"] is None
 
 
-def test_a_file_without_rows_is_no_error(project: Folder) -> None:
+def test_a_file_without_rows_is_not_an_error(project: Folder) -> None:
     project.write({"visits.csv": "patient_id,visit_at,age,chol\n"})
     feature = project.features()["age_share"]
     assert (feature["rows_read"], feature["rows_written"]) == (0, 0)
 
 
-def test_a_failed_feature_misses_nothing_once_it_is_mended(project: Folder) -> None:
+def test_a_failed_feature_misses_nothing_once_it_is_fixed(project: Folder) -> None:
     project.write({"features/cardiac.py": AGE.replace("/ 100", "/ pl.col('agee')")})
     project.run("ingest", code=4)
     project.write(

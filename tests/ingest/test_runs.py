@@ -57,7 +57,7 @@ def test_a_new_file_brings_its_rows_and_a_late_one_lands_in_its_place(project: F
     assert history(project, "age_share", "001") == [0.5, 0.77, 0.51]
 
 
-def test_a_correction_is_kept_beside_what_it_corrects(project: Folder) -> None:
+def test_a_correction_is_stored_beside_the_value_that_it_corrects(project: Folder) -> None:
     project.run("ingest")
     project.edit("visits.csv", "2024-02-01T00:00:00Z,51", "2024-02-01T00:00:00Z,61")
     feature = project.features()["age_share"]
@@ -92,7 +92,7 @@ def test_two_values_for_one_moment_fail_naming_feature_entity_and_both_rows(proj
     assert not list((project.root / "features").glob(".versions/age_share/*.py")), "nothing of a failed feature stays"
 
 
-def test_rows_that_break_a_rule_are_set_aside_with_the_reason(project: Folder) -> None:
+def test_rows_that_break_a_rule_are_rejected_with_the_reason(project: Folder) -> None:
     project.write(
         {
             "visits.csv": VISITS
@@ -111,7 +111,7 @@ def test_rows_that_break_a_rule_are_set_aside_with_the_reason(project: Folder) -
     assert rejected[0]["values"]["patient_id"] == "003"
 
 
-def test_strict_takes_no_source_with_bad_rows(project: Folder) -> None:
+def test_strict_refuses_a_source_with_bad_rows(project: Folder) -> None:
     project.write({"visits.csv": VISITS + "003,2024-01-01T00:00:00Z,430,\n"})
     (feature,) = project.json("ingest", "--strict", code=4)["features"]
     assert "break its rules" in feature["error"]["message"]
@@ -206,7 +206,7 @@ def test_another_run_s_lock_is_waited_for_and_its_holder_named(project: Folder) 
     project.run("ingest", "--lock-timeout", "0")
 
 
-def test_a_source_without_times_is_dated_by_the_run_and_only_changes_are_kept(project: Folder) -> None:
+def test_a_source_without_times_is_dated_by_the_run_and_only_changes_are_stored(project: Folder) -> None:
     project.edit("featurestore.toml", 'event_time = "visit_at"\n', "")
     project.write({"visits.csv": "patient_id,age,chol\n001,50,\n002,60,\n"})
     assert project.features()["age_share"]["rows_written"] == 2

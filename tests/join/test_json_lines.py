@@ -21,7 +21,7 @@ untidy = st.lists(st.dictionaries(names, values, max_size=2), min_size=1, max_si
 
 
 def read(raw: bytes, size: int = 1 << 20, longest: int = 64 << 20) -> pl.DataFrame:
-    return pl.concat(read_json_types(io.BytesIO(raw), "labels.jsonl", block=size, longest=longest))
+    return pl.concat(read_json_types(io.BytesIO(raw), "labels.jsonl", block_size=size, longest=longest))
 
 
 @given(tidy | untidy, st.sampled_from([b"\n", b"\r\n", b"\n \n"]), st.integers(1, 60), st.booleans())
@@ -45,7 +45,7 @@ def test_in_pieces_it_is_the_table_that_it_is_at_once(
 ])  # fmt: skip
 def test_the_last_line_settles_the_type_of_the_first(last: str, kind: type[pl.DataType]) -> None:
     raw = b'{"a":1}\n' * 100 + f'{{"a":{last},"late":[{{}},{{"x":1}}]}}\n'.encode()
-    frames = list(read_json_types(io.BytesIO(raw), "labels.jsonl", block=64))
+    frames = list(read_json_types(io.BytesIO(raw), "labels.jsonl", block_size=64))
     assert len(frames) > 10
     assert {str(frame.schema) for frame in frames} == {
         str(pl.Schema({"a": kind(), "late": pl.List(pl.Struct({"x": pl.Int64}))}))
@@ -61,9 +61,9 @@ def test_the_last_line_settles_the_type_of_the_first(last: str, kind: type[pl.Da
     (b'{"a":1}\n{"a":NaN}\n', 'labels.jsonl line 2: is not JSON: NaN is not a JSON value; write null or "NaN"'),
     (b'{"a":1}\n{"a":"\xff"}\n', "labels.jsonl line 2: is not UTF-8: byte 0xff"),
     (b'{"a":1}\n{"a":1E400}\n', "labels.jsonl line 2: can't be read as JSON: InvalidNumber"),
-    (b'{"a":1}\n{"a":2}\n{"a":true}\n', "labels.jsonl line 3: does not keep one type per column"),
-    (b'{"a":true}\n{"a":2}\n', "labels.jsonl line 1: does not keep one type per column"),
-    (b'{"a":1}\n\n{"a":[1]}\n{"a":2}\n', "labels.jsonl line 3: does not keep one type per column"),
+    (b'{"a":1}\n{"a":2}\n{"a":true}\n', "labels.jsonl line 3: does not have one type per column"),
+    (b'{"a":true}\n{"a":2}\n', "labels.jsonl line 1: does not have one type per column"),
+    (b'{"a":1}\n\n{"a":[1]}\n{"a":2}\n', "labels.jsonl line 3: does not have one type per column"),
     (b'{"e":"\\ud83d\\ude00","a":"\\\\ud800"}\n{"a":"\\udc00"}', "labels.jsonl line 2: holds half of a"),
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [3, 1 << 20])

@@ -144,7 +144,7 @@ def test_an_arrow_stream_is_read_like_an_arrow_file() -> None:
     ('[{"a":1}]', "labels.csv: is one JSON document, not a JSON object on each line"),
     ('{"a":1}\n\n{"a":\n', "labels.csv line 3: is not JSON"),
     ("", "labels.csv: is empty"),
-    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv line 2: does not keep one type per column"),
+    ('{"a":{"x":1}}\n{"a":5}\n', "labels.csv line 2: does not have one type per column"),
 ])  # fmt: skip
 def test_malformed_json_lines_are_refused_with_their_line(text: str, said: str) -> None:
     with pytest.raises(SourceError) as failed:

@@ -106,7 +106,7 @@ def test_a_server_that_does_not_encrypt_is_refused(postgres: PostgresServer, ask
     said = ask(postgres.port)
     assert "no safe connection" in said
     assert "does not support SSL" in said
-    assert "hint: switch ssl on" in said
+    assert "hint: enable ssl on" in said
 
 
 def test_a_root_certificate_that_is_not_there_is_named(

@@ -142,14 +142,14 @@ def test_a_declared_column_must_be_in_every_file(shops: Shops) -> None:
         shop.read()
 
 
-def test_rows_set_aside_are_counted_all_and_kept_up_to_a_bound(shops: Shops) -> None:
+def test_all_rejected_rows_are_counted_and_the_first_ones_stored(shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", "id,x\n" + "1\n" * 12_000 + "a,1\n")
     taken = shop.read()
     assert (taken.frame.height, taken.rejected_count, len(taken.rejected)) == (1, 12_000, 10_000)
 
 
-def test_ids_that_look_alike_are_said_and_kept_apart(shops: Shops) -> None:
+def test_ids_that_look_alike_stay_different_and_are_reported(shops: Shops) -> None:
     shop = shops()
     shop.write("visits.csv", "id,x\nu1,1\nU1,2\n u1,3\nv,4\n")
     taken = shop.read()

@@ -21,7 +21,7 @@ def ours(data: bytes, block: int = 1 << 20) -> tuple[list[Row], list[tuple[int, 
     broken: list[tuple[int, str]] = []
     warnings: list[str] = []
     try:
-        for batch in read_csv(io.BytesIO(data), "visits.csv", warnings.append, block=block):
+        for batch in read_csv(io.BytesIO(data), "visits.csv", warnings.append, block_size=block):
             rows += [(batch.row(at), cells) for at, cells in enumerate(batch.frame.rows())]
             broken += [(row.row, row.reason) for row in batch.unreadable]
             assert batch.unreadable_count == len(batch.unreadable)

@@ -192,7 +192,7 @@ def test_a_float_is_never_an_id(key: str, shops: Shops) -> None:
         shop.read({"id": key})  # type: ignore[dict-item]
 
 
-def test_a_row_without_its_key_is_set_aside(shops: Shops) -> None:
+def test_a_row_without_its_key_is_rejected(shops: Shops) -> None:
     shop = shops('type = "ndjson"\npath = "visits.ndjson"')
     shop.write("visits.ndjson", '{"id":"a"}\n{"id":null}\n{"x":1}\n{}\n')
     taken = shop.read()

@@ -112,7 +112,7 @@ def test_local_times_are_read_in_the_zone_of_the_source(shops: Shops) -> None:
     assert not taken.warnings
 
 
-def test_local_times_that_never_happened_or_happened_twice_are_set_aside(shops: Shops) -> None:
+def test_local_times_that_never_happened_or_happened_twice_are_rejected(shops: Shops) -> None:
     shop = shops(NEW_YORK)
     shop.write("visits.csv", "id,at\na,2024-03-10 02:30\nb,2024-11-03 01:30\nc,2024-11-03 01:30-05:00\nd,\n")
     taken = shop.read()

@@ -53,7 +53,7 @@ def test_every_value_keeps_its_text_and_its_kind(
     separators = (", ", ": ") if spaced else (",", ":")
     lines = [json.dumps(each, ensure_ascii=ascii_only, separators=separators) for each in objects]
     stream, worth = io.BytesIO("\n".join(lines).encode()), 1 if quick else 1 << 30
-    batches = list(read_json_texts(stream, "f", print, block=block, worth_a_layout=worth))
+    batches = list(read_json_texts(stream, "f", print, block_size=block, worth_a_layout=worth))
     found: dict[int, dict[str, tuple[str | None, int]]] = {}
     for batch in batches:
         assert batch.unreadable_count == 0

@@ -83,7 +83,7 @@ def test_each_rule(rule: str, value: str, reason: str | None, shops: Shops) -> N
     assert taken.frame.height == (reason is None)
 
 
-def test_a_row_is_set_aside_once_for_the_first_thing_wrong(shops: Shops) -> None:
+def test_a_row_is_rejected_once_for_the_first_thing_wrong(shops: Shops) -> None:
     columns = '[sources.visits.columns]\nx = { type = "int", min = 0, in = [1] }\ny = { type = "int" }'
     shop = shops('type = "csv"\npath = "visits.csv"\n' + columns)
     shop.write("visits.csv", "id,x,y\na,-1,z\nb,2,5\nc,1,q\nd,1,5\n")
@@ -110,7 +110,7 @@ def test_a_row_is_set_aside_once_for_the_first_thing_wrong(shops: Shops) -> None
         'type = "float", in = [[1]]',
     ],
 )
-def test_a_rule_that_names_no_value_of_the_column_is_a_mistake_in_the_configuration(rule: str, shops: Shops) -> None:
+def test_a_rule_with_a_value_that_the_column_can_not_have_is_a_configuration_error(rule: str, shops: Shops) -> None:
     shop = shops('type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { ' + rule + " }")
     shop.write("visits.csv", "id,x\na,\n")
     with pytest.raises(ConfigError, match="a rule of column 'x' names"):

@@ -14,10 +14,8 @@ from featurestore.workflows.init import init
 
 def command(
     ctx: typer.Context,
-    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="The folder; made where it is missing.")] = ".",
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Lay down the heart-disease example: data and features.")
-    ] = False,
+    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="The folder; created if it is missing.")] = ".",
+    demo: Annotated[bool, typer.Option("--demo", help="Create the heart-disease example: data and features.")] = False,
     name: Annotated[str | None, typer.Option(help="The project's name (default: the folder's).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
 ) -> None:

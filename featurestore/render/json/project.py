@@ -16,5 +16,5 @@ def init_document(result: InitResult) -> dict[str, Json]:
         "root": str(result.root),
         "demo": result.demo,
         "created": list(result.created),
-        "kept": list(result.kept),
+        "kept": list(result.existing),
     }
