@@ -25,7 +25,10 @@ MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n004,2024-03
 CUTS = {
     "terminate": ("PERFORM pg_terminate_backend(pg_backend_pid())", "terminating connection"),
     "deadlock": ("RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'", "deadlock with another transaction"),
-    "serialization": ("RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'", "conflict with another transaction"),
+    "serialization": (
+        "RAISE EXCEPTION 'could not serialize' USING ERRCODE = '40001'",
+        "conflict with another transaction",
+    ),
 }
 
 
