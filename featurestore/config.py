@@ -11,11 +11,12 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
 from featurestore.sources.settings import read_source
 from featurestore.toml import TomlTable, interpolate
@@ -29,7 +30,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriftRule:
     """The drift settings of some features; None where the wider setting applies."""
 
@@ -37,7 +38,7 @@ class DriftRule:
     threshold: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriftSettings:
     """How a run is compared with its reference: for the project, and where features or tags differ.
 
@@ -65,7 +66,7 @@ class DriftSettings:
         return DriftSettings(method, threshold, self.sample)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Project:
     """A project folder and what its featurestore.toml says. Every workflow takes one.
 

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Stdout(io.FileIO):
+class _Stdout(io.BufferedWriter):
     """Standard output. The first failure is remembered and the rest dropped, so that work goes on to its end.
 
     A closed pipe is not a failure: whoever reads has seen enough, and the command ends.
     """
 
+    # Not a raw file with a `write` in Python: a signal that raises in there, when the bytes are out, leaves them in the
+    # buffer, and they are written again. This buffer is up to date before any Python code can raise.
     failure: OSError | None = None
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -30,6 +32,15 @@ class _Stdout(io.FileIO):
             except OSError as exc:
                 self.failure = exc
         return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if self.failure is None:
+            try:
+                super().flush()
+            except BrokenPipeError:
+                raise
+            except OSError as exc:
+                self.failure = exc
 
 
 def prepare() -> None:
@@ -43,8 +54,8 @@ def prepare() -> None:
         _plug(2, os.O_WRONLY)  # writing does nothing
         sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
     encoding, errors = ("utf-8", "strict") if sys.stdout is None else (sys.stdout.encoding, sys.stdout.errors)
-    raw = _Stdout(1, "w", closefd=False)
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=raw.isatty())
+    out = _Stdout(io.FileIO(1, "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(out, encoding, errors, line_buffering=out.isatty())
 
 
 def _plug(number: int, mode: int) -> None:
@@ -56,10 +67,10 @@ def _plug(number: int, mode: int) -> None:
 
 def failure() -> str | None:
     """Why standard output could not be written, if it could not."""
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if not isinstance(raw, _Stdout) or raw.failure is None:
+    out = getattr(sys.stdout, "buffer", None)
+    if not isinstance(out, _Stdout) or out.failure is None:
         return None
-    return "it is closed" if raw.failure.errno == errno.EBADF else os.strerror(raw.failure.errno or 0)
+    return "it is closed" if out.failure.errno == errno.EBADF else os.strerror(out.failure.errno or 0)
 
 
 def discard() -> None:

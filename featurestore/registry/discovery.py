@@ -8,6 +8,7 @@ one bad file never hides the others.
 from __future__ import annotations
 
 import ast
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -83,15 +84,21 @@ def unknown_feature(registry: Registry, name: str) -> DeclarationError:
 
 def _modules(project: Project) -> Iterator[tuple[str, Path]]:
     """Dotted names and paths (below the root) of the files that may declare features, in order."""
-    for path in sorted(project.features.rglob("*.py")):
-        relative = path.relative_to(project.root)
-        parts = relative.with_suffix("").parts
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-        if hidden or not path.is_file() or b"featurestore" not in path.read_bytes():
+    paths: list[tuple[str, ...]] = []
+    # os.walk, because it can leave out .versions, a folder for every feature; and names, because paths are slow.
+    for folder, folders, files in os.walk(project.features):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+        inside = Path(folder).relative_to(project.root).parts
+        paths += [(*inside, name) for name in files if name.endswith(".py") and not name.startswith(".")]
+    for parts in sorted(paths):
+        path = Path(*parts)
+        try:
+            data = (project.root / path).read_bytes()
+        except OSError:  # a broken link, or a folder that is named like a module
             continue
-        if parts[-1] == "__init__":
-            parts = parts[:-1]
-        yield ".".join(parts), relative
+        if b"featurestore" in data:
+            names = [*parts[:-1], parts[-1].removesuffix(".py")]
+            yield ".".join(names[:-1] if names[-1] == "__init__" else names), path
 
 
 def _read_module(

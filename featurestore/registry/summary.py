@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from featurestore.atomic import write_atomically
+from featurestore.frozen import frozen
 from featurestore.model import Json
 
 FORMAT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeatureSummary:
     """One feature as of the last committed run. Instants are microseconds.
 
@@ -36,7 +37,7 @@ class FeatureSummary:
     drift: Mapping[str, Json] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """The features by name, and what they were derived from.
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import StoreError
+from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 
 FILE = "synced.json"
 EMBEDDED = "online.sqlite"  # sqlite.FILE, without the time that importing sqlite3 takes `list`
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastSync:
     """The store's epoch, and the watermark of each version (``<feature>@<sha256>``), at the last sync."""
 

@@ -1,6 +1,6 @@
 """The features that the project declares, with their versions and a summary of their history: ``list`` and ``show``.
 
-Reads files only, runs no user code, and imports nothing heavy.
+Runs no user code. Reads files only, as long as the summary of the audit log fits the store (`workflows.summaries`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two versions of a feature compared: their code, and the values that the offline store has of them.
 
 The code of a version is its whole closure, from its version file; that of the working tree is read as it is
-hashed. Comparing code reads files only and imports nothing heavy.
+hashed. Comparing code imports nothing heavy, as long as the summary of the audit log fits.
 """
 
 from __future__ import annotations

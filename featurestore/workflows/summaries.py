@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.model import Run
 from featurestore.offline.duckdb.place import history_path, stamp_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from featurestore.offline.contract import OfflineStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CurrentSummary:
     """The features by name, and what to say of them: why they may be out of date, if they may.
 

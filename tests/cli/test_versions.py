@@ -76,7 +76,7 @@ def test_list_refuses_what_there_is_none_of(two: Folder) -> None:
     assert two.json("list", "--entity-type", "patent", code=2)["error"]["hint"] == "did you mean 'patient'?"
 
 
-def test_show_tells_all_that_files_say(two: Folder) -> None:
+def test_show_gives_everything_the_files_say(two: Folder) -> None:
     two.run("ingest")
     shown = two.json("show", "age_share")
     assert shown["columns"] == ["age"]
@@ -103,7 +103,7 @@ def test_plan_says_what_changed_and_why(two: Folder) -> None:
     assert "scale" in reasons[0]
 
 
-def test_plan_tells_metadata_from_code_and_notices_what_is_gone(two: Folder) -> None:
+def test_plan_distinguishes_metadata_from_code_and_reports_removed_features(two: Folder) -> None:
     two.run("ingest")
     two.edit("features/cardiac.py", 'owner="ml"', 'owner="us"')
     assert planned(two)["age_share"] == ("metadata", ["metadata only: owner"])
@@ -166,7 +166,7 @@ def test_diff_with_neither_compares_the_worktree_or_the_one_before(two: Folder) 
     assert (found["old"]["version"], found["new"]["version"]) == (1, 2)
 
 
-def test_diff_tolerates_what_it_is_told_to(two: Folder) -> None:
+def test_diff_takes_a_tolerance(two: Folder) -> None:
     two.run("ingest")
     two.edit("features/lib.py", "column / 100", "column / 100 + 1e-9")
     two.run("ingest")

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from rich.console import RenderableType
 
+from featurestore.config import load_project
 from featurestore.drift.verdict import Verdict
 from featurestore.model import (
     DataType,
     EntityType,
-    Feature,
     FeatureRun,
     Json,
     Key,
     Problem,
     Run,
-    Source,
     StoredVersion,
     VersionId,
 )
@@ -32,12 +33,14 @@ from featurestore.render.text.history import history_table
 from featurestore.render.text.runs import runs_table
 from featurestore.serving.decoding import ServedValue
 from featurestore.times import parse_instant
+from featurestore.versioning.folder.files import FeatureFiles
 from featurestore.versioning.folder.versionfile import VersionName
-from featurestore.workflows.catalogue import Catalogue, Entry
+from featurestore.workflows.catalogue import Catalogue, Entry, Filter, list_features
 from featurestore.workflows.drift.overview import DriftRow
 from featurestore.workflows.drift.timeline import DriftResult, Point
 from featurestore.workflows.get import EntityValues, GetResult
 from featurestore.workflows.history import HistoryResult, HistoryValue
+from tests.golden.folder import TOML
 from tests.golden.stored import compare, names_of
 
 HERE = Path(__file__).parent / "text"
@@ -75,36 +78,42 @@ def composite_values() -> RenderableType:
     return values_table(GetResult(SHELF, (EntityValues(keys, served), EntityValues({**keys, "store": "s"}, served))))
 
 
+FEATURES = """
+import polars as pl
+
+from featurestore import feature
+"""
+DECLARED = """
+
+@feature(entity_type="patient", data_type="list[float, 384]", source="visits", description={description!r})
+def {name}() -> pl.Expr:
+    return pl.col("age")
+"""
+DESCRIPTIONS = {
+    "age_normalized": "Age, from 20 years (0) to 80 (1)",
+    "composite_risk_score": "Weighted combination of cardiac risk factors",
+    "mean_time_between_visits_in_hospital_in_2_years": "In days; null before the second visit",
+}
+
+
 def listing() -> RenderableType:
-    return list_table(
-        Catalogue(
-            (
-                entry("age_normalized", "Age, from 20 years (0) to 80 (1)"),
-                entry("composite_risk_score", "Weighted combination of cardiac risk factors", changed=True),
-                entry("mean_time_between_visits_in_hospital_in_2_years", "In days; null before the second visit"),
-            ),
-            (),
-        )
-    )
+    declared = [DECLARED.format(name=name, description=text) for name, text in DESCRIPTIONS.items()]
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "features").mkdir()
+        (root / "features" / "m.py").write_text(FEATURES + "".join(declared), encoding="utf-8")
+        (root / "featurestore.toml").write_text(TOML, encoding="utf-8")
+        catalogue = list_features(load_project(root), Filter())
+    return list_table(Catalogue(tuple(map(as_after_a_run, catalogue.entries)), ()))
 
 
-def entry(name: str, description: str, *, changed: bool = False) -> Entry:
-    source = Source("visits", "csv")
-    feature = Feature(
-        name, name, "features.m", Path("features/m.py"), 7, PATIENT, DataType("list[float]", 384), source, True,
-        description,
-    )  # fmt: skip
-    versions = (VersionName(1, SHA[:12], Path(f"0001-{SHA[:12]}.py")),)
+def as_after_a_run(entry: Entry) -> Entry:
+    """The entry with an active version: its own code, or of one feature another."""
+    assert entry.hashed is not None
+    sha256 = SHA if entry.feature.name == "composite_risk_score" else entry.hashed.sha256
+    files = FeatureFiles((VersionName(1, sha256[:12], Path("0001.py")),))
     summary = FeatureSummary(last_run="20240501T120000-0123abcd", last_run_at=NOON)
-    hashed = None if changed else SHA
-    return Entry(feature, _Hash(hashed) if hashed else None, None, versions, summary, SHA, None)  # type: ignore[arg-type]
-
-
-class _Hash:
-    """What a listing asks of a hash."""
-
-    def __init__(self, sha256: str) -> None:
-        self.sha256 = sha256
+    return replace(entry, files=files, summary=summary, active_sha256=sha256)
 
 
 def runs() -> RenderableType:

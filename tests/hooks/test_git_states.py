@@ -30,11 +30,11 @@ def repository(project: Folder) -> Folder:
     return project
 
 
-def test_without_a_repository_no_commit_is_told(project: Folder) -> None:
+def test_without_a_repository_there_is_no_commit(project: Folder) -> None:
     assert recorded(project) is None
 
 
-def test_a_repository_without_commits_has_none_to_tell(repository: Folder) -> None:
+def test_a_repository_without_commits_has_no_commit(repository: Folder) -> None:
     assert recorded(repository) is None
 
 
@@ -107,7 +107,7 @@ def test_a_repository_of_another_owner_is_left_alone(repository: Folder) -> None
         os.environ.update(before)
 
 
-def test_committed_means_in_head_as_it_lies_there(repository: Folder) -> None:
+def test_committed_means_identical_to_the_file_in_head(repository: Folder) -> None:
     assert committed(repository.root, "features") == set()
     git(repository.root, "add", ".")
     assert committed(repository.root, "features") == set()

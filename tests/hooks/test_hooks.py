@@ -1,4 +1,4 @@
-"""check, lock and the pre-commit hooks on real git repositories: what is staged is what is judged."""
+"""check, lock and the pre-commit hooks on real git repositories: what is staged is what is checked."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_check_finds_code_without_a_version_file_and_fix_writes_it(repository: F
     assert kinds(repository, code=0) == []
 
 
-@pytest.mark.parametrize("damage", ["edited", "truncated", "reformatted", "crlf", "checksum mended"])
+@pytest.mark.parametrize("damage", ["edited", "truncated", "reformatted", "crlf", "checksum updated"])
 def test_check_finds_a_version_file_that_was_changed_in_any_way(repository: Folder, damage: str) -> None:
     (path,) = (repository.root / "features" / ".versions" / "age_share").glob("*.py")
     text = path.read_bytes()
@@ -62,9 +62,9 @@ def test_check_finds_a_version_file_that_was_changed_in_any_way(repository: Fold
         "truncated": text[: len(text) - 20],
         "reformatted": text.replace(b"/ 100", b"/  100"),
         "crlf": text.replace(b"\n", b"\r\n"),
-        "checksum mended": text.replace(b"/ 100", b"/ 101"),
+        "checksum updated": text.replace(b"/ 100", b"/ 101"),
     }[damage]
-    if damage == "checksum mended":
+    if damage == "checksum updated":
         import hashlib
 
         head, line, rest = changed.partition(b"# checksum")

@@ -50,7 +50,7 @@ def test_what_changes_the_values_changes_the_version(projects: Projects, name: s
     assert before.canonical != after.canonical
 
 
-def test_integers_of_thousands_of_digits_are_told_apart(projects: Projects) -> None:
+def test_integers_of_thousands_of_digits_differ(projects: Projects) -> None:
     before, after = (
         projects.closure(f"def f():\n    return {number:#x}\n") for number in (1 << 20000, (1 << 20000) + 1)
     )

@@ -432,7 +432,7 @@ def test_a_version_that_both_branches_wrote_stays_once(projects: Projects, folde
 # Active and metadata
 
 
-def test_the_active_version_is_kept_by_its_hash(folder: Path) -> None:
+def test_the_active_version_is_stored_by_its_hash(folder: Path) -> None:
     assert files.read_active(folder, "f") is None
     files.write_active(folder, "f", Active("a" * 64, CREATED))
     assert files.read_active(folder, "f") == Active("a" * 64, CREATED)

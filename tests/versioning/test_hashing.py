@@ -1,4 +1,4 @@
-"""The hash of a version: which declared facts are in it, which are not, and how two versions are told apart."""
+"""The hash of a version: which declared facts are in it, and how the difference of two versions is explained."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_deep_helper_is_the_one_that_is_named(projects: Projects) -> None:
     assert explain(before.parts, after.parts) == ["helper `risk.scale` changed"]
 
 
-def test_a_helper_that_moved_and_changed_is_said_to_have_changed(projects: Projects) -> None:
+def test_a_helper_that_moved_and_changed_is_reported_as_changed(projects: Projects) -> None:
     before = projects.hash(
         {
             "features/m.py": "from .a import g\ndef f():\n    return g()\n",

@@ -13,7 +13,7 @@ UNLIMITED = read_cases("unlimited")
 
 
 @pytest.mark.parametrize("name", LIMITED)
-def test_what_cannot_be_followed_is_said_with_its_line(projects: Projects, name: str) -> None:
+def test_what_cannot_be_followed_is_reported_with_its_line(projects: Projects, name: str) -> None:
     case = LIMITED[name]
     limits = projects.closure({"features/m.py": case["code"], **LIB}).limits
     assert [limit.place for limit in limits if case["says"] in limit.message] == [f"features/m.py:{case['line']}"]
@@ -58,7 +58,7 @@ def test_column_names_are_found_among_the_texts(projects: Projects) -> None:
 
 
 @pytest.mark.parametrize("patching", ["features/__init__.py", "features/setup.py"])
-def test_an_assignment_made_by_any_imported_module_is_said(projects: Projects, patching: str) -> None:
+def test_an_assignment_by_any_imported_module_is_reported(projects: Projects, patching: str) -> None:
     files = {
         "features/m.py": "from features import lib\nimport features.setup\ndef f():\n    return lib.scale(lib.K)\n",
         "features/setup.py": "",

@@ -187,7 +187,7 @@ def test_a_function_may_import_later_in_another_thread(projects: Projects) -> No
     assert seen == [7] * 8
 
 
-def test_a_name_that_is_no_function_afterwards_is_said(projects: Projects) -> None:
+def test_a_name_that_is_not_a_function_after_the_import_is_an_error(projects: Projects) -> None:
     with pytest.raises(FeatureError, match="has no function 'f'"):
         load_function(projects.tree("def f(): ...\ndel f\n"), "features.m", "f")
 

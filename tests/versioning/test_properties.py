@@ -87,7 +87,7 @@ def test_programs_are_one_version_exactly_when_python_says_they_are_the_same(see
 
 
 @given(seeds)
-def test_two_small_programs_are_told_apart(seed: int) -> None:
+def test_two_different_small_programs_have_different_forms(seed: int) -> None:
     one, two = (program(number, 0, bare=True)(Random(0)) for number in (seed, seed + 1))
     assert (canonical(one) == canonical(two)) == (normal_form(one) == normal_form(two))
 
@@ -181,7 +181,7 @@ def written(closure: Closure, module: str) -> VersionFile:
 PROMISES: dict[Callable[..., None], bool] = {  # each with whether it takes a size
     test_a_program_is_one_version_however_it_is_written: True,
     test_programs_are_one_version_exactly_when_python_says_they_are_the_same: True,
-    test_two_small_programs_are_told_apart: False,
+    test_two_different_small_programs_have_different_forms: False,
     test_names_are_global_exactly_where_python_says_so: True,
     test_whatever_changes_the_values_changes_the_version: False,
     test_a_version_file_keeps_every_change: False,

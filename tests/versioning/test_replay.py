@@ -138,7 +138,7 @@ def test_a_frame_is_not_lazy_by_itself(projects: Projects, tmp_path: Path) -> No
     assert not freeze(projects.tree("import polars as pl\ndef f(df: pl.DataFrame): ...\n"), tmp_path).lazy
 
 
-def test_comments_and_code_are_kept_as_they_were_written(projects: Projects, tmp_path: Path) -> None:
+def test_comments_and_code_are_stored_as_written(projects: Projects, tmp_path: Path) -> None:
     text = (
         "import os\nimport polars as pl\n\n# Why it is 3.\nK = 3  # three\n\n\n# What f does.\n"
         "def f(x):  # one\n    # two\n    return (x\n        + K), pl.a\n"
@@ -222,7 +222,7 @@ def test_names_of_another_packages_star_import_are_there(projects: Projects, tmp
     assert load(freeze(projects.tree(text), tmp_path))() == 4
 
 
-def test_annotations_of_a_class_are_kept_wherever_they_stand(projects: Projects, tmp_path: Path) -> None:
+def test_annotations_of_a_class_are_stored_wherever_it_is(projects: Projects, tmp_path: Path) -> None:
     text = (
         "class C:\n    if 1:\n        a: int\n    def m(self, b: nowhere) -> nowhere:\n"
         "        c: nowhere = 1\ndef f():\n    return C\n"

@@ -21,7 +21,7 @@ def command(
     owner: Annotated[str | None, typer.Option(help="Only this owner's.")] = None,
     source: Annotated[str | None, typer.Option(help="Only features of this source.")] = None,
 ) -> None:
-    """List the features of the working tree. Reads files only; runs none of your code.
+    """List the features of the working tree. Runs none of your code.
 
     A star beside a version means that the working tree's code differs from it.
 

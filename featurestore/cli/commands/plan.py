@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Show what the working tree would change: new, changed and removed features, and why. Writes nothing.
 
-    Reads files only and runs none of your code, unless --stats is given, which runs the changed features.
+    Runs none of your code, unless --stats is given, which runs the changed features.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Show one feature: metadata, source and columns, helpers, versions, latest statistics, last run.
 
-    Reads files only; runs none of your code.
+    Runs none of your code.
 
     \b
     Examples:

@@ -83,18 +83,17 @@ class SourceTree:
         return any(name.endswith(".py") for _, _, files in os.walk(self.root / top) for name in files)
 
     def _read(self, name: str) -> Module | None:
-        stem = self.root.joinpath(*name.split("."))
-        for path, package in ((stem / "__init__.py", True), (stem.with_name(stem.name + ".py"), False)):
-            if path.is_file():
-                return parse(name, path, self.root, package)
+        stem = name.replace(".", os.sep)
+        for relative, package in ((os.path.join(stem, "__init__.py"), True), (f"{stem}.py", False)):  # noqa: PTH118
+            if os.path.isfile(os.path.join(self.root, relative)):  # noqa: PTH113, PTH118  # a third of the time
+                return parse(name, Path(relative), self.root, package)
         return None
 
 
-def parse(name: str, path: Path, root: Path, package: bool) -> Module:
-    """Reads one file as a module of the project. Raises DeclarationError."""
-    relative = path.relative_to(root)
+def parse(name: str, relative: Path, root: Path, package: bool) -> Module:
+    """Reads one file, by its path below the root, as a module of the project. Raises DeclarationError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = (root / relative).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # Python warns when the module runs
             tree = ast.parse(text, filename=str(relative))

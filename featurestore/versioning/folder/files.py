@@ -65,10 +65,11 @@ def list_files(folder: Path, feature: str) -> FeatureFiles:
     """Lists a feature's folder; there is nothing in a folder that does not exist."""
     versions: list[VersionName] = []
     strangers: list[Path] = []
-    names = _names(folder / feature)
+    inside = folder / feature
+    names = _names(inside)
     for name in names:
         if name.endswith(".py"):
-            path = folder / feature / name
+            path = inside / name
             version = VersionName.parse(path)
             if version is None:
                 strangers.append(path)
