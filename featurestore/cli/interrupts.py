@@ -21,6 +21,7 @@ class TerminatedError(BaseException):
 
 
 _received: list[int] = []  # since the command began
+_ending = False  # the command is being ended: another signal changes nothing
 
 
 def exit_at_once_on_interrupt() -> None:
@@ -34,7 +35,9 @@ def exit_at_once_on_interrupt() -> None:
 
 def listen() -> None:
     """From now on SIGINT raises KeyboardInterrupt and SIGTERM raises TerminatedError."""
+    global _ending
     _received.clear()
+    _ending = False
     if not signals.are_ours():
         return
     signal.signal(signal.SIGTERM, _raise)
@@ -48,8 +51,10 @@ def report() -> int:
 
     Asked whatever was raised: a library may turn the exception of a signal into an error of its own.
     """
+    global _ending
     if not _received:
         return 0
+    _ending = True  # from here on a second Ctrl-C, or one that is sent again, must not raise out of this report
     code, message = MESSAGES[signal.SIGTERM if signal.SIGTERM in _received else signal.SIGINT]
     say(message)
     return code
@@ -63,6 +68,8 @@ def declined() -> int:
 
 def _raise(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
+    if _ending:
+        return
     raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
 
 
