@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import json, text
-from featurestore.render.lines import finding_lines
+from featurestore.render import json
+from featurestore.render.lines import check_lines, finding_lines
 from featurestore.workflows.check import check
 
 
@@ -36,6 +36,6 @@ def command(
     result = check(session.project(), paths or (), fix=fix, staged=staged)
     if not session.json:
         for line in finding_lines(result):
-            typer.echo(line, err=True)
-    session.show(lambda: json.checks.check_document(result), lambda: text.checks.check_lines(result))
+            session.report(line)
+    session.show(lambda: json.checks.check_document(result), lambda: check_lines(result))
     raise typer.Exit(1 if result.findings else 0)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from featurestore.render.text import (
-        checks,
         datasets,
         deletion,
         diff,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "checks",
     "datasets",
     "deletion",
     "diff",

@@ -11,6 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
+from featurestore.registry.git import commit_of
 from featurestore.tables.batches import write_batches
 from featurestore.tables.content import ContentHash
 from featurestore.workflows.datasets.create import NewDataSet, check_new, describe, is_free, store_dataset
@@ -71,6 +72,8 @@ def join_files(
     with ExitStack() as files:
         frames: list[pl.DataFrame] = []
         content = ContentHash()
+        # Asked before the output is written, which would make a clean tree look changed.
+        commit = None if dataset is None else commit_of(project.root)
         label_file = None if dataset is None else files.enter_context(open_labels(labels))
         with nullcontext(frames.append) if output is None else write_batches(output.place, form=output.form) as write:
 
@@ -86,7 +89,7 @@ def join_files(
                 return JoinResult(facts, frame)
             record = describe(
                 project, store, dataset, question, facts, label_file,
-                content_sha256=content.hexdigest(), batch_rows=rows,
+                content_sha256=content.hexdigest(), batch_rows=rows, commit=commit,
             )  # fmt: skip
             is_new = dataset.replace or is_free(store, record)  # raises before the output file is replaced
         if is_new:
