@@ -82,5 +82,5 @@ def _age(seconds: float) -> str:
 
 def _quoted(value: Json) -> str:
     """A value, in quotes where it is empty or has spaces at its ends."""
-    plain = str(value)
+    plain = value if isinstance(value, str) else number(value)
     return plain if plain and plain == plain.strip() else repr(plain)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurestore.render.printable import printable
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
@@ -31,16 +30,6 @@ def finding_lines(result: CheckResult) -> list[str]:
     """What ``check`` found, each with its hint; at most ten lines, for a hook."""
     lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]
     return _at_most(lines, "featurestore check --json lists them all")
-
-
-def check_lines(result: CheckResult) -> str:
-    """What ``check`` fixed, the limits of hashes, and that nothing is wrong. Its findings are lines on stderr."""
-    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed]
-    lines += [f"{limit.where}: the hash of {limit.feature} is limited: {limit.message}" for limit in result.limits]
-    if not result.findings:
-        counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
-        lines.append(f"{counts}: nothing is wrong")
-    return "\n".join(map(printable, lines))
 
 
 def staging_lines(locked: Sequence[LockedVersion], root: Path) -> list[str]:

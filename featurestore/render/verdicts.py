@@ -31,8 +31,10 @@ def measured_by(result: DriftResult) -> str:
     """How a feature's drift is measured, and what its next run is compared with."""
     last = result.points[-1]
     method = result.baseline.method if result.baseline and result.baseline.method else last.verdict.get("method", "")
-    reference = compared_with(result.baseline, None, result.points) if result.baseline else "nothing yet"
-    return f"by {method}, drift above {number(last.threshold)}; the next run is compared with {reference}"
+    described = f"by {method}, drift above {number(last.threshold)}"
+    if result.baseline is None:
+        return f"{described}; there is no reference yet"
+    return f"{described}; the next run is compared with {compared_with(result.baseline, None, result.points)}"
 
 
 def compared_with(baseline: Baseline, run: Point | None, points: Sequence[Point] = ()) -> str:

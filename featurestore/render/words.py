@@ -6,14 +6,25 @@ from featurestore import times
 
 
 def number(value: object) -> str:
-    """A number to six significant digits, ``1,204`` for an int, ``–`` for None; anything else as its text."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.6g}"
+    """A float to six significant digits, ``1,204`` for an int, ``–`` for None; anything else as its text."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.6g}"
+        case list():
+            return f"[{', '.join(map(number, value))}]"
+        case _:
+            return str(value)
+
+
+def score(value: float | None) -> str:
+    """A score of drift, which is between 0 and 1; ``–`` for None."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def instant(micros: int | None) -> str:

@@ -221,6 +221,7 @@ def test_a_store_of_the_release_before_is_read_as_it_is(ingested: Folder) -> Non
 
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
         store.execute("DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1")
+        store.execute("ALTER TABLE positions RENAME COLUMN cursor TO files; ALTER TABLE rejected DROP COLUMN place")
     assert ingested.json("dataset") == {"datasets": []}
     make(ingested)
     assert len(ingested.json("dataset")["datasets"]) == 1

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.render import json
-from featurestore.render.lines import check_lines, finding_lines
+from featurestore.render import json, text
+from featurestore.render.lines import finding_lines
 from featurestore.workflows.check import check
 
 
@@ -37,5 +37,5 @@ def command(
     if not session.json:
         for line in finding_lines(result):
             session.report(line)
-    session.show(lambda: json.checks.check_document(result), lambda: check_lines(result))
+    session.show(lambda: json.checks.check_document(result), lambda: text.checks.check_lines(result))
     raise typer.Exit(1 if result.findings else 0)

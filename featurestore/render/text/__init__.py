@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from featurestore.render.text import (
+        checks,
         datasets,
         deletion,
         diff,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "checks",
     "datasets",
     "deletion",
     "diff",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +16,7 @@ from rich.text import Text
 from featurestore.render.text.style import line
 from featurestore.render.unified import CONTEXT
 
-SIDE_BY_SIDE_WIDTH = 120
+SIDE_BY_SIDE_WIDTH, NUMBER_WIDTH = 120, 4
 REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "black on red", "black on green"
 
 Row = tuple[int | None, Text, int | None, Text]
@@ -30,23 +31,26 @@ class CodeComparison:
     labels: tuple[str, str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for name in dict.fromkeys([*self.old, *self.new]):
-            before, after = self.old.get(name, ""), self.new.get(name, "")
-            if before == after:
-                continue
-            yield line(name, "bold")
+        names = dict.fromkeys([*self.old, *self.new])
+        sections = [(name, self.old.get(name, "").splitlines(), self.new.get(name, "").splitlines()) for name in names]
+        for at, (name, before, after) in enumerate(item for item in sections if item[1] != item[2]):
+            yield line(("\n" if at else "") + name, "bold")
             if options.max_width >= SIDE_BY_SIDE_WIDTH:
-                yield _side_by_side(before.splitlines(), after.splitlines(), self.labels, options.max_width)
+                yield _side_by_side(before, after, self.labels, options.max_width)
             else:
-                yield from _stacked(before.splitlines(), after.splitlines())
+                yield from _stacked(before, after)
 
 
 def _side_by_side(old: list[str], new: list[str], labels: tuple[str, str], width: int) -> RenderableType:
-    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", width=width)
+    groups = list(_groups(old, new))
+    longest = max(cell_len(text.plain) for group in groups for row in group for text in (row[1], row[3]))
+    grid = Table(
+        box=None, pad_edge=False, padding=(0, 1), header_style="dim", width=min(width, 2 * (longest + NUMBER_WIDTH + 4))
+    )
     for label in labels:
-        grid.add_column("", justify="right", style="dim", width=4, no_wrap=True)
+        grid.add_column("", justify="right", style="dim", width=NUMBER_WIDTH, no_wrap=True)
         grid.add_column(line(label), ratio=1, overflow="fold")
-    for group in _groups(old, new):
+    for group in groups:
         for at, (old_number, old_text, new_number, new_text) in enumerate(group):
             if at == 0 and grid.row_count:
                 grid.add_row("", Text("⋯", style="dim"), "", Text("⋯", style="dim"))
@@ -55,7 +59,9 @@ def _side_by_side(old: list[str], new: list[str], labels: tuple[str, str], width
 
 
 def _stacked(old: list[str], new: list[str]) -> Iterator[Text]:
-    for group in _groups(old, new):
+    for at, group in enumerate(_groups(old, new)):
+        if at:
+            yield Text("")
         removed: list[Text] = []
         added: list[Text] = []
         for old_number, old_text, new_number, new_text in group:
@@ -67,7 +73,6 @@ def _stacked(old: list[str], new: list[str]) -> Iterator[Text]:
                 removed += [] if old_number is None else [Text("- ", style=REMOVED) + old_text]
                 added += [] if new_number is None else [Text("+ ", style=ADDED) + new_text]
         yield from (*removed, *added)
-        yield Text("")
 
 
 def _groups(old: list[str], new: list[str]) -> Iterator[list[Row]]:

@@ -12,7 +12,7 @@ from featurestore.render.charts import columns, spark
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.verdicts import compared_with, measured_by, verdict
-from featurestore.render.words import instant, number, plural
+from featurestore.render.words import instant, number, plural, score
 from featurestore.workflows.drift.baseline import BaselineResult
 from featurestore.workflows.drift.overview import DriftRow
 from featurestore.workflows.drift.recompute import Recomputed
@@ -45,7 +45,7 @@ def overview_table(rows: Sequence[DriftRow]) -> RenderableType:
         Column("run", "number", spare=1), Column("against", "number", spare=1),
     ]  # fmt: skip
     drifted = sum(row.last.detected for row in rows)
-    summary = f"\n{drifted:,} of {plural(len(rows), 'feature')} drifted"
+    summary = f"{drifted:,} of {plural(len(rows), 'feature')} drifted"
     return Group(table(columns, map(_row_cells, rows)), Text(summary, style=WARN if drifted else GOOD))
 
 
@@ -82,8 +82,8 @@ def report_line(result: ReportResult) -> RenderableType:
 def verdict_with_score(point: Point) -> Text:
     """A run's verdict in its colour, with its score where there is one."""
     style = {"ok": GOOD, "drifted": WARN}.get(point.status, BAD if point.status.startswith("error") else DIM)
-    score = "" if point.score is None else f", score {number(point.score)}, limit {number(point.threshold)}"
-    return line(verdict(point) + score, style)
+    scored = "" if point.score is None else f", score {score(point.score)}, limit {score(point.threshold)}"
+    return line(verdict(point) + scored, style)
 
 
 def points_table(points: Sequence[Point]) -> RenderableType:
@@ -96,7 +96,7 @@ def points_table(points: Sequence[Point]) -> RenderableType:
     rows = [
         (
             str(point.run_seq), point.run_id, instant(point.started_at)[:16], number(point.statistics.get("count")),
-            number(point.statistics.get("mean")), number(point.score), _verdict(point),
+            number(point.statistics.get("mean")), score(point.score), _verdict(point),
             _run_number(point.reference_run, points),
         )
         for point in points
@@ -112,7 +112,7 @@ class Scores:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         scores = [point.score for point in self.points[-max(8, options.max_width - LABEL_WIDTH) :]]
-        present = [score for score in scores if score is not None]
+        present = [value for value in scores if value is not None]
         threshold = next((point.threshold for point in reversed(self.points) if point.threshold is not None), None)
         if len(present) < 2 or threshold is None:
             return
@@ -127,7 +127,7 @@ class Scores:
 def _row_cells(row: DriftRow) -> tuple[str | Text, ...]:
     last, since = row.last, row.since
     return (
-        f"{row.version.id.feature}@{row.version.number}", _verdict(last), _short(last.score), _short(last.threshold),
+        f"{row.version.id.feature}@{row.version.number}", _verdict(last), score(last.score), score(last.threshold),
         spark([point.score for point in row.points[-SPARK_WIDTH:]]),
         f"{since.run_seq}, {instant(since.started_at)[:10]}" if since else "", str(last.run_seq),
         _run_number(last.reference_run, row.points),
@@ -143,10 +143,6 @@ def _previous_versions(points: Sequence[Point]) -> list[Text]:
             what = f"its first run against the previous version ({str(before['sha256'])[:12]}): {before['status']}"
             lines.append(line(f"{what}, score {number(before['score'])}", DIM))
     return lines
-
-
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _run_number(run_id: str | None, points: Sequence[Point]) -> str:

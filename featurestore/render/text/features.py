@@ -30,8 +30,8 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
             "no features" + ("" if catalogue.broken else "; declare one in features/ (see featurestore init --demo)")
         )
     columns = [
-        Column("feature", "name"), Column("entity"), Column("type"), Column("version", "number"),
-        Column("source", spare=1), Column("last run", spare=2), Column("description", "line", DIM),
+        Column("feature", "name"), Column("entity"), Column("type"), Column("version"),
+        Column("source", spare=2), Column("last run", spare=3), Column("description", "line", DIM, spare=1),
     ]  # fmt: skip
     parts: list[RenderableType] = [table(columns, map(_entry_cells, catalogue.entries))]
     if any(entry.active and entry.working != entry.active for entry in catalogue.entries):
@@ -55,7 +55,7 @@ def feature_page(detail: Detail) -> RenderableType:
     if isinstance(entry.statistics, dict):
         statistics = entry.statistics
         rows = [(name.replace("_", " "), number(statistics[name])) for name in SHOWN_STATISTICS if name in statistics]
-        parts.append(facts(rows))
+        parts += [Text(""), facts(rows)]
     return Group(*parts)
 
 
@@ -68,7 +68,7 @@ def plan_table(plan: Plan, previews: Sequence[Preview] | None, *, verbose: bool)
     columns = [Column("feature", "name", NAME), Column("change"), Column("version"), Column("why", "words")]
     parts: list[RenderableType] = [table(columns, rows)]
     if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
-        parts.append(Text("featurestore lock writes these versions; featurestore ingest also computes them", style=DIM))
+        parts.append(Text("featurestore lock writes these versions; ingest also computes them", style=DIM))
     if previews:
         from featurestore.render.text.previews import preview_page
 
@@ -95,7 +95,7 @@ def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
     feature = entry.feature
     return (
         Text(feature.name, style=NAME if feature.status != "deprecated" else DIM), feature.entity_type.name,
-        str(feature.data_type), _active(entry), feature.source.name, instant(entry.summary.last_run_at),
+        str(feature.data_type), _active(entry), feature.source.name, instant(entry.summary.last_run_at)[:16],
         feature.description,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def _keys(feature: Feature) -> str:
 def _versions(detail: Detail) -> RenderableType:
     entry = detail.entry
     columns = [
-        Column("version", "number"), Column("sha256"), Column("written"), Column("with", "words", DIM, spare=1),
+        Column("version", "number"), Column("sha256"), Column("written"), Column("packages", style=DIM, spare=1),
         Column("commit", style=DIM, spare=2), Column(""),
     ]  # fmt: skip
     rows = []

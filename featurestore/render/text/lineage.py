@@ -20,7 +20,7 @@ def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
     root = Tree(
         Text.assemble(("source ", DIM), source.name, (f"  {source.type} {source.location}", DIM)), guide_style=DIM
     )
-    columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "not found in the code"))
+    columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "none found in the code"))
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns
     middle = above.add(Text.assemble(("feature ", DIM), (feature.name, NAME), (f"  {feature.place}", DIM)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def preview_page(item: Preview) -> RenderableType:
     """One feature's statistics before and after, and how many values change."""
-    name = line(item.name, NAME)
+    name = line(f"\n{item.name}", NAME)
     if item.problem is not None:
         return Group(name, line(f"  {item.problem.message} ({item.problem.where})", WARN))
     parts: list[RenderableType] = [name, shift_table(shifts(item.old, item.new, item.shift, COMPARED_BRIEFLY))]

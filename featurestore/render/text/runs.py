@@ -10,7 +10,7 @@ from rich.text import Text
 from featurestore.model import FeatureRun, Json, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import count, instant, plural
+from featurestore.render.words import count, instant, plural, score
 from featurestore.workflows.runs import RunDetail
 
 MOST_REJECTED = 20
@@ -18,7 +18,9 @@ MOST_REJECTED = 20
 
 def ingest_page(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType:
     """One run: its features with counts, what was set aside, what failed and why, and a closing line."""
-    return Group(*_run_parts(run, rejected), line(("\n" if run.features else "") + _closing(run, dry_run=dry_run)))
+    parts = _run_parts(run, rejected)
+    gap = "\n" if parts and isinstance(parts[-1], Text) else ""  # below a table there is one
+    return Group(*parts, line(gap + _closing(run, dry_run=dry_run)))
 
 
 def runs_table(runs: Sequence[Run]) -> RenderableType:
@@ -43,7 +45,7 @@ def run_page(detail: RunDetail) -> RenderableType:
         ("number", "none: nothing was stored" if run.run_seq is None else str(run.run_seq)),
         ("sources", ", ".join(run.sources)), ("host", run.host), ("commit", run.git_commit or "–"),
     ]  # fmt: skip
-    return Group(facts(rows), Text(""), *_run_parts(run, detail.rejected))
+    return Group(facts(rows), *_run_parts(run, detail.rejected))
 
 
 def _run_cells(run: Run) -> tuple[str | Text, ...]:
@@ -81,7 +83,8 @@ def _errors(run: Run) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for item in run.features:
         if item.error is not None:
-            lines.append(line(f"\n{item.name}: {item.error.message}", BAD))
+            gap = "\n" if lines else ""
+            lines.append(line(f"{gap}{item.name}: {item.error.message}", BAD))
             lines += [line(f"  at {item.error.where}", DIM)] if item.error.where else []
             lines += [line(f"  hint: {item.error.hint}", DIM)] if item.error.hint else []
     return lines
@@ -114,16 +117,16 @@ def _fewest_rejected(run: Run) -> int:
 def _drift(item: FeatureRun) -> Text:
     if item.drift is None:
         return Text("")
-    score = item.drift.get("score")
+    measured = _score(item.drift.get("score"))
     if item.drift.get("detected"):
         reasons = item.drift.get("reasons")
         why = ", ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
-        return Text(f"{_score(score)} {why}".strip(), style=WARN)
-    return Text(_score(score), style=DIM)
+        return Text(f"{measured} {why}".strip(), style=WARN)
+    return Text(measured, style=DIM)
 
 
-def _score(score: Json) -> str:
-    return f"{score:.3f}" if isinstance(score, int | float) else ""
+def _score(value: Json) -> str:
+    return score(value) if isinstance(value, int | float) else ""
 
 
 def _closing(run: Run, *, dry_run: bool) -> str:

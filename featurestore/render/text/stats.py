@@ -28,31 +28,28 @@ def stats_page(result: StatsResult) -> RenderableType:
     return Group(
         Text.assemble((title, NAME), f"  {version.data_type}", (f"  {version.id.short}", DIM)),
         Text(f"run {shown.run_id}, {instant(shown.started_at)}\n", style=DIM),
-        facts([*counts(shown.statistics), ("drift", verdict_with_score(shown))]),
-        Moments(tuple(moments(shown.statistics))),
+        Numbers((*counts(shown.statistics), ("drift", verdict_with_score(shown))), tuple(moments(shown.statistics))),
         *_histogram(bars(shown.statistics)),
         *([MeanLine(tuple(means))] if sum(mean is not None for mean in means) > 1 else []),
-        Text(""),
         points_table(result.points),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """Mean, standard deviation and percentiles: in a line where there is room, else below each other."""
+class Numbers:
+    """Counts, and the moments: side by side where there is room, else a line each."""
 
-    rows: tuple[tuple[str, str], ...]
+    counts: tuple[tuple[str, str | Text], ...]
+    moments: tuple[tuple[str, str], ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if not self.rows:
+        width = sum(3 + max(len(name), len(value)) for name, value in self.moments)
+        if width > options.max_width:
+            yield facts([*self.counts, *self.moments])
             return
-        width = sum(3 + max(len(name), len(value)) for name, value in self.rows)
-        if width <= options.max_width:
-            yield table([Column(name, "number") for name, _ in self.rows], [[value for _, value in self.rows]])
-        else:
-            yield Text("")
-            yield facts(self.rows)
-            yield Text("")
+        yield facts(self.counts)
+        if self.moments:
+            yield table([Column(name, "number") for name, _ in self.moments], [[value for _, value in self.moments]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class MeanLine:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         present = [mean for mean in self.means if mean is not None]
-        label, ends = "\nmean over the runs  ", f"  {number(present[0])} → {number(present[-1])}"
+        label, ends = "mean over the runs  ", f"  {number(present[0])} → {number(present[-1])}"
         room = max(8, options.max_width - len(label) - len(ends))
         yield Text.assemble(label, (spark(self.means[-room:]), NAME), ends)
 

@@ -22,4 +22,4 @@ def sync_table(result: SyncResult) -> RenderableType:
     rows = [
         (item.name, str(item.version), count(item.entities_written), str(item.watermark)) for item in result.features
     ]
-    return Group(table(columns, rows), line("\n" + sync_line(result)))
+    return Group(table(columns, rows), line(sync_line(result)))

@@ -6,8 +6,9 @@ others. Where that is not enough, the columns that can be spared go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -24,9 +25,11 @@ Kind = Literal["fixed", "number", "name", "id", "value", "words", "line"]
 
 # How narrow a column may become before others are spared. A value that is a UUID or an instant stays in one line.
 NARROWEST = {"name": 24, "id": 12, "value": 36, "words": 24, "line": 16}
-FIRST_TO_LAST = ("value", "name", "id", "words", "line")
-FEWEST = 8
+# Which columns get the room that is left over, and which give way, down to what, where even that is not enough.
+WIDENED = ("value", "name", "id", "words", "line")
+NARROWED = (("line", 8), ("words", 12), ("id", 8), ("value", 20), ("name", 8), ("value", 8), ("words", 8))
 GAP, TIGHT_GAP = 3, 2
+NUMERIC = re.compile(r"–|null|deleted|-?[\d,]+(\.\d+)?(e[-+]\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,11 @@ class FittedTable:
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> FittedTable:
     """A table with a ruled head and no other lines. Columns that are empty in every row are left out."""
     texts = tuple(tuple(cell if isinstance(cell, Text) else line(cell) for cell in row) for row in rows)
-    filled = [not texts or any(row[at].plain for row in texts) for at in range(len(columns))]
-    return _reduced(FittedTable(tuple(columns), texts), filled)
+    cells = list(zip(*texts, strict=True)) or [()] * len(columns)
+    fitting = [_aligned(column, below) for column, below in zip(columns, cells, strict=True)]
+    return _reduced(
+        FittedTable(tuple(fitting), texts), [not texts or any(cell.plain for cell in below) for below in cells]
+    )
 
 
 def middle_cut(text: str, width: int) -> str:
@@ -72,6 +78,12 @@ def middle_cut(text: str, width: int) -> str:
         return text
     head, tail = width // 2, (width - 1) // 2
     return set_cell_size(text, head) + "…" + set_cell_size(text[::-1], tail)[::-1]
+
+
+def _aligned(column: Column, cells: Sequence[Text]) -> Column:
+    """A column of values, flush right where all of them are numbers."""
+    is_numeric = column.kind == "value" and bool(cells) and all(NUMERIC.fullmatch(cell.plain) for cell in cells)
+    return replace(column, kind="number") if is_numeric else column
 
 
 def _lines(whole: FittedTable, console: Console, room: int) -> Iterator[Segment]:
@@ -159,20 +171,17 @@ def _narrowest(whole: FittedTable) -> list[int]:
 
 
 def _widths(shown: FittedTable, room: int) -> list[int]:
-    """What each column gets: no less than its narrowest, and of the rest first the values, last the descriptions.
-
-    Where there is not even room for the narrowest, they give way in the opposite order.
-    """
+    """What each column gets: no less than its narrowest, and then what is left over, first the values."""
     natural, widths = _natural(shown), _narrowest(shown)
-    for kind in FIRST_TO_LAST:
+    for kind in WIDENED:
         for at, column in enumerate(shown.columns):
             if column.kind == kind:
                 widths[at] = min(natural[at], widths[at] + max(0, room - sum(widths)))
-    for kind in reversed(FIRST_TO_LAST):
+    for kind, fewest in NARROWED:
         for at, column in enumerate(shown.columns):
             if column.kind == kind:
-                widths[at] = max(min(widths[at], FEWEST), widths[at] - max(0, sum(widths) - room))
-    while sum(widths) > max(room, len(widths)):  # a screen for no table: what fits of each column
+                widths[at] = max(min(widths[at], fewest), widths[at] - max(0, sum(widths) - room))
+    while sum(widths) > max(room, len(widths)):  # a screen too narrow for any table: some of each column
         widths[widths.index(max(widths))] -= 1
     return widths
 

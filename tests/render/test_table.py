@@ -1,0 +1,81 @@
+"""A table fits: no line is wider than the screen, no value is cut, identifiers keep both ends."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.text import Text
+
+from featurestore.render.console import DataConsole
+from featurestore.render.text.table import Column, middle_cut, table
+
+COLUMNS = (
+    Column("patient", "id"), Column("feature", "name"), Column("value", "value"), Column("computed at", spare=1),
+    Column("version", "number", spare=2),
+)  # fmt: skip
+WORD = st.text(st.characters(categories=("L", "N")), max_size=70)
+
+
+def drawn(columns: tuple[Column, ...], rows: list[tuple[str, ...]], width: int) -> str:
+    out = io.StringIO()
+    DataConsole(file=out, width=width, highlight=False, markup=False, emoji=False).print(table(columns, rows))
+    return out.getvalue()
+
+
+@given(rows=st.lists(st.tuples(WORD, WORD, WORD), min_size=1, max_size=4), width=st.integers(40, 160))
+def test_no_line_is_wider_than_the_screen_and_every_value_is_whole(
+    rows: list[tuple[str, str, str]], width: int
+) -> None:
+    shown = drawn(COLUMNS, [(*row, "2024-05-01T12:00:00Z", "12") for row in rows], width)
+    assert max(map(cell_len, shown.splitlines())) <= width
+    if len(rows) == 1:
+        letters = iter("".join(shown.split()))
+        assert all(letter in letters for letter in rows[0][2]), "the value's letters follow each other"
+
+
+@given(text=WORD, width=st.integers(8, 80))
+def test_an_identifier_is_cut_in_the_middle(text: str, width: int) -> None:
+    cut = middle_cut(text, width)
+    assert cell_len(cut) <= width
+    assert cut == text or (cut.count("…") == 1 and cut[0] == text[0] and cut[-1] == text[-1])
+
+
+def test_columns_are_spared_in_their_order() -> None:
+    row = ("p" * 20, "age", "0.5", "2024-05-01T12:00:00Z", "12")
+    heads = {width: drawn(COLUMNS, [row], width).split("\n")[1].split() for width in (72, 60, 44)}
+    assert heads[72] == ["patient", "feature", "value", "computed", "at", "version"]
+    assert heads[60] == ["patient", "feature", "value", "computed", "at"]
+    assert heads[44] == ["patient", "feature", "value"]
+
+
+def test_a_column_without_content_is_left_out() -> None:
+    shown = drawn((Column("a"), Column("b"), Column("c")), [("1", "", "3"), ("", "", "4")], 60)
+    assert shown.split()[:2] == ["a", "c"]
+
+
+def test_values_are_flush_right_where_all_are_numbers() -> None:
+    assert "value\n" in _stripped([("a", "0.5"), ("b", "1,204")])
+    assert " 0.5\n" in _stripped([("a", "0.5"), ("b", "1,204")])
+    assert " a   0.5\n" in _stripped([("a", "0.5"), ("b", "a word")])
+
+
+def test_data_is_no_markup_and_moves_no_cursor() -> None:
+    shown = drawn((Column("a"),), [("[red]x[/nope]\x1b[2J",)], 60)
+    assert "[red]x[/nope]\\x1b[2J" in shown
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_table_says_how_wide_it_is(width: int) -> None:
+    console = DataConsole(width=width)
+    whole = table((Column("a", "id"),), [("x" * 80,)])
+    assert console.measure(whole).maximum == min(width, 82)
+    assert isinstance(whole.rows[0][0], Text)
+
+
+def _stripped(rows: list[tuple[str, ...]]) -> str:
+    columns = (Column("", "name"), Column("value", "value"))
+    return "".join(line.rstrip() + "\n" for line in drawn(columns, rows, 60).splitlines())
