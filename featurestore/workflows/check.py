@@ -6,7 +6,6 @@ git would commit, not what lies in the working tree.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,6 +62,8 @@ def check(project: Project, paths: Sequence[Path] = (), *, fix: bool = False, st
     if staged:
         if fix:
             raise UsageError("--fix writes the working tree, and --staged looks at the index", hint="leave one out")
+        import tempfile  # 2 ms that a check of the working tree doesn't need
+
         with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
             root = Path(folder)
             if not export_index(project.root, root):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
 from featurestore.locking import write_lock
@@ -19,7 +20,6 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import explain
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.ingest.targets import write_version
 from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
@@ -116,7 +116,7 @@ def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) 
         written = (
             VersionName(number, entry.hashed.short, path)
             if dry_run
-            else write_version(project, entry.hashed, commit).name
+            else files.write_version(folder, entry.hashed, created=times.now(), commit=commit).name
         )
         done.append(LockedVersion(name, written, "written"))
         if not dry_run:

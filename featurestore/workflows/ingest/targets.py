@@ -73,15 +73,10 @@ def write_version_files(project: Project, targets: Sequence[Target], commit: str
         for target in targets:
             if target.hashed is not None:
                 if target.new:
-                    write_version(project, target.hashed, commit)
+                    files.write_version(project.versions, target.hashed, created=times.now(), commit=commit)
                 files.write_metadata(project.versions, target.feature)
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
-
-
-def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
-    """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
-    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
 
 
 def _working(
