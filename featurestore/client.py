@@ -1,6 +1,6 @@
 """The Python side: `FeatureStore`, for notebooks and serving processes.
 
-Opening it imports neither Polars nor DuckDB; a process that only serves never does.
+Neither Polars nor DuckDB is imported by a process that only serves.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
 from featurestore.online.open import open_online
 from featurestore.point_in_time.entities import parse_entity
+from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
-from featurestore.serving.served import Served
 from featurestore.workflows.get import find_entity_type
 
 EntityId = str | int | Mapping[str, str | int]
@@ -26,20 +26,23 @@ EntityId = str | int | Mapping[str, str | int]
 class FeatureStore:
     """A project, opened from Python.
 
-    ``folder`` holds its featurestore.toml; by default it is what ``FEATURESTORE_PROJECT`` names, else the nearest
-    at or above the current one. Raises NoProjectError, ConfigError.
+    ``folder`` has its featurestore.toml; by default it is the folder that ``FEATURESTORE_PROJECT`` names, else the
+    nearest one at or above the current folder. Threads may share it. Raises NoProjectError, ConfigError.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.project: Project = load_project(find_root(named=None if folder is None else str(folder)))
 
     def online(self) -> OnlineReader:
-        """A reader of what is served. Make one for a process and keep it; all its threads may use it."""
+        """A reader of what is served. Make one per process; its threads may share it."""
         return OnlineReader(self.project)
 
 
 class OnlineReader:
-    """Reads online values: one round trip for any number of entities and features (one for each shard)."""
+    """Reads online values: any number of entities and features in one round trip (per shard).
+
+    Threads may share it; call `close` when none of them is reading.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -53,13 +56,13 @@ class OnlineReader:
         features: Sequence[str] | None = None,
         *,
         now: int | None = None,
-    ) -> list[dict[str, Served]]:
+    ) -> list[dict[str, ServedValue]]:
         """What is served of each entity, in order: value, time, version and status by feature.
 
         An entity is its id as typed on the command line, or its key columns by name. ``features`` are names, or
-        ``name@2`` for a version that is online; all of the entity type by default. ``now`` (microseconds since the
-        epoch; the clock by default) decides what has expired. Raises UsageError for a wrong word, StoreError where
-        the online store fails.
+        ``name@2`` for a version that is online; all features of the entity type by default. ``now`` (microseconds since
+        1970 UTC; the clock by default) decides what has expired. Raises UsageError for an entity or a feature that does
+        not exist, StoreError where the online store fails.
         """
         rows = self._reader.read(*self._question(entity_type, entities), features, times.now() if now is None else now)
         return [{item.name: item for item in row} for row in rows]
@@ -80,8 +83,8 @@ class OnlineReader:
     def _question(
         self, entity_type: str, entities: Sequence[EntityId]
     ) -> tuple[EntityType, list[Mapping[str, str | int]]]:
-        found = find_entity_type(self._project, entity_type)
-        return found, [_keys(found, entity) for entity in entities]
+        parsed = find_entity_type(self._project, entity_type)
+        return parsed, [_keys(parsed, entity) for entity in entities]
 
     def close(self) -> None:
         self._store.close()

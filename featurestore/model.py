@@ -125,10 +125,11 @@ class Source:
 
 @frozen
 class Feature:
-    """A feature as its decorator declares it, found without running anyone's code.
+    """A feature as its decorator declares it, read without running anyone's code.
 
-    ``params`` are the keyword arguments of this member of a family. ``short`` tells the form: a short
-    one returns an expression, a long one takes a frame and returns one. Durations are microseconds.
+    ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. ``short``
+    is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
+    one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds.
     """
 
     name: str
@@ -138,7 +139,7 @@ class Feature:
     line: int
     entity_type: EntityType
     data_type: DataType
-    source: Source
+    source: Source | None
     short: bool
     description: str = ""
     owner: str = ""
@@ -149,6 +150,15 @@ class Feature:
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)
     renamed_from: str | None = None
+
+    @property
+    def materialised(self) -> bool:
+        """Whether runs compute its values from a source and store them as a history."""
+        return self.source is not None
+
+    @property
+    def source_name(self) -> str | None:
+        return None if self.source is None else self.source.name
 
     @property
     def place(self) -> str:

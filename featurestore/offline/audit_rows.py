@@ -1,6 +1,6 @@
-"""Runs, versions and rejected rows as the rows of the store's own tables, and back.
+"""Converts runs, versions and rejected rows to rows of the store's own tables, and back.
 
-The tables hold plain columns for what is asked for by SQL and JSON text for what is only handed on.
+The tables have plain columns for what SQL asks for, and JSON text for what is only passed through.
 """
 
 from __future__ import annotations

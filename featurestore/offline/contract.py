@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +54,7 @@ class Position:
 class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
-    ``values`` has the columns of the frame that was written, without those rows already held.
+    ``values`` has the columns of the frame that was written, without the rows that were unchanged.
     """
 
     new: int
@@ -64,8 +64,8 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """One committed run as time sees it: its place in the order, and when its rows were learned (µs)."""
+class CommittedRun:
+    """One committed run: its number, its id, and when its rows were learned (µs)."""
 
     run_seq: int
     run_id: str
@@ -85,12 +85,11 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What a version's table holds, in few words: equal marks, equal rows.
+class HistoryMark:
+    """The state of a version's table: equal marks mean equal rows.
 
-    ``store_id`` names the store and everything ever removed from it; ``run_seq`` is the greatest in the table
-    and ``run_id`` the id of that run, which a store set back to a backup would give to no other run; ``rows``
-    counts the rows.
+    ``store_id`` changes when the store is replaced or anything is erased; ``run_seq`` is the greatest in the table and
+    ``run_id`` the id of that run, which no other run gets even in a store restored from a backup; ``rows`` counts rows.
     """
 
     store_id: str
@@ -101,7 +100,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class DataSetFeature:
-    """One column of a data set: the version, its age limit (µs) then, and what its table held up to the run."""
+    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run."""
 
     column_name: str
     feature: str
@@ -113,11 +112,11 @@ class DataSetFeature:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """All that it takes to make a joined table again. Instants are microseconds.
+    """All that it takes to make a training set again. Instants are microseconds.
 
-    ``run_seq`` is the last run that was looked at and ``run_id`` its id. ``labels_name`` is the path as typed,
-    ``labels_form`` its format; the file's bytes are kept under ``labels_sha256`` where ``labels_kept``, and were until
-    ``labels_erased`` where an entity was erased that they named.
+    ``run_seq`` is the last run that the join could see and ``run_id`` its id. ``labels_name`` is the path as typed,
+    ``labels_form`` its format. If ``labels_kept``, the file's bytes are stored under ``labels_sha256``; they were until
+    ``labels_erased`` if an entity that they named was erased.
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
     ``batch_rows`` labels at a time.
     """
@@ -249,7 +248,7 @@ class History(Readable, Protocol):
         """
         ...
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         """What the version's table holds (of the runs up to that one); None where there is no row.
 
         What is derived from a table is checked by it at every use, so it must take milliseconds whatever the table's
@@ -272,7 +271,7 @@ class History(Readable, Protocol):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         """One row per entity of a partition, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
 
@@ -332,7 +331,7 @@ class AuditLog(Readable, Protocol):
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...
 
-    def learned(self) -> list[Learned]:
+    def learned(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 

@@ -1,7 +1,7 @@
-"""Data sets as a store keeps them: what it takes to make each again, and the label files they were made from.
+"""The SQL of data sets: what it takes to make each again, and the label files they were made from.
 
-Label files are kept by the SHA-256 of their bytes, once however many data sets use them, in many small rows: DuckDB
-goes through a column by 2,048 rows at a time, so that rows of megabytes would all be read for each of them.
+A label file is stored by the SHA-256 of its bytes, once however many data sets use it, in many small rows: DuckDB reads
+a column 2,048 rows at a time, so rows of megabytes would all be read for each of them.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from featurestore.offline.books import Books, Values
 from featurestore.offline.contract import DataSet, DataSetFeature
+from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 2
-PART_BYTES = 4 << 20  # of a file at a time
-_ROW_BYTES = 4_096  # the longest that DuckDB keeps beside its neighbours
+PART_BYTES = 4 << 20  # of a label file that are in memory at a time
+_ROW_BYTES = 4_096  # the longest value that DuckDB stores inline
 
 
-class DataSetShelf(ABC):
-    """The questions of `OfflineStore` about data sets. The SQL is that of DuckDB and of PostgreSQL."""
+class SqlDataSets(ABC):
+    """The reading half of `DataSets`, the same for DuckDB and PostgreSQL. A store gives it ``_rows``."""
 
     @abstractmethod
     def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
-        """Asks the tables; none where the store does not exist yet."""
+        """Queries the tables; no rows where the store does not exist yet."""
 
     def datasets(self, name: str | None = None) -> list[DataSet]:
-        if not self._has_shelf():
+        if not self._has_datasets():
             return []
         where, values = ("TRUE", []) if name is None else ("name = $1", [name])
         rows = self._rows(f"SELECT manifest FROM datasets WHERE {where} ORDER BY made_at, name", values)
         return [read_dataset(row["manifest"]) for row in rows]
 
     def label_file(self, sha256: str) -> Iterator[bytes]:
-        if not self._has_shelf():
+        if not self._has_datasets():
             return
         count = self._rows("SELECT count(*) AS rows FROM label_files WHERE sha256 = $1", [sha256])[0]["rows"]
         query = "SELECT bytes FROM label_files WHERE sha256 = $1 AND position >= $2 AND position < $3 ORDER BY position"
@@ -43,49 +43,50 @@ class DataSetShelf(ABC):
         for begin in range(0, count, at_once):
             yield b"".join(bytes(row["bytes"]) for row in self._rows(query, [sha256, begin, begin + at_once]))
 
-    def _has_shelf(self) -> bool:
+    def _has_datasets(self) -> bool:
         """Readers do not migrate: a store of an earlier release has no data sets."""
         found = self._rows("SELECT format FROM meta")
         return bool(found) and int(found[0]["format"]) >= SINCE_FORMAT
 
 
-def insert_dataset(books: Books, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
-    """Puts a data set in place of what had its name, with its labels; inside the caller's transaction."""
-    _put(books, dataset)
+def insert_dataset(connection: SqlConnection, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+    """Stores a data set and its labels, in place of one of its name; inside the caller's transaction."""
+    _put(connection, dataset)
     if labels is not None:
-        held = books.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
+        held = connection.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
         position = 0
         for part in () if held else labels:
             cuts = [part[begin : begin + _ROW_BYTES] for begin in range(0, len(part), _ROW_BYTES)]
             rows = [(dataset.labels_sha256, position + number, cut) for number, cut in enumerate(cuts)]
-            books.insert("label_files", ("sha256", "position", "bytes"), rows)
+            connection.insert("label_files", ("sha256", "position", "bytes"), rows)
             position += len(rows)
-    _sweep(books)
+    _sweep(connection)
 
 
-def drop_labels(books: Books, hashes: Collection[str], at: int) -> None:
-    """Removes label files, and notes the instant in the data sets that kept them; inside the caller's transaction."""
-    for dataset in _all(books):
+def drop_labels(connection: SqlConnection, hashes: Collection[str], at: int) -> None:
+    """Removes label files and records the instant in their data sets; inside the caller's transaction."""
+    for dataset in _all(connection):
         if dataset.labels_kept and dataset.labels_sha256 in hashes:
-            _put(books, replace(dataset, labels_kept=False, labels_erased=at))
-    _sweep(books)
+            _put(connection, replace(dataset, labels_kept=False, labels_erased=at))
+    _sweep(connection)
 
 
-def _put(books: Books, dataset: DataSet) -> None:
-    books.rows("DELETE FROM datasets WHERE name = $1 RETURNING 1", [dataset.name])
-    books.insert("datasets", ("name", "made_at", "manifest"), [(dataset.name, dataset.made_at, _manifest(dataset))])
+def _put(connection: SqlConnection, dataset: DataSet) -> None:
+    connection.rows("DELETE FROM datasets WHERE name = $1 RETURNING 1", [dataset.name])
+    row = (dataset.name, dataset.made_at, json.dumps(asdict(dataset), ensure_ascii=False))
+    connection.insert("datasets", ("name", "made_at", "manifest"), [row])
 
 
-def _sweep(books: Books) -> None:
-    """Label files that no data set keeps any more go."""
-    kept = {dataset.labels_sha256 for dataset in _all(books) if dataset.labels_kept}
-    for row in books.rows("SELECT DISTINCT sha256 FROM label_files"):
+def _sweep(connection: SqlConnection) -> None:
+    """Removes label files that no data set uses any more."""
+    kept = {dataset.labels_sha256 for dataset in _all(connection) if dataset.labels_kept}
+    for row in connection.rows("SELECT DISTINCT sha256 FROM label_files"):
         if row["sha256"] not in kept:
-            books.rows("DELETE FROM label_files WHERE sha256 = $1 RETURNING 1", [row["sha256"]])
+            connection.rows("DELETE FROM label_files WHERE sha256 = $1 RETURNING 1", [row["sha256"]])
 
 
-def _all(books: Books) -> list[DataSet]:
-    return [read_dataset(row["manifest"]) for row in books.rows("SELECT manifest FROM datasets")]
+def _all(connection: SqlConnection) -> list[DataSet]:
+    return [read_dataset(row["manifest"]) for row in connection.rows("SELECT manifest FROM datasets")]
 
 
 def read_dataset(manifest: str) -> DataSet:
@@ -93,7 +94,3 @@ def read_dataset(manifest: str) -> DataSet:
     found = json.loads(manifest)
     features = tuple(DataSetFeature(**item) for item in found.pop("features"))
     return DataSet(**{**found, "features": features, "entity_columns": tuple(found["entity_columns"])})
-
-
-def _manifest(dataset: DataSet) -> str:
-    return json.dumps(asdict(dataset), ensure_ascii=False)

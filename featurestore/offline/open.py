@@ -1,4 +1,4 @@
-"""The offline store a project names: the embedded one unless ``[offline] url`` says otherwise."""
+"""Opens the offline store that a project configures: the embedded one unless ``[offline] url`` is set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from featurestore.offline.contract import OfflineStore
 
 
 def open_offline(project: Project) -> OfflineStore:
-    """The store behind its contract. Nothing is opened or made before the first call. Raises ConfigError."""
+    """The project's store. Nothing is opened or created before the first call. Raises ConfigError."""
     if project.offline_url is None:
         from featurestore.offline.duckdb.store import DuckDBStore
 
@@ -16,7 +16,7 @@ def open_offline(project: Project) -> OfflineStore:
     if project.offline_url.partition("://")[0] in ("postgresql", "postgres"):
         return _open_postgres(project)
     raise ConfigError(
-        "offline.url names no store that this release has", where=str(project.root / FILE),
+        "offline.url is not the address of a store that this release supports", where=str(project.root / FILE),
         hint="postgresql://…, or leave [offline] out for the embedded store",
     )  # fmt: skip
 

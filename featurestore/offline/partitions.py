@@ -1,7 +1,7 @@
-"""Spans of entities: a part of a history at a time, so that it need not fit into memory nor be read before it is used.
+"""Partitions of a history by ranges of keys, so that it need not fit into memory nor be read whole before it is used.
 
 Entities are in the order of their keys, strings byte by byte, as every store sorts them. So several versions of one
-entity type are read in step.
+entity type can be read in step.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ Keys = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The entities after one and up to another, each given by its keys as they are declared; None is no end."""
+class KeyRange:
+    """The entities after one and up to another, each given by its keys as declared; None is open."""
 
     after: Keys | None = None
     up_to: Keys | None = None
 
 
-EVERYTHING = Span()
+ALL_KEYS = KeyRange()
 
 
-def cut(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[Span]:
-    """Spans that follow one another and together are everything.
+def cut_key_ranges(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[KeyRange]:
+    """Consecutive ranges that together are all keys. An entity is never divided.
 
-    Each sample stands for ``weight`` rows. The first span has about ``first`` rows, each next one twice as many as the
-    one before, but no more than ``most``; an entity is never divided.
+    Each sample stands for ``weight`` rows. The first range has about ``first`` rows, each next one twice as many as
+    the one before, but no more than ``most``.
     """
     ends: list[Keys] = []
     before: Keys = ()
@@ -39,4 +39,4 @@ def cut(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[Spa
             ends.append(before)
             rows, size = 0, min(2 * size, most)
         before, rows = keys, rows + weight * count
-    return [Span(after, up_to) for after, up_to in pairwise([None, *ends, None])]
+    return [KeyRange(after, up_to) for after, up_to in pairwise([None, *ends, None])]

@@ -1,4 +1,4 @@
-"""The tables beside the history itself, in numbered migrations that DuckDB and PostgreSQL read alike.
+"""All tables but the histories, as numbered migrations that are the same SQL in DuckDB and PostgreSQL.
 
 ``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source.
 """

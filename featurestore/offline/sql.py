@@ -1,10 +1,25 @@
-"""Pieces of SQL that both stores write alike."""
+"""What both stores share of SQL: the connection that the audit log and the data sets need, and pieces of statements."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import table_name
 from featurestore.tables.types import KINDS
+
+Values = Sequence[Any]
+
+
+class SqlConnection(Protocol):
+    """The connection interface used by the SQL of the audit log and of data sets. Placeholders are ``$1``, ``$2``, …"""
+
+    def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
+        """The answer as one mapping per row."""
+        ...
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None: ...
 
 
 def quote(name: str) -> str:

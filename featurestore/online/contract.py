@@ -1,12 +1,16 @@
-"""The online store's contract. SQLite and Redis implement it; one suite of tests proves each.
+"""The online store's contract. SQLite and Redis implement it; one conformance suite tests both.
 
-A store keeps entities (a key, and packed values in numbered fields) and two small tables of text (see
-`online.format` and `online.records`). It knows nothing of features, versions or history: `online.directory` and
-the workflows do. Reading needs only the standard library, for processes that serve; what writes takes columns, so
-that a store may encode whole batches at once.
+A store holds entities (a key, and packed values in numbered fields) and two small tables of text (see `online.format`
+and `online.tables`). It knows nothing of features, versions or history; `featurestore.serving` does. Reading needs only
+the standard library, since serving processes read; writing takes columns, so that a store can encode whole batches.
 
-Every method may be called again after a failure: writing the same twice changes nothing the second time. Each
-raises StoreError where the store is unreachable, full or refuses; of a refusal in the middle of a write, RefusedError.
+Every method may be called again after a failure: writing the same values twice changes nothing the second time. Every
+method raises StoreError where the store is unreachable, full or refuses, and RefusedError where it refuses in the
+middle of a write.
+
+Threads: the threads of a process may share one store and call its methods at the same time, but for `close`, which
+waits for nobody: call it when no other thread uses the store. A store that is used after `close` opens itself again. An
+iterator belongs to one thread at a time. A forked child opens connections of its own.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from featurestore.model import Check
 if TYPE_CHECKING:
     import polars as pl
 
-Table = Literal["active", "meta"]
+TableName = Literal["active", "meta"]
 UNREADABLE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge did to one field: values written, and how many of them were new to the store."""
+class WriteCounts:
+    """What a write did to one field: how many values were written, and how many of them were new to the store."""
 
     written: int = 0
     created: int = 0
@@ -35,10 +39,10 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a store says of itself, to notice that it has lost something between two looks.
+    """What a store reports about itself, so that a loss between two looks is noticed.
 
-    ``servers`` changes when a server was restarted or replaced. ``evicted`` counts entities that the servers have
-    dropped by themselves since they were started. With several ``shards``, one may have lost what another has kept.
+    ``servers`` changes when a server is restarted or replaced. ``evicted`` is the number of entities that the servers
+    have dropped on their own since they started. With several ``shards``, one may have lost what another still has.
     """
 
     servers: str
@@ -47,7 +51,7 @@ class Pulse:
 
 
 class RefusedError(StoreError):
-    """A write was refused when some of it was done: ``written`` entities are known to be in the store."""
+    """The store refused in the middle of a write: at least ``written`` entities are in the store."""
 
     def __init__(self, message: str, *, where: str | None, hint: str | None, written: int) -> None:
         super().__init__(message, where=where, hint=hint)
@@ -55,47 +59,48 @@ class RefusedError(StoreError):
 
 
 class OnlineStore(Protocol):
-    """Packed values by entity and field, never going backwards."""
+    """Packed values by entity and field; a value is never replaced by an older one."""
 
     def fetch(self, keys: Sequence[str], fields: Sequence[int]) -> tuple[str, list[list[bytes | None]]]:
-        """The packed values of some entities, in one round trip (per shard): (generation, a row for each key).
+        """Reads the packed values of some entities in one round trip (per shard): (generation, one row per key).
 
-        A row has a value, or None, for each field in order. The generation is that of the ``@active`` table and
-        is read after the values, so that a caller who finds the one it knows may trust the fields it asked for.
-        Safe to call from several threads.
+        A row has the value of each field in order, None where there is none. The generation is that of the
+        ``@active`` table and is read after the values: a caller who gets the generation it already knows can trust
+        the fields it asked for.
         """
         ...
 
-    def table(self, name: Table) -> dict[str, str]:
-        """One of the two tables, whole; empty in a store that was never written."""
+    def table(self, name: TableName) -> dict[str, str]:
+        """Reads one of the two tables, whole; empty in a store that was never written."""
         ...
 
-    def swap(self, name: Table, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
-        """Changes entries of a table if those expected still stand; all or nothing, atomically.
+    def swap(self, name: TableName, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
+        """Updates entries of a table if the expected entries are unchanged; atomic. Returns whether it updated.
 
-        None means no such entry: expected, absent; as an update, removed. Returns whether it was done.
+        None means no entry: as an expectation, absent; as an update, removed. False does not prove that nothing was
+        written: where the answer of a server was lost, the call is repeated and fails on its own first success.
         """
         ...
 
     def load(self, batches: Iterable[pl.DataFrame]) -> None:
-        """Writes values into fields that nobody else knows yet, without asking what is there.
+        """Writes values into fields that nobody else uses yet, without comparing them with what is stored.
 
-        A batch has ``key`` (String, each once) and a Binary column for each field, named by its number; a null is
-        no value. The batches may be gone through again, after a failure.
+        A batch has ``key`` (String, each once) and one Binary column per field, named by the field's number; null is
+        no value. ``batches`` is iterated again after a failure.
         """
         ...
 
-    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
-        """Writes values by compare-and-set, atomic for each value; batches as for `load`.
+    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, WriteCounts]:
+        """Writes values by compare-and-set, atomic for each value; batches as for `load`. Returns counts by field.
 
-        A value is written where there is none, or where its first eleven bytes (computed_at, run_seq, op) are no
-        less than those of the value held and any byte differs. So whoever runs beside, in whatever order, the
-        greatest (computed_at, run_seq) stays. A value of another version in the same field always gives way.
+        A value is written where there is none, or where its first eleven bytes (computed_at, run_seq, op) are not less
+        than those of the stored value and any byte differs. So the greatest (computed_at, run_seq) wins, whoever
+        writes at the same time and in whatever order. A stored value of another version is always replaced.
         """
         ...
 
     def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
-        """Removes a field from these entities where its run_seq is at most ``up_to_run``: how many were removed."""
+        """Removes a field from these entities where its run_seq is at most ``up_to_run``. Returns how many."""
         ...
 
     def clear(self, entity_type: str, fields: Sequence[int]) -> None:
@@ -103,24 +108,24 @@ class OnlineStore(Protocol):
         ...
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Removes entities altogether, whatever they hold."""
+        """Removes entities with all their fields."""
         ...
 
     def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
-        """The keys of all entities that hold any of these fields, in batches; others of the type may come too."""
+        """The keys of all entities that have any of these fields, in batches; other keys of the type may come too."""
         ...
 
     def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
-        """Every entity of a type with all that it holds, by name of field, in batches; one may come twice.
+        """Every entity of a type with all its fields by name, in batches; an entity may come twice.
 
-        What stands under an entity's key and is no entity comes with one field, `UNREADABLE`.
+        Anything else that is stored under an entity's key comes with the one field `UNREADABLE`.
         """
         ...
 
     def pulse(self) -> Pulse: ...
 
     def checks(self) -> Iterator[Check]:
-        """What is worth knowing of how the store is kept, and whether it may be written."""
+        """What ``doctor`` should know: how the store is configured, and whether it can be written."""
         ...
 
     def close(self) -> None: ...

@@ -1,22 +1,22 @@
-"""Format 1 of what an online store holds: keys and packed values. Standard library only.
+"""Format 1 of an online store's contents: keys and packed values. Standard library only.
 
-The number is the ``fs1`` in front of every key; another format gets another prefix, so the two never meet.
+The number is the ``fs1`` in front of every key; another format gets another prefix, so two formats never mix.
 
 Keys
-    ``fs1:<project>:<entity type>:<id>`` is one entity: a hash of *fields*. ``<id>`` is the entity's keys in the
-    order of the entity type, each percent-encoded (all but ``A-Z a-z 0-9 _ . - ~``), joined by a comma. Project
-    and entity type are plain names, so nothing can collide, and no brace can choose a cluster's slot.
-    ``fs1:<project>:@active`` says what readers are served, ``fs1:<project>:@meta`` what sync has loaded.
+    ``fs1:<project>:<entity type>:<id>`` is one entity: a hash of *fields*. ``<id>`` is the values of the entity's key
+    columns in their declared order, each percent-encoded (all but ``A-Z a-z 0-9 _ . - ~``), joined by commas. Project
+    and entity type are plain names, so keys can't collide, and no brace can choose a cluster's slot.
+    ``fs1:<project>:@active`` is the table of pointers, ``fs1:<project>:@meta`` the table of markers.
 
 Fields
     A field is a small decimal number, given to one version of one feature when it is loaded. The pointer in
-    ``@active`` names it. Small numbers, because a name in every entity would cost more memory than the value.
+    ``@active`` names it. A number, because a name in every entity would take more memory than the value.
 
 Packed values, all numbers big-endian
     bytes 0-10   one unsigned integer of 88 bits: from the top, 59 bits of computed_at in microseconds since
                  0001-01-01 UTC (since 1970, plus 62,135,596,800,000,000), 27 bits of run_seq, 2 bits of op
-                 (0 value, 1 null, 2 tombstone). Compared byte by byte these eleven order what may replace
-                 what, and the greatest wins.
+                 (0 value, 1 null, 2 tombstone). Of two values the one whose eleven bytes are greater,
+                 compared byte by byte, is the newer one.
     bytes 11-16  the first 12 hex digits of the version's sha256, as 6 bytes.
     the rest     the value, where op is 0:
                  bool 1 byte, 0 or 1 · int 8 bytes, signed · float 8 bytes, IEEE 754 · string UTF-8 ·
@@ -46,7 +46,7 @@ LAST = 315_537_897_599_999_999  # the end of year 9999, in microseconds since ye
 MAX_RUN_SEQ = 2**27 - 1
 VALUE, NULL, TOMBSTONE = 0, 1, 2
 HEADER = 17
-ORDER = 11
+ORDER = 11  # the leading bytes by which two values of a version are compared
 
 OnlineValue = None | bool | int | float | str | date | datetime | list[float | None]
 
@@ -59,8 +59,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 
 
-class Packed(NamedTuple):
-    """A packed value, taken apart. ``computed_at`` is microseconds since 1970 UTC."""
+class Unpacked(NamedTuple):
+    """The parts of a packed value. ``computed_at`` is in microseconds since 1970 UTC."""
 
     computed_at: int
     run_seq: int
@@ -78,12 +78,12 @@ def meta_key(project: str) -> str:
 
 
 def key_prefix(project: str, entity_type: str) -> str:
-    """What the keys of all entities of a type begin with."""
+    """The beginning of the keys of all entities of a type."""
     return f"{PREFIX}:{project}:{entity_type}:"
 
 
 def entity_key(project: str, entity_type: EntityType, keys: Mapping[str, str | int]) -> str:
-    """The key of one entity, its key columns given by name. Raises UsageError for text that no store can hold."""
+    """The key of the entity with these key columns. Raises UsageError for text that is not valid Unicode."""
     try:
         parts = [quote(str(keys[name]), safe="") for name in entity_type.key_names]
     except UnicodeEncodeError as exc:
@@ -92,7 +92,7 @@ def entity_key(project: str, entity_type: EntityType, keys: Mapping[str, str | i
 
 
 def entity_keys(project: str, entity_type: EntityType, entities: Sequence[Mapping[str, str | int]]) -> list[str]:
-    """`entity_key` of many: one look tells whether anything needs escaping."""
+    """`entity_key` of many entities, with one check for all of them whether anything needs escaping."""
     prefix = key_prefix(project, entity_type.name)
     if len(entity_type.keys) == 1:
         name = entity_type.keys[0].name
@@ -103,7 +103,7 @@ def entity_keys(project: str, entity_type: EntityType, entities: Sequence[Mappin
 
 
 def entity_parts(entity_type: EntityType, key: str) -> dict[str, str | int]:
-    """The key columns that `entity_key` was given. Raises StoreError for a key of another shape."""
+    """The key columns of an entity, from its key: the inverse of `entity_key`. Raises StoreError for any other key."""
     parts = key.split(":", 3)[-1].split(",")
     if len(parts) != len(entity_type.keys):
         raise StoreError(f"{key!r} is not the key of a {entity_type.name}")
@@ -116,18 +116,8 @@ def entity_parts(entity_type: EntityType, key: str) -> dict[str, str | int]:
         raise StoreError(f"{key!r} is not the key of a {entity_type.name}") from exc
 
 
-def pack(kind: Scalar, computed_at: int, run_seq: int, op: int, sha12: str, value: OnlineValue) -> bytes:
-    """One packed value; a value of None makes ``op`` null. `columns.pack_column` does the same by column."""
-    if value is None and op == VALUE:
-        op = NULL
-    low = (run_seq << 2 | op) & 0xFFFFFF
-    high = (computed_at + BIAS) << 5 | run_seq >> 22
-    header = _HEADER.pack(high, low >> 8, low & 0xFF, bytes.fromhex(sha12))
-    return header + (encode_value(kind, value) if op == VALUE else b"")
-
-
-def unpack(kind: Scalar, packed: bytes) -> Packed:
-    """Takes a packed value apart. Raises StoreError where the bytes are not of format 1."""
+def unpack(kind: Scalar, packed: bytes) -> Unpacked:
+    """The parts of a packed value. Raises StoreError where the bytes are not of format 1."""
     try:
         high, middle, low, sha = _HEADER.unpack_from(packed)
         op = low & 3
@@ -136,7 +126,7 @@ def unpack(kind: Scalar, packed: bytes) -> Packed:
         raise _damaged(packed) from exc
     if op > TOMBSTONE or high >> 5 > LAST:
         raise _damaged(packed)
-    return Packed((high >> 5) - BIAS, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value)
+    return Unpacked((high >> 5) - BIAS, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value)
 
 
 def _damaged(packed: bytes) -> StoreError:
@@ -144,40 +134,27 @@ def _damaged(packed: bytes) -> StoreError:
 
 
 def run_seq_of(packed: bytes) -> int:
-    """The run that a packed value was learned in."""
+    """The run_seq of a packed value."""
     return (packed[7] & 31) << 22 | int.from_bytes(packed[8:11]) >> 2
 
 
 def op_of(packed: bytes) -> int:
-    """Whether it is a value, a null or a tombstone."""
+    """The op of a packed value: VALUE, NULL or TOMBSTONE."""
     return packed[10] & 3
 
 
-def encode_value(kind: Scalar, value: OnlineValue) -> bytes:
-    """The bytes of a value that is not null."""
-    if isinstance(value, list):
-        return b"".join(NULL_ELEMENT if item is None else struct.pack(">d", item) for item in value)
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, datetime):
-        value = (value.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
-    elif isinstance(value, date):
-        value = (value - _EPOCH_DAY).days
-    return _FIXED[kind].pack(value)
-
-
 def decode_value(kind: Scalar, payload: bytes) -> OnlineValue:
-    """The value of those bytes. Raises struct.error, ValueError or OverflowError where they can't be one."""
+    """The value that these bytes encode. Raises struct.error, ValueError or OverflowError where they encode none."""
     if kind == "string":
         return payload.decode()
     if kind == "list[float]":
         return _decode_list(payload)
-    found = _FIXED[kind].unpack(payload)[0]
+    value = _FIXED[kind].unpack(payload)[0]
     if kind == "datetime":
-        return _EPOCH + timedelta(microseconds=found)
+        return _EPOCH + timedelta(microseconds=value)
     if kind == "date":
-        return _EPOCH_DAY + timedelta(days=found)
-    return found  # type: ignore[no-any-return]  # the struct's letter decides: bool, int or float
+        return _EPOCH_DAY + timedelta(days=value)
+    return value  # type: ignore[no-any-return]  # the struct's letter decides: bool, int or float
 
 
 def _decode_list(payload: bytes) -> list[float | None]:

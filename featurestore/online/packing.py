@@ -1,4 +1,4 @@
-"""Packing by column: a frame of latest values becomes keys and packed values, as `format.pack` would one by one."""
+"""Packing by column: a frame of latest values becomes entity keys and packed values (see `online.format`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featurestore.errors import StoreError
 from featurestore.model import EntityType, Key, Scalar, StoredVersion
 from featurestore.online import format as layout
 
-_DELETED = 1  # a history's op for a tombstone
+_DELETED = 1  # the op of a tombstone in the history
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
 _ESCAPES = {chr(code): quote(chr(code), safe="") for code in range(128) if quote(chr(code), safe="") != chr(code)}
 _HEADER = [("high", ">u8"), ("middle", ">u2"), ("low", "u1"), ("sha", "V6")]
@@ -22,9 +22,9 @@ _WIDTHS: Mapping[Scalar, str] = {"bool": "u1", "int": ">i8", "float": ">f8", "da
 
 
 def entity_keys(project: str, entity_type: EntityType, frame: pl.DataFrame) -> pl.Series:
-    """The key of each row: what `format.entity_key` says of it."""
+    """The entity key of each row, as `format.entity_key` makes it."""
     first, *more = [_escaped(frame[key.name], key) for key in entity_type.keys]
-    # By Arrow, which works in this thread: Polars would wake others, and the server beside has need of the cores.
+    # With Arrow, which works in this thread: Polars would start others, and the server beside needs the cores.
     keys = pc.binary_join_element_wise(_text(layout.key_prefix(project, entity_type.name)), first, _text(""))
     if more:
         keys = pc.binary_join_element_wise(keys, *more, _text(","))
@@ -46,7 +46,7 @@ def _escaped(column: pl.Series, key: Key) -> pa.LargeStringArray:
 
 
 def bytes_of(values: pa.LargeBinaryArray | pa.LargeStringArray) -> np.ndarray:
-    """The bytes of all values, one after another, as they lie in memory."""
+    """The bytes of all values, one after another, without a copy."""
     _, offsets, data = values.buffers()
     if data is None:
         return np.empty(0, np.uint8)
@@ -58,7 +58,7 @@ def bytes_of(values: pa.LargeBinaryArray | pa.LargeStringArray) -> np.ndarray:
 def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     """The packed value of each row, as Binary. ``frame`` has computed_at, run_seq, op and value.
 
-    Raises StoreError for a time or a run beyond what the format holds.
+    Raises StoreError for a time or a run_seq outside the format's range.
     """
     kind = version.data_type.kind
     value = frame["value"]
@@ -79,7 +79,7 @@ def _fill_headers(rows: np.ndarray, version: StoredVersion, frame: pl.DataFrame,
     if frame.height and (computed_at.min() < 0 or int(computed_at.max()) > layout.LAST):
         raise StoreError(f"{version.id.feature}: a computed_at is outside the years 1 to 9999")
     if frame.height and run_seq.max() > layout.MAX_RUN_SEQ:
-        raise StoreError(f"{version.id.feature}: run {run_seq.max()} is beyond what the online format holds")
+        raise StoreError(f"{version.id.feature}: run {run_seq.max()} is beyond the range of the online format")
     low = ((run_seq & 0x3FFFFF) << 2).astype(np.uint32) | op
     rows["high"] = computed_at.astype(np.uint64) << np.uint64(5) | (run_seq >> 22).astype(np.uint64)
     rows["middle"], rows["low"] = low >> 8, low & 0xFF
@@ -87,23 +87,23 @@ def _fill_headers(rows: np.ndarray, version: StoredVersion, frame: pl.DataFrame,
 
 
 def _numbers(value: pl.Series, kind: Scalar) -> np.ndarray:
-    """Values of one width, and anything where there is none."""
+    """Values of a fixed width; where there is none, any number."""
     plain = value.cast(pl.Int32) if kind == "date" else value.cast(pl.Int64) if kind == "datetime" else value
     return (plain.fill_null(False if kind == "bool" else 0) if plain.null_count() else plain).to_numpy()
 
 
 def _without_missing(rows: np.ndarray, empty: np.ndarray) -> pl.Series:
-    """Each row's header and value; the header alone where there is no value."""
+    """Each row's header and value; only the header where there is no value."""
     matrix = _matrix(rows)
     if not empty.any():
         return _binary(np.arange(len(matrix) + 1) * matrix.shape[1], matrix)
-    keep = np.ones(matrix.shape, np.bool_)
-    keep[empty, layout.HEADER :] = False
-    return _binary(_offsets(np.where(empty, layout.HEADER, matrix.shape[1])), matrix[keep])
+    used = np.ones(matrix.shape, np.bool_)
+    used[empty, layout.HEADER :] = False
+    return _binary(_offsets(np.where(empty, layout.HEADER, matrix.shape[1])), matrix[used])
 
 
 def _with_payload(headers: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray) -> pl.Series:
-    """Text and lists: header and payload joined row by row."""
+    """Header and payload of each row, for text and lists."""
     payload = value.cast(pl.Binary) if kind == "string" else _lists(value)
     payload = payload.set(pl.Series(empty), b"").fill_null(b"")
     heads = _binary(np.arange(len(headers) + 1) * layout.HEADER, _matrix(headers))
@@ -115,7 +115,7 @@ def _with_payload(headers: np.ndarray, value: pl.Series, kind: Scalar, empty: np
 
 
 def _lists(value: pl.Series) -> pl.Series:
-    """Each list as the bytes of its elements."""
+    """The bytes of each list's elements."""
     items = value.explode(keep_nulls=False, empty_as_null=False) if value.len() else pl.Series([], dtype=pl.Float64)
     flat = _matrix(items.fill_null(0.0).to_numpy().astype(">f8"))
     flat[items.is_null().to_numpy()] = np.frombuffer(layout.NULL_ELEMENT, np.uint8)
@@ -123,7 +123,7 @@ def _lists(value: pl.Series) -> pl.Series:
 
 
 def _matrix(rows: np.ndarray) -> np.ndarray:
-    """The bytes of an array, an item of it in each row."""
+    """The bytes of an array, one item per row."""
     return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 

@@ -1,7 +1,7 @@
-"""The embedded online store: one SQLite file in ``.featurestore/``, so that everything works with no server.
+"""The embedded online store: one SQLite file in ``.featurestore/``, so that everything works without a server.
 
-Clustered by (field, key): loading, counting and removing a version are runs of neighbouring rows. WAL lets
-readers go on beside one writer; a writer holds the file for one batch at a time.
+The rows are clustered by (field, key), so loading or removing a version touches neighbouring rows. In WAL mode readers
+are not blocked by a writer; a writer locks the file for one batch at a time. Each thread has its own connection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from featurestore.errors import NewerFormatError, StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import Check
 from featurestore.online import format as layout
-from featurestore.online.contract import Merged, Pulse, Table
+from featurestore.online.contract import Pulse, TableName, WriteCounts
 from featurestore.online.tables import GENERATION
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ FILE = "online.sqlite"
 FORMAT = 1
 BATCH = 10_000
 BUSY_SECONDS = 30.0
-PLACES = 500  # keys of one SELECT
+KEYS_PER_SELECT = 500
 
-_INHERITED: list[object] = []  # never closed: a close in a fork would tidy up under its parent
+# Connections that a fork inherited. They are never closed: closing one would remove locks that the parent relies on.
+_INHERITED: list[object] = []
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entities
@@ -45,18 +46,18 @@ CREATE TABLE IF NOT EXISTS entities
 CREATE TABLE IF NOT EXISTS tables
     (name TEXT, entry TEXT, text TEXT NOT NULL, PRIMARY KEY (name, entry)) WITHOUT ROWID;
 """
-_GENERATION = f"SELECT text FROM tables WHERE name = 'active' AND entry = '{GENERATION}'"  # noqa: S608  (a word of ours)
+_GENERATION = f"SELECT text FROM tables WHERE name = 'active' AND entry = '{GENERATION}'"  # noqa: S608  (our own constant)
 _INSERT = "INSERT OR IGNORE INTO entities VALUES (?, ?, ?)"
 _REPLACE = f"""
 INSERT INTO entities VALUES (?, ?, ?) ON CONFLICT (field, key) DO UPDATE SET packed = excluded.packed
 WHERE substr(excluded.packed, 1, {layout.ORDER}) >= substr(packed, 1, {layout.ORDER}) AND excluded.packed <> packed
    OR substr(excluded.packed, {layout.ORDER} + 1, 6) <> substr(packed, {layout.ORDER} + 1, 6)
-"""  # noqa: S608  (numbers of ours)
+"""  # noqa: S608  (our own constants)
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class _Held:
-    """A thread's connection, closed when its thread is gone. ``inode`` is that of the file it has open."""
+class _ThreadConnection:
+    """The connection of one thread, closed when the thread ends. ``inode`` is that of the file it has open."""
 
     connection: sqlite3.Connection
     inode: int
@@ -66,39 +67,41 @@ class _Held:
 
 
 class SQLiteStore:
-    """`OnlineStore` in a file. Each thread has its own connection; a file that isn't there reads as empty."""
+    """`OnlineStore` in a file; a missing file reads as an empty store."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._path = project.state / FILE
         self._local = threading.local()
-        self._opened: WeakSet[_Held] = WeakSet()
+        self._opened: WeakSet[_ThreadConnection] = WeakSet()
+        # A WeakSet may not be iterated while another thread adds to it.
+        self._opening = threading.Lock()
         self._process = os.getpid()
 
     def fetch(self, keys: Sequence[str], fields: Sequence[int]) -> tuple[str, list[list[bytes | None]]]:
         connection = self._reading()
         if connection is None:
             return "", [[None] * len(fields) for _ in keys]
-        found: dict[str, dict[int, bytes]] = {key: {} for key in keys}
-        with _Plainly(self._path):
-            for start in range(0, len(keys), PLACES):
-                some = keys[start : start + PLACES]
+        values: dict[str, dict[int, bytes]] = {key: {} for key in keys}
+        with _TranslatedErrors(self._path):
+            for start in range(0, len(keys), KEYS_PER_SELECT):
+                some = keys[start : start + KEYS_PER_SELECT]
                 for key, field, packed in connection.execute(_select(len(fields), len(some)), (*fields, *some)):
-                    found[key][field] = packed
+                    values[key][field] = packed
             generation = connection.execute(_GENERATION).fetchone()
-        return generation[0] if generation else "", [[found[key].get(field) for field in fields] for key in keys]
+        return generation[0] if generation else "", [[values[key].get(field) for field in fields] for key in keys]
 
-    def table(self, name: Table) -> dict[str, str]:
+    def table(self, name: TableName) -> dict[str, str]:
         connection = self._reading()
         if connection is None:
             return {}
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             return dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
 
-    def swap(self, name: Table, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
+    def swap(self, name: TableName, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
         with self._writing() as connection:
-            held = dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
-            if any(held.get(entry) != text for entry, text in expected.items()):
+            entries = dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+            if any(entries.get(entry) != text for entry, text in expected.items()):
                 return False
             for entry, text in updates.items():
                 if text is None:
@@ -110,15 +113,15 @@ class SQLiteStore:
     def load(self, batches: Iterable[pl.DataFrame]) -> None:
         self.merge(batches)
 
-    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
-        totals: dict[int, Merged] = {}
+    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, WriteCounts]:
+        totals: dict[int, WriteCounts] = {}
         for batch in batches:
             for name in batch.columns[1:]:
-                before, merged = totals.get(int(name), Merged()), self._merge(int(name), batch.select("key", name))
-                totals[int(name)] = Merged(before.written + merged.written, before.created + merged.created)
+                total, counts = totals.get(int(name), WriteCounts()), self._merge(int(name), batch.select("key", name))
+                totals[int(name)] = WriteCounts(total.written + counts.written, total.created + counts.created)
         return totals
 
-    def _merge(self, field: int, column: pl.DataFrame) -> Merged:
+    def _merge(self, field: int, column: pl.DataFrame) -> WriteCounts:
         written = created = 0
         for batch in column.drop_nulls().iter_slices(BATCH):
             rows = [(field, key, packed) for key, packed in batch.iter_rows()]
@@ -127,19 +130,18 @@ class SQLiteStore:
                 changed = connection.executemany(_REPLACE, rows).rowcount if fresh < len(rows) else 0
             created += fresh
             written += fresh + changed
-        return Merged(written, created)
+        return WriteCounts(written, created)
 
     def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
         removed = 0
-        for start in range(0, len(keys), PLACES):
-            some = keys[start : start + PLACES]
+        for start in range(0, len(keys), KEYS_PER_SELECT):
+            some = keys[start : start + KEYS_PER_SELECT]
             with self._writing() as connection:
-                marks = _places(some)
+                marks = _placeholders(some)
                 sql = f"SELECT key, packed FROM entities WHERE field = ? AND key IN ({marks})"  # noqa: S608  (question marks)
-                held = connection.execute(sql, (field, *some))
                 gone = [
                     (field, key)
-                    for key, packed in held
+                    for key, packed in connection.execute(sql, (field, *some))
                     if len(packed) < layout.ORDER or layout.run_seq_of(packed) <= up_to_run
                 ]
                 removed += connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone).rowcount
@@ -155,14 +157,14 @@ class SQLiteStore:
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             gone = [(field, key) for field in fields for key in keys]
             connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone)
-        with _Plainly(self._path):  # the file itself forgets now, not whenever the last connection closes
+        with _TranslatedErrors(self._path):  # else the deleted bytes stay in the WAL until the last connection closes
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def keys(self, entity_type: str, fields: Sequence[int]) -> Iterator[list[str]]:
         connection = self._reading()
         if connection is None:
             return
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             for field in fields:
                 rows = connection.execute("SELECT key FROM entities WHERE field = ?", (field,))
                 while batch := rows.fetchmany(BATCH):
@@ -173,7 +175,7 @@ class SQLiteStore:
         if connection is None:
             return
         prefix = layout.key_prefix(self._project.name, entity_type)
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             sql = "SELECT key, field, packed FROM entities WHERE field = ? AND key >= ? AND key < ? ORDER BY key"
             columns = [connection.execute(sql, (field, prefix, prefix[:-1] + ";")) for field in fields]
@@ -193,29 +195,35 @@ class SQLiteStore:
         yield Check("online", "ok", f"embedded, {size / 1e6:,.1f} MB")
 
     def close(self) -> None:
-        for held in list(self._opened):
-            held.connection.close()
-        self._local = threading.local()
+        with self._opening:
+            for opened in list(self._opened):
+                opened.connection.close()
+            self._local, self._opened = threading.local(), WeakSet()
 
     def _reading(self) -> sqlite3.Connection | None:
         """This thread's connection; None where there is no file."""
-        if self._process != os.getpid():  # a fork may neither use nor close its parent's connections
-            _INHERITED.append(list(self._opened))
-            self._local, self._opened, self._process = threading.local(), WeakSet(), os.getpid()
+        if self._process != os.getpid():
+            self._leave_to_parent()
         try:
-            inode = os.stat(self._path).st_ino  # noqa: PTH116  (a microsecond less, on every read)
+            inode = os.stat(self._path).st_ino  # noqa: PTH116  (saves a microsecond on every read)
         except FileNotFoundError:
             return None
-        held: _Held | None = getattr(self._local, "held", None)
-        if held is None or held.inode != inode:  # another file has taken the place of the one that was open
+        opened: _ThreadConnection | None = getattr(self._local, "opened", None)
+        if opened is None or opened.inode != inode:  # the file was replaced since it was opened
             return self._open()
-        return held.connection
+        return opened.connection
+
+    def _leave_to_parent(self) -> None:
+        """Starts afresh in a forked child, which may neither use nor close its parent's connections."""
+        _INHERITED.append(list(self._opened))
+        self._local, self._opened, self._opening = threading.local(), WeakSet(), threading.Lock()
+        self._process = os.getpid()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: committed on leaving, rolled back on an exception."""
         connection = self._reading() or self._create()
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -227,34 +235,35 @@ class SQLiteStore:
 
     def _create(self) -> sqlite3.Connection:
         prepare_state(self._project)
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        with _Plainly(self._path):
+        with _TranslatedErrors(self._path):
             connection = sqlite3.connect(
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > FORMAT:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > FORMAT:
                 connection.close()
                 raise NewerFormatError(
-                    f"was written by a newer release (format {found}; this one reads {FORMAT})",
+                    f"was written by a newer release (format {version}; this one reads {FORMAT})",
                     where=str(self._path), hint="upgrade featurestore",
                 )  # fmt: skip
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA secure_delete = ON")  # what is erased may not stay in a free page
-            if found < FORMAT:
+            connection.execute("PRAGMA secure_delete = ON")  # erased values may not stay in free pages
+            if version < FORMAT:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
-        self._local.held = held = _Held(connection, self._path.stat().st_ino)
-        self._opened.add(held)
+        self._local.opened = opened = _ThreadConnection(connection, self._path.stat().st_ino)
+        with self._opening:
+            self._opened.add(opened)
         return connection
 
 
-class _Plainly:
-    """Turns SQLite's complaints into ours. A class, for it stands in the path of every read."""
+class _TranslatedErrors:
+    """Raises SQLite's errors as StoreError. A class, since every read enters it and a generator would cost more."""
 
     __slots__ = ("_path",)
 
@@ -277,15 +286,15 @@ def _hint(exc: Exception) -> str:
     if "locked" in text:
         return "another process is writing; try again"
     if "malformed" in text or "not a database" in text:
-        return "the file only repeats the history: remove it and run featurestore sync --full"
+        return "remove the file and run featurestore sync --full: the history has all that was in it"
     return "try again"
 
 
 @lru_cache(maxsize=256)
 def _select(fields: int, keys: int) -> str:
-    marks = f"{_places(range(fields))}) AND key IN ({_places(range(keys))}"
+    marks = f"{_placeholders(range(fields))}) AND key IN ({_placeholders(range(keys))}"
     return f"SELECT key, field, packed FROM entities WHERE field IN ({marks})"  # noqa: S608  (question marks)
 
 
-def _places(values: Sequence[object]) -> str:
+def _placeholders(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))

@@ -1,12 +1,13 @@
-"""The two small tables of an online store, as values: what readers are served, and what sync has loaded.
+"""The two small tables of an online store, as values: the pointers that readers follow, and the markers of a sync.
 
-Format 1, beside `online.format`. Both tables are hashes of text.
+Format 1, like `online.format`. Both tables are hashes of text, and the fields of `Pointer`, `Previous`, `Marker` and
+`Reservation` are the keys of the stored JSON.
 
 ``@active``: ``@generation`` is a token that changes whenever anything in the table does; every other entry is a
-feature's name and its `Pointer` as JSON.
+feature's name and its `Pointer`.
 
-``@meta``: ``@epoch`` names this store's contents since they were begun; ``@next`` is the next free field;
-``<feature>@<sha256>`` is a version's `Loaded` as JSON; ``@loading:<field>`` is a `Loading`, a load under way.
+``@meta``: ``@epoch`` identifies the store's contents since it was first written; ``@next`` is the next free field;
+``<feature>@<sha256>`` is a version's `Marker`; ``@loading:<field>`` is the `Reservation` of a load in progress.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ UNKNOWN = Pulse("")
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The version that was the active one before: kept, so that stepping back is at once."""
+    """The version that was active before the pointer's. It stays online, so that stepping back takes no load."""
 
     sha256: str
     number: int
@@ -38,7 +39,7 @@ class Previous:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What readers are served for one feature: which version, in which field, and how to read it.
+    """Which version of a feature readers are served, in which field, and how to read it.
 
     ``max_age`` is in microseconds.
     """
@@ -56,23 +57,27 @@ class Pointer:
     def version(self) -> VersionId:
         return VersionId(self.feature, self.sha256)
 
+    @property
+    def previous_version(self) -> VersionId | None:
+        return None if self.previous is None else VersionId(self.feature, self.previous.sha256)
+
 
 @dataclass(frozen=True, slots=True)
 class Pointers:
-    """The whole ``@active`` table. The generation is empty where nothing was ever synced."""
+    """The whole ``@active`` table. The generation is empty in a store that was never synced."""
 
     generation: str
     features: Mapping[str, Pointer]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The marker of one version, in the same store as its values and so lost with them.
+class Marker:
+    """How far one version is online. It is in the same store as the values, and so is lost with them.
 
-    ``run_seq`` is the watermark: everything learned up to that run has been written. ``count`` is the number of
-    entities, tombstones among them. ``pointed`` says that it was the active version once, so a checkout that is
-    behind does not bring it back unasked. ``field`` is None once its values are removed. ``pulse`` is how the servers
-    stood when it was written, ``history`` names the history it was written from.
+    ``run_seq`` is the watermark: every value learned up to that run has been written. ``count`` is the number of
+    entities, tombstones among them. ``pointed`` records that the version was the active one once, so that a checkout
+    that is behind does not step back to it unasked. ``field`` is None once the values are removed. ``pulse`` is the
+    servers' pulse when the marker was written; ``history`` is the id of the history that the values come from.
     """
 
     entity_type: str
@@ -85,8 +90,8 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """A field given out for a load that has not been published, since when (µs since the epoch) and to whom."""
+class Reservation:
+    """A field that was given out for a load which is not published yet: since when (µs since 1970), and to whom."""
 
     feature: str
     sha256: str
@@ -97,49 +102,49 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Meta:
-    """The whole ``@meta`` table. The epoch is empty where nothing was ever synced."""
+class Markers:
+    """The whole ``@meta`` table. The epoch is empty in a store that was never synced."""
 
     epoch: str
     next_field: int
-    loaded: Mapping[VersionId, Loaded]
-    loading: Mapping[int, Loading]
+    versions: Mapping[VersionId, Marker]
+    reservations: Mapping[int, Reservation]
 
 
 def version_entry(version: VersionId) -> str:
-    """The entry of ``@meta`` that holds a version's marker."""
+    """The entry of ``@meta`` that has a version's marker."""
     return f"{version.feature}@{version.sha256}"
 
 
-def read_active(table: Mapping[str, str]) -> Pointers:
+def read_pointers(table: Mapping[str, str]) -> Pointers:
     """The ``@active`` table from its text. Raises StoreError where it is damaged."""
-    features = {name: _pointer(name, text) for name, text in table.items() if not name.startswith("@")}
+    features = {name: _read_pointer(name, text) for name, text in table.items() if not name.startswith("@")}
     return Pointers(table.get(GENERATION, ""), features)
 
 
-def read_meta(table: Mapping[str, str]) -> Meta:
+def read_markers(table: Mapping[str, str]) -> Markers:
     """The ``@meta`` table from its text. Raises StoreError where it is damaged."""
-    loaded: dict[VersionId, Loaded] = {}
-    loading: dict[int, Loading] = {}
+    versions: dict[VersionId, Marker] = {}
+    reservations: dict[int, Reservation] = {}
     for entry, text in table.items():
         try:
             if entry.startswith(LOADING):
-                loading[int(entry.removeprefix(LOADING))] = Loading(**json.loads(text))
+                reservations[int(entry.removeprefix(LOADING))] = Reservation(**json.loads(text))
             elif not entry.startswith("@"):
                 feature, _, sha256 = entry.partition("@")
                 data = json.loads(text)
-                loaded[VersionId(feature, sha256)] = Loaded(**{**data, "pulse": Pulse(**data["pulse"])})
+                versions[VersionId(feature, sha256)] = Marker(**{**data, "pulse": Pulse(**data["pulse"])})
         except (ValueError, TypeError, KeyError) as exc:
             raise _damaged("@meta", entry) from exc
     try:
         next_field = int(table.get(NEXT_FIELD, "0"))
     except ValueError as exc:
         raise _damaged("@meta", NEXT_FIELD) from exc
-    return Meta(table.get(EPOCH, ""), next_field, loaded, loading)
+    return Markers(table.get(EPOCH, ""), next_field, versions, reservations)
 
 
 def write_pointer(pointer: Pointer) -> str:
-    """A pointer as the text that ``@active`` holds: JSON with the feature's name left out."""
+    """A pointer as the text of its entry: JSON without the feature's name, which is the entry's."""
     data = asdict(pointer)
     del data["feature"]
     data["data_type"] = str(pointer.data_type)
@@ -148,11 +153,12 @@ def write_pointer(pointer: Pointer) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
-def write_record(record: Loaded | Loading) -> str:
+def write_record(record: Marker | Reservation) -> str:
+    """A marker or a reservation as the text of its entry."""
     return json.dumps(asdict(record), separators=(",", ":"))
 
 
-def _pointer(feature: str, text: str) -> Pointer:
+def _read_pointer(feature: str, text: str) -> Pointer:
     try:
         data = json.loads(text)
         before = data.pop("previous")

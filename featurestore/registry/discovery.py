@@ -1,8 +1,8 @@
 """Finds the features of a project by reading its files, never by running them.
 
-Every ``.py`` below ``features/`` that mentions featurestore is parsed; functions decorated with
-``@feature(...)`` become `Feature` values. What can't be used becomes a `Broken`, one for each mistake,
-so that one bad file never hides the others.
+Every ``.py`` file below ``features/`` that mentions featurestore is parsed; functions decorated with
+``@feature(...)`` become `Feature` values. Each declaration that can't be used becomes a `BrokenDeclaration`, so that
+one bad file never hides the others.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import Feature, Problem
 from featurestore.registry.declaration import declared_names, read_declaration
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A declaration that can't be used: the feature's name where it is known, else the file's."""
+@frozen
+class BrokenDeclaration:
+    """A declaration that can't be used, by the name of its function or feature, or a file that can't be parsed."""
 
     name: str
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Registry:
     """The features of the working tree, by name, and the declarations that can't be used."""
 
     features: tuple[Feature, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenDeclaration, ...]
 
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
@@ -41,23 +41,25 @@ class Registry:
 
 def discover(project: Project, tree: SourceTree) -> Registry:
     """Reads all feature modules. Runs no user code and imports nothing of the user's."""
-    found: list[Feature] = []
-    broken: list[Broken] = []
+    features: list[Feature] = []
+    broken: list[BrokenDeclaration] = []
     for name, path in _modules(project):
         try:
             module = tree.module(name)
         except DeclarationError as exc:
-            broken.append(Broken(path.as_posix(), _problem(exc)))
+            broken.append(BrokenDeclaration(path.as_posix(), _problem(exc)))
             continue
         if module is not None:
-            _read_module(project, tree, module, found, broken)
-    duplicates = {name for name, count in Counter(item.name for item in found).items() if count > 1}
+            _read_module(project, tree, module, features, broken)
+    duplicates = {name for name, count in Counter(item.name for item in features).items() if count > 1}
     for name in sorted(duplicates):
-        places = [item.place for item in found if item.name == name]
+        places = [item.place for item in features if item.name == name]
         message = f"two features are named {name!r}: {' and '.join(places)}"
-        broken.append(Broken(name, Problem("declaration", message, places[-1], "give one of them another name=")))
-    features = sorted((item for item in found if item.name not in duplicates), key=lambda item: item.name)
-    return Registry(tuple(features), tuple(broken))
+        broken.append(
+            BrokenDeclaration(name, Problem("declaration", message, places[-1], "give one of them another name="))
+        )
+    unique = sorted((item for item in features if item.name not in duplicates), key=lambda item: item.name)
+    return Registry(tuple(unique), tuple(broken))
 
 
 def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Feature]:
@@ -72,7 +74,7 @@ def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Featu
 
 
 def unknown_feature(registry: Registry, name: str) -> DeclarationError:
-    """The error for a name that isn't declared: why it is broken, or the nearest one."""
+    """The error for a name that is not declared: what is wrong with its declaration, or the nearest name."""
     for item in registry.broken:
         if item.name == name:
             return DeclarationError(item.problem.message, where=item.problem.where, hint=item.problem.hint)
@@ -93,23 +95,26 @@ def _modules(project: Project) -> Iterator[tuple[str, Path]]:
 
 
 def _read_module(
-    project: Project, tree: SourceTree, module: Module, found: list[Feature], broken: list[Broken]
+    project: Project, tree: SourceTree, module: Module, features: list[Feature], broken: list[BrokenDeclaration]
 ) -> None:
     decorators = declared_names(module)
     for function, call in _decorated(module, decorators):
         try:
-            found.extend(read_declaration(project, tree, module, function, call))
+            features.extend(read_declaration(project, tree, module, function, call))
         except DeclarationError as exc:
-            broken.append(Broken(function.name, _problem(exc)))
+            broken.append(BrokenDeclaration(function.name, _problem(exc)))
 
 
 def _decorated(
     module: Module, names: set[str]
 ) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.expr]]:
-    """Decorated functions and classes; also those deeper in the module, which are an error, where there are any."""
-    found = [*_decorated_among(module.tree.body, names)] if names else []
+    """Decorated functions and classes, including those below the top level of the module, which are an error.
+
+    Walking the whole tree is slow, so that it is only walked where the text has more decorators than the top level.
+    """
+    top_level = [*_decorated_among(module.tree.body, names)] if names else []
     written = sum(module.text.count(f"@{name}") for name in names)
-    return iter(found if written <= len(found) else [*_decorated_among(ast.walk(module.tree), names)])
+    return iter(top_level if written <= len(top_level) else [*_decorated_among(ast.walk(module.tree), names)])
 
 
 def _decorated_among(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
-    from featurestore.registry.discovery import Broken
+    from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
     from featurestore.workflows.plan import LockedVersion
     from featurestore.workflows.sync import SyncResult
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_LINES = 10
 
 
-def problem_lines(broken: Sequence[Broken]) -> list[str]:
+def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
     """A line for each declaration that can't be used."""
     return [
         f"{item.problem.where or item.name}: {item.problem.message}"

@@ -1,59 +1,70 @@
-"""The history that a sync reads: the latest rows of some versions, as many entities at a time as fit in memory."""
+"""The history as a sync reads it: the latest rows of some versions, in partitions that fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from featurestore.model import VersionId
+from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.partitions import Span, cut
-from featurestore.serving.plan import Task
-from featurestore.serving.upload import Column
+from featurestore.offline.partitions import KeyRange, cut_key_ranges
+from featurestore.serving.batches import VersionRows
+from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 
-# Windows grow: the first is read at once, and while one is sent there is time to read the next.
-FIRST_ROWS, MOST_ROWS = 40_000, 2_000_000
-ROWS_A_SAMPLE = 10_000
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows of one version that are read for a field: those learned after a run, all of them where it is None."""
+
+    version: StoredVersion
+    field: int
+    after_run: int | None = None
 
 
 @dataclass(slots=True)
-class HistoryWindows:
-    """What tasks about one entity type need of the history, window by window.
+class HistoryPartitions:
+    """The selections, which are all about one entity type, partition by partition.
 
-    The history is let go of between two windows, for a writer must not wait for whoever takes them. What is
-    learned meanwhile is later than ``up_to_run``; whether something was erased meanwhile is the caller's to see.
+    The store is not kept open between two partitions, since an open reader would block writers. What is learned
+    meanwhile is later than ``up_to_run``; whether something was erased meanwhile is for the caller to check.
     """
 
     offline: OfflineStore
-    tasks: Sequence[Task]
-    fields: Mapping[VersionId, int]
+    selections: Sequence[Selection]
     up_to_run: int
-    _spans: list[Span] = field(default_factory=list)
+    sizes: SyncSizes = DEFAULT_SIZES
+    _key_ranges: list[KeyRange] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return len(self._key_ranges)
 
-    def __iter__(self) -> Iterator[list[Column]]:
+    def __iter__(self) -> Iterator[list[VersionRows]]:
         with self.offline.reading():
-            self._spans = self._cut()
-            window = self._read(self._spans[0])
-        yield window
-        for span in self._spans[1:]:
+            self._key_ranges = self._cut()
+            partition = self._read(self._key_ranges[0])
+        yield partition
+        for key_range in self._key_ranges[1:]:
             with self.offline.reading():
-                window = self._read(span)
-            yield window
+                partition = self._read(key_range)
+            yield partition
 
-    def _cut(self) -> list[Span]:
+    def _cut(self) -> list[KeyRange]:
+        every = self.sizes.rows_per_sample
         samples = [
             keys
-            for task in self.tasks
-            for keys in self.offline.sample_keys(task.version, ROWS_A_SAMPLE, after_run=task.after_run)
+            for selection in self.selections
+            for keys in self.offline.sample_keys(selection.version, every, after_run=selection.after_run)
         ]
-        return cut(samples, ROWS_A_SAMPLE, FIRST_ROWS, MOST_ROWS)
+        return cut_key_ranges(samples, every, self.sizes.first_rows, self.sizes.most_rows)
 
-    def _read(self, span: Span) -> list[Column]:
-        window = []
-        for task in self.tasks:
-            frame = self.offline.latest(task.version, after_run=task.after_run, up_to_run=self.up_to_run, span=span)
-            window.append(Column(task.version, self.fields[task.version.id], frame))
-        return window
+    def _read(self, key_range: KeyRange) -> list[VersionRows]:
+        return [
+            VersionRows(
+                one.version,
+                one.field,
+                self.offline.latest(
+                    one.version, after_run=one.after_run, up_to_run=self.up_to_run, key_range=key_range
+                ),
+            )
+            for one in self.selections
+        ]

@@ -1,37 +1,39 @@
-"""What each feature needs to be online: decided from the tables alone, before anything is read or written."""
+"""What each feature needs to be online: decided from the tables alone, before any value is read or written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from featurestore.errors import StoreError
 from featurestore.model import StoredVersion, VersionId
 from featurestore.online.contract import Pulse
-from featurestore.online.tables import Loaded, Meta, Pointer, Pointers, Previous, version_entry
-from featurestore.serving.memory import Memory
+from featurestore.online.tables import Marker, Markers, Pointer, Pointers, Previous, version_entry
+from featurestore.serving.last_sync import LastSync
+
+Role = Literal["active", "pinned", "previous"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one version needs: a load into a fresh field, or a merge of what was learned after a run.
+    """What one version needs: a load into a new field, or a merge of what was learned after a run.
 
-    ``field`` is where the version lies now, None where it doesn't. ``after_run`` None reads the whole history.
-    ``kept`` says that readers are served this version although another one is active here; ``aside`` that it is
-    the one before what they are served, kept up to date to step back to.
+    ``field`` is the version's field now, None where it has none. ``after_run`` None reads the whole history. A
+    *pinned* version is what readers are served although another one is active here; the *previous* one is what they
+    were served before, brought up to date so that one can step back to it.
     """
 
     version: StoredVersion
     load: bool
     field: int | None
     after_run: int | None
-    kept: bool = False
-    aside: bool = False
+    role: Role = "active"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The tasks, the features whose values the store has lost and those that would step back, each with words."""
+class SyncPlan:
+    """The tasks; and, each with a sentence, the features whose values were lost and those that would step back."""
 
     tasks: tuple[Task, ...]
     lost: Mapping[str, str]
@@ -40,162 +42,163 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The tables as they stand, what this checkout remembers of them, the history's last run, the servers' pulse.
+    """What both stores look like when an attempt begins.
 
-    ``history`` names the history and everything ever erased from it.
+    ``last`` is what this checkout knows from its last sync. ``versions`` are all versions that the history has,
+    ``up_to_run`` is its last run, and ``history`` its id (see `attempt.history_id`).
     """
 
-    meta: Meta
+    markers: Markers
     pointers: Pointers
-    memory: Memory
-    up_to_run: int
+    last: LastSync
     pulse: Pulse
+    versions: Sequence[StoredVersion]
+    up_to_run: int
     history: str
 
 
-def loss(loaded: Loaded, now: Situation) -> str | None:
-    """Why a version's marker alone can't be trusted any more, in words; None where it can."""
-    if _is_of_another_history(loaded, now):
+def plan_sync(
+    wanted: Sequence[StoredVersion], now: Situation, *, full: bool, promote: bool, repair: bool = True
+) -> SyncPlan:
+    """What the wanted versions need.
+
+    ``promote`` serves them even where that steps back. Without ``repair`` there is no task for a feature whose values
+    were lost. Raises StoreError where the history is behind what is online; a ``full`` sync replaces that.
+    """
+    in_history = {version.id: version for version in now.versions}
+    tasks: list[Task] = []
+    lost: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for version in wanted:
+        feature, target, role = version.id.feature, version, _role(version, now, promote=promote)
+        pointer = now.pointers.features.get(feature)
+        if pointer is not None and role == "pinned":
+            refused[feature] = _refusal(version, pointer)
+            if pointer.version not in in_history:
+                continue
+            target = in_history[pointer.version]
+        reason = _loss(target.id, now)
+        if reason is not None:
+            lost[feature] = reason
+            if not repair:
+                continue
+        tasks.append(replace(_task(target, now, full=full), role=role))
+        previous = _previous(target, pointer)
+        marker = None if previous is None else now.markers.versions.get(previous)
+        if previous in in_history and marker is not None and marker.field is not None:
+            if not repair and _loss(previous, now) is not None:
+                continue
+            tasks.append(replace(_task(in_history[previous], now, full=full), role="previous"))
+    return SyncPlan(tuple(tasks), lost, refused)
+
+
+def marker_loss(marker: Marker, now: Situation) -> str | None:
+    """Why a marker does not prove any more that its values are online, in words; None where it does."""
+    if _has_other_history(marker, now):
         return "something was erased from the history, or it is another one"
-    before = loaded.pulse
+    before = marker.pulse
     restarted = now.pulse.servers != before.servers
     evicted = now.pulse.evicted - (0 if restarted else before.evicted)
     if evicted > 0:
         return f"the online store has evicted {evicted:,} keys (its maxmemory-policy should be noeviction)"
     if restarted and max(now.pulse.shards, before.shards) > 1:
-        return "a server of the online store was restarted or replaced, and may have lost what the others kept"
+        return "a server of the online store was restarted or replaced, and may have lost values"
     return None
 
 
-def _is_of_another_history(loaded: Loaded, now: Situation) -> bool:
-    return bool(loaded.history) and loaded.history != now.history
-
-
-def decide(
-    wanted: Sequence[StoredVersion],
-    history: Sequence[StoredVersion],
-    now: Situation,
-    *,
-    full: bool,
-    promote: bool,
-    repair: bool = True,
-) -> Plan:
-    """What the wanted versions need. ``history`` are all versions that the history holds.
-
-    ``promote`` serves them even where that steps back. Without ``repair`` there is no task for a feature whose values
-    were lost. Raises StoreError where the history is behind what is online, unless ``full``: that replaces what is
-    online.
-    """
-    held = {version.id: version for version in history}
-    tasks: list[Task] = []
-    lost: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    for version in wanted:
-        feature, target = version.id.feature, version
-        pointer = now.pointers.features.get(feature)
-        kept = pointer is not None and not promote and steps_back(version, pointer, now.meta)
-        if pointer is not None and kept:
-            refused[feature] = _refusal(version, pointer)
-            if pointer.version not in held:
-                continue
-            target = held[pointer.version]
-        reason = _was_lost(target.id, now)
-        if reason is not None:
-            lost[feature] = reason
-            if not repair:
-                continue
-        tasks.append(replace(_task(target, now, full=full), kept=kept))
-        before = _previous(target, pointer)
-        loaded = None if before is None else now.meta.loaded.get(before)
-        if before in held and loaded is not None and loaded.field is not None:
-            if not repair and _was_lost(before, now) is not None:
-                continue
-            tasks.append(replace(_task(held[before], now, full=full), aside=True))
-    return Plan(tuple(tasks), lost, refused)
-
-
-def steps_back(wanted: StoredVersion, pointer: Pointer, meta: Meta) -> bool:
-    """Whether serving it would undo a later promotion: it was served before, or is numbered before what is served."""
+def steps_back(wanted: StoredVersion, pointer: Pointer, markers: Markers) -> bool:
+    """Whether serving a version would undo a later promotion: it was served before, or its number is lower."""
     if wanted.id.sha256 == pointer.sha256:
         return False
-    loaded = meta.loaded.get(wanted.id)
-    return (loaded is not None and loaded.pointed) or wanted.number < pointer.number
+    marker = markers.versions.get(wanted.id)
+    return (marker is not None and marker.pointed) or wanted.number < pointer.number
 
 
-def repoint(task: Task, loaded: Mapping[VersionId, Loaded], current: Pointer | None) -> Pointer | None:
-    """The pointer that serves a task's version, where the store's markers say it lies; None where it lies nowhere."""
+def repoint(task: Task, markers: Mapping[VersionId, Marker], current: Pointer | None) -> Pointer | None:
+    """The pointer that serves a task's version from the field that its marker names; None where it has no field."""
     version = task.version
-    place = loaded.get(version.id)
-    if place is None or place.field is None:
+    marker = markers.get(version.id)
+    if marker is None or marker.field is None:
         return None
     previous = current.previous if current else None
-    if current is not None and not task.kept and current.sha256 != version.id.sha256:
+    if current is not None and task.role != "pinned" and current.sha256 != version.id.sha256:
         previous = Previous(current.sha256, current.number, current.data_type, current.field)
     if previous is not None:
-        before = loaded.get(VersionId(version.id.feature, previous.sha256))
+        before = markers.get(VersionId(version.id.feature, previous.sha256))
         if before is not None and before.field is not None:
             previous = replace(previous, field=before.field)
-    if task.kept and current is not None:
-        return replace(current, field=place.field, previous=previous)
+    if task.role == "pinned" and current is not None:
+        return replace(current, field=marker.field, previous=previous)
     return Pointer(
         feature=version.id.feature, entity_type=version.entity_type.name, sha256=version.id.sha256,
-        number=version.number, data_type=version.data_type, field=place.field, max_age=version.max_age,
+        number=version.number, data_type=version.data_type, field=marker.field, max_age=version.max_age,
         previous=previous,
     )  # fmt: skip
 
 
-def superseded(meta: Meta, pointers: Pointers) -> dict[VersionId, Loaded]:
+def superseded(markers: Markers, pointers: Pointers) -> dict[VersionId, Marker]:
     """Versions that were served once and are neither active nor previous any more."""
-    kept = {pointer.version for pointer in pointers.features.values()}
-    kept |= {VersionId(p.feature, p.previous.sha256) for p in pointers.features.values() if p.previous}
+    in_use = {pointer.version for pointer in pointers.features.values()}
+    in_use |= {pointer.previous_version for pointer in pointers.features.values() if pointer.previous_version}
     return {
-        version: loaded
-        for version, loaded in meta.loaded.items()
-        if loaded.field is not None and loaded.pointed and version not in kept
+        version: marker
+        for version, marker in markers.versions.items()
+        if marker.field is not None and marker.pointed and version not in in_use
     }
 
 
+def _role(version: StoredVersion, now: Situation, *, promote: bool) -> Role:
+    pointer = now.pointers.features.get(version.id.feature)
+    if pointer is not None and not promote and steps_back(version, pointer, now.markers):
+        return "pinned"
+    return "active"
+
+
 def _previous(target: StoredVersion, pointer: Pointer | None) -> VersionId | None:
-    """The version that is the one before, once the target is served."""
+    """The version that is the previous one once the target is served."""
     if pointer is None or pointer.sha256 != target.id.sha256:
         return None if pointer is None else pointer.version
-    return None if pointer.previous is None else VersionId(target.id.feature, pointer.previous.sha256)
+    return pointer.previous_version
 
 
 def _task(version: StoredVersion, now: Situation, *, full: bool) -> Task:
-    loaded = now.meta.loaded.get(version.id)
-    if loaded is None or loaded.field is None:
+    marker = now.markers.versions.get(version.id)
+    if marker is None or marker.field is None:
         return Task(version, load=True, field=None, after_run=None)
-    if _is_of_another_history(loaded, now) and loaded.run_seq <= now.up_to_run:
-        # What was erased may be later than what there is now, and a merge keeps the later.
-        return Task(version, load=True, field=loaded.field, after_run=None)
-    if loaded.run_seq <= now.up_to_run:
+    if _has_other_history(marker, now) and marker.run_seq <= now.up_to_run:
+        # An erased value may be later than what the history has now, and a merge would let it win.
+        return Task(version, load=True, field=marker.field, after_run=None)
+    if marker.run_seq <= now.up_to_run:
         return Task(
             version,
             load=False,
-            field=loaded.field,
-            after_run=None if full or _was_lost(version.id, now) is not None else loaded.run_seq,
+            field=marker.field,
+            after_run=None if full or _loss(version.id, now) is not None else marker.run_seq,
         )
     if full:
-        return Task(version, load=True, field=loaded.field, after_run=None)
+        return Task(version, load=True, field=marker.field, after_run=None)
     raise StoreError(
-        f"{version.id.feature}: the history ends at run {now.up_to_run}, but run {loaded.run_seq} is online already",
+        f"{version.id.feature}: the history ends at run {now.up_to_run}, but run {marker.run_seq} is online already",
         hint="was the history restored, or is it another one? featurestore sync --full replaces what is online",
     )
 
 
-def _was_lost(version: VersionId, now: Situation) -> str | None:
-    """Why the store may have less of a version than it once held, as far as it or this checkout can tell."""
-    remembered = now.memory.watermarks.get(version_entry(version))
-    loaded = now.meta.loaded.get(version)
-    words = f"the online store has lost data that it held at run {max(now.memory.watermarks.values(), default=0)}"
-    if remembered is not None and (now.meta.epoch != now.memory.epoch or loaded is None):
-        return words
-    if loaded is None or loaded.field is None:  # never loaded; or swept, by whoever it was
+def _loss(version: VersionId, now: Situation) -> str | None:
+    """Why the store may have lost values of a version, as far as it or this checkout can tell; None where not."""
+    watermark = now.last.watermarks.get(version_entry(version))
+    marker = now.markers.versions.get(version)
+    message = f"the online store has lost data that it had at run {max(now.last.watermarks.values(), default=0)}"
+    if watermark is not None and (now.markers.epoch != now.last.epoch or marker is None):
+        return message
+    if marker is None or marker.field is None:  # never loaded, or swept by any checkout
         return None
-    if remembered is not None and loaded.run_seq < min(remembered, now.up_to_run):
-        return words
-    return loss(loaded, now)
+    if watermark is not None and marker.run_seq < min(watermark, now.up_to_run):
+        return message
+    return marker_loss(marker, now)
+
+
+def _has_other_history(marker: Marker, now: Situation) -> bool:
+    return bool(marker.history) and marker.history != now.history
 
 
 def _refusal(version: StoredVersion, pointer: Pointer) -> str:

@@ -30,14 +30,6 @@ class ReadAgainError(Exception):
     """A later row shows that earlier ones were read in the wrong way; `ColumnTypes` knows better the next time."""
 
 
-@dataclass(frozen=True, slots=True)
-class TypedBatch:
-    """The accepted rows of a batch: ``accepted`` marks them among the batch's rows; None means all."""
-
-    frame: pl.DataFrame
-    accepted: Mask | None
-
-
 @dataclass
 class ColumnTypes:
     """The types of a source's columns, declared, pinned or inferred, and the rows that were rejected so far.
@@ -75,8 +67,8 @@ class ColumnTypes:
         kind = self.pinned.get(name) or self.inferred.get(name)
         return ColumnType(kind, strict=True, zone=source.timezone) if kind else None
 
-    def accept(self, batch: Batch) -> TypedBatch:
-        """Types a batch's columns and rejects the rows that don't fit or break a rule.
+    def accept(self, batch: Batch) -> Batch:
+        """The accepted rows of a batch, typed; rejects those that don't fit or break a rule.
 
         Raises SourceError where a column can't be of its type at all, ReadAgainError where all must be read anew.
         """
@@ -89,10 +81,7 @@ class ColumnTypes:
             typed.append(done.values.alias(column.name))
         self.rejected += [row for _, row in sorted(self._of_batch, key=lambda numbered: numbered[0])]
         self._of_batch.clear()
-        frame = pl.DataFrame(typed)
-        if not bad.any():
-            return TypedBatch(frame, None)
-        return TypedBatch(frame.filter(pl.Series(~bad)), ~bad)
+        return batch.accept(pl.DataFrame(typed), ~bad)
 
     def _cast_all(self, batch: Batch) -> Iterator[tuple[Cast, ColumnType | None]]:
         """Each column in its type, and the type; in parallel, since Polars and NumPy use one core for each."""

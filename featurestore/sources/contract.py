@@ -9,10 +9,11 @@ making an offer must load nothing heavy: an unchanged source costs neither Polar
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source, SourceSettings
 from featurestore.toml import TomlTable
 
@@ -24,7 +25,7 @@ Report: TypeAlias = Callable[[str], None]
 """Takes a warning for people."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where a row is: in the source's own words, and by file and number where the source is files."""
 
@@ -33,7 +34,7 @@ class Place:
     row: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """What a source has to read at one moment.
 

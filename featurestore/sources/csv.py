@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
 from featurestore.sources.files import FileSettings, FileSource
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEYS = ("path", "delimiter")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CsvSettings(FileSettings):
     """Where the files are, and the ASCII character between two fields."""
 

@@ -1,26 +1,24 @@
 """Sources that are files: which files, the hashes by which a change is noticed, and that what was hashed is read.
 
 What every file type shares. A type adds how one open file is read; see `sources.csv`. Files are hashed, not parsed:
-an unchanged source costs no heavy import.
+an unchanged source costs no heavy import. Commands that read no source load this module for its settings alone, so
+that whatever else needs a library imports it where it is used.
 """
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import os
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from featurestore.errors import SourceError
+from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
 from featurestore.toml import TomlTable
@@ -39,7 +37,7 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 """Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileSettings:
     """Where the files are: a path relative to the project, or a pattern."""
 
@@ -60,7 +58,7 @@ def read_path(table: TomlTable) -> FileSettings:
     return FileSettings(table.required_text("path"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashedFile:
     """A file as it was hashed, and how to find the very same bytes again: the path and its state, or a copy.
 
@@ -129,6 +127,8 @@ class FileSource:
             return [None]
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
         where = f"source {self._name}"
+        import glob
+
         path = base / Path(pattern).expanduser()
         if path.is_dir():
             raise SourceError(
@@ -194,16 +194,21 @@ def _hash(folders: ProjectFolders, path: Path | None) -> HashedFile:
 
 
 def _digest(stream: BufferedReader) -> str:
-    return hashlib.file_digest(stream, "sha256").hexdigest()
+    from hashlib import file_digest
+
+    return file_digest(stream, "sha256").hexdigest()
 
 
 def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
     """Copies a pipe to an unnamed temporary file, which goes with the offer."""
+    import tempfile
+    from hashlib import sha256
+
     folder = folders.state
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # it lives as long as the offer
-        digest = hashlib.sha256()
+        digest = sha256()
         while block := stream.read(_BLOCK):
             digest.update(block)
             copy.write(block)

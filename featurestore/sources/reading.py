@@ -9,14 +9,13 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
 from featurestore.errors import SourceError, nearest
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
-from featurestore.sources.column_types import ColumnTypes, ReadAgainError, TypedBatch
+from featurestore.sources.column_types import ColumnTypes, ReadAgainError
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
 from featurestore.sources.pinned_types import add_pins, read_pins
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
@@ -176,13 +175,13 @@ class _Reading:
         self.names.update(dict.fromkeys(batch.frame.columns))
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
-        batch = batch.only(self.wanted).with_columns(self.required)
+        batch = batch.select(self.wanted, self.required)
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in batch.frame.columns}
-        typed = self.types.accept(batch)
-        if typed.frame.height:
-            self.places.append(_places(batch, typed, self.height))
-            self.frames.append(typed.frame)
-            self.height += typed.frame.height
+        accepted = self.types.accept(batch)
+        if accepted.frame.height:
+            self.places.append(PlaceRange(self.height, accepted.origin, accepted.first, accepted.rows))
+            self.frames.append(accepted.frame)
+            self.height += accepted.frame.height
 
     def _frame(self) -> pl.DataFrame:
         """All batches under the union of their columns, in the types that they came to."""
@@ -211,12 +210,3 @@ class _Reading:
                     hint=f"declare it in [sources.{self.source.name}.columns]",
                 )
         return pl.DataFrame(columns)
-
-
-def _places(batch: Batch, typed: TypedBatch, start: int) -> PlaceRange:
-    if typed.accepted is None:
-        return PlaceRange(start, batch.origin, batch.first, batch.rows)
-    rows = batch.rows
-    if rows is None:
-        rows = np.arange(batch.first, batch.first + batch.frame.height, dtype=np.uint32)
-    return PlaceRange(start, batch.origin, batch.first, rows[typed.accepted])

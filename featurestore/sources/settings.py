@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from featurestore.errors import ConfigError, did_you_mean, nearest
+from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
-from featurestore.sources.types import SOURCE_TYPES, find_type
+from featurestore.sources.contract import SourceType
+from featurestore.sources.types import find_type
 from featurestore.toml import TomlTable
 
 COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
@@ -16,7 +17,7 @@ def read_source(name: str, table: TomlTable) -> Source:
     """Reads a source's table. Raises ConfigError naming file and key."""
     if not FEATURE_NAME.fullmatch(name):
         raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
-    source_type = find_type(_type_name(table))
+    source_type = _find_type(table)
     table.allow(*COMMON, *source_type.KEYS)
     zone = table.text("timezone")
     if zone is not None:
@@ -28,19 +29,20 @@ def read_source(name: str, table: TomlTable) -> Source:
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
     return Source(
-        name=name, type=_type_name(table), settings=settings, event_time=table.text("event_time"), timezone=zone,
-        updated_at=table.text("updated_at"), columns=columns,
+        name=name, type=table.required_text("type"), settings=settings, event_time=table.text("event_time"),
+        timezone=zone, updated_at=table.text("updated_at"), columns=columns,
     )  # fmt: skip
 
 
-def _type_name(table: TomlTable) -> str:
+def _find_type(table: TomlTable) -> SourceType:
     misspelt = None if "type" in table.data else nearest("type", table.data)
     if misspelt:
         raise table.error(misspelt, "is not a known key", did_you_mean(misspelt, COMMON))
     name = table.required_text("type")
-    if name not in SOURCE_TYPES:
-        raise table.error("type", f"is not a known source type: {name!r}", did_you_mean(name, SOURCE_TYPES))
-    return name
+    try:
+        return find_type(name)
+    except SourceError as exc:
+        raise table.error("type", f"is not a known source type: {name!r}", exc.hint) from None
 
 
 def _check_zone(zone: str, table: TomlTable) -> None:

@@ -66,7 +66,7 @@ def naming_the_file(name: str, form: str) -> Iterator[None]:
     """Turns the errors of a reader into a SourceError that names the file."""
     try:
         yield
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError, UnicodeDecodeError, ValueError) as exc:
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
         text = str(exc).strip().partition("\n")[0]
         raise SourceError(
             f"can't be read as {form}: {text}", where=name, hint=f"is it complete, and {form} at all?"

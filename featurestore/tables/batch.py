@@ -54,13 +54,19 @@ class Batch:
         """The number in its file of a row of the frame."""
         return self.first + index if self.rows is None else int(self.rows[index])
 
-    def only(self, names: set[str] | None) -> Batch:
-        """The same rows with these columns only; None means all."""
-        if names is None:
-            return self
-        return replace(self, frame=self.frame[[name for name in self.frame.columns if name in names]])
+    def select(self, wanted: set[str] | None, required: Collection[str]) -> Batch:
+        """The same rows with the wanted columns only (None means all); a required one that is missing is null."""
+        frame = self.frame
+        if wanted is not None:
+            frame = frame[[name for name in frame.columns if name in wanted]]
+        missing = [pl.lit(None).alias(name) for name in required if name not in frame.columns]
+        return replace(self, frame=frame.with_columns(missing) if missing else frame)
 
-    def with_columns(self, names: Collection[str]) -> Batch:
-        """The same rows, with those of the columns that are missing as nulls."""
-        missing = [pl.lit(None).alias(name) for name in names if name not in self.frame.columns]
-        return replace(self, frame=self.frame.with_columns(missing)) if missing else self
+    def accept(self, frame: pl.DataFrame, accepted: Mask) -> Batch:
+        """The accepted rows, with the columns of ``frame``, which has all of them."""
+        if accepted.all():
+            return replace(self, frame=frame)
+        rows = self.rows
+        if rows is None:
+            rows = np.arange(self.first, self.first + len(accepted), dtype=np.uint32)
+        return replace(self, frame=frame.filter(pl.Series(accepted)), rows=rows[accepted])

@@ -1,4 +1,4 @@
-"""What a version is: the closure of a feature's code, its canonical form, its hash, its file.
+"""What a version is: the closure of a feature's code, its canonical form, its hash, and its file.
 
-Standard library only; runs no user code except in `replay`.
+Uses the standard library only. Only `running` runs user code.
 """

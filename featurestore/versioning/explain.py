@@ -1,4 +1,4 @@
-"""Why two versions differ: their parts compared and put into sentences."""
+"""Says why two versions differ, by comparing their parts."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from featurestore.versioning.recipe.parts import split_part
 CODE = ("helper", "class", "constant", "module")
 
 
-def sentences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """One sentence for each difference, the function's own first. A helper that only moved is none."""
-    gone = [key for key in old if key not in new]
-    come = [key for key in new if key not in old]
-    told = [_changed(key, old[key], new[key]) for key in old if key in new and old[key] != new[key]]
-    for key in list(gone):
-        moved = _moved(key, come)
+def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """One sentence for each difference, the function's own first. A helper that only moved is not a difference."""
+    removed = [key for key in old if key not in new]
+    added = [key for key in new if key not in old]
+    sentences = [_changed(key, old[key], new[key]) for key in old if key in new and old[key] != new[key]]
+    for key in list(removed):
+        moved = _moved(key, added)
         if moved is not None:
-            gone.remove(key)
-            come.remove(moved)
+            removed.remove(key)
+            added.remove(moved)
             if old[key] != new[moved]:
-                told.append(_changed(moved, old[key], new[moved]))
+                sentences.append(_changed(moved, old[key], new[moved]))
             continue
-        renamed = _renamed(key, old, come, new)
+        renamed = _renamed(key, old, added, new)
         if renamed is not None:
-            gone.remove(key)
-            come.remove(renamed)
-            told.append(f"{_called(key)} renamed to `{renamed.rpartition('.')[2]}`")
-    told += [_added(key, new[key]) for key in come]
-    told += [_removed(key, old[key]) for key in gone]
-    if not told and dict(old) != dict(new):
-        told.append("code moved between modules")
-    return told or ["the order of statements changed, or which of two definitions of one name is used"]
+            removed.remove(key)
+            added.remove(renamed)
+            sentences.append(f"{_called(key)} renamed to `{renamed.rpartition('.')[2]}`")
+    sentences += [_added(key, new[key]) for key in added]
+    sentences += [_removed(key, old[key]) for key in removed]
+    if not sentences and dict(old) != dict(new):
+        sentences.append("code moved between modules")
+    return sentences or ["the order of statements changed, or which of two definitions with the same name is used"]
 
 
-def _moved(key: str, come: list[str]) -> str | None:
+def _moved(key: str, added: list[str]) -> str | None:
     kind, _, path = key.partition(" ")
     if kind not in CODE and not (kind == "default" and "." in path):
         return None
     depth = -2 if kind == "default" else -1
     tail = path.split(".")[depth:]
-    found = [
+    matches = [
         other
-        for other in come
+        for other in added
         if other.partition(" ")[0] == kind and other.partition(" ")[2].split(".")[depth:] == tail
     ]
-    return found[0] if len(found) == 1 else None
+    return matches[0] if len(matches) == 1 else None
 
 
-def _renamed(key: str, old: Mapping[str, str], come: list[str], new: Mapping[str, str]) -> str | None:
+def _renamed(key: str, old: Mapping[str, str], added: list[str], new: Mapping[str, str]) -> str | None:
     kind = key.partition(" ")[0]
     if kind not in CODE:
         return None
-    found = [other for other in come if other.partition(" ")[0] == kind and new[other] == old[key]]
-    return found[0] if len(found) == 1 else None
+    matches = [other for other in added if other.partition(" ")[0] == kind and new[other] == old[key]]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _called(key: str) -> str:

@@ -1,4 +1,4 @@
-"""What the project declares, beside what its stores hold: the features of ``list`` and ``show``.
+"""The features that the project declares, with their versions and a summary of their history: ``list`` and ``show``.
 
 Reads files only, runs no user code, and imports nothing heavy.
 """
@@ -6,50 +6,56 @@ Reads files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.frozen import frozen
 from featurestore.model import STATUSES, Feature, Json, Problem
-from featurestore.registry.discovery import Broken, Registry, discover, unknown_feature
+from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder import files
+from featurestore.versioning.folder.files import FeatureFiles, list_files
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.workflows.active import active_version
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
-    """A feature of the working tree with its hash, its versions, and what the stores held of it.
+    """A feature of the working tree with its hash, its versions, and the summary of its history.
 
-    ``hashed`` is None, and ``problem`` says why, where the code can't be hashed.
+    ``hashed`` is None where the code can't be hashed, and ``problem`` says why.
     """
 
     feature: Feature
     hashed: VersionHash | None
     problem: Problem | None
-    versions: tuple[VersionName, ...]
+    files: FeatureFiles
     summary: FeatureSummary
     active_sha256: str | None
     promoted_at: int | None
     online: bool = False
 
     @property
+    def versions(self) -> tuple[VersionName, ...]:
+        """Its version files, by number."""
+        return self.files.versions
+
+    @property
     def active_since(self) -> int | None:
-        """When the active version became that (µs): its promotion, or the run that committed it first."""
+        """When the active version became active (µs): when it was promoted, or its first run."""
         return self.promoted_at if self.promoted_at is not None else self.summary.committed_since
 
     @property
     def statistics(self) -> Json:
-        """The active version's, of the last run that wrote values of it."""
+        """The active version's statistics in the last run that wrote values of it."""
         return (self.summary.statistics or {}).get(self.active_sha256 or "")
 
     @property
     def drift(self) -> Json:
-        """The active version's verdict of that run."""
+        """The active version's drift verdict in that run."""
         return (self.summary.drift or {}).get(self.active_sha256 or "")
 
     @property
@@ -59,25 +65,25 @@ class Entry:
 
     @property
     def working(self) -> VersionName | None:
-        """The version file that holds the working tree's code; None where it was not locked yet."""
+        """The version file of the working tree's code; None before it is locked."""
         return self.version_of(self.hashed.sha256 if self.hashed else None)
 
     def version_of(self, sha256: str | None) -> VersionName | None:
         return next((name for name in self.versions if sha256 is not None and sha256.startswith(name.short)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Catalogue:
-    """The features that were asked for, by name, the declarations that can't be used, and what to say beside them."""
+    """The selected features, by name, the declarations that can't be used, and warnings about what is shown."""
 
     entries: tuple[Entry, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenDeclaration, ...]
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
-    """Which features to list; every condition that is set must hold."""
+    """Which features to list: those that meet every condition that is set."""
 
     query: str | None = None
     entity_type: str | None = None
@@ -87,9 +93,9 @@ class Filter:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Detail:
-    """Everything that files say of one feature."""
+    """Everything that the files say about one feature."""
 
     entry: Entry
     closure: Closure | None
@@ -99,7 +105,7 @@ class Detail:
 
 
 def list_features(project: Project, wanted: Filter) -> Catalogue:
-    """The features of the working tree. Raises UsageError for an entity type, source or status there is none of."""
+    """The features of the working tree. Raises UsageError for an entity type, source or status that doesn't exist."""
     _check("entity type", wanted.entity_type, project.entity_types)
     _check("source", wanted.source, project.sources)
     _check("status", wanted.status, STATUSES)
@@ -133,38 +139,40 @@ def find_feature(registry: Registry, name: str) -> Feature:
 def read_entries(
     project: Project, tree: SourceTree, features: Iterable[Feature], history: CurrentSummary | None = None
 ) -> list[Entry]:
-    """Hashes features and looks their versions up. Without ``history`` nothing is said of what was committed."""
+    """Hashes features and finds their versions. Without ``history`` the entries say nothing of runs."""
     known = history or CurrentSummary({})
     return [_entry(project, tree, feature, known) for feature in features]
 
 
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
-    """The hash of the working tree's code, by which its files and the stores know it. Raises DeclarationError."""
+    """The hash of the working tree's code, as its version file and the stores have it. Raises DeclarationError."""
     hashed = version_hash(feature, capture(tree, feature.module, feature.function))
     if hashed.recipe == min(RECIPES):
         return hashed
-    from featurestore.versioning.running.replay import known_as  # only where an older recipe may have named it
+    from featurestore.versioning.running.replay import (
+        stored_hash,  # only where an older recipe may have written the file
+    )
 
-    return known_as(hashed, versions)
+    return stored_hash(hashed, versions)
 
 
 def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary) -> Entry:
     hashed, problem = None, None
     summary = history.features.get(feature.name, FeatureSummary())
-    versions = files.versions_of(project.versions, feature.name)
+    listed = list_files(project.versions, feature.name)
     try:
-        hashed = hash_feature(tree, feature, versions)
+        hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    promoted = files.read_active(project.versions, feature.name)
+    active = active_version(project, feature.name, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,
         hashed=hashed,
         problem=problem,
-        versions=tuple(versions),
+        files=listed,
         summary=summary,
-        active_sha256=promoted.sha256 if promoted else summary.committed_sha256,
-        promoted_at=promoted.since if promoted else None,
+        active_sha256=active.sha256,
+        promoted_at=active.promoted_at,
         online=feature.name in history.online,
     )
 
@@ -177,10 +185,10 @@ def _matches(feature: Feature, wanted: Filter) -> bool:
         and (wanted.tag is None or wanted.tag in feature.tags)
         and wanted.status in (None, feature.status)
         and wanted.owner in (None, feature.owner)
-        and wanted.source in (None, feature.source.name)
+        and wanted.source in (None, feature.source_name)
     )
 
 
-def _check(what: str, name: str | None, known: Iterable[str] | Sequence[str]) -> None:
-    if name is not None and name not in known:
-        raise UsageError(f"there is no {what} {name!r}", hint=did_you_mean(name, known))
+def _check(what: str, name: str | None, existing: Iterable[str] | Sequence[str]) -> None:
+    if name is not None and name not in existing:
+        raise UsageError(f"there is no {what} {name!r}", hint=did_you_mean(name, existing))

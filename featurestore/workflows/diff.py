@@ -1,26 +1,28 @@
-"""Two versions of a feature compared: their code, and (in `compare_values`) what they are worth.
+"""Two versions of a feature compared: their code, and the values that the offline store has of them.
 
 The code of a version is its whole closure, from its version file; that of the working tree is read as it is
-hashed. The code part reads files only and imports nothing heavy.
+hashed. Comparing code reads files only and imports nothing heavy.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.model import Json, StoredVersion, VersionId
+from featurestore.frozen import frozen
+from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import export_revision
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
-from featurestore.versioning.recipe.hashing import explain, metadata_of
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary
 
@@ -31,24 +33,24 @@ if TYPE_CHECKING:
 WORKTREE = "worktree"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Side:
-    """One side of a comparison: a version file, or the working tree (whose ``number`` is None before `lock`).
+    """One side of a comparison: a version file, or the working tree, whose ``number`` is None before it is locked.
 
-    ``code`` is the closure's text by module.
+    ``source`` is the name of the source, ``code`` the closure's text by module.
     """
 
     label: str
     number: int | None
     sha256: str
-    source: str
+    source: str | None
     code: Mapping[str, str]
     parts: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeDiff:
-    """The code of two versions, why they differ, and what of the metadata changed since it was locked."""
+    """The code of two versions, why it differs, and the metadata that changed since the last lock (old, new)."""
 
     feature: str
     old: Side
@@ -61,11 +63,12 @@ class CodeDiff:
         return self.old.sha256 != self.new.sha256
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValueDiff:
-    """What two versions are worth: statistics over their histories, and their entities' latest values.
+    """The values of two versions: statistics of their histories, and the latest values of their entities.
 
-    A side without history has no statistics, and then nothing is compared.
+    A side without history has no statistics; then nothing is compared. ``entities`` is None where the entity types or
+    the data types differ.
     """
 
     old: Mapping[str, Json] | None
@@ -74,23 +77,55 @@ class ValueDiff:
     entities: EntityComparison | None
 
 
+@frozen
+class Difference:
+    """Two versions compared. ``values`` is None where only the code was asked for.
+
+    ``entity_type`` is that of the feature's history; None without one.
+    """
+
+    code: CodeDiff
+    values: ValueDiff | None = None
+    entity_type: EntityType | None = None
+
+
+def diff(
+    project: Project,
+    feature: str,
+    old: str | None = None,
+    new: str | None = None,
+    *,
+    revision: str | None = None,
+    store: OfflineStore | None = None,
+    tolerance: float = 0.0,
+) -> Difference:
+    """Compares two versions as `diff_code` names them; with a store their values too, as `compare_values` does."""
+    code = diff_code(project, feature, old, new, revision=revision)
+    if store is None:
+        return Difference(code)
+    entity_type = next((version.entity_type for version in store.versions(feature)), None)
+    return Difference(code, compare_values(store, code, tolerance=tolerance), entity_type)
+
+
 def diff_code(
     project: Project, feature: str, old: str | None = None, new: str | None = None, *, revision: str | None = None
 ) -> CodeDiff:
-    """Compares the code of two versions, or with ``revision`` the code at a git revision with a version.
+    """Compares the code of two versions, or with ``revision`` the code at a git revision with that of a version.
 
     ``old`` and ``new`` are numbers, hash prefixes or ``worktree``. With neither: the active version against the
-    working tree if that differs, else the previous version against the active one; with one: that against the
-    working tree. Raises UsageError or VersionFileError for what is not there.
+    working tree if that differs, else the previous version against the active one. With one: that version against
+    the working tree. Raises UsageError or VersionFileError for a version or revision that doesn't exist.
     """
+    if revision is not None and new is not None:
+        raise UsageError("a git revision is compared with one version, and two are named", hint="name at most one")
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     declared = [item for item in registry.features if item.name == feature]
     entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
-        known = {*registry.names(), *files.all_versions(project.versions)}
-        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, known))
+        names = {*registry.names(), *files.all_versions(project.versions)}
+        raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))
     if revision is not None:
         before, after = _revision_side(project, feature, revision), _side(project, feature, old or WORKTREE, entry)
     elif old is None:
@@ -108,18 +143,18 @@ def diff_code(
 
 
 def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0) -> ValueDiff:
-    """Compares what the store holds of both versions.
+    """Compares the histories of both versions.
 
-    Statistics are over the latest learned value of every (entity, computed_at), so that a version that was fed by
-    one run and one fed by fifty compare alike.
+    Statistics are of the latest learned value of every (entity, computed_at), so that it does not matter whether a
+    version was computed by one run or by fifty.
     """
     from featurestore.drift.statistics import describe
     from featurestore.drift.version_changes import compare_entities, shift
 
     with store.reading():
-        held = {version.id: version for version in store.versions(difference.feature)}
+        stored = {version.id: version for version in store.versions(difference.feature)}
         sides: list[StoredVersion | None] = [
-            held.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
+            stored.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
         ]
         described = [None if side is None else describe(store.current(side)["value"], side.data_type) for side in sides]
         before, after = sides
@@ -143,14 +178,14 @@ def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName
     earlier = [version for version in others if version.number < active.number] or others
     if not earlier:
         raise UsageError(
-            f"{feature} has only one version, and the working tree is the same",
-            hint="change its code, or name versions",
+            f"{feature} has only one version, and the working tree does not differ from it",
+            hint="change its code, or name two versions",
         )
     return _file_side(earlier[-1]), _file_side(active)
 
 
 def _revision_side(project: Project, feature: str, revision: str) -> Side:
-    """A feature as git has it at a revision: its code and its configuration."""
+    """A feature at a git revision: its code and its configuration."""
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         if not export_revision(project.root, revision, Path(folder)):
             raise UsageError(f"git has no revision {revision!r} here", hint="a shallow clone needs fetch-depth: 0")
@@ -180,13 +215,13 @@ def _working_side(entry: Entry) -> Side:
         )
     number = entry.working.number if entry.working else None
     code = {section.module: section.text for section in hashed.closure.sections}
-    return Side(WORKTREE, number, hashed.sha256, entry.feature.source.name, code, hashed.parts)
+    return Side(WORKTREE, number, hashed.sha256, entry.feature.source_name, code, hashed.parts)
 
 
 def _file_side(name: VersionName) -> Side:
     version = read_version(name.path)
     code = {section.module: section.text for section in version.sections}
-    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source.name, code, version.parts)
+    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, version.parts)
 
 
 def _metadata(project: Project, entry: Entry) -> dict[str, tuple[Json, Json]]:

@@ -24,7 +24,7 @@ from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import git_state, has_git, uncommitted
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.versioning.analysis.tree import SourceTree
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
@@ -144,10 +144,10 @@ def _online(project: Project) -> Iterator[Check]:
     store = open_online(project)
     try:
         yield from store.checks()
-        directory = Directory(store)
-        meta, pointers = directory.meta(), directory.pointers()
-        served = [meta.loaded.get(pointer.version) for pointer in pointers.features.values()]
-        runs = [loaded.run_seq for loaded in served if loaded is not None]
+        tables = OnlineTables(store)
+        markers, pointers = tables.markers().versions, tables.pointers()
+        served = [markers.get(pointer.version) for pointer in pointers.features.values()]
+        runs = [marker.run_seq for marker in served if marker is not None]
         if runs:
             yield Check("online", "ok", f"features served: {len(served)}, up to run {min(runs)} or later")
         else:

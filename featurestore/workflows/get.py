@@ -1,32 +1,54 @@
-"""What is served online for some entities. Imports neither Polars nor DuckDB: it answers in milliseconds."""
+"""``get``: what is served online for some entities. Without Polars and DuckDB, so that it answers in milliseconds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType
 from featurestore.online.contract import OnlineStore
+from featurestore.online.open import open_online
+from featurestore.point_in_time.entities import parse_entity
+from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
-from featurestore.serving.served import Served
 
 
 @dataclass(frozen=True, slots=True)
 class EntityValues:
-    """One entity's keys by name, and what is served of it, in the order asked."""
+    """One entity's key columns by name, and its features in the order asked."""
 
     keys: Mapping[str, str | int]
-    features: tuple[Served, ...]
+    features: tuple[ServedValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GetResult:
-    """What is served online, one item for each entity asked."""
+    """What is served online, one item for each entity asked for."""
 
     entity_type: EntityType
     entities: tuple[EntityValues, ...]
+
+
+def get_by_id(
+    project: Project,
+    entity_type: str,
+    ids: Sequence[str],
+    features: Sequence[str] | None = None,
+    *,
+    now: int | None = None,
+) -> GetResult:
+    """Opens the project's online store and runs `get` for ids as typed: ``42``, ``k1=v1,k2=v2`` or JSON.
+
+    ``now`` is the clock by default. Raises UsageError for an id that can't be read, and what `get` raises.
+    """
+    parsed = find_entity_type(project, entity_type)
+    entities = [parse_entity(parsed, text) for text in ids]
+    with closing(open_online(project)) as online:
+        return get(project, online, entity_type, entities, features, now=times.now() if now is None else now)
 
 
 def get(
@@ -38,18 +60,18 @@ def get(
     *,
     now: int,
 ) -> GetResult:
-    """The online values of some entities: of the features named (``name``, ``name@2``), or of all of the type.
+    """The online values of some entities: of the features referred to (``name``, ``name@2``), or of all of the type.
 
-    ``entities`` are key columns by name. ``now`` (µs) decides what is expired. Raises UsageError for an entity
-    type or a feature that isn't there, StoreError where the store fails.
+    ``entities`` are key columns by name. ``now`` (µs since 1970) decides what has expired. Raises UsageError for an
+    entity type or a feature that does not exist, StoreError where the store fails.
     """
-    found = find_entity_type(project, entity_type)
-    rows = Reader(project.name, online).read(found, entities, features, now)
-    return GetResult(found, tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)))
+    parsed = find_entity_type(project, entity_type)
+    rows = Reader(project.name, online).read(parsed, entities, features, now)
+    return GetResult(parsed, tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)))
 
 
 def find_entity_type(project: Project, name: str) -> EntityType:
-    """The project's entity type of that name. Raises UsageError with the nearest one."""
+    """The project's entity type of that name. Raises UsageError with the nearest name."""
     if name not in project.entity_types:
         raise UsageError(f"no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
     return project.entity_types[name]

@@ -10,7 +10,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import Json, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, Learned, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, CommittedRun, OfflineStore
 from featurestore.point_in_time.entities import Entity, parse_entity
 from featurestore.tables.types import key_types
 from featurestore.tables.values import json_value
@@ -68,7 +68,7 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
     )
 
 
-def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, Learned]:
+def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, CommittedRun]:
     """The committed runs by run_seq. Raises UsageError where the store has no history of the version."""
     if all(stored.id != version.id for stored in store.versions(version.id.feature)):
         raise no_history(version)

@@ -1,36 +1,37 @@
-"""What the working tree would change, and why; and the writing of it: version files and metadata.
+"""``plan`` compares the working tree with the versions; ``lock`` writes the version files and metadata it shows.
 
-Reads files only, runs no user code, and imports nothing heavy.
+Reads and writes files only, runs no user code, and imports nothing heavy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError
+from featurestore.frozen import frozen
 from featurestore.locking import write_lock
-from featurestore.registry.discovery import Broken, discover, select
+from featurestore.registry.discovery import BrokenDeclaration, discover, select
 from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
-from featurestore.versioning.recipe.hashing import explain
+from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedFeature:
-    """One feature: what would change and why.
+    """What would change of one feature, and why.
 
-    ``old`` is the version the working tree is compared with (the active one, else the last written), ``locked``
-    the version file that already holds the working tree's code.
+    ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
+    is the version file of the working tree's code, where there is one.
     """
 
     name: str
@@ -43,12 +44,12 @@ class PlannedFeature:
     next_number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The features that were asked for, by name, and the declarations that can't be used."""
+@frozen
+class VersionPlan:
+    """The selected features, by name, and the declarations that can't be used."""
 
     features: tuple[PlannedFeature, ...]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenDeclaration, ...]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -56,36 +57,43 @@ class Plan:
         return tuple(item for item in self.features if item.change != "none")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockedVersion:
-    """A version file, and whether it was just written, renumbered, or only had its metadata written."""
+    """A version file that `lock` wrote or renumbered, or whose feature's metadata it wrote."""
 
     name: str
     version: VersionName
     what: Literal["written", "renumbered", "metadata"]
 
 
-def plan(project: Project, names: Sequence[str] = ()) -> Plan:
-    """Compares the working tree with the versions. Raises DeclarationError for a name that is neither."""
+def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
+    """Compares the working tree with the versions.
+
+    Raises DeclarationError for a name that is neither declared nor has versions.
+    """
     tree = SourceTree(project.root)
     registry = discover(project, tree)
-    held = files.all_versions(project.versions)
-    known = {*registry.names(), *(item.name for item in registry.broken)}
-    removed = [name for name in held if name not in known and (not names or name in names)]
+    versions = files.all_versions(project.versions)
+    present = {*registry.names(), *(item.name for item in registry.broken)}
+    removed = [name for name in versions if name not in present and (not names or name in names)]
     declared = [name for name in names if name not in removed]
     history = current_summary(project)
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
-    planned += [_removed(name, held[name], renamed=name in renamed) for name in removed]
-    broken = [*registry.broken, *(Broken(entry.feature.name, entry.problem) for entry in entries if entry.problem)]
-    return Plan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings)
+    planned += [_removed(name, versions[name], renamed=name in renamed) for name in removed]
+    broken = [
+        *registry.broken,
+        *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
+    ]
+    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings)
 
 
 def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) -> list[LockedVersion]:
     """Writes the version files and the metadata that `plan` shows, and settles clashes of numbers.
 
-    Activates nothing. Raises DeclarationError for a name that is not declared, StoreError where it can't write.
+    Makes no version the active one. Raises DeclarationError for a name that is not declared, StoreError where a
+    file can't be written.
     """
     with write_lock(project):
         tree = SourceTree(project.root)
@@ -111,13 +119,7 @@ def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) 
         moved = [] if dry_run else files.renumber(folder, name)
         done += [LockedVersion(name, after, "renumbered") for _, after in moved]
     if entry.working is None:
-        number = entry.versions[-1].number + 1 if entry.versions else 1
-        path = folder / name / VersionName.file_name(number, entry.hashed.sha256)
-        written = (
-            VersionName(number, entry.hashed.short, path)
-            if dry_run
-            else files.write_version(folder, entry.hashed, created=times.now(), commit=commit).name
-        )
+        written = _next_name(entry, folder) if dry_run else _write(project, entry.hashed, commit)
         done.append(LockedVersion(name, written, "written"))
         if not dry_run:
             files.write_metadata(folder, entry.feature)
@@ -126,6 +128,21 @@ def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) 
             files.write_metadata(folder, entry.feature)
         done.append(LockedVersion(name, entry.working, "metadata"))
     return done
+
+
+def _next_name(entry: Entry, folder: Path) -> VersionName:
+    assert entry.hashed is not None
+    number = entry.versions[-1].number + 1 if entry.versions else 1
+    path = folder / entry.feature.name / VersionName.file_name(number, entry.hashed.sha256)
+    return VersionName(number, entry.hashed.short, path)
+
+
+def _write(project: Project, hashed: VersionHash, commit: str | None) -> VersionName:
+    from featurestore.workflows.ingest.targets import (
+        write_version,  # imports the offline store, which plan and check don't need
+    )
+
+    return write_version(project, hashed, commit).name
 
 
 def _planned(entry: Entry) -> PlannedFeature:
@@ -150,5 +167,5 @@ def _planned(entry: Entry) -> PlannedFeature:
 
 def _removed(name: str, versions: Sequence[VersionName], *, renamed: bool) -> PlannedFeature:
     last = versions[-1]
-    reason = "renamed" if renamed else "no longer declared; its versions and history stay"
+    reason = "renamed" if renamed else "no longer declared; its versions and history remain"
     return PlannedFeature(name, "removed", (reason,), last, read_version(last.path).sha256)

@@ -1,4 +1,4 @@
-"""What a change of code would move: old and new code run beside each other on the same rows. Writes nothing.
+"""How a change of code would change the values: old and new code run on the same rows. Writes nothing.
 
 The old code comes from its version file, the rows from today's source.
 """
@@ -15,20 +15,21 @@ from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
 from featurestore.model import Json, Problem, VersionId
 from featurestore.offline.contract import OfflineStore
+from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover, select
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.versionfile import read_version
 from featurestore.workflows.ingest.compute import Computed, Failed, IngestOptions, compute
 from featurestore.workflows.ingest.targets import Target, file_target, find_targets
-from featurestore.workflows.plan import Plan
+from featurestore.workflows.plan import VersionPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What one feature's change would move.
+    """How one feature's values would change.
 
-    ``rows`` compares every (entity, time) of both, ``entities`` the latest values. The old side is None for a new
-    feature; ``problem`` says why nothing could be computed.
+    ``rows`` compares the values of every (entity, time), ``entities`` the latest values. The old side is None for a
+    new feature; ``problem`` says why nothing could be computed.
     """
 
     name: str
@@ -40,8 +41,11 @@ class Preview:
     problem: Problem | None = None
 
 
-def preview(project: Project, store: OfflineStore, plan: Plan) -> list[Preview]:
-    """Computes the new and changed features of a plan, and their old versions, without storing anything."""
+def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: Progress = SILENT) -> list[Preview]:
+    """Computes the new and changed features of a plan, and their old versions, without storing anything.
+
+    Features without a source have no preview. Raises CancelledError where the caller cancels.
+    """
     chosen = {item.name: item for item in plan.changes if item.change in ("new", "changed")}
     tree = SourceTree(project.root)
     registry = discover(project, tree)
@@ -52,13 +56,16 @@ def preview(project: Project, store: OfflineStore, plan: Plan) -> list[Preview]:
     targets: list[Target] = list(working)
     for target in working:
         old = chosen[target.feature.name].old
-        if old is not None:
-            targets.append(file_target(project, target.feature, read_version(old.path)))
+        file = None if old is None else read_version(old.path)
+        if file is not None and file.feature.materialised:
+            targets.append(file_target(project, target.feature, file))
     frames: dict[VersionId, pl.DataFrame] = {}
     problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
     options = IngestOptions(full=True, dry_run=True, allow_shrunk=True)
     for event in compute(project, store, targets, options, registry.features):
+        progress.check()
         if isinstance(event, Computed):
+            progress(f"computed {event.target.feature.name}, version {event.target.version.number}")
             frames[event.target.version.id] = event.result.frame
         elif isinstance(event, Failed):
             problems.setdefault(event.target.feature.name, event.problem)

@@ -1,4 +1,4 @@
-"""Makes a version the active one, back or forward: joins, reads and the online store follow it at once."""
+"""Makes a version the active one, back or forward. Joins, reads and the online store follow at once."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from featurestore.workflows.sync import active_features, sync
 
 @dataclass(frozen=True, slots=True)
 class PromoteResult:
-    """What was active before (None: nothing), what is now, and the values that were written online for it.
+    """What was active before (None: nothing), what is now, and how many values were written online for it.
 
-    ``changed`` is False where it was active by a promotion already; ``online`` tells whether readers were switched.
+    ``changed`` is False if it was promoted already; ``online`` says whether readers were switched.
     """
 
     version: StoredVersion
@@ -37,7 +37,7 @@ def promote(
     """Promotes ``feature@wanted``. Raises UsageError or VersionFileError for a version that is not there or has no
     history, StoreError where the online store can't follow; then nothing has changed here.
 
-    The new version's values land online before readers are switched, and readers before the file here is written.
+    The new version's values are online before readers are switched, and readers before the file here is written.
     """
     if "@" in feature:
         raise UsageError(

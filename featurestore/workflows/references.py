@@ -1,6 +1,6 @@
-"""From ``name``, ``name@2`` or ``name@1f2e3d4c`` to a version that the offline store holds.
+"""Resolves ``name``, ``name@2`` or ``name@1f2e3d4c`` to a version that has history in the offline store.
 
-A number is what the version files say today; values are kept by hash, so a renumbered version keeps its own.
+A number is what the version files say today; values are stored by hash, so a renumbered version keeps its history.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.contract import OfflineStore
+from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
+from featurestore.workflows.active import active_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +47,37 @@ def active_versions(project: Project, store: OfflineStore, names: Iterable[str] 
         return [_resolve(project, store, name) for name in wanted]
 
 
-def active_id(project: Project, store: OfflineStore, feature: str) -> VersionId | None:
-    """The active version: the promoted one, else that of the latest committed run (SEMANTICS 15)."""
-    promoted = files.read_active(project.versions, feature)
-    return VersionId(feature, promoted.sha256) if promoted else store.last_committed(feature)
+def active_id(project: Project, store: AuditLog, feature: str) -> VersionId | None:
+    """The active version (`workflows.active`); None before the first run."""
+
+    def last_committed() -> str | None:
+        version = store.last_committed(feature)
+        return None if version is None else version.sha256
+
+    sha256 = active_version(project, feature, last_committed).sha256
+    return None if sha256 is None else VersionId(feature, sha256)
 
 
 def _resolve(project: Project, store: OfflineStore, text: str) -> StoredVersion:
     feature, wanted = files.split_reference(text)
-    held = store.versions(feature)
+    stored = store.versions(feature)
     if wanted is None:
         active = active_id(project, store, feature)
         if active is None:
             raise _no_history(project, feature)
-        return _held(project, held, active.sha256, text)
+        return _with_history(project, stored, active.sha256, text)
     by_hash = [
-        version for version in held if len(wanted) >= files.SHORTEST_PREFIX and version.id.sha256.startswith(wanted)
+        version for version in stored if len(wanted) >= files.SHORTEST_PREFIX and version.id.sha256.startswith(wanted)
     ]
     if len(by_hash) == 1:
         return _numbered(project, by_hash[0])
     if not files.versions_of(project.versions, feature):
         raise _no_history(project, feature)
-    return _held(project, held, files.resolve(project.versions, feature, wanted).short, text)
+    return _with_history(project, stored, files.resolve(project.versions, feature, wanted).short, text)
 
 
-def _held(project: Project, held: list[StoredVersion], sha256: str, text: str) -> StoredVersion:
-    for version in held:
+def _with_history(project: Project, stored: list[StoredVersion], sha256: str, text: str) -> StoredVersion:
+    for version in stored:
         if version.id.sha256.startswith(sha256):
             return _numbered(project, version)
     name = text.partition("@")[0]
@@ -79,6 +85,7 @@ def _held(project: Project, held: list[StoredVersion], sha256: str, text: str) -
 
 
 def _numbered(project: Project, version: StoredVersion) -> StoredVersion:
+    """The version with the number that its file has today."""
     for name in files.versions_of(project.versions, version.id.feature):
         if name.short == version.id.short:
             return replace(version, number=name.number)

@@ -18,7 +18,7 @@ from featurestore.locking import write_lock
 from featurestore.model import Run
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.registry.summary import FeatureSummary, Summary, read_summary, write_summary
-from featurestore.serving.memory import online_features
+from featurestore.serving.last_sync import online_features
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import OfflineStore

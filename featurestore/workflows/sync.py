@@ -1,26 +1,34 @@
-"""Bringing the online store up to the history: values first, then the watermark, then what readers are served.
-
-What one attempt does is in `workflows.sync_round`; here is what is asked and what is answered.
-"""
+"""``sync``: brings the online store up to date with the history, once or again and again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import (
+    CancelledError,
+    FeatureStoreError,
+    LockedError,
+    NewerFormatError,
+    StoreError,
+    UsageError,
+)
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
+from featurestore.offline.open import open_offline
 from featurestore.online.contract import OnlineStore
+from featurestore.online.open import open_online
+from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
-from featurestore.serving.round import Round
+from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
+from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.references import active_versions
-
-ROUNDS = 10
 
 Mode = Literal["full", "incremental"]
 
@@ -38,10 +46,10 @@ class SyncedFeature:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What a sync did, or with ``dry_run`` would do.
+    """What a sync did, or would do with ``dry_run``.
 
-    ``refused`` are features whose readers keep another version than the one that is active here, since that was
-    promoted later, ``unrepaired`` those whose lost values were not written again because that was not wanted; each
+    ``refused`` are features whose readers stay on another version than the active one, since it was promoted later.
+    ``unrepaired`` are features that have lost values, which were not written again because that was not wanted. Each
     has its part in ``warnings``.
     """
 
@@ -57,52 +65,116 @@ class SyncResult:
     def entities_written(self) -> int:
         return sum(feature.entities_written for feature in self.features)
 
+    @property
+    def exit_code(self) -> int:
+        """0 where every feature is served and up to date, 3 where one was left as it is."""
+        return 3 if self.refused or self.unrepaired else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRound:
+    """One round of a repeated sync, ended at ``at`` (µs since 1970): its result, or the error that it failed with."""
+
+    at: int
+    result: SyncResult | None = None
+    error: FeatureStoreError | None = None
+
+
+def sync_project(
+    project: Project,
+    names: Sequence[str] = (),
+    mode: Mode = "incremental",
+    *,
+    dry_run: bool = False,
+    repair: bool = True,
+    progress: Progress = SILENT,
+    open_offline: Callable[[Project], OfflineStore] = open_offline,
+) -> SyncResult:
+    """Opens the project's stores and runs `sync` for the active versions of these features (default: all)."""
+    offline = open_offline(project)
+    versions = active_features(project, offline, names)
+    with closing(open_online(project)) as online:
+        return sync(project, offline, online, versions, mode, dry_run=dry_run, repair=repair, progress=progress)
+
+
+def sync_repeatedly(
+    once: Callable[[], SyncResult],
+    every_s: float,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+    now: Callable[[], int] = times.now,
+    progress: Progress = SILENT,
+) -> Iterator[SyncRound]:
+    """Syncs, waits ``every_s`` seconds, and so on, until ``progress`` is cancelled or the caller stops iterating.
+
+    ``once`` is a whole sync, which opens its own stores, such as a `partial` of `sync_project`. A store that is
+    unreachable or a lock that is held never ends the loop: the round has the error, and another round follows. Other
+    errors can be fixed while the loop goes on, but only once a round has succeeded: before that they are raised, since
+    the first round shows whether the caller asked for something possible. NewerFormatError is always raised.
+    """
+    succeeded = False
+    while True:
+        try:
+            result = once()
+        except (NewerFormatError, CancelledError):
+            raise
+        except FeatureStoreError as exc:
+            if not (succeeded or isinstance(exc, StoreError | LockedError)):
+                raise
+            yield SyncRound(now(), error=exc)
+        else:
+            succeeded = True
+            yield SyncRound(now(), result=result)
+        progress.check()
+        sleep(every_s)
+        progress.check()
+
 
 def sync(
     project: Project,
     offline: OfflineStore,
     online: OnlineStore,
-    features: Sequence[StoredVersion],
+    versions: Sequence[StoredVersion],
     mode: Mode = "incremental",
     *,
     dry_run: bool = False,
     promote: bool = False,
     repair: bool = True,
-    tell: Callable[[str], None] = lambda _line: None,
+    progress: Progress = SILENT,
+    sizes: SyncSizes = DEFAULT_SIZES,
 ) -> SyncResult:
-    """Writes what the history has learned of these versions, and serves them.
+    """Writes what the history has learned of these active versions, and serves them.
 
-    ``features`` are the active versions. Incremental reads what was learned after each version's watermark; full
-    reads everything, and removes entities that the history no longer knows. Run again, it writes nothing. With
-    ``promote`` the versions are served even where a later promotion is undone by it. Without ``repair`` an incremental
-    sync writes nothing of features whose values the store has lost. ``tell`` hears how far it is. Raises StoreError
-    where a store fails, or where the history is behind what is online (full replaces that).
+    Incremental reads what was learned after each version's watermark; full reads everything, and removes entities that
+    the history does not have any more. A second sync writes nothing. With ``promote`` the versions are served even
+    where that undoes a later promotion. Without ``repair`` an incremental sync writes nothing of features whose values
+    the store has lost.
+
+    Raises StoreError where a store fails or the history is behind what is online (full replaces that), and
+    CancelledError: then values that were written stay, but no watermark has moved past values that were not.
     """
     started = time.perf_counter()
-    work = Round(project, offline, online, features, mode == "full", promote, repair, tell)
-    with offline.ready():
-        if dry_run:
-            work.preview()
-        elif not any(work.run() for _ in range(ROUNDS)):
-            raise StoreError("other runs keep changing the online store under this one", hint="try again")
+    full = mode == "full"
+    request = SyncRequest(project, offline, online, versions, full, promote, repair, progress, sizes)
+    totals = preview_sync(request) if dry_run else sync_stores(request)
     return SyncResult(
         mode=mode,
         dry_run=dry_run,
         duration_s=round(time.perf_counter() - started, 6),
         features=tuple(
-            SyncedFeature(v.id.feature, v.number, v.id.sha256, work.written[v.id], work.up_to_run)
-            for v in (task.version for task in work.tasks if not task.aside)
+            SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
+            for v in totals.versions
         ),
-        warnings=tuple(work.warnings),
-        refused=tuple(work.refused),
-        unrepaired=tuple(work.unrepaired),
+        warnings=tuple(totals.warnings),
+        refused=tuple(totals.refused),
+        unrepaired=totals.unrepaired,
     )
 
 
 def active_features(project: Project, offline: OfflineStore, names: Sequence[str] = ()) -> list[StoredVersion]:
-    """The active version of each named feature (of all that have history), with its max_age as declared today.
+    """The active version of each named feature (default: of all that have history), with its max_age as declared now.
 
-    Raises UsageError for a name without history, and for a version: what is served is the active one.
+    Raises UsageError for a name without history, and for a reference to a version: only the active one is served.
     """
     for name in names:
         feature, at, version = name.partition("@")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import polars as pl
-
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.tables.batches import read_batches
 from featurestore.tables.files import FORMATS, Format, format_of
 
 
@@ -40,10 +36,6 @@ class TableFile:
     def output_form(self) -> Format:
         """The format to write: the given one, else what the file's name says, CSV for a stream. Raises UsageError."""
         return self.form or (format_of(self.path) if self.path else "csv")
-
-    def batches(self, rows: int) -> Iterator[pl.DataFrame]:
-        """The table in batches of ``rows`` rows. Raises what `read_batches` raises."""
-        return read_batches(self.place, name=self.title, form=self.form, rows=rows)
 
 
 def parse_format(option: str, text: str | None) -> Format | None:

@@ -3,9 +3,9 @@
 
     .venv/bin/python scripts/bench/drift.py [--rows 1000000] [--runs 7]
 
-Three features. Bars: at most 15 % of 1,000,000 rows, for a first run and for one that is compared with it;
-at most 150 ms of 303 rows. "Without" is the same command with the one function that measures replaced by
-one that does nothing, and what it imports left out.
+Three features. Bars: at most 15 % for 1,000,000 rows, for a first run and for one that is compared with it; at most
+150 ms for 303 rows. "Without" is the same command with the function that measures, and its imports, replaced by one
+that does nothing.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ SHARE, MILLISECONDS = 1.15, 150
 
 
 class Projects:
-    """A project with and one without, each put back to where it began before a run."""
+    """A project with and one without drift, each reset to its initial state before a run."""
 
     def __init__(self, root: Path, rows: int, *, second: bool) -> None:
         self.root = root / f"{'second' if second else 'first'}-{rows}"
-        self.kept: dict[str, Path] = {}
+        self.states: dict[str, Path] = {}
         self.commands: dict[str, list[str]] = {}
         for name, program in (("without", WITHOUT), ("with", WITH)):
             project = ingest.make_project(self.root / name, 3)
@@ -53,15 +53,15 @@ class Projects:
                 timing.run_once([sys.executable, "-c", WITH, *command[3:]], project)
                 ingest.make_csv(project / "later.csv", rows, seed=1)
                 command += ["--source", "events", "--input", str(project / "later.csv")]
-                self.kept[name] = self.root / f"{name}-kept"
-                shutil.copytree(project / ".featurestore", self.kept[name])
+                self.states[name] = self.root / f"{name}-state"
+                shutil.copytree(project / ".featurestore", self.states[name])
             self.commands[name] = command
 
     def reset(self, name: str) -> None:
         state = self.root / name / ".featurestore"
         shutil.rmtree(state, ignore_errors=True)
-        if name in self.kept:
-            shutil.copytree(self.kept[name], state)
+        if name in self.states:
+            shutil.copytree(self.states[name], state)
 
 
 def main() -> int:

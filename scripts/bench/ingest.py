@@ -4,7 +4,7 @@
     .venv/bin/python scripts/bench/ingest.py [--rows 1000000] [--runs 5]
 
 Bars: three features at most 3 times Polars; peak memory at most 1.5 GB, and no more with thirty features.
-Polars is asked to read the times as times, as a feature store must; reading them as text is shown beside it.
+Polars reads the times as times, as a feature store must; the time for reading them as text is shown too.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, Store
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.redis.bulk import hset_commands
 from featurestore.online.redis.store import RedisStore
-from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.batches import Batches, VersionRows
+from featurestore.serving.last_sync import FILE as LAST_SYNC
 from featurestore.serving.reader import Reader
-from featurestore.serving.upload import Batches, Column
 from featurestore.workflows.sync import sync
 
 USER = EntityType("user", (Key("user_id", "string"),))
@@ -67,7 +67,7 @@ class Bench:
 
     def empty(self) -> None:
         self.client().execute_command("FLUSHALL", "SYNC")  # nothing of it is to be freed beside what is timed
-        (self.folder / ".featurestore" / MEMORY).unlink(missing_ok=True)
+        (self.folder / ".featurestore" / LAST_SYNC).unlink(missing_ok=True)
 
     def learn(self, entities: Sequence[int], offset: int) -> None:
         """One committed run of a value of each feature for some entities."""
@@ -95,8 +95,8 @@ class Bench:
 
     def batches(self) -> Batches:
         offline = DuckDBStore(self.project)
-        columns = [Column(version, field, offline.latest(version)) for field, version in enumerate(VERSIONS)]
-        return Batches("bench", [columns])
+        rows = [VersionRows(version, field, offline.latest(version)) for field, version in enumerate(VERSIONS)]
+        return Batches("bench", [rows])
 
     @property
     def version(self) -> str:

@@ -11,6 +11,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.conftest import AGE, Folder
+from tests.offline.older import TO_FORMAT_1
 
 LABELS = """\
 patient_id,at,note
@@ -220,8 +221,7 @@ def test_a_store_of_the_release_before_is_read_as_it_is(ingested: Folder) -> Non
     import duckdb
 
     with duckdb.connect(str(ingested.root / ".featurestore" / "history.duckdb")) as store:
-        store.execute("DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1")
-        store.execute("ALTER TABLE positions RENAME COLUMN cursor TO files; ALTER TABLE rejected DROP COLUMN place")
+        store.execute(TO_FORMAT_1)
     assert ingested.json("dataset") == {"datasets": []}
     make(ingested)
     assert len(ingested.json("dataset")["datasets"]) == 1

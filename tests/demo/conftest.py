@@ -1,4 +1,4 @@
-"""The executable as a user starts it: a process of its own, in the folder of a project."""
+"""The command line as a user starts it: a process of its own, in the folder of a project."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The feature that this project began with, as its article prints it: defined, ingested, served, changed, compared."""
+"""The feature from the article that this project began with: defined, ingested, served, changed, compared."""
 
 import csv
 from collections.abc import Callable

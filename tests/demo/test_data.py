@@ -1,4 +1,4 @@
-"""The example's data: what fixtures/heart/README.md promises of it."""
+"""The example's data is as fixtures/heart/README.md describes it."""
 
 import csv
 import subprocess
@@ -32,10 +32,10 @@ def test_the_script_writes_the_same_bytes_again(tmp_path: Path) -> None:
 
 def test_every_real_patient_is_one_untouched_visit(visits: list[dict[str, str]]) -> None:
     real = {row.pop("patient_id").zfill(3): row for row in rows(HEART / "heart_cleveland.csv")}
-    kept = [visit for visit in visits if visit["simulated"] == "0"]
+    untouched = [visit for visit in visits if visit["simulated"] == "0"]
 
-    assert len(kept) == len(real) == 303
-    for visit in kept:
+    assert len(untouched) == len(real) == 303
+    for visit in untouched:
         original = dict(real[visit["patient_id"]])
         del original["num"]
         assert {name: visit[name] for name in original} == original

@@ -1,8 +1,8 @@
-"""README.md tells the truth: every command of the tour is run in a fresh folder, and what is shown is what comes.
+"""Every command of README.md's tour is run in a fresh folder, and prints what README.md shows.
 
 In a ``console`` block a line that starts with ``$`` is a command and the lines below it are what it prints. ``…``
-stands for anything within a line and, alone on a line, for any lines. A command that ends in ``# exit 3`` exits with 3.
-How wide the columns are, and empty lines, don't count.
+matches anything within a line and, alone on a line, any lines. A command that ends in ``# exit 3`` exits with 3.
+The widths of columns and empty lines are ignored.
 """
 
 import os
@@ -48,7 +48,7 @@ def steps(text: str) -> list[Step]:
 
 
 def squeezed(line: str) -> str:
-    """A line without what depends on the width of other lines: runs of spaces and of rules."""
+    """A line with runs of spaces and of rules reduced to one: their length depends on other lines."""
     return re.sub(r" +", " ", re.sub("─+", "─", line)).strip()
 
 

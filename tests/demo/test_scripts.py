@@ -1,4 +1,4 @@
-"""What a visitor of the repository starts: the demo, and the picture that they saw before."""
+"""The demo script, and the picture in README.md."""
 
 import html
 import os

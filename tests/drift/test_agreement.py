@@ -1,4 +1,4 @@
-"""Evidently is the judge: on the same sample, every method's number is its own."""
+"""Every method's number equals Evidently's on the same sample."""
 
 from __future__ import annotations
 

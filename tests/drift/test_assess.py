@@ -1,4 +1,4 @@
-"""What ingest asks for: statistics, a sample and a verdict for any rows, and never an exception."""
+"""Assessing a run: statistics, a sample and a verdict for any rows, and never an exception."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_histograms_of_later_runs_have_the_edges_of_the_reference() -> None:
     assert now.statistics["histogram"]["edges"] == before.statistics["histogram"]["edges"]
 
 
-def test_the_method_is_pinned_with_the_reference_and_a_threshold_for_another_is_left_out() -> None:
+def test_the_method_is_the_reference_s_and_a_threshold_for_another_method_is_ignored() -> None:
     before = run(np.random.default_rng(1).normal(size=303))
     now = run(
         np.random.default_rng(2).normal(size=303),
@@ -103,7 +103,7 @@ ODD: dict[str, tuple[Values, str, PolarsType]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_values_get_a_status(name: str) -> None:
+def test_odd_values_have_a_status(name: str) -> None:
     values, data_type, dtype = ODD[name]
     before = run(values, data_type, dtype=dtype)
     now = run(values, data_type, dtype=dtype, reference=ReferenceRuns("r1", (before.sample,)))
@@ -114,7 +114,7 @@ def test_odd_values_get_a_status(name: str) -> None:
         assert assessment.sample
 
 
-def test_a_damaged_reference_is_an_error_in_the_verdict_and_no_exception() -> None:
+def test_a_damaged_reference_is_an_error_in_the_verdict_not_an_exception() -> None:
     now = run(np.arange(300.0), reference=ReferenceRuns("r1", (b"rubbish",)))
     assert now.verdict["status"].startswith("error: ")
     assert now.verdict["detected"] is False

@@ -1,4 +1,4 @@
-"""``ingest``, ``stats``, ``drift`` and ``baseline`` as they are run: what they say, keep, refuse and return."""
+"""``ingest``, ``stats``, ``drift`` and ``baseline`` from the command line: output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_shift_in_one_feature_leaves_the_other_alone(watched: Folder) -> None:
     assert (found["chol"]["drift"]["reasons"], found["years"]["drift"]["reasons"]) == (["score"], [])
 
 
-def test_nulls_that_appear_are_told(watched: Folder) -> None:
+def test_nulls_that_appear_are_a_reason(watched: Folder) -> None:
     assert "null_share" in add(watched, 2, nulls=0.5)["chol"]["drift"]["reasons"]
 
 
@@ -85,7 +85,7 @@ def test_a_run_that_writes_nothing_records_no_point(watched: Folder) -> None:
     assert len(watched.json("stats", "chol")["drift"]) == 1
 
 
-def test_no_drift_keeps_statistics_and_the_sample(watched: Folder) -> None:
+def test_no_drift_still_stores_statistics_and_the_sample(watched: Folder) -> None:
     add(watched, 2, 0, "--no-drift")
     assert watched.json("stats", "chol")["drift"][-1]["score"] is None
     watched.run("baseline", "chol", "2")
@@ -116,7 +116,7 @@ def test_thresholds_by_feature_tag_and_project(watched: Folder) -> None:
     assert add(watched, 3, shift=9.0)["chol"]["drift"]["threshold"] == 0.9
 
 
-def test_the_method_is_pinned_until_another_reference_is_named(watched: Folder) -> None:
+def test_the_method_is_stored_with_the_reference_until_another_is_set(watched: Folder) -> None:
     watched.edit("featurestore.toml", "[project]", '[drift]\nmethod = "ks"\n[project]')
     assert add(watched, 2)["chol"]["drift"]["method"] == "jensenshannon"
     watched.run("baseline", "chol", "1")
@@ -125,7 +125,7 @@ def test_the_method_is_pinned_until_another_reference_is_named(watched: Folder) 
     assert (verdict["statistic"], verdict["score"]) == (verdict["p_value"], 1 - verdict["p_value"])
 
 
-def test_baseline_names_a_run_and_is_idempotent(watched: Folder) -> None:
+def test_baseline_sets_a_run_and_is_idempotent(watched: Folder) -> None:
     second = add(watched, 2, shift=1.0)["chol"]
     assert second["drift"]["detected"]
     assert watched.json("baseline", "chol", "--dry-run")["changed"] is True
@@ -157,11 +157,11 @@ def test_a_rolling_baseline_pools_the_runs_of_its_window(watched: Folder) -> Non
         (("stats", "chol", "--run", "9"), "no run '9'"),
     ],
 )
-def test_what_can_t_be_done_is_said(watched: Folder, arguments: tuple[str, ...], said: str) -> None:
+def test_what_can_t_be_done_is_an_error(watched: Folder, arguments: tuple[str, ...], said: str) -> None:
     assert said in watched.run(*arguments, code=2).err
 
 
-def test_the_page_has_the_worst_first_and_since_when(watched: Folder) -> None:
+def test_the_overview_has_the_worst_first_and_since_when(watched: Folder) -> None:
     add(watched, 2)
     add(watched, 3, shift=1.0)
     add(watched, 4, shift=1.0)
@@ -176,7 +176,7 @@ def test_the_page_has_the_worst_first_and_since_when(watched: Folder) -> None:
     assert "| `chol@1` | drifted: score" in watched.run("drift", "--markdown").out
 
 
-def test_one_damaged_version_file_hides_nobody(watched: Folder) -> None:
+def test_a_damaged_version_file_hides_no_other_feature(watched: Folder) -> None:
     active = watched.root / "features" / ".versions" / "chol" / "active"
     active.write_text("what\n", encoding="utf-8")
     assert {item["feature"] for item in watched.json("drift")["features"]} == {"chol", "years"}
@@ -195,7 +195,7 @@ def test_one_feature_has_its_timeline_with_the_threshold(watched: Folder) -> Non
     assert watched.run("drift", "chol", "--markdown").out.startswith("### Drift of `chol@1`")
 
 
-def test_verdicts_come_out_the_same_from_the_samples(watched: Folder) -> None:
+def test_verdicts_recomputed_from_the_samples_are_equal(watched: Folder) -> None:
     for month in (2, 3):
         add(watched, month, shift=month - 2)
     found = watched.json("drift", "--recompute")
@@ -215,7 +215,7 @@ def test_a_verdict_that_was_tampered_with_is_found(watched: Folder) -> None:
     assert "was recomputed" in watched.run("drift", "chol", "--recompute", code=1).out
 
 
-def test_a_new_version_has_a_reference_of_its_own_and_looks_back_once(watched: Folder) -> None:
+def test_a_new_version_has_its_own_reference_and_is_compared_once_with_the_version_before(watched: Folder) -> None:
     add(watched, 2)
     watched.edit("features/cardiac.py", 'return pl.col("chol")', 'return pl.col("chol") * 2')
     verdict = watched.features()["chol"]["drift"]
@@ -233,21 +233,21 @@ def test_stats_markdown_and_json(watched: Folder) -> None:
     assert (found["statistics"]["count"], found["statistics"]["entities"], found["version"]) == (300, 300, 1)
 
 
-def test_a_feature_without_history_is_told_to_be_ingested(project: Folder) -> None:
+def test_a_feature_without_history_has_a_hint_to_ingest_it(project: Folder) -> None:
     assert "featurestore ingest age_share" in project.run("stats", "age_share", code=2).err
     assert "no feature has a run yet" in project.run("drift").out
 
 
-def told(watched: Folder, command: str) -> None:
+def notify_with(watched: Folder, command: str) -> None:
     watched.edit("featurestore.toml", "[project]", f"[notify]\ncommand = '''{command}'''\n[project]")
 
 
 def test_the_notify_command_gets_the_verdict_on_stdin(watched: Folder) -> None:
-    told(watched, f'{sys.executable} -c \'import sys; open("told.json", "a").write(sys.stdin.read())\'')
+    notify_with(watched, f'{sys.executable} -c \'import sys; open("verdict.json", "a").write(sys.stdin.read())\'')
     add(watched, 2)
-    assert not (watched.root / "told.json").exists()
+    assert not (watched.root / "verdict.json").exists()
     add(watched, 3, shift=1.0)
-    (line,) = Path(watched.root / "told.json").read_text().splitlines()
+    (line,) = Path(watched.root / "verdict.json").read_text().splitlines()
     found = json.loads(line)
     assert (found["feature"], found["version"], found["detected"], found["reasons"]) == ("chol", 1, True, ["score"])
     assert found["run_id"] == watched.json("runs")["runs"][0]["run_id"]
@@ -255,7 +255,7 @@ def test_the_notify_command_gets_the_verdict_on_stdin(watched: Folder) -> None:
 
 @pytest.mark.parametrize(("command", "said"), [("echo no >&2; exit 3", "ended with 3: no"), ("no-such-thing", "127")])
 def test_a_notify_command_that_fails_is_a_warning(watched: Folder, command: str, said: str) -> None:
-    told(watched, command)
+    notify_with(watched, command)
     (watched.root / "visits02.csv").write_text(visits(2, shift=1.0), encoding="utf-8")
     ran = watched.run("ingest")
     assert said in ran.err
@@ -263,10 +263,10 @@ def test_a_notify_command_that_fails_is_a_warning(watched: Folder, command: str,
 
 
 def test_a_dry_run_notifies_nobody(watched: Folder) -> None:
-    told(watched, "touch told")
+    notify_with(watched, "touch notified")
     (watched.root / "visits02.csv").write_text(visits(2, shift=1.0), encoding="utf-8")
     watched.run("ingest", "--dry-run")
-    assert not (watched.root / "told").exists()
+    assert not (watched.root / "notified").exists()
 
 
 def test_ingest_imports_neither_evidently_nor_scipy(watched: Folder) -> None:
@@ -283,7 +283,7 @@ def test_ingest_imports_neither_evidently_nor_scipy(watched: Folder) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_report_is_evidently_s_own(watched: Folder) -> None:
+def test_the_report_is_evidently_s(watched: Folder) -> None:
     pytest.importorskip("evidently")
     add(watched, 2, shift=1.0)
     path = watched.root / "chol.html"

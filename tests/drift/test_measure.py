@@ -1,4 +1,4 @@
-"""A verdict: noise stays quiet, a shift is found, and every reason has its name."""
+"""A verdict: noise is no alarm, a shift is detected, and every reason has a name."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tests.drift.conftest import Normal, SampleOf
 
 
 @pytest.mark.parametrize(("before", "now"), [(30, 30), (50, 50), (303, 303), (2_000, 2_000), (2_000, 100)])
-def test_of_a_thousand_pairs_of_noise_at_most_five_alarm(before: int, now: int, normal: Normal) -> None:
+def test_of_a_thousand_pairs_of_noise_at_most_five_are_alarms(before: int, now: int, normal: Normal) -> None:
     pairs = ((normal(2 * turn, before), normal(2 * turn + 1, now)) for turn in range(1_000))
     assert sum(measure(*pair).detected for pair in pairs) <= 5
 
 
 @pytest.mark.parametrize(("size", "least"), [(303, 85), (2_000, 100)])
-def test_half_a_deviation_is_found(size: int, least: int, normal: Normal) -> None:
+def test_half_a_deviation_is_detected(size: int, least: int, normal: Normal) -> None:
     pairs = ((normal(2 * turn, size), normal(2 * turn + 1, size, shift=0.5)) for turn in range(100))
     assert sum("score" in measure(*pair).reasons for pair in pairs) >= least
 
 
-def test_the_first_run_has_moved_from_nothing(normal: Normal) -> None:
+def test_the_first_run_has_no_drift(normal: Normal) -> None:
     verdict = first_verdict(normal(1, 303))
     assert (verdict.status, verdict.score, verdict.detected, verdict.reference_run) == ("ok", 0.0, False, None)
 
 
-def test_the_same_values_score_nothing(normal: Normal) -> None:
+def test_equal_values_score_zero(normal: Normal) -> None:
     verdict = measure(normal(1, 303), normal(1, 303), reference_run="r1")
     assert (verdict.status, verdict.score, verdict.n, verdict.reference_run) == ("ok", 0.0, 303, "r1")
 
 
-def test_under_thirty_values_no_score_is_given(normal: Normal) -> None:
+def test_under_thirty_values_there_is_no_score(normal: Normal) -> None:
     verdict = measure(normal(1, 303), normal(2, 29, shift=9.0))
     assert (verdict.status, verdict.score, verdict.detected) == ("skipped: too few (29 of 30 values)", None, False)
     assert measure(normal(1, 29), normal(2, 303)).status == "skipped: too few in the reference (29 of 30 values)"
@@ -55,7 +55,7 @@ def test_a_column_that_became_all_null_has_drifted_without_a_score(sample_of: Sa
 
 
 @pytest.mark.parametrize(("odd", "reason"), [(float("nan"), "nan_share"), (float("inf"), "infinite_share")])
-def test_nan_and_infinities_are_reasons_of_their_own(odd: float, reason: str, sample_of: SampleOf) -> None:
+def test_nan_and_infinities_are_separate_reasons(odd: float, reason: str, sample_of: SampleOf) -> None:
     values = list(np.random.default_rng(1).normal(size=400))
     assert measure(sample_of(values), sample_of(values[:300] + [odd] * 100)).reasons == (reason,)
 
@@ -86,7 +86,7 @@ def test_values_beyond_the_range_of_the_reference_are_a_reason(sample_of: Sample
     assert "range" in measure(sample_of(values), sample_of(outside)).reasons
 
 
-def test_row_count_and_distinct_are_reported_and_no_reason(normal: Normal) -> None:
+def test_row_count_and_distinct_are_reported_but_not_a_reason(normal: Normal) -> None:
     verdict = measure(normal(1, 2_000), normal(2, 200))
     assert (verdict.rows, verdict.reference_rows, verdict.distinct, verdict.detected) == (200, 2_000, 200, False)
 
@@ -96,7 +96,7 @@ def test_booleans_and_few_integers_are_compared_by_value(sample_of: SampleOf) ->
     assert measure(sample_of([0, 1] * 200, "int"), sample_of([0] * 390 + [1] * 10, "int")).detected
 
 
-def test_many_categories_of_noise_stay_quiet_and_a_shift_among_them_is_found(sample_of: SampleOf) -> None:
+def test_many_categories_of_noise_are_no_alarm_and_a_shift_among_them_is_detected(sample_of: SampleOf) -> None:
     names = [f"c{number}" for number in range(5_000)]
     random = np.random.default_rng(8)
     before, same = (sample_of(list(random.choice(names, 10_000)), "string") for _ in range(2))
@@ -110,12 +110,12 @@ def test_odd_numbers_give_a_verdict(values: Sequence[object], sample_of: SampleO
     assert measure(sample_of(values), sample_of(values)).status == "ok"
 
 
-def test_a_constant_that_changed_is_found(sample_of: SampleOf) -> None:
+def test_a_constant_that_changed_is_detected(sample_of: SampleOf) -> None:
     assert measure(sample_of([5.0] * 300), sample_of([6.0] * 300)).score == pytest.approx(np.sqrt(np.log(2)))
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if name != "TVD"])
-def test_no_method_alarms_at_noise_and_each_sees_a_shift(sample_of: SampleOf, method: str) -> None:
+def test_no_method_alarms_at_noise_and_each_detects_a_shift(sample_of: SampleOf, method: str) -> None:
     numbers = "number" in METHODS[method].declared.takes
 
     def sample(seed: int, size: int, shift: float = 0.0) -> Sample:

@@ -1,4 +1,4 @@
-"""A sample is bounded, seeded and travels as bytes without losing anything."""
+"""A sample is bounded and seeded, and survives packing into bytes unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.drift.conftest import SampleOf
         ([None, None], "string"),
     ],
 )
-def test_a_packed_sample_comes_back_whole(values: Sequence[object], data_type: str, sample_of: SampleOf) -> None:
+def test_an_unpacked_sample_is_equal(values: Sequence[object], data_type: str, sample_of: SampleOf) -> None:
     sample = sample_of(values, data_type)
     again = unpack_sample(pack_sample(sample))
     assert again.facts == sample.facts
@@ -39,7 +39,7 @@ def test_a_sample_is_bounded_and_the_facts_are_about_all_rows(sample_of: SampleO
     assert (sample.facts.low, sample.facts.high) == (values.min(), values.max())
 
 
-def test_the_same_seed_draws_the_same_values_and_another_one_others(sample_of: SampleOf) -> None:
+def test_the_seed_decides_which_values_are_drawn(sample_of: SampleOf) -> None:
     values = np.random.default_rng(3).normal(size=30_000)
     assert sample_of(values, seed=5).values.equals(sample_of(values, seed=5).values)
     assert not sample_of(values, seed=5).values.equals(sample_of(values, seed=6).values)
@@ -50,7 +50,7 @@ def test_no_row_is_drawn_twice(sample_of: SampleOf) -> None:
     assert sample.values.n_unique() == LIMIT
 
 
-def test_lists_and_dates_keep_no_values(sample_of: SampleOf) -> None:
+def test_samples_of_lists_and_dates_have_no_values(sample_of: SampleOf) -> None:
     for values, kind in (([[1.0], None], "list[float]"), ([dt.date(2024, 1, 1)], "date")):
         sample = sample_of(values, kind)
         assert (len(sample.values), sample.facts.kind) == (0, "none")
@@ -75,7 +75,7 @@ def test_other_bytes_are_refused() -> None:
         unpack_sample(b"PAR1nonsense")
 
 
-def test_a_pool_gives_each_run_its_share_of_the_values(sample_of: SampleOf) -> None:
+def test_a_pool_has_values_in_proportion_to_each_run_s_rows(sample_of: SampleOf) -> None:
     large = sample_of(np.full(30_000, 1.0))
     small = sample_of([2.0] * 3_000 + [None] * 5)
     pooled = pool([large, small], seed=1, limit=5_500)
@@ -84,12 +84,12 @@ def test_a_pool_gives_each_run_its_share_of_the_values(sample_of: SampleOf) -> N
     assert (pooled.facts.rows, pooled.facts.nulls, pooled.facts.low, pooled.facts.high) == (33_005, 5, 1.0, 2.0)
 
 
-def test_a_pool_of_small_runs_keeps_every_value(sample_of: SampleOf) -> None:
+def test_a_pool_of_small_runs_has_every_value(sample_of: SampleOf) -> None:
     pooled = pool([sample_of(["a", "b"], "string"), sample_of(["c"], "string")], seed=1)
     assert pooled.values.to_list() == ["a", "b", "c"]
     assert pooled.facts.categories == ("a", "b", "c")
 
 
-def test_runs_of_two_types_are_no_pool(sample_of: SampleOf) -> None:
+def test_runs_of_two_types_can_t_be_pooled(sample_of: SampleOf) -> None:
     with pytest.raises(ValueError, match="more than one type"):
         pool([sample_of([1.0]), sample_of(["a"], "string")], seed=1)

@@ -1,4 +1,4 @@
-"""Which method and threshold hold for a feature, and that the configuration knows every method."""
+"""Which method and threshold apply to a feature, and where the methods are listed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.config import DriftRule, DriftSettings
-from featurestore.drift.methods import METHODS, method_for
+from featurestore.drift.methods import COMPUTATIONS, method_for
 from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS, DriftMethod, Kind, Scale
 from featurestore.errors import ConfigError
 from tests.drift.conftest import SampleOf
@@ -33,18 +33,18 @@ SETTINGS = DriftSettings(
         ("sex", ("cardiac",), "chisquare", None),
     ],
 )
-def test_a_feature_s_rule_goes_before_its_tag_s_and_that_before_the_project_s(
+def test_a_feature_s_rule_overrides_its_tag_s_and_that_the_project_s(
     feature: str, tags: tuple[str, ...], method: str, threshold: float | None
 ) -> None:
     found = SETTINGS.of(feature, tags)
     assert (found.method, found.threshold) == (method, threshold)
 
 
-def test_the_configuration_knows_the_methods_there_are() -> None:
-    assert set(DRIFT_METHODS) == set(METHODS)
+def test_every_declared_method_has_a_computation() -> None:
+    assert set(DRIFT_METHODS) == set(COMPUTATIONS)
 
 
-def test_a_method_that_can_t_take_the_values_gives_way_to_the_default(sample_of: SampleOf) -> None:
+def test_the_default_replaces_a_method_that_can_t_compare_the_values(sample_of: SampleOf) -> None:
     numbers, few, text = sample_of(range(100), "int"), sample_of([0, 1] * 50, "int"), sample_of(["a"] * 50, "string")
     assert method_for("ks", numbers).name == "ks"
     assert method_for("ks", text).name == "jensenshannon"

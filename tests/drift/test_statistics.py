@@ -1,4 +1,4 @@
-"""Statistics of a column: right against NumPy, safe as JSON, indifferent to the order of rows."""
+"""Statistics of a column: equal to NumPy's, valid as JSON, independent of the order of rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_numbers_have_the_moments_and_percentiles_of_numpy() -> None:
         assert found[name] == pytest.approx(np.percentile(values, share), rel=1e-12)
 
 
-def test_nulls_nan_and_infinities_are_counted_and_poison_nothing() -> None:
+def test_nulls_nan_and_infinities_are_counted_and_left_out_of_the_moments() -> None:
     found = describe(column([None, 1.0, float("nan"), INFINITY, -INFINITY, 3.0], pl.Float64), FLOAT)
     assert (found["count"], found["null_count"], found["nan_count"], found["infinite_count"]) == (5, 1, 1, 2)
     assert (found["mean"], found["min"], found["max"], found["distinct"]) == (2.0, 1.0, 3.0, 5)
@@ -63,23 +63,23 @@ def test_one_value_has_no_deviation() -> None:
     assert found["histogram"]["counts"] == [1]
 
 
-def test_integers_keep_their_exact_extremes() -> None:
+def test_integers_have_exact_extremes() -> None:
     found = describe(column([2**63 - 1, -(2**63), None], pl.Int64), INT)
     assert (found["min"], found["max"]) == (-(2**63), 2**63 - 1)
 
 
-def test_a_few_integers_get_a_bin_each() -> None:
+def test_a_few_integers_have_a_bin_each() -> None:
     found = describe(column([1, 2, 2, 4]), INT)
     assert found["histogram"]["edges"] == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert found["histogram"]["counts"] == [1, 2, 0, 1]
 
 
-def test_given_edges_are_kept_and_what_lies_outside_is_counted() -> None:
+def test_given_edges_are_used_and_values_outside_them_are_counted() -> None:
     found = describe(column([-1.0, 0.0, 0.5, 1.0, 7.0, 8.0]), FLOAT, edges=[0.0, 0.5, 1.0])
     assert found["histogram"] == {"edges": [0.0, 0.5, 1.0], "counts": [1, 2], "below": 1, "above": 2}
 
 
-def test_text_and_booleans_have_their_commonest_values() -> None:
+def test_text_and_booleans_have_their_most_frequent_values() -> None:
     assert describe(column(["b", "a", None, "a", "c"]), TEXT) == {
         "count": 4, "null_count": 1, "distinct": 3,
         "top": [{"value": "a", "count": 2}, {"value": "b", "count": 1}, {"value": "c", "count": 1}],
@@ -130,7 +130,7 @@ def test_rows_add_entities_event_times_and_freshness() -> None:
     assert found["freshness_s"] == 86_400.0
 
 
-def test_no_rows_are_no_entities() -> None:
+def test_without_rows_there_are_no_entities() -> None:
     rows = pl.DataFrame(schema={"id": pl.String, "computed_at": pl.Datetime("us"), "value": pl.Float64})
     found = describe_rows(rows, ["id"], FLOAT, learned_at=0)
     assert found["entities"] == 0
@@ -154,6 +154,6 @@ def test_any_numbers_give_valid_json_that_adds_up(values: list[float | None]) ->
 
 
 @given(numbers, st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(values: list[float | None], random: random.Random) -> None:
+def test_the_order_of_rows_does_not_matter(values: list[float | None], random: random.Random) -> None:
     shuffled = random.sample(values, len(values))
     assert describe(column(values, pl.Float64), FLOAT) == describe(column(shuffled, pl.Float64), FLOAT)

@@ -1,4 +1,4 @@
-"""``stats``: the numbers of a run, and how they moved."""
+"""``stats``: the statistics of a run, and how they moved."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_last_shortens_the_timeline_to_its_newest_points(three_runs: Ledger) -> 
     assert [point.run_id for point in found.points] == ["run-1", "run-2"]
 
 
-def test_a_run_that_is_not_there_or_not_alone_is_refused(three_runs: Ledger) -> None:
+def test_an_unknown_or_ambiguous_run_is_refused(three_runs: Ledger) -> None:
     with pytest.raises(UsageError, match="no run 'nothing'"):
         stats(three_runs.project, three_runs.store, "score", run="nothing")
     with pytest.raises(UsageError, match="3 runs begin"):
         stats(three_runs.project, three_runs.store, "score", run="run-")
 
 
-def test_a_version_without_history_says_what_to_run(ledger: Ledger) -> None:
+def test_a_version_without_history_has_a_hint_to_ingest_it(ledger: Ledger) -> None:
     with pytest.raises(UsageError) as caught:
         points_of(ledger.store, ledger.version)
     assert caught.value.hint == "run featurestore ingest score"
@@ -86,7 +86,7 @@ def test_markdown_has_the_table_of_runs(three_runs: Ledger) -> None:
     assert "drifted: score" in text
 
 
-def test_a_bar_is_as_long_as_its_share_and_never_vanishes() -> None:
+def test_a_bar_is_as_long_as_its_share_and_never_empty() -> None:
     assert bar(10, 10, 4) == "████"
     assert bar(0.001, 10, 4) == "▏"
     assert bar(0, 10, 4) == ""

@@ -15,7 +15,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.locking import write_lock
 from featurestore.online.open import open_online
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from tests.conftest import Folder
 from tests.golden.folder import lay_down, stock, visits
 
@@ -69,7 +69,7 @@ def _damage_online(folder: Folder) -> None:
     import polars as pl
 
     store = open_online(load_project(folder.root))
-    field = Directory(store).pointers().features["age_share"].field
+    field = OnlineTables(store).pointers().features["age_share"].field
     keys = [f"fs1:golden:patient:{name}" for name in ("p0", "nobody")]
     store.discard(field, [keys[0], "fs1:golden:patient:p1"], 2**27 - 1)
     store.merge([pl.DataFrame({"key": keys, str(field): [b"\xff" * 25, b"\x00" * 25]})])

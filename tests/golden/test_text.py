@@ -30,7 +30,7 @@ from featurestore.render.text.features import list_table
 from featurestore.render.text.get import values_table
 from featurestore.render.text.history import history_table
 from featurestore.render.text.runs import runs_table
-from featurestore.serving.served import Served
+from featurestore.serving.decoding import ServedValue
 from featurestore.times import parse_instant
 from featurestore.versioning.folder.versionfile import VersionName
 from featurestore.workflows.catalogue import Catalogue, Entry
@@ -56,13 +56,13 @@ def version(name: str, entity_type: EntityType = PATIENT) -> StoredVersion:
 
 def values() -> RenderableType:
     served = (
-        Served("age_normalized", "ok", 0.123456, NOON, 1, SHA),
-        Served("mean_time_between_visits_in_hospital_in_2_years", "ok", 12, NOON, 12, SHA),
-        Served("last_device", "ok", UUID, NOON, 1, SHA),
-        Served("vitals", "ok", [0.25, 1 / 3, 17.0, 200.125], NOON, 1, SHA),
-        Served("smokes", "ok", True, NOON, 1, SHA),
-        Served("risk", "expired", None, NOON, 3, SHA),
-        Served("never_synced", "missing", None, None, 1, SHA),
+        ServedValue("age_normalized", "ok", 0.123456, NOON, 1, SHA),
+        ServedValue("mean_time_between_visits_in_hospital_in_2_years", "ok", 12, NOON, 12, SHA),
+        ServedValue("last_device", "ok", UUID, NOON, 1, SHA),
+        ServedValue("vitals", "ok", [0.25, 1 / 3, 17.0, 200.125], NOON, 1, SHA),
+        ServedValue("smokes", "ok", True, NOON, 1, SHA),
+        ServedValue("risk", "expired", None, NOON, 3, SHA),
+        ServedValue("never_synced", "missing", None, None, 1, SHA),
     )
     return values_table(
         GetResult(PATIENT, tuple(EntityValues({"patient_id": key}, served) for key in (SHA, UUID, "7")))
@@ -70,7 +70,7 @@ def values() -> RenderableType:
 
 
 def composite_values() -> RenderableType:
-    served = (Served("stock", "ok", 1204, NOON, 1, SHA), Served("price", "ok", 9.99, NOON, 1, SHA))
+    served = (ServedValue("stock", "ok", 1204, NOON, 1, SHA), ServedValue("price", "ok", 9.99, NOON, 1, SHA))
     keys: dict[str, str | int] = {"store": "Łódź, Piotrkowska 104", "product": 4_002_515_289_693}
     return values_table(GetResult(SHELF, (EntityValues(keys, served), EntityValues({**keys, "store": "s"}, served))))
 

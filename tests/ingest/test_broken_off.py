@@ -211,7 +211,7 @@ def test_a_commit_that_nobody_can_be_asked_about_is_not_made_again(
     made = cut_wire(True)
     made.last = True
     error = project.json("ingest", code=12)["error"]
-    assert "whether the run was kept is not known" in error["message"]
+    assert "whether the run was committed is not known" in error["message"]
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", postgres.url)
     assert project.features()["age_share"]["status"] == "unchanged"
     assert values(project) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
-from featurestore.offline.contract import TOMBSTONE, VALUE, Learned, Mark, OfflineStore, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, VALUE, CommittedRun, HistoryMark, OfflineStore, RunTransaction
 from featurestore.tables.types import history_schema
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
@@ -145,8 +145,8 @@ class MemoryStore:
     at: Sequence[int] = ()
     scans: int = 0
 
-    def learned(self) -> list[Learned]:
-        return [Learned(seq, f"run-{seq}", at) for seq, at in enumerate(self.at, 1)]
+    def learned(self) -> list[CommittedRun]:
+        return [CommittedRun(seq, f"run-{seq}", at) for seq, at in enumerate(self.at, 1)]
 
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         return [version for version in self.rows if feature in (None, version.id.feature)]
@@ -172,10 +172,10 @@ class MemoryStore:
             ],
         )
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         rows = [row for row in self.rows[version] if up_to_run is None or row.run <= up_to_run]
         last = max((row.run for row in rows), default=0)
-        return Mark("memory", last, f"run-{last}", len(rows)) if rows else None
+        return HistoryMark("memory", last, f"run-{last}", len(rows)) if rows else None
 
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
         yield from self.scan(version, up_to_run=up_to_run).sample(fraction=1, shuffle=True, seed=1).iter_slices(3)

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
-from featurestore.offline.columns.files import Columns, ColumnsLostError, Part, can_write, folder_of, read_columns
+from featurestore.offline.columns.files import (
+    ColumnsLostError,
+    Partition,
+    SortedColumns,
+    can_write,
+    folder_of,
+    read_columns,
+)
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.tables.types import value_type
@@ -33,7 +40,7 @@ MEMORY = 1 << 30
 LITTLE = 300  # of nearly every row its own part
 
 
-def refresh(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> Columns | None:
+def refresh(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> SortedColumns | None:
     mark = store.mark(version)
     if mark is None:
         return None
@@ -45,13 +52,13 @@ def refresh(folder: Path, store: OfflineStore, version: StoredVersion, memory: i
     return found
 
 
-def rows_of(columns: Columns, version: StoredVersion) -> pl.DataFrame:
+def rows_of(columns: SortedColumns, version: StoredVersion) -> pl.DataFrame:
     """The columns as a scan gives a history."""
-    rows = pl.concat([rows_of_part(part) for part in columns.parts])
+    rows = pl.concat([rows_of_part(part) for part in columns.partitions])
     return rows.sort(*version.entity_type.key_names, "computed_at", "run_seq")
 
 
-def rows_of_part(part: Part) -> pl.DataFrame:
+def rows_of_part(part: Partition) -> pl.DataFrame:
     history = part.history()
     sizes = pl.Series(np.diff(history.offsets)).cast(pl.UInt32)
     keys = history.entities.select(pl.all().repeat_by(sizes).explode())
@@ -65,7 +72,7 @@ def rows_of_part(part: Part) -> pl.DataFrame:
     )
 
 
-def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> Columns:
+def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> SortedColumns:
     found = refresh(folder, store, version, memory)
     assert found is not None
     assert rows_of(found, version).equals(store.scan(version))
@@ -86,7 +93,7 @@ def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> 
             store = memory_store({case.version: [row for row in case.rows if row.run <= run]}, case.learned)
             columns = refresh(Path(folder), store, case.version, memory)
         column = kernel.FeatureColumn(len(labels), value_type(case.version.data_type))
-        for part in columns.parts if columns is not None else ():
+        for part in columns.partitions if columns is not None else ():
             found = kernel.search(part.history(), side, max_age=case.max_age, runs=runs, last_run=last)
             column.fill(part.values(), found)
         answers = column.series().to_list()
@@ -196,7 +203,7 @@ def test_times_too_far_apart_to_merge_with_the_entity_are_sorted_all_the_same(tm
     rows = [Row((key,), at, 1, at / 1e15) for key in "abcdefgh" for at in (10**17, -(10**16), 5, 2 * 10**17)]
     found = refresh(tmp_path, memory_store({VERSION: rows}, (1,)), VERSION)
     assert found is not None
-    history = found.parts[0].history()
+    history = found.partitions[0].history()
     starts = history.offsets[:-1]
     rising = np.diff(history.computed_at) > 0
     assert rising[np.setdiff1d(np.arange(len(rows) - 1), starts[1:] - 1)].all()
@@ -210,7 +217,7 @@ def test_features_with_the_same_rows_but_for_values_have_one_layout(tmp_path: Pa
     first = check_held(tmp_path, store, VERSION)
     second = refresh(tmp_path / "other", memory_store({twin: other}, (1,)), twin)
     assert second is not None
-    assert [part.layout for part in first.parts] == [part.layout for part in second.parts]
+    assert [part.layout for part in first.partitions] == [part.layout for part in second.partitions]
 
 
 MANY = [Row((f"p{number}",), at, 1, float(at)) for number in range(1_000) for at in range(number % 7 + 1)]
@@ -220,35 +227,35 @@ def test_a_history_larger_than_memory_is_partitioned(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
     columns = check_held(tmp_path, store, VERSION, memory=10_000)
-    assert len(columns.parts) > 3
-    entities = pl.concat([part.entities() for part in columns.parts])
+    assert len(columns.partitions) > 3
+    entities = pl.concat([part.entities() for part in columns.partitions])
     assert sorted(entities["patient_id"]) == sorted({str(row.key[0]) for row in MANY})  # each in one part
     (generation,) = folder_of(tmp_path, VERSION).iterdir()
-    numbers = {str(number) for number in range(len(columns.parts))}
+    numbers = {str(number) for number in range(len(columns.partitions))}
     assert {path.name for path in generation.iterdir()} == {"stamp.json", *numbers}  # nothing of the work is left
 
 
 def test_a_run_about_few_entities_leaves_the_other_partitions(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
-    before = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).parts}
+    before = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).partitions}
     assert len(before) > 2
     learn(store, "run-2", {VERSION: [Row(("p7",), -5, 2, 1.0), Row(("new",), 0, 2, 2.0)]})
-    after = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).parts}
+    after = {part.layout for part in check_held(tmp_path, store, VERSION, memory=100_000).partitions}
     assert 1 <= len(after - before) <= 2
 
 
 def test_less_memory_makes_smaller_partitions(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
-    assert len(check_held(tmp_path, store, VERSION).parts) == 1
-    assert len(check_held(tmp_path, store, VERSION, memory=10_000).parts) > 3
+    assert len(check_held(tmp_path, store, VERSION).partitions) == 1
+    assert len(check_held(tmp_path, store, VERSION, memory=10_000).partitions) > 3
 
 
 def test_columns_removed_while_they_are_read_raise_an_error(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path)
     learn(store, "run-1", {VERSION: MANY})
-    part = check_held(tmp_path, store, VERSION).parts[0]
+    part = check_held(tmp_path, store, VERSION).partitions[0]
     shutil.rmtree(part.folder)
     for read in (part.entities, part.history, part.values):
         with pytest.raises(ColumnsLostError):

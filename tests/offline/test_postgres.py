@@ -25,6 +25,7 @@ from featurestore.offline.postgres.tables import schema_name
 from featurestore.tables.types import history_schema
 from tests.offline.conftest import postgres_project
 from tests.offline.history import PAIR, START, Judge, frame, learn, run_of, same, version
+from tests.offline.older import TO_FORMAT_1
 from tests.services_postgres import PostgresServer
 
 New = Callable[[], PostgresStore]
@@ -247,8 +248,7 @@ def test_a_newer_format_is_refused_and_left_alone(new: New, postgres: PostgresSe
 
 def set_back(postgres: PostgresServer, project: Project) -> None:
     """Makes the schema one of the release before the last."""
-    script = "DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1"
-    postgres.run(f'SET search_path = "fs_{project.name}"; {script}')
+    postgres.run(f'SET search_path = "fs_{project.name}"; {TO_FORMAT_1}')
 
 
 def formats(postgres: PostgresServer, project: Project) -> int:

@@ -198,7 +198,10 @@ def test_where_nobody_can_be_asked_the_doubt_is_said(
     monkeypatch.setattr(module, "DOUBT_SECONDS", 0.2)
     cut = wire(True)
     store = PostgresStore(through(postgres, project, cut))
-    with pytest.raises(StoreError, match="whether the run was kept is not known") as caught, store.writing("r1") as run:
+    with (
+        pytest.raises(StoreError, match="whether the run was committed is not known") as caught,
+        store.writing("r1") as run,
+    ):
         run.write(version(), frame(version(), [("a", 0, 1.0)]))
         run.finish(run_of((run.run_seq, run.learned_at), "r1"))
         cut.close()
@@ -207,10 +210,10 @@ def test_where_nobody_can_be_asked_the_doubt_is_said(
 
 def test_a_failed_statement_is_never_taken_for_a_commit(project: Project) -> None:
     store = PostgresStore(project)
-    with pytest.raises(StoreError, match="has failed before"), store.writing("r1") as run:
+    with pytest.raises(StoreError, match="an earlier statement of the transaction failed"), store.writing("r1") as run:
         run.write(version(), frame(version(), [("a", 0, 1.0)]))
         with pytest.raises(FeatureStoreError):
-            run._books.rows("SELECT nothing_of_the_kind")
+            run._sql.rows("SELECT nothing_of_the_kind")
     assert store.scan(version()).is_empty()
 
 
@@ -321,7 +324,7 @@ def test_a_standby_is_read_and_says_that_it_can_t_be_written_to(own_postgres: Po
         away = replace(project, offline_url=standby.url)
         error = refused_to_write(away)
         assert error.exit_code == 12
-        assert "only reads (a standby?)" in error.message
+        assert "is read-only (a standby?)" in error.message
         assert PostgresStore(away).scan(version()).height == 1
     finally:
         standby.stop()

@@ -12,7 +12,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.offline.contract import TOMBSTONE, VALUE, Learned, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, CommittedRun, OfflineStore
 from featurestore.offline.postgres.store import PostgresStore
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
@@ -63,7 +63,7 @@ def start_writer(project: Project, writer: str, base: int) -> subprocess.Popen[s
     return made
 
 
-def history_of(learned: Sequence[Learned], last_run: int, base: int) -> Case:
+def history_of(learned: Sequence[CommittedRun], last_run: int, base: int) -> Case:
     """What the store held up to a run."""
     runs = learned[:last_run]
     rows = [replace(row, run=run.run_seq) for run in runs for row in plan(run.run_id, base)]
@@ -72,7 +72,7 @@ def history_of(learned: Sequence[Learned], last_run: int, base: int) -> Case:
 
 def check_join(
     project: Project, store: OfflineStore, base: int, limits: HistoryLimits, *, known: bool, back: int | None
-) -> list[Learned]:
+) -> list[CommittedRun]:
     """One join, of everybody, about times before and after now; gives the runs there were by then."""
     before = store.learned()
     now = times.now()

@@ -13,9 +13,9 @@ import polars as pl
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
-from featurestore.offline.contract import Learned, Mark, OfflineStore
+from featurestore.offline.contract import CommittedRun, HistoryMark, OfflineStore
 from featurestore.offline.duckdb.store import DuckDBStore
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.online.contract import OnlineStore
 from featurestore.tables.types import INSTANT, history_schema, key_types, value_type
 from tests.services import redis_binary
@@ -51,12 +51,13 @@ class Rows:
     def __init__(self) -> None:
         self.frames: dict[VersionId, pl.DataFrame] = {}
         self.known: dict[VersionId, StoredVersion] = {}
+        self.committed: dict[str, VersionId] = {}
         self.last_run = 0
         self.store_id = "history"
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         rows = self.frames.get(version.id)
-        return None if rows is None or not rows.height else Mark(self.store_id, self.last_run, "", rows.height)
+        return None if rows is None or not rows.height else HistoryMark(self.store_id, self.last_run, "", rows.height)
 
     def ready(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -72,8 +73,11 @@ class Rows:
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         return [version for version in self.known.values() if feature in (None, version.id.feature)]
 
-    def learned(self) -> list[Learned]:
-        return [Learned(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
+    def last_committed(self, feature: str) -> VersionId | None:
+        return self.committed.get(feature)
+
+    def learned(self) -> list[CommittedRun]:
+        return [CommittedRun(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
@@ -89,7 +93,7 @@ class Rows:
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys = list(version.entity_type.key_names)
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
@@ -98,7 +102,7 @@ class Rows:
             rows = rows.join(rows.filter(pl.col("run_seq") > after_run).select(keys).unique(), on=keys, how="semi")
         rows = rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
         places = rows.select(keys).rows()
-        within = [(span.after or ()) < at and (span.up_to is None or at <= span.up_to) for at in places]
+        within = [(key_range.after or ()) < at and (key_range.up_to is None or at <= key_range.up_to) for at in places]
         return rows.filter(pl.Series(within, dtype=pl.Boolean))
 
 
@@ -119,9 +123,10 @@ class History:
         for version, values in rows.items():
             columns = [(*row[:-1], self.rows.last_run, op, row[-1]) for row in values]
             frame = pl.DataFrame(columns, schema=history_schema(version), orient="row")
-            held = self.rows.frames.get(version.id, frame.clear())
+            stored = self.rows.frames.get(version.id, frame.clear())
             self.rows.known.setdefault(version.id, version)
-            self.rows.frames[version.id] = pl.concat([held, frame])
+            self.rows.committed[version.id.feature] = version.id
+            self.rows.frames[version.id] = pl.concat([stored, frame])
         return self.rows.last_run
 
 

@@ -10,7 +10,6 @@ import pytest
 from featurestore.config import Project
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.redis import servers
 from tests import services
 from tests.online.cases import Fresh, History, make_project
 from tests.online.shop import Shop
@@ -75,6 +74,5 @@ def history(project: Project) -> History:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, own_server: services.Server, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.01)
+def shop(tmp_path: Path, own_server: services.Server) -> Shop:
     return Shop(tmp_path / "shop", own_server)

@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from featurestore.online.contract import OnlineStore
-from featurestore.online.open import open_online
+from featurestore.online.redis.servers import Retries
+from featurestore.online.redis.store import RedisStore
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from tests.online.cases import PATIENT, History, make_project, make_version
@@ -17,6 +18,7 @@ FEATURES = (AGE, RISK)
 MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)
 NOW = 1_704_300_000_000_000
 PEOPLE = 300
+QUICK = Retries(first_pause=0.01)
 
 
 class Shop:
@@ -33,8 +35,8 @@ class Shop:
         risks = [(f"p{n}", at, f"risk {n} {at.day}") for n in people]
         self.history.learn({AGE: ages, RISK: risks})
 
-    def open(self) -> OnlineStore:
-        return open_online(self.project)
+    def open(self, retries: Retries = QUICK) -> OnlineStore:
+        return RedisStore(self.project, self.project.online_url or "", retries)
 
     def sync(self, store: OnlineStore | None = None, *, full: bool = False, repair: bool = True) -> SyncResult:
         chosen = store or self.open()

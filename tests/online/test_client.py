@@ -22,9 +22,10 @@ from featurestore.errors import NoProjectError, UsageError
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.online.redis import wire
-from featurestore.online.redis.servers import Node
+from featurestore.online.redis.servers import RedisNode
+from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from tests.online.cases import SHELF, History, make_project, make_version
+from tests.online.cases import PATIENT, SHELF, History, make_project, make_version
 from tests.services import Server
 
 AGE, STOCK = make_version("age"), make_version("stock", kind="int", entity_type=SHELF)
@@ -60,12 +61,12 @@ def test_a_composite_id_in_each_form(reader: OnlineReader, entity: EntityId) -> 
     [("patient", 7), ("patient", {"patient_id": 7}), ("patient", {}), ("shelf", {"store": "s1", "product": "7"}),
      ("shelf", {"store": "s1", "product": 7, "x": 1}), ("shelf", 7), ("shelf", {"store": "s1", "product": True})],
 )  # fmt: skip
-def test_what_is_no_id_is_refused(reader: OnlineReader, entity_type: str, entity: EntityId) -> None:
+def test_what_is_not_an_id_is_refused(reader: OnlineReader, entity_type: str, entity: EntityId) -> None:
     with pytest.raises(UsageError):
         reader.get(entity_type, [entity])
 
 
-def test_no_entities_is_no_rows(reader: OnlineReader) -> None:
+def test_no_entities_give_no_rows(reader: OnlineReader) -> None:
     assert reader.values("patient", []) == []
 
 
@@ -89,19 +90,19 @@ def test_threads_share_a_reader_while_a_sync_runs(reader: OnlineReader, history:
     assert reader.get("patient", ["p1"], ["age"])[0]["age"].version == 2
 
 
-def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.serving.reader.QUESTIONS", 3)
+def test_ever_new_questions_do_not_fill_the_memory(reader: OnlineReader, project: Project, store: OnlineStore) -> None:
+    small = Reader(project.name, store, lookups=3)
     for length in range(6, 20):
         reference = f"age@{AGE.id.sha256[:length]}"
-        assert reader.values("patient", ["p3"], [reference]) == [{reference: 0.3}]
-    assert len(reader._reader._known.answers) <= 3
+        assert small.values(PATIENT, [{"patient_id": "p3"}], [reference], NOW) == [{reference: 0.3}]
+    assert len(small._cache.lookups) <= 3
 
 
 def files_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_threads_that_are_gone_hold_nothing_open(reader: OnlineReader) -> None:
+def test_threads_that_have_ended_leave_no_file_open(reader: OnlineReader) -> None:
     """A server with a thread for each request must not run out of files."""
     reader.values("patient", ["p1"])
     before = files_open()
@@ -149,23 +150,25 @@ def test_a_cluster_is_read_in_one_call(cluster: list[Server], tmp_path: Path) ->
     assert min(holding) > 20, "every shard holds a part"
 
 
-def test_between_two_shards_of_one_read_nothing_goes_missing(
+def test_values_that_move_while_a_cluster_is_read_are_not_missed(
     cluster: list[Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One shard tells the generation, then the values move to other fields, then the other shards are asked."""
+    """One shard answers with the generation, then the values move to other fields, then the other shards are asked."""
     project = make_project(tmp_path, url=f"redis+cluster://127.0.0.1:{cluster[0].port}")
     history, people = History(project), [f"p{n}" for n in range(50)]
     versions = [make_version("age", number=number) for number in (1, 2, 3)]
     history.learn({version: [(who, MONDAY, 0.5) for who in people] for version in versions})
     sync(project, history.store, open_online(project), versions[:1])
 
-    def one_after_another(asked: Mapping[Node, tuple[bytes, int]], bear: str | None = None) -> dict[Node, list[Any]]:
+    def one_after_another(
+        asked: Mapping[RedisNode, tuple[bytes, int]], tolerate: str | None = None
+    ) -> dict[RedisNode, list[Any]]:
         monkeypatch.setattr(wire, "exchange", exchange)
         first, *others = asked
-        answers = exchange({first: asked[first]}, bear)
+        answers = exchange({first: asked[first]}, tolerate)
         for version in versions[1:]:
             sync(project, history.store, open_online(project), [version])
-        return {**answers, **exchange({node: asked[node] for node in others}, bear)}
+        return {**answers, **exchange({node: asked[node] for node in others}, tolerate)}
 
     with OnlineReader(project) as reader:
         reader.values("patient", people)

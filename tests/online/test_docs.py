@@ -13,6 +13,7 @@ import pytest
 from featurestore.model import DataType
 from featurestore.online import format as layout
 from featurestore.online.tables import Pointer, write_pointer
+from tests.online.packed import pack
 from tests.services import PERMISSIONS
 
 DOC = (Path(__file__).parents[2] / "docs" / "online.md").read_text(encoding="utf-8")
@@ -32,12 +33,12 @@ def test_the_pointer_is_as_shown() -> None:
 @pytest.mark.parametrize(
     ("packed", "expected"),
     [
-        (layout.pack("float", 1_704_067_200_123_000, 41, 0, "f9d0a9a34083", 0.25),
+        (pack("float", 1_704_067_200_123_000, 41, 0, "f9d0a9a34083", 0.25),
          {"status": "ok", "computedAt": "2024-01-01T00:00:00.123Z", "value": 0.25}),
-        (layout.pack("float", 0, 1, 0, "f9d0a9a34083", None),
+        (pack("float", 0, 1, 0, "f9d0a9a34083", None),
          {"status": "null", "computedAt": "1970-01-01T00:00:00.000Z"}),
-        (layout.pack("float", 0, 1, layout.TOMBSTONE, "f9d0a9a34083", None), {"status": "missing"}),
-        (layout.pack("float", 0, 1, 0, "aaaaaaaaaaaa", 1.0), {"status": "missing"}),
+        (pack("float", 0, 1, layout.TOMBSTONE, "f9d0a9a34083", None), {"status": "missing"}),
+        (pack("float", 0, 1, 0, "aaaaaaaaaaaa", 1.0), {"status": "missing"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("node", [path] if (path := shutil.which("node")) else [])

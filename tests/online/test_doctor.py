@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from featurestore.model import Check
-from featurestore.online.redis import servers
 from featurestore.workflows.doctor import examine
 from tests.online.shop import Shop
 from tests.online.test_refusals import become_a_replica, fail_to_save, forbid_writing
@@ -72,17 +71,14 @@ def test_a_server_that_would_refuse_a_sync_fails(
     shop: Shop, doctor: Callable[[], list[Check]], break_it: Callable[[Shop], Callable[[], object]], words: str
 ) -> None:
     shop.sync()
-    mend = break_it(shop)
+    restore = break_it(shop)
     wrong = [check for check in doctor() if check.state == "fail"]
     assert any(words in check.what for check in wrong)
     assert all(check.hint for check in wrong)
-    mend()
+    restore()
 
 
-def test_a_server_that_is_gone_fails_and_the_rest_is_looked_at(
-    shop: Shop, doctor: Callable[[], list[Check]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+def test_a_server_that_is_gone_fails_and_the_rest_is_looked_at(shop: Shop, doctor: Callable[[], list[Check]]) -> None:
     shop.server.stop()
     (gone,) = doctor()
     assert gone.state == "fail"

@@ -1,4 +1,4 @@
-"""F03: the store has lost what it held. It is noticed, repaired and told once, or left to a person."""
+"""F03: the store has lost values. The loss is noticed, repaired and reported once, or left to a person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lose_half(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("lose", [flush, restart_empty, lose_half])
-def test_a_loss_is_noticed_repaired_and_told_once(shop: Shop, lose: Callable[[Shop], None]) -> None:
+def test_a_loss_is_noticed_repaired_and_reported_once(shop: Shop, lose: Callable[[Shop], None]) -> None:
     shop.sync()
     lose(shop)
     shop.learn(TUESDAY, range(3))
@@ -93,7 +93,7 @@ def test_a_loss_may_be_left_to_a_person(shop: Shop, lose: Callable[[Shop], None]
     shop.sync()
     lose(shop)
     shop.learn(TUESDAY, range(3))
-    held = contents(shop)
+    stored = contents(shop)
     for _ in range(2):
         result = shop.sync(repair=False)
         assert (result.unrepaired, result.features) == (("age", "risk"), ())
@@ -101,7 +101,7 @@ def test_a_loss_may_be_left_to_a_person(shop: Shop, lose: Callable[[Shop], None]
         assert warning.endswith(
             "nothing was written for 2 features: run featurestore sync --full --feature age --feature risk"
         )
-        assert contents(shop) == held
+        assert contents(shop) == stored
     assert len(shop.sync(full=True, repair=False).features) == 2
     assert shop.differences() == []
     assert shop.sync(repair=False).warnings == ()
@@ -122,7 +122,7 @@ def test_without_repair_what_was_not_lost_is_synced(shop: Shop) -> None:
 def contents(shop: Shop) -> dict[str, dict[str, bytes]]:
     """Everything but the store's own book-keeping."""
     store = shop.open()
-    values = {key: held for batch in store.scan("patient") for key, held in batch}
+    values = {key: stored for batch in store.scan("patient") for key, stored in batch}
     return {**values, "active": {name: text.encode() for name, text in store.table("active").items()}}
 
 
@@ -135,7 +135,7 @@ def test_a_server_that_restarts_with_all_its_data_is_trusted(shop: Shop) -> None
 
 
 def test_a_server_restarted_in_the_middle_is_written_again(shop: Shop) -> None:
-    """Batch one is lost with the restart, batch two is not: the markers alone would not tell."""
+    """Batch one is lost with the restart, batch two is not: the markers alone would not show it."""
     shop.sync()
     shop.server.client().save()
     shop.learn(TUESDAY, range(PEOPLE))

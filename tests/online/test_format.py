@@ -16,6 +16,7 @@ from featurestore.model import DataType, EntityType, Key, StoredVersion, Version
 from featurestore.online import format as layout
 from featurestore.online import packing as columns
 from featurestore.tables.types import history_schema
+from tests.online.packed import pack
 
 SHA = "1f2e3d4c5b6a" + "0" * 52
 EPOCH = datetime(1970, 1, 1)
@@ -46,7 +47,7 @@ def same(one: object, other: object) -> bool:
 
 
 def test_a_float_is_these_bytes() -> None:
-    packed = layout.pack("float", 1_700_000_000_000_000, 41, layout.VALUE, SHA[:12], 0.25)
+    packed = pack("float", 1_700_000_000_000_000, 41, layout.VALUE, SHA[:12], 0.25)
     number = int.from_bytes(packed[:11])
     assert number == (1_700_000_000_000_000 + layout.BIAS) << 29 | 41 << 2
     assert packed[11:].hex() == "1f2e3d4c5b6a" + "3fd0000000000000"
@@ -65,7 +66,7 @@ def test_a_float_is_these_bytes() -> None:
     ],
 )
 def test_each_type_is_these_bytes(kind: str, value: layout.OnlineValue, payload: str) -> None:
-    assert layout.pack(kind, 0, 1, layout.VALUE, SHA[:12], value)[layout.HEADER :].hex() == payload  # type: ignore[arg-type]
+    assert pack(kind, 0, 1, layout.VALUE, SHA[:12], value)[layout.HEADER :].hex() == payload  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", list(VALUES))
@@ -88,13 +89,13 @@ def test_packing_by_column_is_packing_one_by_one(data: st.DataObject, kind: str)
         assert same(shown.value, None if op else value)
         assert layout.run_seq_of(found) == run
         if not (kind == "float" and isinstance(value, float) and math.isnan(value)) and kind != "list[float]":
-            assert found == layout.pack(kind, micros, run, layout.TOMBSTONE if op else 0, SHA[:12], value)  # type: ignore[arg-type]
+            assert found == pack(kind, micros, run, layout.TOMBSTONE if op else 0, SHA[:12], value)  # type: ignore[arg-type]
 
 
 @given(st.tuples(TIMES, st.integers(1, layout.MAX_RUN_SEQ)), st.tuples(TIMES, st.integers(1, layout.MAX_RUN_SEQ)))
 def test_bytes_order_as_time_and_run_do(one: tuple[datetime, int], other: tuple[datetime, int]) -> None:
     first, second = (
-        layout.pack("int", (at - EPOCH) // timedelta(microseconds=1), run, 0, SHA[:12], 5)[: layout.ORDER]
+        pack("int", (at - EPOCH) // timedelta(microseconds=1), run, 0, SHA[:12], 5)[: layout.ORDER]
         for at, run in (one, other)
     )
     assert (first < second) == (one < other)
@@ -124,7 +125,7 @@ def test_a_key_is_readable_and_can_not_be_forged() -> None:
 
 
 @pytest.mark.parametrize("packed", [b"", b"short", bytes(17), bytes(17) + b"1234567"])
-def test_damaged_bytes_are_said_to_be_damaged(packed: bytes) -> None:
+def test_damaged_bytes_are_reported(packed: bytes) -> None:
     with pytest.raises(StoreError, match="damaged"):
         layout.unpack("float", packed)
 

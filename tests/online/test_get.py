@@ -1,4 +1,4 @@
-"""What a reader is told: value, time, version, and which kind of nothing."""
+"""What a reader gets: value, time and version, or why there is no value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError
 from featurestore.online.contract import OnlineStore
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.workflows.get import get
 from featurestore.workflows.sync import sync
 from tests.online.cases import History, at, make_version
@@ -42,7 +42,7 @@ def test_all_features_of_the_type_with_value_time_and_version(project: Project, 
     assert (risk.name, risk.value, risk.status) == ("risk", "high", "ok")
 
 
-def test_null_missing_and_expired_are_told_apart(project: Project, filled: OnlineStore) -> None:
+def test_null_missing_and_expired_are_different(project: Project, filled: OnlineStore) -> None:
     assert statuses(project, filled, "a", MONDAY + HOUR) == {"age": "ok", "risk": "ok"}
     assert statuses(project, filled, "b", MONDAY + HOUR) == {"age": "null", "risk": "missing"}
     assert statuses(project, filled, "a", MONDAY + 25 * HOUR) == {"age": "expired", "risk": "ok"}
@@ -50,7 +50,7 @@ def test_null_missing_and_expired_are_told_apart(project: Project, filled: Onlin
     assert statuses(project, filled, "nobody", MONDAY) == {"age": "missing", "risk": "missing"}
 
 
-def test_an_expired_value_is_withheld_but_its_time_is_told(project: Project, filled: OnlineStore) -> None:
+def test_an_expired_value_is_withheld_but_its_time_is_shown(project: Project, filled: OnlineStore) -> None:
     result = get(project, filled, "patient", [{"patient_id": "a"}], ["age"], now=MONDAY + 25 * HOUR)
     (age,) = result.entities[0].features
     assert (age.value, age.computed_at) == (None, MONDAY)
@@ -89,7 +89,7 @@ def test_a_version_is_named_by_number_or_by_hash(project: Project, filled: Onlin
 def test_a_damaged_value_is_an_error_not_an_answer(project: Project, filled: OnlineStore) -> None:
     import polars as pl
 
-    field = str(Directory(filled).meta().loaded[AGE.id].field)
+    field = str(OnlineTables(filled).markers().versions[AGE.id].field)
     key = f"fs1:{project.name}:patient:a"
     filled.merge([pl.DataFrame({"key": [key], field: [b"\xff" * 20]})])
     with pytest.raises(StoreError, match="damaged"):

@@ -17,8 +17,8 @@ from featurestore.model import StoredVersion
 from featurestore.online import format as layout
 from featurestore.online.open import open_online
 from featurestore.online.sqlite import FILE
-from featurestore.serving.directory import Directory
-from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.last_sync import FILE as LAST_SYNC
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
@@ -52,8 +52,8 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), pick=PICK, who=WHO, day=DAYS, value=st.none() | st.integers(0, 5))
     def learn(self, name: str, pick: int, who: str, day: int, value: float | None) -> None:
-        held = self.history.store.versions(name) or [self.active[name]]
-        self.history.learn({held[pick % len(held)]: [(who, datetime(2024, 1, day), value)]})
+        stored = self.history.store.versions(name) or [self.active[name]]
+        self.history.learn({stored[pick % len(stored)]: [(who, datetime(2024, 1, day), value)]})
 
     @rule(name=st.sampled_from(NAMES), who=WHO, day=DAYS)
     def delete(self, name: str, who: str, day: int) -> None:
@@ -62,7 +62,9 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), value=st.integers(0, 5))
     def new_code(self, name: str, value: float) -> None:
-        version = make_version(name, max((held.number for held in self.history.store.versions(name)), default=0) + 1)
+        version = make_version(
+            name, max((stored.number for stored in self.history.store.versions(name)), default=0) + 1
+        )
         self.active[name] = version
         self.history.learn({version: [(who, datetime(2024, 1, 1), value) for who in PEOPLE]})
 
@@ -84,22 +86,22 @@ class Serving(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), pick=PICK)
     def promote(self, name: str, pick: int) -> None:
-        held = self.history.store.versions(name)
-        if held:
-            self.active[name] = self.served[name] = held[pick % len(held)]
+        stored = self.history.store.versions(name)
+        if stored:
+            self.active[name] = self.served[name] = stored[pick % len(stored)]
             sync(self.project, self.history.store, self.store, [self.active[name]], promote=True)
 
     @rule()
     def flush(self) -> None:
         for table in ("active", "meta"):
             self.store.swap(table, {}, dict.fromkeys(self.store.table(table)))
-        fields = {int(name) for batch in self.store.scan("patient") for _, held in batch for name in held}
+        fields = {int(name) for batch in self.store.scan("patient") for _, stored in batch for name in stored}
         self.store.clear("patient", list(fields))
         self.served.clear()
 
     @rule()
     def forget_here(self) -> None:
-        (self.project.state / MEMORY).unlink(missing_ok=True)
+        (self.project.state / LAST_SYNC).unlink(missing_ok=True)
 
     @rule(who=WHO, reached=st.booleans())
     def erase(self, who: str, reached: bool) -> None:
@@ -128,7 +130,7 @@ class Serving(RuleBasedStateMachine):
 
     @invariant()
     def readers_are_served_what_was_promoted_last(self) -> None:
-        pointers = Directory(self.store).pointers().features
+        pointers = OnlineTables(self.store).pointers().features
         assert {name: pointer.version for name, pointer in pointers.items()} == {
             name: version.id for name, version in self.served.items()
         }

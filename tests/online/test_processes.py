@@ -15,7 +15,7 @@ from featurestore.config import Project
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online import format as layout
 from featurestore.online.open import open_online
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.delete import delete
 from featurestore.workflows.sync import sync
@@ -97,7 +97,7 @@ import random, sys
 from pathlib import Path
 import polars as pl
 from tests.online.cases import make_project
-from featurestore.online import format as layout
+from tests.online.packed import pack
 from featurestore.online.open import open_online
 
 project = make_project(Path(sys.argv[1]), sys.argv[3], sys.argv[2])
@@ -106,7 +106,7 @@ keys = sorted(f"fs1:{project.name}:patient:p{n}" for n in range(10_000))
 print("ready", flush=True)
 for turn in shuffled.sample(range(15), 15):
     moments = [(n * 7 + turn * 11) % 15 for n in range(10_000)]
-    packed = [layout.pack("int", moment // 3, moment + 1, 0, "a" * 12, moment) for moment in moments]
+    packed = [pack("int", moment // 3, moment + 1, 0, "a" * 12, moment) for moment in moments]
     store.merge([pl.DataFrame({"key": keys, "0": packed}, schema={"key": pl.String, "0": pl.Binary})])
 """
 
@@ -137,11 +137,11 @@ store, step = open_online(project), sys.argv[4]
 write = getattr(store, step)
 
 def write_late(batches):
-    kept = list(batches)  # what was true when it was read
+    read = list(batches)  # what was true when it was read
     print("ready", flush=True)
     sys.stdin.readline()
     setattr(store, step, write)
-    return write(kept)
+    return write(read)
 
 setattr(store, step, write_late)
 sync(project, DuckDBStore(project), store, [make_version("age")], "full")
@@ -180,5 +180,5 @@ def test_a_sync_killed_in_the_middle_leaves_nothing_half_served(
     store = open_online(project)
     sync(project, history.store, store, [AGE])
     check_ages(project, dict(history.rows.latest(AGE)["patient_id", "value"].iter_rows()))
-    assert Directory(store).meta().loading == {}
-    assert {len(held) for batch in store.scan("patient") for _, held in batch} == {1}
+    assert OnlineTables(store).markers().reservations == {}
+    assert {len(stored) for batch in store.scan("patient") for _, stored in batch} == {1}

@@ -1,4 +1,4 @@
-"""F04, F24: the server refuses, hangs or dies. No watermark moves, the words are ours, the next sync mends it."""
+"""F04, F24: the server refuses, hangs or dies. No watermark moves, the error is ours, and the next sync repairs it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import pytest
 import redis
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
-from featurestore.online.contract import Merged
-from featurestore.online.open import open_online
-from featurestore.online.redis import servers
-from featurestore.serving import upload
-from featurestore.serving.directory import Directory
+from featurestore.online.contract import WriteCounts
+from featurestore.online.redis.servers import Retries
+from featurestore.online.redis.store import RedisStore
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
+from featurestore.serving.request import SyncSizes
+from featurestore.workflows.sync import sync
 from tests.online.cases import PATIENT, make_project
-from tests.online.shop import NOW, PEOPLE, TUESDAY, Shop
+from tests.online.shop import FEATURES, NOW, PEOPLE, QUICK, TUESDAY, Shop
 from tests.services import Server, refusing
 
 
@@ -32,7 +33,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def said_by(client: redis.Redis) -> str:
+def error_of(client: redis.Redis) -> str:
     """The kind of error that a server answers with, if it does."""
     try:
         client.ping()
@@ -68,11 +69,11 @@ def fail_to_save(shop: Shop) -> Callable[[], object]:
     client.bgsave()
     wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] != "ok")
 
-    def mend() -> None:
+    def restore() -> None:
         client.config_set("save", "")
         in_its_place.rmdir()
 
-    return mend
+    return restore
 
 
 def ask_for_a_password(shop: Shop) -> Callable[[], object]:
@@ -87,19 +88,19 @@ def ask_for_a_password(shop: Shop) -> Callable[[], object]:
      (fail_to_save, "refuses writes", 12), (ask_for_a_password, "user or the password", 2)],
 )  # fmt: skip
 @pytest.mark.parametrize("loaded", [False, True])
-def test_a_refusal_moves_no_watermark_and_the_next_sync_mends(
+def test_a_refusal_moves_no_watermark_and_the_next_sync_repairs(
     shop: Shop, break_it: Callable[[Shop], Callable[[], object]], word: str, exit_code: int, loaded: bool
 ) -> None:
     if loaded:
         shop.sync()
         shop.learn(TUESDAY, range(PEOPLE))
-    before = Directory(shop.open()).meta().loaded
-    mend = break_it(shop)
+    before = OnlineTables(shop.open()).markers().versions
+    restore = break_it(shop)
     with pytest.raises(FeatureStoreError, match=word) as caught:
         shop.sync()
     assert caught.value.exit_code == exit_code
-    mend()
-    assert Directory(shop.open()).meta().loaded == before
+    restore()
+    assert OnlineTables(shop.open()).markers().versions == before
     shop.sync()
     assert shop.differences() == []
 
@@ -112,7 +113,7 @@ def test_a_server_that_is_still_loading_is_exit_12_and_has_lost_nothing(shop: Sh
     starting = threading.Thread(target=shop.server.start)
     starting.start()
     client = shop.server.client(retry=None)
-    wait_until(lambda: said_by(client) == "BusyLoadingError")
+    wait_until(lambda: error_of(client) == "BusyLoadingError")
     with pytest.raises(StoreError, match="still loading") as caught:
         shop.sync()
     starting.join()
@@ -122,7 +123,7 @@ def test_a_server_that_is_still_loading_is_exit_12_and_has_lost_nothing(shop: Sh
 
 
 @pytest.mark.parametrize("loaded", [False, True])
-def test_a_server_that_is_full_tells_how_far_it_came(shop: Shop, loaded: bool) -> None:
+def test_a_full_server_reports_how_far_the_sync_came(shop: Shop, loaded: bool) -> None:
     if loaded:
         shop.sync()
     shop.learn(TUESDAY, range(20_000))
@@ -130,22 +131,21 @@ def test_a_server_that_is_full_tells_how_far_it_came(shop: Shop, loaded: bool) -
     client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + 1_500_000)
     with pytest.raises(StoreError, match=r"out of memory \(wrote [\d,]+ of 20,000 entities before that\)") as caught:
         shop.sync()
-    told = int(re.findall(r"wrote ([\d,]+)", caught.value.message)[0].replace(",", ""))
+    reported = int(re.findall(r"wrote ([\d,]+)", caught.value.message)[0].replace(",", ""))
     there = {key for batch in shop.open().scan("patient") for key, _ in batch}
-    assert 0 < told <= len(there) < 20_000
+    assert 0 < reported <= len(there) < 20_000
     client.config_set("maxmemory", 0)
     shop.sync()
     assert shop.differences() == []
 
 
-def test_what_was_written_in_earlier_batches_counts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_in_earlier_batches_counts(shop: Shop) -> None:
     shop.sync()
     shop.learn(TUESDAY, range(PEOPLE))
-    monkeypatch.setattr(upload, "BATCH", 100)
     store = shop.open()
     merge = store.merge
 
-    def merge_some(batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
+    def merge_some(batches: Iterable[pl.DataFrame]) -> dict[int, WriteCounts]:
         def some() -> Iterator[pl.DataFrame]:
             for at, batch in enumerate(batches):
                 if at == 2:
@@ -156,17 +156,17 @@ def test_what_was_written_in_earlier_batches_counts(shop: Shop, monkeypatch: pyt
 
     store.merge = merge_some  # type: ignore[method-assign]
     with pytest.raises(StoreError, match=r"does not permit .* \(wrote 200 of 300 entities before that\)"):
-        shop.sync(store)
+        sync(shop.project, shop.history.store, store, FEATURES, sizes=SyncSizes(batch_rows=100))
 
 
-def test_something_else_under_an_entity_s_key_is_said_to_be(shop: Shop) -> None:
+def test_something_else_under_the_key_of_an_entity_is_reported(shop: Shop) -> None:
     shop.server.client().set(f"fs1:{shop.project.name}:patient:p7", "text")
     with pytest.raises(StoreError, match="something else under the key") as caught:
         shop.sync()
     assert caught.value.hint == "run featurestore verify --fix"
 
 
-def test_a_server_killed_in_the_middle_is_exit_12_and_then_mended(shop: Shop) -> None:
+def test_a_server_killed_in_the_middle_is_exit_12_and_repaired_later(shop: Shop) -> None:
     store = shop.open()
     load = store.load
 
@@ -183,11 +183,10 @@ def test_a_server_killed_in_the_middle_is_exit_12_and_then_mended(shop: Shop) ->
     assert shop.differences() == []
 
 
-def test_a_server_that_is_back_in_time_is_not_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.2)
+def test_a_server_that_is_back_in_time_is_not_an_error(shop: Shop) -> None:
     shop.sync()
     shop.server.client().save()
-    store = shop.open()
+    store = shop.open(Retries(first_pause=0.2))
     reader = Reader(shop.project.name, store)
     assert reader.read(PATIENT, [{"patient_id": "p1"}], ["age"], NOW)[0][0].value == 1.01
     shop.server.stop()
@@ -210,20 +209,16 @@ def test_a_server_that_is_back_in_time_is_not_an_error(shop: Shop, monkeypatch: 
         ("this is not Redis", StoreError, "speak Redis"),
     ],
 )
-def test_each_refusal_is_said_in_our_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, error: type[Exception], words: str
-) -> None:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+def test_each_refusal_is_reported_in_our_words(tmp_path: Path, answer: str, error: type[Exception], words: str) -> None:
     with refusing(answer) as port:
-        store = open_online(make_project(tmp_path, url=f"redis://u:s3cr3t@127.0.0.1:{port}/0"))
+        store = RedisStore(make_project(tmp_path), f"redis://u:s3cr3t@127.0.0.1:{port}/0", QUICK)
         with pytest.raises(error, match=words) as caught:
             store.table("meta")
     assert "s3cr3t" not in f"{caught.value!r} {caught.value} {getattr(caught.value, 'hint', '')}"
 
 
-def test_a_server_that_hangs_is_given_up(tmp_path: Path, own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
-    store = open_online(make_project(tmp_path, url=own_server.url + "?socket_timeout=0.1"))
+def test_a_server_that_hangs_is_given_up(tmp_path: Path, own_server: Server) -> None:
+    store = RedisStore(make_project(tmp_path), own_server.url + "?socket_timeout=0.1", QUICK)
     store.table("meta")
     assert own_server.process is not None
     own_server.process.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What `[online] url` may say: every way to a server works, and what is mistyped is said without its password."""
+"""What `[online] url` may say: every way to a server works, and a mistyped url is reported without its password."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pytest
 
 from featurestore.errors import ConfigError, StoreError
 from featurestore.online.open import open_online
-from featurestore.online.redis import servers
-from featurestore.online.redis.servers import redacted
+from featurestore.online.redis.servers import redact
+from featurestore.online.redis.store import RedisStore
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
 from tests.online.cases import PATIENT, History, make_project, make_version
+from tests.online.shop import QUICK
 from tests.services import PERMISSIONS, TLS, Server, behind_tls, forwarding
 
 AGE = make_version("age")
@@ -71,19 +72,16 @@ def test_a_mistyped_url_is_exit_2_and_keeps_its_password(url: str, tmp_path: Pat
         assert part not in f"{caught.value!r} {caught.value} {caught.value.hint}"
 
 
-def test_a_place_is_told_apart_from_its_password() -> None:
-    assert redacted("redis://u:p@host:1/2?db=3") == "redis://host:1/2"
-    assert redacted("redis://u:p@ss/w@host:1/2") == "redis://host:1/2"
-    assert redacted("unix://u:p@/run/redis.sock?db=3") == "unix:///run/redis.sock"
-    assert redacted("redis://u:p?ss@host:1/2") == redacted("redis://host?password=p@ss") == "redis://…"
+def test_a_url_is_shown_without_its_password() -> None:
+    assert redact("redis://u:p@host:1/2?db=3") == "redis://host:1/2"
+    assert redact("redis://u:p@ss/w@host:1/2") == "redis://host:1/2"
+    assert redact("unix://u:p@/run/redis.sock?db=3") == "unix:///run/redis.sock"
+    assert redact("redis://u:p?ss@host:1/2") == redact("redis://host?password=p@ss") == "redis://…"
 
 
-def test_a_certificate_that_is_not_trusted_is_said_to_be(
-    tmp_path: Path, valkey: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(servers, "FIRST_PAUSE", 0.001)
+def test_a_certificate_that_is_not_trusted_is_reported(tmp_path: Path, valkey: Server) -> None:
     with behind_tls(valkey.port) as port:
-        store = open_online(make_project(tmp_path, url=f"rediss://localhost:{port}/0"))
+        store = RedisStore(make_project(tmp_path), f"rediss://localhost:{port}/0", QUICK)
         with pytest.raises(StoreError, match="certificate that can't be trusted") as caught:
             store.table("meta")
         assert "ssl_ca_certs" in (caught.value.hint or "")

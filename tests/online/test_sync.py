@@ -15,8 +15,8 @@ from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
 from featurestore.online.contract import OnlineStore
-from featurestore.serving.directory import Directory
-from featurestore.serving.memory import FILE as MEMORY
+from featurestore.serving.last_sync import FILE as LAST_SYNC
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import Mode, SyncResult, sync
 from tests.online.cases import PATIENT, SHELF, Fresh, History, at, make_version
@@ -123,7 +123,7 @@ def test_a_dry_run_counts_and_writes_nothing(history: History, store: OnlineStor
     assert store.table("active") == store.table("meta") == {}
 
 
-def test_a_full_sync_removes_what_the_history_no_longer_knows(
+def test_a_full_sync_removes_what_the_history_has_no_more(
     history: History, store: OnlineStore, project: Project
 ) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1), ("b", MONDAY, 0.2)]})
@@ -134,7 +134,7 @@ def test_a_full_sync_removes_what_the_history_no_longer_knows(
     result = sync(project, emptied.store, store, [AGE], "full")
     assert written(result) == {"age": 1}
     assert served(project, store, "age", "a", "b") == [0.1, "missing"]
-    assert Directory(store).meta().loaded[AGE.id].count == 1
+    assert OnlineTables(store).markers().versions[AGE.id].count == 1
 
 
 def test_a_new_version_is_loaded_then_served(history: History, store: OnlineStore, project: Project) -> None:
@@ -154,8 +154,8 @@ def test_versions_neither_active_nor_previous_are_removed(
         version = make_version("age", number)
         history.learn({version: [("a", MONDAY, number / 10)]})
         bring(history, store, version)
-    fields = [set(held) for batch in store.scan("patient") for _, held in batch]
-    assert [len(held) for held in fields] == [2]
+    fields = [set(stored) for batch in store.scan("patient") for _, stored in batch]
+    assert [len(stored) for stored in fields] == [2]
     assert served(project, store, "age@2", "a") == [0.2]
 
 
@@ -184,7 +184,7 @@ def test_promote_steps_back_at_once(history: History, store: OnlineStore, projec
     assert served(project, store, "age@2", "a") == [0.2]
 
 
-def test_the_version_before_is_kept_up_to_date(history: History, store: OnlineStore, project: Project) -> None:
+def test_the_previous_version_stays_up_to_date(history: History, store: OnlineStore, project: Project) -> None:
     two = make_version("age", 2)
     history.learn({AGE: [("a", MONDAY, 0.1)], two: [("a", MONDAY, 0.2)]})
     bring(history, store, AGE)
@@ -230,7 +230,7 @@ def forget_everything(store: OnlineStore) -> None:
     """Loses all that a store holds, as a flush does."""
     for table in ("active", "meta"):
         store.swap(table, {}, dict.fromkeys(store.table(table)))
-    fields = {int(name) for batch in store.scan("patient") for _, held in batch for name in held}
+    fields = {int(name) for batch in store.scan("patient") for _, stored in batch for name in stored}
     store.clear("patient", list(fields))
 
 
@@ -241,7 +241,7 @@ def test_a_store_that_lost_everything_is_filled_again_with_a_warning(
     bring(history, store, AGE, RISK)
     forget_everything(store)
     result = bring(history, store, AGE, RISK)
-    assert result.warnings == ("the online store has lost data that it held at run 1; doing a full sync of 2 features",)
+    assert result.warnings == ("the online store has lost data that it had at run 1; doing a full sync of 2 features",)
     assert written(result) == {"age": 1, "risk": 1}
     assert served(project, store, "age", "a") == [0.1]
     assert bring(history, store, AGE, RISK).warnings == ()
@@ -250,7 +250,7 @@ def test_a_store_that_lost_everything_is_filled_again_with_a_warning(
 def test_a_store_of_another_epoch_is_synced_in_full(history: History, store: OnlineStore, project: Project) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    field = Directory(store).meta().loaded[AGE.id].field
+    field = OnlineTables(store).markers().versions[AGE.id].field
     assert field is not None
     store.clear("patient", [field])
     store.swap("meta", {}, {"@epoch": "another"})
@@ -271,7 +271,7 @@ def test_a_store_set_back_to_an_older_state_is_synced_in_full(history: History, 
 def test_without_a_memory_the_markers_are_trusted(history: History, store: OnlineStore, project: Project) -> None:
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    (project.state / MEMORY).write_text("not json")
+    (project.state / LAST_SYNC).write_text("not json")
     result = bring(history, store)
     assert (written(result), result.warnings) == ({"age": 0}, ())
 
@@ -289,7 +289,7 @@ def test_a_history_that_is_behind_is_refused_until_it_replaces(
         sync(project, restored.store, store, [AGE])
     sync(project, restored.store, store, [AGE], "full")
     assert served(project, store, "age", "a", "b") == [0.1, "missing"]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1]
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1]
     assert written(sync(project, restored.store, store, [AGE])) == {"age": 0}
 
 
@@ -304,18 +304,18 @@ def test_what_was_erased_gives_way_to_an_earlier_row_that_came_after(
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     assert "erased" in bring(history, store).warnings[0]
     assert served(project, store, "age", "a", "b") == [0.1, 0.3]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1, 1]
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1, 1]
     assert bring(history, store).entities_written == 0
 
 
 def test_an_abandoned_load_is_swept_away(history: History, store: OnlineStore, project: Project) -> None:
-    directory = Directory(store)
-    directory.begin()
-    field = directory.reserve({RISK.id: "patient"}, now=0)[RISK.id]
+    tables = OnlineTables(store)
+    tables.begin()
+    field = tables.reserve({RISK.id: "patient"}, now=0)[RISK.id]
     store.load([pl.DataFrame({"key": [f"fs1:{project.name}:patient:a"], str(field): [b"x" * 17]})])
     history.learn({AGE: [("a", MONDAY, 0.1)]})
     bring(history, store)
-    assert directory.meta().loading == {}
+    assert tables.markers().reservations == {}
     assert store.fetch([f"fs1:{project.name}:patient:a"], [field])[1] == [[None]]
 
 
@@ -341,8 +341,8 @@ def test_whoever_loads_second_adds_to_the_first_load(history: History, store: On
     result = sync(project, history.store, Slow(), [AGE])  # type: ignore[arg-type]
     assert result.features[0].name == "age"
     assert served(project, store, "age", "a") == [0.2]
-    assert [len(held) for batch in store.scan("patient") for _, held in batch] == [1]
-    assert Directory(store).meta().loading == {}
+    assert [len(stored) for batch in store.scan("patient") for _, stored in batch] == [1]
+    assert OnlineTables(store).markers().reservations == {}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

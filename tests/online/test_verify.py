@@ -1,4 +1,4 @@
-"""Verify finds whatever is done to the online store behind our back, says which, and mends it."""
+"""Verify finds whatever is done to the online store behind our back, says which, and fixes it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore
 from featurestore.online.sqlite import FILE
 from featurestore.online.tables import version_entry
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
-from featurestore.workflows.verify.verify import VerifyResult, _Inspection, verify
+from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect
+from featurestore.workflows.verify.verify import VerifyResult, verify
 from tests.online.cases import KINDS, PATIENT, History, make_version
+from tests.online.packed import pack
 
 AGE, RISK, STEPS = make_version("age"), make_version("risk", kind="string"), make_version("steps", kind="int")
 FEATURES = [AGE, RISK, STEPS]
@@ -42,7 +44,7 @@ class Vandal:
         return layout.key_prefix(self._project.name, "patient") + who
 
     def field(self, feature: str = "age") -> str:
-        return str(Directory(self.store).pointers().features[feature].field)
+        return str(OnlineTables(self.store).pointers().features[feature].field)
 
     def get(self, who: str, field: str | None = None) -> bytes:
         (row,) = self.store.fetch([self.key(who)], [int(field or self.field())])[1]
@@ -152,8 +154,15 @@ def filled(history: History, store: OnlineStore) -> OnlineStore:
     return store
 
 
-def look(history: History, store: OnlineStore, *, fix: bool = False, sample: int | None = None) -> VerifyResult:
-    return verify(history.project, history.store, store, FEATURES, fix=fix, sample=sample)
+def look(
+    history: History,
+    store: OnlineStore,
+    *,
+    fix: bool = False,
+    sample: int | None = None,
+    limits: VerifyLimits = DEFAULT_LIMITS,
+) -> VerifyResult:
+    return verify(history.project, history.store, store, FEATURES, fix=fix, sample=sample, limits=limits)
 
 
 def test_a_store_that_is_as_it_should_be_is_clean(history: History, filled: OnlineStore) -> None:
@@ -162,14 +171,14 @@ def test_a_store_that_is_as_it_should_be_is_clean(history: History, filled: Onli
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_each_corruption_is_found_and_mended(
-    history: History, project: Project, filled: OnlineStore, name: str
-) -> None:
+def test_each_corruption_is_found_and_fixed(history: History, project: Project, filled: OnlineStore, name: str) -> None:
     corrupt, kind = CORRUPTIONS[name]
     corrupt(Vandal(project, filled))
     result = look(history, filled)
     assert result.counts[kind] >= 1, result.counts  # type: ignore[index]
-    assert look(history, filled, fix=True).fixed is not None
+    fixed = look(history, filled, fix=True)
+    assert fixed.fixed is not None
+    assert (fixed.left, fixed.exit_code) == (0, 0)
     left = look(history, filled)
     assert left.counts == dict.fromkeys(("missing", "stale", "different", "unexpected"), 0), left.examples
     assert left.checked >= 3 * PEOPLE
@@ -188,7 +197,7 @@ def test_all_corruptions_of_values_at_once_are_counted_one_by_one(
 
 
 def test_an_example_names_entity_and_both_sides(history: History, project: Project, filled: OnlineStore) -> None:
-    Vandal(project, filled).put("p3", layout.pack("float", 0, 1, 0, AGE.id.short, 9.0))
+    Vandal(project, filled).put("p3", pack("float", 0, 1, 0, AGE.id.short, 9.0))
     (example,) = look(history, filled).examples
     assert (example.kind, example.feature, example.key) == ("stale", "age", f"fs1:{project.name}:patient:p3")
     assert example.online is not None
@@ -218,7 +227,7 @@ def test_the_previous_version_is_looked_at_too(history: History, project: Projec
     assert verify(project, history.store, filled, [two, RISK, STEPS]).counts["missing"] == 1
 
 
-def test_a_sample_looks_at_no_more_than_it_is_told(history: History, project: Project, filled: OnlineStore) -> None:
+def test_a_sample_compares_no_more_than_asked(history: History, project: Project, filled: OnlineStore) -> None:
     assert look(history, filled, sample=5).checked <= 15
     vandal = Vandal(project, filled)
     for n in range(PEOPLE):
@@ -226,11 +235,11 @@ def test_a_sample_looks_at_no_more_than_it_is_told(history: History, project: Pr
     assert look(history, filled, sample=5).counts["missing"] >= 4
 
 
-def test_a_feature_that_was_not_asked_about_is_no_stranger(history: History, filled: OnlineStore) -> None:
+def test_a_feature_that_was_not_asked_about_is_not_unexpected(history: History, filled: OnlineStore) -> None:
     assert verify(history.project, history.store, filled, [AGE]).found == 0
 
 
-def test_what_is_no_hash_is_found_and_mended(
+def test_what_is_not_a_hash_is_found_and_fixed(
     history: History, project: Project, filled: OnlineStore, kind: str
 ) -> None:
     vandal = Vandal(project, filled)
@@ -245,17 +254,16 @@ def test_what_is_no_hash_is_found_and_mended(
     assert look(history, filled).found == 0
 
 
-def test_many_entities_in_several_windows_are_all_compared(
+def test_entities_in_several_partitions_are_all_compared(
     history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit into memory together is compared in turns, by one pass over the online store."""
-    monkeypatch.setattr("featurestore.workflows.verify.verify.ROWS_AT_ONCE", 50)
     vandal = Vandal(project, filled)
     vandal.put("stranger", b"x" * 20, "55")
     for feature in ("age", "risk", "steps"):  # a turn for each
         field = vandal.field(feature)
-        held = vandal.get("p3", field)
-        vandal.put("p3", held[:-1] + bytes([held[-1] ^ 1]), field)
+        stored = vandal.get("p3", field)
+        vandal.put("p3", stored[:-1] + bytes([stored[-1] ^ 1]), field)
         vandal.drop("p5", field)
     scanned: list[str] = []
     scan = filled.scan
@@ -265,15 +273,14 @@ def test_many_entities_in_several_windows_are_all_compared(
         return scan(entity_type)
 
     monkeypatch.setattr(filled, "scan", noting)
-    assert look(history, filled).counts == {"missing": 3, "stale": 0, "different": 3, "unexpected": 1}
+    result = look(history, filled, limits=VerifyLimits(rows=50))
+    assert result.counts == {"missing": 3, "stale": 0, "different": 3, "unexpected": 1}
     assert len(scanned) == len(set(scanned))
 
 
-def test_more_differences_than_fit_in_memory_are_counted_and_mended(
-    history: History, filled: OnlineStore, project: Project, monkeypatch: pytest.MonkeyPatch
+def test_more_differences_than_fit_in_memory_are_counted_and_fixed(
+    history: History, filled: OnlineStore, project: Project
 ) -> None:
-    monkeypatch.setattr("featurestore.workflows.verify.verify.MENDED_AT_ONCE", 7)
-    monkeypatch.setattr("featurestore.workflows.verify.verify.LOOKED_AT_AGAIN", 5)
     vandal = Vandal(project, filled)
     for n in range(20):
         vandal.change(f"p{n}", lambda d: d.__setitem__(1, d[1] + 1))  # a full sync alone would leave these
@@ -281,16 +288,17 @@ def test_more_differences_than_fit_in_memory_are_counted_and_mended(
         vandal.drop(f"p{n}", vandal.field("steps"))
     for n in range(9):
         vandal.put(f"stranger{n}", vandal.get("p30"))
-    assert look(history, filled, fix=True).counts == {"missing": 10, "stale": 0, "different": 20, "unexpected": 9}
+    result = look(history, filled, fix=True, limits=VerifyLimits(fixes=7, rechecks=5))
+    assert result.counts == {"missing": 10, "stale": 0, "different": 20, "unexpected": 9}
+    assert result.left == 0
     assert look(history, filled).found == 0
 
 
-def test_what_is_not_to_be_mended_is_not_kept(history: History, filled: OnlineStore) -> None:
+def test_differences_are_only_remembered_to_be_fixed(history: History, filled: OnlineStore) -> None:
     for feature in ("age", "risk"):
-        filled.clear("patient", [Directory(filled).pointers().features[feature].field])
-    work = _Inspection(history.project, history.store, filled, FEATURES, True, None, False, lambda _line: None)
-    work.look()
-    assert (work.counts["missing"], work.wrong, len(work.examples)) == (2 * PEOPLE, [], 20)
+        filled.clear("patient", [OnlineTables(filled).pointers().features[feature].field])
+    report = inspect(VerifyRequest(history.project, history.store, filled, FEATURES)).report
+    assert (report.counts["missing"], report.differences, len(report.examples)) == (2 * PEOPLE, [], 20)
 
 
 @pytest.mark.parametrize("kind", KINDS, indirect=True)

@@ -1,4 +1,4 @@
-"""Features are found by reading files; whatever can't be used is named with its place and its mend."""
+"""Features are found by reading files; each declaration that can't be used is reported with its place and a hint."""
 
 from pathlib import Path
 
@@ -40,14 +40,14 @@ def test_a_feature_is_what_its_decorator_says(folder: Folder) -> None:
     )
     feature = only(found(folder, files))
     assert (feature.name, feature.function, feature.module, feature.line) == ("risk", "score", "features.m", 6)
-    assert (str(feature.data_type), feature.source.name, feature.tags) == ("list[float, 3]", "visits", ("a", "b"))
+    assert (str(feature.data_type), feature.source_name, feature.tags) == ("list[float, 3]", "visits", ("a", "b"))
     assert (feature.max_age, feature.lookback, feature.tolerance) == (36 * 3600 * 10**6, 0, 1e-6)
     assert (feature.status, feature.renamed_from, feature.short) == ("deprecated", "old", False)
 
 
 def test_the_name_is_the_function_s_and_the_source_the_only_one(folder: Folder) -> None:
     feature = only(found(folder, declare(BASIC)))
-    assert (feature.name, feature.source.name) == ("score", "visits")
+    assert (feature.name, feature.source_name) == ("score", "visits")
 
 
 def test_a_function_without_a_frame_is_the_short_form(folder: Folder) -> None:
@@ -82,11 +82,11 @@ def test_params_make_a_family(folder: Folder) -> None:
 
 
 def test_hidden_folders_and_modules_without_features_are_left_alone(folder: Folder) -> None:
-    broken = "from featurestore import feature\n@feature(\n"
+    text = "from featurestore import feature\n@feature(\n"
     files = {
-        "features/.ipynb_checkpoints/m.py": broken,
-        "features/__pycache__/m.py": broken,
-        "features/.versions/f/0001-aaaaaaaaaaaa.py": broken,
+        "features/.ipynb_checkpoints/m.py": text,
+        "features/__pycache__/m.py": text,
+        "features/.versions/f/0001-aaaaaaaaaaaa.py": text,
         "features/helpers.py": "raise RuntimeError('never run')\n",
     }
     registry = found(folder, {**files, **declare(BASIC)})
@@ -112,15 +112,15 @@ def test_nothing_is_run(folder: Folder) -> None:
         (f'{BASIC}, owner=who()', "df", "owner=who() can't be read without running the module", "literal"),
         (f'{BASIC}, name="Risk"', "df", "'Risk' is not a feature name", "name="),
         (f'{BASIC}, max_age="2 moons"', "df", "'2 moons' is not a duration", None),
-        (f'{BASIC}, status="old"', "df", "status='old' is not known", "active"),
-        (f'{BASIC}, params={{"days": [7]}}', "df, days", "does not tell the family's days apart", "score_{days}"),
+        (f'{BASIC}, status="old"', "df", "status='old' is not a status", "active"),
+        (f'{BASIC}, params={{"days": [7]}}', "df, days", "name='score' must contain {days}", "score_{days}"),
         (f'{BASIC}, name="f_{{days}}", params={{"days": [7]}}', "df", "has no argument 'days'", None),
-        (BASIC, "df, days", "has arguments nobody gives", "params"),
+        (BASIC, "df, days", "score() has an argument 'days' that is neither the frame nor in params", "params"),
         ('"x"', "df", "takes named arguments only", "name="),
         ("**ARGS", "df", "can't be read without running it", None),
     ],
 )  # fmt: skip
-def test_a_wrong_declaration_says_what_where_and_how_to_mend_it(
+def test_a_wrong_declaration_says_what_where_and_how_to_fix_it(
     folder: Folder, arguments: str, signature: str, said: str, hint: str | None
 ) -> None:
     registry = found(folder, declare(arguments, signature))

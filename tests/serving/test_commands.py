@@ -14,7 +14,7 @@ import pytest
 
 from featurestore.config import load_project
 from featurestore.online.open import open_online
-from featurestore.serving.directory import Directory
+from featurestore.serving.online_tables import OnlineTables
 from tests.conftest import Folder
 from tests.services import Server
 
@@ -26,7 +26,7 @@ def synced(project: Folder) -> Folder:
     return project
 
 
-def test_sync_tells_what_it_wrote(project: Folder) -> None:
+def test_sync_reports_what_it_wrote(project: Folder) -> None:
     project.run("ingest")
     found = project.json("sync")
     assert (found["mode"], found["warnings"], found["dry_run"]) == ("incremental", [], False)
@@ -35,7 +35,7 @@ def test_sync_tells_what_it_wrote(project: Folder) -> None:
     assert (feature["watermark"], len(feature["sha256"])) == (1, 64)
 
 
-def test_a_second_sync_says_that_there_is_nothing_to_do(synced: Folder) -> None:
+def test_a_second_sync_has_nothing_to_do(synced: Folder) -> None:
     assert "nothing to do" in synced.run("sync").out
     assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
 
@@ -57,7 +57,7 @@ def test_sync_of_one_feature_leaves_the_others(synced: Folder) -> None:
 
 
 def test_full_and_incremental_exclude_each_other(project: Folder) -> None:
-    assert "exclude" in project.run("sync", "--full", "--incremental", code=2).err
+    assert "can't be combined" in project.run("sync", "--full", "--incremental", code=2).err
 
 
 def test_get_has_value_time_version_and_status(synced: Folder) -> None:
@@ -71,22 +71,22 @@ def test_get_has_value_time_version_and_status(synced: Folder) -> None:
     assert unknown["features"]["age_share"]["value"] is None
 
 
-def test_null_missing_and_expired_are_told_apart(project: Folder) -> None:
+def test_null_missing_and_expired_are_different(project: Folder) -> None:
     project.edit("features/cardiac.py", 'data_type="float")', 'data_type="float", max_age="3650000d")')
     project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,,1\n"})
     project.run("ingest")
     project.run("sync")
 
-    def told(*ids: str) -> list[tuple[object, object, bool]]:
+    def answers(*ids: str) -> list[tuple[object, object, bool]]:
         found = [item["features"]["age_share"] for item in project.json("get", "patient", *ids)["entities"]]
         return [(item["status"], item["value"], item["computed_at"] is not None) for item in found]
 
     ids = ["001", "003", "nobody"]
-    assert told(*ids) == [("ok", 0.51, True), ("null", None, True), ("missing", None, False)]
+    assert answers(*ids) == [("ok", 0.51, True), ("null", None, True), ("missing", None, False)]
     project.edit("features/cardiac.py", 'max_age="3650000d"', 'max_age="1d"')
     project.run("ingest")
     project.run("sync")
-    assert told(*ids) == [("expired", None, True), ("expired", None, True), ("missing", None, False)]
+    assert answers(*ids) == [("expired", None, True), ("expired", None, True), ("missing", None, False)]
 
 
 def test_get_shows_the_same_as_a_table(synced: Folder) -> None:
@@ -115,7 +115,7 @@ def test_code_put_back_to_an_older_text_does_not_step_back_unasked(synced: Folde
     assert synced.json("get", "patient", "001")["entities"][0]["features"]["age_share"]["value"] == pytest.approx(5.1)
 
 
-def test_an_unknown_scheme_is_refused_by_name(project: Folder) -> None:
+def test_an_unknown_scheme_is_refused(project: Folder) -> None:
     project.edit("featurestore.toml", "[entity_types", '[online]\nurl = "memcached://x"\n[entity_types')
     assert "unknown scheme: 'memcached'" in project.run("get", "patient", "1", code=2).err
 
@@ -163,7 +163,7 @@ def test_sync_every_goes_on_until_it_is_stopped(synced: Folder, syncing: Syncing
     syncing.process.send_signal(signal.SIGTERM)
     assert syncing.process.wait(timeout=60) == 143
     store = open_online(load_project(synced.root))
-    assert Directory(store).pointers().features["age_share"].number == 1
+    assert OnlineTables(store).pointers().features["age_share"].number == 1
     store.close()
 
 
@@ -191,7 +191,7 @@ def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
 
 def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
     store = open_online(load_project(synced.root))
-    field = Directory(store).pointers().features["age_share"].field
+    field = OnlineTables(store).pointers().features["age_share"].field
     damaged = [b"\xff" * 25, b"", b"\x00" * 17 + b"12345678"]
     keys = [f"fs1:test:patient:{name}" for name in ("001", "002", "a,b%zz")]
     store.discard(field, keys, 2**27 - 1)
@@ -201,7 +201,7 @@ def test_verify_shows_what_is_damaged_beyond_reading(synced: Folder) -> None:
     assert (found["missing"], found["different"], found["unexpected"]) == (0, 2, 1)
     assert "damaged:" in synced.run("verify", code=1).out
     assert "damaged" in synced.run("get", "patient", "001", code=12).err
-    assert "all is mended" in synced.run("verify", "--fix").err
+    assert "everything is fixed" in synced.run("verify", "--fix").err
 
 
 def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> None:

@@ -20,7 +20,7 @@ NASTY = [
 
 @pytest.fixture(params=["sqlite", "valkey"])
 def served(request: pytest.FixtureRequest, project: Folder) -> Folder:
-    """A feature of every nasty id, its value telling them apart, on each kind of online store."""
+    """A feature with a different value for every nasty id, on each kind of online store."""
     if request.param == "valkey":
         server: Server = request.getfixturevalue("own_server")
         project.edit("featurestore.toml", "[entity_types", f'[online]\nurl = "{server.url}"\n[entity_types')
@@ -43,7 +43,7 @@ def test_each_id_is_served_its_own_value(served: Folder) -> None:
     assert "\x1b" not in served.run("get", "patient", "\x1b[2J").out
 
 
-def test_deleting_one_takes_no_other(served: Folder) -> None:
+def test_deleting_one_leaves_the_others(served: Folder) -> None:
     served.run("sync")
     gone = ["a,b", "*", "e\u0301", "%"]
     for name in gone[:2]:

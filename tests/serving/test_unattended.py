@@ -1,4 +1,4 @@
-"""Sync where nobody looks: from cron, and for days with ``--every``, stopped by whoever stops services."""
+"""Sync without a person: from cron, and for days with ``--every``, until a supervisor stops it."""
 
 from __future__ import annotations
 
@@ -127,6 +127,7 @@ def test_terminated_at_any_moment_a_sync_leaves_nothing_half_done(
 
 INTERRUPTED = """
 import os, sys, threading
+from featurestore import signals
 from featurestore.cli.app import run
 from featurestore.offline.duckdb import connect as duck
 from featurestore.workflows import sync
@@ -136,12 +137,13 @@ def ask_for_long(*_):
     duck.connect().execute("SELECT count(*) FROM range(1_000_000_000_000) WHERE random() > 2").fetchall()
 
 sync.active_features = ask_for_long
+signals.watch()  # as the executable does
 sys.exit(run(["-C", sys.argv[1], "sync"]))
 """
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_in_the_middle_of_a_query_is_no_defect(project: Folder, number: int, code: int) -> None:
+def test_a_signal_in_the_middle_of_a_query_is_not_a_defect(project: Folder, number: int, code: int) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(project.root), str(int(number))]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=120)
     assert (done.returncode, done.stdout) == (code, "")

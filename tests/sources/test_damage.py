@@ -43,7 +43,8 @@ def whole(kind: str) -> bytes:
     return stream.getvalue()
 
 
-WHOLE = {kind: whole(kind) for kind in ("csv", "ndjson", "parquet")}
+WHOLE = {kind: whole(kind) for kind in ("csv", "ndjson", "parquet", "ipc", "ipc_stream")}
+TYPES = {"ipc": "arrow", "ipc_stream": "arrow"}
 PIECES = st.sampled_from(
     [
         b'"',
@@ -71,7 +72,7 @@ WOUNDS = st.tuples(st.floats(0, 1), st.integers(0, 30), st.one_of(PIECES, st.bin
 def test_bytes_that_were_damaged_are_read_or_refused(
     kind: str, wounds: list[tuple[float, int, bytes]], cut: bool, shops: Shops
 ) -> None:
-    shop = shops(f'type = "{kind}"\npath = "visits.{kind}"\n{SOURCE}')
+    shop = shops(f'type = "{TYPES.get(kind, kind)}"\npath = "visits.{kind}"\n{SOURCE}')
     data = WHOLE[kind]
     for place, removed, added in wounds:
         at = int(place * len(data))
@@ -85,9 +86,9 @@ def test_bytes_that_were_damaged_are_read_or_refused(
     assert len({taken.place(at) for at in range(taken.frame.height)}) == taken.frame.height
 
 
-@pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize("kind", WHOLE)
 def test_columns_may_have_names_that_mean_something_elsewhere(kind: str, shops: Shops) -> None:
-    shop = shops(f'type = "{kind}"\npath = "visits.{kind}"')
+    shop = shops(f'type = "{TYPES.get(kind, kind)}"\npath = "visits.{kind}"')
     names = ["^id$", "*", "^.*$", "a b", "é", "select", '"', "--"]
     frame = pl.DataFrame([pl.Series("id", ["1"]), *(pl.Series(name, [name]) for name in names)])
     getattr(frame, f"write_{kind}")(shop.root / f"visits.{kind}")
@@ -96,13 +97,17 @@ def test_columns_may_have_names_that_mean_something_elsewhere(kind: str, shops: 
     assert set(taken.inferred) == set(names)
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
 @pytest.mark.parametrize("unit", ["ns", "us", "ms"])
 @pytest.mark.parametrize("zone", [None, "Asia/Kolkata"])
 @pytest.mark.parametrize("count", [2**63 - 1, -(2**63), 2**56])
-def test_times_that_no_calendar_holds_are_set_aside(unit: str, zone: str | None, count: int, shops: Shops) -> None:
-    shop = shops('type = "parquet"\npath = "visits.parquet"\ntimezone = "America/New_York"')
+def test_times_that_no_calendar_holds_are_rejected(
+    form: str, unit: str, zone: str | None, count: int, shops: Shops
+) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits"\ntimezone = "America/New_York"')
     column = pl.Series("at", [count, 0]).cast(pl.Datetime(unit, zone))  # type: ignore[arg-type]
-    pl.DataFrame([pl.Series("id", ["a", "b"]), column]).write_parquet(shop.root / "visits.parquet")
+    frame = pl.DataFrame([pl.Series("id", ["a", "b"]), column])
+    (frame.write_parquet if form == "parquet" else frame.write_ipc)(shop.root / "visits")
     taken = shop.read()
     held = unit == "ns" or (unit == "us" and count == 2**56)
     assert taken.frame.height == 1 + held

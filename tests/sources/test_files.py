@@ -174,3 +174,21 @@ def test_a_file_that_changes_while_it_is_read_is_refused(change: str, shops: Sho
     changes(shop)[change]()
     with pytest.raises(SourceError, match="still being written"):
         opened.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(("kind", "more", "expected"), [
+    ("csv", 'timezone = "Europe/Paris"\ndelimiter = ";"',
+     "8dce46870014a00da1110f62ed3373b7ea7006a8b35ee234fac83b11ac1ae325"),
+    ("ndjson", 'updated_at = "changed"', "40a6498afa40a1d24cb8b134ccf800901542c7a13a5340b53755088d9a5e002f"),
+    ("parquet", "", "7ce2ac3c6e6cc84f185102aab2d25850c5eb3a7ef647cf4823a448b1d5d91b3b"),
+])  # fmt: skip
+def test_fingerprints_are_those_of_the_first_release(kind: str, more: str, expected: str, shops: Shops) -> None:
+    """Another one would make every project ingest everything again."""
+    shop = shops(
+        f'type = "{kind}"\npath = "visits*"\nevent_time = "at"\n{more}\n[sources.visits.columns]\n'
+        'x = { type = "int", min = 0, in = [1, 2], null = false }\ns = { type = "string", pattern = "[FM]" }'
+    )
+    shop.write("visits1", "one")
+    shop.write("visits2", "two")
+    shop.write("features/.versions/visits.columns.toml", '[columns]\nextra = "float"\n"a b" = "string"\n')
+    assert shop.fingerprint() == expected

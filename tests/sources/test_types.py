@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,6 +16,12 @@ from featurestore.errors import SourceError, VersionFileError
 from featurestore.sources.pinned_types import read_pins
 from featurestore.tables.batch import MAX_REJECTED
 from tests.sources.conftest import Shop, Shops
+
+WRITERS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+    "parquet": pl.DataFrame.write_parquet,
+    "arrow": pl.DataFrame.write_ipc,
+    "arrow stream": pl.DataFrame.write_ipc_stream,
+}
 
 
 def write_csv(shop: Shop, values: list[str], name: str = "visits.csv") -> None:
@@ -269,13 +277,13 @@ PARQUET = [
 
 
 @pytest.mark.parametrize(("column", "declared", "pinned", "found"), PARQUET)
-def test_a_parquet_column_keeps_its_type_or_becomes_the_declared_one_without_loss(
-    column: pl.Series, declared: str | None, pinned: str | None, found: list[object], shops: Shops
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_typed_column_keeps_its_type_or_becomes_the_declared_one_without_loss(
+    form: str, column: pl.Series, declared: str | None, pinned: str | None, found: list[object], shops: Shops
 ) -> None:
     columns = f'\n[sources.visits.columns]\nx = {{ type = "{declared}" }}' if declared else ""
-    shop = shops('type = "parquet"\npath = "visits.parquet"' + columns)
-    frame = pl.DataFrame({"id": ["a"] * len(column), "x": column})
-    frame.write_parquet(shop.root / "visits.parquet")
+    shop = shops(f'type = "{form.split()[0]}"\npath = "visits"' + columns)
+    WRITERS[form](pl.DataFrame({"id": ["a"] * len(column), "x": column}), shop.root / "visits")
     taken = shop.read()
     assert taken.frame["x"].to_list() == found
     assert taken.inferred == ({"x": pinned} if pinned else {})
@@ -292,20 +300,47 @@ def test_a_parquet_column_keeps_its_type_or_becomes_the_declared_one_without_los
         (pl.Series([["a"]]), "list[float]"),
     ],
 )
-def test_a_parquet_column_that_can_never_fit_is_refused_whole(column: pl.Series, declared: str, shops: Shops) -> None:
-    shop = shops(f'type = "parquet"\npath = "visits.parquet"\n[sources.visits.columns]\nx = {{ type = "{declared}" }}')
-    pl.DataFrame({"id": ["a"], "x": column}).write_parquet(shop.root / "visits.parquet")
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_typed_column_that_can_never_fit_is_refused_whole(
+    form: str, column: pl.Series, declared: str, shops: Shops
+) -> None:
+    columns = f'[sources.visits.columns]\nx = {{ type = "{declared}" }}'
+    shop = shops(f'type = "{form.split()[0]}"\npath = "visits"\n{columns}')
+    WRITERS[form](pl.DataFrame({"id": ["a"], "x": column}), shop.root / "visits")
     with pytest.raises(SourceError) as refused:
         shop.read()
     assert f"column 'x': a column of type {column.dtype} can't be read as" in str(refused.value)
     assert "[sources.visits.columns]" in str(refused.value.hint)
 
 
-@pytest.mark.parametrize("data", [b"no parquet", b"PAR1" + b"\0" * 40 + b"PAR1"])
-def test_what_is_no_parquet_is_refused(data: bytes, shops: Shops) -> None:
-    shop = shops('type = "parquet"\npath = "visits.parquet"')
-    shop.write("visits.parquet", data)
-    with pytest.raises(SourceError, match=r"^visits\.parquet: can't be read as Parquet"):
+@pytest.mark.parametrize(("form", "data"), [
+    ("parquet", b"no parquet"), ("parquet", b"PAR1" + b"\0" * 40 + b"PAR1"), ("arrow", b"ARROW1" + b"\0" * 40),
+    ("arrow", b"\xff\xff\xff\xff" + b"\0" * 40), ("arrow", b"not Arrow at all"),
+])  # fmt: skip
+def test_what_is_not_in_its_format_is_refused(form: str, data: bytes, shops: Shops) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits"')
+    shop.write("visits", data)
+    with pytest.raises(SourceError, match=rf"^visits: can't be read as {form.capitalize()}"):
+        shop.read()
+
+
+def test_an_arrow_stream_that_was_cut_between_two_batches_is_reported(shops: Shops) -> None:
+    shop = shops('type = "arrow"\npath = "visits"')
+    stream = io.BytesIO()
+    pl.DataFrame({"id": ["a", "b"]}).write_ipc_stream(stream)
+    shop.write("visits", stream.getvalue())
+    assert shop.read().warnings == ()
+    shop.write("visits", stream.getvalue()[:-8])
+    rows = shop.read()
+    assert (rows.frame.height, rows.warnings) == (2, ("visits has no mark at its end: was it cut?",))
+
+
+def test_text_of_arrow_that_is_not_utf8_is_refused(shops: Shops) -> None:
+    shop = shops('type = "arrow"\npath = "visits"')
+    stream = io.BytesIO()
+    pl.DataFrame({"id": ["plain text of some length"]}).write_ipc(stream, compat_level=pl.CompatLevel.oldest())
+    shop.write("visits", stream.getvalue().replace(b"plain", b"pl\xffin"))
+    with pytest.raises(SourceError, match=r"can't be read as Arrow: .*Invalid UTF8"):
         shop.read()
 
 

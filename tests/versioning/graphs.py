@@ -93,7 +93,7 @@ def is_reached(graph: Graph, name: str) -> bool:
 def graphs(draw: st.DrawFn) -> Graph:
     functions, constants = ["f", "g", "h", "k"], ["A", "B", "C", "D"]
     uses: dict[str, tuple[str, ...]] = {}
-    for name in functions:  # functions may use each other in circles
+    for name in functions:  # functions may call each other in cycles
         uses[name] = tuple(draw(st.lists(st.sampled_from([*functions, *constants]), max_size=3, unique=True)))
     for position, name in enumerate(constants):
         earlier = constants[:position]

@@ -202,7 +202,7 @@ def _module(rng: Random, length: int) -> str:
 
 
 def shown(value: object, depth: int = 0) -> object:
-    """A value as something that can be compared: circles cut, addresses left out."""
+    """A value as something that can be compared: cycles cut, addresses left out."""
     if depth > 4:
         return "…"
     if isinstance(value, list | tuple):

@@ -25,7 +25,7 @@ def test_a_helper_that_changes_changes_the_version(projects: Projects, way: str)
     before = projects.closure(project(way))
     after = projects.closure(project(way, LIB.replace("x / LIMIT", "x * LIMIT")))
     assert before.canonical != after.canonical
-    assert {("features.lib", "scale"), ("features.lib", "*")} & {node.key for node in before.nodes}
+    assert {("features.lib", "scale"), ("features.lib", "*")} & {node.key for node in before.definitions}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -13,7 +13,7 @@ import pytest
 
 from featurestore.errors import FeatureError
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.running.modules import load_function, tree_imports, user_frame
+from featurestore.versioning.running.modules import isolation_of, load_function, user_frame
 from tests.versioning.conftest import Projects, write
 
 
@@ -149,9 +149,9 @@ def test_importlib_finds_the_project_while_a_function_runs(projects: Projects) -
         importlib.import_module("features.fs_test")
 
 
-def test_a_context_shows_the_modules_to_the_rest_of_the_process(projects: Projects) -> None:
+def test_visible_modules_can_be_imported_by_the_rest_of_the_process(projects: Projects) -> None:
     tree = projects.tree({"features/fs_test_only.py": "K = 1\ndef f(): ...\n"})
-    with tree_imports(tree):
+    with isolation_of(tree).visible():
         assert importlib.import_module("features.fs_test_only").K == 1
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("features.fs_test_only")

@@ -117,7 +117,7 @@ def test_where_helpers_lie_and_how_they_are_imported_counts_nothing(graph: Graph
     assert one == capture(Texts(other.texts()), other.module, "f").canonical
 
 
-CIRCLE = Graph(  # f's module imports C, which f does not use, and so m before lib: lib before m does not load in Python
+CYCLE = Graph(  # f's module imports C, which f does not use, and so m before lib: lib before m does not load in Python
     uses={"f": ("h",), "h": ("C",), "B": (), "C": ("B",), "D": ("C",)},
     places={"f": "pack.two", "h": "lib", "B": "lib", "C": "m", "D": "pack.two"},
     ways={("f", "h"): 0, ("h", "C"): 2, ("C", "B"): 0, ("D", "C"): 0},
@@ -125,12 +125,12 @@ CIRCLE = Graph(  # f's module imports C, which f does not use, and so m before l
 
 
 @given(graphs())
-@example(CIRCLE)
+@example(CYCLE)
 def test_a_version_file_gives_what_the_project_gives(graph: Graph) -> None:
     tree = Texts(graph.texts())
     try:
         expected = load_function(tree, graph.module, "f")()
-    except (ImportError, AttributeError):  # a circle of imports that Python does not take
+    except (ImportError, AttributeError):  # an import cycle that Python can't load
         return
     version = written(capture(tree, graph.module, "f"), graph.module)
     assert load(version)() == expected

@@ -19,7 +19,7 @@ from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe import hashing
 from featurestore.versioning.recipe.hashing import version_hash
 from featurestore.versioning.running.modules import load_function, user_frame
-from featurestore.versioning.running.replay import known_as, load, rehash, verify
+from featurestore.versioning.running.replay import load, rehash, stored_hash, verify
 from tests.versioning.conftest import Projects, feature, write
 from tests.versioning.test_closure_reach import LIB, WAYS, project
 
@@ -242,8 +242,8 @@ def test_a_new_recipe_renumbers_nothing(projects: Projects, tmp_path: Path, monk
     assert verify(old.name.path).recipe == 1
     same, changed = projects.hash(f"# moved\n{text}"), projects.hash(text.replace("1", "2"))
     assert (same.recipe, changed.recipe) == (2, 2)
-    assert known_as(same, [old.name]).sha256 == old.sha256
-    assert known_as(changed, [old.name]) is changed
+    assert stored_hash(same, [old.name]).sha256 == old.sha256
+    assert stored_hash(changed, [old.name]) is changed
     new = freeze(projects.tree(text.replace("1", "2")), tmp_path)
     assert (new.number, new.recipe) == (2, 2)
-    assert known_as(changed, [old.name, new.name]) is changed
+    assert stored_hash(changed, [old.name, new.name]) is changed

@@ -17,12 +17,12 @@ def command(
     ctx: typer.Context,
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILES]...", help="Only what these files take part in (default: all)."),
+        typer.Argument(metavar="[FILES]...", help="Only features that these files are part of (default: all)."),
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write missing version files, settle clashes of numbers.")] = False,
-    staged: Annotated[bool, typer.Option("--staged", help="Judge what git would commit.")] = False,
+    staged: Annotated[bool, typer.Option("--staged", help="Check what git would commit.")] = False,
 ) -> None:
-    """Check that every feature's code has its version file, and that every version file is what it says.
+    """Check that every feature's code has its version file, and that every version file is intact.
 
     Exit code 1 when something is wrong. Reads files only; runs none of your code. Made for pre-commit and CI.
 

@@ -9,7 +9,7 @@ import typer
 
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.workflows.diff import compare_values, diff_code
+from featurestore.workflows.diff import diff
 
 FORMATS = ("rich", "markdown", "json")
 
@@ -46,23 +46,18 @@ def command(
     if form not in FORMATS:
         raise UsageError(f"there is no format {form!r}", hint=did_you_mean(form, FORMATS))
     if code and stats:
-        raise UsageError("--code and --stats leave nothing out together", hint="leave both out for all of it")
+        raise UsageError("--code and --stats can't be combined", hint="leave both out to see everything")
     project = session.project()
-    if rev is not None and new is not None:
-        raise UsageError("--rev is one of the two sides", hint="name at most one version beside it")
-    difference = diff_code(project, name, old, new, revision=rev)
-    values = entity_type = None
-    if not code:
-        store = session.offline(project)
-        values = compare_values(store, difference, tolerance=tolerance)
-        entity_type = next((version.entity_type for version in store.versions(name)), None)
+    store = None if code else session.offline(project)
+    found = diff(project, name, old, new, revision=rev, store=store, tolerance=tolerance)
     from featurestore.render import json, text
     from featurestore.render.markdown.diff import diff_page
 
+    shown = None if stats else found.code
     if session.json or form == "json":
-        session.write_json(json.diff.diff_document(difference, values, entity_type))
+        session.write_json(json.diff.diff_document(found.code, found.values, found.entity_type))
     elif form == "markdown":
-        sys.stdout.write(diff_page(None if stats else difference, values, entity_type))
+        sys.stdout.write(diff_page(shown, found.values, found.entity_type))
     else:
-        session.show(dict, lambda: text.diff.diff_page(None if stats else difference, values, entity_type))
-    raise typer.Exit(1 if exit_code and difference.code_changed else 0)
+        session.show(dict, lambda: text.diff.diff_page(shown, found.values, found.entity_type))
+    raise typer.Exit(1 if exit_code and found.code.code_changed else 0)

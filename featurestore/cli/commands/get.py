@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Read what is served online: value, time and version of each feature, for one or more entities.
 
-    A value that is older than the feature's max_age is expired and withheld; one that was never synced is
+    A value that is older than the feature's max_age is expired, and is not shown; a value that was never synced is
     missing; null is a value like any other.
 
     \b
@@ -29,17 +29,10 @@ def command(
       featurestore get patient 42 43 -f age_normalized,risk@1 --json
       featurestore get shelf store=s1,product=7
     """
-    from featurestore import times
-    from featurestore.online.open import open_online
-    from featurestore.point_in_time.entities import parse_entity
-    from featurestore.workflows.get import find_entity_type, get
+    from featurestore.render import json, text
+    from featurestore.workflows.get import get_by_id
 
     session: Session = ctx.obj
-    project = session.project()
-    found = find_entity_type(project, entity_type)
-    entities = [parse_entity(found, text) for text in ids]
     names = [name.strip() for item in features or () for name in item.split(",")] or None
-    result = get(project, open_online(project), entity_type, entities, names, now=times.now())
-    from featurestore.render import json, text
-
+    result = get_by_id(session.project(), entity_type, ids, names)
     session.show(lambda: json.get.get_document(result), lambda: text.get.values_table(result))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, input_table, instant, names, output_table
+from featurestore.cli.options import duration, instant, names, output_table
 from featurestore.cli.session import Session
 
 
@@ -80,11 +82,17 @@ def command(
     from featurestore.workflows.datasets.create import NewDataSet
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
+    from featurestore.workflows.table_files import TableFile, parse_format
 
     session: Session = ctx.obj
     project = session.project(memory=memory)
     store = session.offline(project)
-    source, sink = input_table(labels, labels_format), output_table(session, output, format_)
+    source = TableFile(
+        sys.stdin.buffer if labels == "-" else Path(labels),
+        parse_format("--labels-format", labels_format),
+        "standard input" if labels == "-" else labels,
+    )
+    sink = output_table(session, output, format_)
     path = sink.path if sink else None
     question = JoinQuestion(
         resolve_features(project, store, names(features)), timestamp_column,

@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """List the features of the working tree. Reads files only; runs none of your code.
 
-    A star beside a version says that the working tree's code is another one.
+    A star beside a version means that the working tree's code differs from it.
 
     \b
     Examples:

@@ -16,10 +16,10 @@ def command(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
 ) -> None:
-    """Write the version files for what plan shows, for you to commit. Computes nothing, activates nothing.
+    """Write the version files for what plan shows, for you to commit. Computes nothing and activates nothing.
 
-    ingest does the same for what it computes. Where a merge left two files with one number, the later one is
-    renumbered; values are kept by hash, so nothing in the stores moves.
+    ingest does the same for the features it computes. If a merge left two files with the same number, the later
+    one is renumbered; values are stored by hash, so nothing in the stores changes.
 
     \b
     Examples:

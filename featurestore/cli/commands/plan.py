@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
+from featurestore.progress import Progress
 from featurestore.render import json, text
 from featurestore.render.lines import problem_lines
 from featurestore.workflows.plan import plan
@@ -17,14 +18,14 @@ def command(
     ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
     stats: Annotated[
-        bool, typer.Option("--stats", help="Run old and new code on the same rows: what would move.")
+        bool, typer.Option("--stats", help="Run old and new code on the same rows and compare the values.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 when there is any change.")] = False,
 ) -> None:
     """Show what the working tree would change: new, changed and removed features, and why. Writes nothing.
 
-    Reads files only and runs none of your code, but for --stats, which runs the changed features.
+    Reads files only and runs none of your code, unless --stats is given, which runs the changed features.
 
     \b
     Examples:
@@ -44,8 +45,8 @@ def command(
         from featurestore.workflows.preview import preview
 
         store = session.offline(project)
-        with session.progress("computing old and new"):
-            previews = preview(project, store, result)
+        with session.progress("computing old and new code") as report:
+            previews = preview(project, store, result, Progress(report))
     if markdown and not session.json:
         from featurestore.render.markdown.previews import plan_page
 

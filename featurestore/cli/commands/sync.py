@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.errors import FeatureStoreError, LockedError, NewerFormatError, StoreError, UsageError
+from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
-    from featurestore.config import Project
-    from featurestore.workflows.sync import Mode, SyncResult
+    from featurestore.workflows.sync import Mode, SyncResult, SyncRound
 
 
 def command(
     ctx: typer.Context,
-    full: Annotated[bool, typer.Option("--full", help="Compare everything, and remove what has vanished.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare everything, and remove what the history has no more.")
+    ] = False,
     incremental: Annotated[
         bool, typer.Option("--incremental", help="Only what was learned since the last sync (the default).")
     ] = False,
     feature: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this feature; repeatable.")] = None,
     no_auto_full: Annotated[
         bool,
-        typer.Option("--no-auto-full", help="Where the store has lost values, say so (exit code 3) and write none."),
+        typer.Option("--no-auto-full", help="Where the store has lost values, report it (exit code 3), write none."),
     ] = False,
     every: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="Go on and sync again this often (30, 30s, 5m) until stopped.")
+        str | None, typer.Option(metavar="SECONDS", help="Sync again this often (30, 30s, 5m) until stopped.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be written, write nothing.")] = False,
 ) -> None:
     """Bring the online store up to date with the history, and serve the active versions.
 
-    Nothing online ever goes backwards, whoever syncs beside. A store that was flushed, restored or replaced is
-    noticed and filled again, unless --no-auto-full leaves that to you. Exit code 3: some feature was left as it is,
-    since it serves a version that was promoted later than the one that is active here, or by --no-auto-full.
+    No value online is ever replaced by an older one, whoever syncs at the same time. If the store was flushed, restored
+    or replaced, sync notices and fills it again, unless --no-auto-full leaves that to you. Exit code 3: a feature was
+    left as it is, because a version that was promoted later than the active one is served, or because of
+    --no-auto-full.
 
     \b
     Examples:
@@ -46,89 +45,55 @@ def command(
       featurestore sync --every 30s
       * * * * *  /srv/heart/.venv/bin/featurestore -C /srv/heart sync >/dev/null     (the same from cron)
     """
+    from featurestore.progress import Progress
+    from featurestore.render import json, text
+    from featurestore.workflows.sync import sync_project, sync_repeatedly
+
     session: Session = ctx.obj
     if full and incremental:
-        raise UsageError("--full and --incremental exclude each other")
-    work = _Work(
-        session, session.project(), feature or (), "full" if full else "incremental", dry_run, repair=not no_auto_full
-    )
-    if every is None:
-        result = work.round()
-        from featurestore.render import json, text
+        raise UsageError("--full and --incremental can't be combined")
+    project = session.project()
+    mode: Mode = "full" if full else "incremental"
 
-        session.show(lambda: json.sync.sync_document(result), lambda: text.sync.sync_table(result))
-        raise typer.Exit(3 if result.refused or result.unrepaired else 0)
-    pause = _seconds(every)
-    while True:
-        work.report()
-        time.sleep(pause)
+    def once() -> SyncResult:
+        with session.progress("syncing") as report:
+            return sync_project(
+                project, feature or (), mode, dry_run=dry_run, repair=not no_auto_full,
+                progress=Progress(report), open_offline=session.offline,
+            )  # fmt: skip
 
-
-@dataclass(slots=True)
-class _Work:
-    """What is synced and how, a round at a time."""
-
-    session: Session
-    project: Project
-    names: Sequence[str]
-    mode: Mode
-    dry_run: bool
-    repair: bool
-    begun: bool = False
-
-    def round(self) -> SyncResult:
-        """One sync; its warnings go to stderr."""
-        from featurestore.online.open import open_online
-        from featurestore.workflows.sync import active_features, sync
-
-        offline = self.session.offline(self.project)
-        features = active_features(self.project, offline, self.names)
-        online = open_online(self.project)
-        try:
-            with self.session.progress("syncing") as tell:
-                result = sync(
-                    self.project, offline, online, features, self.mode, dry_run=self.dry_run, repair=self.repair,
-                    tell=tell,
-                )  # fmt: skip
-        finally:
-            online.close()
-        for warning in result.warnings:
-            self.session.warn(warning)
-        self.begun = True
-        return result
-
-    def report(self) -> None:
-        """One round of ``--every``: one line. A store that is away for a while is not the end, nor is anything else
-        that may be mended while this goes on, once a round has gone well.
-        """
-        import sys
-
-        from featurestore.render import json
-        from featurestore.render.json.writing import write_line
-        from featurestore.render.lines import sync_line
-        from featurestore.render.printable import printable
-
-        try:
-            result = self.round()
-        except NewerFormatError:
-            raise
-        except FeatureStoreError as exc:
-            if not (self.begun or isinstance(exc, StoreError | LockedError)):
-                raise
-            sys.stderr.write(printable(f"error: {_now()} {exc}; trying again\n"))  # said with -q too
-            sys.stderr.flush()
-            return
-        if self.session.json:
-            sys.stdout.write(write_line(json.sync.sync_document(result)))
-        elif not self.session.quiet:
-            sys.stdout.write(f"{_now()} {sync_line(result)}\n")
-        sys.stdout.flush()
+    if every is not None:
+        for finished in sync_repeatedly(once, _seconds(every)):
+            _show_round(session, finished)
+    result = once()
+    for warning in result.warnings:
+        session.warn(warning)
+    session.show(lambda: json.sync.sync_document(result), lambda: text.sync.sync_table(result))
+    raise typer.Exit(result.exit_code)
 
 
-def _now() -> str:
+def _show_round(session: Session, finished: SyncRound) -> None:
+    """One line for a round of ``--every``; an error goes to stderr, with -q too."""
+    import sys
+
     from featurestore import times
+    from featurestore.render import json
+    from featurestore.render.json.writing import write_line
+    from featurestore.render.lines import sync_line
+    from featurestore.render.printable import printable
 
-    return times.format_instant(times.now() // 1_000_000 * 1_000_000)
+    at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
+    if finished.result is None:
+        sys.stderr.write(printable(f"error: {at} {finished.error}; trying again\n"))
+        sys.stderr.flush()
+        return
+    for warning in finished.result.warnings:
+        session.warn(warning)
+    if session.json:
+        sys.stdout.write(write_line(json.sync.sync_document(finished.result)))
+    elif not session.quiet:
+        sys.stdout.write(f"{at} {sync_line(finished.result)}\n")
+    sys.stdout.flush()
 
 
 def _seconds(text: str) -> float:
@@ -139,5 +104,5 @@ def _seconds(text: str) -> float:
     except ValueError as exc:
         raise UsageError(f"--every: {exc}") from None
     if seconds < 1:
-        raise UsageError("--every needs at least a second")
+        raise UsageError("--every must be at least one second")
     return seconds

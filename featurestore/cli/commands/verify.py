@@ -12,16 +12,16 @@ from featurestore.cli.session import Session
 def command(
     ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Features (default: all).")] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found, then look again.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what is found, then compare again.")] = False,
     sample: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only N entities of each type, at random.")
+        int | None, typer.Option(min=1, metavar="N", help="Compare only N entities of each type, at random.")
     ] = None,
 ) -> None:
-    """Compare every online value with the history: serving equals training, or exit code 1.
+    """Compare every online value with the history. Exit code 1 if any differs.
 
-    missing: the history has a value and the online store has not. stale: online is an older one (featurestore
-    sync may be due). different: online is another one, or it is damaged. unexpected: online is one that the
-    history does not know. With --fix the exit code is 0 once all is mended.
+    missing: the history has a value, and the online store has none. stale: the online value is an older one (run
+    featurestore sync). different: the online value is another one, or is damaged. unexpected: the history has no such
+    value. With --fix the exit code is 0 once everything is fixed.
 
     \b
     Examples:
@@ -29,18 +29,16 @@ def command(
       featurestore verify age_normalized --sample 1000 --json
       featurestore verify --fix
     """
-    from featurestore.online.open import open_online
+    from featurestore.progress import Progress
     from featurestore.render import json, text
-    from featurestore.workflows.sync import active_features
-    from featurestore.workflows.verify.verify import verify
+    from featurestore.workflows.verify.verify import verify_project
 
     session: Session = ctx.obj
     project = session.project()
-    offline, online = session.offline(project), open_online(project)
-    features = active_features(project, offline, names or ())
-    with session.progress("comparing") as tell:
-        result = verify(project, offline, online, features, everything=not names, sample=sample, fix=fix, tell=tell)
-        left = verify(project, offline, online, features, everything=not names).found if result.fixed else result.found
+    with session.progress("comparing") as report:
+        result = verify_project(
+            project, names or (), sample=sample, fix=fix, progress=Progress(report), open_offline=session.offline
+        )
     for warning in result.fixed.warnings if result.fixed else ():
         session.warn(warning)
     session.show(
@@ -48,5 +46,5 @@ def command(
         lambda: text.verify.verify_page(result, project),
     )
     if result.fixed:
-        session.note("all is mended" if not left else f"{left:,} differences are left")
-    raise typer.Exit(1 if left else 0)
+        session.note(f"{result.left:,} differences are left" if result.left else "everything is fixed")
+    raise typer.Exit(result.exit_code)

@@ -1,13 +1,13 @@
 """Sorted columns beside the history: one version's rows as flat files that a join maps into memory.
 
-Derived and disposable: they save a join the scan and the sort, and may be deleted at any time. They never
-answer for a store they were not made from: a generation carries the `Mark` of the table it holds (the store's
-id, the last run with its id, the row count), and is used only where the store gives the same mark now.
+They are derived, save a join the scan and the sort, and may be deleted at any time. They never answer for a store they
+were not made from: a generation carries the `HistoryMark` of the table it holds (the store's id, the last run with its
+id, the row count), and is used only where the store gives the same mark now.
 
 Under ``.featurestore/columns/<feature>_<sha12>/`` each generation is a folder, written beside and renamed. Its
-entities are in parts, mostly one, each with all rows of its entities and small enough for the memory allowed:
+entities are in partitions, mostly one, each small enough for the memory allowed:
 
-- ``stamp.json``: format, mark, how the parts were made, and of every part the size of each file and a digest of
+- ``stamp.json``: format, mark, how the partitions were made, and of each the size of every file and a digest of
   all but the values (`layout`)
 - ``0/entities.arrow``: one row per entity, its keys; ``0/offsets.npy``: where its rows begin, and the end
 - ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where there are
@@ -33,8 +33,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from featurestore.atomic import flush_folder
 from featurestore.model import StoredVersion
-from featurestore.offline.contract import Mark
+from featurestore.offline.contract import HistoryMark
 from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
 from featurestore.tables.types import key_types, value_type
 
@@ -46,11 +47,11 @@ _ENTITIES, _VALUES = "entities.arrow", "value.arrow"
 
 
 class ColumnsLostError(Exception):
-    """A file of the columns is gone or damaged: as if they had never been there."""
+    """A file of the columns is gone or damaged. They count as missing then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Partition:
     """Some of a version's entities with all their rows, in files that are opened when asked for.
 
     ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, runs and tombstones.
@@ -99,32 +100,32 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class SortedColumns:
     """A version's whole history as of its mark.
 
-    The parts were made for ``memory`` (bytes), when the history had ``made_rows``; later ones were merged in.
+    The partitions were made for ``memory`` (bytes), when the history had ``made_rows``; later ones were merged in.
     """
 
-    mark: Mark
+    mark: HistoryMark
     memory: int
     made_rows: int
-    parts: tuple[Part, ...]
+    partitions: tuple[Partition, ...]
 
     @property
     def bytes(self) -> int:
-        return sum(part.bytes for part in self.parts)
+        return sum(each.bytes for each in self.partitions)
 
 
 @dataclass(slots=True)
 class Generation:
-    """A generation under way: parts are added to it one by one."""
+    """A generation that is being written: partitions are added to it one by one."""
 
     folder: Path
     version: StoredVersion
-    parts: list[Mapping[str, Any]] = field(default_factory=list)
+    partitions: list[Mapping[str, Any]] = field(default_factory=list)
 
     def add(self, history: SortedHistory, values: Values) -> None:
-        """Writes a part."""
+        """Writes a partition."""
         folder = self._next()
         arrays = {"offsets": history.offsets, "computed_at": history.computed_at, "run_seq": history.run_seq}
         arrays |= {} if history.op is None else {"op": history.op}
@@ -138,25 +139,27 @@ class Generation:
         layout = layout_of(history.entities, history.offsets, history.computed_at, history.run_seq, history.op)
         self._note(folder, layout)
 
-    def keep(self, part: Part) -> None:
-        """Takes a part over as it is; no byte of it is copied where the file system can share it."""
+    def keep(self, partition: Partition) -> None:
+        """Takes a partition over unchanged; no byte of it is copied where the file system can share it."""
         folder = self._next()
-        for name in part.sizes:
+        for name in partition.sizes:
             try:
-                (folder / name).hardlink_to(part.folder / name)
+                (folder / name).hardlink_to(partition.folder / name)
             except OSError:
-                shutil.copyfile(part.folder / name, folder / name)
-        self._note(folder, part.layout)
+                shutil.copyfile(partition.folder / name, folder / name)
+        self._note(folder, partition.layout)
 
     def _next(self) -> Path:
-        folder = self.folder / str(len(self.parts))
+        folder = self.folder / str(len(self.partitions))
         folder.mkdir(mode=0o700)
         return folder
 
     def _note(self, folder: Path, layout: str) -> None:
         for path in folder.iterdir():
             _flush(path)
-        self.parts.append({"layout": layout, "sizes": {path.name: path.stat().st_size for path in folder.iterdir()}})
+        flush_folder(folder)
+        sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+        self.partitions.append({"layout": layout, "sizes": sizes})
 
 
 def folder_of(state: Path, version: StoredVersion) -> Path:
@@ -165,7 +168,7 @@ def folder_of(state: Path, version: StoredVersion) -> Path:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether generations can be kept there: what could not be kept is not worth making."""
+    """Whether generations can be written there: without that they are not worth making."""
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     except OSError:
@@ -173,17 +176,17 @@ def can_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def read_columns(folder: Path, version: StoredVersion) -> list[Columns]:
-    """The generations that are there and whole, the latest first. What can't be read is as if it were not there."""
+def read_columns(folder: Path, version: StoredVersion) -> list[SortedColumns]:
+    """The generations that are complete, the latest first. What can't be read counts as missing."""
     found = [columns for path in _generations(folder) if (columns := _read_stamp(path, version)) is not None]
     return sorted(found, key=lambda columns: -columns.mark.run_seq)
 
 
 @contextmanager
 def new_generation(
-    folder: Path, version: StoredVersion, mark: Mark, *, memory: int, made_rows: int
+    folder: Path, version: StoredVersion, mark: HistoryMark, *, memory: int, made_rows: int
 ) -> Iterator[Generation]:
-    """Takes the place of the others when all its parts are added; of one that was not finished nothing stays.
+    """Replaces the others once all its partitions are added; nothing remains of one that was not finished.
 
     Raises OSError where the folder is read-only, full, or not ours.
     """
@@ -198,12 +201,14 @@ def new_generation(
             "mark": asdict(mark),
             "memory": memory,
             "made_rows": made_rows,
-            "parts": generation.parts,
+            "parts": generation.partitions,
         }
         (part / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
         _flush(part / STAMP)
+        flush_folder(part)
         target = folder / f"{mark.run_seq}-{secrets.token_hex(4)}"
         part.rename(target)
+        flush_folder(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -242,18 +247,19 @@ def _generations(folder: Path) -> list[Path]:
         return []
 
 
-def _read_stamp(path: Path, version: StoredVersion) -> Columns | None:
+def _read_stamp(path: Path, version: StoredVersion) -> SortedColumns | None:
     try:
         stamp: Mapping[str, Any] = json.loads((path / STAMP).read_bytes())
         if stamp["format"] != FORMAT or stamp["version"] != _identity(version):
             return None
-        parts = tuple(
-            Part(path / str(number), version, part["layout"], part["sizes"])
-            for number, part in enumerate(stamp["parts"])
+        partitions = tuple(
+            Partition(path / str(number), version, each["layout"], each["sizes"])
+            for number, each in enumerate(stamp["parts"])
         )
-        whole = all((part.folder / name).stat().st_size == size for part in parts for name, size in part.sizes.items())
-        mark, memory, made_rows = Mark(**stamp["mark"]), int(stamp["memory"]), int(stamp["made_rows"])
-        return Columns(mark, memory, made_rows, parts) if whole else None
+        if any((each.folder / name).stat().st_size != size for each in partitions for name, size in each.sizes.items()):
+            return None
+        mark, memory, made_rows = HistoryMark(**stamp["mark"]), int(stamp["memory"]), int(stamp["made_rows"])
+        return SortedColumns(mark, memory, made_rows, partitions)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -271,9 +277,9 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_others(folder: Path, kept: Path) -> None:
+def _remove_others(folder: Path, current: Path) -> None:
     with suppress(OSError):
         for path in folder.iterdir():
             being_written = path.name.startswith(".part-") and time.time() - path.stat().st_mtime < ABANDONED_SECONDS
-            if path != kept and not being_written:
+            if path != current and not being_written:
                 shutil.rmtree(path, ignore_errors=True)

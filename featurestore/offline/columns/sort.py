@@ -1,6 +1,6 @@
-"""Rows into sorted columns: sorted from scratch, or merged into those that are sorted already.
+"""Turns rows into sorted columns: sorts them from scratch, or merges them into columns that are sorted already.
 
-Rows have the columns of `OfflineStore.scan`, in any order.
+Rows have the columns of `History.scan`, in any order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK = 1_000_000
 def sort_rows(
     frames: Iterable[pl.DataFrame], keys: Sequence[str], *, rows: int, last_run: int
 ) -> tuple[SortedHistory, Values]:
-    """Sorts frames of so many rows in all, of runs up to that one, by entity, time and run."""
+    """Sorts frames by entity, time and run: so many ``rows`` in all, of runs up to ``last_run``."""
     code = np.empty(rows, dtype=np.uint32)
     computed_at = np.empty(rows, dtype=np.int64)
     run_seq = np.empty(rows, dtype=np.min_scalar_type(last_run))
@@ -38,7 +38,7 @@ def sort_rows(
         pieces.append(frame["value"])
         filled = end
     assert entities is not None, "an empty history has no columns"
-    # Entities by key, so that features of one source come to one layout, in whatever order their rows came.
+    # Entities by key, so that features of one source get the same layout, whatever the order of their rows.
     entities = entities.sort(keys)
     rank = np.empty(len(entities), dtype=np.uint32)
     rank[entities[_PLACE].to_numpy()] = np.arange(len(entities), dtype=np.uint32)
@@ -56,7 +56,7 @@ def sort_rows(
 def merge_rows(
     old: SortedHistory, values: Values, frame: pl.DataFrame, *, last_run: int
 ) -> tuple[SortedHistory, Values]:
-    """Merges rows of later runs, up to that one, into sorted ones. New entities come last."""
+    """Merges rows of later runs, up to ``last_run``, into sorted ones. New entities come last."""
     entities, code = _encode(old.entities.with_row_index(_PLACE), frame.select(old.entities.columns))
     computed_at = frame["computed_at"].to_physical().to_numpy()
     run_seq = frame["run_seq"].to_numpy().astype(np.min_scalar_type(last_run))
@@ -81,7 +81,7 @@ def merge_rows(
 
 
 def _encode(known: pl.DataFrame | None, keys: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
-    """Each row's place among the known entities, which grow by those not met before."""
+    """Each row's place among the entities seen so far, and these with the new ones added."""
     distinct = keys.unique(maintain_order=True)
     if known is None:
         known = distinct.with_row_index(_PLACE)
@@ -105,7 +105,7 @@ def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any
     merged -= first
     order = np.argsort(merged)
     tied = np.zeros(len(order), dtype=np.bool_)
-    for begin in range(0, len(order), _BLOCK):  # no second copy of everything
+    for begin in range(0, len(order), _BLOCK):  # in blocks, which saves a second copy of all rows
         part = merged[order[begin : begin + _BLOCK + 1]]
         tied[begin + 1 : begin + len(part)] = part[1:] == part[:-1]
     tied[:-1] |= tied[1:]
@@ -117,7 +117,7 @@ def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any
 
 
 def _places(old: SortedHistory, code: NDArray[np.uint32], computed_at: Integers) -> Integers:
-    """Before which old row each new row goes: behind all of its entity that are not younger."""
+    """The old row before which each new row goes: after all rows of its entity that are not later."""
     seen = code < len(old.entities)
     place = np.full(len(code), len(old), dtype=np.int64)
     low, high = old.offsets[code[seen]], old.offsets[code[seen].astype(np.int64) + 1]

@@ -1,4 +1,4 @@
-"""The one place that opens DuckDB: no extension is ever downloaded, and time zones are UTC."""
+"""The only place that opens DuckDB: it never downloads an extension, and its time zone is UTC."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import duckdb
 
 from featurestore.signals import interrupt_on_signal
 
-# Past this DuckDB spills to disk: an ingestion must fit beside it in 1.5 GB.
+# Beyond this DuckDB spills to disk: an ingestion must fit into 1.5 GB together with it.
 MEMORY = 512_000_000
 
 
 def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Opens a database file, or one in memory, to work with so many bytes. Raises duckdb.Error.
+    """Opens a database file, or a database in memory, with so many bytes to work with. Raises duckdb.Error.
 
-    What does not fit goes to the folder ``spill``; of a file, to one beside it.
+    What does not fit is written to the folder ``spill``; for a file, to a folder next to it.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",

@@ -1,4 +1,4 @@
-"""An open DuckDB file as the ledger sees it: rows out, rows in, tables made and brought up to date."""
+"""An open DuckDB file: the connection that the audit log's SQL needs, and the migrations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import duckdb
 from featurestore.model import StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.books import Values
+from featurestore.offline.sql import Values
 
 
 class DuckDBFile:
-    """`ledger.Books` on a DuckDB connection, which is open to whoever needs more of it."""
+    """`SqlConnection` on a DuckDB connection, which is public for whatever else is needed."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
         self.connection = connection
-        self._fixed = read_only  # nobody writes while a reader has the file open
+        self._read_only = read_only  # nobody writes while a reader has the file open
         self._tables: frozenset[str] | None = None
 
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
@@ -36,8 +36,8 @@ class DuckDBFile:
 
     def has_history(self, version: StoredVersion) -> bool:
         """Whether the version has a table here."""
-        if self._tables is None or not self._fixed:
-            # DuckDB's own list of tables takes ten times as long when it is first asked for.
+        if self._tables is None or not self._read_only:
+            # DuckDB's own list of tables takes ten times as long on first use.
             self._tables = frozenset(row["table_name"] for row in self.rows("SELECT table_name FROM versions"))
         return table_name(version.id) in self._tables
 

@@ -1,7 +1,7 @@
-"""Turns at one DuckDB file within this process: many readers at once, or one writer alone.
+"""Lets the threads of this process open a DuckDB file in turn: many readers at once, or one writer alone.
 
-DuckDB itself refuses a file that is open in this process in another way, so without turns a writer could only try
-again and again, and threads that read one after another would keep it out for good.
+DuckDB refuses to open a file for writing that this process has open for reading. Without turns a writer could only
+retry, and threads that read one after another could keep it out for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class GateTimeoutError(Exception):
-    """No turn came in time, or none can come: this very thread has the file open in the other way."""
+    """No turn came in time, or none can come because this very thread has the file open the other way."""
 
 
 class Gate:
@@ -32,7 +32,7 @@ class Gate:
         """A reader's turn, waited for so many seconds. May be ended by another thread. Raises GateTimeoutError."""
         me = threading.get_ident()
         with self._changed:
-            # Whoever reads already may read on: a writer that waits for this thread would wait for ever.
+            # A thread that reads already is not held up by a waiting writer, which waits for this very thread.
             self._wait(
                 lambda: self._writer is None and (me in self._readers or not self.writers_waiting),
                 never=lambda: self._writer == me,
@@ -44,7 +44,7 @@ class Gate:
         finally:
             with self._changed:
                 self._readers[me] -= 1
-                self._readers += Counter()  # drops threads that read no more
+                self._readers += Counter()  # drops threads that no longer read
                 self._changed.notify_all()
 
     @contextmanager
@@ -84,6 +84,6 @@ _gates: dict[Path, Gate] = {}
 
 
 def gate_of(path: Path) -> Gate:
-    """The gate of a file, by whatever way it is named."""
+    """The gate of a file, whichever path leads to it."""
     with _guard:
         return _gates.setdefault(path.resolve(), Gate())

@@ -1,4 +1,4 @@
-"""Where the embedded history lies, and how to see at no cost whether it has changed. Does not import DuckDB."""
+"""Where the embedded history is, and whether it has changed, without importing DuckDB."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def history_path(project: Project) -> Path:
 
 
 def stamp_of(path: Path) -> str:
-    """Which file it is and when it was last written to, together with what DuckDB has not yet moved into it.
+    """Identifies a database file and its last change, including the write-ahead log next to it.
 
-    Every write moves it, also one that ends in a crash; so does a copy, or a backup put in its place.
+    Every write changes the stamp, also one that ends in a crash; so does a copy, or a backup put in its place.
     """
     return " ".join(_stat(file) for file in (path, path.with_name(f"{path.name}.wal")))
 

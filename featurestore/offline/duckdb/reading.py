@@ -1,8 +1,8 @@
-"""DuckDB files that are open for reading, each once a process.
+"""DuckDB files that are open for reading, each once per process.
 
-To open a file takes 15 ms, and nearly all of that is DuckDB starting; a file is attached to one that runs already in
-less than one. And it must not be opened twice: the lock on a file belongs to the process, and is gone for all of its
-threads when one of them closes it.
+Opening a file takes 15 ms, nearly all of it to start DuckDB; attaching a file to a DuckDB that runs already takes less
+than one. And a file must not be opened twice: its lock belongs to the process, and closing the file in one thread
+releases the lock for all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _engines: dict[Path, Engine] = {}
 
 
 class Engine:
-    """A DuckDB in memory, to which one file is attached for as long as somebody reads it. Threads share it."""
+    """A DuckDB in memory, to which one file is attached while any thread reads it. Threads share it."""
 
     def __init__(self, path: Path, memory: int) -> None:
         self._path = path
@@ -45,12 +45,12 @@ class Engine:
         return reader
 
     def detach(self, reader: duckdb.DuckDBPyConnection) -> None:
-        """Ends what `attach` gave; the last one closes the file."""
+        """Closes a connection from `attach`; the last one detaches the file."""
         reader.close()
         with _guard:
             self._readers -= 1
             if self._readers == 0:
-                with suppress(duckdb.Error):  # a DuckDB that failed for good closes the file as it is closed itself
+                with suppress(duckdb.Error):  # after a fatal error DuckDB releases the file only when it is closed
                     self._connection.execute(f"DETACH {NAME}")
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Engine:
 
 
 class EngineLease:
-    """A store's hold on the engine of its file: taken at the first need, given back when nobody reads any more."""
+    """A store's share in the engine of its file: taken when first needed, returned when no thread needs it."""
 
     def __init__(self, path: Path, memory: int) -> None:
         self._path = path
@@ -68,7 +68,7 @@ class EngineLease:
         self._engine: Engine | None = None
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keeps the engine for as long as any thread is inside."""
         with self._lock:
             self._users += 1
@@ -82,17 +82,17 @@ class EngineLease:
                     self._engine = None
 
     def engine(self) -> Engine:
-        """The engine; only inside `kept`. Raises duckdb.Error."""
+        """The engine; only inside `hold`. Raises duckdb.Error."""
         with self._lock:
-            assert self._users, "nobody keeps it"
+            assert self._users, "call it inside `hold`"
             if self._engine is None:
                 self._engine = _borrow(self._path, self._memory)
             return self._engine
 
 
 def _borrow(path: Path, memory: int) -> Engine:
-    """The engine of a file, shared by all stores of the process; the first decides on the bytes to work with."""
-    place = path.resolve()  # one file, by whatever way it is named
+    """The engine of a file, shared by all stores of the process; the first one sets its memory."""
+    place = path.resolve()  # the same file, whichever path leads to it
     with _guard:
         engine = _engines.get(place)
         if engine is None:

@@ -1,7 +1,7 @@
-"""One run's transaction in the embedded store: run_seq, what is new, what is corrected, the audit rows.
+"""One run's transaction in the embedded store: finds what is new or corrected, and writes it.
 
-Everything happens on one connection between BEGIN and COMMIT, so that values, positions, statistics and
-the run's own row become visible together or not at all.
+Everything happens on one connection between BEGIN and COMMIT, so that values, positions, statistics and the run's own
+row become visible together or not at all.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import polars as pl
 
 from featurestore.model import StoredVersion
-from featurestore.offline.audit_log import LedgerRun
+from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.contract import VALUE, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.sql import history_columns, history_table, key_list
 
 
-class DuckDBRun(LedgerRun):
+class DuckDBRun(SqlRun):
     """`RunTransaction` on an open file."""
 
     def __init__(self, file: DuckDBFile, run_id: str) -> None:
@@ -48,7 +48,7 @@ class DuckDBRun(LedgerRun):
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
     def _prepare(self, version: StoredVersion) -> bool:
-        """Makes the version's table where there is none; tells whether it holds no row yet."""
+        """Creates the version's table if there is none. True if it has no rows yet."""
         table = history_table(version.id)
         if self._file.has_history(version):
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
@@ -69,7 +69,7 @@ class DuckDBRun(LedgerRun):
         same = "h.held.value IS NOT DISTINCT FROM i.value"
         if tolerance is not None and version.data_type.numeric:
             same = f"({same} OR abs(h.held.value - i.value) <= {tolerance!r})"
-        incoming = frame  # noqa: F841  # the queries find it by its name; see `_append`
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
         changed: pl.DataFrame = self._connection.sql(
             f"WITH held AS ({held}) SELECT i.*, h.held IS NOT NULL AS known FROM incoming i "
             f"LEFT JOIN held h USING ({on}) WHERE h.held IS NULL OR (h.held.op = {VALUE} AND NOT ({same})) "
@@ -83,8 +83,8 @@ class DuckDBRun(LedgerRun):
     def _append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         if frame.height == 0:
             return
-        # The query finds the frame by its name in this function. Registered as a view it would be kept, as
-        # an Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
+        # DuckDB finds the frame by the name of this variable. Registered as a view it would stay in memory, as an
+        # Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
         rows = frame.select(*version.entity_type.key_names, "computed_at", "value")  # noqa: F841
         self._connection.execute(
             f"INSERT INTO {history_table(version.id)} "

@@ -1,7 +1,7 @@
 """The embedded offline store: one DuckDB file in ``.featurestore/``.
 
-Every call opens the file, asks, and closes it, since even a reader keeps writers of other processes
-out; a busy file is waited for. A run is one transaction (see `offline.transaction`).
+Every call opens the file, asks, and closes it, because even a reader keeps writers of other processes out. A busy file
+is waited for. A run is one transaction (`offline.duckdb.run`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
+from featurestore.atomic import flush_folder
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
-from featurestore.offline.contract import Baseline, DataSet, Mark
-from featurestore.offline.datasets import DataSetShelf, insert_dataset
+from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
+from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.sql import between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
@@ -44,18 +45,18 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class _Reader:
-    """The file as one thread reads it: attached at the first question, closed when the last `reading` ends."""
+    """One thread's open file: attached at the first question, closed when its outermost `reading` ends."""
 
     depth: int = 0
     file: DuckDBFile | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
 
-class DuckDBStore(Ledger, DataSetShelf):
+class DuckDBStore(SqlAuditLog, SqlDataSets):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
 
-    A busy file is waited for ``patience`` seconds. Histories of up to ``rows_in_memory`` rows are looked through in
-    memory where that is faster.
+    It waits ``patience`` seconds for a busy file, and finds the latest rows of histories of up to ``rows_in_memory``
+    rows in memory, which is faster.
     """
 
     warnings: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ class DuckDBStore(Ledger, DataSetShelf):
         self._patience = patience
         self._rows_in_memory = rows_in_memory
         self._gate = gate_of(self._path)
-        # A reader shares the memory with what it reads for.
+        # The reader's memory is part of the command's.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
         self._threads = threading.local()
 
@@ -75,7 +76,7 @@ class DuckDBStore(Ledger, DataSetShelf):
         return stamp_of(self._path)
 
     def ready(self) -> AbstractContextManager[None]:
-        return self._lease.kept()
+        return self._lease.hold()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -86,7 +87,7 @@ class DuckDBStore(Ledger, DataSetShelf):
         reader.depth += 1
         try:
             yield
-        finally:  # in any order, and for a generator that is thrown away in any thread
+        finally:  # `reading`s may end in any order, and that of an unfinished generator in any thread
             reader.depth -= 1
             if reader.depth == 0:
                 reader.stack.close()
@@ -108,7 +109,9 @@ class DuckDBStore(Ledger, DataSetShelf):
         fresh.unlink(missing_ok=True)
         with self._turn(self._gate.writing):
             with self._opened() as file:
-                file.connection.execute("CHECKPOINT")  # a log left beside the new file would be replayed into it
+                file.connection.execute(
+                    "CHECKPOINT"
+                )  # a write-ahead log next to the new file would be replayed into it
             try:
                 connection = duck.connect()
                 try:
@@ -119,6 +122,7 @@ class DuckDBStore(Ledger, DataSetShelf):
                     connection.close()
                 fresh.chmod(0o600)
                 fresh.replace(self._path)
+                flush_folder(self._path.parent)
             except duckdb.Error as exc:
                 fresh.unlink(missing_ok=True)
                 raise _store_error(exc, self._path) from exc
@@ -147,8 +151,8 @@ class DuckDBStore(Ledger, DataSetShelf):
             entities=entities,
         )
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
-        def ask(file: DuckDBFile) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
+        def ask(file: DuckDBFile) -> HistoryMark | None:
             if not file.has_history(version):
                 return None
             # Without a condition DuckDB answers from its statistics.
@@ -159,7 +163,7 @@ class DuckDBStore(Ledger, DataSetShelf):
                 return None
             runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])
             store_id = file.rows("SELECT store_id FROM meta")[0]["store_id"]
-            return Mark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
+            return HistoryMark(str(store_id), last, runs[0]["run_id"] if runs else "", rows)
 
         return self._ask(ask, None)
 
@@ -175,7 +179,7 @@ class DuckDBStore(Ledger, DataSetShelf):
                 f"WHERE {between(up_to_run, None)}"
             )
             try:
-                # A cursor of its own: what else is asked meanwhile would end the stream.
+                # A cursor of its own, because another query on this one would end the stream.
                 with file.connection.cursor() as cursor:
                     cursor.execute(f"USE {NAME}")
                     for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
@@ -189,19 +193,19 @@ class DuckDBStore(Ledger, DataSetShelf):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = _within(version, span, bounds)
+        within = _within(version, key_range, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {within}"
         if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
-            # Keeping the last row of each entity costs a fifth of DuckDB's window, where it all fits.
+            # Where all rows fit, taking the last of each entity here costs a fifth of DuckDB's window function.
             query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
             rows = self._history(version, query, bounds)
             names = version.entity_type.key_names
             if _in_order(rows, names, strictly=True):
-                return rows  # one row for each entity, as they lie
+                return rows  # one row for each entity, in order already
             order = [*names, "computed_at", "run_seq"]
             rows = rows if _in_order(rows, order) else rows.sort(order)
             same = [pl.col(name) == pl.col(name).shift(-1) for name in names]
@@ -231,7 +235,7 @@ class DuckDBStore(Ledger, DataSetShelf):
         return self._ask(ask, [])
 
     def _rows_of(self, version: StoredVersion, within: str, bounds: Sequence[str | int]) -> int:
-        """How many rows of a condition there are at most."""
+        """An upper bound of the rows that meet a condition."""
         count = f"SELECT count(*) AS rows FROM {history_table(version.id)}"
 
         def ask(file: DuckDBFile) -> int:
@@ -299,9 +303,9 @@ class DuckDBStore(Ledger, DataSetShelf):
         return reader if reader is not None and reader.depth else None
 
     def _file(self) -> DuckDBFile:
-        """The file, opened by the first question: what asks nothing keeps nobody out."""
+        """This thread's file, opened by the first question: a `reading` without one keeps nobody out."""
         reader = self._reader()
-        assert reader is not None, "reading sees to it"
+        assert reader is not None, "call it inside `reading`"
         if reader.file is None:
             with ExitStack() as opening:
                 opening.enter_context(self._turn(self._gate.reading))
@@ -322,7 +326,7 @@ class DuckDBStore(Ledger, DataSetShelf):
 
     @contextmanager
     def _opened(self) -> Iterator[DuckDBFile]:
-        """The file for writing, in this process's turn to write."""
+        """The file, open for writing; this process's turn to write must be held."""
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
             self._path.chmod(0o600)
@@ -336,7 +340,7 @@ class DuckDBStore(Ledger, DataSetShelf):
 
     @contextmanager
     def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:
-        """A turn at the file among the threads of this process."""
+        """A turn at the file among the threads of this process. Raises StoreError where none comes."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(turn(self._patience))
@@ -345,7 +349,7 @@ class DuckDBStore(Ledger, DataSetShelf):
             yield
 
     def _when_free(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
-        """Waits while another process has the file."""
+        """Waits while another process has the file open."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -356,13 +360,13 @@ class DuckDBStore(Ledger, DataSetShelf):
                 time.sleep(0.02)
 
 
-def _within(version: StoredVersion, span: Span, values: list[str | int]) -> str:
-    """The condition that a row's entity is in a span; what it compares with is added to the values of the query.
+def _within(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
+    """The condition that a row's entity is in a range of keys; the keys are added to the values of the query.
 
     Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
     """
     clauses = []
-    for keys, sign, last in ((span.after, ">", ">"), (span.up_to, "<", "<=")):
+    for keys, sign, last in ((key_range.after, ">", ">"), (key_range.up_to, "<", "<=")):
         if keys is not None:
             first = len(values) + 1
             values += keys
@@ -379,7 +383,7 @@ def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
 
 
 def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = False) -> bool:
-    """Whether rows are sorted by these columns. A clustered table often is, and to see it is cheaper than to sort."""
+    """Whether rows are sorted by these columns. They often are, and checking is cheaper than sorting."""
     *first, last = columns
     in_order = pl.col(last).shift(1) < pl.col(last) if strictly else pl.col(last).shift(1) <= pl.col(last)
     for name in reversed(first):
@@ -401,5 +405,5 @@ def _busy(path: Path, holder: str) -> StoreError:
 
 
 def _is_busy(exc: duckdb.Error) -> bool:
-    """Whether somebody else has the file open. DuckDB has no error class of its own for that."""
+    """Whether another process has the file open. DuckDB has no error class of its own for that."""
     return isinstance(exc, duckdb.IOException) and "Could not set lock on file" in str(exc)

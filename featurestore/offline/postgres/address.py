@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server is, and how to say so without its password.
+"""The address of a PostgreSQL server, and how to print it without its password.
 
 URLs are taken apart here and handed on as libpq's ``key='value'`` pairs: libpq's own complaints about a
 malformed URL quote it, password and all. What a URL leaves out is libpq's to find: PGPASSWORD, PGPASSFILE,
@@ -33,7 +33,7 @@ DEFAULTS = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
-PLAIN = ("disable", "allow", "prefer")  # the ways of sslmode that do without encryption, or are content to
+PLAIN = ("disable", "allow", "prefer")  # the values of sslmode that do not insist on encryption
 _WRONG = "is not a PostgreSQL url"
 _HINT = "postgresql://user@host:5432/database, with / ? # @ % in a password written as %2F %3F %23 %40 %25"
 
@@ -51,7 +51,7 @@ class Address:
     warnings: tuple[str, ...] = ()
 
     def redact(self, text: str) -> str:
-        """The text with every known secret blanked out, should one have slipped in."""
+        """The text with every secret of this address replaced by asterisks."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
@@ -147,7 +147,7 @@ def _read_password(path: Path) -> str:
 
 
 def _said(given: Mapping[str, str]) -> dict[str, str]:
-    """What is said of the server and of the way there: by the url, else by a service, else by the environment."""
+    """The settings for the server and the connection: from the url, else a service, else the environment."""
     names = ("host", "hostaddr", "sslmode", "sslrootcert")
     environment = {name: os.environ[f"PG{name.upper()}"] for name in names if f"PG{name.upper()}" in os.environ}
     service = _service(given.get("service") or os.environ.get("PGSERVICE"))
@@ -161,7 +161,7 @@ def _elsewhere(said: Mapping[str, str]) -> str:
 
 
 def _tls(said: Mapping[str, str]) -> dict[str, str]:
-    """What to ask of a server elsewhere where nothing is said: encryption, and proof that it is the one meant."""
+    """What a remote server must offer by default: encryption, and proof of its identity."""
     if {"sslmode", "requiressl"} & said.keys():
         return {}
     if "sslrootcert" in said or Path("~/.postgresql/root.crt").expanduser().exists():
@@ -172,7 +172,7 @@ def _tls(said: Mapping[str, str]) -> dict[str, str]:
 def _exposed(key: str, sslmode: str, host: str) -> str:
     return (
         f"{key}: with sslmode={sslmode}, what goes to {host} {'is not' if sslmode == 'disable' else 'may not be'} "
-        "encrypted, and whoever answers is believed; leave sslmode out, and name the server's CA as ?sslrootcert=FILE"
+        "encrypted, and the server is not verified; leave sslmode out, and name the server's CA as ?sslrootcert=FILE"
     )
 
 
@@ -186,7 +186,7 @@ def _is_here(host: str) -> bool:
 
 
 def _service(name: str | None) -> Mapping[str, str]:
-    """The settings of a service, as far as its file can be found where libpq looks first."""
+    """The settings of a service, from the files where libpq looks first."""
     if not name:
         return {}
     own = os.environ.get("PGSERVICEFILE") or Path("~/.pg_service.conf").expanduser()
@@ -195,7 +195,7 @@ def _service(name: str | None) -> Mapping[str, str]:
         parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
         try:
             parser.read(path, encoding="utf-8")
-        except (ParserError, UnicodeDecodeError):  # libpq will say what is wrong with it
+        except (ParserError, UnicodeDecodeError):  # libpq will report what is wrong with it
             continue
         if parser.has_section(name):
             return dict(parser.items(name))

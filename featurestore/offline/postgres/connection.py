@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL over ADBC: SQL in, Arrow columns in and out, errors in our words.
+"""One connection to PostgreSQL over ADBC: SQL in, Arrow columns in and out, and its errors translated.
 
 Rows travel by binary COPY both ways, packed and parsed by the driver, from and to Polars without a copy in
 Python. A call can be interrupted: it waits in a thread of its own, which an interrupt cancels on the server.
@@ -18,8 +18,8 @@ import adbc_driver_postgresql as driver
 import polars as pl
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
-from featurestore.offline.books import Values
 from featurestore.offline.postgres.address import Address
+from featurestore.offline.sql import Values
 
 Result = TypeVar("Result")
 
@@ -34,17 +34,17 @@ _TRANSIENT = ("40P01", "40001")
 _KINDS: dict[str, tuple[str, str | None]] = {
     "53100": ("the server's disk is full", "free some space there and run the same command again"),
     "53200": ("the server is out of memory", _AGAIN),
-    "53300": ("the server has no connection left to give", "try again, or raise its max_connections"),
+    "53300": ("the server has no free connection", "try again, or raise its max_connections"),
     "42501": ("the user may not do this", "GRANT it USAGE and CREATE on the project's schema"),
-    "25006": ("the server only reads (a standby?)", "name the primary in offline.url, or add target_session_attrs"),
+    "25006": ("the server is read-only (a standby?)", "name the primary in offline.url, or add target_session_attrs"),
     "57014": ("the server stopped the statement (statement_timeout?)", _AGAIN),
-    "55P03": ("a lock was not to be had in time (lock_timeout?)", _AGAIN),
-    "40P01": ("two transactions waited for each other", _AGAIN),
-    "40001": ("another transaction came between", _AGAIN),
+    "55P03": ("a lock was not released in time (lock_timeout?)", _AGAIN),
+    "40P01": ("deadlock with another transaction", _AGAIN),
+    "40001": ("conflict with another transaction", _AGAIN),
 }
 
-_PROOF = "a server elsewhere must prove who it is: name its CA as ?sslrootcert=FILE, or say ?sslmode=… yourself"
-# What libpq says of a server that can't be trusted, what it leaves out, and the mend.
+_PROOF = "a remote server must prove its identity: name its CA as ?sslrootcert=FILE, or set ?sslmode=… yourself"
+# What libpq says of a server that can't be trusted, what to add to it, and the hint.
 _UNSAFE = (
     (
         "verify failed", " (the certificate is signed by nobody who is trusted here, or has expired)",
@@ -53,21 +53,21 @@ _UNSAFE = (
     ("does not match host name", "", "name the server in offline.url as its certificate does"),
     (
         "does not support SSL", "",
-        "switch ssl on at the server, or say ?sslmode=disable yourself where nobody else can listen",
+        "enable ssl on the server, or set ?sslmode=disable yourself where nobody else can listen",
     ),
 )  # fmt: skip
 
 
 class ConnectionLostError(TransientStoreError):
-    """The connection broke, and what was asked has not happened: the server has rolled it back, or will."""
+    """The connection was lost, and nothing was changed: the server has rolled back, or will."""
 
 
 class CommitLostError(StoreError):
-    """The connection broke at a commit, which may have happened or not."""
+    """The connection was lost during a commit, which may have happened or not."""
 
 
 class Server:
-    """A PostgreSQL server by its address; what the driver must know of its types is asked once."""
+    """A PostgreSQL server. The driver asks for its data types once."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -75,11 +75,11 @@ class Server:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """An open connection, closed at the end. Raises StoreError, or ConfigError where it is turned away."""
+        """An open connection, closed at the end. Raises StoreError, or ConfigError if the server rejects the login."""
         with _in_our_words(self.address):
             if self._database is None:
                 self._database = driver.connect(self.address.conninfo)
-                # It frees what it knows of the types, most of a megabyte, only when it is told to.
+                # The driver frees its list of types, most of a megabyte, only when it is closed.
                 weakref.finalize(self, self._database.close).atexit = False
             connection = Connection(adbc.AdbcConnection(self._database), self.address)
         try:
@@ -89,7 +89,7 @@ class Server:
 
 
 class Connection:
-    """`ledger.Books` on PostgreSQL. Names without a schema are found by the search path, but for `copy`."""
+    """`SqlConnection` on PostgreSQL. Names without a schema are found by the search path, but for `copy`."""
 
     def __init__(self, connection: adbc.AdbcConnection, address: Address) -> None:
         self._connection = connection
@@ -97,18 +97,18 @@ class Connection:
         self.schema = ""
 
     def execute(self, script: str) -> None:
-        """Runs statements that answer nothing, one or more, in one trip."""
+        """Runs one or more statements that return nothing, in one round trip."""
         with self._statement() as statement:
             statement.set_options(**{_USE_COPY: "false"})
             statement.set_sql_query(script)
             _interruptible(self._connection, statement.execute_update)
 
     def query(self, query: str, values: Values = ()) -> pl.DataFrame:
-        """The answer as columns. A value may be a Series, for an array. Without values it comes by COPY."""
-        import pyarrow as pa  # 60 ms that a look at the ledger does without
+        """The answer as columns. A value may be a Series, for an array. Without values it is sent by COPY."""
+        import pyarrow as pa  # takes 60 ms, which the audit log does without
 
         def read(answer: Any) -> pl.DataFrame:
-            # Polars would hold the interpreter's lock until the last row has come.
+            # Read by Polars it would hold the interpreter's lock until the last row has come.
             return pl.DataFrame(pl.from_arrow(pa.RecordBatchReader.from_stream(answer).read_all()))
 
         return self._ask(query, values, read)
@@ -137,7 +137,7 @@ class Connection:
         Raises CommitLostError where no answer came.
         """
         if self._connection.get_option(_STATUS) == "inerror":
-            raise StoreError("the transaction has failed before", where=self._address.shown, hint=_AGAIN)
+            raise StoreError("an earlier statement of the transaction failed", where=self._address.shown, hint=_AGAIN)
         try:
             self.execute("COMMIT")
         except ConnectionLostError as exc:
@@ -176,20 +176,20 @@ def _parameter(number: int, value: Any) -> pl.Series:
 
 
 def _storable(value: Any) -> Any:
-    """Text without what PostgreSQL has no text for: NUL, and the halves that stand for bytes of a file's name."""
+    """Text with escapes for what PostgreSQL can't store: NUL, and surrogates that stand for bytes of a file's name."""
     if isinstance(value, str):
         return value.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
     return value
 
 
 def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) -> Result:
-    """Calls it in a thread; an interrupt of this one cancels what the server does before it is raised.
+    """Runs a call in a thread; an interrupt of this one first cancels the statement on the server.
 
-    Nobody leaves while the call still runs, however often the interrupt comes: what it works on is freed next.
+    It does not return while the call still runs, however many interrupts come, because its connection is freed next.
     """
     results: list[Result] = []
     errors: list[BaseException] = []
-    turn = threading.Lock()  # the call's, or an interrupt's that was there before it
+    turn = threading.Lock()  # taken by the call, or by an interrupt that came before it began
     done = threading.Event()
 
     def run() -> None:
@@ -204,7 +204,9 @@ def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) 
 
     try:
         threading.Thread(target=run, daemon=True).start()
-        while not done.wait(LISTEN_SECONDS):  # a signal may have gone to the other thread, which does not act on it
+        while not done.wait(
+            LISTEN_SECONDS
+        ):  # in turns, because a signal may arrive in the other thread, which ignores it
             pass
     except BaseException:
         if not turn.acquire(blocking=False):
@@ -218,7 +220,7 @@ def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) 
 def _cancel(connection: adbc.AdbcConnection, done: threading.Event) -> None:
     cancelled = False
     while not done.is_set():
-        with suppress(BaseException):  # one more interrupt: the first is under way
+        with suppress(BaseException):  # another interrupt: the first is being handled
             if not cancelled:
                 cancelled = True
                 with suppress(adbc.Error):
@@ -232,7 +234,7 @@ def _in_our_words(address: Address) -> Iterator[None]:
         yield
     except adbc.Error as exc:
         raise _translate(str(exc), exc.sqlstate or "", address) from exc
-    except (OSError, pl.exceptions.ComputeError) as exc:  # who reads a stream of Arrow has no better name for it
+    except (OSError, pl.exceptions.ComputeError) as exc:  # that is what errors in the middle of an Arrow stream become
         text = str(exc)
         if "[libpq]" not in text:
             raise
@@ -246,7 +248,7 @@ def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
     message = message.removesuffix(".").strip()
     if "Failed to connect" in text:
         return _refused(re.sub(r"^Failed to connect: (connection to server .*? failed: )?", "", message), address)
-    broke_off = state == "stream" and said is not None and said[1] == "ERROR"  # the server goes on listening
+    broke_off = state == "stream" and said is not None and said[1] == "ERROR"  # the connection is still usable
     if not state or state.startswith(("08", "57P")) or (state == "stream" and not broke_off):
         return ConnectionLostError(f"the connection was lost: {message}", where=address.shown, hint=_AGAIN)
     if broke_off:
@@ -259,10 +261,10 @@ def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
 
 
 def _refused(message: str, address: Address) -> FeatureStoreError:
-    """No connection was made. Who is turned away must change something; who reaches nobody may try again."""
+    """No connection was made. A rejected login needs another setting; an unreachable server may be tried again."""
     if "password" in message or "authentication" in message or "pg_hba.conf" in message:
         hint = "the password comes from the url, password_file, PGPASSWORD or ~/.pgpass"
-        return ConfigError(f"the server turned us away: {message}", where=address.shown, hint=hint)
+        return ConfigError(f"the server rejected the login: {message}", where=address.shown, hint=hint)
     if "certificate" in message or "SSL" in message:
         found = next(((why, hint) for part, why, hint in _UNSAFE if part in message), ("", _PROOF))
         return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=found[1])

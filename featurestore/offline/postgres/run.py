@@ -1,4 +1,4 @@
-"""One run's transaction in PostgreSQL: what is new, what is corrected, in few large messages.
+"""One run's transaction in PostgreSQL: finds what is new or corrected and writes it, in few large messages.
 
 Values are compared in Polars with the same meaning as everywhere: against the rows of the whole table where the
 frame is large beside it, else against those that the index finds for the frame's own keys.
@@ -13,7 +13,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.model import StoredVersion
-from featurestore.offline.audit_log import LedgerRun
+from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import TOMBSTONE, VALUE, Written
 from featurestore.offline.postgres import tables
@@ -28,7 +28,7 @@ KEY_BYTES = 2_600
 ARRAYS = {"string": "text[]", "int": "bigint[]"}
 
 
-class PostgresRun(LedgerRun):
+class PostgresRun(SqlRun):
     """`RunTransaction` on an open connection, under the project's lock."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
@@ -63,7 +63,7 @@ class PostgresRun(LedgerRun):
             return Written(frame.height, 0, 0, frame)
         held = self._held(version, frame, on)
         found = frame.join(held, on=list(on), how="left", maintain_order="left")
-        # Nothing is held, or another value is; what a tombstone took away does not come back by being read again.
+        # There is no value, or another one. Reading a row again does not bring back what a tombstone took away.
         news = pl.col("held_op").is_null() | ((pl.col("held_op") == VALUE) & ~_same(version, tolerance))
         differs = found.select(news).to_series()
         changed = frame.filter(differs)
@@ -72,7 +72,7 @@ class PostgresRun(LedgerRun):
         return Written(changed.height - corrected, corrected, frame.height - changed.height, changed)
 
     def _held(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
-        """What is held of the frame's rows, or without computed_at of its entities' values: one row each at most."""
+        """The stored values of the frame's rows, or without computed_at of its entities: at most one row each."""
         if frame.height == 0 or tables.count_rows(self._connection, version) > LOOKED_UP_AS_FETCHED * frame.height:
             pieces = [self._look_up(version, piece, on) for piece in frame.select(on).iter_slices(LOOKUP_ROWS)]
         else:
@@ -115,7 +115,7 @@ class PostgresRun(LedgerRun):
 
 
 def possible(keys: pl.DataFrame) -> pl.DataFrame:
-    """The keys that may be in a table at all: none with a null, nor with a NUL, which no text of the server's has."""
+    """The keys that a table may contain at all: without nulls, and without NUL, which PostgreSQL can't store."""
     nul = [pl.col(name).str.contains("\0", literal=True) for name, kind in keys.schema.items() if kind == pl.String]
     return keys.drop_nulls().filter(~pl.any_horizontal(nul)) if nul else keys.drop_nulls()
 
@@ -145,21 +145,21 @@ def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:
 
 
 def _refuse_what_has_no_place(version: StoredVersion, frame: pl.DataFrame) -> None:
-    """Text with NUL, and ids longer than an index takes, named by their row before the server stops at them."""
+    """Refuses text with NUL and ids too long for an index, naming the row, which the server would not."""
     keys = version.entity_type.key_names
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
     for name in texts:
         _refuse(
             version, frame, frame[name].str.contains("\0", literal=True),
-            f"{name} holds a NUL character, which PostgreSQL has no place for",
-            "take it out in the feature, as with .str.replace_all('\\x00', '', literal=True)",
+            f"{name} holds a NUL character, which PostgreSQL can't store",
+            "remove it in the feature, for example with .str.replace_all('\\x00', '', literal=True)",
         )  # fmt: skip
     lengths = [pl.col(name).str.len_bytes() for name in keys if name in texts]
     if lengths:
         _refuse(
             version, frame, frame.select(pl.sum_horizontal(lengths) > KEY_BYTES).to_series(),
             f"an id of more than {KEY_BYTES:,} bytes, which PostgreSQL can't index",
-            "name entities by something shorter, as its hash",
+            "identify entities by something shorter, such as a hash",
         )  # fmt: skip
 
 

@@ -26,16 +26,15 @@ from featurestore.config import FILE, Project
 from featurestore.errors import FeatureStoreError, LockedError, StoreError
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import Ledger, insert_reference, insert_rejected, insert_run
+from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.books import Values
-from featurestore.offline.contract import Baseline, DataSet, Mark
-from featurestore.offline.datasets import DataSetShelf, insert_dataset
-from featurestore.offline.partitions import EVERYTHING, Keys, Span
+from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.datasets import SqlDataSets, insert_dataset
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import CommitLostError, Connection, ConnectionLostError, Server
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
-from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.offline.sql import Values, between, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -44,7 +43,7 @@ DOUBT_SECONDS = 30.0
 WANTED_ENTITIES = 10_000
 BATCH_PAGES = 10_000
 
-# For one transaction each, so that a pooler between us and the server hands nothing on to others.
+# Set per transaction, so that a connection pooler does not pass them on to other clients.
 _SETTINGS = (
     "SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30; "
@@ -56,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class _Snapshot:
-    """A thread's reading transaction, open until the last `reading` ends; ``empty`` where there is no schema yet."""
+    """One thread's reading transaction, open until its outermost `reading` ends; ``empty`` without a schema."""
 
     connection: Connection
     empty: bool
@@ -64,12 +63,12 @@ class _Snapshot:
     depth: int = 0
 
 
-class PostgresStore(Ledger, DataSetShelf):
-    """`OfflineStore` on a PostgreSQL server. Nothing is connected to before the first call."""
+class PostgresStore(SqlAuditLog, SqlDataSets):
+    """`OfflineStore` on a PostgreSQL server. It connects at the first call."""
 
     def __init__(self, project: Project) -> None:
         """Raises ConfigError where ``project.offline_url`` can't be read."""
-        assert project.offline_url is not None, "opening sees to it"
+        assert project.offline_url is not None, "open_offline checks it"
         where = str(project.root / FILE)
         found = address.parse(
             project.offline_url,
@@ -102,14 +101,14 @@ class PostgresStore(Ledger, DataSetShelf):
 
     @contextmanager
     def _snapshot(self) -> Iterator[_Snapshot]:
-        """This thread's snapshot, taken where it has none."""
+        """This thread's snapshot; a new one unless it has one open."""
         snapshot: _Snapshot | None = getattr(self._threads, "snapshot", None)
         if snapshot is None or not snapshot.depth:
             self._threads.snapshot = snapshot = self._take_snapshot()
         snapshot.depth += 1
         try:
             yield snapshot
-        finally:  # in any order, and for a generator that is thrown away in any thread
+        finally:  # `reading`s may end in any order, and that of an unfinished generator in any thread
             snapshot.depth -= 1
             if snapshot.depth == 0:
                 snapshot.stack.close()
@@ -136,7 +135,7 @@ class PostgresStore(Ledger, DataSetShelf):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
 
     def purge(self) -> None:
-        """Rewrites the tables. What the server's archived log and its backups hold is theirs to forget."""
+        """Rewrites the tables. The server's archived log and its backups are beyond our reach."""
         with self._server.connect() as connection:
             for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
                 connection.execute(f"VACUUM (FULL) {quote(self._schema)}.{quote(row['tablename'])}")
@@ -166,18 +165,18 @@ class PostgresStore(Ledger, DataSetShelf):
         pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
 
-    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> Mark | None:
+    def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         query = (
             "SELECT sum(rows)::bigint AS rows, max(run_seq) AS last, (SELECT store_id::text FROM meta) AS store_id "
             f"FROM appended WHERE table_name = $1 AND {between(up_to_run, None)}"
         )
 
-        def ask(connection: Connection) -> Mark | None:
+        def ask(connection: Connection) -> HistoryMark | None:
             held = connection.rows(query, [table_name(version.id)])[0]
             if not held["rows"]:
                 return None
             runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [held["last"]])
-            return Mark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
+            return HistoryMark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
 
         return self._ask(ask, None)
 
@@ -196,13 +195,13 @@ class PostgresStore(Ledger, DataSetShelf):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
-        span: Span = EVERYTHING,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        keys, table, within = key_list(version), history_table(version.id), _within(version, span)
+        keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
         where = f"{between(up_to_run, None)} AND {within}"
         if after_run is None:
-            # From the last to the first: backwards the index gives them as they are, where the other way each entity's
-            # rows would be sorted (measured at twice the time).
+            # Backwards, because then the index has them in order; forwards each entity's rows would be sorted, which
+            # takes twice the time.
             order = ", ".join(
                 f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
             )
@@ -211,8 +210,8 @@ class PostgresStore(Ledger, DataSetShelf):
                 f"WHERE {where} ORDER BY {order}"
             )
             return self._history(version, [(query, ())]).reverse()
-        # What was learned since lies together, and each entity's latest row is one step in the index (measured at up to
-        # six times the speed of going through the table, where every entity has news; the same where few have).
+        # New rows are stored together, and each entity's latest row is one step in the index. Measured at up to six
+        # times the speed of reading the table where every entity has new rows, and the same where few have.
         same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
         query = (
             f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}) "
@@ -227,7 +226,7 @@ class PostgresStore(Ledger, DataSetShelf):
             rows = tables.count_rows(connection, version) if pages else 0
             if not rows:
                 return []
-            # The first row of some pages: rows are never moved, so it is there unless it was erased.
+            # The first row of some pages: rows never move, so it exists unless it was erased.
             step = max(every * pages // rows, 1)
             firsts = (
                 f"SELECT ('(' || page || ',1)')::tid FROM generate_series({step - 1:d}, {pages - 1:d}, {step:d}) page"
@@ -263,7 +262,7 @@ class PostgresStore(Ledger, DataSetShelf):
         return self._ask(lambda connection: connection.rows(query, values), [])
 
     def _history(self, version: StoredVersion, queries: Sequence[tuple[str, Values]]) -> pl.DataFrame:
-        """The answers of queries of a version's table, one after another."""
+        """The concatenated answers of queries of a version's table."""
         empty = pl.DataFrame(schema=history_schema(version))
 
         def ask(connection: Connection) -> pl.DataFrame:
@@ -282,9 +281,9 @@ class PostgresStore(Ledger, DataSetShelf):
 
     @contextmanager
     def _writable(self, *, in_turn: bool = True) -> Iterator[Connection]:
-        """A transaction on tables of this release's format; in turn, the only one of the project's writers."""
-        # Each statement sees what was committed before it: what is read after the lock is the latest.
-        # It is not asked for as READ WRITE, which would talk a server out of default_transaction_read_only.
+        """A transaction on tables of this release's format; ``in_turn``, no other writer of the project runs."""
+        # Each statement sees what was committed before it, so what is read after taking the lock is the latest.
+        # Not READ WRITE, which would override a server's default_transaction_read_only.
         with self._begin("READ COMMITTED") as connection:
             if in_turn or tables.format_of(connection) < schema.FORMAT:
                 self._wait_for_turn(connection)
@@ -329,7 +328,7 @@ class PostgresStore(Ledger, DataSetShelf):
         return f"{rows[0]['name']}" + (f" (since {times.format_instant(since * 1_000_000)})" if since else "")
 
     def _was_committed(self, run_id: str, lost: CommitLostError) -> bool:
-        """Looks a run up whose commit had no answer, as soon as the server is back and its transaction has ended."""
+        """Looks up a run whose commit got no answer, once the server is back and the transaction has ended."""
         deadline = time.monotonic() + DOUBT_SECONDS
         while True:
             try:
@@ -338,17 +337,17 @@ class PostgresStore(Ledger, DataSetShelf):
             except FeatureStoreError as exc:
                 if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:
                     raise StoreError(
-                        f"{lost.message}; whether the run was kept is not known", where=self._where,
-                        hint="run the same command again: what was kept is found, and not kept twice",
+                        f"{lost.message}; whether the run was committed is not known", where=self._where,
+                        hint="run the same command again: what was committed is found, and not written twice",
                     ) from lost  # fmt: skip
             time.sleep(POLL_SECONDS)
 
 
-def _within(version: StoredVersion, span: Span) -> str:
-    """The condition that a row's entity is in a span: a range of the primary key's index.
+def _within(version: StoredVersion, key_range: KeyRange) -> str:
+    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
 
-    The bounds stand in the statement itself, for an answer to one with parameters does not come by COPY.
+    The bounds are part of the statement, because the answer to one with parameters is not sent by COPY.
     """
-    rows = ((keys, sign) for keys, sign in ((span.after, ">"), (span.up_to, "<=")) if keys is not None)
+    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
     clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
     return " AND ".join(clauses) or "TRUE"

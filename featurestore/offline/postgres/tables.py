@@ -1,4 +1,4 @@
-"""The tables of a project in PostgreSQL: one schema for each project, brought up to date as it is opened for writing.
+"""The tables of a project in PostgreSQL: one schema per project, migrated when it is opened for writing.
 
 Beside what `offline.schema` has for every store: indexes for what grows with the years, and ``appended``, the
 rows that each run added to each history table.
@@ -40,7 +40,7 @@ def schema_name(project: str) -> str:
 
 
 def constant(value: str | int) -> str:
-    """A value in SQL, whatever the server makes of backslashes in plain strings."""
+    """A value in SQL, whatever the server's setting for backslashes in plain strings."""
     return f"{value:d}" if isinstance(value, int) else "E" + literal(value.replace("\\", "\\\\"))
 
 
@@ -73,7 +73,7 @@ def migrate(connection: Connection, where: str) -> None:
 
 
 def make_history(connection: Connection, version: StoredVersion) -> None:
-    """A version's table, without its indexes: they are made faster once it is filled."""
+    """Creates a version's table, without its indexes, which are built faster once it has rows."""
     columns = history_columns(version, key_text='TEXT COLLATE "C"')
     connection.execute(f"CREATE TABLE {history_table(version.id)} ({columns})")
 
@@ -92,7 +92,7 @@ def index_history(connection: Connection, version: StoredVersion) -> None:
 
 
 def count_rows(connection: Connection, version: StoredVersion) -> int:
-    """Rows in a version's table, from what was noted as they were added."""
+    """Rows in a version's table, from the counts recorded as they were added."""
     name = table_name(version.id)
     found = connection.rows("SELECT sum(rows)::bigint AS rows FROM appended WHERE table_name = $1", [name])
     return found[0]["rows"] or 0
@@ -108,7 +108,7 @@ def count_pages(connection: Connection, version: StoredVersion) -> int:
 
 
 def recount(connection: Connection, version: StoredVersion) -> None:
-    """Notes the rows of each run anew, after some were removed."""
+    """Counts the rows of each run again, after some were removed."""
     name = literal(table_name(version.id))
     connection.execute(
         f"DELETE FROM appended WHERE table_name = {name};"
@@ -120,6 +120,6 @@ def _check_encoding(connection: Connection, where: str) -> None:
     encoding = connection.rows("SELECT current_setting('server_encoding') AS encoding")[0]["encoding"]
     if encoding not in ENCODINGS:
         raise ConfigError(
-            f"the database's encoding is {encoding}, which can't hold every text", where=where,
-            hint="name a database made with ENCODING 'UTF8' in offline.url",
+            f"the database's encoding is {encoding}, which can't store every text", where=where,
+            hint="name a database created with ENCODING 'UTF8' in offline.url",
         )  # fmt: skip

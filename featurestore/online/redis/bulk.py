@@ -1,6 +1,6 @@
-"""Loading columns into Redis: commands are built column by column and sent while the next ones are built.
+"""Loading columns into Redis: commands are built column by column, and sent while the next ones are built.
 
-A million commands through a client library are a million calls; as one buffer they are as fast as the server.
+A client library makes one call per command; one buffer with all the commands is as fast as the server.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ import pyarrow.compute as pc
 from redis import exceptions as redis_errors
 
 from featurestore.online.packing import bytes_of
-from featurestore.online.redis.servers import Node, complaint, note_written
+from featurestore.online.redis.servers import RedisNode, note_written, reply_error
 
-SLICE = 1 << 20  # bytes of one send: a timeout is for one of them
-RECEIVE = 1 << 18
-BACKLOG = 1 << 24  # bytes that wait to be sent, a tenth of a second's work: the time to read more of the history
+SEND_BYTES = 1 << 20  # of one send; the timeout is for each send
+RECEIVE_BYTES = 1 << 18
+BACKLOG_BYTES = 1 << 24  # that wait to be sent: a tenth of a second's work, enough time to read more of the history
 
 _PING = b"*1\r\n$4\r\nPING\r\n"
 _PONG = b"+PONG\r\n"
-_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _WIDE = pa.large_binary()
 _EMPTY, _DOLLAR, _LINE_END = (pa.scalar(text, _WIDE) for text in (b"", b"$", b"\r\n"))
 
 
 def hset_commands(frame: pl.DataFrame) -> list[memoryview]:
-    """HSET of each row's values into its key, as the bytes of a RESP stream.
+    """One HSET per row, as the bytes of a RESP stream.
 
     ``frame`` has ``key`` and a Binary column for each field. Rows without any value are left out.
     """
     fields = [name for name in frame.columns if name != "key"]
     if not any(frame[name].null_count() for name in fields):
         return [_hset(frame, fields)] if frame.height else []
-    held = np.column_stack([frame[name].is_not_null().to_numpy() for name in fields])
+    present = np.column_stack([frame[name].is_not_null().to_numpy() for name in fields])
     buffers = []
-    for pattern in np.unique(held, axis=0):
-        rows = frame.filter(pl.Series((held == pattern).all(axis=1)))
-        some = [name for name, there in zip(fields, pattern, strict=True) if there]
+    for pattern in np.unique(present, axis=0):
+        rows = frame.filter(pl.Series((present == pattern).all(axis=1)))
+        some = [name for name, has_value in zip(fields, pattern, strict=True) if has_value]
         if some:
             buffers.append(_hset(rows, some))
     return buffers
@@ -60,17 +60,17 @@ def _hset(frame: pl.DataFrame, fields: Sequence[str]) -> memoryview:
 
 
 def hdel_commands(keys: pl.Series, fields: Sequence[str]) -> memoryview:
-    """HDEL of the same fields from each key."""
+    """One HDEL of the same fields per key."""
     tail = b"".join(b"$%d\r\n%b\r\n" % (len(name), name.encode()) for name in fields)
     return _commands([b"*%d\r\n$4\r\nHDEL\r\n" % (2 + len(fields)), keys.cast(pl.Binary), tail])
 
 
 def _commands(parts: Sequence[bytes | pl.Series]) -> memoryview:
-    """One command a row: the same bytes in each, and columns whose values are sent as bulk strings."""
+    """One command per row: bytes are the same in each, the values of a column are sent as bulk strings."""
     columns = [part if isinstance(part, bytes) else part.to_arrow().cast(_WIDE) for part in parts]
     lengths = [None if isinstance(column, bytes) else pc.min_max(pc.binary_length(column)) for column in columns]
     if all(length is None or length["min"] == length["max"] for length in lengths):
-        return _of_one_width(columns)
+        return _fixed_width_commands(columns)
     joined: list[Any] = []
     for column in columns:
         if isinstance(column, bytes):
@@ -81,8 +81,8 @@ def _commands(parts: Sequence[bytes | pl.Series]) -> memoryview:
     return bytes_of(pc.binary_join_element_wise(*joined, _EMPTY)).data
 
 
-def _of_one_width(columns: Sequence[bytes | pa.LargeBinaryArray]) -> memoryview:
-    """The same where every value of a column is as long as the others: equal rows with holes to be filled."""
+def _fixed_width_commands(columns: Sequence[bytes | pa.LargeBinaryArray]) -> memoryview:
+    """`_commands` where all values of a column have the same length: copies of a template, then filled in."""
     template = bytearray()
     holes: list[tuple[int, np.ndarray]] = []
     for column in columns:
@@ -102,50 +102,50 @@ def _of_one_width(columns: Sequence[bytes | pa.LargeBinaryArray]) -> memoryview:
 
 
 def _hole(at: int, values: np.dtype[np.void], width: int) -> np.dtype[np.void]:
-    """A row of so many bytes of which one part is named."""
+    """A row of ``width`` bytes with one named part, at ``at``."""
     return np.dtype({"names": ["hole"], "formats": [values], "offsets": [at], "itemsize": width})
 
 
 class StreamEndedError(Exception):
-    """Nothing more need be sent: the complaint is raised on leaving the stream."""
+    """Sending is pointless, since a pipe has failed; the failure itself is raised on leaving the stream."""
 
 
 class Stream:
-    """A pipe to each node that is sent to. Leaving waits for all answers and raises the first complaint."""
+    """A pipe to each node that is sent to. Leaving waits for all answers and raises the first error."""
 
     def __init__(self) -> None:
-        self._pipes: dict[Node, Pipe] = {}
+        self._pipes: dict[RedisNode, Pipe] = {}
 
     def __enter__(self) -> Stream:
         return self
 
-    def send(self, node: Node, commands: memoryview) -> None:
+    def send(self, node: RedisNode, commands: memoryview) -> None:
         if node not in self._pipes:
             self._pipes[node] = Pipe(node)
-        if self._pipes[node].in_vain:
+        if self._pipes[node].has_failed:
             raise StreamEndedError
         self._pipes[node].send(commands)
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
-        complaints = [complaint for pipe in self._pipes.values() if (complaint := pipe.finish())]
-        if complaints and (exc is None or isinstance(exc, StreamEndedError)):
-            first = complaints[0]
+        errors = [error for pipe in self._pipes.values() if (error := pipe.finish())]
+        if errors and (exc is None or isinstance(exc, StreamEndedError)):
+            first = errors[0]
             if isinstance(first, redis_errors.RedisError):
                 note_written(first, sum(pipe.accepted for pipe in self._pipes.values()))
             raise first from None
 
 
 class Pipe:
-    """One connection on which commands stream, sent and their answers read by a thread of its own.
+    """One connection to which a thread of its own sends commands and from which it reads the answers.
 
-    Every command must be answered by a single line. One thread does both, since a TLS connection can't be read
-    and written by two. What goes wrong is kept for `finish`.
+    Every command must have an answer of a single line. One thread both sends and reads, since two threads can't use one
+    TLS connection. `finish` returns what went wrong.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: RedisNode) -> None:
         self._node = node
-        self._line = node.take()
-        self._socket = self._line.socket
+        self._connection = node.take()
+        self._socket = self._connection.socket
         self._backlog = Backlog()
         self._answers = Answers()
         self._failure: Exception | None = None
@@ -153,29 +153,29 @@ class Pipe:
         self._thread.start()
 
     @property
-    def in_vain(self) -> bool:
-        """Whether a complaint is known already."""
+    def has_failed(self) -> bool:
+        """Whether an error has come already."""
         return self._failure is not None or self._answers.refused > 0
 
     @property
     def accepted(self) -> int:
-        """How many commands the server has said that it did."""
+        """How many commands the server has confirmed."""
         return self._answers.accepted
 
     def send(self, buffer: memoryview) -> None:
-        """Queues commands; waits while too much is still to be sent."""
+        """Queues commands; waits while the backlog is full."""
         self._backlog.put(buffer)
 
     def finish(self) -> Exception | None:
-        """Waits for every answer: what the connection or the server complained of first, if they did."""
+        """Waits for every answer. Returns the first error of the connection or the server, if any."""
         self._backlog.put(memoryview(_PING))
         self._backlog.put(None)
         self._thread.join()
         if self._failure is not None:
-            self._line.close()
+            self._connection.close()
             return self._failure
-        self._node.give(self._line)
-        return complaint(self._answers.first_refusal) if self._answers.refused else None
+        self._node.give(self._connection)
+        return reply_error(self._answers.first_refusal) if self._answers.refused else None
 
     def _run(self) -> None:
         timeout = self._socket.gettimeout()
@@ -189,41 +189,42 @@ class Pipe:
                 selector.modify(self._socket, selectors.EVENT_READ)
                 while not self._answers.complete:
                     self._wait(selector, timeout)
-                    self._take_in()
+                    self._receive()
         except OSError as exc:
             self._failure = exc
-            while buffer is not None:  # nobody may wait for room
+            while buffer is not None:  # else a sender would wait for room for ever
                 buffer = self._backlog.take()
         finally:
             self._socket.settimeout(timeout)
 
     def _send(self, buffer: memoryview, selector: selectors.BaseSelector, timeout: float | None) -> None:
-        """Sends all of it. Answers are taken in between two sends only: being woken by each would slow the server."""
+        """Sends the buffer. Answers are read between two sends only: waking up for each would slow down the server."""
         sent = 0
         while sent < len(buffer):
             self._wait(selector, timeout)
-            with suppress(*_NOT_YET):
-                sent += self._socket.send(buffer[sent : sent + SLICE])
-            self._take_in()
+            with suppress(*_WOULD_BLOCK):
+                sent += self._socket.send(buffer[sent : sent + SEND_BYTES])
+            self._receive()
 
     def _wait(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
         if not selector.select(timeout):
             raise TimeoutError("the server does not answer")
 
-    def _take_in(self) -> None:
-        """Takes in the answers that are there."""
-        with suppress(*_NOT_YET):
+    def _receive(self) -> None:
+        """Reads the answers that have arrived."""
+        with suppress(*_WOULD_BLOCK):
             while True:
-                data = self._socket.recv(RECEIVE)
+                data = self._socket.recv(RECEIVE_BYTES)
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 self._answers.take(data)
 
 
 class Backlog:
-    """Buffers from one thread to another, `BACKLOG` bytes at most; a larger one when it is alone. None is the end."""
+    """Buffers from one thread to another, at most ``limit`` bytes, or a single larger buffer. None is the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = BACKLOG_BYTES) -> None:
+        self._limit = limit
         self._buffers: deque[memoryview | None] = deque()
         self.bytes = 0
         self._changed = threading.Condition()
@@ -231,7 +232,7 @@ class Backlog:
     def put(self, buffer: memoryview | None) -> None:
         size = len(buffer or b"")
         with self._changed:
-            self._changed.wait_for(lambda: not self.bytes or self.bytes + size <= BACKLOG)
+            self._changed.wait_for(lambda: not self.bytes or self.bytes + size <= self._limit)
             self._buffers.append(buffer)
             self.bytes += size
             self._changed.notify()
@@ -246,7 +247,7 @@ class Backlog:
 
 
 class Answers:
-    """Counts a stream of one-line answers that ends with PONG, and keeps those that refuse."""
+    """Counts a stream of one-line answers that ends with PONG, and remembers the first error."""
 
     def __init__(self) -> None:
         self.accepted = 0

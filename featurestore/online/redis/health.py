@@ -1,4 +1,4 @@
-"""What a Redis or Valkey server says of itself that bears on what it keeps: eviction, memory, its role, its disk."""
+"""What a Redis or Valkey server reports that can lose or refuse values: eviction, memory, role, disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEARLY_FULL = 0.9
 
 
 def checks_of(info: Mapping[str, str], where: str) -> Iterator[Check]:
-    """What the answer of INFO comes to. What a server does not tell is not judged."""
+    """The checks of an INFO answer. What a server does not report is not checked."""
     kind = info.get("server_name", "redis").capitalize()
     yield Check("online", "ok", f"{where}: {kind} {info.get('valkey_version') or info.get('redis_version', '?')}")
     policy = info.get("maxmemory_policy", "noeviction")
@@ -22,8 +22,8 @@ def checks_of(info: Mapping[str, str], where: str) -> Iterator[Check]:
     evicted = int(info.get("evicted_keys", 0))
     if evicted:
         yield Check(
-            "online", "warn", f"{where}: {evicted:,} keys were evicted since it was started",
-            "the next featurestore sync writes again what was lost; give it more memory",
+            "online", "warn", f"{where}: {evicted:,} keys were evicted since it started",
+            "the next featurestore sync writes the lost values again; give it more memory",
         )  # fmt: skip
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if most and used > NEARLY_FULL * most:

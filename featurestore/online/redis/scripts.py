@@ -1,4 +1,4 @@
-"""What must be atomic inside Redis, in Lua. Each script touches keys of one slot only."""
+"""The Lua scripts for what must be atomic inside Redis. Each call touches the keys of one slot only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ local at, result = 1, 0
 local function take() local item = ARGV[at]; at = at + 1; return item end
 for _ = 1, tonumber(take()) do
   local entry, present, text = take(), take(), take()
-  local held = redis.call('HGET', KEYS[1], entry)
-  if (present == '1') ~= (held ~= false) or (held and held ~= text) then return 0 end
+  local stored = redis.call('HGET', KEYS[1], entry)
+  if (present == '1') ~= (stored ~= false) or (stored and stored ~= text) then return 0 end
 end
 for _ = 1, tonumber(take()) do
   local entry, present, text = take(), take(), take()
@@ -17,7 +17,7 @@ end
 return 1
 """
 """Compare-and-set on a hash. ARGV: how many entries are expected, then (entry, '1' or '0' for absent, text) for
-each; how many change, and the same for each. Returns 1 where it was done."""
+each; how many are updated, and the same for each. Returns 1 where the entries were updated, else 0."""
 
 MERGE = """
 local count = tonumber(ARGV[1])
@@ -25,10 +25,10 @@ local fields, totals = {}, {}
 for f = 1, count do fields[f] = ARGV[f + 1]; totals[f] = 0; totals[count + f] = 0 end
 local at = count + 1
 for k = 1, #KEYS do
-  local held = redis.call('HMGET', KEYS[k], unpack(fields))
+  local stored = redis.call('HMGET', KEYS[k], unpack(fields))
   local changes = {}
   for f = 1, count do
-    local new, old = ARGV[at + f], held[f]
+    local new, old = ARGV[at + f], stored[f]
     local wins = new ~= '' and new ~= old
     if wins and not old then
       totals[count + f] = totals[count + f] + 1
@@ -49,20 +49,20 @@ end
 return totals
 """
 """Merges packed values. KEYS are entities; ARGV: how many fields, their names, and for each entity a value (empty for
-none) for each field. A value of another version in the same field (a store that was partly lost) always gives way.
-Returns how many were written, field by field, and then how many of those were new. Numbers, not strings, are
-compared: Lua orders strings by the server's locale."""
+none) for each field. A value of another version in the same field (left by a partial loss) is always replaced.
+Returns how many values were written, field by field, and then how many of those were new. It compares numbers and not
+strings, since Lua orders strings by the server's locale."""
 
 DISCARD = """
 local removed = 0
 local limit = tonumber(ARGV[2])
 for k = 1, #KEYS do
-  local held = redis.call('HGET', KEYS[k], ARGV[1])
-  if held and #held >= 11 then
-    local b8, low = struct.unpack('>I1I3', held, 8)
+  local stored = redis.call('HGET', KEYS[k], ARGV[1])
+  if stored and #stored >= 11 then
+    local b8, low = struct.unpack('>I1I3', stored, 8)
     local run_seq = (b8 % 32) * 4194304 + math.floor(low / 4)
     if run_seq <= limit then removed = removed + redis.call('HDEL', KEYS[k], ARGV[1]) end
-  elseif held then
+  elseif stored then
     removed = removed + redis.call('HDEL', KEYS[k], ARGV[1])
   end
 end

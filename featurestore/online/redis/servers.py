@@ -1,7 +1,7 @@
 """Connections to one Redis (or Valkey), or to the primaries of a cluster. Owns addresses, secrets and errors.
 
-Connections are redis-py's (authentication, TLS, Unix sockets); keeping them, and reading with hiredis, is done here.
-RESP 2, so that nothing comes unasked.
+redis-py makes the connections (authentication, TLS, Unix sockets); pooling them and reading with hiredis is done here.
+The protocol is RESP 2, in which a server never sends anything that it was not asked for.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from redis.crc import key_slot
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
 from featurestore.online.contract import RefusedError
 
-RETRIES = 3
-FIRST_PAUSE = 0.05
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 RECEIVE = 1 << 16
@@ -43,7 +41,7 @@ _TRANSIENT = (
     OSError,
 )
 
-_KINDS: dict[str, type[redis_errors.ResponseError | redis_errors.ConnectionError]] = {
+_REPLY_ERRORS: dict[str, type[redis_errors.ResponseError | redis_errors.ConnectionError]] = {
     "MOVED": redis_errors.TryAgainError, "ASK": redis_errors.TryAgainError, "TRYAGAIN": redis_errors.TryAgainError,
     "CLUSTERDOWN": redis_errors.ClusterDownError, "LOADING": redis_errors.BusyLoadingError,
     "MASTERDOWN": redis_errors.MasterDownError, "NOSCRIPT": redis_errors.NoScriptError,
@@ -53,10 +51,21 @@ _KINDS: dict[str, type[redis_errors.ResponseError | redis_errors.ConnectionError
 Result = TypeVar("Result")
 
 
-class Line:
-    """One open connection: redis-py's until it is logged in, then its socket and a parser of hiredis' own.
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often an exchange is tried again, and how many seconds to wait before the first time; then twice as long."""
 
-    redis-py spends more on an answer than the network does; what is read here is parsed in C and no more.
+    count: int = 3
+    first_pause: float = 0.05
+
+
+DEFAULT_RETRIES = Retries()
+
+
+class Connection:
+    """One open connection: made and authenticated by redis-py, then used through its socket and a hiredis parser.
+
+    redis-py would spend more time on an answer than the network does; here the answer is parsed in C and that is all.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -69,22 +78,22 @@ class Line:
         self.socket.sendall(packed)
 
     def read(self) -> Any:
-        """The next answer. Raises what redis-py would for one that refuses."""
+        """The next answer. Raises redis-py's exception where it is an error."""
         return self.read_many(1)[0]
 
     def read_many(self, count: int) -> list[Any]:
-        """The next answers; the first that refuses is raised, and the line is of no more use then."""
+        """The next answers. The first error among them is raised, and the connection can't be used any more then."""
         answers: list[Any] = []
         take, got = self._reader.gets, answers.append
         while len(answers) < count:
             answer = take()
-            if answer is False:  # RESP 2 has no false: more must come
+            if answer is False:  # incomplete: RESP 2 has no false
                 data = self.socket.recv(RECEIVE)
                 if not data:
                     raise redis_errors.ConnectionError("the server closed the connection")
                 self._reader.feed(data)
             elif isinstance(answer, hiredis.ReplyError):
-                raise complaint(str(answer))
+                raise reply_error(str(answer))
             else:
                 got(answer)
         return answers
@@ -93,83 +102,84 @@ class Line:
         self._connection.disconnect()
 
 
-class Node:
-    """One server, and the connections to it that are free. Any thread may take one; whoever fails drops it."""
+class RedisNode:
+    """One server and its idle connections. Any thread may take one; after a failure it is closed, not given back."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
-        self._free: deque[Line] = deque()
+        self._idle: deque[Connection] = deque()
         self._process = os.getpid()
 
     @contextmanager
-    def line(self) -> Iterator[Line]:
-        """A connection for one exchange; broken off if the exchange ends in an exception."""
-        line = self.take()
+    def connection(self) -> Iterator[Connection]:
+        """A connection for one exchange; closed if the exchange ends in an exception."""
+        connection = self.take()
         try:
-            yield line
+            yield connection
         except BaseException:
-            line.close()
+            connection.close()
             raise
-        self.give(line)
+        self.give(connection)
 
-    def take(self) -> Line:
-        if self._process != os.getpid():  # a fork may not share its parent's
-            self._free, self._process = deque(), os.getpid()
+    def take(self) -> Connection:
+        if self._process != os.getpid():  # a forked child may not use its parent's connections
+            self._idle, self._process = deque(), os.getpid()
         try:
-            return self._free.pop()
+            return self._idle.pop()
         except IndexError:
-            return Line(self._make())
+            return Connection(self._make())
 
-    def give(self, line: Line) -> None:
-        self._free.append(line)
+    def give(self, connection: Connection) -> None:
+        self._idle.append(connection)
 
     def ask(self, *words: str | bytes | int) -> Any:
         """One command and its answer."""
-        with self.line() as line:
-            line.send(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub knows one word only
-            return line.read()
+        with self.connection() as connection:
+            connection.send(hiredis.pack_command(words))  # type: ignore[arg-type]  # its stub allows one word only
+            return connection.read()
 
     def close(self) -> None:
         with suppress(IndexError):  # another thread may take the last one
             while True:
-                self._free.pop().close()
+                self._idle.pop().close()
 
 
-def can_pass(exc: Exception) -> bool:
+def is_transient(exc: Exception) -> bool:
     """Whether trying again may help."""
     return isinstance(exc, _TRANSIENT) and not isinstance(exc, redis_errors.AuthenticationError)
 
 
-def complaint(text: str) -> redis_errors.ResponseError | redis_errors.ConnectionError:
-    """An answer that refuses, as the exception that says whether trying again may help."""
-    return _KINDS.get(text.partition(" ")[0], redis_errors.ResponseError)(text)
+def reply_error(text: str) -> redis_errors.ResponseError | redis_errors.ConnectionError:
+    """The exception for an error reply; its type decides whether trying again may help."""
+    return _REPLY_ERRORS.get(text.partition(" ")[0], redis_errors.ResponseError)(text)
 
 
 def note_written(exc: redis_errors.RedisError, written: int) -> None:
-    """Lets a complaint know how many entities had been written before it, for `Servers.explain`."""
+    """Attaches to an error how many entities were written before it, for `Servers.explain`."""
     exc.written = written  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Which node owns which slots: from each start on, up to the next."""
+class SlotMap:
+    """Which node owns which slots: each owner has the slots from its start up to the next start."""
 
     starts: tuple[int, ...]
-    owners: tuple[Node, ...]
+    owners: tuple[RedisNode, ...]
 
 
 class Servers:
-    """The nodes behind a url, and which of them a key lives on."""
+    """The nodes behind a url, and which of them has a key."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, retries: Retries) -> None:
         self.cluster = url.partition("://")[0].endswith("+cluster")
-        self.where = redacted(url)
-        self._kind, self._options = self._read(url.replace("+cluster", "", 1))
-        self._nodes: dict[tuple[str, int], Node] = {}
-        self._layout: Layout | None = None  # replaced as a whole: threads share it
+        self.where = redact(url)
+        self._retries = retries
+        self._kind, self._options = self._parse(url.replace("+cluster", "", 1))
+        self._nodes: dict[tuple[str, int], RedisNode] = {}
+        self._slots: SlotMap | None = None  # threads share it, so it is replaced as a whole
 
-    def _read(self, url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """The kind of connection that a url stands for, and what it is made with. Raises ConfigError."""
+    def _parse(self, url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The class of connection that a url asks for, and its arguments. Raises ConfigError."""
         try:
             _check_database(url)
             pool = ConnectionPool.from_url(url)
@@ -177,40 +187,37 @@ class Servers:
                 "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
                 "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
             }  # fmt: skip
-            pool.connection_class(**options)  # connects to nothing yet: it only complains of words it doesn't know
-        except (ValueError, TypeError, redis_errors.RedisError):  # their words may hold the password
+            pool.connection_class(**options)  # does not connect yet, but refuses unknown arguments
+        except (ValueError, TypeError, redis_errors.RedisError):  # their messages may contain the password
             hint = "for example redis://localhost:6379/0; in a password write %40 for @, %2F for / and so on"
             raise ConfigError("online.url can't be read", where=self.where, hint=hint) from None
         return pool.connection_class, options
 
-    def nodes(self) -> list[Node]:
-        """Every server that holds values."""
-        return list(dict.fromkeys(self._known().owners))
+    def nodes(self) -> list[RedisNode]:
+        """Every server that stores values."""
+        return list(dict.fromkeys(self._slot_map().owners))
 
-    def node_of(self, key: bytes) -> Node:
+    def node_of(self, key: bytes) -> RedisNode:
         return self.node_of_slot(key_slot(key) if self.cluster else 0)
 
-    def node_of_slot(self, slot: int) -> Node:
-        layout = self._known()
-        return layout.owners[bisect_right(layout.starts, slot) - 1]
+    def node_of_slot(self, slot: int) -> RedisNode:
+        slots = self._slot_map()
+        return slots.owners[bisect_right(slots.starts, slot) - 1]
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Does something that may be done twice, a few times over where the server was only briefly unable.
-
-        Raises StoreError or ConfigError, in our words.
-        """
-        for retry in range(RETRIES + 1):
+        """Runs an idempotent exchange, again after each failure that may pass. Raises StoreError or ConfigError."""
+        for retry in range(self._retries.count + 1):
             try:
                 return work()
             except (redis_errors.RedisError, hiredis.HiredisError, OSError) as exc:
-                if retry == RETRIES or not can_pass(exc):
+                if retry == self._retries.count or not is_transient(exc):
                     raise self.explain(exc) from exc
-                self.forget()
-            time.sleep(FIRST_PAUSE * 2**retry * (0.5 + random.random()))  # noqa: S311  (jitter)
+                self.disconnect()
+            time.sleep(self._retries.first_pause * 2**retry * (0.5 + random.random()))  # noqa: S311  (jitter)
         raise AssertionError("the last attempt returns or raises")
 
     def explain(self, exc: Exception) -> FeatureStoreError:
-        """A server's complaint as an error of ours: what happened, where, and what to do."""
+        """A server's error as one of ours: what happened, where, and what to do."""
         if isinstance(exc, redis_errors.AuthenticationError):
             return ConfigError(
                 "the online store refuses the user or the password", where=self.where, hint="see [online] url"
@@ -221,22 +228,20 @@ class Servers:
             return StoreError(message, where=self.where, hint=hint)
         return RefusedError(message, where=self.where, hint=hint, written=written)
 
-    def forget(self) -> None:
-        """Drops connections and what is known of the cluster: the next use finds out anew."""
-        self._layout = None
+    def disconnect(self) -> None:
+        """Closes idle connections and drops the slot map: the next call connects and asks for the slots again."""
+        self._slots = None
         for node in list(self._nodes.values()):
             node.close()
 
-    close = forget
+    def _slot_map(self) -> SlotMap:
+        slots = self._slots
+        if slots is None:
+            self._slots = slots = self._ask_for_slots() if self.cluster else SlotMap((0,), (self._node("", 0),))
+        return slots
 
-    def _known(self) -> Layout:
-        layout = self._layout
-        if layout is None:
-            self._layout = layout = self._learn() if self.cluster else Layout((0,), (self._node("", 0),))
-        return layout
-
-    def _learn(self) -> Layout:
-        """The cluster as the server of the url sees it, or another that was met before where that one is gone."""
+    def _ask_for_slots(self) -> SlotMap:
+        """The slots as the url's server reports them, or, where it is gone, another server that was used before."""
         host = self._options.get("host", "localhost")
         seeds = deque(dict.fromkeys([self._node("", 0), *self._nodes.values()]))
         while True:
@@ -250,18 +255,17 @@ class Servers:
         if not ranges:
             raise redis_errors.ClusterDownError("no slots are served")
         owners = tuple(self._node(owner[0].decode() or host, owner[1]) for _, _, owner, *_ in ranges)
-        return Layout(tuple(item[0] for item in ranges), owners)
+        return SlotMap(tuple(item[0] for item in ranges), owners)
 
-    def _node(self, host: str, port: int) -> Node:
-        if (host, port) not in self._nodes:
-            place = {"host": host, "port": port} if host else {}
-            self._nodes[host, port] = Node(lambda: self._kind(**{**self._options, **place}))
-        return self._nodes[host, port]
+    def _node(self, host: str, port: int) -> RedisNode:
+        place = {"host": host, "port": port} if host else {}
+        node = RedisNode(lambda: self._kind(**{**self._options, **place}))
+        return self._nodes.setdefault((host, port), node)  # in one step: two threads must end up with the same node
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A complaint that has a name: how to tell it, and what to say."""
+    """A known error of a server: how to recognise it, what to report and what to advise."""
 
     words: tuple[str, ...]
     kinds: tuple[type[Exception], ...]
@@ -293,7 +297,7 @@ CAUSES = (
 
 
 def _diagnosis(exc: Exception) -> tuple[str, str]:
-    """What happened and what to do, in our words."""
+    """What happened, and what to do about it."""
     text = _first_line(exc)
     for cause in CAUSES:
         if any(word in text for word in cause.words) or isinstance(exc, cause.kinds):
@@ -308,13 +312,13 @@ def _first_line(exc: Exception) -> str:
 
 
 def _check_database(url: str) -> None:
-    """redis-py takes database 0 where it can't read the number."""
+    """Raises ValueError where the database is not a number; redis-py would silently use database 0."""
     if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
         raise ValueError
 
 
-def redacted(url: str) -> str:
-    """A url without user, password and options, even where the password is not written as it must be."""
+def redact(url: str) -> str:
+    """A url without user, password and options, even where the password is not percent-encoded as it must be."""
     scheme, _, rest = url.partition("://")
     place, _, options = rest.partition("?")
     return f"{scheme}://" + ("…" if "@" in options else place.rpartition("@")[2])

@@ -1,8 +1,8 @@
 """The online store on Redis or Valkey, one server or a cluster.
 
-One hash for each entity (see `online.format`). Values go in by compare-and-set in the server, so that nothing goes
-backwards whoever runs beside; only a load into fields that nobody knows yet streams plain commands. Every exchange
-may be done twice, so each is tried again a few times where the server was only briefly unable.
+One hash for each entity (see `online.format`). Values are written by compare-and-set inside the server, so that no
+writer replaces a newer value; only a load into fields that nobody uses yet streams plain commands. Every exchange is
+idempotent, so it is tried again a few times where the server was only briefly unable.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from redis.crc import key_slot
 from featurestore.config import Project
 from featurestore.model import Check
 from featurestore.online import format as layout
-from featurestore.online.contract import Merged, Pulse, RefusedError, Table
+from featurestore.online.contract import Pulse, RefusedError, TableName, WriteCounts
 from featurestore.online.redis import wire
 from featurestore.online.redis.health import checks_of
 from featurestore.online.redis.scripts import DISCARD, MERGE, SWAP
-from featurestore.online.redis.servers import Node, Servers, note_written
+from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers, note_written
 from featurestore.online.tables import EPOCH, GENERATION
 
 if TYPE_CHECKING:
     import polars as pl
 
-ENTITIES_A_CALL = 500
-KEYS_A_SCAN = 2_000
+ENTITIES_PER_CALL = 500
+KEYS_PER_SCAN = 2_000
 
 
 class RedisStore:
-    """`OnlineStore` on the servers that ``[online] url`` names."""
+    """`OnlineStore` on the servers that ``[online] url`` names. Raises ConfigError for a url that can't be read."""
 
-    def __init__(self, project: Project, url: str) -> None:
+    def __init__(self, project: Project, url: str, retries: Retries = DEFAULT_RETRIES) -> None:
         self._project = project.name
-        self._servers = Servers(url)
+        self._servers = Servers(url, retries)
         self._tables = {"active": layout.active_key(project.name), "meta": layout.meta_key(project.name)}
         self._active = self._tables["active"].encode()
         self._generation = wire.command("HGET", self._tables["active"], GENERATION)
@@ -49,21 +49,21 @@ class RedisStore:
 
     def _fetch(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
         node = self._servers.node_of(self._active)
-        line = node.take()
+        connection = node.take()  # not `node.connection()`, which is slower, for every read comes here
         try:
-            line.send(wire.hmget(keys, fields) + self._generation)
-            answers = line.read_many(len(keys) + 1 if fields else 1)
+            connection.send(wire.hmget(keys, fields) + self._generation)
+            answers = connection.read_many(len(keys) + 1 if fields else 1)
         except BaseException:
-            line.close()
+            connection.close()
             raise
-        node.give(line)
+        node.give(connection)
         generation = answers.pop() or b""
         return generation.decode(), answers if fields else [[] for _ in keys]
 
     def _fetch_from_many(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
-        """One exchange with each shard, all under way at the same time; one more where something is missing."""
+        """One exchange with each shard, all at the same time; one more where a value is missing."""
         first = self._servers.node_of(self._active)
-        places: dict[Node, list[int]] = {first: []}
+        places: dict[RedisNode, list[int]] = {first: []}
         for place, key in enumerate(keys if fields else ()):
             places.setdefault(self._servers.node_of(key.encode()), []).append(place)
         asked = {node: (wire.hmget([keys[at] for at in some], fields), len(some)) for node, some in places.items()}
@@ -75,15 +75,15 @@ class RedisStore:
             for at, row in zip(some, answers[node], strict=True):
                 rows[at] = row
         if len(asked) > 1 and any(None in row for row in rows):
-            # Another shard may have been asked a moment later, when its values were already in other fields.
+            # Another shard may have answered a moment later, when its values had already moved to other fields.
             generation = self._ask(self._tables["active"], "HGET", self._tables["active"], GENERATION)
         return (generation or b"").decode(), rows
 
-    def table(self, name: Table) -> dict[str, str]:
-        found: list[bytes] = self._ask(self._tables[name], "HGETALL", self._tables[name])
-        return {entry: text.decode() for entry, text in wire.pairs(found).items()}
+    def table(self, name: TableName) -> dict[str, str]:
+        answer: list[bytes] = self._ask(self._tables[name], "HGETALL", self._tables[name])
+        return {entry: text.decode() for entry, text in wire.pairs(answer).items()}
 
-    def swap(self, name: Table, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
+    def swap(self, name: TableName, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
         key = self._tables[name]
         words = [str(len(expected)), *wire.entries(expected), str(len(updates)), *wire.entries(updates)]
         return bool(self._ask(key, "EVAL", SWAP, 1, key, *words))
@@ -100,8 +100,8 @@ class RedisStore:
 
         self._servers.attempt(stream)
 
-    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, Merged]:
-        totals: dict[int, Merged] = {}
+    def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, WriteCounts]:
+        totals: dict[int, WriteCounts] = {}
         done = 0
         for batch in batches:
             fields = [name for name in batch.columns if name != "key"]
@@ -118,8 +118,8 @@ class RedisStore:
                 raise
             counts = [sum(column) for column in zip(*answers, strict=True)]
             for name, written, created in zip(fields, counts, counts[len(fields) :], strict=False):
-                before = totals.get(int(name), Merged())
-                totals[int(name)] = Merged(before.written + written, before.created + created)
+                total = totals.get(int(name), WriteCounts())
+                totals[int(name)] = WriteCounts(total.written + written, total.created + created)
             done += batch.height
         return totals
 
@@ -142,7 +142,7 @@ class RedisStore:
 
     def remove(self, keys: Sequence[str]) -> None:
         def work() -> None:
-            by_node: dict[Node, list[str]] = {}
+            by_node: dict[RedisNode, list[str]] = {}
             for key in keys:
                 by_node.setdefault(self._servers.node_of(key.encode()), []).append(key)
             for node, some in by_node.items():
@@ -157,8 +157,8 @@ class RedisStore:
     def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
         for node, keys in self._scan_keys(entity_type):
             asked = {node: (b"".join(wire.command("HGETALL", key) for key in keys), len(keys))}
-            found = self._servers.attempt(partial(wire.exchange, asked, bear="WRONGTYPE"))[node]
-            yield [(key, wire.pairs(items)) for key, items in zip(keys, found, strict=True) if items]
+            hashes = self._servers.attempt(partial(wire.exchange, asked, tolerate="WRONGTYPE"))[node]
+            yield [(key, wire.pairs(fields)) for key, fields in zip(keys, hashes, strict=True) if fields]
 
     def pulse(self) -> Pulse:
         infos = self._servers.attempt(lambda: [wire.info(node) for node in self._servers.nodes()])
@@ -170,17 +170,17 @@ class RedisStore:
             info = self._servers.attempt(partial(wire.info, node))
             yield from checks_of(info, self._servers.where)
         epoch = {EPOCH: self.table("meta").get(EPOCH)}
-        self.swap("meta", epoch, epoch)  # changes nothing, and is refused where nothing may be written
+        self.swap("meta", epoch, epoch)  # changes nothing, and is refused where writing is not permitted
         yield Check("online", "ok", "it may be written")
 
     def close(self) -> None:
-        self._servers.close()
+        self._servers.disconnect()
 
     def _ask(self, key: str, *words: str | int) -> Any:
         return self._servers.attempt(lambda: self._servers.node_of(key.encode()).ask(*words))
 
     def _run(self, script: str, keys: Sequence[str], arguments: Callable[[Sequence[str]], list[Any]]) -> list[Any]:
-        """Calls a script for all keys, some hundreds at a time and never two slots at once: its answers."""
+        """Calls a script for all keys, some hundreds per call and one slot per call, and returns its answers."""
 
         def work() -> list[Any]:
             answers: list[Any] = []
@@ -199,18 +199,18 @@ class RedisStore:
 
         return self._servers.attempt(work)
 
-    def _groups(self, keys: Sequence[str]) -> dict[Node, list[Sequence[str]]]:
-        """Keys in groups for one call each, by the node they live on; on a cluster a group has one slot."""
+    def _groups(self, keys: Sequence[str]) -> dict[RedisNode, list[Sequence[str]]]:
+        """Keys in groups, one call each, by the node that has them; on a cluster a group is of one slot."""
         slots: dict[int, list[str]] = {}
         for key in keys:
             slots.setdefault(key_slot(key.encode()) if self._servers.cluster else 0, []).append(key)
-        groups: dict[Node, list[Sequence[str]]] = {}
+        groups: dict[RedisNode, list[Sequence[str]]] = {}
         for slot, some in slots.items():
-            parts = [some[at : at + ENTITIES_A_CALL] for at in range(0, len(some), ENTITIES_A_CALL)]
-            groups.setdefault(self._servers.node_of_slot(slot), []).extend(parts)
+            calls = [some[at : at + ENTITIES_PER_CALL] for at in range(0, len(some), ENTITIES_PER_CALL)]
+            groups.setdefault(self._servers.node_of_slot(slot), []).extend(calls)
         return groups
 
-    def _by_node(self, batch: pl.DataFrame) -> Iterator[tuple[Node, pl.DataFrame]]:
+    def _by_node(self, batch: pl.DataFrame) -> Iterator[tuple[RedisNode, pl.DataFrame]]:
         import polars as pl
 
         if not self._servers.cluster:
@@ -220,15 +220,15 @@ class RedisStore:
         for node in dict.fromkeys(owners):
             yield node, batch.filter(pl.Series([owner is node for owner in owners]))
 
-    def _scan_keys(self, entity_type: str) -> Iterator[tuple[Node, list[str]]]:
+    def _scan_keys(self, entity_type: str) -> Iterator[tuple[RedisNode, list[str]]]:
         """Every key of an entity type, node by node; one may come twice."""
         pattern = layout.key_prefix(self._project, entity_type) + "*"
         for node in self._servers.attempt(self._servers.nodes):
             cursor: bytes | int = 0
             while True:
-                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_A_SCAN)
-                cursor, found = self._servers.attempt(partial(node.ask, *words))
-                if found:
-                    yield node, [key.decode() for key in found]
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_SCAN)
+                cursor, keys = self._servers.attempt(partial(node.ask, *words))
+                if keys:
+                    yield node, [key.decode() for key in keys]
                 if cursor in (b"0", 0):
                     break

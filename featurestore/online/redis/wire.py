@@ -1,4 +1,4 @@
-"""Commands as bytes and exchanges over them: what a reader does a hundred thousand times a second, kept short."""
+"""Commands as bytes, and exchanges of them. Every read comes through here, so it is kept short."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import hiredis
 from redis import exceptions as redis_errors
 
 from featurestore.online.contract import UNREADABLE
-from featurestore.online.redis.servers import Line, Node
+from featurestore.online.redis.servers import Connection, RedisNode
 
-CALLS_AT_ONCE = 20
+COMMANDS_PER_SEND = 20
 
 
 def command(*words: str) -> bytes:
@@ -24,73 +24,72 @@ def command(*words: str) -> bytes:
 
 
 def hmget(keys: Sequence[str], fields: tuple[int, ...]) -> bytes:
-    """HMGET of the same fields for each key; nothing where there are no fields."""
+    """One HMGET of the same fields per key; no bytes where there are no fields."""
     if not fields:
         return b""
     head, tail = _hmget_frame(fields)
-    return "".join(
-        [f"{head}{len(key)}\r\n{key}{tail}" for key in keys]
-    ).encode()  # a key is ASCII: see format.entity_key
+    commands = [f"{head}{len(key)}\r\n{key}{tail}" for key in keys]  # a key is ASCII: see format.entity_key
+    return "".join(commands).encode()
 
 
 @lru_cache(maxsize=1024)
 def _hmget_frame(fields: tuple[int, ...]) -> tuple[str, str]:
-    """What stands before the key's length and after the key."""
+    """The bytes before the length of the key, and those after the key."""
     tail = "".join(f"\r\n${len(str(field))}\r\n{field}" for field in fields) + "\r\n"
     return f"*{2 + len(fields)}\r\n$5\r\nHMGET\r\n$", tail
 
 
-def exchange(asked: Mapping[Node, tuple[bytes, int]], bear: str | None = None) -> dict[Node, list[Any]]:
-    """Sends each node its commands, and only then reads each node's answers (as many as are told).
+def exchange(asked: Mapping[RedisNode, tuple[bytes, int]], tolerate: str | None = None) -> dict[RedisNode, list[Any]]:
+    """Sends each node its commands, and only then reads the answers of each: as many as it was given a number of.
 
-    A complaint that begins with ``bear`` is no failure: its answer is that of an unreadable hash.
+    An error reply that begins with ``tolerate`` is answered as a hash with the one field `UNREADABLE`.
     """
 
-    def read(line: Line) -> Any:
+    def read(connection: Connection) -> Any:
         try:
-            return line.read()
+            return connection.read()
         except redis_errors.ResponseError as exc:
-            if bear is None or not str(exc).startswith(bear):
+            if tolerate is None or not str(exc).startswith(tolerate):
                 raise
             return [UNREADABLE.encode(), b""]
 
     with ExitStack() as stack:
-        lines = {node: stack.enter_context(node.line()) for node in asked}
+        connections = {node: stack.enter_context(node.connection()) for node in asked}
         for node, (commands, _) in asked.items():
-            lines[node].send(commands)
-        return {node: [read(lines[node]) for _ in range(count)] for node, (_, count) in asked.items()}
+            connections[node].send(commands)
+        return {node: [read(connections[node]) for _ in range(count)] for node, (_, count) in asked.items()}
 
 
-def pipeline(node: Node, commands: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    """The answers to commands, in order; some are sent at once, and the next before the last ones' answers are read."""
-    waiting = 0
-    with node.line() as line:
-        for some in _windows(commands):
-            line.send(b"".join(map(hiredis.pack_command, some)))
-            for _ in range(waiting):
-                yield line.read()
-            waiting = len(some)
-        for _ in range(waiting):
-            yield line.read()
+def pipeline(node: RedisNode, commands: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """The answers to commands, in order. Each batch of commands is sent before the answers to the last one are read."""
+    pending = 0
+    with node.connection() as connection:
+        for batch in _batches(commands):
+            connection.send(b"".join(map(hiredis.pack_command, batch)))
+            for _ in range(pending):
+                yield connection.read()
+            pending = len(batch)
+        for _ in range(pending):
+            yield connection.read()
 
 
 def pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
-    """The answer of HGETALL; a name that is not UTF-8 is shown as far as it goes."""
+    """The answer of HGETALL by field; bytes of a name that are not UTF-8 are replaced."""
     return {flat[at].decode(errors="replace"): flat[at + 1] for at in range(0, len(flat), 2)}
 
 
 def entries(items: Mapping[str, str | None]) -> list[str]:
-    """Entries as the scripts take them: name, present or not, text."""
+    """Entries as the arguments of a script: name, 1 for present or 0 for absent, text."""
     return [word for name, text in items.items() for word in (name, "0" if text is None else "1", text or "")]
 
 
-def info(node: Node) -> dict[str, str]:
-    """What a server says of itself."""
+def info(node: RedisNode) -> dict[str, str]:
+    """The answer of INFO."""
     text: bytes = node.ask("INFO", "default")
     return dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
 
 
-def _windows(commands: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+def _batches(commands: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     items = iter(commands)
-    while some := list(islice(items, CALLS_AT_ONCE)):
-        yield some
+    while batch := list(islice(items, COMMANDS_PER_SEND)):
+        yield batch

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from featurestore.arguments import list_facts, metadata_of, show_facts
 from featurestore.model import Json
 from featurestore.render.json.instants import instant
-from featurestore.versioning.recipe.hashing import metadata_of
 
 if TYPE_CHECKING:
     from featurestore.workflows.catalogue import Catalogue, Detail, Entry
-    from featurestore.workflows.plan import LockedVersion, Plan
+    from featurestore.workflows.plan import LockedVersion, VersionPlan
     from featurestore.workflows.preview import Preview
 
 
@@ -27,14 +27,7 @@ def entry_document(entry: Entry) -> dict[str, Json]:
     """One feature in the keys of ``list``."""
     feature = entry.feature
     return {
-        "name": feature.name,
-        "entity_type": feature.entity_type.name,
-        "data_type": str(feature.data_type),
-        "description": feature.description,
-        "owner": feature.owner,
-        "tags": list(feature.tags),
-        "status": feature.status,
-        "source": feature.source.name,
+        **list_facts(feature),
         "active_version": entry.active.number if entry.active else None,
         "active_sha256": entry.active_sha256,
         "sha256": entry.hashed.sha256 if entry.hashed else None,
@@ -53,7 +46,7 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "place": entry.feature.place,
         "form": "short" if entry.feature.short else "long",
         "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
-        "params": dict(entry.feature.params),
+        **show_facts(entry.feature),
         "metadata": metadata_of(entry.feature),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -77,7 +70,7 @@ def show_document(detail: Detail) -> dict[str, Json]:
     }
 
 
-def plan_document(plan: Plan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:
+def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:
     """What would change; with ``previews`` each feature's ``stats`` too, null where nothing moves."""
     moved: dict[str, Json] = {}
     if previews is not None:

@@ -10,7 +10,7 @@ from featurestore.render.json.instants import instant
 from featurestore.tables.values import json_value
 
 if TYPE_CHECKING:
-    from featurestore.serving.served import Served
+    from featurestore.serving.decoding import ServedValue
     from featurestore.workflows.get import GetResult
 
 
@@ -25,7 +25,7 @@ def get_document(result: GetResult) -> dict[str, Json]:
     return {"entity_type": result.entity_type.name, "entities": entities}
 
 
-def served_document(served: Served) -> dict[str, Json]:
+def served_document(served: ServedValue) -> dict[str, Json]:
     """One value as it is served."""
     return {
         "value": json_value(served.value),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from featurestore.model import Json
+from featurestore.model import Json, Source
 
 if TYPE_CHECKING:
     from featurestore.offline.contract import DataSet
@@ -16,7 +16,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
-        "source": {"name": feature.source.name, "type": feature.source.type, "path": feature.source.location},
+        "source": _source(feature.source),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
@@ -31,6 +31,10 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
             for item in detail.files
         ],
     }
+
+
+def _source(source: Source | None) -> Json:
+    return None if source is None else {"name": source.name, "type": source.type, "path": source.location}
 
 
 def datasets_of(datasets: Sequence[DataSet], feature: str, sha256: str) -> list[str]:

@@ -13,7 +13,7 @@ from featurestore.tables.values import json_value
 
 if TYPE_CHECKING:
     from featurestore.config import Project
-    from featurestore.workflows.verify.compare import Finding
+    from featurestore.workflows.verify.differences import Mismatch
     from featurestore.workflows.verify.verify import VerifyResult
 
 
@@ -26,7 +26,7 @@ def verify_document(result: VerifyResult, project: Project) -> dict[str, Json]:
     }
 
 
-def finding_document(item: Finding, project: Project) -> dict[str, Json]:
+def finding_document(item: Mismatch, project: Project) -> dict[str, Json]:
     """One difference between what is online and the history."""
     return {
         "kind": item.kind,
@@ -39,7 +39,7 @@ def finding_document(item: Finding, project: Project) -> dict[str, Json]:
     }
 
 
-def _entity(item: Finding, project: Project) -> Json:
+def _entity(item: Mismatch, project: Project) -> Json:
     """The entity as elsewhere in JSON; the store's own key where it can't be read as one."""
     if item.key is None:
         return None
@@ -52,7 +52,7 @@ def _entity(item: Finding, project: Project) -> Json:
         return item.key
 
 
-def _packed(item: Finding, packed: bytes | None) -> Json:
+def _packed(item: Mismatch, packed: bytes | None) -> Json:
     if packed is None:
         return None
     if item.version is None:

@@ -11,11 +11,11 @@ from featurestore.render.words import number
 
 if TYPE_CHECKING:
     from featurestore.drift.version_changes import EntityComparison
-    from featurestore.workflows.plan import Plan, PlannedFeature
+    from featurestore.workflows.plan import PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview
 
 
-def plan_page(plan: Plan, previews: Sequence[Preview] | None) -> str:
+def plan_page(plan: VersionPlan, previews: Sequence[Preview] | None) -> str:
     """A table of the changes with their reasons, and a table for each preview; ends with a line feed."""
     if not plan.changes:
         return "No feature changes.\n"

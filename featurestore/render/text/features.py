@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from featurestore.model import Feature
+from featurestore.arguments import show_rows
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import duration, instant, number
+from featurestore.render.words import instant, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
 
 if TYPE_CHECKING:
-    from featurestore.workflows.plan import LockedVersion, Plan, PlannedFeature
+    from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview  # imports Polars
 
 SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
@@ -59,7 +59,7 @@ def feature_page(detail: Detail) -> RenderableType:
     return Group(*parts)
 
 
-def plan_table(plan: Plan, previews: Sequence[Preview] | None, *, verbose: bool) -> RenderableType:
+def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose: bool) -> RenderableType:
     """The changes with their reasons, with ``verbose`` the unchanged features too, and what the changes move."""
     shown = plan.features if verbose else plan.changes
     if not shown:
@@ -95,7 +95,7 @@ def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
     feature = entry.feature
     return (
         Text(feature.name, style=NAME if feature.status != "deprecated" else DIM), feature.entity_type.name,
-        str(feature.data_type), _active(entry), feature.source.name, instant(entry.summary.last_run_at)[:16],
+        str(feature.data_type), _active(entry), feature.source_name or "–", instant(entry.summary.last_run_at)[:16],
         feature.description,
     )  # fmt: skip
 
@@ -110,28 +110,15 @@ def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
     entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
-        ("entity", _keys(feature)),
-        ("type", str(feature.data_type)),
-        ("source", f"{feature.source.name} ({feature.source.type}, {feature.source.location})"),
+        *show_rows(feature),
         ("columns", ", ".join(detail.columns) or "–"),
-        ("owner", feature.owner or "–"),
-        ("tags", ", ".join(feature.tags) or "–"),
-        ("status", feature.status),
-        ("max age", duration(feature.max_age) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
     if closure is not None:
         rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
-    if feature.params:
-        rows.append(("params", ", ".join(f"{name}={value!r}" for name, value in feature.params.items())))
     if entry.problem is not None:
         rows.append(("problem", line(f"{entry.problem.message} ({entry.problem.where})", WARN)))
     return rows
-
-
-def _keys(feature: Feature) -> str:
-    keys = ", ".join(f"{key.name} ({key.type})" for key in feature.entity_type.keys)
-    return f"{feature.entity_type.name}: {keys}"
 
 
 def _versions(detail: Detail) -> RenderableType:

@@ -9,7 +9,7 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, number
-from featurestore.serving.served import Served
+from featurestore.serving.decoding import ServedValue
 from featurestore.tables.values import json_value
 from featurestore.workflows.get import EntityValues, GetResult
 
@@ -31,7 +31,7 @@ def _rows(result: GetResult, item: EntityValues) -> list[tuple[str | Text, ...]]
     return [(name, *_cells(served)) for name, served in zip(names, item.features, strict=False)]
 
 
-def _cells(served: Served) -> tuple[str | Text, ...]:
+def _cells(served: ServedValue) -> tuple[str | Text, ...]:
     is_there = served.status == "ok"
     value = number(json_value(served.value)) if is_there else "–"
     note = Text("" if is_there else served.status, style=WARN if served.status == "expired" else DIM)

@@ -17,9 +17,8 @@ from featurestore.workflows.catalogue import Detail
 def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
     feature, closure = detail.entry.feature, detail.closure
     source = feature.source
-    root = Tree(
-        Text.assemble(("source ", DIM), source.name, (f"  {source.type} {source.location}", DIM)), guide_style=DIM
-    )
+    shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
+    root = Tree(Text.assemble(("source ", DIM), *shown), guide_style=DIM)
     columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "none found in the code"))
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns

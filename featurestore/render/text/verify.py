@@ -16,7 +16,7 @@ from featurestore.render.words import number, plural
 
 if TYPE_CHECKING:
     from featurestore.config import Project
-    from featurestore.workflows.verify.compare import Finding
+    from featurestore.workflows.verify.differences import Mismatch
     from featurestore.workflows.verify.verify import VerifyResult
 
 
@@ -41,7 +41,7 @@ def _examples(result: VerifyResult, project: Project) -> list[RenderableType]:
     return [table(columns, [_cells(item, project) for item in result.examples])] if result.examples else []
 
 
-def _cells(item: Finding, project: Project) -> tuple[str, ...]:
+def _cells(item: Mismatch, project: Project) -> tuple[str, ...]:
     shown = finding_document(item, project)
     online, history = _packed(shown["online"]), _packed(shown["history"])
     return (item.kind, item.feature or "", _entity(shown["entity_id"]), online, history, item.note)

@@ -1,1 +1,1 @@
-"""What a feature's code reaches: the project's syntax trees, scopes and names."""
+"""What a feature's code reaches: syntax trees, scopes and names of the project. Knows nothing of hashes."""

@@ -1,7 +1,7 @@
-"""Which names may stand for one object: ``b = a``, ``b = [a]``, ``b.append(a)``, ``b = f(a)``.
+"""Which names may be the same object, or contain it: ``b = a``, ``b = [a]``, ``b.append(a)``, ``b = f(a)``.
 
-A change under one name is a change under all of them. Depth tells how far inside: of ``b = [a]``, a change of
-``b`` itself is none of ``a``, one of ``b[0]`` is.
+A change made through one name is a change of all of them. Depth says how far inside: after ``b = [a]``, changing
+``b`` itself does not change ``a``, changing ``b[0]`` does.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ Change = tuple[str, int]
 """A changed name, and how deep inside it: ``a[0] = 1`` is 1 deep, ``a[0].b = 1`` is 2 deep."""
 
 EVERYTHING = 9
-"""Deeper than anyone nests."""
+"""A depth greater than any that occurs."""
 
-# Calls that give a new object with the same things inside.
+# Calls that return a new object with the same contents.
 COPYING = {"copy", "dict", "frozenset", "list", "set", "sorted", "tuple"}
 
 
 def of_statement(statement: ast.stmt) -> Iterator[tuple[str, str, int]]:
-    """``b = a`` as (b, a, 0): a change of b is one of a. ``b = [a]`` as (b, a, 1): one below the first level is."""
+    """``b = a`` as (b, a, 0): changing b changes a. ``b = [a]`` as (b, a, 1): only a change inside b changes a."""
     for target, value in _assigned(statement):
         depth = 0 if isinstance(target, ast.Name | ast.Tuple | ast.List | ast.Starred) else 1
         for name in [*target_names(target), *(name for name, _ in root_of(target) if depth)]:
-            yield from ((name, origin, below) for origin, below in _held(value, depth))
+            yield from ((name, origin, below) for origin, below in _objects_in(value, depth))
     for node in running(statement):
         if isinstance(node, ast.NamedExpr) and isinstance(node.target, ast.Name):
-            yield from ((node.target.id, origin, below) for origin, below in _held(node.value, 0))
+            yield from ((node.target.id, origin, below) for origin, below in _objects_in(node.value, 0))
         elif isinstance(node, ast.Expr):
             yield from _put_in(node.value)
 
 
 def of_function(function: Function) -> Iterator[tuple[str, str]]:
-    """Inside a function: locals, and arguments by their defaults, that may be something from outside."""
+    """Inside a function: locals, and arguments with defaults, that may be an outer object."""
     positional = [*function.args.posonlyargs, *function.args.args]
     given = [
         *zip(positional[len(positional) - len(function.args.defaults) :], function.args.defaults, strict=True),
@@ -44,24 +44,24 @@ def of_function(function: Function) -> Iterator[tuple[str, str]]:
     ]
     for argument, default in given:
         if default is not None:
-            yield from ((argument.arg, origin) for origin, _ in _held(default, 0))
+            yield from ((argument.arg, origin) for origin, _ in _objects_in(default, 0))
     pending = list(function.body)
     while pending:
         statement = pending.pop()
         yield from ((name, origin) for name, origin, _ in of_statement(statement))
         if isinstance(statement, ast.For | ast.AsyncFor):
             for name in target_names(statement.target):
-                yield from ((name, origin) for origin, _ in _held(statement.iter, 0))
+                yield from ((name, origin) for origin, _ in _objects_in(statement.iter, 0))
         pending += (inner for block in blocks(statement) for inner in block)
 
 
 def mentioned_anywhere(node: ast.AST) -> set[str]:
-    """All names that are read in a function or class, also later: it may give any of them away."""
+    """All names read in a function or class, when it is defined or called: it may return any of them."""
     return {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)}
 
 
 def _assigned(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Targets with their values; of tuples, item by item."""
+    """Targets with their values; tuples item by item."""
     pairs: list[tuple[ast.expr, ast.expr]] = []
     if isinstance(statement, ast.Assign):
         pairs = [(target, statement.value) for target in statement.targets]
@@ -76,25 +76,25 @@ def _assigned(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _put_in(node: ast.expr) -> Iterator[tuple[str, str, int]]:
-    """``a.append(b)`` puts b into a."""
+    """``a.append(b)`` puts b inside a."""
     for call in effects_of(node):
         for name, _ in root_of(call.func):
             for given in (*call.args, *(keyword.value for keyword in call.keywords)):
-                yield from ((name, origin, 1) for origin, _ in _held(given, 0))
+                yield from ((name, origin, 1) for origin, _ in _objects_in(given, 0))
 
 
-def _held(node: ast.expr, depth: int) -> Iterator[Change]:
-    """The names whose objects an expression may give, or hold that deep inside what it gives."""
+def _objects_in(node: ast.expr, depth: int) -> Iterator[Change]:
+    """The names whose objects may be an expression's value, or be that deep inside it."""
     if isinstance(node, ast.Name):
         yield node.id, depth
         return
     parts = _PARTS.get(node.__class__)
     if parts is None:
         return
-    below = depth + (_copies(node) if isinstance(node, ast.Call) else node.__class__ in _HOLDERS)
+    below = depth + (_copies(node) if isinstance(node, ast.Call) else node.__class__ in _CONTAINERS)
     for item in parts(node):
         if item is not None:
-            yield from _held(item, below)
+            yield from _objects_in(item, below)
 
 
 def _copies(call: ast.Call) -> bool:
@@ -105,7 +105,7 @@ def _copies(call: ast.Call) -> bool:
     return name in COPYING
 
 
-# The parts of an expression of which it may give one, or, of the holders, have one inside.
+# The parts of an expression that may be its value, or, for containers, be inside it.
 _PARTS: dict[type[ast.expr], Callable[[Any], list[ast.expr | None]]] = {
     ast.Call: lambda node: [node.func, *node.args, *(keyword.value for keyword in node.keywords)],
     ast.List: lambda node: node.elts,
@@ -126,13 +126,13 @@ _PARTS: dict[type[ast.expr], Callable[[Any], list[ast.expr | None]]] = {
     ast.NamedExpr: lambda node: [node.value],
     ast.Await: lambda node: [node.value],
 }
-_HOLDERS = {
+_CONTAINERS = {
     ast.List, ast.Tuple, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp, ast.BinOp,
 }  # fmt: skip
 
 
 def root_of(node: ast.expr) -> Iterator[Change]:
-    """The name at the beginning of a chain, and how deep inside it the chain's end lies."""
+    """The name at the start of a chain, and how deep inside its object the end of the chain is."""
     depth = 0
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node, depth = (node.func if isinstance(node, ast.Call) else node.value), depth + 1
@@ -141,7 +141,7 @@ def root_of(node: ast.expr) -> Iterator[Change]:
 
 
 def effects_of(node: ast.expr) -> Iterator[ast.Call]:
-    """The calls for whose sake an expression stands alone: itself, or what a comprehension repeats."""
+    """The calls that an expression statement makes for their effect: itself, or what a comprehension repeats."""
     if isinstance(node, ast.Call):
         yield node
     elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):

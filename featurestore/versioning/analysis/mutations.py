@@ -1,7 +1,7 @@
 """What changes an object after its name was bound: item and attribute assignments, and calls made for their effect.
 
-Python has no list of such places, so this is a reading of the usual ones, on the side of caution: a
-statement taken for a change makes a version differ once too often, one that is missed would be a lie.
+Python code can change objects in more ways than can be listed, so this recognises the usual ones and errs on the
+side of caution: a false positive makes a new version too often, a false negative would let two versions share a hash.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from featurestore.versioning.analysis import aliases as origins
+from featurestore.versioning.analysis import aliases
 from featurestore.versioning.analysis.aliases import EVERYTHING, Change, effects_of, root_of
 from featurestore.versioning.analysis.scopes import Function, argument_names, blocks, bound_by, is_compound, running
 
-# Methods that change what they are called on; the first ones also give something back.
+# Methods that change their object; the first ones also return something.
 RETURNING = {"pop", "popitem", "popleft", "register", "setdefault", "__next__", "send"}
 MUTATORS = RETURNING | {
     "add", "append", "appendleft", "clear", "difference_update", "discard", "extend", "extendleft", "insert",
@@ -30,7 +30,7 @@ _MAY_CHANGE = re.compile(
 
 
 def of_node(node: ast.AST) -> Iterator[Change]:
-    """The changes that one node makes, whoever takes its value."""
+    """The changes that one node makes, whether or not its value is used."""
     if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
         yield from root_of(node)
     elif isinstance(node, ast.Call):
@@ -47,7 +47,7 @@ def of_node(node: ast.AST) -> Iterator[Change]:
 
 
 def of_effects(node: ast.AST) -> Iterator[Change]:
-    """What a call whose value nobody takes may change: the object of any method, and all that is given to it."""
+    """What a call whose value is not used may change: the method's object, and every argument."""
     if isinstance(node, ast.Expr):
         for call in effects_of(node.value):
             if isinstance(call.func, ast.Attribute):
@@ -59,7 +59,7 @@ def of_effects(node: ast.AST) -> Iterator[Change]:
 
 
 def of_function(function: Function, text: str, *, walrus: bool) -> tuple[dict[str, int], bool]:
-    """Names outside that a function changes when it is called, with a line; and whether it changes its arguments."""
+    """The outer names that a function changes when called, with the line, and whether it changes its arguments."""
     nodes: Iterable[ast.AST] = ast.walk(function) if _MAY_CHANGE.search(text) else _assigning(function.body)
     found: dict[str, int] = {}
     for node in nodes:
@@ -73,7 +73,7 @@ def of_function(function: Function, text: str, *, walrus: bool) -> tuple[dict[st
         return {}, False
     arguments = set(argument_names(function.args))
     changes_arguments = bool(found.keys() & arguments)
-    for name, origin in origins.of_function(function):
+    for name, origin in aliases.of_function(function):
         if name in found:
             found.setdefault(origin, found[name])
     local = bound_by(function.body, walrus=walrus).everything() | arguments
@@ -81,7 +81,7 @@ def of_function(function: Function, text: str, *, walrus: bool) -> tuple[dict[st
 
 
 def own_names(statement: ast.stmt) -> set[str]:
-    """Names that a compound statement binds, such as a loop's: they may stand for anything it mentions."""
+    """Names that a compound statement binds, such as a loop variable: they may be anything that it mentions."""
     return bound_by([statement], walrus=True, annotated=False).everything() if is_compound(statement) else set()
 
 
@@ -91,7 +91,7 @@ def mentioned(statement: ast.stmt) -> set[str]:
 
 
 def _assigning(statements: Iterable[ast.stmt]) -> Iterator[ast.AST]:
-    """What the statements, and those inside them, assign to or delete, and their augmented assignments."""
+    """The targets that the statements, and those inside them, assign to or delete, and augmented assignments."""
     for statement in statements:
         if isinstance(statement, ast.AugAssign):
             yield statement

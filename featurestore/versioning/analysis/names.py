@@ -1,7 +1,7 @@
-"""What a name in the code stands for, once scopes and imports are followed.
+"""What a name in the code stands for once scopes and imports are followed.
 
-Every target carries its ``hops``: the imports it was reached through, as (module, bound name), which the
-captured sections need so that they run.
+Each of these has ``hops``: the imports it was reached through, as (module, bound name). The captured sections need
+those imports to run.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ Key = tuple[str, str]
 Hops = tuple[Key, ...]
 
 WHOLE = "*"
-"""In place of a name: a whole module, counted because something takes it as a value."""
+"""In place of a name: the whole module, which is part of the closure because some code uses it as a value."""
 
 
 class Local:
-    """A variable of a function, class or comprehension. ``maybe`` are project modules it may hold."""
+    """A variable of a function, class or comprehension. ``maybe`` are the project modules that it may be."""
 
     __slots__ = ("hops", "maybe", "name")
 
@@ -25,7 +25,7 @@ class Local:
 
 
 class Definition:
-    """A name that statements of a project module bind. ``maybe`` are project modules it may hold."""
+    """A name that statements of a project module bind. ``maybe`` are the project modules that it may be."""
 
     __slots__ = ("hops", "maybe", "module", "name")
 
@@ -47,7 +47,7 @@ class ProjectModule:
 
 
 class Dotted:
-    """Something of another package, by its dotted name. ``missing``: it should be the project's, and is not there."""
+    """Something of another package, by its dotted name. ``missing``: it should be in the project, and is not."""
 
     __slots__ = ("hops", "missing", "name")
 
@@ -56,9 +56,9 @@ class Dotted:
 
 
 class Plain:
-    """A name that no statement of the project binds: a builtin, or (``known`` is false) nothing at all.
+    """A name that no statement of the project binds: a builtin, or an undefined name, where ``known`` is false.
 
-    ``limit`` says what can't be known about it.
+    ``limit`` says why it can't be followed.
     """
 
     __slots__ = ("hops", "known", "limit", "name")
@@ -68,11 +68,11 @@ class Plain:
 
 
 Global = Definition | ProjectModule | Dotted | Plain
-Target = Local | Global
+Referent = Local | Global
 
 
 class World(Protocol):
-    """Where the walk asks what lies outside the statement it stands in."""
+    """What a walk asks about names that are bound outside the statement it is in."""
 
     module: str
 
@@ -81,9 +81,9 @@ class World(Protocol):
         ...
 
     def member(self, module: str, name: str) -> Global | None:
-        """``module.name`` of a project module; None when nothing in the project binds it."""
+        """``module.name`` of a project module; None where nothing in the project binds it."""
         ...
 
     def imported(self, level: int, module: str, name: str | None) -> Global:
-        """What ``from module import name`` gives, or ``import module`` where name is None."""
+        """What ``from module import name`` binds, or ``import module`` where name is None."""
         ...

@@ -1,7 +1,7 @@
 """The project's names, followed across modules: which definition, module or package a name leads to.
 
-One `Analysis` belongs to one `SourceTree` and keeps what it has worked out: symbol tables, resolved names
-and the canonical pieces of each statement, so that features that share helpers share the work.
+One `ProjectNames` belongs to one `SourceTree` and remembers what it has worked out (symbol tables, resolved
+names), so that features that share helpers share the work.
 """
 
 from __future__ import annotations
@@ -9,81 +9,35 @@ from __future__ import annotations
 import ast
 import builtins
 
-from featurestore.versioning.analysis.names import WHOLE, Definition, Dotted, Global, Hops, Key, Plain, ProjectModule
+from featurestore.versioning.analysis.names import Definition, Dotted, Global, Hops, Key, Plain, ProjectModule
 from featurestore.versioning.analysis.reach import MODULE_NAMES, imported, same
 from featurestore.versioning.analysis.scopes import bound_by, root_name, running
-from featurestore.versioning.analysis.symbols import Imported, Table
+from featurestore.versioning.analysis.symbols import Imported, SymbolTable
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.recipe.canonical import Walk
-from featurestore.versioning.recipe.grammar import Own, Piece, Ref
 
 BUILTINS = frozenset(dir(builtins))
 _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
 
-NoteLimit = tuple[str, int, str]
+LimitAt = tuple[str, int, str]
 """File, line and sentence of something that can't be followed."""
 
 
-class Encoded:
-    """One top-level statement of a module: its canonical pieces and what it needs."""
-
-    __slots__ = (
-        "calls_now", "changes", "defaults", "dotted", "hops", "limits", "module", "modules", "now", "out", "position",
-        "segments", "strings",
-    )  # fmt: skip
-
-    def __init__(self, table: Table, position: int, walk: Walk) -> None:
-        self.module = table.module.name
-        self.position = position
-        self.out = walk.out
-        self.segments = _compress(walk.out)
-        self.strings = walk.strings
-        self.dotted = walk.dotted
-        self.hops = walk.hops
-        self.modules = walk.modules
-        path = table.module.path.as_posix()
-        self.limits: list[NoteLimit] = [(path, line, message) for line, message in walk.limits]
-        self.defaults = walk.defaults
-        self.now = walk.now
-        self.calls_now = walk.calls_now
-
-
-class Node:
-    """A definition: the statements that make a name what it is. ``aliases`` are a whole module's imports.
-
-    ``changed`` tells a name that does not keep its first value while modules are imported, ``holds_state`` one
-    whose object may change without that being seen.
-    """
-
-    __slots__ = ("aliases", "changed", "holds_state", "key", "limits", "statements")
-
-    def __init__(self, key: Key, statements: list[Encoded], limits: list[NoteLimit]) -> None:
-        self.key = key
-        self.statements = statements
-        self.limits = limits
-        self.changed = key[1] != WHOLE and len(statements) != 1
-        self.holds_state = False
-        self.aliases: list[tuple[str, Global]] = []
-
-
-class Analysis:
+class ProjectNames:
     """Follows names through one tree."""
 
     def __init__(self, tree: SourceTree) -> None:
         self.tree = tree
-        self._tables: dict[str, Table | None] = {}
+        self._tables: dict[str, SymbolTable | None] = {}
         self._names: dict[Key, Global | None] = {}
-        self._encoded: dict[tuple[str, int], Encoded] = {}
-        self._nodes: dict[Key, Node] = {}
         self._worlds: dict[str, ModuleWorld] = {}
         self._following: set[Key] = set()
         self._judging: set[Key] = set()
 
-    def table(self, module: str) -> Table | None:
+    def table(self, module: str) -> SymbolTable | None:
         """The symbol table of a project module; None where there is no such file."""
         if module not in self._tables:
             found = self.tree.module(module) if self.tree.holds(module) else None
-            self._tables[module] = None if found is None else Table(found)
+            self._tables[module] = None if found is None else SymbolTable(found)
         return self._tables[module]
 
     def is_module(self, name: str) -> bool:
@@ -95,7 +49,7 @@ class Analysis:
         key = (module, name)
         if key in self._names:
             return self._names[key]
-        if key in self._following:  # two modules that import a name from each other, and nobody defines it
+        if key in self._following:  # two modules import a name from each other, and neither defines it
             return None
         self._following.add(key)
         try:
@@ -115,12 +69,12 @@ class Analysis:
         submodule = f"{module}.{name}"
         return ProjectModule(submodule) if self.is_module(submodule) else None
 
-    def _bound(self, table: Table, name: str) -> Global | None:
+    def _bound(self, table: SymbolTable, name: str) -> Global | None:
         """What the module's own statements bind the name to."""
         module = table.module.name
         imports = table.imports.get(name)
         if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
-            maybe = self._modules_held(table, name)
+            maybe = self._possible_modules(table, name)
             starred = self._from_stars(table, name, after=max(table.statements_of(name), default=-1))
             return starred or Definition(module, name, maybe=maybe)
         if imports:
@@ -130,23 +84,23 @@ class Analysis:
             return _through(self._follow_import(table, imports[0]), (module, name))
         return self._from_stars(table, name, after=-1)
 
-    def _follow_import(self, table: Table, found: Imported) -> Global:
+    def _follow_import(self, table: SymbolTable, found: Imported) -> Global:
         return imported(self.world(table.module.name), found.statement, found.alias)
 
-    def _modules_held(self, table: Table, name: str) -> tuple[str, ...]:
-        """Project modules that a name with several bindings may hold: imports in ``try``, or one after another."""
-        held: dict[str, None] = {}
+    def _possible_modules(self, table: SymbolTable, name: str) -> tuple[str, ...]:
+        """The project modules that a name with several bindings may be: imported in a ``try``, or one after another."""
+        modules: dict[str, None] = {}
         world = self.world(table.module.name)
         for position in table.statements_of(name):
             bound = bound_by([table.body[position]], walrus=False)
             for node, alias in bound.imports.get(name, ()):
                 target = imported(world, node, alias)
                 if isinstance(target, ProjectModule):
-                    held[target.name] = None
-        return tuple(held)
+                    modules[target.name] = None
+        return tuple(modules)
 
-    def _from_stars(self, table: Table, name: str, *, after: int) -> Global | None:
-        """The last project-local star import, after that position, that brings the name."""
+    def _from_stars(self, table: SymbolTable, name: str, *, after: int) -> Global | None:
+        """What a name is that a star import of a project module provides after that position; the last one counts."""
         for star in reversed(table.stars):
             if star.position < after:
                 break
@@ -163,33 +117,40 @@ class Analysis:
         return None
 
     def world(self, module: str) -> ModuleWorld:
-        """The names as they look from inside one module."""
+        """The names as one module sees them."""
         if module not in self._worlds:
             self._worlds[module] = ModuleWorld(self, module)
         return self._worlds[module]
 
-    # Definitions
-
-    def node(self, key: Key) -> Node:
-        """The statements behind a definition, walked."""
-        node = self._nodes.get(key)
-        if node is None:
-            node = self._nodes[key] = self._whole(key) if key[1] == WHOLE else self._definition(key)
-        return node
-
-    def _definition(self, key: Key) -> Node:
-        module, name = key
+    def run_time_limits(self, module: str, name: str) -> list[LimitAt]:
+        """The limits of a module's name: which functions assign or change it when they are called."""
         table = self.table(module)
-        assert table is not None
-        statements = [self.encoded(table, position) for position in table.statements_of(name)]
-        node = Node(key, statements, self.run_time_limits(module, name))
-        node.holds_state = not table.is_fixed(name) and any(
-            self._makes_state(module, table.body[encoded.position]) for encoded in statements
-        )
-        return node
+        if table is None:
+            return []
+        path = table.module.path.as_posix()
+        if name in table.assigned_by_functions:
+            _, line = table.assigned_by_functions[name][0]
+            return [
+                (
+                    path,
+                    line,
+                    f"{name!r} is assigned at run time (global {name}); that value is not part of the hash",
+                )
+            ]
+        if table.is_fixed(name):
+            return []
+        functions = table.changed_by_functions.items()
+        return [
+            (path, changed[name], f"{name!r} is changed at run time by {function}()")
+            for function, changed in functions
+            if name in changed
+        ]
 
-    def _makes_state(self, module: str, statement: ast.stmt) -> bool:
-        """Whether the statement makes an object that may change: a display, or what a call gives, of Polars' not."""
+    def makes_state(self, module: str, statement: ast.stmt) -> bool:
+        """Whether the statement creates an object that may change: a list, dict or set, or the result of a call.
+
+        Calls of Polars don't count: its expressions never change.
+        """
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             return False
         for node in running(statement):
@@ -201,7 +162,7 @@ class Analysis:
         return False
 
     def _is_polars(self, module: str, name: str) -> bool:
-        """Whether a name at module level is of Polars, whose expressions never change, or made of such."""
+        """Whether a name at module level comes from Polars, or is made of nothing but what comes from Polars."""
         target = self.world(module).lookup(name)
         if isinstance(target, Dotted):
             return target.name.partition(".")[0] == "polars"
@@ -214,80 +175,31 @@ class Analysis:
             statements = [table.body[position] for position in positions] if table is not None else []
             values = [item.value for item in statements if isinstance(item, ast.Assign | ast.AnnAssign)]
             return len(values) == len(statements) and not any(
-                self._makes_state(target.module, statement) for statement in statements
+                self.makes_state(target.module, statement) for statement in statements
             )
         finally:
             self._judging.discard(target.key)
 
-    def run_time_limits(self, module: str, name: str) -> list[NoteLimit]:
-        """What functions of a module do to one of its names when they are called."""
-        table = self.table(module)
-        if table is None:
-            return []
-        path = table.module.path.as_posix()
-        if name in table.assigned_by_functions:
-            _, line = table.assigned_by_functions[name][0]
-            return [
-                (path, line, f"{name!r} is assigned at run time (global {name}); what it gets there is not counted")
-            ]
-        if table.is_fixed(name):
-            return []
-        functions = table.changed_by_functions.items()
-        return [
-            (path, changed[name], f"{name!r} is changed at run time by {function}()")
-            for function, changed in functions
-            if name in changed
-        ]
-
-    def _whole(self, key: Key) -> Node:
-        """A module taken as a value: everything in it counts."""
-        module = key[0]
-        table = self.table(module)
-        if table is None:
-            return Node(key, [], [])
-        world = self.world(module)
-        positions = sorted({position for name in table.names() for position in table.statements_of(name)})
-        plain = {
-            found.position for name, many in table.imports.items() if not table.is_definition(name) for found in many
-        }
-        statements = [self.encoded(table, position) for position in positions if position not in plain]
-        node = Node(key, statements, [])
-        for name in table.names():
-            target = world.lookup(name)
-            if not (isinstance(target, Definition) and target.module == module):
-                node.aliases.append((name, target))
-        return node
-
-    def encoded(self, table: Table, position: int) -> Encoded:
-        """One statement's canonical pieces."""
-        at = (table.module.name, position)
-        encoded = self._encoded.get(at)
-        if encoded is None:
-            walk = Walk(self.world(table.module.name), walrus=table.walrus)
-            walk.statement(table.body[position])
-            encoded = self._encoded[at] = Encoded(table, position, walk)
-        return encoded
-
 
 class ModuleWorld:
-    """The outside as the statements of one module see it."""
+    """The names outside a statement, as the statements of one module see them."""
 
-    def __init__(self, analysis: Analysis, module: str) -> None:
+    def __init__(self, project: ProjectNames, module: str) -> None:
         self.module = module
-        self._analysis = analysis
+        self._project = project
         self._found: dict[str, Global] = {}
 
     def lookup(self, name: str) -> Global:
-        """A name at module level, else a builtin, else nothing."""
+        """A name at module level, else a builtin, else a name that nothing binds."""
         found = self._found.get(name)
         if found is None:
             found = self._found[name] = self._lookup(name)
         return found
 
     def _lookup(self, name: str) -> Global:
-        table = self._analysis.table(self.module)
+        table = self._project.table(self.module)
         assert table is not None
-        found = self._analysis._bound(table, name)  # noqa: SLF001  # the analysis's own view of one module
+        found = self._project._bound(table, name)  # noqa: SLF001  # the analysis's own view of one module
         if found is not None:
             return found
         known = name in BUILTINS or name in MODULE_NAMES
@@ -295,20 +207,20 @@ class ModuleWorld:
             node = star.statement
             assert isinstance(node, ast.ImportFrom)
             origin = self.absolute(node.level, node.module or "")
-            if origin is None or self._analysis.table(origin) is None:
-                limit = f"names of `from {origin} import *` can't be followed; {name!r} may be one of them"
+            if origin is None or self._project.table(origin) is None:
+                limit = f"`from {origin} import *` can't be followed, and {name!r} may come from it"
                 return Plain(name, known=known, limit=limit)
         return Plain(name, known=known)
 
     def member(self, module: str, name: str) -> Global | None:
         """``module.name`` of a project module."""
-        return self._analysis.member(module, name)
+        return self._project.member(module, name)
 
     def absolute(self, level: int, module: str) -> str | None:
-        """The dotted name that a relative import means; None where it leads out of the project."""
+        """The absolute name of a relative import; None where it leads out of the project."""
         if not level:
             return module
-        table = self._analysis.table(self.module)
+        table = self._project.table(self.module)
         parts = self.module.split(".")
         drop = level - 1 if table is not None and table.module.package else level
         if drop > len(parts):
@@ -319,22 +231,22 @@ class ModuleWorld:
     def imported(self, level: int, module: str, name: str | None) -> Global:
         """What an import statement gives."""
         origin = self.absolute(level, module)
-        analysis = self._analysis
+        project = self._project
         if origin is None:
             return Dotted(f"{'.' * level}{module}" + (f".{name}" if name else ""), missing=True)
-        inside = analysis.tree.holds(origin)
+        inside = project.tree.holds(origin)
         if name is None:
-            if inside and analysis.is_module(origin):
+            if inside and project.is_module(origin):
                 return ProjectModule(origin)
             return Dotted(origin, missing=inside)
         if not inside:
             return Dotted(f"{origin}.{name}" if origin else name, missing=bool(level))
-        found = analysis.member(origin, name) if analysis.is_module(origin) else None
+        found = project.member(origin, name) if project.is_module(origin) else None
         return found or Dotted(f"{origin}.{name}", missing=True)
 
 
 def _through(target: Global, hop: Key) -> Global:
-    """The same target, reached by one import more."""
+    """The same target, reached through one more import."""
     hops: Hops = (hop, *target.hops)
     if isinstance(target, Definition):
         return Definition(target.module, target.name, hops, target.maybe)
@@ -343,20 +255,3 @@ def _through(target: Global, hop: Key) -> Global:
     if isinstance(target, Dotted):
         return Dotted(target.name, hops, missing=target.missing)
     return Plain(target.name, known=target.known, limit=target.limit, hops=hops)
-
-
-def _compress(out: list[Piece]) -> list[bytes | Ref | Own]:
-    """Joins the texts between mentions."""
-    segments: list[bytes | Ref | Own] = []
-    texts: list[str] = []
-    for piece in out:
-        if piece.__class__ is str:
-            texts.append(piece)
-            continue
-        if texts:
-            segments.append("".join(texts).encode("utf-8", "surrogatepass"))
-            texts.clear()
-        segments.append(piece)  # type: ignore[arg-type]
-    if texts:
-        segments.append("".join(texts).encode("utf-8", "surrogatepass"))
-    return segments

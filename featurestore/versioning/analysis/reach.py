@@ -1,7 +1,7 @@
-"""From a name in the code to what it stands for, and the record of all that was met on the way.
+"""Finds what the names in one statement stand for, and records everything that the closure needs to know of them.
 
-A `Reach` follows the walk of one statement: it keeps the open scopes, finds names in them or asks the
-`World` outside, and notes what the closure needs to know. It writes no canonical form.
+A `Reach` has the open scopes of a walk, looks names up in them or asks the `World` outside, and notes imports,
+strings, names of other packages and limits. The canonical form is written by its subclass `canonical.Walk`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from featurestore.versioning.analysis.names import (
     Local,
     Plain,
     ProjectModule,
-    Target,
+    Referent,
     World,
 )
-from featurestore.versioning.analysis.scopes import Bound, import_name
+from featurestore.versioning.analysis.scopes import BoundNames, import_name
 
 DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
@@ -33,10 +33,11 @@ Kind = Literal["function", "class", "comprehension", "loop"]
 
 
 class Scope:
-    """One open scope. ``aliases`` are names that one import binds; ``maybe`` modules that other names may hold.
+    """One open scope.
 
-    Of a class body, ``names`` are those bound so far, ``sometimes`` those bound on some paths only, and
-    ``bound`` all that it will bind. A loop at the top level is a scope for what runs in its body right away.
+    ``aliases`` are names that a single import binds, ``maybe`` the project modules that other names may be. In a class
+    body ``names`` are those bound so far, ``sometimes`` those bound on some paths only, and ``bound`` all that it will
+    bind. A loop at the top level is a scope for the code in its body that runs immediately.
     """
 
     __slots__ = ("aliases", "bound", "globals", "kind", "maybe", "names", "sometimes")
@@ -69,8 +70,8 @@ class Reach:
         """Notes something that can't be followed, with its line."""
         self.limits[(node.lineno, message)] = None
 
-    def find(self, name: str) -> Target:
-        """What a name stands for where the walk is: Python's scoping rules, then the module, then the builtins."""
+    def find(self, name: str) -> Referent:
+        """What a name stands for at this point of the walk, by Python's scoping rules."""
         innermost = True
         later = False
         for scope in reversed(self.scopes):
@@ -81,28 +82,28 @@ class Reach:
                 break
             if name in scope.names:
                 return scope.aliases.get(name) or Local(name, scope.maybe.get(name, ()))
-            if name in scope.bound:  # a class body looks for a name of its own in itself, then at module level
+            if name in scope.bound:  # a name that a class body binds later is looked up at module level
                 break
             innermost = False
             later = later or kind == "function"
         return self.find_global(name)
 
-    def find_global(self, name: str) -> Target:
+    def find_global(self, name: str) -> Referent:
         """What a name stands for at module level."""
         if self.classes and name.startswith("__"):
             if name == "__class__":
                 return Local(name)
-            if not name.endswith("__"):  # a private name: Python writes the class before it
+            if not name.endswith("__"):  # a private name, which Python prefixes with the class
                 name = f"_{self.classes[-1].lstrip('_')}{name}"
         return self.world.lookup(name)
 
-    def passed(self, target: Target) -> None:
+    def passed(self, target: Referent) -> None:
         """Notes the imports that led to a target."""
         for hop in target.hops:
             self.hops[hop] = None
 
-    def follow(self, target: Target, names: list[str], node: ast.expr) -> Target:
-        """Takes attributes off ``names`` (the last one first) as long as they lead through project modules."""
+    def follow(self, target: Referent, names: list[str], node: ast.expr) -> Referent:
+        """Removes attributes from ``names`` (the last one first) as long as they lead through project modules."""
         while names and isinstance(target, ProjectModule):
             self.passed(target)
             self.modules[target.name] = None
@@ -128,7 +129,7 @@ class Reach:
         return target if isinstance(target, ProjectModule) and not names else None
 
     def is_feature(self, decorator: ast.expr) -> bool:
-        """Whether a decorator is ours, under whatever name it was imported."""
+        """Whether a decorator is ``@feature``, under whatever name it was imported."""
         names, base = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
         target = self.find(base.id) if isinstance(base, ast.Name) else None
         return isinstance(target, Dotted) and ".".join((target.name, *reversed(names))) in DECORATORS
@@ -149,7 +150,7 @@ class Reach:
         name = target.name
         if name in MODULE_NAMES:
             if name in PLACE_NAMES:
-                self.limit(node, f"{name} depends on where the project lies")
+                self.limit(node, f"{name} depends on where the project is")
         elif target.limit:
             self.limit(node, target.limit)
         elif not target.known:
@@ -171,8 +172,8 @@ class Reach:
             if isinstance(whole, ProjectModule):
                 self.modules[whole.name] = None
 
-    def scope_of(self, bound: Bound, parameters: Iterable[str] = ()) -> Scope:
-        """The scope of a function or class; a name that only imports of one thing bind stands for that thing."""
+    def scope_of(self, bound: BoundNames, parameters: Iterable[str] = ()) -> Scope:
+        """The scope of a function or class. A name bound only by imports of one thing stands for that thing."""
         scope = Scope(bound.everything())
         scope.globals = bound.global_names
         given = set(parameters)
@@ -189,7 +190,7 @@ class Reach:
 
 
 def chain(node: ast.expr) -> tuple[list[str], ast.expr]:
-    """``a.b.c`` as its attributes, the last one first, and what they are taken of."""
+    """``a.b.c`` as its attributes, the last one first, and the expression they belong to."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
@@ -198,12 +199,12 @@ def chain(node: ast.expr) -> tuple[list[str], ast.expr]:
 
 
 def imported(world: World, node: Import, alias: ast.alias) -> Global:
-    """What the name that an import binds stands for."""
+    """What the name bound by an import stands for."""
     if isinstance(node, ast.ImportFrom):
         return world.imported(node.level, node.module or "", alias.name)
     return world.imported(0, alias.name if alias.asname else import_name(node, alias), None)
 
 
 def same(targets: Iterable[Global]) -> bool:
-    """Whether several imports of one name lead to one thing, as ``import a.b`` and ``import a.c`` do."""
+    """Whether several imports of one name lead to the same thing, as ``import a.b`` and ``import a.c`` do."""
     return len({(target.__class__, getattr(target, "module", None), target.name) for target in targets}) == 1

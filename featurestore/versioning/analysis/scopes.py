@@ -1,6 +1,6 @@
 """Which names a piece of Python binds: the part of the language's scoping rules that hashing needs.
 
-Knows syntax only. Nothing here follows a name to where it comes from.
+Looks at syntax only; following names to their definitions is the job of `project`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-class Bound:
-    """The names bound in one scope, by imports and otherwise, and those handed to other scopes."""
+class BoundNames:
+    """The names bound in one scope, by imports and otherwise, and those declared global or nonlocal."""
 
     __slots__ = ("global_names", "imports", "names", "nonlocal_names")
 
@@ -38,18 +38,18 @@ class Bound:
         return (self.names | self.imports.keys()) - self.global_names - self.nonlocal_names
 
 
-def bound_by(statements: Iterable[ast.stmt], *, walrus: bool, annotated: bool = True) -> Bound:
-    """What the statements bind in their own scope, nested functions and classes left out.
+def bound_by(statements: Iterable[ast.stmt], *, walrus: bool, annotated: bool = True) -> BoundNames:
+    """What the statements bind in their own scope, without nested functions and classes.
 
-    ``walrus`` asks to look into expressions for ``:=``; a caller who knows that there is none saves the walk.
+    With ``walrus`` expressions are searched for ``:=``; pass false where the text has none, which saves the walk.
     ``annotated`` counts ``name: type`` without a value, which makes a name local in a function but binds nothing.
     """
-    bound = Bound()
+    bound = BoundNames()
     _collect(statements, bound, walrus, annotated)
     return bound
 
 
-def _collect(statements: Iterable[ast.stmt], bound: Bound, walrus: bool, annotated: bool) -> None:
+def _collect(statements: Iterable[ast.stmt], bound: BoundNames, walrus: bool, annotated: bool) -> None:
     for statement in statements:
         kind = statement.__class__
         if walrus:
@@ -136,7 +136,7 @@ def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def nested(statement: ast.stmt) -> Iterator[ast.stmt]:
-    """All statements inside a compound statement, definitions left closed."""
+    """All statements inside a compound statement, but not those inside definitions."""
     if not isinstance(statement, _DEFINITIONS):
         for block in blocks(statement):
             for inner in block:
@@ -145,12 +145,12 @@ def nested(statement: ast.stmt) -> Iterator[ast.stmt]:
 
 
 def is_compound(statement: ast.stmt) -> bool:
-    """Whether other statements stand inside it that may not run, or run often: no definition is."""
+    """Whether the statement contains others that may run any number of times. Definitions are not compound."""
     return not isinstance(statement, _DEFINITIONS) and any(True for _ in blocks(statement))
 
 
 def target_names(target: ast.expr) -> Iterator[str]:
-    """The plain names among the targets of an assignment; attributes and items bind none."""
+    """The plain names among the targets of an assignment; attributes and items bind no name."""
     if isinstance(target, ast.Name):
         yield target.id
     elif isinstance(target, ast.Tuple | ast.List):
@@ -161,7 +161,7 @@ def target_names(target: ast.expr) -> Iterator[str]:
 
 
 def walruses(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Names bound by ``:=`` in these expressions: also from inside comprehensions, never from inside a lambda."""
+    """Names bound by ``:=`` in these expressions, including their comprehensions but not their lambdas."""
     for node in nodes:
         if isinstance(node, ast.NamedExpr):
             yield from target_names(node.target)
@@ -215,7 +215,7 @@ def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def running(statement: ast.stmt) -> Iterator[ast.AST]:
-    """All nodes that run when the statement does: bodies of functions left out."""
+    """All nodes that run when the statement does: everything but the bodies of functions."""
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()

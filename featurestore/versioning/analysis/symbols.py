@@ -1,6 +1,6 @@
-"""One module's top level: which statement binds which name, and what changes it afterwards.
+"""One module's top level: which statements bind each name, and which change it afterwards.
 
-A name that one plain import binds is an alias, and the import no part of the code; any other name is a
+A name bound by a single plain import is an alias, and the import is not part of the code. Any other name is a
 definition: all the statements that bind or change it.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 from functools import cached_property
 
-from featurestore.versioning.analysis import aliases as origins
-from featurestore.versioning.analysis import mutations as changing
+from featurestore.versioning.analysis import aliases, mutations
 from featurestore.versioning.analysis.aliases import EVERYTHING, Change
 from featurestore.versioning.analysis.scopes import bound_by, import_name, nested, root_name, running
 from featurestore.versioning.analysis.tree import Module
@@ -25,8 +24,8 @@ class Imported:
         self.name, self.position, self.statement, self.alias = name, position, statement, alias
 
 
-class Table:
-    """The symbol table of a module: positions are indexes into its top-level statements."""
+class SymbolTable:
+    """The symbol table of a module. Positions are indexes of its top-level statements."""
 
     def __init__(self, module: Module) -> None:
         self.module = module
@@ -60,11 +59,11 @@ class Table:
             self.bindings.setdefault(name, []).append(position)
 
     def names(self) -> list[str]:
-        """Every name bound at the top level, star imports left out."""
+        """Every name bound at the top level, without those of star imports."""
         return sorted({*self.bindings, *self.imports, *self.assigned_by_functions})
 
     def statements_of(self, name: str) -> list[int]:
-        """The positions of all statements that bind or change the name, imports among them if anything else does."""
+        """The positions of all statements that bind or change the name, including imports of it."""
         positions = {*self.bindings.get(name, ()), *self.changes.get(name, ())}
         if name in self.imports:
             positions.update(found.position for found in self.imports[name])
@@ -73,11 +72,11 @@ class Table:
         return sorted(positions)
 
     def is_definition(self, name: str) -> bool:
-        """Whether more than plain imports binds the name."""
+        """Whether anything but plain imports binds the name."""
         return name in self.bindings or (name in self.assigned_by_functions and name not in self.imports)
 
     def is_fixed(self, name: str) -> bool:
-        """Whether the name always holds one immutable thing: bound once, by ``def`` or to an immutable literal."""
+        """Whether the name is always the same immutable object: bound once, by ``def`` or to an immutable literal."""
         positions = self.bindings.get(name, [])
         if len(positions) != 1 or name in self.imports:
             return False
@@ -92,7 +91,7 @@ class Table:
 
     @cached_property
     def exported(self) -> frozenset[str] | None:
-        """The names of a literal ``__all__``; None where there is none, or it can't be read."""
+        """The names of a literal ``__all__``; None where there is none, or it is computed."""
         positions = self.bindings.get("__all__", [])
         if len(positions) != 1:
             return None
@@ -105,7 +104,7 @@ class Table:
 
     @cached_property
     def assigned_by_functions(self) -> dict[str, list[tuple[int, int]]]:
-        """Names that functions assign by ``global``, each with the positions of statements and lines where they do."""
+        """Names that functions assign with ``global``, each with the (statement position, line) of every place."""
         if "global" not in self.module.text:
             return {}
         found: dict[str, list[tuple[int, int]]] = {}
@@ -133,17 +132,17 @@ class Table:
             return self._changed_by_decorators(statement)
         found: set[Change] = set()
         for node in running(statement):
-            found.update(changing.of_node(node))
-            found.update(change for change in changing.of_effects(node) if not self.is_fixed(change[0]))
+            found.update(mutations.of_node(node))
+            found.update(change for change in mutations.of_effects(node) if not self.is_fixed(change[0]))
             if isinstance(node, ast.Call):
                 found.update((name, EVERYTHING) for name in self._changed_by_call(node))
-        if {name for name, _ in found} & changing.own_names(statement):
-            mentioned = changing.mentioned(statement)
+        if {name for name, _ in found} & mutations.own_names(statement):
+            mentioned = mutations.mentioned(statement)
             found.update((name, EVERYTHING) for name in mentioned if not self.is_fixed(name))
-        return {name for name, _ in found} | {origin for change in found for origin in self._origins_of(*change)}
+        return {name for name, _ in found} | {origin for change in found for origin in self._aliased_of(*change)}
 
     def _changed_by_call(self, call: ast.Call) -> set[str]:
-        """What functions of this module change when they are called here, or given to be called: ``map(g, a)``."""
+        """What functions of this module change when they are called here, or passed to be called: ``map(g, a)``."""
         given = {
             item.id for item in (*call.args, *(word.value for word in call.keywords)) if isinstance(item, ast.Name)
         }
@@ -156,34 +155,34 @@ class Table:
         return names
 
     def _changed_by_decorators(self, statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
-        """A decorator may put what it decorates into a table of the module, or into another function."""
+        """A decorator may register what it decorates in a table of the module, or with another function."""
         names: set[str] = set()
         for decorator in statement.decorator_list:
             function = decorator.func if isinstance(decorator, ast.Call) else decorator
             root = root_name(function)
             if root is None or root not in self.bindings:
                 continue
-            if isinstance(function, ast.Attribute) and function.attr in changing.MUTATORS:
+            if isinstance(function, ast.Attribute) and function.attr in mutations.MUTATORS:
                 names.add(root)
             names.update(self.changed_by_functions.get(root, ()))
-        return names | {origin for name in names for origin in self._origins_of(name, EVERYTHING)}
+        return names | {origin for name in names for origin in self._aliased_of(name, EVERYTHING)}
 
     @cached_property
-    def _origins(self) -> dict[str, list[Change]]:
+    def _aliased(self) -> dict[str, list[Change]]:
         found: dict[str, list[Change]] = {}
         for statement in self.body:
             for inner in [statement, *nested(statement)]:
-                for name, origin, depth in origins.of_statement(inner):
+                for name, origin, depth in aliases.of_statement(inner):
                     found.setdefault(name, []).append((origin, depth))
         return found
 
-    def _origins_of(self, name: str, depth: int) -> set[str]:
-        """Other names of the same object, or of one inside it that a change this deep reaches."""
+    def _aliased_of(self, name: str, depth: int) -> set[str]:
+        """Other names of the same object, or of an object inside it that a change this deep reaches."""
         found: set[str] = set()
         pending = [(name, depth)]
         while pending:
             current, deep = pending.pop()
-            steps = [*self._origins.get(current, ()), *((name, 0) for name in self._given_by(current))]
+            steps = [*self._aliased.get(current, ()), *((name, 0) for name in self._given_by(current))]
             for origin, below in steps:
                 if deep > below and origin not in found:
                     found.add(origin)
@@ -191,14 +190,14 @@ class Table:
         return {origin for origin in found if not self.is_fixed(origin)}
 
     def _given_by(self, name: str) -> set[str]:
-        """What a function or class of the module may give away: all that it mentions."""
+        """What a function or class of the module may return or expose: everything that it mentions."""
         statements = [self.body[position] for position in self.bindings.get(name, ())]
         definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         return {
             mentioned
             for statement in statements
             if isinstance(statement, definitions)
-            for mentioned in origins.mentioned_anywhere(statement)
+            for mentioned in aliases.mentioned_anywhere(statement)
             if mentioned in self.bindings and mentioned != name
         }
 
@@ -208,7 +207,7 @@ class Table:
         for statement in self.body:
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
                 text = "\n".join(self.lines[statement.lineno - 1 : statement.end_lineno])
-                changed, arguments = changing.of_function(statement, text, walrus=self.walrus)
+                changed, arguments = mutations.of_function(statement, text, walrus=self.walrus)
                 before = found.get(statement.name, ({}, False))
                 found[statement.name] = ({**changed, **before[0]}, arguments or before[1])
         return found
@@ -219,12 +218,12 @@ class Table:
 
     @cached_property
     def changed_by_functions(self) -> dict[str, dict[str, int]]:
-        """Top-level functions that change names of the module when they are called: name, then line."""
+        """For each top-level function, the names of the module that it changes when called, with the line."""
         return {function: changed for function, (changed, _) in self._functions.items() if changed}
 
     @cached_property
     def patches(self) -> list[tuple[ast.expr, int]]:
-        """What this module assigns, or gives to ``setattr``, of an imported name's attributes, with its line."""
+        """Attributes of imported names that this module assigns, or passes to ``setattr``, with the line."""
         found: list[tuple[ast.expr, int]] = []
         for statement in self.body:
             if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
@@ -241,7 +240,7 @@ class Table:
 
 
 def _set_attribute(call: ast.Call) -> ast.expr | None:
-    """``setattr(a, "b", …)`` as ``a.b``; with a name that is not a constant, ``a``."""
+    """``setattr(a, "b", …)`` as ``a.b``; ``a`` where the name is not a constant."""
     if len(call.args) < 2:
         return None
     name = call.args[1]

@@ -1,6 +1,6 @@
 """The project's Python files, each read and parsed once.
 
-What is hashed and what is executed are the same bytes, whatever an editor saves in between.
+So the code that is hashed is the code that runs, even if an editor saves a file in between.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from featurestore.errors import DeclarationError
+from featurestore.frozen import frozen
 
 Attached = TypeVar("Attached")
 OURSELVES = "featurestore"
 DEEPEST = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Module:
     """One project file: its dotted name, its path below the root, its text (``\\n`` line ends), its syntax tree."""
 
@@ -44,7 +44,7 @@ class SourceTree:
         self._attached: dict[Any, Any] = {}
 
     def module(self, name: str) -> Module | None:
-        """The project module of that dotted name; None when it is not the project's.
+        """The project module of that dotted name; None where the project has no such module.
 
         A package's name gives its ``__init__.py``; a folder without one (a namespace package) gives None.
         Raises DeclarationError naming file and line where the text can't be read or parsed.
@@ -60,10 +60,10 @@ class SourceTree:
         return self._folders[name]
 
     def holds(self, name: str) -> bool:
-        """Whether a dotted name belongs to the project: decided by its first part, as Python's import path would.
+        """Whether a dotted name belongs to the project, decided by its first part as on Python's import path.
 
-        A folder counts only where there is Python in it, so that ``redis/`` with data is not a package. We are
-        never part of a project, not even of the one that lies beside our own source.
+        A folder counts only if it contains Python files: a folder ``redis/`` with data must not hide the package.
+        ``featurestore`` itself is never part of a project, not even in its own repository.
         """
         top = name.partition(".")[0]
         if top not in self._holds:
@@ -71,11 +71,11 @@ class SourceTree:
         return self._holds[top]
 
     def attached(self, make: Callable[[SourceTree], Attached]) -> Attached:
-        """The one object that ``make`` builds of this tree, kept as long as the tree: symbol tables, loaded modules."""
+        """The one object that ``make`` builds for this tree, such as its symbol tables; lives as long as the tree."""
         if make not in self._attached:
             self._attached[make] = make(self)
-        kept: Attached = self._attached[make]
-        return kept
+        attached: Attached = self._attached[make]
+        return attached
 
     def _has_python(self, top: str) -> bool:
         if (self.root / f"{top}.py").is_file():
@@ -96,11 +96,11 @@ def parse(name: str, path: Path, root: Path, package: bool) -> Module:
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # said once when the module runs, not whenever it is read
+            warnings.simplefilter("ignore", SyntaxWarning)  # Python warns when the module runs
             tree = ast.parse(text, filename=str(relative))
     except SyntaxError as exc:
         raise DeclarationError(
-            f"can't be parsed: {exc.msg}", where=f"{relative.as_posix()}:{exc.lineno}", hint="mend the syntax"
+            f"can't be parsed: {exc.msg}", where=f"{relative.as_posix()}:{exc.lineno}", hint="fix the syntax"
         ) from exc
     except (RecursionError, MemoryError) as exc:
         raise DeclarationError("is nested too deeply to be parsed", where=relative.as_posix(), hint="split it") from exc
@@ -111,7 +111,7 @@ def parse(name: str, path: Path, root: Path, package: bool) -> Module:
 
 @contextmanager
 def deep_recursion() -> Iterator[None]:
-    """For walks over a syntax tree: a chain of a hundred ``.when().then()`` is a tree of a thousand calls."""
+    """Raises the recursion limit for a walk: the tree of a hundred chained ``.when().then()`` is a thousand deep."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, DEEPEST))
     try:

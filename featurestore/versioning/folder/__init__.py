@@ -1,1 +1,1 @@
-"""The version files under ``features/.versions``."""
+"""The version files and metadata under ``features/.versions``."""

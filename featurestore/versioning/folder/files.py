@@ -10,23 +10,24 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
+from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import toml_lines
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
-from featurestore.versioning.recipe.hashing import VersionHash, metadata_of
+from featurestore.versioning.recipe.hashing import VersionHash
 
 ACTIVE = "active"
 METADATA = "metadata.toml"
 SHORTEST_PREFIX = 6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenVersion:
     """A version file, and whether this call wrote it."""
 
@@ -34,7 +35,20 @@ class WrittenVersion:
     new: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class FeatureFiles:
+    """What one listing of a feature's folder finds.
+
+    ``versions`` are its version files by number, ``strangers`` the Python files that are not named as such, and
+    ``promoted`` says whether a promotion has made one of its versions the active one.
+    """
+
+    versions: tuple[VersionName, ...] = ()
+    strangers: tuple[Path, ...] = ()
+    promoted: bool = False
+
+
+@frozen
 class Active:
     """The version that ``promote`` made the active one, and since when (µs)."""
 
@@ -44,33 +58,34 @@ class Active:
 
 def versions_of(folder: Path, feature: str) -> list[VersionName]:
     """A feature's versions by number, from the names of their files."""
-    names = []
-    for path in _entries(folder / feature):
-        name = VersionName.parse(path)
-        if name is not None:
-            names.append(name)
-    return sorted(names)
+    return list(list_files(folder, feature).versions)
+
+
+def list_files(folder: Path, feature: str) -> FeatureFiles:
+    """Lists a feature's folder; there is nothing in a folder that does not exist."""
+    versions: list[VersionName] = []
+    strangers: list[Path] = []
+    names = _names(folder / feature)
+    for name in names:
+        if name.endswith(".py"):
+            path = folder / feature / name
+            version = VersionName.parse(path)
+            if version is None:
+                strangers.append(path)
+            else:
+                versions.append(version)
+    return FeatureFiles(tuple(sorted(versions)), tuple(strangers), ACTIVE in names)
+
+
+def features_of(folder: Path) -> list[str]:
+    """The names of the features that have a folder, including those that are no longer declared."""
+    return sorted(name for name in _names(folder) if FEATURE_NAME.fullmatch(name))
 
 
 def all_versions(folder: Path) -> dict[str, list[VersionName]]:
-    """The versions of every feature that has any, also of those that are no longer declared."""
-    found = {
-        path.name: versions_of(folder, path.name) for path in _entries(folder) if FEATURE_NAME.fullmatch(path.name)
-    }
-    return {feature: found[feature] for feature in sorted(found) if found[feature]}
-
-
-def strangers(folder: Path, feature: str) -> list[Path]:
-    """Python files among the versions whose names are not those of version files."""
-    return [path for path in _entries(folder / feature) if path.suffix == ".py" and VersionName.parse(path) is None]
-
-
-def find_version(folder: Path, version: VersionHash) -> VersionName | None:
-    """The file of a version, if it has been written."""
-    for name in versions_of(folder, version.feature.name):
-        if name.short == version.short:
-            return name
-    return None
+    """The versions of every feature that has any, including those that are no longer declared."""
+    versions = {feature: versions_of(folder, feature) for feature in features_of(folder)}
+    return {feature: names for feature, names in versions.items() if names}
 
 
 def write_version(
@@ -104,23 +119,23 @@ def write_version(
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
-    """The installed versions of Python, Polars and these packages, by import name; unknown ones are left out."""
+    """The installed versions of Python, Polars and these packages, by import name, as far as they are installed."""
     from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     by_import: Mapping[str, Sequence[str]] | None = None
     for package in sorted({*packages, "polars"}):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             by_import = packages_distributions() if by_import is None else by_import
             for distribution in by_import.get(package, ())[:1]:
-                found[package] = version(distribution)
-    return found
+                versions[package] = version(distribution)
+    return versions
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
-    """``name``, ``name@2`` or ``name@1f2e3d4c`` as the name and what follows the ``@``. Raises UsageError."""
+    """Splits ``name``, ``name@2`` or ``name@1f2e3d4c`` at the ``@``. Raises UsageError."""
     feature, at, wanted = reference.partition("@")
     if not FEATURE_NAME.fullmatch(feature):
         raise UsageError(f"{feature!r} is not a feature name", hint="lower-case letters, digits and _")
@@ -133,33 +148,30 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 
 def resolve(folder: Path, feature: str, wanted: str) -> VersionName:
-    """The version that a number or a hash prefix names.
-
-    Raises VersionFileError where there is none, or more than one.
-    """
+    """The version with that number or hash prefix. Raises VersionFileError where there is none, or more than one."""
     names = versions_of(folder, feature)
     if not names:
         hint = f"run featurestore ingest {feature}, or featurestore lock {feature}"
         raise VersionFileError(f"{feature} has no versions yet", hint=hint)
-    found = [name for name in names if len(wanted) >= SHORTEST_PREFIX and _has_prefix(name, wanted)]
-    if not found and wanted.isdecimal():
-        found = [name for name in names if name.number == int(wanted)]
-    if len(found) > 1 and len({name.short for name in found}) > 1:
-        files = " and ".join(f"{feature}/{name.path.name}" for name in found)
+    matching = [name for name in names if len(wanted) >= SHORTEST_PREFIX and _has_prefix(name, wanted)]
+    if not matching and wanted.isdecimal():
+        matching = [name for name in names if name.number == int(wanted)]
+    if len({name.short for name in matching}) > 1:
+        files = " and ".join(f"{feature}/{name.path.name}" for name in matching)
         raise VersionFileError(
-            f"{feature}@{wanted} is two versions: {files}",
-            hint=f"featurestore lock {feature} renumbers the later one; {feature}@{found[0].short} always means one",
+            f"{feature}@{wanted} is ambiguous: {files}",
+            hint=f"run featurestore lock {feature} to renumber the later one, or write {feature}@{matching[0].short}",
         )
-    if not found:
+    if not matching:
         numbers = sorted({name.number for name in names})
         listed = ", ".join(map(str, numbers[-12:]))
         more = "…, " if len(numbers) > 12 else ""
         raise VersionFileError(f"{feature} has no version {wanted}", hint=f"there is: {more}{listed}")
-    return found[0]
+    return matching[0]
 
 
 def clashes(names: Iterable[VersionName]) -> list[tuple[VersionName, ...]]:
-    """Groups of files that claim one number, or hold one version twice: what a merge leaves behind."""
+    """Groups of files with the same number, or of the same version, as a merge may leave them."""
     by_number: dict[int, list[VersionName]] = {}
     by_hash: dict[str, list[VersionName]] = {}
     for name in sorted(names):
@@ -172,8 +184,8 @@ def clashes(names: Iterable[VersionName]) -> list[tuple[VersionName, ...]]:
 def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]]:
     """Settles clashes: from the first one on, versions are numbered in the order of (created, sha256).
 
-    Renames files and changes none; of a version held twice the earlier file stays. Gives (before, after) of each
-    renamed file. Raises VersionFileError for a damaged file.
+    Renames files without changing them; of two files of one version the earlier stays. Returns (before, after) of
+    each renamed file. Raises VersionFileError for a damaged file.
     """
     names = versions_of(folder, feature)
     groups = clashes(names)
@@ -184,15 +196,15 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
     settled = [name for name in names if name.number < first]
     for name in names[len(settled) :]:
         file = read_version(name.path)
-        kept = files.get(file.sha256)
-        if kept is None:
+        other = files.get(file.sha256)
+        if other is None:
             files[file.sha256] = file
         else:
-            late = max(kept, file, key=lambda held: (held.created, held.number))
-            files[file.sha256] = file if late is kept else kept
-            late.name.path.unlink()
+            later = max(other, file, key=lambda item: (item.created, item.number))
+            files[file.sha256] = file if later is other else other
+            later.name.path.unlink()
     moved = []
-    for number, file in enumerate(sorted(files.values(), key=lambda held: (held.created, held.sha256)), start=first):
+    for number, file in enumerate(sorted(files.values(), key=lambda item: (item.created, item.sha256)), start=first):
         if file.number != number:
             path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
             file.name.path.rename(path)
@@ -202,9 +214,9 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
 
 
 def read_active(folder: Path, feature: str) -> Active | None:
-    """The promoted version; None where nothing was promoted. Raises VersionFileError for a damaged file."""
+    """The promoted version; None where none was promoted. Raises VersionFileError for a damaged file."""
     path = folder / feature / ACTIVE
-    table = _read_toml(path, f"featurestore promote {feature} VERSION writes it anew")
+    table = _read_toml(path, f"run featurestore promote {feature} VERSION to write it again")
     if table is None:
         return None
     try:
@@ -212,7 +224,7 @@ def read_active(folder: Path, feature: str) -> Active | None:
     except (KeyError, ValueError) as exc:
         message = f"does not say which version is active: {exc}"
         raise VersionFileError(
-            message, where=str(path), hint=f"featurestore promote {feature} VERSION writes it anew"
+            message, where=str(path), hint=f"run featurestore promote {feature} VERSION to write it again"
         ) from exc
     return Active(sha256, since)
 
@@ -223,27 +235,19 @@ def write_active(folder: Path, feature: str, active: Active) -> None:
     write_atomically(folder / feature / ACTIVE, _text(lines))
 
 
-def clear_active(folder: Path, feature: str) -> bool:
-    """Forgets the promotion. False where there was none."""
-    path = folder / feature / ACTIVE
-    there = path.exists()
-    path.unlink(missing_ok=True)
-    return there
-
-
 def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
-    """The metadata as last locked, in the shape of `hashing.metadata_of`; None before the first time.
+    """The metadata as last locked, in the form of `metadata_of`; None before the first lock.
 
     Raises VersionFileError for a damaged file.
     """
-    table = _read_toml(folder / feature / METADATA, f"featurestore lock {feature} writes it anew")
+    table = _read_toml(folder / feature / METADATA, f"run featurestore lock {feature} to write it again")
     if table is None:
         return None
-    return {"description": "", "owner": "", "tags": [], "status": "active", "max_age": None, **table}
+    return {**default_metadata(), **table}
 
 
 def write_metadata(folder: Path, feature: Feature) -> bool:
-    """Writes the metadata of the working tree. False where the file says so already."""
+    """Writes the metadata of the working tree. False where the file is up to date."""
     path = folder / feature.name / METADATA
     data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
     try:
@@ -256,7 +260,7 @@ def write_metadata(folder: Path, feature: Feature) -> bool:
 
 
 def metadata_changes(folder: Path, feature: Feature) -> list[str]:
-    """The names of the metadata that differ from what was locked; empty before the first time."""
+    """The names of the metadata that changed since the last lock; empty before the first."""
     locked = read_metadata(folder, feature.name)
     if locked is None:
         return []
@@ -269,20 +273,20 @@ def _has_prefix(name: VersionName, wanted: str) -> bool:
     return wanted.startswith(name.short) and read_version(name.path).sha256.startswith(wanted)
 
 
-def _entries(folder: Path) -> list[Path]:
+def _names(folder: Path) -> list[str]:
     try:
-        return [folder / name for name in os.listdir(folder)]  # noqa: PTH208  # a third of the time of iterdir
+        return os.listdir(folder)  # noqa: PTH208  # a third of the time of iterdir
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _read_toml(path: Path, mend: str) -> dict[str, Json] | None:
+def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:
-        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=mend) from exc
+        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=hint) from exc
 
 
 def _text(lines: Iterable[str]) -> bytes:

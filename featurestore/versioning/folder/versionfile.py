@@ -16,8 +16,8 @@
     # /// module features.cardiac
     …
 
-The number of the version stands in the file's name only. Lengths, not markers, separate the sections, so
-that code may hold any text. Unknown keys of the header are passed over.
+The version's number is in the file's name only. Sections are separated by their lengths, not by markers, because
+code may contain any text. Unknown keys of the header are ignored.
 """
 
 from __future__ import annotations
@@ -31,24 +31,32 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import NewerFormatError, VersionFileError
+from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import Plain, toml_lines
 from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
+from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
 from featurestore.versioning.recipe.sections import Section
 
 FORMAT = 1
 MARKER = "# /// module "
-RESTORE = "git checkout -- brings a committed version file back; they are never edited"
+RESTORE = "restore it with git checkout; version files are never edited"
 
 _NAME = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.py")
+_WRITTEN = ("# parent =", "# created =", "# commit =")
+_WRITTEN_LINE = (  # compiled where it is used: most commands don't need it
+    r"""# created = "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z"|"""
+    r"""# (?!created )(?:\w+|"(?:[^"\\\x00-\x1f\x7f]|\\["\\])+") = "(?:[^"\\\x00-\x1f\x7f]|\\["\\])*\""""
+)
+_WRITTEN_TABLES = ("# [packages]", "# [parts]")
 _CHECKSUM = re.compile(rb'# checksum = "([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class VersionName:
-    """What the name of a version file tells: ``0002-9f86d081884c.py``."""
+    """The name of a version file, ``0002-9f86d081884c.py``: its number and the first 12 digits of its hash."""
 
     number: int
     short: str
@@ -56,9 +64,9 @@ class VersionName:
 
     @classmethod
     def parse(cls, path: Path) -> VersionName | None:
-        """The parts of a version file's name; None for any other name."""
-        found = _NAME.fullmatch(path.name)
-        return cls(int(found[1]), found[2], path) if found else None
+        """Reads the name of a version file; None for any other name."""
+        match = _NAME.fullmatch(path.name)
+        return cls(int(match[1]), match[2], path) if match else None
 
     @staticmethod
     def file_name(number: int, hash_: str) -> str:
@@ -66,12 +74,12 @@ class VersionName:
         return f"{number:04d}-{hash_[:12]}.py"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionFile:
-    """A version file as read. ``feature`` holds the facts as they were; its metadata is not kept here.
+    """A version file as read. ``feature`` is the feature as it was declared, without its metadata.
 
     ``created`` is in microseconds since the epoch. ``first_lines`` are the 1-based lines of the file at which
-    each section's code begins. ``lazy`` tells a long form that wants a ``LazyFrame``.
+    each section's code begins. ``lazy`` is true where the function takes a ``LazyFrame``.
     """
 
     name: VersionName
@@ -101,15 +109,21 @@ def write_text(
     commit: str | None = None,
 ) -> bytes:
     """The contents of a version file."""
+    written: dict[str, Plain | None] = {"parent": parent, "created": format_instant(created), "commit": commit}
+    first = dict.fromkeys(("format", "feature", "sha256", "recipe"))
+    table = {**first, **written, **_identity(version), "packages": dict(packages), "parts": dict(version.parts)}
+    below = f"{_header(table)}{CLOSING}\n{_code(version.closure)}".encode()
+    return f'{OPENING}\n# checksum = "{sha256(below).hexdigest()}"\n'.encode() + below
+
+
+def _identity(version: VersionHash) -> dict[str, Plain | None]:
+    """The part of the header that is the same whenever and wherever the version is written."""
     feature, closure = version.feature, version.closure
-    table: dict[str, Plain | None] = {
+    return {
         "format": FORMAT,
         "feature": feature.name,
         "sha256": version.sha256,
         "recipe": version.recipe,
-        "parent": parent,
-        "created": format_instant(created),
-        "commit": commit,
         **describe(feature),
         "lazy": True if closure.lazy else None,
         "sections": [
@@ -117,26 +131,68 @@ def write_text(
             for section in closure.sections
         ],
         "columns": {name: column.type for name, column in sorted(named_columns(feature, closure).items())},
-        "packages": dict(packages),
-        "parts": dict(version.parts),
     }
+
+
+def _header(table: Mapping[str, Plain | None]) -> str:
     lines = toml_lines({name: value for name, value in table.items() if value is not None})
-    below = "".join(f"# {line}\n" for line in lines) + f"{CLOSING}\n"
-    below += "".join(f"\n{MARKER}{section.module}\n{section.text}" for section in closure.sections)
-    data = below.encode()
-    return f'{OPENING}\n# checksum = "{sha256(data).hexdigest()}"\n'.encode() + data
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _code(closure: Closure) -> str:
+    return "".join(f"\n{MARKER}{section.module}\n{section.text}" for section in closure.sections)
+
+
+def is_file_of(data: bytes, version: VersionHash) -> bool:
+    """Whether these are the bytes of an intact version file of exactly this version.
+
+    Compares texts, which takes a fraction of the time of reading the file and hashing its code again. False only means
+    that the file has to be read: it may be damaged, of another version, or written by another release.
+    """
+    opening, _, rest = data.partition(b"\n")
+    first, _, below = rest.partition(b"\n")
+    if opening != OPENING.encode() or first != f'# checksum = "{sha256(below).hexdigest()}"'.encode():
+        return False
+    header, _, code = below.decode("utf-8", "surrogateescape").partition(f"\n{CLOSING}\n")
+    identity, written = _split_header(header)
+    return code == _code(version.closure) and identity == _header(_identity(version)) and _is_well_formed(written)
+
+
+def _split_header(header: str) -> tuple[str, list[tuple[str, str]]]:
+    """The lines that `_identity` decides, and the others, each with its table."""
+    identity: list[str] = []
+    written: list[tuple[str, str]] = []
+    table = ""
+    for line in header.split("\n"):
+        if line.startswith("# ["):
+            table = line
+        if table in _WRITTEN_TABLES or (not table and line.startswith(_WRITTEN)):
+            written.append((table, line))
+        else:
+            identity.append(f"{line}\n")
+    return "".join(identity), written
+
+
+def _is_well_formed(written: list[tuple[str, str]]) -> bool:
+    """Whether lines that nothing is compared with can be read: each once, and each a text."""
+    names = {(table, line.partition(" = ")[0]) for table, line in written}
+    return (
+        len(names) == len(written)
+        and ("", "# created") in names
+        and all(line == table or re.fullmatch(_WRITTEN_LINE, line, re.ASCII) for table, line in written)
+    )
 
 
 def read_version(path: Path) -> VersionFile:
-    """Reads a version file and checks it against its checksum and its own name.
+    """Reads a version file and checks it against its checksum and its name.
 
-    Raises VersionFileError for a file that is missing or not byte for byte as it was written, NewerFormatError
-    for one that a newer release wrote.
+    Raises VersionFileError for a file that is missing or was changed in any byte, NewerFormatError for one that a
+    newer release wrote.
     """
     name = VersionName.parse(path)
     if name is None:
         raise VersionFileError(
-            "is not named as a version file", where=_shown(path), hint="for example 0002-9f86d081884c.py"
+            "does not have the name of a version file", where=_shown(path), hint="for example 0002-9f86d081884c.py"
         )
     try:
         data = path.read_bytes()
@@ -146,14 +202,16 @@ def read_version(path: Path) -> VersionFile:
 
 
 def parse_version(name: VersionName, data: bytes) -> VersionFile:
-    """The same, from bytes that were read elsewhere, such as git's index."""
+    """The same for bytes that were read elsewhere, such as from git's index."""
     opening, _, rest = data.partition(b"\n")
     checksum, _, below = rest.partition(b"\n")
     found = _CHECKSUM.fullmatch(checksum)
     if opening != OPENING.encode() or found is None:
-        raise VersionFileError(_complaint(data, "does not begin as one"), where=_shown(name.path), hint=RESTORE)
+        raise VersionFileError(
+            _complaint(data, "does not begin like a version file"), where=_shown(name.path), hint=RESTORE
+        )
     if sha256(below).hexdigest().encode() != found[1]:
-        raise VersionFileError(_complaint(data, "is not as it was written"), where=_shown(name.path), hint=RESTORE)
+        raise VersionFileError(_complaint(data, "does not match its checksum"), where=_shown(name.path), hint=RESTORE)
     lines = below.decode().split("\n")
     end = lines.index(CLOSING)
     table = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[:end]))
@@ -166,8 +224,8 @@ def parse_version(name: VersionName, data: bytes) -> VersionFile:
             f"has a header that can't be used: {exc}", where=_shown(name.path), hint=RESTORE
         ) from exc
     if not version.sha256.startswith(name.short) or version.feature.name != name.path.parent.name:
-        message = f"holds {version.feature.name} {version.sha256[:12]}, which is not what its name says"
-        raise VersionFileError(message, where=_shown(name.path), hint="give it back the name it was written with")
+        message = f"contains {version.feature.name} {version.sha256[:12]}, which does not match its name"
+        raise VersionFileError(message, where=_shown(name.path), hint="rename it back")
     return version
 
 
@@ -199,16 +257,16 @@ def _version(name: VersionName, table: dict[str, Any], lines: list[str], end: in
 
 
 def _complaint(data: bytes, otherwise: str) -> str:
-    """What most likely happened to the file."""
+    """What has most likely happened to the file."""
     if not data.strip():
         return "is empty"
     if b"\r\n" in data:
-        return "has had its line endings changed"
+        return "has other line endings than it was written with"
     if any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in data.split(b"\n")):
-        return "has conflict markers of a merge in it"
+        return "contains merge conflict markers"
     if data.startswith(OPENING.encode()) and not data.endswith(b"\n"):
-        return "is cut off, or was edited"
-    return f"{otherwise}: it was edited, cut off or reformatted"
+        return "is truncated or was edited"
+    return f"{otherwise}: it was edited, truncated or reformatted"
 
 
 def _shown(path: Path) -> str:

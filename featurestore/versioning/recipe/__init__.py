@@ -1,1 +1,1 @@
-"""From the code a feature reaches to its hash: recipe 1."""
+"""How the code that a feature reaches, and what it declares, become its hash: recipe 1."""

@@ -1,7 +1,7 @@
 """The canonical form of Python code: recipe 1, our own walk of the syntax tree.
 
-The same program gives the same bytes on every Python from 3.11 up, however it is formatted. What
-follows is the format; changing any of it is a new recipe.
+The same program gives the same bytes on every Python from 3.11 up, however it is formatted. This is the format;
+any change of it is a new recipe.
 
     node      "(" kind " " fields ")" kind is the name of the class in Python's grammar
     list      "[" items "]"
@@ -15,24 +15,24 @@ follows is the format; changing any of it is a new recipe.
     name      "L:" local " "          a variable of a function, class or comprehension
               "G:" name " "           a name that a statement of a module binds
               "T:" dotted.name " "    something of another package: aliases resolved, attributes joined
-              "B:" name " "           a builtin, or a name that nothing binds
-              "M:" name " "           a module's own ``__name__`` and its like
+              "B:" name " "           a builtin, or an undefined name
+              "M:" name " "           ``__name__`` and similar names of a module
               "#" number " "          a definition of the project, by the order of first mention
               "?" name name           in a class body: bound there on some paths only, else outside;
                                       before the target of an augmented assignment: what it reads
 
-Fields stand in the order of `grammar.FIELDS`; the nodes that are not there have a method of `Walk`, which shows
-theirs. An import inside a statement is ``(Import name target)``, where a module is ``module ``; imports that
-follow each other are sorted by the names they bind, one whose name is followed to where it leads is left
-out, and ``(uses #… )`` at the end lists what such imports bring but nothing mentions. ``getattr`` of a
-project module by a constant is ``(getattr target rest)``.
+Fields are in the order of `grammar.FIELDS`; a node that is not there has a method of `Walk`, which shows its
+fields. An import inside a statement is ``(Import name target)``, where a module is ``module ``; consecutive
+imports are sorted by the names they bind, an import whose name can be followed is left out, and
+``(uses #… )`` at the end lists what such imports provide but nothing mentions. ``getattr`` of a project
+module by a constant is ``(getattr target rest)``.
 
 Left out: ``ctx``, ``kind``, type comments, docstrings and every statement that is only a constant,
 ``pass``, annotations in signatures and in function and module bodies (an annotated assignment is an
-assignment), type parameters of functions, the ``@feature`` decorator, and the text that a t-string keeps
-of its expressions. The annotations of a function decorated by ``….register`` stay: they choose when it is
-called. f-strings have adjacent constant parts merged and empty ones dropped; one without placeholders is a
-text. ``del (a, b)`` is ``del a, b``.
+assignment), type parameters of functions, the ``@feature`` decorator, and the source text that a t-string
+stores of its expressions. The annotations of a function decorated with ``….register`` stay: they decide when
+it is called. In f-strings adjacent constant parts are merged and empty ones dropped; an f-string without
+placeholders is a text. ``del (a, b)`` is ``del a, b``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from featurestore.versioning.analysis.names import (
     Key,
     Local,
     ProjectModule,
-    Target,
+    Referent,
     World,
 )
 from featurestore.versioning.analysis.reach import MODULE_NAMES, Import, Reach, Scope, chain, imported
@@ -65,16 +65,17 @@ from featurestore.versioning.analysis.scopes import (
     type_parameter_names,
     walruses,
 )
-from featurestore.versioning.recipe.grammar import SHAPES, Own, Piece, Ref, constant
+from featurestore.versioning.recipe.grammar import SHAPES, Mention, OwnName, Piece, constant
 
 _IMPORTS = {ast.Import, ast.ImportFrom}
 
 
 class Walk(Reach):
-    """Walks one top-level statement into ``out``: texts, and the mentions of definitions between them.
+    """Writes one top-level statement to ``out``: texts, with mentions of definitions between them.
 
-    ``defaults`` are the arguments of a top-level function that have one, each with its range in ``out``;
-    ``now`` the definitions mentioned outside of function bodies, so when the module is imported.
+    ``defaults`` are the arguments with a default of a top-level function, each with its range in ``out``; ``now`` are
+    the definitions mentioned outside function bodies, which are needed when the module is imported. ``calls_now`` says
+    whether anything is called then.
     """
 
     def __init__(self, world: World, *, walrus: bool = True) -> None:
@@ -87,12 +88,12 @@ class Walk(Reach):
         self._deferred = 0
 
     def statement(self, node: ast.stmt) -> None:
-        """Walks a statement of a module's top level. Called once."""
+        """Writes a statement of a module's top level. Called once."""
         self._walk(node)
         if not self.required:
             return
-        mentioned = {piece.key for piece in self.out if isinstance(piece, Ref)}
-        unused = [Ref(key) for key in sorted(self.required, key=lambda key: key[1]) if key not in mentioned]
+        mentioned = {piece.key for piece in self.out if isinstance(piece, Mention)}
+        unused = [Mention(key) for key in sorted(self.required, key=lambda key: key[1]) if key not in mentioned]
         if unused:
             self.out += ["(uses ", *unused, ")"]
 
@@ -130,7 +131,7 @@ class Walk(Reach):
         imports: list[Import] = []
         for item in items:
             if item.__class__ in _IMPORTS:
-                imports.append(item)  # type: ignore[arg-type]  # narrowed by its class, in the hottest loop there is
+                imports.append(item)  # type: ignore[arg-type]  # its class says so, and isinstance is slow in the hottest loop
                 continue
             if imports:
                 self._import(*imports)
@@ -174,8 +175,8 @@ class Walk(Reach):
                 return
         self.out.append(f"G:{name} ")
 
-    def _target(self, target: Target, node: ast.expr, *, value: bool = True) -> None:
-        """Writes what a name stands for. ``value`` is false where only a member of it is taken."""
+    def _target(self, target: Referent, node: ast.expr, *, value: bool = True) -> None:
+        """Writes what a name stands for. ``value`` is false where only an attribute of it is used."""
         self.passed(target)
         if isinstance(target, Local | Definition):
             if isinstance(target, Local):
@@ -187,7 +188,7 @@ class Walk(Reach):
         elif isinstance(target, ProjectModule):
             self.modules[target.name] = None
             self._mention((target.name, WHOLE))
-            whole = "all its names are counted, but not what it gets at run time"
+            whole = "all its names are part of the hash, but not those it gets at run time"
             self.limit(node, f"module {target.name} is used as a value: {whole}")
         elif isinstance(target, Dotted):
             self.out.append(f"T:{target.name} ")
@@ -197,7 +198,7 @@ class Walk(Reach):
             self.met_plain(target, node)
 
     def _mention(self, key: Key) -> None:
-        self.out.append(Ref(key))
+        self.out.append(Mention(key))
         if not self._deferred:
             self.now.add(key)
 
@@ -238,7 +239,7 @@ class Walk(Reach):
         self.out.append("".join(f"={name} )" for name in reversed(names)))
 
     def _maybe_members(self, target: Local | Definition, name: str, node: ast.expr) -> None:
-        """A name that may hold one module or another: the member of each is mentioned."""
+        """Mentions the member of each module that a name may be."""
         for module in target.maybe:
             self.modules[module] = None
             member = self.world.member(module, name)
@@ -325,7 +326,7 @@ class Walk(Reach):
     # Statements
 
     def _nothing(self, node: ast.Pass) -> None:
-        """Writes nothing: it decides no value."""
+        """Writes nothing: ``pass`` has no effect on values."""
 
     def _expression(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):
@@ -334,7 +335,7 @@ class Walk(Reach):
             self.out.append(")")
 
     def _delete(self, node: ast.Delete) -> None:
-        """``del (a, b)`` is ``del a, b``, and formatters write it so."""
+        """``del (a, b)`` is written as ``del a, b``, as formatters do."""
         targets = list(node.targets)
         while any(isinstance(target, ast.Tuple | ast.List) for target in targets):
             targets = [
@@ -347,7 +348,7 @@ class Walk(Reach):
         self.out.append(")")
 
     def _augmented(self, node: ast.AugAssign) -> None:
-        """``k += 1`` reads ``k``: in a class body perhaps the module's, which it does not bind."""
+        """``k += 1`` reads ``k``, which in a class body may be the module's ``k``."""
         self.out.append("(AugAssign ")
         scope = next((scope for scope in reversed(self.scopes) if scope.kind != "loop"), None)
         target = node.target
@@ -376,7 +377,7 @@ class Walk(Reach):
             self.out.append(")")
 
     def _loop(self, node: ast.For | ast.AsyncFor) -> None:
-        """What a loop at module level binds is its own for the code that runs inside it."""
+        """A loop at module level is a scope: its variables are local to the code in its body."""
         self.out.append(f"({node.__class__.__name__} ")
         self._walk(node.target)
         self._walk(node.iter)
@@ -394,7 +395,7 @@ class Walk(Reach):
         self.out.append(f"({node.__class__.__name__} {words})")
 
     def _import(self, *nodes: Import) -> None:
-        """Imports inside a function, a class or a compound statement, that follow each other."""
+        """Consecutive imports inside a function, a class or a compound statement."""
         scope = next((scope for scope in reversed(self.scopes) if scope.kind in ("function", "class")), None)
         found = [(import_name(node, alias), node, alias) for node in nodes for alias in node.names]
         for name, node, alias in sorted(found, key=lambda item: item[0]):
@@ -434,7 +435,7 @@ class Walk(Reach):
         self.out.append(")")
 
     def _inside(self, scope: Scope, body: Sequence[ast.AST]) -> None:
-        """The body of a function: code that runs later, in a scope of its own."""
+        """The body of a function, which runs later, in its own scope."""
         self.scopes.append(scope)
         self._deferred += 1
         self._items(body)
@@ -443,7 +444,7 @@ class Walk(Reach):
 
     def _head(self, node: Function | ast.ClassDef) -> None:
         self.out.append(f"({node.__class__.__name__} ")
-        self.out.append(f"={node.name} " if self.scopes else Own(node.name))
+        self.out.append(f"={node.name} " if self.scopes else OwnName(node.name))
         decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
         self._items(decorators)
         if decorators and not self._deferred:
@@ -469,7 +470,7 @@ class Walk(Reach):
         out.append(")")
 
     def _comprehension(self, node: Comprehension) -> None:
-        """The first iterable belongs to the scope outside, all else to the comprehension's own."""
+        """The first iterable is evaluated in the outer scope, everything else in the comprehension's own."""
         self.out.append(f"({node.__class__.__name__} ")
         first = node.generators[0]
         self._walk(first.iter)
@@ -508,7 +509,7 @@ class Walk(Reach):
         self.out.append(")")
 
     def _class_statement(self, statement: ast.stmt, scope: Scope, full: Scope) -> None:
-        """A class body runs from top to bottom: a name means the class's own only once it is bound."""
+        """A class body runs from top to bottom: a name is the class's own only once it is bound."""
         names = bound_by([statement], walrus=self._walrus, annotated=False).everything() & full.names
         uncertain = is_compound(statement) or isinstance(statement, ast.Delete)
         if uncertain:

@@ -1,7 +1,7 @@
-"""What decides a feature's values in its code: the function and everything in the project that it reaches.
+"""The closure of a feature: its function and everything in the project that the function reaches.
 
-`capture` follows names, not files: only the statements that are reached belong to a closure. What can't
-be followed statically is kept beside it as limits, for people to read.
+`capture` follows names, not files: only the statements that are reached belong to a closure. What can't be followed
+without running the code is listed as limits, for people to read.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from featurestore.errors import DeclarationError
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.patches import Patches
-from featurestore.versioning.analysis.project import Analysis, Node
+from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.tree import SourceTree, deep_recursion
 from featurestore.versioning.recipe.assembly import Assembly
+from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition
 from featurestore.versioning.recipe.parts import parts_of, wants_lazy
 from featurestore.versioning.recipe.sections import Section, sections_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
-    """Something of the closure that can't be followed without running it."""
+    """Something in the closure that can't be followed without running it."""
 
     path: str
     line: int
@@ -37,10 +39,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class Closure:
-    """A feature's code. ``canonical`` is what is hashed; the rest explains it, or runs it.
+    """A feature's code. ``canonical`` is what is hashed; the rest is for explaining and running it.
 
-    ``strings`` are all text constants and names read off ``pl.col``: among them the columns that the code
-    names. ``dotted`` are the names of other packages, such as ``polars.col``.
+    ``strings`` are all text constants and attributes of ``pl.col``, among them the columns that the code names.
+    ``dotted`` are the names of other packages, such as ``polars.col``.
     """
 
     module: str
@@ -48,100 +50,105 @@ class Closure:
     canonical: bytes
     strings: frozenset[str]
     dotted: frozenset[str]
-    nodes: tuple[Node, ...] = field(repr=False, compare=False)
-    analysis: Analysis = field(repr=False, compare=False)
+    definitions: tuple[EncodedDefinition, ...] = field(repr=False, compare=False)
+    project: ProjectNames = field(repr=False, compare=False)
     patches: Patches = field(repr=False, compare=False)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """What of the closure can't be followed, by place."""
-        encodeds = [encoded for node in self.nodes for encoded in node.statements]
-        found = {limit for encoded in encodeds for limit in encoded.limits}
-        found.update(limit for node in self.nodes for limit in node.limits)
-        hops = {hop for encoded in encodeds for hop in encoded.hops}
-        found.update(limit for hop in hops for limit in self.analysis.run_time_limits(*hop))
-        modules = {encoded.module for encoded in encodeds}
-        found.update(self.patches.reached(modules, {node.key for node in self.nodes}, self.dotted))
-        return tuple(Limit(*limit) for limit in sorted(found))
+        """What can't be followed in the closure, sorted by place."""
+        statements = [statement for definition in self.definitions for statement in definition.statements]
+        limits = {limit for statement in statements for limit in statement.limits}
+        limits.update(limit for definition in self.definitions for limit in definition.limits)
+        hops = {hop for statement in statements for hop in statement.hops}
+        limits.update(limit for hop in hops for limit in self.project.run_time_limits(*hop))
+        modules = {statement.module for statement in statements}
+        limits.update(self.patches.reached(modules, {definition.key for definition in self.definitions}, self.dotted))
+        return tuple(Limit(*limit) for limit in sorted(limits))
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The captured statements by module, with their imports: together they run without the project."""
-        return sections_of(self.analysis, self.nodes)
+        return sections_of(self.project, self.definitions)
 
     @cached_property
     def parts(self) -> Mapping[str, str]:
-        """Each part by a readable name, with the digest of its own code: what `hashing.explain` compares."""
-        return parts_of(self.analysis, self.nodes)
+        """Each part by a readable name, with the digest of its own code: what `explain` compares."""
+        return parts_of(self.project, self.definitions)
 
     @cached_property
     def lazy(self) -> bool:
         """Whether the function's first argument is annotated as a ``polars.LazyFrame``."""
-        return wants_lazy(self.analysis, self.nodes[0], self.function)
+        return wants_lazy(self.project, self.definitions[0], self.function)
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The project modules that hold some of the closure's code."""
+        return frozenset(definition.key[0] for definition in self.definitions)
 
     @property
     def third_party(self) -> tuple[str, ...]:
-        """The packages reached outside the project, the standard library left out."""
+        """The packages that the closure uses, without the standard library."""
         tops = {name.partition(".")[0] for name in self.dotted}
         return tuple(sorted(tops - sys.stdlib_module_names - {""}))
 
     @property
     def helpers(self) -> tuple[str, ...]:
-        """The project's own definitions that the function reaches, by dotted name."""
-        return tuple(".".join(node.key) for node in self.nodes[1:] if node.key[1] != WHOLE)
+        """The project's definitions that the function reaches, by dotted name."""
+        return tuple(".".join(definition.key) for definition in self.definitions[1:] if definition.key[1] != WHOLE)
 
 
 class _Closures:
     """The closures of one tree, each captured once: the members of a family share theirs."""
 
     def __init__(self, tree: SourceTree) -> None:
-        self.analysis = Analysis(tree)
-        self.patches = Patches(self.analysis)
+        project = ProjectNames(tree)
+        self.definitions = Definitions(project)
+        self.patches = Patches(project)
         self.captured: dict[Key, Closure] = {}
 
 
 def capture(tree: SourceTree, module: str, function: str) -> Closure:
     """The closure of a function at the top level of a project module.
 
-    Raises DeclarationError where the function is not there, or where a file of the closure can't be parsed.
+    Raises DeclarationError where there is no such function, or where a file of the closure can't be parsed.
     """
     closures = tree.attached(_Closures)
     key = (module, function)
     closure = closures.captured.get(key)
     if closure is None:
         with deep_recursion():
-            closure = closures.captured[key] = _capture(closures.analysis, closures.patches, key)
+            closure = closures.captured[key] = _capture(closures.definitions, closures.patches, key)
     return closure
 
 
-def _capture(analysis: Analysis, patches: Patches, root: Key) -> Closure:
+def _capture(definitions: Definitions, patches: Patches, root: Key) -> Closure:
     module, function = root
-    table = analysis.table(module)
+    table = definitions.project.table(module)
     if table is None or not table.is_definition(function):
         path = module.replace(".", "/") + ".py" if table is None else table.module.path.as_posix()
         raise DeclarationError(f"there is no function {function!r}", where=path)
-    assembly = Assembly(analysis, root)
+    assembly = Assembly(definitions, root)
     canonical = assembly.write()
-    nodes = tuple(assembly.nodes)
     return Closure(
         module=module,
         function=function,
         canonical=canonical,
-        strings=frozenset().union(*(encoded.strings for encoded in assembly.encodeds)),
-        dotted=_dotted(nodes),
-        nodes=nodes,
-        analysis=analysis,
+        strings=frozenset().union(*(statement.strings for statement in assembly.statements)),
+        dotted=_dotted(assembly.definitions),
+        definitions=tuple(assembly.definitions),
+        project=definitions.project,
         patches=patches,
     )
 
 
-def _dotted(nodes: Iterable[Node]) -> frozenset[str]:
-    found: set[str] = set()
-    for node in nodes:
-        found.update(target.name for _, target in node.aliases if isinstance(target, Dotted))
-        for encoded in node.statements:
-            found |= encoded.dotted
-    return frozenset(found)
+def _dotted(definitions: Iterable[EncodedDefinition]) -> frozenset[str]:
+    names: set[str] = set()
+    for definition in definitions:
+        names.update(target.name for _, target in definition.aliases if isinstance(target, Dotted))
+        for statement in definition.statements:
+            names |= statement.dotted
+    return frozenset(names)
 
 
 __all__ = ["Closure", "Limit", "Section", "capture"]

@@ -1,4 +1,4 @@
-"""How nodes and constants are written: the tables of recipe 1, whose format `canonical` describes."""
+"""How nodes and constants are written: the tables of recipe 1. The format is described in `canonical`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ FIELDS = {
 DROPPED = {"ctx", "kind", "type_comment"}
 
 
-class Ref:
-    """In the walk's output: a definition of the project, numbered when the closure is put together."""
+class Mention:
+    """In the walk's output: a mention of a definition of the project, which gets its number in the closure."""
 
     __slots__ = ("key",)
 
@@ -38,8 +38,8 @@ class Ref:
         self.key = key
 
 
-class Own:
-    """In the walk's output: the name of a top-level function or class, left out for the feature itself."""
+class OwnName:
+    """In the walk's output: the name of a top-level function or class, which is left out for the feature itself."""
 
     __slots__ = ("name",)
 
@@ -47,11 +47,11 @@ class Own:
         self.name = name
 
 
-Piece = str | Ref | Own
+Piece = str | Mention | OwnName
 
 
 def constant(value: object) -> str:
-    """A constant with its type: 1, 1.0, True and "1" are four things, and 0.0 and -0.0 two."""
+    """A constant with its type: 1, 1.0, True and "1" are four constants, and 0.0 and -0.0 two."""
     if isinstance(value, str):
         return f"'{len(value)}:{value}"
     if value is None or isinstance(value, bool):
@@ -70,7 +70,7 @@ def constant(value: object) -> str:
 
 
 class _Shapes(dict[type[ast.AST], tuple[str, tuple[str, ...]]]):
-    """How each node opens, and its fields. A node that recipe 1 does not know yet gets its own fields by name."""
+    """How each node opens, and its fields; the fields of a node that recipe 1 does not list are sorted by name."""
 
     def __missing__(self, kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
         name = kind.__name__

@@ -1,27 +1,27 @@
 """The hash of a version: its code's canonical form and the declared facts that decide its values.
 
 SHA-256 over ``featurestore recipe 1`` and a line feed, then each fact as ``=`` name value in the order of
-their names (constants as in `canonical`, lists in brackets; an absent fact is left out, so that facts to come
-don't change the hashes of today), then the closure's canonical bytes.
+their names (constants as in `canonical`, lists in brackets; an absent fact is left out, so that a fact to come
+doesn't change the hashes of today), then the closure's canonical bytes.
 
-What is not hashed: the feature's name, where its code lies, and metadata, which has a hash of its own.
+Not hashed: the feature's name, the place of its code, and metadata.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
+from featurestore.arguments import fact_texts, hashed_facts
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, Feature, Json
-from featurestore.times import format_duration
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.grammar import constant
 
-# Where one of these is used, columns are chosen by something else than their names.
+# Code that uses one of these may choose columns without naming them.
 SELECTS = ("polars.all", "polars.exclude", "polars.nth", "polars.first", "polars.last", "polars.selectors")
 
 
@@ -42,8 +42,8 @@ class VersionHash:
     @cached_property
     def parts(self) -> dict[str, str]:
         """The closure's parts and the declared facts, by readable names."""
-        shown = {name: _shown(name, value) for name, value in facts(self.feature, self.closure).items()}
-        return {**self.closure.parts, **shown}
+        columns = {f"column {name}": kind.type for name, kind in named_columns(self.feature, self.closure).items()}
+        return {**self.closure.parts, **fact_texts(self.feature), "form": _form(self.feature), **columns}
 
 
 def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) -> VersionHash:
@@ -53,7 +53,7 @@ def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) 
     """
     recipe = max(RECIPES) if recipe is None else recipe
     if recipe not in RECIPES:
-        raise NewerFormatError(f"hash recipe {recipe} is not known here", hint="upgrade featurestore")
+        raise NewerFormatError(f"this release does not know hash recipe {recipe}", hint="upgrade featurestore")
     return VersionHash(RECIPES[recipe](feature, closure), recipe, feature, closure)
 
 
@@ -66,33 +66,18 @@ def _recipe_1(feature: Feature, closure: Closure) -> str:
 
 
 RECIPES: dict[int, Callable[[Feature, Closure], str]] = {1: _recipe_1}
-"""Every recipe that version files may have been written with. A new one is added; none is ever changed."""
+"""Every recipe that version files may have been written with. New recipes are added; an old one never changes."""
 
 
 def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
     """What is hashed beside the code. Absent facts are left out."""
-    source = feature.source
-    found: dict[str, Json | None] = {
-        "entity_type": feature.entity_type.name,
-        "keys": [[key.name, key.type] for key in feature.entity_type.keys],
-        "data_type": str(feature.data_type),
-        "form": "short" if feature.short else "long",
-        "lookback": feature.lookback,
-        "tolerance": feature.tolerance,
-        "source": source.name,
-        "source event_time": source.event_time,
-        "source timezone": source.timezone,
-        "source updated_at": source.updated_at,
-        **{f"param {name}": value for name, value in feature.params.items()},
-        **{f"column {name}": column.type for name, column in named_columns(feature, closure).items()},
-    }
-    params = {f"param {name}" for name in feature.params}
-    return {name: value for name, value in found.items() if value is not None or name in params}
+    columns = {f"column {name}": column.type for name, column in named_columns(feature, closure).items()}
+    return {**hashed_facts(feature), "form": _form(feature), **columns}
 
 
 def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
-    """The declared columns that the code names: by text, by pattern, or all where it names none."""
-    declared = feature.source.columns
+    """The declared columns of the source that the code names: by text, by pattern, or all where it names none."""
+    declared = feature.source.columns if feature.source is not None else {}
     if not declared or any(name.startswith(SELECTS) for name in closure.dotted):
         return dict(declared)
     words = closure.strings | {text for value in feature.params.values() for text in _texts(value)}
@@ -105,20 +90,8 @@ def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
     return named or dict(declared)
 
 
-def metadata_of(feature: Feature) -> dict[str, Json]:
-    """What describes a feature and never makes a version."""
-    return {
-        "description": feature.description,
-        "owner": feature.owner,
-        "tags": list(feature.tags),
-        "status": feature.status,
-        "max_age": None if feature.max_age is None else format_duration(feature.max_age),
-    }
-
-
-def metadata_hash(feature: Feature) -> str:
-    """SHA-256 of the metadata: a cheap way to see whether any of it changed."""
-    return sha256(_encode(metadata_of(feature)).encode("utf-8", "surrogatepass")).hexdigest()
+def _form(feature: Feature) -> str:
+    return "short" if feature.short else "long"
 
 
 def _encode(value: Json) -> str:
@@ -141,18 +114,3 @@ def _pattern(word: str) -> re.Pattern[str] | None:
         return re.compile(word)
     except re.error:
         return None
-
-
-def _shown(name: str, value: Json) -> str:
-    if name == "keys" and isinstance(value, list):
-        return ", ".join(f"{key} {kind}" for key, kind in value)
-    if name == "lookback" and isinstance(value, int):
-        return format_duration(value)
-    return repr(value) if name.startswith("param ") else str(value)
-
-
-def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Why two versions differ, in sentences, from their parts. Empty only where the parts are equal."""
-    from featurestore.versioning.explain import sentences
-
-    return sentences(old, new)

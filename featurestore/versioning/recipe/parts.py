@@ -1,7 +1,7 @@
-"""The parts of a closure by readable names, each with a digest of its own code: why two versions differ.
+"""The parts of a closure by readable names, each with a digest of its own code. They explain why versions differ.
 
-A part's digest leaves out its own name and writes what it mentions by name, so that a helper that was
-only renamed or moved can be told from one that was changed.
+A digest leaves out the part's own name, and writes what the part mentions by name, so that a helper that was only
+renamed or moved is distinguished from one that changed.
 """
 
 from __future__ import annotations
@@ -11,42 +11,45 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from featurestore.versioning.analysis.names import WHOLE, Definition, Dotted, Global, ProjectModule
-from featurestore.versioning.analysis.project import Analysis, Encoded, Node
-from featurestore.versioning.recipe.grammar import Own, Piece, Ref
+from featurestore.versioning.analysis.project import ProjectNames
+from featurestore.versioning.recipe.definitions import EncodedDefinition, EncodedStatement
+from featurestore.versioning.recipe.grammar import Mention, OwnName, Piece
 
 DIGEST = 16
 LONGEST_VALUE = 60
 
 
-def parts_of(analysis: Analysis, nodes: Sequence[Node]) -> dict[str, str]:
+def parts_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> dict[str, str]:
     """``{"function": digest, "constant features.cardiac.LIMIT": "digest 240", …}``."""
     parts: dict[str, str] = {}
-    for node in nodes:
-        root = node is nodes[0]
-        module, name = node.key
-        kind = "function" if root else f"{_kind(analysis, node)} {module if name == WHOLE else f'{module}.{name}'}"
-        parts[kind] = _with_value(_digest(_body(node), name), None if root else _constant_text(analysis, node))
+    for definition in definitions:
+        root = definition is definitions[0]
+        module, name = definition.key
+        kind = "function" if root else f"{_kind(project, definition)} {module if name == WHOLE else f'{module}.{name}'}"
+        parts[kind] = _with_value(
+            _digest(_body(definition), name), None if root else _constant_text(project, definition)
+        )
         prefix = "" if root else f"{module}.{name}."
-        for encoded in node.statements:
+        for encoded in definition.statements:
             for argument, start, end in encoded.defaults:
                 key = f"default {prefix}{argument}"
                 parts[key] = _with_value(
-                    _digest(encoded.out[start:end], name), _default_text(analysis, encoded, argument)
+                    _digest(encoded.out[start:end], name), _default_text(project, encoded, argument)
                 )
     return parts
 
 
 def split_part(value: str) -> tuple[str, str | None]:
-    """A part's digest, and its text where it is short enough to be shown."""
+    """A part's digest, and its text if that is short enough to show."""
     digest, _, text = value.partition(" ")
     return digest, text or None
 
 
-def _kind(analysis: Analysis, node: Node) -> str:
-    module, name = node.key
+def _kind(project: ProjectNames, definition: EncodedDefinition) -> str:
+    module, name = definition.key
     if name == WHOLE:
         return "module"
-    table = analysis.table(module)
+    table = project.table(module)
     positions = table.bindings.get(name, []) if table is not None else []
     statements = [table.body[position] for position in positions] if table is not None else []
     if any(isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) for statement in statements):
@@ -56,10 +59,10 @@ def _kind(analysis: Analysis, node: Node) -> str:
     return "constant"
 
 
-def _body(node: Node) -> list[Piece]:
-    """The node's pieces without its functions' defaults, which are parts of their own."""
+def _body(definition: EncodedDefinition) -> list[Piece]:
+    """The definition's pieces without the defaults of its functions, which are parts of their own."""
     pieces: list[Piece] = []
-    for encoded in node.statements:
+    for encoded in definition.statements:
         last = 0
         for _, start, end in encoded.defaults:
             pieces += [*encoded.out[last:start], "default "]
@@ -71,9 +74,9 @@ def _body(node: Node) -> list[Piece]:
 def _digest(pieces: Iterable[Piece], own: str) -> str:
     texts = []
     for piece in pieces:
-        if isinstance(piece, Ref):
+        if isinstance(piece, Mention):
             texts.append(f"#{piece.key[1]} ")
-        elif isinstance(piece, Own):
+        elif isinstance(piece, OwnName):
             texts.append("= " if piece.name == own else f"={piece.name} ")
         else:
             texts.append("G: " if piece == f"G:{own} " else piece)
@@ -84,19 +87,19 @@ def _with_value(digest: str, text: str | None) -> str:
     return f"{digest} {text}" if text else digest
 
 
-def _constant_text(analysis: Analysis, node: Node) -> str | None:
-    """The value of a constant that is assigned once, as the source has it."""
-    table = analysis.table(node.key[0])
-    if table is None or len(node.statements) != 1:
+def _constant_text(project: ProjectNames, definition: EncodedDefinition) -> str | None:
+    """The value of a constant that is assigned once, as source text."""
+    table = project.table(definition.key[0])
+    if table is None or len(definition.statements) != 1:
         return None
-    statement = table.body[node.statements[0].position]
+    statement = table.body[definition.statements[0].position]
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return None
     return _short(ast.get_source_segment(table.module.text, statement.value))
 
 
-def _default_text(analysis: Analysis, encoded: Encoded, argument: str) -> str | None:
-    table = analysis.table(encoded.module)
+def _default_text(project: ProjectNames, encoded: EncodedStatement, argument: str) -> str | None:
+    table = project.table(encoded.module)
     statement = table.body[encoded.position] if table is not None else None
     if table is None or not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
@@ -118,38 +121,36 @@ def _short(text: str | None) -> str | None:
     return text if len(text) <= LONGEST_VALUE else None
 
 
-def wants_lazy(analysis: Analysis, node: Node, function: str) -> bool:
+def wants_lazy(project: ProjectNames, definition: EncodedDefinition, function: str) -> bool:
     """Whether a function's first argument is annotated as ``polars.LazyFrame``, under whatever name."""
-    table = analysis.table(node.key[0])
+    table = project.table(definition.key[0])
     if table is None:
         return False
-    for encoded in node.statements:
+    for encoded in definition.statements:
         statement = table.body[encoded.position]
         if isinstance(statement, ast.FunctionDef) and statement.name == function:
             first = [*statement.args.posonlyargs, *statement.args.args][:1]
             annotation = first[0].annotation if first else None
             if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
                 annotation = ast.parse(annotation.value, mode="eval").body
-            return (
-                annotation is not None and _dotted_name(analysis, table.module.name, annotation) == "polars.LazyFrame"
-            )
+            return annotation is not None and _dotted_name(project, table.module.name, annotation) == "polars.LazyFrame"
     return False
 
 
-def _dotted_name(analysis: Analysis, module: str, node: ast.expr) -> str | None:
+def _dotted_name(project: ProjectNames, module: str, node: ast.expr) -> str | None:
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)
         node = node.value
     if not isinstance(node, ast.Name):
         return None
-    target: Global | None = analysis.world(module).lookup(node.id)
+    target: Global | None = project.world(module).lookup(node.id)
     while names and isinstance(target, ProjectModule):
-        target = analysis.member(target.name, names.pop())
+        target = project.member(target.name, names.pop())
     if isinstance(target, Definition) and not names:
-        table = analysis.table(target.module)
+        table = project.table(target.module)
         positions = table.statements_of(target.name) if table is not None else []
         statement = table.body[positions[0]] if table is not None and len(positions) == 1 else None
         if isinstance(statement, ast.Assign) and not isinstance(statement.value, ast.Name):
-            return _dotted_name(analysis, target.module, statement.value)
+            return _dotted_name(project, target.module, statement.value)
     return ".".join((target.name, *reversed(names))) if isinstance(target, Dotted) else None

@@ -1,72 +1,73 @@
-"""The source text of a closure: per module, the captured statements with the imports that they need."""
+"""The source text of a closure: for each module, the captured statements and the imports that they need."""
 
 from __future__ import annotations
 
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import Key, ProjectModule
-from featurestore.versioning.analysis.project import Analysis, Node
+from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
-from featurestore.versioning.analysis.symbols import Imported, Table
+from featurestore.versioning.analysis.symbols import Imported, SymbolTable
+from featurestore.versioning.recipe.definitions import EncodedDefinition
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Section:
-    """The captured part of one module. ``package`` tells an ``__init__.py``, on which relative imports stand."""
+    """The captured part of one module. ``package``: the module is an ``__init__.py``, which relative imports need."""
 
     module: str
     text: str
     package: bool = False
 
 
-@dataclass(slots=True)
 class _Needed:
-    """What of one module is captured: positions of statements, and names taken from its imports."""
+    """What is captured of one module: positions of statements, and names from its imports."""
 
-    statements: set[int]
-    names: set[str]
+    def __init__(self) -> None:
+        self.statements: set[int] = set()
+        self.names: set[str] = set()
 
 
-def sections_of(analysis: Analysis, nodes: Sequence[Node]) -> tuple[Section, ...]:
+def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> tuple[Section, ...]:
     """One section per module, sorted by name; packages of which nothing is captured have none."""
-    needed = _needed_of(nodes)
+    needed = _needed_of(definitions)
     sections = []
     for module in sorted(needed):
-        table = analysis.table(module)
-        text = _Writer(analysis, table, needed).write() if table is not None else ""
+        table = project.table(module)
+        text = _Writer(project, table, needed).write() if table is not None else ""
         if text or not any(other.startswith(f"{module}.") for other in needed):
             sections.append(Section(module, text, package=table is None or table.module.package))
     return tuple(sections)
 
 
-def _needed_of(nodes: Sequence[Node]) -> dict[str, _Needed]:
-    needed: defaultdict[str, _Needed] = defaultdict(lambda: _Needed(set(), set()))
+def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
+    needed: defaultdict[str, _Needed] = defaultdict(_Needed)
     hops: set[Key] = set()
     modules: set[str] = set()
-    for node in nodes:
-        modules.add(node.key[0])
-        for encoded in node.statements:
+    for definition in definitions:
+        modules.add(definition.key[0])
+        for encoded in definition.statements:
             needed[encoded.module].statements.add(encoded.position)
             hops.update(encoded.hops)
             modules.update(encoded.modules)
-        for alias, target in node.aliases:
-            hops.update([(node.key[0], alias), *target.hops])
+        for alias, target in definition.aliases:
+            hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
     for module, name in hops:
         needed[module].names.add(name)
-    return {module: needed[module] for module in {*needed, *modules}}  # some are only imported, and stay empty
+    return {module: needed[module] for module in {*needed, *modules}}  # some modules are only imported, and stay empty
 
 
 class _Writer:
     """Cuts one module's captured statements out of its text."""
 
-    def __init__(self, analysis: Analysis, table: Table, needed: dict[str, _Needed]) -> None:
-        self._analysis = analysis
+    def __init__(self, project: ProjectNames, table: SymbolTable, needed: dict[str, _Needed]) -> None:
+        self._project = project
         self._table = table
         self._needed = needed
         self._lines = table.module.text.split("\n")
@@ -93,14 +94,14 @@ class _Writer:
         return "".join(pieces)
 
     def _is_always_kept(self, statement: ast.ImportFrom) -> bool:
-        """``from __future__``, and a star import of another package: it may bring any name."""
+        """Whether it imports from ``__future__``, or is a star import of another package: that may provide any name."""
         if statement.level:
             return False
-        star = statement.names[0].name == "*" and not self._analysis.tree.holds(statement.module or "")
+        star = statement.names[0].name == "*" and not self._project.tree.holds(statement.module or "")
         return star or statement.module == "__future__"
 
     def _gap(self, previous: int, position: int) -> int:
-        """Blank lines between two captured statements: as in the file where they are neighbours, else as is usual."""
+        """The number of blank lines between two captured statements, as formatters put them."""
         definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         first, second = self._body[previous], self._body[position]
         if isinstance(first, definitions) or isinstance(second, definitions):
@@ -109,7 +110,7 @@ class _Writer:
         return int(isinstance(first, imports) != isinstance(second, imports))
 
     def _imports(self, names: Iterable[str]) -> list[tuple[int, str]]:
-        """Import lines for the names taken; an import of several names is cut down to those."""
+        """Import lines for these names; an import of several names is cut down to them."""
         wanted: dict[int, list[Imported]] = {}
         found: list[tuple[int, str]] = []
         for name in sorted(names):
@@ -131,9 +132,9 @@ class _Writer:
         return list(merged.items())
 
     def _is_captured(self, imported: Imported) -> bool:
-        """Of ``import a.b`` and ``import a.c``, those whose module is part of the closure, or another package's."""
+        """Whether the module of ``import a.b`` is part of the closure, or of another package."""
         name = imported.alias.name
-        if isinstance(imported.statement, ast.ImportFrom) or not self._analysis.tree.holds(name):
+        if isinstance(imported.statement, ast.ImportFrom) or not self._project.tree.holds(name):
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
@@ -141,8 +142,8 @@ class _Writer:
         for star in reversed(self._table.stars):
             node = star.statement
             assert isinstance(node, ast.ImportFrom)
-            origin = self._analysis.world(self._table.module.name).absolute(node.level, node.module or "")
-            if origin is not None and self._analysis.member(origin, name) is not None:
+            origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
+            if origin is not None and self._project.member(origin, name) is not None:
                 return [(star.position, _import_line(node, [ast.alias(name)]))]
         return []
 
@@ -163,11 +164,11 @@ class _Writer:
         return "\n".join(self._lines[number - 1] for number in numbers if number not in dropped)
 
     def _feature_lines(self, statement: ast.stmt, first: int, last: int) -> set[int]:
-        """The lines of ``@feature`` decorators, which are no part of the code."""
+        """The lines of ``@feature`` decorators, which are not part of the code."""
         if not any("@" in line for line in self._lines[first - 1 : last]):
             return set()
         dropped: set[int] = set()
-        reach = Reach(self._analysis.world(self._table.module.name))
+        reach = Reach(self._project.world(self._table.module.name))
         pending = [statement]
         while pending:
             node = pending.pop()
@@ -187,7 +188,7 @@ def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:
 
 
 def _at_line(decorator: ast.expr, lines: Sequence[str]) -> int:
-    """The line of a decorator's ``@``, which may stand above the expression when that is in parentheses."""
+    """The line of a decorator's ``@``, which may be above the expression where that is in parentheses."""
     line = decorator.lineno
     while line > 1 and not lines[line - 1].lstrip().startswith("@"):
         line -= 1

@@ -1,1 +1,1 @@
-"""Running the project's code, and old versions from their files."""
+"""Running the project's code, and old versions from their files alone."""

@@ -1,14 +1,15 @@
-"""Runs captured modules so that circles of imports come out, whichever module of a circle is asked for first.
+"""Runs captured modules whose imports form a cycle, whichever module of the cycle is imported first.
 
-Python runs a module from top to bottom at its first import. Whether ``from lib import B`` finds ``B`` within a
-circle depends on where the circle was entered, and a version file is entered elsewhere than its project:
-what the feature does not reach is left out, imports too, and with them the order that they brought about.
+Python runs a module from top to bottom at its first import. Whether ``from lib import B`` finds ``B`` inside a
+cycle depends on which module was imported first, and a version file starts elsewhere than its project does:
+code that the feature doesn't reach is left out, with the imports that determined the order.
 
-So a captured module may wait. Its statements run one by one, in Python's order. Where one fails for a name
-that another module does not have yet, all that was loaded is dropped and run anew, and this time the module
-stops before that statement, is given to its importers as it is, and goes on when the other has. Nothing runs
-twice in the modules that are kept, each module runs in its own order, and what loads in Python's order is not
-touched. Where the project loads at all, no two statements need each other, so the waiting ends.
+So a captured module may wait. Its statements run one by one, in Python's order. When one fails because another
+module doesn't have a name yet, everything that was loaded is dropped and run again. This time the module stops
+before that statement, its importers get it unfinished, and it continues once the other module has the name.
+No statement runs twice in the modules that result, each module runs in its own order, and modules that load
+in Python's order are not affected. If the project loads at all, no two statements need each other, so the
+waiting ends.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from types import CodeType, ModuleType
 
 from featurestore.versioning.analysis.names import Key
 from featurestore.versioning.analysis.tree import deep_recursion
-from featurestore.versioning.running.isolation import Isolation, Provider, Text
+from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
 
 Place = tuple[str, int]
 """A statement: its module, and its position among the module's statements."""
 
 
 class _NotYetError(ImportError):
-    """A name that a module under way does not have, or not yet."""
+    """A name that an unfinished module doesn't have, or not yet."""
 
     def __init__(self, module: str, wanted: str) -> None:
-        super().__init__(f"cannot import name {wanted!r} from {module!r} (a circle of imports)", name=module)
+        super().__init__(f"cannot import name {wanted!r} from {module!r} (an import cycle)", name=module)
         self.key = (module, wanted)
 
 
 class _Package(ModuleType):
-    """A package whose modules are there for all who name them, as the analysis takes it.
+    """A package that imports its submodules on first use, as the analysis assumes.
 
-    In Python they are once anything has imported them, which may have been left out, or not be done yet.
+    In Python a submodule is an attribute of its package only after something has imported it; that import may
+    be missing from the version file, or may not have run yet.
     """
 
     def __getattr__(self, name: str) -> ModuleType:
@@ -50,8 +52,8 @@ class _Package(ModuleType):
 
 
 @dataclass(slots=True)
-class _Run:
-    """A module that has not run to its end: ``at`` is the statement that is running, or waiting."""
+class _UnfinishedModule:
+    """A module that has not finished: ``at`` is the index of the statement that runs next, or waits."""
 
     name: str
     module: ModuleType
@@ -65,68 +67,68 @@ class _Run:
 
 
 class WaitingIsolation(Isolation):
-    """An isolation whose modules wait for each other where Python gives up on a circle."""
+    """An isolation whose modules wait for each other where Python would fail because of an import cycle."""
 
     def __init__(self, provider: Provider) -> None:
         super().__init__(provider)
-        self._runs: dict[str, _Run] = {}  # in the order in which they were begun
-        self._needs: dict[Place, dict[Key, Exception]] = {}  # what statements failed for
-        self._seen: Exception | None = None
+        self._unfinished: dict[str, _UnfinishedModule] = {}  # in the order in which they were started
+        self._needs: dict[Place, dict[Key, Exception]] = {}  # the names that statements failed for
+        self._last_error: Exception | None = None
         self._loading = False
 
     def load(self, name: str) -> ModuleType:
         """The module of that name, run if it has not run yet. Raises ModuleNotFoundError, or what the module raises."""
-        if name in self._ready and not self._loading:  # in this order: what it needs of a circle may still be waiting
+        if name in self._ready and not self._loading:  # in this order: its cycle may still be waiting
             return self.modules[name]
         with self._lock:
             if self._loading:
-                return self._begun(name)
+                return self._started(name)
             self._loading = True
             try:
                 return self._load_with_all(name)
             finally:
                 self._loading = False
                 self._needs.clear()
-                self._seen = None
+                self._last_error = None
 
     def _load_with_all(self, name: str) -> ModuleType:
-        """Loads a module, with all that it imports: again as long as a failure teaches who has to wait for what."""
+        """Loads a module with everything it imports; tries again as long as a failure shows a new reason to wait."""
         while True:
-            known, before = self._count_needs(), set(self.modules)
+            needs, before = self._count_needs(), set(self.modules)
             try:
                 return self._load_once(name)
             except BaseException as error:
                 self._drop(self.modules.keys() - before)
-                if self._count_needs() == known or not isinstance(error, Exception):
+                if self._count_needs() == needs or not isinstance(error, Exception):
                     raise
 
     def _load_once(self, name: str) -> ModuleType:
         with self.visible():
-            module = self._begun(name)
+            module = self._started(name)
             self._finish()
         return module
 
-    def _begun(self, name: str) -> ModuleType:
-        """The module as it is: one not begun is, and one that waits goes on if what it waits for has run."""
+    def _started(self, name: str) -> ModuleType:
+        """The module as it is now: started if it has not been, resumed if it has nothing left to wait for."""
         module = self.modules.get(name)
         if module is None:
             return self._load(name)
-        run = self._runs.get(name)
-        if run is not None and not run.running and self._has_run(run.place):
-            self._go_on(run)
+        run = self._unfinished.get(name)
+        if run is not None and not run.running and self._has_finished(run.place):
+            self._resume(run)
         return module
 
     def _finish(self) -> None:
-        """Runs what still waits: first what waits for nothing more, else what finds the names that it needs."""
-        while self._runs:
-            waiting = list(self._runs.values())
-            able = [run for run in waiting if self._has_run(run.place)] or [
-                run for run in waiting if self._is_there(run.place)
+        """Resumes waiting modules: those with nothing left to wait for, else those whose missing names exist by now."""
+        while self._unfinished:
+            waiting = list(self._unfinished.values())
+            able = [run for run in waiting if self._has_finished(run.place)] or [
+                run for run in waiting if self._has_names(run.place)
             ]
-            if not able:  # they need each other: the first to fail says what Python would have said
+            if not able:  # they need each other: the first one's error is the one that Python would raise
                 places = {run.place for run in waiting}
                 raise next(error for place in self._needs if place in places for error in self._needs[place].values())
-            self._go_on(able[0])
+            self._resume(able[0])
 
     def _drop(self, names: set[str]) -> None:
         for name in names:
@@ -135,42 +137,44 @@ class WaitingIsolation(Isolation):
             parent, _, last = name.rpartition(".")
             if parent in self.modules and vars(self.modules[parent]).get(last) is module:
                 delattr(self.modules[parent], last)
-        self._runs.clear()
+        self._unfinished.clear()
 
     # Statements
 
-    def _run(self, module: ModuleType, found: Text) -> bool:
+    def _run(self, module: ModuleType, text: ModuleText) -> bool:
         name = module.__name__
-        run = self._runs[name] = _Run(name, module, _statements_of(found))
+        run = self._unfinished[name] = _UnfinishedModule(name, module, _statements_of(text))
         try:
-            return self._go_on(run)
+            return self._resume(run)
         except BaseException:
-            self._runs.pop(name, None)
+            self._unfinished.pop(name, None)
             raise
 
-    def _go_on(self, run: _Run) -> bool:
-        """Runs a module's statements, and tells whether it came to the end: else the next one waits."""
+    def _resume(self, run: _UnfinishedModule) -> bool:
+        """Runs a module's statements from where it stopped. False where it stopped again, because one must wait."""
         run.running = True
         try:
             while run.at < len(run.statements):
                 for module, _ in self._needs.get(run.place, ()):
-                    self._begun(module)
-                if not self._is_there(run.place):
+                    self._started(module)
+                if not self._has_names(run.place):
                     return False
                 self._step(run)
                 run.at += 1
         finally:
             run.running = False
-        del self._runs[run.name]
+        del self._unfinished[run.name]
         self._ready.add(run.name)
         return True
 
-    def _step(self, run: _Run) -> None:
+    def _step(self, run: _UnfinishedModule) -> None:
         try:
             exec(run.statements[run.at], vars(run.module))  # noqa: S102  # running the user's code is the purpose
         except (ImportError, AttributeError, NameError) as error:
-            if error is not self._seen:  # else it comes from a module that this one imports, and only that has to wait
-                self._seen = error
+            if (
+                error is not self._last_error
+            ):  # else a module that this one imports has raised it, and only that one waits
+                self._last_error = error
                 need = self._need_of(error)
                 if need is not None and need[0] != run.name:
                     self._needs.setdefault(run.place, {}).setdefault(need, error)
@@ -179,40 +183,44 @@ class WaitingIsolation(Isolation):
     def _count_needs(self) -> int:
         return sum(map(len, self._needs.values()))
 
-    def _has_run(self, place: Place) -> bool:
-        """Whether the modules that a statement failed for have run to their ends."""
-        return not any(module in self._runs for module, _ in self._needs.get(place, ()))
+    def _has_finished(self, place: Place) -> bool:
+        """Whether the modules that a statement failed for have finished."""
+        return not any(module in self._unfinished for module, _ in self._needs.get(place, ()))
 
-    def _is_there(self, place: Place) -> bool:
-        """Whether the names are there at least, which is all that Python asks."""
+    def _has_names(self, place: Place) -> bool:
+        """Whether the names that a statement failed for exist, which is all that Python needs."""
         needs = self._needs.get(place, ())
-        return all(module not in self._runs or name in vars(self._runs[module].module) for module, name in needs)
+        return all(
+            module not in self._unfinished or name in vars(self._unfinished[module].module) for module, name in needs
+        )
 
     # Names
 
-    def _empty(self, name: str, found: Text | None) -> ModuleType:
-        module = super()._empty(name, found)
+    def _empty(self, name: str, text: ModuleText | None) -> ModuleType:
+        module = super()._empty(name, text)
         if "__path__" in vars(module):
             module.__class__ = _Package
         return module
 
     def _member(self, module: ModuleType, wanted: str) -> None:
         super()._member(module, wanted)
-        if wanted != "*" and module.__name__ in self._runs and not hasattr(module, wanted):
+        if wanted != "*" and module.__name__ in self._unfinished and not hasattr(module, wanted):
             raise _NotYetError(module.__name__, wanted)
 
     def _need_of(self, error: Exception) -> Key | None:
-        """The name that a statement failed for, where a module is to blame that has not run to its end."""
+        """The name that a statement failed for, if an unfinished module is missing it."""
         if isinstance(error, _NotYetError):
             return error.key
         if not isinstance(error, AttributeError | NameError) or error.name is None:
             return None
         namespace = _searched(error)
-        return next(((name, error.name) for name, run in self._runs.items() if vars(run.module) is namespace), None)
+        return next(
+            ((name, error.name) for name, run in self._unfinished.items() if vars(run.module) is namespace), None
+        )
 
 
 def _searched(error: AttributeError | NameError) -> object:
-    """The namespace of the module in which a name was not found."""
+    """The namespace of the module in which the name was looked up."""
     if isinstance(error, AttributeError):
         return vars(error.obj) if isinstance(error.obj, ModuleType) else None
     namespace = None
@@ -223,15 +231,15 @@ def _searched(error: AttributeError | NameError) -> object:
     return namespace
 
 
-def _statements_of(found: Text) -> list[CodeType]:
-    """A module's statements, each by itself: what it imports of ``__future__`` holds for all of them."""
+def _statements_of(text: ModuleText) -> list[CodeType]:
+    """A module's statements, compiled one by one; its ``__future__`` imports apply to all of them."""
     flags = 0
-    for statement in found.tree.body:
+    for statement in text.tree.body:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__" and not statement.level:
             for alias in statement.names:
                 flags |= getattr(__future__, alias.name).compiler_flag
     with deep_recursion():
         return [
-            compile(ast.Module([statement], []), found.filename, "exec", flags, dont_inherit=True)
-            for statement in found.tree.body
+            compile(ast.Module([statement], []), text.filename, "exec", flags, dont_inherit=True)
+            for statement in text.tree.body
         ]

@@ -1,9 +1,9 @@
-"""Runs Python modules from given text, apart from all other modules of the process.
+"""Runs Python modules from given text, isolated from all other modules of the process.
 
 An `Isolation` holds the modules of one project, or of one version file. Import statements inside them,
-also those that run later inside functions, find the modules of the same isolation first; two isolations
-with the same module names never see each other. Nothing is read from or written to ``.pyc`` files: an edit
-within one second may leave size and time of a file as they were, and old byte code would run as new.
+including those that run later inside functions, find the modules of the same isolation first; two isolations
+with the same module names never see each other. ``.pyc`` files are neither read nor written: an edit within
+one second may leave a file's size and time unchanged, and Python would then run the old byte code.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Protocol
 
+from featurestore.frozen import frozen
 from featurestore.versioning.analysis.tree import deep_recursion
 
-_SHOWN = threading.RLock()
+_SYS_MODULES = threading.RLock()
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One module's code: its tree as it shall run, its text, and the file that tracebacks name."""
+@frozen
+class ModuleText:
+    """One module's code: the tree to run, its text, and the file name for tracebacks."""
 
     tree: ast.Module
     text: str
@@ -37,7 +37,7 @@ class Text:
 class Provider(Protocol):
     """Where an isolation finds its modules."""
 
-    def find(self, name: str) -> Text | None:
+    def find(self, name: str) -> ModuleText | None:
         """The module of that dotted name, if there is one."""
         ...
 
@@ -55,7 +55,7 @@ class Provider(Protocol):
 
 
 class TextLoader:
-    """The ``__loader__`` of an isolated module: marks it as ours, and knows its text."""
+    """The ``__loader__`` of an isolated module: marks it as ours, and has its text."""
 
     def __init__(self, isolation: Isolation) -> None:
         self.isolation = isolation
@@ -65,7 +65,7 @@ class TextLoader:
         return self.isolation.load(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is left to do: the module has run when it was loaded."""
+        """Does nothing: the module ran when it was loaded."""
 
     def get_source(self, name: str) -> str | None:
         """The text that runs, for tracebacks."""
@@ -84,7 +84,7 @@ class Isolation:
         self.provider = provider
         self.modules: dict[str, ModuleType] = {}
         self._ready: set[str] = set()
-        self._loader: Any = TextLoader(self)  # of ModuleSpec's Loader it is the part that is asked for
+        self._loader: Any = TextLoader(self)  # the part of ModuleSpec's Loader that Python calls
         self._lock = threading.RLock()
         self._builtins = {**vars(builtins), "__import__": self._import}
 
@@ -92,7 +92,7 @@ class Isolation:
         """The module of that name, run if it has not run yet. Raises ModuleNotFoundError, or what the module raises."""
         if name in self._ready:
             return self.modules[name]
-        with self._lock:  # one being loaded is given as it is to its own imports, and waited for by other threads
+        with self._lock:  # its own imports get an unfinished module, other threads wait for it
             return self.modules.get(name) or self._load(name)
 
     def _load(self, name: str) -> ModuleType:
@@ -101,14 +101,14 @@ class Isolation:
             self.load(parent)
             if name in self.modules:  # the parent imported it
                 return self.modules[name]
-        found = self.provider.find(name)
-        if found is None and not self.provider.is_package(name):
+        text = self.provider.find(name)
+        if text is None and not self.provider.is_package(name):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-        module = self._empty(name, found)
+        module = self._empty(name, text)
         self.modules[name] = module
         with self.visible():
             try:
-                ready = found is None or self._run(module, found)
+                ready = text is None or self._run(module, text)
             except BaseException:
                 del self.modules[name]
                 raise
@@ -118,24 +118,24 @@ class Isolation:
             self._ready.add(name)
         return module
 
-    def _run(self, module: ModuleType, found: Text) -> bool:
-        """Runs a module's code, and tells whether that was all of it."""
+    def _run(self, module: ModuleType, text: ModuleText) -> bool:
+        """Runs a module's code. False where it has not finished."""
         with deep_recursion():
-            code = compile(found.tree, found.filename, "exec", dont_inherit=True)
+            code = compile(text.tree, text.filename, "exec", dont_inherit=True)
         exec(code, vars(module))  # noqa: S102  # running the user's code is the purpose
         return True
 
-    def _empty(self, name: str, found: Text | None) -> ModuleType:
+    def _empty(self, name: str, text: ModuleText | None) -> ModuleType:
         module = ModuleType(name)
-        package = found is None or found.package
-        spec = ModuleSpec(name, self._loader, origin=found.filename if found else None, is_package=package)
+        package = text is None or text.package
+        spec = ModuleSpec(name, self._loader, origin=text.filename if text else None, is_package=package)
         namespace: dict[str, Any] = vars(module)
         namespace["__builtins__"] = self._builtins
         namespace["__loader__"] = self._loader
         namespace["__spec__"] = spec
         namespace["__package__"] = name if package else name.rpartition(".")[0]
-        if found is not None:
-            namespace["__file__"] = found.filename
+        if text is not None:
+            namespace["__file__"] = text.filename
         if package:
             folder = self.provider.folder(name)
             namespace["__path__"] = spec.submodule_search_locations = [folder] if folder else []
@@ -162,7 +162,7 @@ class Isolation:
         return module
 
     def _member(self, module: ModuleType, wanted: str) -> None:
-        """``from package import name`` may mean a submodule that nothing has imported yet."""
+        """Imports the submodule that ``from package import name`` may mean."""
         if wanted == "*":
             for name in getattr(module, "__all__", ()):
                 self._member(module, name)
@@ -183,11 +183,11 @@ class Isolation:
 
     @contextmanager
     def visible(self) -> Iterator[None]:
-        """Puts the modules into ``sys.modules`` for a while, in place of others of the same names.
+        """Puts the modules into ``sys.modules`` for a while, in place of others with the same names.
 
-        Dataclasses, pickles and ``importlib`` look there. What an isolated module itself imports never does.
+        Dataclasses, pickles and ``importlib`` look there; the import statements of isolated modules never do.
         """
-        with _SHOWN:
+        with _SYS_MODULES:
             tops = {name.partition(".")[0] for name in self.modules}
             hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops}
             sys.modules.update(self.modules)
@@ -195,7 +195,7 @@ class Isolation:
         try:
             yield
         finally:
-            with _SHOWN:
+            with _SYS_MODULES:
                 sys.meta_path.remove(self)
                 tops |= {name.partition(".")[0] for name in self.modules}
                 for name in [name for name in sys.modules if name.partition(".")[0] in tops]:

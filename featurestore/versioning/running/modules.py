@@ -1,44 +1,41 @@
-"""The project's own modules, run from the very text that was hashed."""
+"""The project's own modules, run from the same text that was hashed."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureError
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.running.isolation import Isolation, Text, TextLoader
+from featurestore.versioning.running.isolation import Isolation, ModuleText, TextLoader
 
 
 def load_function(tree: SourceTree, module: str, function: str) -> Callable[..., Any]:
-    """Imports a module of the project, as Python would, and gives its function.
+    """Imports a module of the project as Python would, and returns its function.
 
-    The function finds the modules of its own tree whenever it is called, also from another thread. What
-    the module raises on import is raised here; FeatureError where it has no such function afterwards.
+    The function finds the modules of its own tree whenever it is called, from other threads too. Raises what
+    the module raises on import, and FeatureError if it has no such function afterwards.
     """
-    isolation = tree.attached(_isolation)
+    isolation = isolation_of(tree)
     loaded = isolation.load(module)
-    found = getattr(loaded, function, None)
-    if not callable(found):
+    loaded_function = getattr(loaded, function, None)
+    if not callable(loaded_function):
         where = str(getattr(loaded, "__file__", module))
         raise FeatureError(f"{module} has no function {function!r} once it is imported", where=where)
-    return among_its_modules(isolation, found)
+    return with_its_modules(isolation, loaded_function)
 
 
-@contextmanager
-def tree_imports(tree: SourceTree) -> Iterator[None]:
-    """Within it, ``importlib`` and ``sys.modules`` know this tree's modules too, not only its import statements."""
-    with tree.attached(_isolation).visible():
-        yield
+def isolation_of(tree: SourceTree) -> Isolation:
+    """The isolation in which a tree's modules run: one for each tree."""
+    return tree.attached(_isolation)
 
 
 def user_frame(error: BaseException, root: Path) -> str | None:
     """``features/cardiac.py:12``: the deepest line of the user's own code in an exception's traceback.
 
-    None where no code of a project or version file took part. Files outside ``root`` keep their full path.
+    None where no code of a project or version file was involved. Files outside ``root`` keep their full path.
     """
     place: tuple[str, int] | None = None
     trace = error.__traceback__
@@ -53,8 +50,8 @@ def user_frame(error: BaseException, root: Path) -> str | None:
     return f"{shown.as_posix()}:{place[1]}"
 
 
-def among_its_modules(isolation: Isolation, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called with its modules in sight of ``sys.modules`` and ``importlib``."""
+def with_its_modules(isolation: Isolation, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called while ``sys.modules`` and ``importlib`` know its modules."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -68,11 +65,11 @@ class _TreeProvider:
     def __init__(self, tree: SourceTree) -> None:
         self._tree = tree
 
-    def find(self, name: str) -> Text | None:
+    def find(self, name: str) -> ModuleText | None:
         module = self._tree.module(name)
         if module is None:
             return None
-        return Text(module.tree, module.text, str(self._tree.root / module.path), module.package)
+        return ModuleText(module.tree, module.text, str(self._tree.root / module.path), module.package)
 
     def holds(self, name: str) -> bool:
         return self._tree.holds(name)

@@ -1,4 +1,4 @@
-"""Old versions, from their files alone: run again, or hashed again. No checkout of the project is needed."""
+"""Old versions, run or hashed again from their files alone. No checkout of the project is needed."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, Ver
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
 from featurestore.versioning.running.import_cycles import WaitingIsolation
-from featurestore.versioning.running.isolation import Text
-from featurestore.versioning.running.modules import among_its_modules
+from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
+from featurestore.versioning.running.modules import with_its_modules
 
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def load(version: VersionFile) -> Callable[..., Any]:
-    """Runs a version's captured code and gives its function.
+def load(version: VersionFile, isolate: Callable[[Provider], Isolation] = WaitingIsolation) -> Callable[..., Any]:
+    """Runs a version's captured code and returns its function.
 
-    It finds its own captured modules whenever it is called, beside any other version. Tracebacks name the
-    version file and its lines. Raises what the code raises.
+    The function finds its own captured modules whenever it is called, whatever other versions are loaded.
+    Tracebacks name the version file and its lines. Raises what the code raises.
     """
-    isolation = WaitingIsolation(_SectionProvider(version))
+    isolation = isolate(_SectionProvider(version))
     function = getattr(isolation.load(version.feature.module), version.feature.function)
     if version.lazy:
         first = next(iter(function.__annotations__), None)
         if first not in (None, "return"):
             function.__annotations__[first] = "polars.LazyFrame"
-    return among_its_modules(isolation, function)
+    return with_its_modules(isolation, function)
 
 
 def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
-    """The hash of the captured code, worked out anew: under the file's own recipe unless another is named.
+    """Computes the hash of the captured code again, by the file's own recipe unless another is named.
 
-    Raises DeclarationError where the code can't be parsed by this Python.
+    Raises DeclarationError where this Python can't parse the code.
     """
     closure = capture(SectionTree(version), version.feature.module, version.feature.function)
     return version_hash(version.feature, closure, version.recipe if recipe is None else recipe)
 
 
-def known_as(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
-    """A version under the hash by which its files and the stores know it.
+def stored_hash(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
+    """The version with the hash under which its file and the stores have it.
 
-    That differs from its own only where an older recipe wrote it: a new recipe renumbers and re-keys nothing.
+    That differs from the newest recipe's hash only where an older recipe wrote the file: a new recipe never
+    makes new versions of unchanged code.
     """
     files = list(files)
     if version.recipe == min(RECIPES) or any(name.short == version.short for name in files):
@@ -60,9 +61,9 @@ def known_as(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
 
 
 def verify(path: Path) -> VersionFile:
-    """Reads a version file and proves that its code hashes to what it says.
+    """Reads a version file and checks that its code has the hash that the header gives.
 
-    Raises VersionFileError for a file that was changed in any way, also by someone who mended the checksum.
+    Raises VersionFileError for a file that was changed in any way, even if the checksum was updated to match.
     """
     version = read_version(path)
     try:
@@ -70,15 +71,15 @@ def verify(path: Path) -> VersionFile:
     except FeatureStoreError as exc:
         raise VersionFileError(f"can't be hashed again: {exc.message}", where=str(path), hint=RESTORE) from exc
     if again.sha256 != version.sha256:
-        message = f"holds code whose hash is {again.short}, not {version.sha256[:12]}"
+        message = f"contains code whose hash is {again.short}, not {version.sha256[:12]}"
         raise VersionFileError(message, where=str(path), hint=RESTORE)
     if again.closure.sections != version.sections:
-        raise VersionFileError("holds more than the code that was hashed", where=str(path), hint=RESTORE)
+        raise VersionFileError("contains more than the code that was hashed", where=str(path), hint=RESTORE)
     return version
 
 
 class SectionTree(SourceTree):
-    """The modules of a version file, as if they were a project."""
+    """The modules of a version file as a source tree."""
 
     def __init__(self, version: VersionFile) -> None:
         super().__init__(version.name.path.parent)
@@ -87,7 +88,7 @@ class SectionTree(SourceTree):
         self._lines = dict(zip(self._sections, version.first_lines, strict=True))
 
     def is_package(self, name: str) -> bool:
-        """Whether a captured module lies below that name, or is a package itself."""
+        """Whether the name is a captured package, or has captured modules below it."""
         section = self._sections.get(name)
         return (section is not None and section.package) or any(
             other.startswith(f"{name}.") for other in self._sections
@@ -108,20 +109,20 @@ class SectionTree(SourceTree):
 
 
 class _SectionProvider:
-    """A version file's modules to be run: line numbers are those of the file, annotations of signatures are texts."""
+    """A version file's modules to run: line numbers are those of the file, annotations of signatures are strings."""
 
     def __init__(self, version: VersionFile) -> None:
         self._tree = SectionTree(version)
         self._filename = str(version.name.path)
 
-    def find(self, name: str) -> Text | None:
+    def find(self, name: str) -> ModuleText | None:
         module = self._tree.module(name)
         if module is None:
             return None
         tree = ast.parse(module.text)
         _unannotate(tree)
         ast.increment_lineno(tree, self._tree.first_line(name) - 1)
-        return Text(tree, module.text, self._filename, module.package)
+        return ModuleText(tree, module.text, self._filename, module.package)
 
     def holds(self, name: str) -> bool:
         return self._tree.holds(name)
@@ -129,12 +130,12 @@ class _SectionProvider:
     def is_package(self, name: str) -> bool:
         return self._tree.is_package(name)
 
-    def folder(self, name: str) -> str | None:  # captured packages lie in no folder
+    def folder(self, name: str) -> str | None:  # captured packages have no folder
         return None
 
 
 def _unannotate(tree: ast.Module) -> None:
-    """Turns annotations outside class bodies into texts: what they name was not captured."""
+    """Turns annotations outside class bodies into strings: the names in them were not captured."""
     pending: list[tuple[ast.AST, bool]] = [(tree, False)]
     while pending:
         node, in_class = pending.pop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,8 +15,7 @@ from featurestore.model import EntityType
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.point_in_time.labels import read_keys
 from featurestore.tables.batches import read_batches
-from featurestore.tables.files import Format, open_table
-from featurestore.workflows.table_files import TableFile
+from featurestore.tables.files import Format
 
 CHUNK_BYTES = 4 << 20  # read from a file at a time
 _BATCH_ROWS = 200_000
@@ -33,10 +31,6 @@ class LabelFile:
     sha256: str
     size: int
 
-    @property
-    def table(self) -> TableFile:
-        return TableFile(self.stream, self.form, self.name)
-
     def chunks(self) -> Iterator[bytes]:
         """The bytes once more. Raises SourceError where they have changed since they were hashed."""
         digest = hashlib.sha256()
@@ -48,16 +42,15 @@ class LabelFile:
             raise SourceError("changed while it was read", where=self.name, hint="run the same command again")
 
 
-@contextmanager
-def open_labels(labels: TableFile) -> Iterator[LabelFile]:
-    """Opens and hashes a label file. Raises what `open_table` raises."""
-    with open_table(labels.place, labels.title, labels.form) as (stream, form):
-        digest = hashlib.sha256()
-        for chunk in read_chunks(stream):
-            digest.update(chunk)
-        size = stream.tell()
-        stream.seek(0)
-        yield LabelFile(stream, labels.title, form, digest.hexdigest(), size)
+def hash_labels(stream: BinaryIO, form: Format, name: str) -> LabelFile:
+    """Hashes the bytes of an open label file that can seek, before they are joined."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    for chunk in read_chunks(stream):
+        digest.update(chunk)
+    size = stream.tell()
+    stream.seek(0)
+    return LabelFile(stream, name, form, digest.hexdigest(), size)
 
 
 def read_chunks(stream: BinaryIO) -> Iterator[bytes]:

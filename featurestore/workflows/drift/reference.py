@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from featurestore import times
 from featurestore.drift.assess import ReferenceRuns
 from featurestore.model import VersionId
-from featurestore.offline.contract import Learned, OfflineStore
+from featurestore.offline.contract import CommittedRun, OfflineStore
 
 MOST_RUNS = 200
 
 
 def find_reference(
-    store: OfflineStore, version: VersionId, learned: Sequence[Learned], *, now: int | None = None
+    store: OfflineStore, version: VersionId, learned: Sequence[CommittedRun], *, now: int | None = None
 ) -> ReferenceRuns | None:
     """What a run at ``now`` (µs, the clock's time if None) of a version is compared with; None for its first run.
 
@@ -37,7 +37,7 @@ def find_reference(
     return runs
 
 
-def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[Learned]) -> ReferenceRuns | None:
+def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[CommittedRun]) -> ReferenceRuns | None:
     """All stored samples of the version before, with which a version's first run is also compared."""
     last = store.last_committed(version.feature)
     if last is None or last == version or not learned:
@@ -48,7 +48,7 @@ def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[Lea
 def pool_runs(
     store: OfflineStore,
     version: VersionId,
-    learned: Sequence[Learned],
+    learned: Sequence[CommittedRun],
     first: int,
     last: int,
     *,
@@ -68,5 +68,5 @@ def pool_runs(
     return ReferenceRuns(ids[runs[-1]], tuple(samples.values()), since, method, version.sha256)
 
 
-def _run_ids(learned: Sequence[Learned]) -> dict[int, str]:
+def _run_ids(learned: Sequence[CommittedRun]) -> dict[int, str]:
     return {item.run_seq: item.run_id for item in learned}

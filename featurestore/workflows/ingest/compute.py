@@ -115,12 +115,14 @@ def compute(
     only once, for a caller that computes again.
     """
     copies = {} if copies is None else copies
+    with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
+        positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
     for name in dict.fromkeys(target.source.name for target in targets):
         group = [target for target in targets if target.source.name == name]
         readers = [item for item in declared if item.source is not None and item.source.name == name]
         keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
         progress(f"reading {name}")
-        yield from _SourceRun(project, store, project.sources[name], keys, options, progress).run(group, copies)
+        yield from _SourceRun(project, project.sources[name], keys, options, progress).run(group, positions, copies)
 
 
 class _SourceRun:
@@ -129,17 +131,18 @@ class _SourceRun:
     def __init__(
         self,
         project: Project,
-        store: OfflineStore,
         source: Source,
         keys: Mapping[str, KeyType],
         options: IngestOptions,
         progress: Progress,
     ) -> None:
-        self._project, self._store, self._source, self._keys = project, store, source, keys
+        self._project, self._source, self._keys = project, source, keys
         self._options, self._progress = options, progress
         self._latest = None if options.allow_future else times.now() + FUTURE_TOLERANCE
 
-    def run(self, targets: Sequence[Target], copies: dict[str, Offer]) -> Iterator[Event]:
+    def run(
+        self, targets: Sequence[Target], positions: Mapping[VersionId, Position | None], copies: dict[str, Offer]
+    ) -> Iterator[Event]:
         try:
             opened = open_source(self._project, self._source, self._options.input)
             offer = copies.get(self._source.name) or opened.offer()
@@ -153,7 +156,7 @@ class _SourceRun:
         due: list[Target] = []
         cursors: dict[VersionId, Cursor] = {}
         for target in targets:
-            position = self._store.position(target.version.id, self._source.name)
+            position = positions[target.version.id]
             if position is not None and position.fingerprint == print_ and not self._options.full:
                 yield Unchanged(target, position)
                 continue

@@ -100,10 +100,10 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
 
 def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
     """The features that are asked for and have a source."""
-    features = [item for item in select(registry, request.names) if item.source is not None]
+    features = [item for item in select(registry, request.names) if item.materialised]
     if request.sources:
-        features = [item for item in features if item.source.name in request.sources]
-    if request.options.input is not None and len({item.source.name for item in features}) > 1:
+        features = [item for item in features if item.source_name in request.sources]
+    if request.options.input is not None and len({item.source_name for item in features}) > 1:
         raise UsageError("--input stands for one source, and several are meant", hint="name one with --source")
     return features
 

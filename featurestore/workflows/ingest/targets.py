@@ -1,17 +1,18 @@
 """What a run computes: for each feature the working tree's version and, where another one is active, that too.
 
-A promoted version is computed from its version file, so that it gets new values whatever the working tree has become.
+A promoted version is computed from its version file, so that it gets new values even after the code has changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
+from featurestore.frozen import frozen
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.git import committed
@@ -24,7 +25,7 @@ from featurestore.versioning.running.modules import load_function
 from featurestore.workflows.catalogue import hash_feature
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """A feature at one version, and how its function is loaded.
 
@@ -45,17 +46,23 @@ class Target:
 
     @property
     def source(self) -> Source:
+        assert self.feature.source is not None, "a feature without a source is not a target"
         return self.feature.source
 
 
 def find_targets(
     project: Project, store: OfflineStore, tree: SourceTree, features: Sequence[Feature]
 ) -> tuple[list[Target], list[FeatureRun]]:
-    """The targets of some features, and a failed run for each feature whose code can't be hashed."""
+    """The targets of some features, and a failed run for each feature whose code can't be hashed.
+
+    Features without a source have no targets: there is nothing to compute them from before a request.
+    """
     usable = committed(project.root) if project.require_committed else None
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
+        if feature.source is None:
+            continue
         try:
             target = _working(project, store, tree, feature, usable)
             targets += [target, *_promoted(project, target)]
@@ -73,10 +80,15 @@ def write_version_files(project: Project, targets: Sequence[Target], commit: str
         for target in targets:
             if target.hashed is not None:
                 if target.new:
-                    files.write_version(project.versions, target.hashed, created=times.now(), commit=commit)
+                    write_version(project, target.hashed, commit)
                 files.write_metadata(project.versions, target.feature)
     except OSError as exc:
         raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
+
+
+def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+    """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
 
 
 def _working(
@@ -107,25 +119,25 @@ def _working(
 
 def file_target(project: Project, working: Feature, file: VersionFile) -> Target:
     """A version as its file has it, computed from today's source. ``working`` is the feature as declared today."""
-    feature = replace(file.feature, name=working.name, source=_source_of(project, working, file.feature))
+    source = _source_of(project, working.source, file.feature.source)
+    feature = replace(file.feature, name=working.name, source=source)
     version_id = VersionId(working.name, file.sha256)
     version = StoredVersion(version_id, file.name.number, feature.entity_type, feature.data_type, working.max_age)
     return Target(feature=feature, version=version, load=lambda: replay.load(file))
 
 
 def _promoted(project: Project, target: Target) -> list[Target]:
-    """The version that ``promote`` made the active one, where that is not the working tree's."""
+    """The version that ``promote`` made the active one, where that is not the working tree's and has a source."""
     name = target.feature.name
     active = files.read_active(project.versions, name)
     if active is None or active.sha256 == target.version.id.sha256:
         return []
     file = read_version(files.resolve(project.versions, name, active.sha256).path)
-    return [file_target(project, target.feature, file)]
+    return [file_target(project, target.feature, file)] if file.feature.materialised else []
 
 
-def _source_of(project: Project, working: Feature, old: Feature) -> Source:
+def _source_of(project: Project, working: Source | None, old: Source | None) -> Source:
     """Where an old version reads: its own source's rows as its header has them typed, from today's path."""
-    source = project.sources.get(old.source.name, working.source)
-    return replace(
-        source, event_time=old.source.event_time, timezone=old.source.timezone, updated_at=old.source.updated_at
-    )
+    assert old is not None, "a version without a source is not a target"
+    source = project.sources.get(old.name, working or old)
+    return replace(source, event_time=old.event_time, timezone=old.timezone, updated_at=old.updated_at)

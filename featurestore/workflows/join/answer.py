@@ -11,7 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.model import VersionId
 from featurestore.offline.columns.files import ColumnsLostError
-from featurestore.offline.contract import Mark, OfflineStore
+from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.tables.types import value_type
 from featurestore.workflows.join.facts import JoinedFeature
@@ -35,7 +35,7 @@ class StoreState:
 
     last_run: int
     runs: kernel.Runs | None
-    marks: Mapping[VersionId, Mark | None]
+    marks: Mapping[VersionId, HistoryMark | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,10 +12,11 @@ from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.git import commit_of
-from featurestore.tables.batches import write_batches
+from featurestore.tables.batches import read_batches, write_batches
 from featurestore.tables.content import ContentHash
+from featurestore.tables.files import open_table
 from featurestore.workflows.datasets.create import NewDataSet, check_new, describe, is_free, store_dataset
-from featurestore.workflows.datasets.label_files import open_labels
+from featurestore.workflows.datasets.label_files import hash_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.question import JoinQuestion
@@ -62,31 +63,23 @@ def join_files(
     if dataset is not None:
         check_new(dataset, labels)
     rows = batch_rows or default_batch_rows(len(question.features))
+    with open_table(labels.place, labels.title, labels.form) as (stream, form):
 
-    def join_to(write: Callable[[pl.DataFrame], None], source: TableFile) -> JoinFacts:
-        batches = source.batches(rows)
-        return join(project, store, question, batches, write, labels_name=labels.title, progress=progress)
+        def join_to(write: Callable[[pl.DataFrame], None]) -> JoinFacts:
+            batches = read_batches(stream, name=labels.title, form=form, rows=rows)
+            return join(project, store, question, batches, write, labels_name=labels.title, progress=progress)
 
-    if dry_run:
-        return JoinResult(join_to(lambda _frame: None, labels))
-    with ExitStack() as files:
-        frames: list[pl.DataFrame] = []
+        if dry_run:
+            return JoinResult(join_to(lambda _frame: None))
+        if dataset is None:
+            with _writer(output, progress) as (write, frames):
+                facts = join_to(write)
+            return JoinResult(facts, None if output else pl.concat(frames))
         content = ContentHash()
-        # Asked before the output is written, which would make a clean tree look changed.
-        commit = None if dataset is None else commit_of(project.root)
-        label_file = None if dataset is None else files.enter_context(open_labels(labels))
-        with nullcontext(frames.append) if output is None else write_batches(output.place, form=output.form) as write:
-
-            def write_joined(frame: pl.DataFrame) -> None:
-                progress("writing")
-                if dataset is not None:
-                    content.update(frame)
-                write(frame)
-
-            facts = join_to(write_joined, labels if label_file is None else label_file.table)
-            frame = None if output else pl.concat(frames)
-            if dataset is None or label_file is None:
-                return JoinResult(facts, frame)
+        commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
+        label_file = hash_labels(stream, form, labels.title)
+        with _writer(output, progress, content) as (write, frames):
+            facts = join_to(write)
             record = describe(
                 project, store, dataset, question, facts, label_file,
                 content_sha256=content.hexdigest(), batch_rows=rows, commit=commit,
@@ -94,7 +87,24 @@ def join_files(
             is_new = dataset.replace or is_free(store, record)  # raises before the output file is replaced
         if is_new:
             record = store_dataset(project, store, record, label_file, output)
-        return JoinResult(facts, frame, record, dataset_existed=not is_new)
+    return JoinResult(facts, None if output else pl.concat(frames), record, dataset_existed=not is_new)
+
+
+@contextmanager
+def _writer(
+    output: TableFile | None, progress: Progress, content: ContentHash | None = None
+) -> Iterator[tuple[Callable[[pl.DataFrame], None], list[pl.DataFrame]]]:
+    """A function that writes joined batches to the output, and the list that gets them where there is none."""
+    frames: list[pl.DataFrame] = []
+    with nullcontext(frames.append) if output is None else write_batches(output.place, form=output.form) as write:
+
+        def write_joined(frame: pl.DataFrame) -> None:
+            progress("writing")
+            if content is not None:
+                content.update(frame)
+            write(frame)
+
+        yield write_joined, frames
 
 
 def default_batch_rows(features: int) -> int:

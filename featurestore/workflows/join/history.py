@@ -12,7 +12,7 @@ from featurestore.config import Project
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
 from featurestore.offline.columns.files import can_write, folder_of
-from featurestore.offline.contract import Mark, OfflineStore
+from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 
 ROW_BYTES = 100  # about what a scanned row takes in memory while it is searched
@@ -76,7 +76,7 @@ def prepare_columns(
     project: Project,
     store: OfflineStore,
     version: StoredVersion,
-    mark: Mark | None,
+    mark: HistoryMark | None,
     entities: int,
     limits: HistoryLimits = DEFAULT_LIMITS,
 ) -> None:
@@ -94,7 +94,7 @@ def prepare_columns(
 def read_columns(
     project: Project,
     version: StoredVersion,
-    mark: Mark | None,
+    mark: HistoryMark | None,
     last_run: int,
     limits: HistoryLimits = DEFAULT_LIMITS,
 ) -> PartitionedHistory | None:
@@ -104,14 +104,14 @@ def read_columns(
     columns = find_columns(project.state, version, mark, project.memory)
     if columns is None:
         return None
-    return PartitionedHistory(columns.parts, last_run if mark.run_seq > last_run else None)
+    return PartitionedHistory(columns.partitions, last_run if mark.run_seq > last_run else None)
 
 
 def scan_history(
     project: Project,
     store: OfflineStore,
     version: StoredVersion,
-    mark: Mark | None,
+    mark: HistoryMark | None,
     *,
     last_run: int,
     entities: pl.DataFrame,

@@ -1,4 +1,4 @@
-"""What a join is asked: which features, which columns of the labels, and which values count. The labels come apart."""
+"""What a join is asked: which features, which columns of the labels, and which values count. Labels come beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, StoredVersion
-from featurestore.offline.contract import Learned, OfflineStore
+from featurestore.offline.contract import CommittedRun, OfflineStore
 from featurestore.workflows.feature_sets import expand_sets
 from featurestore.workflows.references import resolve
 
@@ -54,7 +54,7 @@ class JoinQuestion:
         """The age limit that holds for a version."""
         return version.max_age if self.max_age is None else self.max_age
 
-    def counts(self, run: Learned) -> bool:
+    def counts(self, run: CommittedRun) -> bool:
         """Whether the rows of a run may answer."""
         in_time = self.as_of is None or run.learned_at <= self.as_of
         return in_time and (self.last_run is None or run.run_seq <= self.last_run)

@@ -1,1 +1,1 @@
-"""Comparing the online store with the history."""
+"""Comparing every online value with the history, and fixing what differs."""

@@ -1,4 +1,4 @@
-"""A history that does not fit into memory is synced window by window, and nobody can tell from what is served."""
+"""A history that does not fit into memory is synced in partitions, and what is served is the same."""
 
 from __future__ import annotations
 
@@ -11,29 +11,26 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from featurestore.config import Project
 from featurestore.errors import StoreError
+from featurestore.model import EntityType
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.contract import OnlineStore, RefusedError
-from featurestore.online.redis import bulk
+from featurestore.online.redis.bulk import Backlog
 from featurestore.online.sqlite import SQLiteStore
-from featurestore.serving import history as sync_windows
-from featurestore.serving.directory import Directory
+from featurestore.progress import Progress
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
+from featurestore.serving.request import SyncSizes
 from featurestore.workflows.sync import SyncResult, sync
-from featurestore.workflows.verify import verify as verifying
-from featurestore.workflows.verify.compare import Ledger
+from featurestore.workflows.verify.inspection import Inspection, VerifyLimits, VerifyRequest
 from featurestore.workflows.verify.verify import verify
 from tests.online.cases import PATIENT, History, commit, make_project, make_version
 
 AGE, RISK = make_version("age"), make_version("risk", kind="string")
 MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)
-
-
-@pytest.fixture(autouse=True)
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_windows, "ROWS_A_SAMPLE", 1)
-    monkeypatch.setattr(sync_windows, "FIRST_ROWS", 10)
-    monkeypatch.setattr(sync_windows, "MOST_ROWS", 40)
+SMALL = SyncSizes(first_rows=10, most_rows=40, rows_per_sample=1)
+LIMITS = VerifyLimits(sizes=SMALL)
 
 
 def ages(people: Iterable[int], day: datetime = MONDAY) -> list[tuple[object, ...]]:
@@ -45,14 +42,14 @@ def risks(people: Iterable[int], day: datetime = MONDAY) -> list[tuple[object, .
 
 
 def wrong(history: History, store: OnlineStore) -> int:
-    return verify(history.project, history.store, store, (AGE, RISK)).found
+    return verify(history.project, history.store, store, (AGE, RISK), limits=LIMITS).found
 
 
 def bring(history: History, store: OnlineStore, *, full: bool = False) -> SyncResult:
-    return sync(history.project, history.store, store, (AGE, RISK), "full" if full else "incremental")
+    return sync(history.project, history.store, store, (AGE, RISK), "full" if full else "incremental", sizes=SMALL)
 
 
-def test_every_window_arrives(history: History, store: OnlineStore) -> None:
+def test_every_partition_arrives(history: History, store: OnlineStore) -> None:
     history.learn({AGE: ages(range(100)), RISK: risks(range(50, 130))})
     result = bring(history, store)
     assert [item.entities_written for item in result.features] == [100, 80]
@@ -63,7 +60,7 @@ def test_every_window_arrives(history: History, store: OnlineStore) -> None:
     assert wrong(history, store) == 0
 
 
-def test_a_full_sync_removes_what_no_window_holds(history: History, store: OnlineStore) -> None:
+def test_a_full_sync_removes_what_is_in_no_partition(history: History, store: OnlineStore) -> None:
     history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
     bring(history, store)
     rows = history.rows.frames[AGE.id]
@@ -73,13 +70,13 @@ def test_a_full_sync_removes_what_no_window_holds(history: History, store: Onlin
     assert wrong(history, store) == 0
 
 
-def test_a_preview_counts_all_windows(history: History, store: OnlineStore) -> None:
+def test_a_dry_run_counts_all_partitions(history: History, store: OnlineStore) -> None:
     history.learn({AGE: ages(range(100)), RISK: risks(range(30))})
-    result = sync(history.project, history.store, store, (AGE, RISK), dry_run=True)
+    result = sync(history.project, history.store, store, (AGE, RISK), dry_run=True, sizes=SMALL)
     assert [item.entities_written for item in result.features] == [100, 30]
 
 
-def test_a_load_that_broke_off_begins_with_the_first_window_again(history: History, store: OnlineStore) -> None:
+def test_a_load_that_broke_off_begins_with_the_first_partition_again(history: History, store: OnlineStore) -> None:
     history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
     loads: list[int] = []
     load = store.load
@@ -95,7 +92,7 @@ def test_a_load_that_broke_off_begins_with_the_first_window_again(history: Histo
     assert wrong(history, store) == 0
 
 
-def test_a_refusal_tells_how_many_were_written_and_in_which_part(
+def test_a_refusal_reports_how_many_were_written_and_in_which_partition(
     history: History, store: OnlineStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.learn({AGE: ages(range(100)), RISK: risks(range(100))})
@@ -105,43 +102,48 @@ def test_a_refusal_tells_how_many_were_written_and_in_which_part(
         raise RefusedError("full", where=None, hint=None, written=written)
 
     monkeypatch.setattr(store, "load", refuse)
-    with pytest.raises(StoreError, match=r"^full \(wrote \d+ entities in 3 of \d parts before that\)"):
+    with pytest.raises(StoreError, match=r"^full \(wrote \d+ entities in 3 of \d partitions before that\)"):
         bring(history, store)
-    assert Directory(store).meta().loaded == {}
+    assert OnlineTables(store).markers().versions == {}
 
 
-def test_verify_holds_a_share_of_one_large_feature_at_a_time(
-    history: History, store: OnlineStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Measured(Inspection):
+    """Notes how many entities are compared at a time."""
+
+    def __init__(self, request: VerifyRequest) -> None:
+        super().__init__(request)
+        self.sizes: list[int] = []
+
+    def compare(self, entity_type: EntityType, history: pl.DataFrame, online: Iterable[pl.DataFrame]) -> None:
+        self.sizes.append(history.height)
+        super().compare(entity_type, history, online)
+
+
+def test_verify_compares_one_large_feature_in_partitions(history: History, store: OnlineStore) -> None:
     people = range(1_000)
     history.learn({AGE: ages(people)})
-    sync(history.project, history.store, store, (AGE,))
-    held: list[int] = []
-
-    class Noting(Ledger):
-        def __init__(self, frame: pl.DataFrame) -> None:
-            held.append(frame.height)
-            super().__init__(frame)
-
-    monkeypatch.setattr(verifying, "Ledger", Noting)
-    monkeypatch.setattr(verifying, "ROWS_AT_ONCE", 200)
-    assert verify(history.project, history.store, store, (AGE,)).found == 0
-    assert sum(held) == 1_000
-    assert max(held) < 350
+    sync(history.project, history.store, store, (AGE,), sizes=SMALL)
+    limits = VerifyLimits(rows=200, sizes=SMALL)
+    inspection = Measured(VerifyRequest(history.project, history.store, store, (AGE,), limits=limits))
+    inspection.run()
+    assert inspection.found == 0
+    assert sum(inspection.sizes) == 1_000
+    assert max(inspection.sizes) < 350
     scanned = [key for batch in store.scan("patient") for key, _ in batch]
     store.remove(scanned[:300])
     store.remove([key for key in scanned if key.endswith("p999")])
     missing = {key for key in [*scanned[:300], f"fs1:{history.project.name}:patient:p999"] if key in scanned}
-    assert verify(history.project, history.store, store, (AGE,)).counts["missing"] == len(missing)
+    found = verify(history.project, history.store, store, (AGE,), limits=limits)
+    assert found.counts["missing"] == len(missing)
 
 
-def test_a_sample_is_drawn_from_all_windows(history: History, store: OnlineStore) -> None:
+def test_a_sample_is_drawn_from_all_partitions(history: History, store: OnlineStore) -> None:
     history.learn({AGE: ages(range(300))})
-    sync(history.project, history.store, store, (AGE,))
-    store.clear("patient", [Directory(store).pointers().features["age"].field])
+    sync(history.project, history.store, store, (AGE,), sizes=SMALL)
+    store.clear("patient", [OnlineTables(store).pointers().features["age"].field])
     met: set[str] = set()
     for _ in range(20):
-        found = verify(history.project, history.store, store, (AGE,), sample=15)
+        found = verify(history.project, history.store, store, (AGE,), sample=15, limits=LIMITS)
         assert found.counts["missing"] == 15
         met |= {str(item.key).rpartition(":p")[2] for item in found.examples if item.key}
     assert sum(int(name) >= 150 for name in met) > 50
@@ -149,27 +151,33 @@ def test_a_sample_is_drawn_from_all_windows(history: History, store: OnlineStore
 
 
 class Erasing(DuckDBStore):
-    """A history from which something is erased when it has been let go of three times."""
+    """A history from which something is erased between two partitions: at the fourth reading."""
 
-    times = 0
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.project, self.depth, self.times = project, 0, 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        if self._reader() is None:
+        if not self.depth:
             self.times += 1
             if self.times == 4:
-                with DuckDBStore(self._project).writing("erase") as run:
+                with DuckDBStore(self.project).writing("erase") as run:
                     run.erase(AGE, pl.DataFrame({"patient_id": ["p001"]}))
-        with super().reading():
-            yield
+        self.depth += 1
+        try:
+            with super().reading():
+                yield
+        finally:
+            self.depth -= 1
 
 
-def test_what_is_erased_between_two_windows_does_not_stay_online(tmp_path: Path) -> None:
+def test_what_is_erased_between_two_partitions_does_not_stay_online(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     commit(project, AGE, ages(range(200)))
     store = SQLiteStore(project)
     history = Erasing(project)
-    result = sync(project, history, store, (AGE,))
+    result = sync(project, history, store, (AGE,), sizes=SMALL)
     assert history.times > 8, "it was read once more"
     reader = Reader(project.name, store)
     statuses = [
@@ -180,44 +188,43 @@ def test_what_is_erased_between_two_windows_does_not_stay_online(tmp_path: Path)
 
 
 def test_runs_are_committed_while_a_sync_is_under_way(tmp_path: Path) -> None:
-    """A window is read in one go; between two of them the history is free, and what is learned then waits its turn."""
+    """Between two partitions the history can be written, and what is learned then is left for the next sync."""
     project = make_project(tmp_path)
     commit(project, AGE, ages(range(200)))
-    told: list[str] = []
+    lines: list[str] = []
 
-    def tell(line: str) -> None:
-        if not told:
+    def report(line: str) -> None:
+        if not lines:
             commit(project, AGE, ages(range(150, 250), TUESDAY))
-        told.append(line)
+        lines.append(line)
 
     store = SQLiteStore(project)
     offline = DuckDBStore(project)
-    first = sync(project, offline, store, (AGE,), tell=tell)
-    assert len(told) > 3
+    first = sync(project, offline, store, (AGE,), progress=Progress(report), sizes=SMALL)
+    assert len(lines) > 3
     assert (first.features[0].entities_written, first.features[0].watermark) == (200, 1)
-    second = sync(project, offline, store, (AGE,))
+    second = sync(project, offline, store, (AGE,), sizes=SMALL)
     assert (second.features[0].entities_written, second.features[0].watermark) == (100, 2)
-    assert verify(project, offline, store, (AGE,)).found == 0
+    assert verify(project, offline, store, (AGE,), limits=LIMITS).found == 0
 
 
-def test_what_waits_to_be_sent_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "BACKLOG", 100)
-    backlog = bulk.Backlog()
+def test_what_waits_to_be_sent_is_bounded() -> None:
+    backlog = Backlog(limit=100)
     sizes: list[int] = []
 
-    def pieces() -> Iterator[memoryview]:
+    def buffers() -> Iterator[memoryview]:
         for size in (40, 60, 50, 500, 1, 100):
             yield memoryview(bytes(size))
 
     def put() -> None:
-        for piece in pieces():
-            backlog.put(piece)
+        for buffer in buffers():
+            backlog.put(buffer)
         backlog.put(None)
 
     thread = threading.Thread(target=put)
     thread.start()
-    while (piece := backlog.take()) is not None:
+    while (buffer := backlog.take()) is not None:
         assert backlog.bytes <= 100 or backlog.bytes == 500
-        sizes.append(len(piece))
+        sizes.append(len(buffer))
     thread.join()
     assert sizes == [40, 60, 50, 500, 1, 100]

@@ -1,4 +1,4 @@
-"""Captured modules that import each other in a circle load as the project did, though it was entered elsewhere."""
+"""Captured modules that import each other in a cycle load as in the project, whichever module is imported first."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from hypothesis import strategies as st
 
 from featurestore.versioning.folder.versionfile import VersionFile
 from featurestore.versioning.recipe.closure import capture
-from featurestore.versioning.running import replay
 from featurestore.versioning.running.isolation import Isolation
-from featurestore.versioning.running.modules import load_function, tree_imports, user_frame
+from featurestore.versioning.running.modules import isolation_of, load_function, user_frame
 from featurestore.versioning.running.replay import load, rehash
-from tests.versioning.circles import circles
+from tests.versioning.cycles import cycles
 from tests.versioning.test_properties import Texts, written
 
-CIRCLES: dict[
-    str, tuple[object, str, dict[str, str]]
-] = {  # each with its value, and the module the project loads first
+CYCLES: dict[str, tuple[object, str, dict[str, str]]] = {  # each with its value, and the module the project loads first
     "an import of nothing that is used": (
         11,
         "two",
@@ -175,7 +172,7 @@ def project(texts: dict[str, str], module: str, first: Sequence[str] = ()) -> ob
     """What the project's ``f`` gives where those modules were loaded before."""
     tree = Texts(texts)
     for name in first:
-        with tree_imports(tree):
+        with isolation_of(tree).visible():
             importlib.import_module(name)
     return load_function(tree, module, "f")()
 
@@ -184,24 +181,23 @@ def version_of(texts: dict[str, str], module: str = "two") -> VersionFile:
     return written(capture(Texts(texts), module, "f"), module)
 
 
-@pytest.mark.parametrize("circle", CIRCLES)
-def test_a_version_file_gives_what_the_project_gives(circle: str) -> None:
-    expected, first, texts = CIRCLES[circle]
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_a_version_file_gives_what_the_project_gives(cycle: str) -> None:
+    expected, first, texts = CYCLES[cycle]
     assert project(texts, "two", [first]) == expected
     version = version_of(texts)
     assert load(version)() == expected
     assert rehash(version).sha256 == version.sha256
 
 
-@pytest.mark.parametrize("circle", CIRCLES)
-def test_python_alone_does_not_load_it(circle: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "WaitingIsolation", Isolation)
-    version = version_of(CIRCLES[circle][2])
+@pytest.mark.parametrize("cycle", CYCLES)
+def test_python_alone_does_not_load_it(cycle: str) -> None:
+    version = version_of(CYCLES[cycle][2])
     with pytest.raises((ImportError, AttributeError, NameError)):
-        load(version)()
+        load(version, Isolation)()
 
 
-def test_what_python_loads_keeps_its_order() -> None:
+def test_modules_that_python_loads_keep_their_order() -> None:
     texts = {
         "two": "from lib import h\ndef f(): return h()\n",
         "lib": "import m\nB = 1\ndef h(): return m.C\n",
@@ -210,7 +206,7 @@ def test_what_python_loads_keeps_its_order() -> None:
     assert project(texts, "two") == load(version_of(texts))() == 5
 
 
-def test_statements_of_two_modules_that_need_each_other_are_refused_where_they_stand() -> None:
+def test_statements_of_two_modules_that_need_each_other_fail_at_their_line() -> None:
     texts = {
         "two": "from m import C\nK = 1\ndef f(): return C\n",
         "m": "from lib import B\nC = B\n",
@@ -223,7 +219,7 @@ def test_statements_of_two_modules_that_need_each_other_are_refused_where_they_s
     assert user_frame(caught.value, Path("/nowhere")) == f"f/{version.name.path.name}:{line}"
 
 
-def test_an_error_that_is_no_circles_is_raised_as_it_is() -> None:
+def test_an_error_unrelated_to_the_cycle_is_raised_unchanged() -> None:
     texts = {
         "two": "from lib import h\ndef f(): return h()\n",
         "lib": "import m\nB = 1\ndef h(): return m.C\n",
@@ -239,7 +235,7 @@ def test_an_error_that_is_no_circles_is_raised_as_it_is() -> None:
         load(version_of(texts))
 
 
-def test_an_error_that_is_no_circles_is_no_reason_to_run_anything_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_unrelated_to_the_cycle_runs_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "fs_test_loads", [], raising=False)
     text = "import sys\nK = sys.fs_test_loads.append(1)\nC = K or nowhere\ndef f(): return C\n"
     with pytest.raises(NameError, match="nowhere"):
@@ -247,7 +243,7 @@ def test_an_error_that_is_no_circles_is_no_reason_to_run_anything_again(monkeypa
     assert sys.fs_test_loads == [1]  # type: ignore[attr-defined]
 
 
-def test_a_module_that_may_fail_is_not_asked_again() -> None:
+def test_a_module_that_may_fail_is_not_run_again() -> None:
     texts = {
         "two": "try:\n    import bad\nexcept ValueError:\n    bad = None\ndef f(): return bad\n",
         "bad": "K = int('no')\ndef g(): return K\n",
@@ -255,7 +251,7 @@ def test_a_module_that_may_fail_is_not_asked_again() -> None:
     assert load(version_of(texts))() is None
 
 
-def test_a_circle_that_is_refused_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_that_fails_does_not_disturb_other_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "fs_test_loads", [], raising=False)
     texts = {
         "two": (
@@ -282,7 +278,7 @@ def test_a_module_that_failed_leaves_none_of_those_it_imported_behind() -> None:
     assert project(texts, "two") == load(version_of(texts))() == (True, 2)
 
 
-def test_a_module_of_a_package_is_there_for_all_who_name_it() -> None:
+def test_a_submodule_is_an_attribute_of_its_package_for_every_module() -> None:
     texts = {
         "two": "import pack.lib\ndef f():\n    import pack.other\n    return pack.lib.B + pack.other.A\n",
         "pack.lib": "B = 1\n",
@@ -291,7 +287,7 @@ def test_a_module_of_a_package_is_there_for_all_who_name_it() -> None:
     assert project(texts, "two") == load(version_of(texts))() == 3
 
 
-def test_threads_that_import_a_circle_at_once_get_one_of_it() -> None:
+def test_threads_that_import_a_cycle_at_once_share_its_modules() -> None:
     texts = {
         "two": "def f():\n    from lib import h\n    return h()\n",
         "lib": "import m\nB = object()\ndef h(): return m.C\n",
@@ -308,19 +304,19 @@ def test_threads_that_import_a_circle_at_once_get_one_of_it() -> None:
     assert len(set(found)) == 1
 
 
-def test_annotations_stay_texts_where_the_module_says_so() -> None:
+def test_annotations_stay_strings_where_the_module_asks_for_it() -> None:
     text = "from __future__ import annotations\nclass P:\n    a: nowhere\ndef f(): return P.__annotations__\n"
     assert load(version_of({"two": text}))() == {"a": "nowhere"}
 
 
 @given(st.integers(0, 2**32))
 def test_whichever_module_a_project_loads_first_its_version_file_gives_the_same(seed: int) -> None:
-    texts, module = circles(Random(seed))
+    texts, module = cycles(Random(seed))
     expected = set()
     for first in ([], *([name] for name in texts)):
         try:
             expected.add(project(texts, module, first))
-        except (ImportError, AttributeError, NameError):  # a circle that Python does not take from there
+        except (ImportError, AttributeError, NameError):  # a cycle that Python can't load from there
             continue
     if expected:
         version = version_of(texts, module)
@@ -329,6 +325,6 @@ def test_whichever_module_a_project_loads_first_its_version_file_gives_the_same(
 
 
 @pytest.mark.nightly
-def test_it_gives_the_same_for_thousands_of_circles() -> None:
+def test_it_gives_the_same_for_thousands_of_cycles() -> None:
     for seed in range(5_000):
         test_whichever_module_a_project_loads_first_its_version_file_gives_the_same.hypothesis.inner_test(seed)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Random projects whose modules import each other in circles: at their heads or below, in functions, for nothing."""
+"""Random projects with import cycles: at the top of modules or below, in functions, or unused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 MODULES = ("a", "b", "c", "p.d", "p.e")
 
 
-def circles(random: Random) -> tuple[dict[str, str], str]:
+def cycles(random: Random) -> tuple[dict[str, str], str]:
     """The modules' texts, and the module of the feature's function ``f``.
 
     ``K0`` are constants, ``F1`` functions, and some constants are made by calls. Values never depend on the order

@@ -1,4 +1,4 @@
-"""What this checkout remembers of the online store, to notice that the store has lost what it held.
+"""What this checkout knows from its last sync, so that it notices when the online store has lost values since.
 
 One small file in ``.featurestore/``. It may be deleted at any time: then the store's own markers are trusted.
 """
@@ -15,40 +15,41 @@ from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 
 FILE = "synced.json"
-EMBEDDED = "online.sqlite"
+EMBEDDED = "online.sqlite"  # sqlite.FILE, without the time that importing sqlite3 takes `list`
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class LastSync:
     """The store's epoch, and the watermark of each version (``<feature>@<sha256>``), at the last sync."""
 
     epoch: str = ""
     watermarks: Mapping[str, int] = field(default_factory=dict)
 
 
-def recall(project: Project) -> Memory:
-    """The memory of the last sync; an empty one where there is none or it can't be read."""
+def read_last_sync(project: Project) -> LastSync:
+    """The record of the last sync; an empty one where there is none or it can't be read."""
     try:
         data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
-        return Memory(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
+        return LastSync(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Memory()
+        return LastSync()
 
 
 def online_features(project: Project) -> frozenset[str]:
-    """The features of which the last sync of this checkout left values online.
+    """The features that have values online, as far as the last sync of this checkout knows.
 
-    A server is not asked, which may not answer. Where the embedded store's file is gone, nothing is online.
+    No server is asked, since it may not answer. Without the embedded store's file nothing is online.
     """
     if project.online_url is None and not (project.state / EMBEDDED).exists():
         return frozenset()
-    return frozenset(entry.rpartition("@")[0] for entry, run_seq in recall(project).watermarks.items() if run_seq)
+    watermarks = read_last_sync(project).watermarks
+    return frozenset(entry.rpartition("@")[0] for entry, run_seq in watermarks.items() if run_seq)
 
 
-def remember(project: Project, memory: Memory) -> None:
-    """Replaces the memory, atomically. Raises StoreError where the folder can't be written."""
+def write_last_sync(project: Project, last: LastSync) -> None:
+    """Replaces the record. Raises StoreError where the folder can't be written."""
     path = prepare_state(project) / FILE
-    text = json.dumps({"epoch": memory.epoch, "watermarks": dict(memory.watermarks)}, indent=1)
+    text = json.dumps({"epoch": last.epoch, "watermarks": dict(last.watermarks)}, indent=1)
     try:
         write_atomically(path, text.encode())
     except OSError as exc:

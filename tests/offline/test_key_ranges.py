@@ -1,4 +1,4 @@
-"""A history read span by span is the history: nothing twice, nothing left out, whatever the keys are."""
+"""A history read key_range by key_range is the history: nothing twice, nothing left out, whatever the keys are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.partitions import EVERYTHING, Keys, Span, cut
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys, cut_key_ranges
 from tests.offline.conftest import Factory
 from tests.offline.history import PAIR, PATIENT, learn, version
 
@@ -24,21 +24,21 @@ TEXTS = ["", "a", "B", "é", "z\U0001f600", "it's", 'say "{key}"', "back\\slash"
 
 @given(samples=SAMPLES, weight=st.integers(1, 9), first=st.integers(1, 40), most=st.integers(1, 80))
 def test_spans_follow_one_another_and_grow(samples: list[Keys], weight: int, first: int, most: int) -> None:
-    spans = cut(samples, weight, first, most)
-    assert (spans[0].after, spans[-1].up_to) == (None, None)
-    assert all(one.up_to == other.after is not None for one, other in pairwise(spans))
-    for at, span in enumerate(spans):
-        inside = sorted(keys for keys in samples if _is_in(keys, span))
+    key_ranges = cut_key_ranges(samples, weight, first, most)
+    assert (key_ranges[0].after, key_ranges[-1].up_to) == (None, None)
+    assert all(one.up_to == other.after is not None for one, other in pairwise(key_ranges))
+    for at, key_range in enumerate(key_ranges):
+        inside = sorted(keys for keys in samples if _is_in(keys, key_range))
         wanted = min(first * 2**at, most) if at else first
         rows = weight * len(inside)
         assert inside or not samples, "none is empty"
-        assert span.up_to is None or rows >= wanted
+        assert key_range.up_to is None or rows >= wanted
         assert rows - weight * inside.count(inside[-1]) < wanted if inside else True, "no more than it takes"
 
 
 def test_few_rows_are_one_span() -> None:
-    assert cut([], 10, 100, 1_000) == [EVERYTHING]
-    assert cut([("a",), ("b",)], 10, 100, 1_000) == [EVERYTHING]
+    assert cut_key_ranges([], 10, 100, 1_000) == [ALL_KEYS]
+    assert cut_key_ranges([("a",), ("b",)], 10, 100, 1_000) == [ALL_KEYS]
 
 
 @pytest.mark.parametrize("rows_in_memory", [0, 4_000_000], ids=["large", "small"])
@@ -56,13 +56,15 @@ def test_the_latest_rows_of_all_spans_are_the_latest_rows(
         some = drawn.sample(keys, len(keys) // 2)
         learn(store, of, [(*key, drawn.randint(0, 3), run) for key in some], f"r{run}")
     for _ in range(4):
-        spans = cut(drawn.sample(keys, 5), 1, 1, 2)
+        key_ranges = cut_key_ranges(drawn.sample(keys, 5), 1, 1, 2)
         for after, up_to in ((None, None), (None, 2), (2, None), (1, 3)):
             whole = store.latest(of, after_run=after, up_to_run=up_to)
-            parts = [store.latest(of, after_run=after, up_to_run=up_to, span=span) for span in spans]
+            parts = [
+                store.latest(of, after_run=after, up_to_run=up_to, key_range=key_range) for key_range in key_ranges
+            ]
             assert pl.concat(parts).equals(whole)
-            for span, part in zip(spans, parts, strict=True):
-                assert all(_is_in(row, span) for row in part.select(of.entity_type.key_names).rows())
+            for key_range, part in zip(key_ranges, parts, strict=True):
+                assert all(_is_in(row, key_range) for row in part.select(of.entity_type.key_names).rows())
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -71,7 +73,9 @@ def test_any_text_may_be_the_end_of_a_span(new_store, tmp_path_factory, texts: l
     store: OfflineStore = new_store(tmp_path_factory.mktemp("store"))
     of = version("int")
     learn(store, of, [(text, 0, at) for at, text in enumerate(dict.fromkeys(texts))], "r1")
-    found = [store.latest(of, span=span) for span in cut([(text,) for text in texts], 1, 1, 1)]
+    found = [
+        store.latest(of, key_range=key_range) for key_range in cut_key_ranges([(text,) for text in texts], 1, 1, 1)
+    ]
     assert pl.concat(found)["patient_id"].to_list() == sorted(set(texts), key=str.encode)
 
 
@@ -106,6 +110,6 @@ def _are_spread(samples: Sequence[Keys], first: int, end: int) -> None:
     assert all(b - a < 3_000 for a, b in pairwise([first, *numbers, end]))
 
 
-def _is_in(keys: Keys, span: Span) -> bool:
+def _is_in(keys: Keys, key_range: KeyRange) -> bool:
     """By Python's own order, which for text is that of its code points and so of its bytes."""
-    return (span.after is None or keys > span.after) and (span.up_to is None or keys <= span.up_to)
+    return (key_range.after is None or keys > key_range.after) and (key_range.up_to is None or keys <= key_range.up_to)

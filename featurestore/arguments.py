@@ -1,0 +1,434 @@
+"""The arguments of ``@feature``, in one table. A new argument is one entry of `ARGUMENTS`.
+
+An entry says how the argument is read from a declaration and what is wrong with a bad one, its default, whether
+it is part of a version's hash or describes the feature only, how the header of a version file stores it, and how
+``list`` and ``show`` give it. `authoring.feature` and `model.Feature` repeat the names, for editors and for type
+checkers; ``tests/registry/test_arguments.py`` proves that the three agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.frozen import frozen
+from featurestore.model import DATA_TYPES, STATUSES, DataType, EntityType, Feature, Json, Key, Source
+
+NONE = "–"
+"""What `show` says where an argument was not given."""
+
+
+class Declaration:
+    """The arguments of one decorator as plain values, and what they are checked against."""
+
+    def __init__(self, values: Mapping[str, Json], project: Project, where: str) -> None:
+        self.values, self.project, self.where = values, project, where
+
+    def error(self, message: str, hint: str | None = None) -> DeclarationError:
+        return DeclarationError(message, where=self.where, hint=hint)
+
+    def text(self, name: str) -> str:
+        """The argument as text, empty where it is absent. Raises DeclarationError."""
+        value = self.values.get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self.error(f"{name}= must be text, not {value!r}")
+        return value
+
+
+def _plain(value: Any) -> Json:
+    return value  # type: ignore[no-any-return]  # most arguments are JSON as they are
+
+
+def _fact_text(value: Json) -> str:
+    return str(value)
+
+
+@frozen
+class Hashed:
+    """How an argument takes part in a version's hash.
+
+    ``facts`` gives what is hashed, by name; absent ones are left out, so that an argument to come doesn't change the
+    hashes of today. ``fact_text`` is how a fact reads in an explanation. ``to_header`` and ``from_header`` are the
+    codec of the version file's header; ``from_header`` raises TypeError, ValueError or KeyError for a damaged one.
+    """
+
+    facts: Callable[[Any], Mapping[str, Json]]
+    from_header: Callable[[Json], Any]
+    to_header: Callable[[Any], Json] = _plain
+    fact_text: Callable[[Json], str] = _fact_text
+
+
+@frozen
+class Argument:
+    """One argument of ``@feature``.
+
+    ``parse`` takes the declaration and the argument's name and raises DeclarationError; it gives the default where the
+    argument is absent. ``default`` is the parsed value, and means nothing for a required one. An argument is hashed, or
+    metadata, or neither. ``json`` is its value in documents: in ``list`` where ``listed``, else in ``show``.
+    ``label`` and ``text`` are its row in ``show``; there is none where either is empty.
+    """
+
+    name: str
+    parse: Callable[[Declaration, str], Any]
+    default: Any = None
+    required: bool = False
+    hashed: Hashed | None = None
+    metadata: bool = False
+    listed: bool = False
+    json: Callable[[Any], Json] = _plain
+    label: str = ""
+    text: Callable[[Any], str] = str
+
+
+def parse_arguments(declaration: Declaration) -> dict[str, Any]:
+    """The value of every argument. Raises DeclarationError for the first that can't be used."""
+    return {name: argument.parse(declaration, name) for name, argument in ARGUMENTS.items()}
+
+
+def hashed_facts(feature: Feature) -> dict[str, Json]:
+    """What of a declaration is hashed, by the names of facts."""
+    facts: dict[str, Json] = {}
+    for name, argument in ARGUMENTS.items():
+        if argument.hashed is not None:
+            facts.update(argument.hashed.facts(getattr(feature, name)))
+    return facts
+
+
+def fact_texts(feature: Feature) -> dict[str, str]:
+    """The same facts as texts, for explanations."""
+    return {
+        fact: argument.hashed.fact_text(value)
+        for name, argument in ARGUMENTS.items()
+        if argument.hashed is not None
+        for fact, value in argument.hashed.facts(getattr(feature, name)).items()
+    }
+
+
+def header_of(feature: Feature) -> dict[str, Any]:
+    """The hashed arguments as a version file's header stores them; absent ones are left out."""
+    table = {
+        name: argument.hashed.to_header(getattr(feature, name))
+        for name, argument in ARGUMENTS.items()
+        if argument.hashed is not None
+    }
+    return {name: value for name, value in table.items() if value is not None}
+
+
+def read_header(table: Mapping[str, Json]) -> dict[str, Any]:
+    """The values that `header_of` wrote. Raises KeyError, TypeError or ValueError for a damaged table."""
+    values: dict[str, Any] = {}
+    for name, argument in ARGUMENTS.items():
+        if argument.hashed is not None:
+            if argument.required or name in table:
+                values[name] = argument.hashed.from_header(table[name])
+            else:
+                values[name] = argument.default
+    return values
+
+
+def metadata_of(feature: Feature) -> dict[str, Json]:
+    """What describes a feature and never makes a new version."""
+    return {name: argument.json(getattr(feature, name)) for name, argument in ARGUMENTS.items() if argument.metadata}
+
+
+def default_metadata() -> dict[str, Json]:
+    """The metadata of a feature that declares none."""
+    return {name: argument.json(argument.default) for name, argument in ARGUMENTS.items() if argument.metadata}
+
+
+def list_facts(feature: Feature) -> dict[str, Json]:
+    """The arguments that ``list --json`` gives, in order."""
+    return {name: argument.json(getattr(feature, name)) for name, argument in ARGUMENTS.items() if argument.listed}
+
+
+def show_facts(feature: Feature) -> dict[str, Json]:
+    """The arguments that ``show --json`` gives beside those of ``list`` and the metadata, in order."""
+    return {
+        name: argument.json(getattr(feature, name))
+        for name, argument in ARGUMENTS.items()
+        if not argument.listed and not argument.metadata
+    }
+
+
+def show_rows(feature: Feature) -> list[tuple[str, str]]:
+    """The rows of ``show`` for people: labels and texts, in order."""
+    rows = [
+        (argument.label, argument.text(getattr(feature, name)))
+        for name, argument in ARGUMENTS.items()
+        if argument.label
+    ]
+    return [(label, text) for label, text in rows if text]
+
+
+# Entity types and data types
+
+
+def _parse_entity_type(declaration: Declaration, argument: str) -> EntityType:
+    name, entity_types = declaration.text(argument), declaration.project.entity_types
+    if not name:
+        raise declaration.error("entity_type= is missing", did_you_mean("", entity_types))
+    if name not in entity_types:
+        hint = did_you_mean(name, entity_types) or f"add [entity_types.{name}] to featurestore.toml"
+        raise declaration.error(f"there is no entity type {name!r}", hint)
+    return entity_types[name]
+
+
+def _entity_type_from_header(value: Json) -> EntityType:
+    table = _mapping(value)
+    keys = table["keys"]
+    if not isinstance(keys, list):
+        raise TypeError("keys")
+    return EntityType(_text(table["name"]), tuple(Key(_text(name), kind) for name, kind in keys))
+
+
+def _keys(entity_type: EntityType) -> list[Json]:
+    return [[key.name, key.type] for key in entity_type.keys]
+
+
+def _entity_fact_text(value: Json) -> str:
+    return ", ".join(f"{key} {kind}" for key, kind in value) if isinstance(value, list) else str(value)
+
+
+def _entity_text(entity_type: EntityType) -> str:
+    return f"{entity_type.name}: " + ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
+
+
+def _parse_data_type(declaration: Declaration, argument: str) -> DataType:
+    text = declaration.text(argument)
+    try:
+        return DataType.parse(text)
+    except ValueError:
+        what = f"{text!r} is not a data_type" if text else "data_type= is missing"
+        raise declaration.error(what, did_you_mean(text, DATA_TYPES) or "one of " + ", ".join(DATA_TYPES)) from None
+
+
+# The source
+
+
+def _parse_source(declaration: Declaration, argument: str) -> Source | None:
+    name, sources = declaration.text(argument), declaration.project.sources
+    if name:
+        if name not in sources:
+            hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
+            raise declaration.error(f"there is no source {name!r}", hint)
+        return sources[name]
+    if len(sources) == 1:
+        return next(iter(sources.values()))
+    if not sources:
+        raise declaration.error("the project has no source", "add [sources.NAME] to featurestore.toml")
+    raise declaration.error("the project has several sources", "name one: source= " + " or ".join(sorted(sources)))
+
+
+def _source_settings(source: Source) -> dict[str, str | None]:
+    return {"event_time": source.event_time, "timezone": source.timezone, "updated_at": source.updated_at}
+
+
+def _source_facts(source: Source | None) -> dict[str, Json]:
+    if source is None:
+        return {}
+    settings = {f"source {name}": value for name, value in _source_settings(source).items() if value is not None}
+    return {"source": source.name, **settings}
+
+
+def _source_to_header(source: Source | None) -> Json:
+    if source is None:
+        return None
+    return {
+        "name": source.name,
+        **{name: value for name, value in _source_settings(source).items() if value is not None},
+    }
+
+
+def _source_from_header(value: Json) -> Source:
+    """The source without its columns, whose types the header has in a table of their own."""
+    table = _mapping(value)
+    settings = {name: _text(table[name]) for name in ("event_time", "timezone", "updated_at") if name in table}
+    return Source(name=_text(table["name"]), type="", **settings)  # type: ignore[arg-type]
+
+
+def _source_text(source: Source | None) -> str:
+    return NONE if source is None else f"{source.name} ({source.type}, {source.location})"
+
+
+# Metadata
+
+
+def _parse_text(declaration: Declaration, argument: str) -> str:
+    return declaration.text(argument)
+
+
+def _parse_optional_text(declaration: Declaration, argument: str) -> str | None:
+    return declaration.text(argument) or None
+
+
+def _parse_tags(declaration: Declaration, argument: str) -> tuple[str, ...]:
+    value = declaration.values.get(argument) or []
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        raise declaration.error(f"tags= must be a list of texts, not {value!r}")
+    return tuple(str(tag) for tag in value)
+
+
+def _parse_status(declaration: Declaration, argument: str) -> str:
+    status = declaration.text(argument) or "active"
+    if status not in STATUSES:
+        raise declaration.error(f"status={status!r} is not a status", did_you_mean(status, STATUSES))
+    return status
+
+
+def _text_or_none(value: str) -> str:
+    return value or NONE
+
+
+# Durations and numbers
+
+
+def _parse_duration(declaration: Declaration, argument: str) -> int | None:
+    text = declaration.text(argument)
+    if not text:
+        return None
+    try:
+        return times.parse_duration(text)
+    except ValueError as exc:
+        raise declaration.error(f"{argument}= {exc}") from None
+
+
+def _parse_tolerance(declaration: Declaration, argument: str) -> float | None:
+    value = declaration.values.get(argument)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise declaration.error(f"tolerance= must be a number of at least 0, not {value!r}")
+    return float(value)
+
+
+def _number(kind: Callable[[Any], int | float]) -> Callable[[Json], int | float]:
+    def read(value: Json) -> int | float:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{value!r} is not a number")
+        return kind(value)
+
+    return read
+
+
+def _fact(name: str) -> Callable[[Json], dict[str, Json]]:
+    """The value as a fact of that name, unless it is absent."""
+
+    def facts(value: Json) -> dict[str, Json]:
+        return {} if value is None else {name: value}
+
+    return facts
+
+
+def _duration_json(micros: int | None) -> Json:
+    return None if micros is None else times.format_duration(micros)
+
+
+def _duration_fact_text(value: Json) -> str:
+    return times.format_duration(value) if isinstance(value, int) else str(value)
+
+
+# Params
+
+
+def _parse_params(declaration: Declaration, argument: str) -> dict[str, list[Json]]:
+    value = declaration.values.get(argument) or {}
+    if not isinstance(value, dict) or not all(isinstance(item, list) and item for item in value.values()):
+        hint = 'params={"days": [7, 30]}'
+        raise declaration.error(f"params= must be names with lists of values, not {value!r}", hint)
+    params: dict[str, list[Json]] = {str(name): list(item) for name, item in value.items() if isinstance(item, list)}
+    for name, items in params.items():
+        for item in items:
+            if not isinstance(item, str | int | float | bool):
+                raise declaration.error(f"params= {name} contains {item!r}; only texts and numbers are allowed")
+    return params
+
+
+def _params_facts(params: Mapping[str, Json]) -> dict[str, Json]:
+    return {f"param {name}": value for name, value in params.items()}
+
+
+def _params_to_header(params: Mapping[str, Json]) -> Json:
+    return json.dumps(dict(params)) if params else None
+
+
+def _params_text(params: Mapping[str, Json]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in params.items())
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _mapping(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is not a table")
+    return value
+
+
+ARGUMENTS: dict[str, Argument] = {
+    argument.name: argument
+    for argument in (
+        Argument("name", _parse_text, default="", listed=True),
+        Argument(
+            "entity_type", _parse_entity_type, required=True, listed=True,
+            hashed=Hashed(
+                facts=lambda entity_type: {"entity_type": entity_type.name, "keys": _keys(entity_type)},
+                fact_text=_entity_fact_text,
+                to_header=lambda entity_type: {"name": entity_type.name, "keys": _keys(entity_type)},
+                from_header=_entity_type_from_header,
+            ),
+            json=lambda entity_type: entity_type.name, label="entity", text=_entity_text,
+        ),
+        Argument(
+            "data_type", _parse_data_type, required=True, listed=True,
+            hashed=Hashed(
+                facts=lambda data_type: {"data_type": str(data_type)},
+                to_header=str, from_header=lambda value: DataType.parse(_text(value)),
+            ),
+            json=str, label="type",
+        ),
+        Argument("description", _parse_text, default="", metadata=True, listed=True),
+        Argument("owner", _parse_text, default="", metadata=True, listed=True, label="owner", text=_text_or_none),
+        Argument(
+            "tags", _parse_tags, default=(), metadata=True, listed=True,
+            json=list, label="tags", text=lambda tags: ", ".join(tags) or NONE,
+        ),
+        Argument("status", _parse_status, default="active", metadata=True, listed=True, label="status"),
+        Argument(
+            "source", _parse_source, listed=True,
+            hashed=Hashed(_source_facts, to_header=_source_to_header, from_header=_source_from_header),
+            json=lambda source: None if source is None else source.name, label="source", text=_source_text,
+        ),
+        Argument(
+            "max_age", _parse_duration, metadata=True,
+            json=_duration_json, label="max age", text=lambda micros: str(_duration_json(micros) or NONE),
+        ),
+        Argument(
+            "lookback", _parse_duration,
+            hashed=Hashed(_fact("lookback"), from_header=_number(int), fact_text=_duration_fact_text),
+            json=_duration_json, label="lookback", text=lambda micros: str(_duration_json(micros) or ""),
+        ),
+        Argument(
+            "tolerance", _parse_tolerance, hashed=Hashed(_fact("tolerance"), from_header=_number(float)),
+            label="tolerance", text=lambda value: "" if value is None else str(value),
+        ),
+        Argument(
+            "params", _parse_params, default={},
+            hashed=Hashed(
+                _params_facts, fact_text=repr,
+                to_header=_params_to_header, from_header=lambda value: _mapping(json.loads(_text(value))),
+            ),
+            json=dict, label="params", text=_params_text,
+        ),
+        Argument("renamed_from", _parse_optional_text, label="renamed from", text=lambda name: name or ""),
+    )
+}  # fmt: skip
+"""Every argument by its name, in the order in which documents give them."""

@@ -1,0 +1,214 @@
+"""Every change to the two tables of an online store, each by compare-and-set.
+
+Values are written first, then their marker, then the pointer. Whoever loses a race reads the tables again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from featurestore.errors import StoreError
+from featurestore.model import VersionId
+from featurestore.online.contract import OnlineStore
+from featurestore.online.tables import (
+    EPOCH,
+    GENERATION,
+    LOADING,
+    NEXT_FIELD,
+    Marker,
+    Markers,
+    Pointer,
+    Pointers,
+    Reservation,
+    read_markers,
+    read_pointers,
+    version_entry,
+    write_pointer,
+    write_record,
+)
+
+ATTEMPTS = 20
+ABANDONED_AFTER = 6 * 3_600_000_000  # µs; whoever loads for longer than that is assumed to have died
+
+# The loads of this process, by epoch and field. The lock covers both the reservation and its entry here: else a sync in
+# another thread could see the one without the other, and take a load that has just begun for an abandoned one.
+_loads: set[tuple[str, int]] = set()
+_loads_lock = threading.Lock()
+
+
+class OnlineTables:
+    """The tables of one online store, as values. Threads may share it, like the store."""
+
+    def __init__(self, store: OnlineStore) -> None:
+        self._store = store
+
+    def pointers(self) -> Pointers:
+        return read_pointers(self._store.table("active"))
+
+    def markers(self) -> Markers:
+        return read_markers(self._store.table("meta"))
+
+    def begin(self) -> str:
+        """The store's epoch; a new one where it has none."""
+        for _ in range(ATTEMPTS):
+            epoch = self.markers().epoch
+            if epoch:
+                return epoch
+            # A store that has lost this table may still serve from the other one: its fields can't be given out again.
+            pointers = self.pointers().features.values()
+            fields = [pointer.field for pointer in pointers]
+            fields += [pointer.previous.field for pointer in pointers if pointer.previous]
+            first = str(max(fields, default=-1) + 1)
+            self._store.swap("meta", {EPOCH: None}, {EPOCH: secrets.token_hex(16), NEXT_FIELD: first})
+        raise _contended()
+
+    def reserve(self, versions: Mapping[VersionId, str], now: int) -> dict[VersionId, int]:
+        """A new field for each version (given with its entity type), for a load by this process.
+
+        `release` must be called when the load is over.
+        """
+        for _ in range(ATTEMPTS):
+            table = self._store.table("meta")
+            first = int(table.get(NEXT_FIELD, "0"))
+            fields = {version: first + place for place, version in enumerate(versions)}
+            records = {
+                _reservation_entry(field): write_record(
+                    Reservation(
+                        version.feature, version.sha256, versions[version], now, socket.gethostname(), os.getpid()
+                    )
+                )
+                for version, field in fields.items()
+            }
+            expected = {EPOCH: table.get(EPOCH), NEXT_FIELD: table.get(NEXT_FIELD)}
+            with _loads_lock:
+                if self._store.swap("meta", expected, {NEXT_FIELD: str(first + len(fields)), **records}):
+                    _loads.update((table.get(EPOCH, ""), field) for field in fields.values())
+                    return fields
+        raise _contended()
+
+    def release(self, epoch: str, fields: Iterable[int]) -> None:
+        """Records that this process does not load into these fields any more, whether or not it has published them."""
+        with _loads_lock:
+            _loads.difference_update((epoch, field) for field in fields)
+
+    def expire(self, fields: Iterable[int]) -> None:
+        """Ages the reservations of a load that was given up, so that the next sync on any machine sweeps it."""
+        reservations = self.markers().reservations
+        for field in fields:
+            if field in reservations:
+                old, expired = reservations[field], replace(reservations[field], since=0)
+                entry = _reservation_entry(field)
+                self._store.swap("meta", {entry: write_record(old)}, {entry: write_record(expired)})
+
+    def publish(self, epoch: str, version: VersionId, marker: Marker, *, replacing: int | None) -> bool:
+        """Makes a loaded field the version's own. False where the store or the version's field has changed since."""
+        assert marker.field is not None, "it has just been loaded"
+        entry, reserved = version_entry(version), _reservation_entry(marker.field)
+        for _ in range(ATTEMPTS):
+            table = self._store.table("meta")
+            stored = read_markers(table).versions.get(version)
+            if table.get(EPOCH) == epoch and stored is not None and stored.field == marker.field:
+                return True  # nobody else has this field, so it was our own swap, whose answer was lost
+            if table.get(EPOCH) != epoch or reserved not in table or (stored and stored.field) != replacing:
+                return False
+            record = replace(marker, pointed=stored is not None and stored.pointed)
+            expected = {EPOCH: epoch, entry: table.get(entry), reserved: table[reserved]}
+            if self._store.swap("meta", expected, {entry: write_record(record), reserved: None}):
+                return True
+        raise _contended()
+
+    def advance(self, epoch: str, version: VersionId, written: Marker, *, since: int) -> bool:
+        """Moves a version's watermark forward from ``since``, never back, after every write was confirmed.
+
+        ``written`` describes what was written: its ``count`` is the number of added entities. False where the store was
+        lost, was set back to before ``since``, or has the version in another field by now.
+        """
+        entry = version_entry(version)
+        for _ in range(ATTEMPTS):
+            table = self._store.table("meta")
+            stored = read_markers(table).versions.get(version)
+            if table.get(EPOCH) != epoch or stored is None or stored.field != written.field or stored.run_seq < since:
+                return False
+            record = replace(
+                written,
+                run_seq=max(stored.run_seq, written.run_seq),
+                count=stored.count + written.count,
+                pointed=stored.pointed,
+            )
+            expected = {EPOCH: epoch, entry: table[entry]}
+            if record == stored or self._store.swap("meta", expected, {entry: write_record(record)}):
+                return True
+        raise _contended()
+
+    def point(self, pointers: Sequence[Pointer], seen: Pointers) -> bool:
+        """Switches readers of all these features at once. False where the generation is not the one of ``seen``."""
+        if not self._mark_pointed([pointer.version for pointer in pointers]):
+            return False
+        updates = {pointer.feature: write_pointer(pointer) for pointer in pointers}
+        expected = {GENERATION: seen.generation or None}
+        if not self._store.swap("active", expected, {GENERATION: secrets.token_hex(8), **updates}):
+            return False
+        versions = self.markers().versions  # another sync may have swept a version between the two swaps
+        return all(pointer.version in versions and versions[pointer.version].field is not None for pointer in pointers)
+
+    def forget(self, version: VersionId, marker: Marker) -> bool:
+        """Reduces a marker to the fact that the version was once active. False where the marker has changed since."""
+        entry = version_entry(version)
+        emptied = write_record(replace(marker, field=None, run_seq=0, count=0))
+        return self._store.swap("meta", {entry: write_record(marker)}, {entry: emptied})
+
+    def cancel(self, field: int, reservation: Reservation) -> bool:
+        """Removes a reservation. False where it has gone since: then its load may have been published."""
+        entry = _reservation_entry(field)
+        return self._store.swap("meta", {entry: write_record(reservation)}, {entry: None})
+
+    def abandon(self, field: int) -> None:
+        """Removes the reservation of a load of our own that was not published."""
+        self._store.swap("meta", {}, {_reservation_entry(field): None})
+
+    def _mark_pointed(self, versions: Sequence[VersionId]) -> bool:
+        for _ in range(ATTEMPTS):
+            table = self._store.table("meta")
+            markers = read_markers(table).versions
+            entries = {version_entry(version): markers.get(version) for version in versions}
+            if any(marker is None or marker.field is None for marker in entries.values()):
+                return False
+            updates = {
+                entry: write_record(replace(marker, pointed=True))
+                for entry, marker in entries.items()
+                if marker is not None and not marker.pointed
+            }
+            if not updates or self._store.swap("meta", {entry: table[entry] for entry in updates}, updates):
+                return True
+        raise _contended()
+
+
+def is_abandoned(epoch: str, field: int, reservation: Reservation, now: int) -> bool:
+    """Whether nobody loads into a reserved field any more: the process has ended, or has taken far too long."""
+    if reservation.since + ABANDONED_AFTER < now:
+        return True
+    if reservation.host != socket.gethostname():
+        return False
+    if reservation.process == os.getpid():
+        with _loads_lock:
+            return (epoch, field) not in _loads
+    try:
+        os.kill(reservation.process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _reservation_entry(field: int) -> str:
+    return f"{LOADING}{field}"
+
+
+def _contended() -> StoreError:
+    return StoreError("other runs keep changing the online store's tables", hint="try again")

@@ -1,0 +1,54 @@
+"""What a sync is asked to do: the same for all its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featurestore.config import Project
+from featurestore.model import StoredVersion
+from featurestore.offline.contract import OfflineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSizes:
+    """How much of the history is read, and how much is sent, at a time.
+
+    Partitions grow from ``first_rows`` to ``most_rows``: the first is read at once, and while one is sent there is time
+    to read the next. Where one ends is found from the keys of one row in ``rows_per_sample``. A batch that is sent has
+    ``batch_rows`` entities; 10,000 fit into the cache of a core beside the server.
+    """
+
+    first_rows: int = 40_000
+    most_rows: int = 2_000_000
+    rows_per_sample: int = 10_000
+    batch_rows: int = 10_000
+
+
+DEFAULT_SIZES = SyncSizes()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """The active versions to serve, and how.
+
+    ``full`` compares everything instead of what was learned since the watermarks. ``promote`` serves the versions even
+    where that steps back. Without ``repair`` an incremental sync leaves features alone whose values the store has lost.
+    """
+
+    project: Project
+    offline: OfflineStore
+    online: OnlineStore
+    versions: Sequence[StoredVersion]
+    full: bool = False
+    promote: bool = False
+    repair: bool = True
+    progress: Progress = SILENT
+    sizes: SyncSizes = DEFAULT_SIZES
+
+    @property
+    def repairs(self) -> bool:
+        """Whether lost values are written again."""
+        return self.repair or self.full

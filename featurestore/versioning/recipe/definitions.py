@@ -1,0 +1,134 @@
+"""The definitions that a closure may hold, each as the canonical pieces of its statements.
+
+One `Definitions` belongs to one `ProjectNames`. Each statement is walked once, however many features reach it.
+"""
+
+from __future__ import annotations
+
+from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key
+from featurestore.versioning.analysis.project import LimitAt, ProjectNames
+from featurestore.versioning.analysis.symbols import SymbolTable
+from featurestore.versioning.recipe.canonical import Walk
+from featurestore.versioning.recipe.grammar import Mention, OwnName, Piece
+
+
+class EncodedStatement:
+    """One top-level statement of a module: its canonical pieces (``out``) and what it needs.
+
+    ``segments`` are the pieces with the texts between mentions joined and encoded. The other attributes are
+    those of `Walk`.
+    """
+
+    __slots__ = (
+        "calls_now", "defaults", "dotted", "hops", "limits", "module", "modules", "now", "out", "position",
+        "segments", "strings",
+    )  # fmt: skip
+
+    def __init__(self, table: SymbolTable, position: int, walk: Walk) -> None:
+        self.module = table.module.name
+        self.position = position
+        self.out = walk.out
+        self.segments = _compress(walk.out)
+        self.strings = walk.strings
+        self.dotted = walk.dotted
+        self.hops = walk.hops
+        self.modules = walk.modules
+        path = table.module.path.as_posix()
+        self.limits: list[LimitAt] = [(path, line, message) for line, message in walk.limits]
+        self.defaults = walk.defaults
+        self.now = walk.now
+        self.calls_now = walk.calls_now
+
+
+class EncodedDefinition:
+    """A definition: the statements that make a name what it is.
+
+    ``changed`` marks a name whose first value is replaced while modules are imported, ``holds_state`` one whose
+    object may change in a way that the analysis can't see. ``aliases`` are the imports of a module that is taken
+    as a value.
+    """
+
+    __slots__ = ("aliases", "changed", "holds_state", "key", "limits", "statements")
+
+    def __init__(self, key: Key, statements: list[EncodedStatement], limits: list[LimitAt]) -> None:
+        self.key = key
+        self.statements = statements
+        self.limits = limits
+        self.changed = key[1] != WHOLE and len(statements) != 1
+        self.holds_state = False
+        self.aliases: list[tuple[str, Global]] = []
+
+
+class Definitions:
+    """Encodes the definitions of one tree, each on first use."""
+
+    def __init__(self, project: ProjectNames) -> None:
+        self.project = project
+        self._statements: dict[tuple[str, int], EncodedStatement] = {}
+        self._definitions: dict[Key, EncodedDefinition] = {}
+
+    def at(self, key: Key) -> EncodedDefinition:
+        """The statements behind a definition, encoded."""
+        definition = self._definitions.get(key)
+        if definition is None:
+            definition = self._whole(key[0]) if key[1] == WHOLE else self._of_name(key)
+            self._definitions[key] = definition
+        return definition
+
+    def _of_name(self, key: Key) -> EncodedDefinition:
+        module, name = key
+        table = self.project.table(module)
+        assert table is not None
+        statements = [self._statement(table, position) for position in table.statements_of(name)]
+        definition = EncodedDefinition(key, statements, self.project.run_time_limits(module, name))
+        definition.holds_state = not table.is_fixed(name) and any(
+            self.project.makes_state(module, table.body[statement.position]) for statement in statements
+        )
+        return definition
+
+    def _whole(self, module: str) -> EncodedDefinition:
+        """A module taken as a value: everything in it counts."""
+        table = self.project.table(module)
+        if table is None:
+            return EncodedDefinition((module, WHOLE), [], [])
+        world = self.project.world(module)
+        positions = sorted({position for name in table.names() for position in table.statements_of(name)})
+        imports = {
+            imported.position
+            for name, many in table.imports.items()
+            if not table.is_definition(name)
+            for imported in many
+        }
+        statements = [self._statement(table, position) for position in positions if position not in imports]
+        definition = EncodedDefinition((module, WHOLE), statements, [])
+        for name in table.names():
+            target = world.lookup(name)
+            if not (isinstance(target, Definition) and target.module == module):
+                definition.aliases.append((name, target))
+        return definition
+
+    def _statement(self, table: SymbolTable, position: int) -> EncodedStatement:
+        at = (table.module.name, position)
+        statement = self._statements.get(at)
+        if statement is None:
+            walk = Walk(self.project.world(table.module.name), walrus=table.walrus)
+            walk.statement(table.body[position])
+            statement = self._statements[at] = EncodedStatement(table, position, walk)
+        return statement
+
+
+def _compress(out: list[Piece]) -> list[bytes | Mention | OwnName]:
+    """Joins the texts between mentions."""
+    segments: list[bytes | Mention | OwnName] = []
+    texts: list[str] = []
+    for piece in out:
+        if piece.__class__ is str:
+            texts.append(piece)
+            continue
+        if texts:
+            segments.append("".join(texts).encode("utf-8", "surrogatepass"))
+            texts.clear()
+        segments.append(piece)  # type: ignore[arg-type]
+    if texts:
+        segments.append("".join(texts).encode("utf-8", "surrogatepass"))
+    return segments

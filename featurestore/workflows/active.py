@@ -1,0 +1,28 @@
+"""Which version of a feature is the active one: the rule, in the one place where everybody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from featurestore.config import Project
+from featurestore.versioning.folder import files
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveVersion:
+    """The active version's SHA-256 (None before the first run), and when it was promoted (µs), if it was."""
+
+    sha256: str | None
+    promoted_at: int | None = None
+
+
+def active_version(project: Project, feature: str, last_committed: Callable[[], str | None]) -> ActiveVersion:
+    """The promoted version; without one, the version of the latest committed run, as the store says.
+
+    Raises VersionFileError for a damaged ``active`` file.
+    """
+    promoted = files.read_active(project.versions, feature)
+    if promoted is not None:
+        return ActiveVersion(promoted.sha256, promoted.since)
+    return ActiveVersion(last_committed())

@@ -1,0 +1,23 @@
+"""Where a feature comes from and what was made from it: ``lineage``."""
+
+from __future__ import annotations
+
+from featurestore.config import Project
+from featurestore.frozen import frozen
+from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.workflows.catalogue import Detail, show_feature
+
+
+@frozen
+class Lineage:
+    """A feature with its source, helpers and versions, and the data sets made from any of its versions."""
+
+    detail: Detail
+    datasets: tuple[DataSet, ...]
+
+
+def trace(project: Project, store: OfflineStore, name: str) -> Lineage:
+    """The lineage of a feature of the working tree. Raises DeclarationError for a name that is not declared."""
+    detail = show_feature(project, name)
+    made = [item for item in store.datasets() if any(part.feature == name for part in item.features)]
+    return Lineage(detail, tuple(made))

@@ -1,0 +1,9 @@
+"""Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
+
+TO_FORMAT_2 = """
+UPDATE positions SET cursor = substr(cursor, 11, length(cursor) - 11);
+ALTER TABLE positions RENAME COLUMN cursor TO files;
+ALTER TABLE rejected DROP COLUMN place;
+UPDATE meta SET format = 2;
+"""
+TO_FORMAT_1 = f"{TO_FORMAT_2} DROP TABLE datasets; DROP TABLE label_files; UPDATE meta SET format = 1;"
