@@ -66,14 +66,18 @@ class Session:
     def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[], RenderableType]) -> None:
         """Prints a result: the document with ``--json``, else the text; with ``-q`` only the document.
 
-        The other one is not built, so that ``--json`` imports no Rich.
+        The other one is not built, so that ``--json`` imports no Rich; nor does a text that is a string.
         """
         if self.json:
             self.write_json(document())
         elif not self.quiet:
+            shown = text()
+            if isinstance(shown, str):
+                sys.stdout.write(f"{shown}\n" if shown else "")
+                return
             from featurestore.render.console import print_result
 
-            print_result(text())
+            print_result(shown)
 
     def write_json(self, document: Mapping[str, Any]) -> None:
         from featurestore.render.json.writing import write_document
@@ -81,10 +85,14 @@ class Session:
         sys.stdout.write(write_document(document))
         sys.stdout.flush()
 
+    def report(self, message: str) -> None:
+        """A line for people on stderr, with ``-q`` too: what is wrong."""
+        say(printable(message))
+
     def note(self, message: str) -> None:
         """A line for people on stderr; nothing with ``-q``."""
         if not self.quiet:
-            say(printable(message))
+            self.report(message)
 
     def warn(self, message: str) -> None:
         self.note(f"warning: {message}")

@@ -3,7 +3,8 @@
 
     .venv/bin/python scripts/bench/start.py [--runs 15]
 
-Bars: ``--version`` at most 8 times, ``list --json`` at most 15 times; the pre-commit hook at most half a second.
+Bars: ``--version`` at most 2.5 times, ``list --json`` 10, ``list`` 15, ``check`` 12; the pre-commit hook on 100 staged
+features at most 0.4 s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import timing
 import featurestore
 
 CLONE = Path(__file__).resolve().parents[2]
-HOOK_SECONDS = 0.5
+HOOK_SECONDS = 0.4
+BARS = {"--version": 2.5, "list --json": 10, "list": 15, "check": 12}
 
 TOML = """\
 [project]
@@ -86,11 +88,12 @@ def main() -> int:
         subprocess.run([executable, "lock", "-q"], cwd=root, check=True)
         for command in (["init", "-q"], ["add", "."]):
             subprocess.run(["git", *command], cwd=root, check=True)
-        hook = {"pre-commit hook": [sys.executable, str(CLONE / "scripts" / "hook"), "check"]}
-        timings |= timing.interleave(hook, root, runs)
-    good = timing.report(
-        "100 features, whole processes", timings, "python -c pass", {"--version": 8, "list --json": 15}
-    )
+        locked = {
+            "check": [executable, "check"],
+            "pre-commit hook": [sys.executable, str(CLONE / "scripts" / "hook"), "check"],
+        }
+        timings |= timing.interleave(locked, root, runs)
+    good = timing.report("100 features, whole processes", timings, "python -c pass", BARS)
     fast = timings["pre-commit hook"].median <= HOOK_SECONDS
     print(f"  the hook on 100 features, all staged: bar {HOOK_SECONDS} s: {'holds' if fast else 'MISSED'}")
     return 0 if good and fast else 1

@@ -136,6 +136,18 @@ def test_version_files_that_a_run_writes_do_not_make_a_clean_tree_dirty(reposito
     assert recorded(repository) == head
 
 
+def test_a_data_set_names_the_commit_as_it_was_before_its_output(repository: Folder) -> None:
+    repository.write({"labels.csv": "patient_id,at\n001,2024-03-01T00:00:00Z\n"})
+    repository.run("ingest")
+    head = commit(repository)
+    arguments = ("labels.csv", "-f", "age_share", "--timestamp-column", "at", "--dataset", "one")
+    repository.run(
+        "join", str(repository.root / arguments[0]), *arguments[1:], "--output", str(repository.root / "out.csv")
+    )
+    assert git(repository.root, "status", "--porcelain") == "?? out.csv"
+    assert repository.json("dataset", "one")["git_commit"] == head
+
+
 def test_a_hook_of_another_repository_does_not_name_the_commit(
     repository: Folder, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

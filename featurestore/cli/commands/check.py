@@ -36,6 +36,6 @@ def command(
     result = check(session.project(), paths or (), fix=fix, staged=staged)
     if not session.json:
         for line in finding_lines(result):
-            typer.echo(line, err=True)
+            session.report(line)
     session.show(lambda: json.checks.check_document(result), lambda: text.checks.check_lines(result))
     raise typer.Exit(1 if result.findings else 0)

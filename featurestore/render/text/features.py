@@ -9,14 +9,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.arguments import show_rows
-from featurestore.render.text.previews import preview_page
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
-from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
 
 if TYPE_CHECKING:
+    from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview  # imports Polars
 
 SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
@@ -70,7 +69,11 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
     parts: list[RenderableType] = [table(columns, rows)]
     if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
         parts.append(Text("featurestore lock writes these versions; ingest also computes them", style=DIM))
-    return Group(*parts, *map(preview_page, previews or ()))
+    if previews:
+        from featurestore.render.text.previews import preview_page
+
+        parts += map(preview_page, previews)
+    return Group(*parts)
 
 
 def lock_lines(locked: Sequence[LockedVersion], *, dry_run: bool) -> RenderableType:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from featurestore.render.printable import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 GOOD, WARN, BAD, DIM, NAME = "green", "yellow", "red", "dim", "bold cyan"
 
@@ -26,6 +29,8 @@ def status(word: str) -> Text:
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Labels and values in two columns."""
+    from rich.table import Table  # with what it imports 5 ms, which a list has no use for
+
     result = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     result.add_column(style=DIM, no_wrap=True)
     result.add_column(overflow="fold")

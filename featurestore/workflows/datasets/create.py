@@ -14,7 +14,6 @@ from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.locking import write_lock
 from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
-from featurestore.registry.git import commit_of
 from featurestore.workflows.datasets.label_files import LabelFile
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.question import JoinQuestion
@@ -61,6 +60,7 @@ def describe(
     *,
     content_sha256: str,
     batch_rows: int,
+    commit: str | None,
 ) -> DataSet:
     """The record of a join's result. It is not stored yet, and names no output file yet."""
     last = next((run for run in reversed(store.learned()) if run.run_seq == facts.as_of_run), None)
@@ -84,7 +84,7 @@ def describe(
         content_sha256=content_sha256,
         output_form=None,
         output_sha256=None,
-        git_commit=commit_of(project.root),
+        git_commit=commit,
         writer=writer(),
         batch_rows=batch_rows,
     )

@@ -11,6 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
+from featurestore.registry.git import commit_of
 from featurestore.tables.batches import read_batches, write_batches
 from featurestore.tables.content import ContentHash
 from featurestore.tables.files import open_table
@@ -75,12 +76,13 @@ def join_files(
                 facts = join_to(write)
             return JoinResult(facts, None if output else pl.concat(frames))
         content = ContentHash()
+        commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
         label_file = hash_labels(stream, form, labels.title)
         with _writer(output, progress, content) as (write, frames):
             facts = join_to(write)
             record = describe(
                 project, store, dataset, question, facts, label_file,
-                content_sha256=content.hexdigest(), batch_rows=rows,
+                content_sha256=content.hexdigest(), batch_rows=rows, commit=commit,
             )  # fmt: skip
             is_new = dataset.replace or is_free(store, record)  # raises before the output file is replaced
         if is_new:
