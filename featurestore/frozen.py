@@ -1,7 +1,9 @@
 """Frozen values: what ``dataclass(frozen=True, slots=True)`` makes, in a third of the time.
 
 A command that only lists features defines some forty of these classes first. The standard decorator compiles six
-methods for each, in 0.6 ms; only ``__init__`` has to be compiled, and the others can be shared by all.
+methods for each, in 0.6 ms; only ``__init__`` has to be compiled, and the others can be shared by all: 20 ms of the 145
+that ``list`` would take. Use it for the values of modules that `list`, `show`, `plan` or `check` import. Everywhere
+else the standard decorator is what a reader expects.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ def frozen(cls: type[T]) -> type[T]:
     A method that the class defines itself stays.
     """
     written = vars(cls)
+    if "__post_init__" in written:
+        raise TypeError(f"{cls.__qualname__} has a __post_init__, which would not be called; use dataclass")
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     values = _getter([item.name for item in fields(made) if item.compare])
     shown = [item.name for item in fields(made) if item.repr]

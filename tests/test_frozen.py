@@ -91,3 +91,14 @@ def test_a_method_of_the_class_stays_and_wrong_arguments_are_refused() -> None:
         Point()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         Point(1, z=3)  # type: ignore[call-arg]
+
+
+def test_a_step_after_initialising_is_refused_not_skipped() -> None:
+    with pytest.raises(TypeError, match="__post_init__"):
+
+        @frozen
+        class Checked:
+            x: int
+
+            def __post_init__(self) -> None:
+                raise AssertionError
