@@ -11,7 +11,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.errors import StoreError
 from featurestore.offline.open import open_offline
-from featurestore.offline.postgres import store as store_module
+from featurestore.offline.postgres.store import PostgresStore
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from tests.conftest import Folder
 from tests.offline.test_postgres_faults import Wire, wire
@@ -210,11 +210,11 @@ def test_a_commit_whose_answer_was_lost_is_looked_up_and_not_made_again(
 def test_a_commit_that_nobody_can_be_asked_about_is_not_made_again(
     project: Folder, postgres: PostgresServer, cut_wire: Callable[[bool], Wire], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "DOUBT_SECONDS", 0.2)
     made = cut_wire(True)
     made.last = True
-    error = project.json("ingest", code=12)["error"]
-    assert "whether the run was committed is not known" in error["message"]
+    opened = load_project(project.root)
+    with pytest.raises(StoreError, match="whether the run was committed is not known"):
+        ingest(opened, PostgresStore(opened, doubt_seconds=0.2), IngestRequest())
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", postgres.url)
     assert project.features()["age_share"]["status"] == "unchanged"
     assert values(project) == 3

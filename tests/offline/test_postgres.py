@@ -19,7 +19,6 @@ from featurestore.model import DataType, EntityType, Key, StoredVersion, Version
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.postgres import run as postgres_run
-from featurestore.offline.postgres import store as module
 from featurestore.offline.postgres.store import PostgresStore
 from featurestore.offline.postgres.tables import schema_name
 from featurestore.tables.types import history_schema
@@ -316,7 +315,7 @@ def test_who_may_only_read_reads(postgres: PostgresServer, project: Project) -> 
         postgres.run("DROP OWNED BY reader; DROP ROLE reader")
 
 
-def test_a_mark_counts_what_is_held_and_batches_hand_it_over(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mark_counts_the_rows_and_batches_give_them(new: New, project: Project) -> None:
     of, store = version(), new()
     assert store.mark(of) is None
     assert list(store.batches(of)) == []
@@ -327,18 +326,16 @@ def test_a_mark_counts_what_is_held_and_batches_hand_it_over(new: New, monkeypat
     assert before is not None
     assert (mark.rows, mark.run_seq, mark.run_id) == (502, 2, "r2")
     assert (before.rows, before.run_seq, before.run_id, before.store_id) == (500, 1, "r1", mark.store_id)
-    monkeypatch.setattr(module, "BATCH_PAGES", 1)
-    pieces = list(store.batches(of))
+    pieces = list(PostgresStore(project, pages_per_batch=1).batches(of))
     assert len(pieces) > 1
     assert pl.concat(pieces).sort("patient_id", "computed_at", "run_seq").equals(store.scan(of))
     assert sum(piece.height for piece in store.batches(of, up_to_run=1)) == 500
 
 
-def test_many_entities_are_asked_for_in_parts(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
-    of, store = version(entity_type=PAIR), new()
+def test_many_entities_are_asked_for_in_parts(project: Project) -> None:
+    of, store = version(entity_type=PAIR), PostgresStore(project, entities_per_query=4)
     rows = [(number, letter, day, 1.0) for number in range(9) for letter in "zya" for day in (0, 1)]
     learn(store, of, rows, "r1")
-    monkeypatch.setattr(module, "WANTED_ENTITIES", 4)
     wanted = pl.DataFrame(
         {"store": list(range(20)), "product": ["y"] * 20}, schema={"store": pl.Int32, "product": pl.String}
     )

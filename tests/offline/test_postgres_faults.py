@@ -20,7 +20,6 @@ import pytest
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
 from featurestore.offline.open import open_offline
-from featurestore.offline.postgres import store as module
 from featurestore.offline.postgres.connection import _interruptible
 from featurestore.offline.postgres.store import PostgresStore
 from tests.offline.conftest import postgres_project
@@ -193,11 +192,10 @@ def test_a_commit_that_never_arrived_is_an_error_and_leaves_nothing(
 
 
 def test_where_nobody_can_be_asked_the_doubt_is_said(
-    postgres: PostgresServer, project: Project, wire: Callable[[bool], Wire], monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, project: Project, wire: Callable[[bool], Wire]
 ) -> None:
-    monkeypatch.setattr(module, "DOUBT_SECONDS", 0.2)
     cut = wire(True)
-    store = PostgresStore(through(postgres, project, cut))
+    store = PostgresStore(through(postgres, project, cut), doubt_seconds=0.2)
     with (
         pytest.raises(StoreError, match="whether the run was committed is not known") as caught,
         store.writing("r1") as run,

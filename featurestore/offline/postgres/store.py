@@ -39,9 +39,6 @@ from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
 POLL_SECONDS = 0.05
-DOUBT_SECONDS = 30.0
-WANTED_ENTITIES = 10_000
-BATCH_PAGES = 10_000
 
 # Set per transaction, so that a connection pooler does not pass them on to other clients.
 _SETTINGS = (
@@ -66,8 +63,18 @@ class _Snapshot:
 class PostgresStore(SqlAuditLog, SqlDataSets):
     """`OfflineStore` on a PostgreSQL server. It connects at the first call."""
 
-    def __init__(self, project: Project) -> None:
-        """Raises ConfigError where ``project.offline_url`` can't be read."""
+    def __init__(
+        self,
+        project: Project,
+        *,
+        doubt_seconds: float = 30.0,
+        entities_per_query: int = 10_000,
+        pages_per_batch: int = 10_000,
+    ) -> None:
+        """Raises ConfigError where ``project.offline_url`` can't be read.
+
+        ``doubt_seconds`` is how long the server is asked whether a commit arrived whose answer was lost.
+        """
         assert project.offline_url is not None, "open_offline checks it"
         where = str(project.root / FILE)
         found = address.parse(
@@ -81,7 +88,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         self.warnings = found.warnings
         self.name = self._where = found.shown
         self._schema = tables.schema_name(project.name)
-        self._lock_timeout = project.lock_timeout
+        self._lock_timeout, self._doubt_seconds = project.lock_timeout, doubt_seconds
+        self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
 
     def stamp(self) -> str:
@@ -162,7 +170,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         names = version.entity_type.key_names
         wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
         query = f"SELECT {columns} FROM {table} JOIN {unnest(version, names)} USING ({keys}) {order}"
-        pieces = wanted.iter_slices(WANTED_ENTITIES) if wanted.height else []
+        pieces = wanted.iter_slices(self._entities_per_query) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
@@ -185,8 +193,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         types = history_schema(version)
         with self._snapshot() as snapshot:
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
-            for first in range(0, pages, BATCH_PAGES):
-                within = f"ctid >= '({first:d},0)' AND ctid < '({first + BATCH_PAGES:d},0)'"
+            for first in range(0, pages, self._pages_per_batch):
+                within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
                 yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)
 
     def latest(
@@ -329,7 +337,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
 
     def _was_committed(self, run_id: str, lost: CommitLostError) -> bool:
         """Looks up a run whose commit got no answer, once the server is back and the transaction has ended."""
-        deadline = time.monotonic() + DOUBT_SECONDS
+        deadline = time.monotonic() + self._doubt_seconds
         while True:
             try:
                 with self._writable() as connection:
