@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
 
+_OURS = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Writes a file so that a reader, or a crash at any moment, finds the old contents or the new ones.
+    """Writes a file as `replace_atomically` does, and its folder where there is none. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replace_atomically(path, mode=mode) as file:
+        file.write(data)
 
-    ``mode`` are its permissions, less the umask. Temporary files of writers that were killed are removed from the
-    folder. Raises OSError.
+
+@contextlib.contextmanager
+def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the place of ``path`` on leaving, and is gone where an exception is raised.
+
+    A reader, or a crash at any moment, finds the old contents or the new ones. ``mode`` are its permissions, less the
+    umask. Files that killed writers have left in the folder are removed. Raises OSError.
     """
     folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     beside = folder / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
     try:
         with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)  # noqa: PTH105  # the name of what it does
@@ -44,8 +56,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes temporary files that are too old to belong to a writer still at work."""
+    """Removes our temporary files that are too old to belong to a writer still at work. The folder may be a user's."""
     for leftover in folder.glob(f".*{SUFFIX}"):
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
-                leftover.unlink()
+        if _OURS.fullmatch(leftover.name):
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
+                    leftover.unlink()

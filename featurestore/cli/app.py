@@ -20,17 +20,17 @@ EXIT_DEFECT, EXIT_PIPE = 70, 141
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code. Prints; raises nothing."""
-    interrupts.listen()
-    try:
-        code = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        streams.discard()
-        return EXIT_PIPE
-    except (KeyboardInterrupt, interrupts.TerminatedError):
-        # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
-        return interrupts.report()
-    return code
+    with interrupts.listening():
+        try:
+            code = _run(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            streams.discard()
+            return EXIT_PIPE
+        except (KeyboardInterrupt, interrupts.TerminatedError):
+            # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
+            return interrupts.report()
+        return code
 
 
 def _run(arguments: list[str]) -> int:

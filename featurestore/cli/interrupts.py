@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from featurestore import signals
@@ -33,17 +35,24 @@ def exit_at_once_on_interrupt() -> None:
         signal.signal(signal.SIGINT, _exit_at_once)
 
 
-def listen() -> None:
-    """From now on SIGINT raises KeyboardInterrupt and SIGTERM raises TerminatedError."""
+@contextmanager
+def listening() -> Iterator[None]:
+    """Within it SIGINT raises KeyboardInterrupt and SIGTERM raises TerminatedError."""
     global _ending
     _received.clear()
     _ending = False
     if not signals.are_ours():
+        yield
         return
-    signal.signal(signal.SIGTERM, _raise)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _raise)}
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit_at_once):
-        signal.signal(signal.SIGINT, _raise)
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _raise)
     signals.repeat_if_lost({KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM})
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def report() -> int:

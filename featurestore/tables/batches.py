@@ -16,7 +16,8 @@ from typing import BinaryIO, cast
 
 import polars as pl
 
-from featurestore.errors import FeatureStoreError, SourceError, UsageError
+from featurestore.atomic import replace_atomically
+from featurestore.errors import OutputError, SourceError, UsageError
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
 from featurestore.tables.json_types import read_json_types
@@ -42,32 +43,29 @@ def read_batches(
 def write_batches(target: Path | BinaryIO, *, form: Format | None = None) -> Iterator[Write]:
     """Writes frames of the same columns, at least one: to a stream, or to a file, whole or not at all.
 
-    Raises UsageError where its folder does not exist, FeatureStoreError where the file can't be written.
+    Raises UsageError where its folder does not exist, OutputError where the table can't be written.
     """
     if not isinstance(target, Path):
-        with _writer(target, form or "csv") as write:
-            yield write
+        try:
+            with _writer(target, form or "csv") as write:
+                yield write
+        except BrokenPipeError:
+            raise  # the reader has seen enough
+        except OSError as exc:
+            raise OutputError(f"the result can't be written: {exc.strerror or exc}") from exc
         return
     form, target = form or format_of(target), target.resolve()
     if not target.parent.is_dir():
         raise UsageError("no such folder", where=str(target.parent), hint=f"mkdir -p {target.parent}")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         if target.exists() and not target.is_file():
             with target.open("wb") as device, _writer(device, form) as write:  # nothing to replace
                 yield write
             return
-        part.unlink(missing_ok=True)  # of a process of this number that was killed
-        with part.open("xb") as stream:
-            with _writer(stream, form) as write:
-                yield write
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
+        with replace_atomically(target) as stream, _writer(stream, form) as write:
+            yield write
     except OSError as exc:
-        raise FeatureStoreError(f"can't be written: {exc.strerror or exc}", where=str(target)) from exc
-    finally:
-        part.unlink(missing_ok=True)
+        raise OutputError(f"can't be written: {exc.strerror or exc}", where=str(target)) from exc
 
 
 def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:

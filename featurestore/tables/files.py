@@ -5,6 +5,7 @@ Owns which name and which bytes mean which format, and how a frame is spelled in
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -84,13 +85,20 @@ def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -
 def write_stream(frame: pl.DataFrame, stream: BinaryIO, form: Format) -> None:
     """Writes a table to an open file. Its errors pass through."""
     if form == "parquet":
-        frame.write_parquet(stream, compression="zstd", compression_level=1)  # a third faster than the default
+        frame.write_parquet(_system_file(stream), compression="zstd", compression_level=1)  # fast
     elif form == "arrow":
-        frame.write_ipc(stream)
+        frame.write_ipc(_system_file(stream))
     else:
         if form == "csv":
             stream.write(csv_header(frame).encode())
         stream.writelines(text.encode() for text in text_of(frame, form))
+
+
+def _system_file(stream: BinaryIO) -> BinaryIO:
+    """The file below a buffer, which Polars writes to itself. A buffer of another class it calls, losing its errors."""
+    stream.flush()
+    raw = getattr(stream, "raw", None)
+    return raw if type(raw) is io.FileIO else stream
 
 
 def csv_header(frame: pl.DataFrame) -> str:

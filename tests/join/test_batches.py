@@ -103,10 +103,13 @@ def test_integers_that_no_file_format_holds_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_leftover_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / f".t.csv.{os.getpid()}.part").write_text("half")
+def test_the_leftover_of_a_killed_process_is_removed_and_other_files_are_not(tmp_path: Path) -> None:
+    leftover, other = tmp_path / ".t.csv.7-00c0ffee.tmp", tmp_path / ".mine.tmp"
+    for path in (leftover, other):
+        path.write_text("half")
+        os.utime(path, (0, 0))
     write_table(TABLE, tmp_path / "t.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "t.csv"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "arrow"])

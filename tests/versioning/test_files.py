@@ -287,7 +287,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Pa
 
 def test_old_leftovers_are_swept_and_fresh_ones_left_to_their_writers(projects: Projects, folder: Path) -> None:
     add(projects, folder, 1)
-    old, fresh = folder / "f" / ".0002-x.py.1-2.tmp", folder / "f" / ".0003-x.py.3-4.tmp"
+    old, fresh = folder / "f" / ".0002-x.py.1-0000beef.tmp", folder / "f" / ".0003-x.py.3-0000beef.tmp"
     old.touch()
     fresh.touch()
     os.utime(old, (0, 0))
