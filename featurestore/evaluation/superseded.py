@@ -1,7 +1,7 @@
 """Leaves one row for each entity and time: the one that was updated last.
 
 Rows with the same keys, time and value collapse. Rows with different values need an ``updated_at`` of which one is the
-latest (SEMANTICS 5); otherwise they are an error, since any choice would be arbitrary.
+latest; otherwise they are an error, since any choice would be arbitrary.
 """
 
 from __future__ import annotations
