@@ -258,7 +258,16 @@ def slow_call(ended: threading.Event, interrupts: int) -> Callable[[], None]:
     return call
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT: a shell's background job, which the tests may be, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("interrupts", [1, 2, 3])
+@pytest.mark.usefixtures("interruptible")
 def test_no_interrupt_leaves_a_call_running(interrupts: int) -> None:
     ended = threading.Event()
     with pytest.raises(KeyboardInterrupt):
