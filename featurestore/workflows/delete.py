@@ -178,6 +178,7 @@ def _tombstones(
     """Whether the entity has any row, and the (keys, computed_at) that need a tombstone."""
     names = list(version.entity_type.key_names)
     rows = offline.scan(version, entities=_frame(version.entity_type, entity))
+    # The scan ends with run_seq, so the last row of an instant is the one that counts.
     latest = rows.unique([*names, "computed_at"], keep="last", maintain_order=True)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)
     later = latest.filter(pl.col("computed_at") >= instant)
