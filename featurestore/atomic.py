@@ -38,6 +38,7 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        # Only after the flush: else a power cut may leave the name on an empty file.
         os.replace(beside, path)  # noqa: PTH105  # the name of what it does
     except BaseException:
         beside.unlink(missing_ok=True)

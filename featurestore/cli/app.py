@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    # Before anything is parsed, so that an error in the global options comes as JSON too.
     session = Session(json="--json" in arguments, traceback="--traceback" in arguments)
     try:
         session, rest = split_global_options(arguments)

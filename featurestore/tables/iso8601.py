@@ -81,6 +81,7 @@ def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
         same = np.ones(len(at), bool)
         for position, character in enumerate(first):
             line = characters[position]
+            # Unsigned bytes: what comes before "0" wraps round to more than 10.
             same &= (line - _ZERO < 10) if chr(character).isdigit() else (line == character)
         shape = re.sub(rb"[0-9]", b"0", first).decode("latin-1")
         whole = bool(same.all())
