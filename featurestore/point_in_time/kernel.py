@@ -381,14 +381,14 @@ class _RunLimit:
             return self._least
 
     def _any_dated_ahead(self, history: SortedHistory) -> bool:
-        found: list[bool] = []
+        ahead: list[bool] = []
 
         def look(batch: slice) -> None:
-            if not found and (history.computed_at[batch] > self._learned[history.run_seq[batch]]).any():
-                found.append(True)
+            if not ahead and (history.computed_at[batch] > self._learned[history.run_seq[batch]]).any():
+                ahead.append(True)
 
         in_batches(look, len(history), 8 * _BATCH)
-        return bool(found)
+        return bool(ahead)
 
 
 def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray[np.integer[Any]]]:

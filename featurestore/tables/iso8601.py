@@ -62,6 +62,7 @@ def parse_dates(texts: pl.Series) -> tuple[Ints, Mask]:
 
 def _characters(texts: pl.Series, length: int) -> Characters:
     """Texts of one length as (length, count) bytes: each character position is one run of memory."""
+    # In the oldest layout the bytes of all texts follow one another; the newest has views of them.
     joined = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = joined.buffers()
     start = int(np.frombuffer(offsets, np.int64)[joined.offset])

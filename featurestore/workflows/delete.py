@@ -113,6 +113,7 @@ def erase(
             run_id = _erase_offline(project, offline, found)
     if not dry_run:
         try:
+            # Online last: a sync in between would write the values again from a history that still has them.
             online.remove([layout.entity_key(project.name, entity_type, entity)])
         except StoreError as exc:
             online_error = str(exc)

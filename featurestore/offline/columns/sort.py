@@ -145,11 +145,11 @@ def _merge(is_new: NDArray[np.bool_], old: NDArray[Any], new: NDArray[Any]) -> N
 def _merge_values(is_new: NDArray[np.bool_], old: Values, new: Values) -> Values:
     if isinstance(old, Flat) and isinstance(new, Flat):
         return Flat(_merge(is_new, old.items, new.items), old.type)
-    kept, added = _series(old), _series(new)
+    first, second = _series(old), _series(new)
     places = np.empty(len(is_new), dtype=np.int64)
-    places[is_new] = np.arange(len(kept), len(is_new))
-    places[~is_new] = np.arange(len(kept))
-    return pl.concat([kept, added], rechunk=True).gather(pl.Series(places))
+    places[is_new] = np.arange(len(first), len(is_new))
+    places[~is_new] = np.arange(len(first))
+    return pl.concat([first, second], rechunk=True).gather(pl.Series(places))
 
 
 def _series(values: Values) -> pl.Series:

@@ -158,8 +158,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 return None
             # Without a condition DuckDB answers from its statistics.
             where = "" if up_to_run is None else f" WHERE run_seq <= {up_to_run:d}"
-            held = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
-            rows, last = held[0]["rows"], held[0]["last"]
+            counts = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
+            rows, last = counts[0]["rows"], counts[0]["last"]
             if not rows:
                 return None
             runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])

@@ -184,11 +184,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         )
 
         def ask(connection: Connection) -> HistoryMark | None:
-            held = connection.rows(query, [table_name(version.id)])[0]
-            if not held["rows"]:
+            counts = connection.rows(query, [table_name(version.id)])[0]
+            if not counts["rows"]:
                 return None
-            runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [held["last"]])
-            return HistoryMark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
+            runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [counts["last"]])
+            return HistoryMark(counts["store_id"], counts["last"], runs[0]["run_id"] if runs else "", counts["rows"])
 
         return self._ask(ask, None)
 
