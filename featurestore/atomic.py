@@ -34,6 +34,7 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     _sweep(folder)
     beside = folder / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
     try:
+        # With its permissions from the beginning: a chmod afterwards would leave it open to others for a moment.
         with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()

@@ -37,7 +37,7 @@ def write_lock(project: Project) -> Iterator[None]:
         _OPEN.add(descriptor)
         yield
     finally:
-        # The file stays: whoever waits has it open, and would lock a file that nobody else finds.
+        # The file is not removed: whoever waits has it open, and would lock a file that nobody else finds.
         _OPEN.discard(descriptor)
         os.close(descriptor)
 

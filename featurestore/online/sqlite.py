@@ -263,7 +263,7 @@ class SQLiteStore:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")  # erased values may not stay in free pages
             if version < FORMAT:
-                # Before the transaction, in which it can't be changed. Two processes may make the tables at once.
+                # Before the transaction, in which it can't be changed.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
         self._local.opened = opened = _ThreadConnection(connection, self._path.stat().st_ino)

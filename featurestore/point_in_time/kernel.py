@@ -143,7 +143,7 @@ def group_labels(keys: pl.DataFrame, instants: Integers) -> GroupedLabels:
     for code in codes[1:]:
         # Dense codes are below 2**32, so two of them fit into one number.
         merged = (_dense(merged) << np.uint64(32)) | _dense(code)
-    # Not a stable sort, which takes longer: label_rows says where each answer goes.
+    # The sort need not be stable: label_rows says where each answer goes.
     by_entity = np.argsort(merged)
     label_rows = by_entity if complete is None else complete[by_entity]
     merged = merged[by_entity]
@@ -326,7 +326,7 @@ def _last_at_or_before(times: Integers, start: Integers, size: Integers, instant
     """The last p in [start, start + size) with ``times[p] <= instant``, else -1."""
     low, left = start.copy(), size.copy()
     longest = int(left.max())
-    # Every label takes as many steps as the largest entity needs: that is cheaper than to sort out those that are done.
+    # Every label takes as many steps as the largest entity needs: one that is done does not move any more.
     while longest > 1:
         half = left >> 1
         middle = low + half

@@ -105,7 +105,6 @@ def _parts(column: pl.Series) -> Iterator[bytes | memoryview]:
     elif isinstance(kind, pl.List | pl.Array):
         lists = column.arr.to_list() if isinstance(kind, pl.Array) else column
         yield lists.list.len().fill_null(0).cast(pl.UInt64).to_numpy().astype("<u8").data
-        # Polars gives a null for an empty list when it explodes one.
         nonempty = lists.filter(lists.list.len().fill_null(0) > 0)
         yield from _parts(nonempty.explode() if len(nonempty) else pl.Series(dtype=kind.inner))
     elif isinstance(kind, pl.Struct):

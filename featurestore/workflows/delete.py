@@ -205,6 +205,7 @@ def _run(
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
     started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
     run_id = new_run_id()
+    # Before the store is opened for writing, which keeps readers out.
     with offline.reading():
         # The version that is logged last counts as the active one, so the active version is logged.
         last = {name: offline.last_committed(name) for name in sorted({version.id.feature for version in versions})}

@@ -197,6 +197,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         types = history_schema(version)
         with self._snapshot() as snapshot:
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
+            # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
             for first in range(0, pages, self._pages_per_batch):
                 within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
                 yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)

@@ -184,7 +184,7 @@ class Servers:
         try:
             _check_database(url)
             pool = ConnectionPool.from_url(url)
-            # Tried again by `attempt` alone, which is given only what may be done twice.
+            # redis-py must not try again by itself: `attempt` does, and is given only what may be done twice.
             options = {
                 "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
                 "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],

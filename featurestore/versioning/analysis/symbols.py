@@ -31,7 +31,7 @@ class SymbolTable:
         self.module = module
         self.body = module.tree.body
         self.lines = module.text.split("\n")
-        # Looking for them in every expression is slow, and most modules have none.
+        # To look for `:=` in every expression is slow, and most modules have none.
         self.walrus = ":=" in module.text
         self.bindings: dict[str, list[int]] = {}
         self.imports: dict[str, list[Imported]] = {}
