@@ -34,10 +34,12 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     _sweep(folder)
     beside = folder / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
     try:
+        # With its permissions from the beginning: a chmod afterwards would leave it open to others for a moment.
         with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        # Only after the flush: else a power cut may leave the name on an empty file.
         os.replace(beside, path)  # noqa: PTH105  # the name of what it does
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -245,6 +245,7 @@ def _entity_type(name: str, table: TomlTable) -> EntityType:
             raise keys.error(key, f"must match {COLUMN_NAME.pattern}")
         if key.lower() in RESERVED_KEYS:
             raise keys.error(key, "is a name the store uses itself", hint="name the key by what it is")
+        # Keys are columns, and DuckDB takes names that differ by case only for the same.
         if key.lower() in seen:
             raise keys.error(key, "differs from another key by case only")
         seen.add(key.lower())

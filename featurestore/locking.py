@@ -37,6 +37,7 @@ def write_lock(project: Project) -> Iterator[None]:
         _OPEN.add(descriptor)
         yield
     finally:
+        # The file is not removed: whoever waits has it open, and would lock a file that nobody else finds.
         _OPEN.discard(descriptor)
         os.close(descriptor)
 
@@ -48,6 +49,7 @@ def holder_of(project: Project) -> str | None:
     except FileNotFoundError:
         return None
     try:
+        # Shared, so that two who ask at once don't take each other for the holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _holder(descriptor)

@@ -93,6 +93,7 @@ def interpolate(text: str, table: TomlTable, name: str, spell: Callable[[str], s
 def toml_value(value: Plain) -> str:
     """A value on one line."""
     if isinstance(value, str):
+        # JSON's texts are TOML's, but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    # Before anything is parsed, so that an error in the global options comes as JSON too.
     session = Session(json="--json" in arguments, traceback="--traceback" in arguments)
     try:
         session, rest = split_global_options(arguments)
@@ -73,7 +74,7 @@ def _dispatch(session: Session, words: list[str]) -> int:
 
 
 def _written(code: int, command: str) -> int:
-    """The exit code, once the result is out. What was committed stays committed, whoever could not read of it."""
+    """The exit code, once the result is out. A command that has changed something keeps its own where that fails."""
     sys.stdout.flush()
     reason = streams.failure()
     if reason is not None:

@@ -51,6 +51,7 @@ def listening() -> Iterator[None]:
     try:
         yield
     finally:
+        # For a caller that goes on after the command.
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -38,6 +38,7 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
         return parsed() or 0
     except typer.Exit as exc:
         return exc.exit_code
+    # What Typer's prompts raise for "no" and for Ctrl-C.
     except typer.Abort:
         raise KeyboardInterrupt from None
 

@@ -132,7 +132,7 @@ _VALUES = {"-C": "folder", "--project": "folder", "--lock-timeout": "lock_timeou
 
 def split_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
     """Takes the global options out of the arguments, wherever they stand before ``--``. Raises UsageError."""
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     rest: list[str] = []
     items = iter(arguments)
     for item in items:
@@ -140,15 +140,15 @@ def split_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
         if item == "--":
             rest += ["--", *items]
         elif item in _FLAGS:
-            found[_FLAGS[item]] = True
+            options[_FLAGS[item]] = True
         elif name in _VALUES and (equals or name == item):
             value = value if equals else next(items, "")
             if not value:
                 raise UsageError(f"{name} needs a value", hint=f"{name} {'SECONDS' if 'lock' in name else 'DIR'}")
-            found[_VALUES[name]] = _seconds(value) if name == "--lock-timeout" else value
+            options[_VALUES[name]] = _seconds(value) if name == "--lock-timeout" else value
         else:
             rest.append(item)
-    return Session(**found), rest
+    return Session(**options), rest
 
 
 def _seconds(text: str) -> float:

@@ -41,6 +41,7 @@ def chance(pair: Pair, distance: Distance, seed: int) -> float:
         shuffles += more
         if reached * 10 >= shuffles:
             break
+    # The samples are one of the possible shuffles themselves, so the chance is never zero.
     return (reached + 1) / (shuffles + 1)
 
 
@@ -71,6 +72,7 @@ def _shuffled(totals: Counts, size: int, rounds: int, random: np.random.RandomSt
         if rest == 0:
             taken[:, column] = left
         else:
+            # NumPy refuses to draw no values.
             drawn = random.hypergeometric(total, rest, np.maximum(left, 1))
             taken[:, column] = np.where(left > 0, drawn, 0)
         left = left - taken[:, column]
@@ -89,6 +91,7 @@ def share_by_chance(before: int, before_rows: int, now: int, now_rows: int) -> f
     step = 1 if up else -1
     term = total = math.exp(_choose(marked, now) + _choose(rows - marked, now_rows - now) - _choose(rows, now_rows))
     at = now
+    # Smaller terms would not change the sum any more.
     while term > total * 1e-17:
         if up:
             over, under = (marked - at) * (now_rows - at), (at + 1) * (rows - marked - now_rows + at + 1)

@@ -149,6 +149,7 @@ def pack_sample(sample: Sample) -> bytes:
     facts["known"] = facts.pop("categories")  # the name in the format FSD1
     header = json.dumps(facts, ensure_ascii=False, allow_nan=False).encode()
     body = io.BytesIO()
+    # In Arrow's oldest layout, which whatever reads the blob in years to come will know.
     sample.values.to_frame("value").write_ipc_stream(body, compression="zstd", compat_level=pl.CompatLevel.oldest())
     return MAGIC + len(header).to_bytes(4, "little") + header + body.getvalue()
 

@@ -87,6 +87,7 @@ def _entities(rows: pl.DataFrame, keys: Sequence[str]) -> int:
 
 def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:
     values = np.sort(present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64).to_numpy())
+    # NumPy sorts NaN to the end.
     ordered = values[: int(np.searchsorted(values, np.nan))] if values.dtype.kind == "f" else values
     finite = _finite(ordered)
     nans = len(values) - len(ordered)
@@ -133,6 +134,7 @@ def _percentile(finite: Numbers, share: float) -> float:
     above = min(below + 1, len(finite) - 1)
     weight = rank - below
     low, high = float(finite[below]), float(finite[above])
+    # Equal neighbours as they are, since the sum may round. And a sum, since high - low may overflow.
     return low if weight == 0 or low == high else low * (1 - weight) + high * weight
 
 
@@ -145,6 +147,7 @@ def bin_edges(finite: Numbers) -> list[float]:
         margin, largest = max(0.5, abs(low) * 1e-9), float(np.finfo(np.float64).max)
         return [max(low - margin, -largest), min(low + margin, largest)]
     share = np.linspace(0.0, 1.0, BINS + 1)
+    # Not low + (high - low) * share: the difference of two large numbers may overflow.
     edges = low * (1 - share) + high * share
     edges[0], edges[-1] = low, high
     return [float(edge) for edge in np.unique(edges)]  # values that differ in the last bit only give fewer bins

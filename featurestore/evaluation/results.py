@@ -52,7 +52,7 @@ class RowTimes:
         self.frame = keys.with_columns(times)
         if rows.source.updated_at is not None:
             self.frame = self.frame.with_columns(_updated(rows, rows.source.updated_at))
-        self.last = int(times.dt.epoch("us").max() or 0)  # type: ignore[arg-type]  # of integers it is one
+        self.last = int(times.dt.epoch("us").max() or 0)  # type: ignore[arg-type]  # max() of integers is an int
         self.repeats = find_repeats(self.frame, [*keys.columns, "computed_at"])
 
 

@@ -71,6 +71,7 @@ class SqlAuditLog(ABC):
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         where, values = ("TRUE", []) if feature is None else ("feature = $1", [feature])
         rows = self._rows(f"SELECT * FROM versions WHERE {where} ORDER BY created_seq, number", values)
+        # Sorted here, because each server has a collation of its own. It is stable: a feature's versions stay in order.
         return [audit_rows.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
 
     def runs(
@@ -174,6 +175,7 @@ class SqlRun:
     def __init__(self, connection: SqlConnection, run_id: str) -> None:
         self._sql = connection
         self._run_id = run_id
+        # Joins search learned_at as a sorted column, so it rises with run_seq even where the clock is set back.
         row = connection.rows(
             "UPDATE counter SET run_seq = run_seq + 1, learned_at = greatest($1, learned_at + 1) "
             "RETURNING run_seq, learned_at",
@@ -199,11 +201,13 @@ class SqlRun:
         for keys in frame.select(names).iter_rows():
             erased += len(self._sql.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
             self._erase_rejected([str(key) for key in keys])
+        # Copies made before (sorted columns, values online) may contain what is erased. A new id makes them outdated.
         self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
         return erased
 
     def _erase_rejected(self, keys: Sequence[str]) -> None:
         """Removes rejected rows that hold all these keys."""
+        # Row values are stored as JSON, so the key is searched as JSON writes it. That only narrows the search.
         found = self._sql.rows(
             "SELECT run_id, position, row_values FROM rejected WHERE strpos(row_values, $1) > 0",
             [json.dumps(keys[0])[1:-1]],

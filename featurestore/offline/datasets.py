@@ -53,9 +53,9 @@ def insert_dataset(connection: SqlConnection, dataset: DataSet, labels: Iterable
     """Stores a data set and its labels, in place of one of its name; inside the caller's transaction."""
     _put(connection, dataset)
     if labels is not None:
-        held = connection.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
+        copies = connection.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
         position = 0
-        for part in () if held else labels:
+        for part in () if copies else labels:
             cuts = [part[begin : begin + _ROW_BYTES] for begin in range(0, len(part), _ROW_BYTES)]
             rows = [(dataset.labels_sha256, position + number, cut) for number, cut in enumerate(cuts)]
             connection.insert("label_files", ("sha256", "position", "bytes"), rows)
@@ -79,9 +79,9 @@ def _put(connection: SqlConnection, dataset: DataSet) -> None:
 
 def _sweep(connection: SqlConnection) -> None:
     """Removes label files that no data set uses any more."""
-    kept = {dataset.labels_sha256 for dataset in _all(connection) if dataset.labels_kept}
+    in_use = {dataset.labels_sha256 for dataset in _all(connection) if dataset.labels_kept}
     for row in connection.rows("SELECT DISTINCT sha256 FROM label_files"):
-        if row["sha256"] not in kept:
+        if row["sha256"] not in in_use:
             connection.rows("DELETE FROM label_files WHERE sha256 = $1 RETURNING 1", [row["sha256"]])
 
 

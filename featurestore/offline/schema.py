@@ -9,6 +9,7 @@ from featurestore.errors import NewerFormatError
 
 FORMAT = 3
 
+# A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
     1: """
     CREATE TABLE meta (format BIGINT NOT NULL, store_id UUID NOT NULL);

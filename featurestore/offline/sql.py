@@ -44,6 +44,7 @@ def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
     """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte."""
     key_types = {"string": key_text, "int": "BIGINT"}
     columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
+    # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
     columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
     return ", ".join([*columns, f"value {KINDS[version.data_type.kind].sql}"])
 

@@ -42,6 +42,7 @@ def _escaped(column: pl.Series, key: Key) -> pa.LargeStringArray:
         return whole
     if text.str.contains(r"[^\x00-\x7F]").any():
         return text.map_elements(lambda part: quote(part, safe=""), return_dtype=pl.String).to_arrow()
+    # In one pass: one after another, the % of an escape would be escaped again.
     return text.str.replace_many(_ESCAPES).to_arrow()
 
 

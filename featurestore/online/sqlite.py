@@ -88,6 +88,7 @@ class SQLiteStore:
                 some = keys[start : start + KEYS_PER_SELECT]
                 for key, field, packed in connection.execute(_select(len(fields), len(some)), (*fields, *some)):
                     values[key][field] = packed
+            # Last: if it is the expected one, no field was given up while its values were read.
             generation = connection.execute(_GENERATION).fetchone()
         return generation[0] if generation else "", [[values[key].get(field) for field in fields] for key in keys]
 
@@ -126,6 +127,7 @@ class SQLiteStore:
         for batch in column.drop_nulls().iter_slices(BATCH):
             rows = [(field, key, packed) for key, packed in batch.iter_rows()]
             with self._writing() as connection:
+                # Two statements, because SQLite does not say of an upsert whether it has inserted or updated.
                 fresh = connection.executemany(_INSERT, rows).rowcount
                 changed = connection.executemany(_REPLACE, rows).rowcount if fresh < len(rows) else 0
             created += fresh
@@ -178,6 +180,7 @@ class SQLiteStore:
         with _TranslatedErrors(self._path):
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             sql = "SELECT key, field, packed FROM entities WHERE field = ? AND key >= ? AND key < ? ORDER BY key"
+            # ";" is the character after the ":" that ends the prefix.
             columns = [connection.execute(sql, (field, prefix, prefix[:-1] + ";")) for field in fields]
             batch: list[tuple[str, dict[str, bytes]]] = []
             for key, rows in groupby(merge_sorted(*columns, key=itemgetter(0)), key=itemgetter(0)):
@@ -224,6 +227,8 @@ class SQLiteStore:
         """One transaction: committed on leaving, rolled back on an exception."""
         connection = self._reading() or self._create()
         with _TranslatedErrors(self._path):
+            # A transaction that takes the lock only when it writes fails at once where another has written since it
+            # began to read.
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -236,11 +241,13 @@ class SQLiteStore:
     def _create(self) -> sqlite3.Connection:
         prepare_state(self._project)
         with _TranslatedErrors(self._path):
+            # SQLite would create the file with the permissions that the umask leaves.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
         with _TranslatedErrors(self._path):
+            # Closed by `close` or by the garbage collector, in whichever thread that is.
             connection = sqlite3.connect(
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -251,9 +258,12 @@ class SQLiteStore:
                     f"was written by a newer release (format {version}; this one reads {FORMAT})",
                     where=str(self._path), hint="upgrade featurestore",
                 )  # fmt: skip
+            # A power cut may undo the last commits but damages nothing, and the watermarks in the same file go back
+            # with the values.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")  # erased values may not stay in free pages
             if version < FORMAT:
+                # Before the transaction, in which it can't be changed.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
         self._local.opened = opened = _ThreadConnection(connection, self._path.stat().st_ino)

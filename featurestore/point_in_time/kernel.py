@@ -143,6 +143,7 @@ def group_labels(keys: pl.DataFrame, instants: Integers) -> GroupedLabels:
     for code in codes[1:]:
         # Dense codes are below 2**32, so two of them fit into one number.
         merged = (_dense(merged) << np.uint64(32)) | _dense(code)
+    # The sort need not be stable: label_rows says where each answer goes.
     by_entity = np.argsort(merged)
     label_rows = by_entity if complete is None else complete[by_entity]
     merged = merged[by_entity]
@@ -185,6 +186,7 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
     tied = (computed_at[1:] == computed_at[:-1]) & (run_seq[1:] > run_seq[:-1])
     first = np.flatnonzero(starts)
     entities = frame.select(keys)[first]
+    # An entity in two places has rows that look sorted in each of them.
     if not (starts[1:] | later | tied).all() or entities.is_duplicated().any():
         raise StoreError(
             "the store returned an unsorted history: rows must be sorted by keys, computed_at and run_seq",
@@ -232,6 +234,7 @@ def search(
         position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
         if limit is not None:
             limit.step_back(start, position, at)
+        # A position of -1 reads the last row here, which does no harm: it ends as -1 either way.
         no_answer = np.zeros(len(entity), dtype=np.bool_)
         if history.op is not None:
             no_answer |= history.op[position] == TOMBSTONE
@@ -323,6 +326,7 @@ def _last_at_or_before(times: Integers, start: Integers, size: Integers, instant
     """The last p in [start, start + size) with ``times[p] <= instant``, else -1."""
     low, left = start.copy(), size.copy()
     longest = int(left.max())
+    # Every label takes as many steps as the largest entity needs: one that is done does not move any more.
     while longest > 1:
         half = left >> 1
         middle = low + half
@@ -337,6 +341,7 @@ class _RunLimit:
 
     def __init__(self, history: SortedHistory, runs: Runs | None, last_run: int, longest: int) -> None:
         self._run_seq = history.run_seq
+        # Up to a run: as if all runs up to it had been learned before any label's time, and the others never.
         self._runs = runs or Runs(np.array([last_run]), np.array([np.iinfo(np.int64).min]))
         self._learned = self._runs.learned_at_by_run(int(history.run_seq.max()))
         self._longest = longest
@@ -370,19 +375,20 @@ class _RunLimit:
             position[late] = _last_learned(self._pyramid(), start[late], position[late], limit)
 
     def _pyramid(self) -> list[NDArray[np.integer[Any]]]:
+        # Built by the first batch that needs it: most joins need none, and it takes as much memory as the runs.
         with self._lock:
             self._least = self._least or _least_runs(self._run_seq, self._longest)
             return self._least
 
     def _any_dated_ahead(self, history: SortedHistory) -> bool:
-        found: list[bool] = []
+        ahead: list[bool] = []
 
         def look(batch: slice) -> None:
-            if not found and (history.computed_at[batch] > self._learned[history.run_seq[batch]]).any():
-                found.append(True)
+            if not ahead and (history.computed_at[batch] > self._learned[history.run_seq[batch]]).any():
+                ahead.append(True)
 
         in_batches(look, len(history), 8 * _BATCH)
-        return bool(found)
+        return bool(ahead)
 
 
 def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray[np.integer[Any]]]:

@@ -96,6 +96,7 @@ def _modules(project: Project) -> Iterator[tuple[str, Path]]:
             data = (project.root / path).read_bytes()
         except OSError:  # a broken link, or a folder that is named like a module
             continue
+        # Parsing takes longest, and a module that does not have the word can't declare anything.
         if b"featurestore" in data:
             names = [*parts[:-1], parts[-1].removesuffix(".py")]
             yield ".".join(names[:-1] if names[-1] == "__init__" else names), path

@@ -152,12 +152,12 @@ class _Entry:
 
     @property
     def wanted(self) -> bool:
-        kept = self.path.endswith(".py") or self.path == "featurestore.toml" or self.path.startswith(f"{VERSIONS}/")
-        return kept and self.mode != "160000"  # a submodule's commit
+        is_ours = self.path.endswith(".py") or self.path == "featurestore.toml" or self.path.startswith(f"{VERSIONS}/")
+        return is_ours and self.mode != "160000"  # a submodule's commit
 
 
 def _export(root: Path, entries: Iterable[_Entry], folder: Path) -> None:
-    """Writes the wanted files. From their blobs: a sparse checkout has no others, and no filter of its is run."""
+    """Writes the wanted files. From their blobs: a sparse checkout has no other copy, and no filter is run."""
     wanted = [entry for entry in entries if entry.wanted]
     names = "".join(f"{entry.blob}\n" for entry in wanted)
     answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))

@@ -54,6 +54,7 @@ class Attempt:
         for tasks in _groups(self.plan.tasks):
             if not self._write(tasks):
                 return False
+        # Last, when every value is there: readers follow a pointer at once.
         if not self._point():
             return False
         with self.request.offline.reading():
@@ -105,6 +106,7 @@ class Attempt:
         if compared:
             entity_type = tasks[0].version.entity_type
             removed = remove_vanished(request.online, entity_type, batches.keys, self.seen.up_to_run, request.progress)
+        # A server that was restarted while we wrote may have lost some of it.
         if request.online.pulse().servers != self.seen.pulse.servers:
             return False
         published = []
@@ -133,6 +135,7 @@ class Attempt:
         if self.tables.publish(self.epoch, task.version.id, marker, replacing=task.field):
             return True
         assert marker.field is not None, "it has just been written to"
+        # In this order: were we to die in between, the next sweep finds the field by its reservation.
         self.request.online.clear(marker.entity_type, [marker.field])
         self.tables.abandon(marker.field)
         return False
@@ -154,6 +157,7 @@ class Attempt:
                 updates.append(pointer)
         if updates and not self.tables.point(updates, pointers):
             return False
+        # Readers were served from these fields until now.
         for entity_type, fields in replaced.items():
             self.request.online.clear(entity_type, fields)
         return True

@@ -147,6 +147,7 @@ class OnlineTables:
 
     def point(self, pointers: Sequence[Pointer], seen: Pointers) -> bool:
         """Switches readers of all these features at once. False where the generation is not the one of ``seen``."""
+        # Marked first: a version that was served without the mark would never be swept.
         if not self._mark_pointed([pointer.version for pointer in pointers]):
             return False
         updates = {pointer.feature: write_pointer(pointer) for pointer in pointers}

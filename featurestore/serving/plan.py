@@ -98,9 +98,11 @@ def marker_loss(marker: Marker, now: Situation) -> str | None:
         return "something was erased from the history, or it is another one"
     before = marker.pulse
     restarted = now.pulse.servers != before.servers
+    # A server counts from zero again when it is restarted.
     evicted = now.pulse.evicted - (0 if restarted else before.evicted)
     if evicted > 0:
         return f"the online store has evicted {evicted:,} keys (its maxmemory-policy should be noeviction)"
+    # A single server that loses values loses the markers with them; in a cluster the markers may be on another shard.
     if restarted and max(now.pulse.shards, before.shards) > 1:
         return "a server of the online store was restarted or replaced, and may have lost values"
     return None

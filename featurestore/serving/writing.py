@@ -51,6 +51,7 @@ def remove_vanished(
         online = pl.DataFrame({"key": keys}, schema={"key": pl.String})
         for field, history in in_history.items():
             vanished[field].update(online.join(history, on="key", how="anti")["key"])
+    # Nothing later than what was read: another sync may have written an entity that was learned since.
     return {field: store.discard(field, list(keys), up_to_run) if keys else 0 for field, keys in vanished.items()}
 
 

@@ -136,6 +136,8 @@ class FileSource:
             )
         if path.exists():
             return [path]
+        # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
+        # order.
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
         files = [Path(name) for name in matches if not Path(name).is_dir()]
         if not files:
@@ -167,6 +169,7 @@ def open_hashed(file: HashedFile) -> Iterator[IO[bytes]]:
                 raise _still_written(file.name)
         _check(file.name, file.state, os.fstat(stream.fileno()))
         try:
+            # The name as well: another file may have been moved into its place.
             _check(file.name, file.state, file.path.stat())
         except OSError as exc:
             raise _still_written(file.name) from exc

@@ -23,6 +23,7 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
         for name, column in source.columns.items()
     }
     identity = {} if source.settings is None else source.settings.identity
+    # Its hash is stored with every position: another key, or another spelling, has all sources read again.
     document: Mapping[str, object] = {
         **offer.content,
         **identity,

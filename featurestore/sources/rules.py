@@ -45,6 +45,7 @@ def find_violations(values: pl.Series, column: Column, zone: str | None) -> Iter
         more = ", …" if len(choices) > _SHOWN else ""
         yield from _where(~values.is_in(choices.implode()), f"is not one of {shown}{more}")
     if column.pattern is not None:
+        # Python's expressions, by which the settings were checked; those of Polars are Rust's, and differ.
         pattern = re.compile(column.pattern)
         wrong = [text for text in values.unique().drop_nulls() if not pattern.fullmatch(text)]
         if wrong:

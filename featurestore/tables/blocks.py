@@ -24,6 +24,7 @@ def read_blocks(stream: IO[bytes], name: str, size: int) -> Iterator[bytes]:
     stream.seek(0)
     text = gzip.GzipFile(fileobj=stream) if packed else stream
     first = _read(text, name, min(size, _FIRST))
+    # Without the mark too: in UTF-16 every other byte of ASCII text is NUL.
     if first.startswith(_UTF16_MARKS) or first[:200].count(0) > len(first[:200]) // 4:
         raise SourceError(
             "is UTF-16, not UTF-8", where=name, hint="save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8"

@@ -105,8 +105,8 @@ def _parts(column: pl.Series) -> Iterator[bytes | memoryview]:
     elif isinstance(kind, pl.List | pl.Array):
         lists = column.arr.to_list() if isinstance(kind, pl.Array) else column
         yield lists.list.len().fill_null(0).cast(pl.UInt64).to_numpy().astype("<u8").data
-        held = lists.filter(lists.list.len().fill_null(0) > 0)
-        yield from _parts(held.explode() if len(held) else pl.Series(dtype=kind.inner))
+        nonempty = lists.filter(lists.list.len().fill_null(0) > 0)
+        yield from _parts(nonempty.explode() if len(nonempty) else pl.Series(dtype=kind.inner))
     elif isinstance(kind, pl.Struct):
         for field in column.struct.fields:
             yield from _parts(column.struct.field(field))

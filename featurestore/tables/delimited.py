@@ -22,6 +22,7 @@ from featurestore.tables.blocks import UTF8_MARK, read_blocks
 from featurestore.tables.records import Dialect, Records, split, split_quickly
 
 BLOCK = 32 << 20
+# Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
 _HEADER_STOPS = re.compile(rb'["\r\n]')
@@ -110,6 +111,7 @@ class _File:
             clean, separator=chr(self.dialect.delimiter), has_header=False, schema=self.schema,
             infer_schema=False, raise_if_empty=False,
         )  # fmt: skip
+        # Were Polars to cut otherwise than `records`, values would come under other rows' numbers.
         if frame.height != records.count:
             raise AssertionError(f"{self.name}: {records.count} rows became {frame.height}")
         return Batch(

@@ -26,11 +26,8 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # at the beginning of a text file it is not part of it
 
-_MAGIC: dict[bytes, Format] = {
-    b"PAR1": "parquet",
-    b"ARROW1": "arrow",
-    b"\xff\xff\xff\xff": "arrow",
-}  # Arrow's stream last
+# An Arrow stream has no magic of its own: it begins with the mark that comes before each of its messages.
+_MAGIC: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow"}
 _ROWS = 65_536  # written at a time as text
 
 

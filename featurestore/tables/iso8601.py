@@ -62,6 +62,7 @@ def parse_dates(texts: pl.Series) -> tuple[Ints, Mask]:
 
 def _characters(texts: pl.Series, length: int) -> Characters:
     """Texts of one length as (length, count) bytes: each character position is one run of memory."""
+    # In the oldest layout the bytes of all texts follow one another; the newest has views of them.
     joined = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
     _, offsets, data = joined.buffers()
     start = int(np.frombuffer(offsets, np.int64)[joined.offset])
@@ -81,6 +82,7 @@ def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
         same = np.ones(len(at), bool)
         for position, character in enumerate(first):
             line = characters[position]
+            # Unsigned bytes: what comes before "0" wraps round to more than 10.
             same &= (line - _ZERO < 10) if chr(character).isdigit() else (line == character)
         shape = re.sub(rb"[0-9]", b"0", first).decode("latin-1")
         whole = bool(same.all())

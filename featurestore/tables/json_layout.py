@@ -15,6 +15,7 @@ import polars as pl
 
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING, Rows
 
+# An escape from \ud800 to \udfff is left to the decoder, which sees whether the other half of the pair follows.
 _STRING = r'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-Ce-fE-F][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))*"'
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _VALUE = rf"(?:{_STRING}|{_NUMBER}|true|false|null|NaN|-?Infinity)"

@@ -53,6 +53,7 @@ def parse_object(line: bytes, decoder: json.JSONDecoder) -> dict[str, Any]:
     """One line, by a decoder that decides on numbers. Raises ValueError with the reason why it is not an object."""
     try:
         value = decoder.decode(line.decode("utf-8"))
+        # Python decodes half of a surrogate pair without a word; only encoding it fails.
         if b"\\ud" in line or b"\\uD" in line:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as exc:

@@ -65,6 +65,7 @@ def _json(column: pl.Series) -> pl.Series:
 
 
 def _encoded(column: pl.Series) -> pl.Series:
+    # Polars encodes nothing but structs as JSON.
     objects = pl.DataFrame({"v": column}).select(pl.struct("v").struct.json_encode().alias("v"))["v"]
     return objects.str.slice(len('{"v":')).str.head(-1)
 

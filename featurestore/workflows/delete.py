@@ -113,6 +113,7 @@ def erase(
             run_id = _erase_offline(project, offline, found)
     if not dry_run:
         try:
+            # Online last: a sync in between would write the values again from a history that still has them.
             online.remove([layout.entity_key(project.name, entity_type, entity)])
         except StoreError as exc:
             online_error = str(exc)
@@ -178,6 +179,7 @@ def _tombstones(
     """Whether the entity has any row, and the (keys, computed_at) that need a tombstone."""
     names = list(version.entity_type.key_names)
     rows = offline.scan(version, entities=_frame(version.entity_type, entity))
+    # The scan ends with run_seq, so the last row of an instant is the one that counts.
     latest = rows.unique([*names, "computed_at"], keep="last", maintain_order=True)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)
     later = latest.filter(pl.col("computed_at") >= instant)
@@ -203,6 +205,7 @@ def _run(
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
     started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
     run_id = new_run_id()
+    # Before the store is opened for writing, which keeps readers out.
     with offline.reading():
         # The version that is logged last counts as the active one, so the active version is logged.
         last = {name: offline.last_committed(name) for name in sorted({version.id.feature for version in versions})}

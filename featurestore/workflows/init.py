@@ -15,6 +15,7 @@ DEMO_PARTS = (FILE, "features", "fixtures/heart")
 
 ATTRIBUTES = "features/.versions/** -text linguist-generated\n"
 IGNORED = ".featurestore/\n__pycache__/\n"
+# A formatter must leave version files alone: their checksums are of every byte.
 RUFF = 'extend-exclude = ["features/.versions"]\n'
 
 TEMPLATE = """\
@@ -95,18 +96,18 @@ def demo_source() -> Path:
 
 def _demo_files() -> dict[str, str | Path]:
     source = demo_source()
-    found: dict[str, str | Path] = {}
+    files: dict[str, str | Path] = {}
     for part in DEMO_PARTS:
         start = source / part
         for path in [start] if start.is_file() else sorted(start.rglob("*")):
             relative = path.relative_to(source)
             if path.is_file() and not any(item.startswith(".") or item == "__pycache__" for item in relative.parts):
-                found[relative.as_posix()] = path
-    if FILE not in found:
+                files[relative.as_posix()] = path
+    if FILE not in files:
         raise StoreError(
             "the example project is missing from this installation", where=str(source), hint="install again"
         )
-    return found
+    return files
 
 
 def _is_other_project(root: Path) -> bool:

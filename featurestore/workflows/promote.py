@@ -53,9 +53,10 @@ def promote(
         written = 0
         warnings: tuple[str, ...] = ()
         if served and not dry_run:
+            # max_age is not part of a version: readers go by what is declared now.
             declared = active_features(project, offline, [feature])[0].max_age
-            done = sync(project, offline, online, [replace(version, max_age=declared)], promote=True)
-            written, warnings = done.entities_written, done.warnings
+            result = sync(project, offline, online, [replace(version, max_age=declared)], promote=True)
+            written, warnings = result.entities_written, result.warnings
         if changed and not dry_run:
             try:
                 files.write_active(project.versions, feature, files.Active(version.id.sha256, times.now()))

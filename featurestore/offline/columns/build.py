@@ -137,6 +137,7 @@ def _can_extend(store: History, version: StoredVersion, old: SortedColumns, mark
         and mark.rows <= 2 * old.made_rows
         and new_rows * (old.bytes // old.mark.rows) <= _room(memory)
         and _fits(old, memory)
+        # Last, because the store has to count rows for it.
         and store.mark(version, up_to_run=old.mark.run_seq) == old.mark
     )
 
@@ -163,6 +164,7 @@ def _extend(
 def _partition_of_each(partitions: Sequence[Partition], keys: pl.DataFrame) -> pl.Series:
     """The number of the partition that each key belongs to; new keys are distributed evenly."""
     distinct = keys.unique()
+    # By where they are and not by their hash, which another release of Polars may compute in another way.
     numbered = pl.concat(
         [
             each.entities().join(distinct, on=keys.columns, how="semi").with_columns(pl.lit(number).alias(_NUMBER))

@@ -41,6 +41,7 @@ from featurestore.tables.types import key_types, value_type
 
 FORMAT = 2
 STAMP = "stamp.json"
+# A generation that was begun longer ago was left by a process that died; a younger one may belong to another process.
 ABANDONED_SECONDS = 86_400.0
 
 _ENTITIES, _VALUES = "entities.arrow", "value.arrow"
@@ -206,6 +207,7 @@ def new_generation(
         (part / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
         _flush(part / STAMP)
         flush_folder(part)
+        # All is on the disk before it gets its name, part of which is random: two joins may make the same generation.
         target = folder / f"{mark.run_seq}-{secrets.token_hex(4)}"
         part.rename(target)
         flush_folder(folder)
@@ -221,6 +223,7 @@ def layout_of(entities: pl.DataFrame, *arrays: NDArray[Any] | None) -> str:
     for column in entities.get_columns():
         digest.update(f"{column.name} {column.dtype} {len(column)};".encode())
         if column.dtype == pl.String:
+            # With the lengths, because "a" and "bc" have the same bytes as "ab" and "c".
             digest.update(column.str.len_bytes().to_numpy().data)
             digest.update("".join(column.to_list()).encode())
         else:
@@ -256,6 +259,7 @@ def _read_stamp(path: Path, version: StoredVersion) -> SortedColumns | None:
             Partition(path / str(number), version, each["layout"], each["sizes"])
             for number, each in enumerate(stamp["parts"])
         )
+        # A file that a full disk or a copy has cut short would give wrong answers.
         if any((each.folder / name).stat().st_size != size for each in partitions for name, size in each.sizes.items()):
             return None
         mark, memory, made_rows = HistoryMark(**stamp["mark"]), int(stamp["memory"]), int(stamp["made_rows"])

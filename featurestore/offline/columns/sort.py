@@ -45,6 +45,7 @@ def sort_rows(
     code = rank[code]
     order = _order(code, computed_at, run_seq)
     offsets = np.append(np.int64(0), np.cumsum(np.bincount(code, minlength=len(entities)))).astype(np.int64)
+    # What is as long as the history is freed as soon as it is used.
     del code
     values = pl.concat(pieces, rechunk=True)
     pieces.clear()
@@ -96,6 +97,7 @@ def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any
     """The rows' numbers in order of (entity, computed_at, run_seq)."""
     first = int(computed_at.min())
     span = int(computed_at.max()) - first + 1
+    # One number for entity and time sorts faster than three columns, but may not fit into 64 bits.
     if (int(code.max()) + 1) * span >= 2**63:
         columns = pl.DataFrame({"code": code, "at": computed_at, "run": run_seq})
         return columns.select(pl.arg_sort_by("code", "at", "run").cast(pl.Int64)).to_series().to_numpy()
@@ -103,6 +105,7 @@ def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any
     merged *= span
     merged += computed_at
     merged -= first
+    # Rows with the same number come in any order, and are put in the order of their runs below.
     order = np.argsort(merged)
     tied = np.zeros(len(order), dtype=np.bool_)
     for begin in range(0, len(order), _BLOCK):  # in blocks, which saves a second copy of all rows
@@ -123,6 +126,7 @@ def _places(old: SortedHistory, code: NDArray[np.uint32], computed_at: Integers)
     low, high = old.offsets[code[seen]], old.offsets[code[seen].astype(np.int64) + 1]
     at = computed_at[seen]
     while (open_ := low < high).any():
+        # A search that has ended may be one past the last row.
         middle = np.minimum((low + high) >> 1, len(old) - 1)
         before = old.computed_at[middle] <= at
         low = np.where(open_ & before, middle + 1, low)
@@ -141,11 +145,11 @@ def _merge(is_new: NDArray[np.bool_], old: NDArray[Any], new: NDArray[Any]) -> N
 def _merge_values(is_new: NDArray[np.bool_], old: Values, new: Values) -> Values:
     if isinstance(old, Flat) and isinstance(new, Flat):
         return Flat(_merge(is_new, old.items, new.items), old.type)
-    kept, added = _series(old), _series(new)
+    first, second = _series(old), _series(new)
     places = np.empty(len(is_new), dtype=np.int64)
-    places[is_new] = np.arange(len(kept), len(is_new))
-    places[~is_new] = np.arange(len(kept))
-    return pl.concat([kept, added], rechunk=True).gather(pl.Series(places))
+    places[is_new] = np.arange(len(first), len(is_new))
+    places[~is_new] = np.arange(len(first))
+    return pl.concat([first, second], rechunk=True).gather(pl.Series(places))
 
 
 def _series(values: Values) -> pl.Series:

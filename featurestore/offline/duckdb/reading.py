@@ -41,6 +41,7 @@ class Engine:
             self._readers += 1
             reader = self._connection.cursor()
         interrupt_on_signal(reader)
+        # A cursor is a connection of its own, with its own settings.
         reader.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
         return reader
 

@@ -30,6 +30,7 @@ class DuckDBRun(SqlRun):
         keys = key_list(version)
         table = history_table(version.id)
         held = (
+            # As a struct, because arg_max passes over nulls, and a stored null is a value.
             f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held "
             f"FROM {table} SEMI JOIN incoming USING ({keys}, computed_at) GROUP BY {keys}, computed_at"
         )
@@ -70,6 +71,7 @@ class DuckDBRun(SqlRun):
         if tolerance is not None and version.data_type.numeric:
             same = f"({same} OR abs(h.held.value - i.value) <= {tolerance!r})"
         incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        # In the order of the keys, so that DuckDB can pass over whole blocks when it looks for some of them.
         changed: pl.DataFrame = self._connection.sql(
             f"WITH held AS ({held}) SELECT i.*, h.held IS NOT NULL AS known FROM incoming i "
             f"LEFT JOIN held h USING ({on}) WHERE h.held IS NULL OR (h.held.op = {VALUE} AND NOT ({same})) "

@@ -105,13 +105,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 raise
 
     def purge(self) -> None:
+        # Into a new file, since the old one goes on containing the bytes of deleted rows.
         fresh = self._path.with_suffix(".fresh")
         fresh.unlink(missing_ok=True)
         with self._turn(self._gate.writing):
             with self._opened() as file:
-                file.connection.execute(
-                    "CHECKPOINT"
-                )  # a write-ahead log next to the new file would be replayed into it
+                # A write-ahead log next to the new file would be replayed into it.
+                file.connection.execute("CHECKPOINT")
             try:
                 connection = duck.connect()
                 try:
@@ -120,6 +120,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                     connection.execute("COPY FROM DATABASE old TO fresh")
                 finally:
                     connection.close()
+                # Before it takes the name, so that at no moment anybody else may read the history.
                 fresh.chmod(0o600)
                 fresh.replace(self._path)
                 flush_folder(self._path.parent)
@@ -157,8 +158,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 return None
             # Without a condition DuckDB answers from its statistics.
             where = "" if up_to_run is None else f" WHERE run_seq <= {up_to_run:d}"
-            held = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
-            rows, last = held[0]["rows"], held[0]["last"]
+            counts = file.rows(f"SELECT count(*) AS rows, max(run_seq) AS last FROM {history_table(version.id)}{where}")
+            rows, last = counts[0]["rows"], counts[0]["last"]
             if not rows:
                 return None
             runs = file.rows("SELECT run_id FROM runs WHERE run_seq = $1", [last])
@@ -329,6 +330,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         """The file, open for writing; this process's turn to write must be held."""
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
+            # DuckDB creates the file with the permissions that the umask leaves.
             self._path.chmod(0o600)
             file.migrate()
             schema.check_format(file.format(), str(self._path))

@@ -27,6 +27,7 @@ PARAMETERS = (
     "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation", "sslpassword", "sslrootcert", "sslsni",
     "ssl_max_protocol_version", "ssl_min_protocol_version", "target_session_attrs", "tcp_user_timeout", "user",
 )  # fmt: skip
+# libpq itself waits for a connection without end, and the system notices only after hours that a server is gone.
 DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -87,6 +88,7 @@ def parse(url: str, *, key: str, where: str, password_file: Path | None = None, 
         "fallback_application_name": application,
         "client_encoding": "UTF8",
     }
+    # What a connection string says wins over the environment, so a default may not stand where a variable is set.
     defaults = {name: value for name, value in DEFAULTS.items() if f"PG{name.upper()}" not in os.environ}
     pairs = {**defaults, **settings, **given}
     exposed = (_exposed(key, said["sslmode"], elsewhere),) if elsewhere and said.get("sslmode") in PLAIN else ()

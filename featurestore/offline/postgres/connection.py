@@ -30,6 +30,7 @@ _SCHEMA = adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value
 _STATUS = driver.ConnectionOptions.TRANSACTION_STATUS.value
 
 _AGAIN = "run the same command again"
+# The server has rolled back one of two transactions that were in each other's way, and expects it to be tried again.
 _TRANSIENT = ("40P01", "40001")
 _KINDS: dict[str, tuple[str, str | None]] = {
     "53100": ("the server's disk is full", "free some space there and run the same command again"),
@@ -99,6 +100,7 @@ class Connection:
     def execute(self, script: str) -> None:
         """Runs one or more statements that return nothing, in one round trip."""
         with self._statement() as statement:
+            # COPY takes one statement, and only one that returns rows.
             statement.set_options(**{_USE_COPY: "false"})
             statement.set_sql_query(script)
             _interruptible(self._connection, statement.execute_update)
@@ -204,9 +206,8 @@ def _interruptible(connection: adbc.AdbcConnection, call: Callable[[], Result]) 
 
     try:
         threading.Thread(target=run, daemon=True).start()
-        while not done.wait(
-            LISTEN_SECONDS
-        ):  # in turns, because a signal may arrive in the other thread, which ignores it
+        # In turns, because a signal may arrive in the other thread, which ignores it.
+        while not done.wait(LISTEN_SECONDS):
             pass
     except BaseException:
         if not turn.acquire(blocking=False):
@@ -249,10 +250,12 @@ def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
     if "Failed to connect" in text:
         return _refused(re.sub(r"^Failed to connect: (connection to server .*? failed: )?", "", message), address)
     broke_off = state == "stream" and said is not None and said[1] == "ERROR"  # the connection is still usable
+    # 08: exceptions of the connection. 57P: the server is starting, stopping or has crashed.
     if not state or state.startswith(("08", "57P")) or (state == "stream" and not broke_off):
         return ConnectionLostError(f"the connection was lost: {message}", where=address.shown, hint=_AGAIN)
     if broke_off:
         return StoreError(f"the answer broke off: {message}", where=address.shown, hint=_AGAIN)
+    # 22: exceptions of the data. 54: limits of the server, such as the length of a row.
     if state.startswith(("22", "54")):
         return StoreError(f"PostgreSQL can't hold a value: {message}", where=address.shown)
     kind, hint = _KINDS.get(state, (f"PostgreSQL refuses ({state})", "run featurestore doctor"))

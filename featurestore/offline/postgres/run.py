@@ -24,6 +24,7 @@ from featurestore.tables.types import history_schema, value_type
 # A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.
 LOOKED_UP_AS_FETCHED = 3
 LOOKUP_ROWS = 50_000
+# An index entry has at most 2,704 bytes, and this one also has computed_at, run_seq and headers of its own.
 KEY_BYTES = 2_600
 ARRAYS = {"string": "text[]", "int": "bigint[]"}
 
@@ -59,9 +60,11 @@ class PostgresRun(SqlRun):
             tables.make_history(self._connection, version)
             self.note_version(version)
             self._append(version, frame)
+            # Only now: to index all rows at once is faster than one by one.
             tables.index_history(self._connection, version)
             return Written(frame.height, 0, 0, frame)
         held = self._held(version, frame, on)
+        # In the frame's order, because `differs` is a mask over the frame's rows.
         found = frame.join(held, on=list(on), how="left", maintain_order="left")
         # There is no value, or another one. Reading a row again does not bring back what a tombstone took away.
         news = pl.col("held_op").is_null() | ((pl.col("held_op") == VALUE) & ~_same(version, tolerance))
@@ -86,6 +89,7 @@ class PostgresRun(SqlRun):
         columns = ", ".join(map(quote, on))
         where = f"op = {VALUE}"
         if "computed_at" in on:
+            # Written into the statement, because the answer to one with parameters is not sent by COPY.
             first, last = frame.select(pl.col("computed_at").min(), pl.col("computed_at").max().alias("last")).row(0)
             where = f"computed_at BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
         return self._connection.query(
@@ -138,6 +142,7 @@ def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:
     if tolerance is None or not version.data_type.numeric:
         return same
     if version.data_type.kind == "int":  # wide enough for any difference
+        # An infinite tolerance has no floor, and no two integers of 64 bits are 2**65 apart.
         close = (held.cast(pl.Int128) - new.cast(pl.Int128)).abs() <= math.floor(min(tolerance, 2.0**65))
     else:
         close = (held - new).abs() <= tolerance

@@ -41,6 +41,8 @@ LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in com
 POLL_SECONDS = 0.05
 
 # Set per transaction, so that a connection pooler does not pass them on to other clients.
+# A reader is idle while Python works on a batch. Keepalives free the lock of a client whose machine is gone. Temporary
+# tables are searched first unless pg_temp is named.
 _SETTINGS = (
     "SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'; "
     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 30; "
@@ -145,10 +147,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
     def purge(self) -> None:
         """Rewrites the tables. The server's archived log and its backups are beyond our reach."""
         with self._server.connect() as connection:
+            # One statement after another, because VACUUM can't run inside a transaction.
             for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
                 connection.execute(f"VACUUM (FULL) {quote(self._schema)}.{quote(row['tablename'])}")
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
+        # Takes no run_seq, so it need not wait for a run that is going on.
         with self._writable(in_turn=False) as connection:
             insert_rejected(connection, run.run_id, rejected)
             insert_run(connection, run)
@@ -180,11 +184,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         )
 
         def ask(connection: Connection) -> HistoryMark | None:
-            held = connection.rows(query, [table_name(version.id)])[0]
-            if not held["rows"]:
+            counts = connection.rows(query, [table_name(version.id)])[0]
+            if not counts["rows"]:
                 return None
-            runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [held["last"]])
-            return HistoryMark(held["store_id"], held["last"], runs[0]["run_id"] if runs else "", held["rows"])
+            runs = connection.rows("SELECT run_id FROM runs WHERE run_seq = $1", [counts["last"]])
+            return HistoryMark(counts["store_id"], counts["last"], runs[0]["run_id"] if runs else "", counts["rows"])
 
         return self._ask(ask, None)
 
@@ -193,6 +197,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         types = history_schema(version)
         with self._snapshot() as snapshot:
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
+            # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
             for first in range(0, pages, self._pages_per_batch):
                 within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
                 yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)
@@ -323,6 +328,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             time.sleep(POLL_SECONDS)
 
     def _holder(self, connection: Connection) -> str:
+        # hashtext gives a signed number, which pg_locks shows as an unsigned one.
         rows = connection.rows(
             "SELECT a.application_name AS name, (extract(epoch FROM a.xact_start))::bigint AS since "
             "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
@@ -341,6 +347,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         while True:
             try:
                 with self._writable() as connection:
+                    # This has the project's lock, so the transaction in doubt has ended, one way or the other.
                     return bool(connection.rows("SELECT 1 FROM runs WHERE run_id = $1", [run_id]))
             except FeatureStoreError as exc:
                 if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:

@@ -74,6 +74,7 @@ def migrate(connection: Connection, where: str) -> None:
 
 def make_history(connection: Connection, version: StoredVersion) -> None:
     """Creates a version's table, without its indexes, which are built faster once it has rows."""
+    # Byte by byte, as every store sorts keys; by default the server sorts by the database's locale.
     columns = history_columns(version, key_text='TEXT COLLATE "C"')
     connection.execute(f"CREATE TABLE {history_table(version.id)} ({columns})")
 

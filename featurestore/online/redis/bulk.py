@@ -168,6 +168,7 @@ class Pipe:
 
     def finish(self) -> Exception | None:
         """Waits for every answer. Returns the first error of the connection or the server, if any."""
+        # No other command has its answer, so that marks the end.
         self._backlog.put(memoryview(_PING))
         self._backlog.put(None)
         self._thread.join()

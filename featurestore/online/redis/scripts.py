@@ -51,7 +51,7 @@ return totals
 """Merges packed values. KEYS are entities; ARGV: how many fields, their names, and for each entity a value (empty for
 none) for each field. A value of another version in the same field (left by a partial loss) is always replaced.
 Returns how many values were written, field by field, and then how many of those were new. It compares numbers and not
-strings, since Lua orders strings by the server's locale."""
+strings, since Lua orders strings by the server's locale; three of them, since a number of Lua is exact up to 2**53."""
 
 DISCARD = """
 local removed = 0

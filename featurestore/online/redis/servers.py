@@ -36,7 +36,7 @@ _TRANSIENT = (
     redis_errors.TimeoutError,
     redis_errors.TryAgainError,
     redis_errors.ClusterDownError,
-    redis_errors.NoScriptError,
+    redis_errors.NoScriptError,  # it has lost the script since it was loaded, in a restart for example
     redis_errors.MasterDownError,
     OSError,
 )
@@ -146,6 +146,7 @@ class RedisNode:
 
 def is_transient(exc: Exception) -> bool:
     """Whether trying again may help."""
+    # To redis-py a refused login is a ConnectionError too.
     return isinstance(exc, _TRANSIENT) and not isinstance(exc, redis_errors.AuthenticationError)
 
 
@@ -183,6 +184,7 @@ class Servers:
         try:
             _check_database(url)
             pool = ConnectionPool.from_url(url)
+            # redis-py must not try again by itself: `attempt` does, and is given only what may be done twice.
             options = {
                 "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
                 "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
@@ -213,6 +215,7 @@ class Servers:
                 if retry == self._retries.count or not is_transient(exc):
                     raise self.explain(exc) from exc
                 self.disconnect()
+            # At random, so that clients that failed together don't come back together.
             time.sleep(self._retries.first_pause * 2**retry * (0.5 + random.random()))  # noqa: S311  (jitter)
         raise AssertionError("the last attempt returns or raises")
 

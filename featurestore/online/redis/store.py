@@ -28,6 +28,7 @@ from featurestore.online.tables import EPOCH, GENERATION
 if TYPE_CHECKING:
     import polars as pl
 
+# The server answers nobody while a script runs. So many entities take it some 3 ms.
 ENTITIES_PER_CALL = 500
 KEYS_PER_SCAN = 2_000
 
@@ -51,6 +52,7 @@ class RedisStore:
         node = self._servers.node_of(self._active)
         connection = node.take()  # not `node.connection()`, which is slower, for every read comes here
         try:
+            # The generation last: if it is the expected one, no field was given up while its values were read.
             connection.send(wire.hmget(keys, fields) + self._generation)
             answers = connection.read_many(len(keys) + 1 if fields else 1)
         except BaseException:
@@ -187,6 +189,7 @@ class RedisStore:
             done = 0
             try:
                 for node, groups in self._groups(keys).items():
+                    # Each time, because a server that was restarted has forgotten it.
                     sha = node.ask("SCRIPT", "LOAD", script)
                     calls = (("EVALSHA", sha, len(group), *group, *arguments(group)) for group in groups)
                     for group, answer in zip(groups, wire.pipeline(node, calls), strict=True):

@@ -40,7 +40,7 @@ def _hmget_frame(fields: tuple[int, ...]) -> tuple[str, str]:
 
 
 def exchange(asked: Mapping[RedisNode, tuple[bytes, int]], tolerate: str | None = None) -> dict[RedisNode, list[Any]]:
-    """Sends each node its commands, and only then reads the answers of each: as many as it was given a number of.
+    """Sends all nodes their commands, and only then reads the answers. Each comes with its commands and their number.
 
     An error reply that begins with ``tolerate`` is answered as a hash with the one field `UNREADABLE`.
     """

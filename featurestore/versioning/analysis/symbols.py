@@ -31,6 +31,7 @@ class SymbolTable:
         self.module = module
         self.body = module.tree.body
         self.lines = module.text.split("\n")
+        # To look for `:=` in every expression is slow, and most modules have none.
         self.walrus = ":=" in module.text
         self.bindings: dict[str, list[int]] = {}
         self.imports: dict[str, list[Imported]] = {}
@@ -49,6 +50,7 @@ class SymbolTable:
                     name = import_name(statement, alias)
                     self.imports.setdefault(name, []).append(Imported(name, position, statement, alias))
             return
+        # It does not run when the module is imported.
         if _is_main_guard(statement):
             return
         if isinstance(statement, ast.FunctionDef | ast.ClassDef) and not self.walrus:

@@ -93,6 +93,7 @@ class SourceTree:
 def parse(name: str, relative: Path, root: Path, package: bool) -> Module:
     """Reads one file, by its path below the root, as a module of the project. Raises DeclarationError."""
     try:
+        # One text, and so one hash, whatever line ends and byte order mark an editor or a checkout gives the file.
         text = (root / relative).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # Python warns when the module runs

@@ -154,6 +154,7 @@ def resolve(folder: Path, feature: str, wanted: str) -> VersionName:
     if not names:
         hint = f"run featurestore ingest {feature}, or featurestore lock {feature}"
         raise VersionFileError(f"{feature} has no versions yet", hint=hint)
+    # A hash first: it may begin with six decimal digits, and version numbers hardly ever have as many.
     matching = [name for name in names if len(wanted) >= SHORTEST_PREFIX and _has_prefix(name, wanted)]
     if not matching and wanted.isdecimal():
         matching = [name for name in names if name.number == int(wanted)]

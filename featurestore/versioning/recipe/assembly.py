@@ -35,6 +35,7 @@ class Assembly:
         for number, key in enumerate(self._order):  # grows as definitions are mentioned
             definition = self._all.at(key)
             self.definitions.append(definition)
+            # The feature's own function is the same code under any name.
             name = "" if key == self._root else key[1]
             chunks.append(b"(%d =%s " % (number, name.encode()))
             for statement in definition.statements:

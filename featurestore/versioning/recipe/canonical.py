@@ -265,6 +265,7 @@ class Walk(Reach):
     def _template(self, node: ast.JoinedStr) -> None:
         kind = node.__class__.__name__
         parts: list[ast.expr] = []
+        # How a text between placeholders is split, and whether there are empty ones, depends on the version of Python.
         for part in node.values:
             if isinstance(part, ast.Constant) and parts and isinstance(parts[-1], ast.Constant):
                 parts[-1] = ast.Constant(f"{parts[-1].value!s}{part.value!s}")
@@ -363,6 +364,7 @@ class Walk(Reach):
         self.out.append(")")
 
     def _annotated(self, node: ast.AnnAssign) -> None:
+        # In a class body an annotation may decide what the class is, as for a dataclass.
         if self.scopes and self.scopes[-1].kind == "class":
             self.out.append("(AnnAssign ")
             self._walk(node.target)
@@ -398,6 +400,7 @@ class Walk(Reach):
         """Consecutive imports inside a function, a class or a compound statement."""
         scope = next((scope for scope in reversed(self.scopes) if scope.kind in ("function", "class")), None)
         found = [(import_name(node, alias), node, alias) for node in nodes for alias in node.names]
+        # Sorted, since a tool that sorts imports must not make a new version.
         for name, node, alias in sorted(found, key=lambda item: item[0]):
             target = imported(self.world, node, alias)
             if scope is None or name not in scope.aliases:
@@ -541,6 +544,7 @@ class Walk(Reach):
             "SetComp": _comprehension, "DictComp": _comprehension, "GeneratorExp": _comprehension, "ClassDef": _class,
             "TypeAlias": _type_alias,
         }.items()
+        # Some kinds of nodes came after Python 3.11.
         if hasattr(ast, name)
     }  # fmt: skip
 

@@ -118,7 +118,7 @@ class Definitions:
 
 
 def _compress(out: list[Piece]) -> list[bytes | Mention | OwnName]:
-    """Joins the texts between mentions."""
+    """Joins the texts between mentions. A constant may contain half of a surrogate pair, hence ``surrogatepass``."""
     segments: list[bytes | Mention | OwnName] = []
     texts: list[str] = []
     for piece in out:

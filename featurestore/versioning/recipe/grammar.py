@@ -57,6 +57,7 @@ def constant(value: object) -> str:
     if value is None or isinstance(value, bool):
         return f"{value} "
     if isinstance(value, int):
+        # Not in decimal, where Python refuses to convert more than 4,300 digits.
         return f"i{value:x} "
     if isinstance(value, float):
         return f"f{value.hex()} "

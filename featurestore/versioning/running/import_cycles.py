@@ -171,9 +171,8 @@ class WaitingIsolation(Isolation):
         try:
             exec(run.statements[run.at], vars(run.module))  # noqa: S102  # running the user's code is the purpose
         except (ImportError, AttributeError, NameError) as error:
-            if (
-                error is not self._last_error
-            ):  # else a module that this one imports has raised it, and only that one waits
+            # Else a module that this one imports has raised it, and only that one waits.
+            if error is not self._last_error:
                 self._last_error = error
                 need = self._need_of(error)
                 if need is not None and need[0] != run.name:

@@ -121,6 +121,7 @@ class Isolation:
     def _run(self, module: ModuleType, text: ModuleText) -> bool:
         """Runs a module's code. False where it has not finished."""
         with deep_recursion():
+            # Else the ``__future__`` imports of this module would hold for the user's code.
             code = compile(text.tree, text.filename, "exec", dont_inherit=True)
         exec(code, vars(module))  # noqa: S102  # running the user's code is the purpose
         return True

@@ -31,6 +31,7 @@ def load(version: VersionFile, isolate: Callable[[Provider], Isolation] = Waitin
     if version.lazy:
         first = next(iter(function.__annotations__), None)
         if first not in (None, "return"):
+            # Its text may be an alias that the code has imported; `call_long` goes by this name.
             function.__annotations__[first] = "polars.LazyFrame"
     return with_its_modules(isolation, function)
 

@@ -93,6 +93,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if request.options.dry_run:
             return result
         summarize_run(project, store, result.run, summary)
+    # The command of `notify` runs without the lock, since it may take long or start featurestore itself.
     if result.run.run_seq is None:
         return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))

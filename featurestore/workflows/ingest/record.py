@@ -119,6 +119,8 @@ class Recorder:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
         run = self._run(self._transaction)
         if not self._dry_run:
+            # Before the commit: a crash in between leaves a version file without values, but never values without their
+            # code.
             write_version_files(self._project, self._stored, self._commit)
             for read in self._read:
                 add_pins(self._project, read.source, read.inferred)
@@ -198,6 +200,7 @@ class Recorder:
             self._project.drift.of(target.feature.name, target.feature.tags),
             reference=reference,
             previous=previous,
+            # From the hash, so that the same values always give the same sample.
             seed=int(version.id.sha256[:8], 16),
             learned_at=transaction.learned_at,
         )

@@ -268,6 +268,7 @@ class Inspection:
         wanted = pl.DataFrame(entities, schema=key_types(version.entity_type), orient="row")
         names = list(version.entity_type.key_names)
         rows = self.request.offline.scan(version, entities=wanted)
+        # The scan is sorted by time and run within an entity, so the last row is the latest.
         return rows.unique(names, keep="last", maintain_order=True)
 
 

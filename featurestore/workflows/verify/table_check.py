@@ -63,6 +63,7 @@ class TableCheck:
 
     def fix(self) -> None:
         """Drops bad entries, which the next sync writes again, and clears fields whose values can't be compared."""
+        # With a new generation, so that readers drop the pointers that they have cached.
         extras = {"active": {GENERATION: secrets.token_hex(8)}, "meta": {NEXT_FIELD: str(self._next_field)}}
         for table, extra in extras.items():
             dropped: dict[str, str | None] = {entry: None for name, entry in self._bad_entries if name == table}

@@ -84,6 +84,7 @@ def verify(
     while fixed is not None and not inspection.is_complete:
         before = inspection.found
         inspection = inspect(request)
+        # As long as less is found each time. Else this would go on for ever while somebody writes wrong values.
         if not 0 < inspection.found < before:
             break
         fixed = inspection.fix()
