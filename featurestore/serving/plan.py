@@ -95,7 +95,7 @@ def plan_sync(
 def marker_loss(marker: Marker, now: Situation) -> str | None:
     """Why a marker does not prove any more that its values are online, in words; None where it does."""
     if _has_other_history(marker, now):
-        return "something was erased from the history, or it is another one"
+        return "the history is not the one that was synced: something was erased, or it was replaced"
     before = marker.pulse
     restarted = now.pulse.servers != before.servers
     # A server counts from zero again when it is restarted.

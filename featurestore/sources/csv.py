@@ -32,7 +32,7 @@ def read_settings(table: TomlTable) -> CsvSettings:
     delimiter = table.text("delimiter", ",") or ","
     if len(delimiter) != 1 or delimiter in '\r\n"' or not delimiter.isascii():
         raise table.error("delimiter", f"must be one ASCII character, not {delimiter!r}")
-    return CsvSettings(table.required_text("path"), delimiter)
+    return CsvSettings(table.required_text("path"), delimiter=delimiter)
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:

@@ -39,9 +39,10 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 
 @frozen
 class FileSettings:
-    """Where the files are: a path relative to the project, or a pattern."""
+    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect."""
 
     path: str
+    ignored: tuple[str, ...] = ()
 
     @property
     def location(self) -> str:
@@ -54,8 +55,12 @@ class FileSettings:
 
 
 def read_path(table: TomlTable) -> FileSettings:
-    """The settings of a type that needs nothing but a path."""
-    return FileSettings(table.required_text("path"))
+    """The settings of a type that needs nothing but a path.
+
+    The first release took a ``delimiter`` for every type; a type of that time still has the key, and says that it has
+    no effect.
+    """
+    return FileSettings(table.required_text("path"), tuple(key for key in ("delimiter",) if key in table.data))
 
 
 @frozen
@@ -92,6 +97,9 @@ class FileSource:
         self.complete = complete
         self._folders, self._name, self._given = folders, source.name, given
         self._path = source.settings.path
+        self._warnings = tuple(
+            f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
+        )
         self._read_file, self._row_word = read_file, row_word
 
     def offer(self) -> Offer:
@@ -100,6 +108,7 @@ class FileSource:
             content={"files": sorted([file.name, file.sha256] for file in files)},
             cursor={"files": {file.name: file.sha256 for file in files}},
             size=sum(file.size for file in files),
+            warnings=self._warnings,
             once=any(file.copy is not None for file in files),
             handle=files,
         )
@@ -212,7 +221,7 @@ def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
         folder.mkdir(mode=0o700, exist_ok=True)
         copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # it lives as long as the offer
         digest = sha256()
-        while block := stream.read(_BLOCK):
+        while block := _read_block(name, stream):
             digest.update(block)
             copy.write(block)
         copy.flush()
@@ -221,6 +230,13 @@ def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
         raise SourceError(f"can't be copied: {exc.strerror}", where=name, hint=f"is {folder} writable?") from exc
     _check_size(name, size)
     return HashedFile(name, size, digest.hexdigest(), Path(name), (0, 0, 0, 0), copy=copy)
+
+
+def _read_block(name: str, stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(_BLOCK)
+    except OSError as exc:
+        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
 
 
 def _check_size(name: str, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
 
 FILE_MAGIC = b"ARROW1"
+CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
+OTHER_FORMATS = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "gzip"}
+LARGEST_SCHEMA = 1 << 24  # bytes; Arrow's streams of before 2019 begin with the length of their schema
+
+_OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -21,8 +27,16 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Bat
     """The rows of a table, numbered from ``first``."""
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
-    frame = pl.DataFrame([pl.Series(column, values) for column, values in columns])
+    frame = pl.DataFrame([pl.Series(column, _in_utc(values)) for column, values in columns])
     return Batch(name, frame, first)
+
+
+def _in_utc(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Times of a fixed offset, such as ``+05:30``, which pandas writes and Polars has no zone for, as those of UTC."""
+    kind = values.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
+        return values.cast(pa.timestamp(kind.unit, "UTC"))  # the instants are the same: only the label changes
+    return values
 
 
 def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
@@ -38,12 +52,25 @@ def select_columns(names: list[str], wanted: Collection[str] | None, name: str) 
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Arrow IPC in the file format or as a stream, whichever the first bytes say. Arrow's errors pass through."""
-    is_file = stream.read(len(FILE_MAGIC)) == FILE_MAGIC
+    """Arrow IPC in the file format or as a stream, whichever the first bytes say.
+
+    Raises SourceError for what is not Arrow, or a file that was cut. Arrow's other errors pass through.
+    """
+    head = stream.read(len(FILE_MAGIC))
     stream.seek(0)
-    if is_file:
-        reader = pa.ipc.open_file(stream)
+    if head == FILE_MAGIC:
+        try:
+            reader = pa.ipc.open_file(stream)
+        except pa.ArrowInvalid as exc:
+            hint = "copy it again: an Arrow file is only complete with its end"
+            raise SourceError("is an Arrow file that was cut or damaged", hint=hint) from exc
         return reader.schema, (reader.get_batch(at) for at in range(reader.num_record_batches))
+    other = next((what for magic, what in OTHER_FORMATS.items() if head.startswith(magic)), None)
+    if not head.startswith(CONTINUATION) and int.from_bytes(head[:4], "little") > LARGEST_SCHEMA:
+        other = other or "text, or another format"
+    if other is not None:  # Arrow would take its first bytes for a length, and ask for that many
+        hint = 'set type = "parquet"' if other == "Parquet" else "set the type that the file is of"
+        raise SourceError(f"is not Arrow but {other}", hint=hint)
     streamed = pa.ipc.open_stream(stream)
     return streamed.schema, iter(streamed)
 
@@ -66,6 +93,9 @@ def naming_the_file(name: str, form: str) -> Iterator[None]:
     """Turns the errors of a reader into a SourceError that names the file."""
     try:
         yield
+    except SourceError as exc:
+        exc.where = exc.where or name
+        raise
     except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
         text = str(exc).strip().partition("\n")[0]
         raise SourceError(

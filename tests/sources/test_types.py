@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featurestore.errors import SourceError, VersionFileError
@@ -314,8 +316,8 @@ def test_a_typed_column_that_can_never_fit_is_refused_whole(
 
 
 @pytest.mark.parametrize(("form", "data"), [
-    ("parquet", b"no parquet"), ("parquet", b"PAR1" + b"\0" * 40 + b"PAR1"), ("arrow", b"ARROW1" + b"\0" * 40),
-    ("arrow", b"\xff\xff\xff\xff" + b"\0" * 40), ("arrow", b"not Arrow at all"),
+    ("parquet", b"no parquet"), ("parquet", b"PAR1" + b"\0" * 40 + b"PAR1"),
+    ("arrow", b"\xff\xff\xff\xff" + b"\0" * 40),
 ])  # fmt: skip
 def test_what_is_not_in_its_format_is_refused(form: str, data: bytes, shops: Shops) -> None:
     shop = shops(f'type = "{form}"\npath = "visits"')
@@ -391,3 +393,55 @@ def test_reading_writes_nothing(shops: Shops) -> None:
     shop.read()
     assert sorted(shop.root.rglob("*")) == before
     assert MAX_REJECTED == 10_000
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "hint"),
+    [
+        (b"PAR1 and the rest", "visits: is not Arrow but Parquet", 'set type = "parquet"'),
+        (b"id,amount\na,1\n", "visits: is not Arrow but text, or another format", "set the type"),
+        (b"ARROW1" + b"\0" * 40, "visits: is an Arrow file that was cut or damaged", "copy it again"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "visits: is not Arrow but gzip", "set the type"),
+    ],
+)
+def test_another_format_under_arrow_is_named(shops: Shops, data: bytes, message: str, hint: str) -> None:
+    shop = shops('type = "arrow"\npath = "visits"')
+    shop.write("visits", data)
+    with pytest.raises(SourceError) as caught:
+        shop.read()
+    assert str(caught.value) == message
+    assert hint in str(caught.value.hint)
+
+
+def test_an_arrow_file_that_was_cut_is_reported_as_one(shops: Shops) -> None:
+    shop = shops('type = "arrow"\npath = "visits"')
+    stream = io.BytesIO()
+    pl.DataFrame({"id": ["a"] * 1000}).write_ipc(stream)
+    shop.write("visits", stream.getvalue()[:300])
+    with pytest.raises(SourceError, match="is an Arrow file that was cut or damaged"):
+        shop.read()
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_times_of_a_fixed_offset_are_instants(shops: Shops, form: str) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits"')
+    moment = datetime(2024, 5, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    table = pa.table({"id": ["a"], "at": pa.array([moment], pa.timestamp("us", "+05:30"))})
+    with (shop.root / "visits").open("wb") as stream:
+        if form == "parquet":
+            pq.write_table(table, stream)
+        else:
+            with pa.ipc.new_file(stream, table.schema) as writer:
+                writer.write_table(table)
+    assert shop.read().frame["at"].to_list() == [datetime(2024, 5, 1, 6, 30, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("form", ["parquet", "ndjson"])
+def test_a_delimiter_that_the_first_release_took_is_ignored_and_reported(shops: Shops, form: str) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits"\ndelimiter = ","')
+    if form == "parquet":
+        pl.DataFrame({"id": ["a"]}).write_parquet(shop.root / "visits")
+    else:
+        shop.write("visits", '{"id": "a"}\n')
+    rows = shop.read()
+    assert (rows.frame.height, rows.warnings) == (1, (f"sources.visits.delimiter has no effect on {form} files",))

@@ -79,7 +79,9 @@ KEPT: dict[str, dict[str, Any]] = {
         "max_age": 5,
         "renamed_from": "g",
     },
-    "source's path, type and delimiter": {"source": replace(SOURCE, type="csv", settings=CsvSettings("x", ";"))},
+    "source's path, type and delimiter": {
+        "source": replace(SOURCE, type="csv", settings=CsvSettings("x", delimiter=";"))
+    },
     "rules of rows": {
         "source": replace(SOURCE, columns={**SOURCE.columns, "age": Column("age", "int", null=False, min=0, max=9)})
     },

@@ -13,6 +13,8 @@ def promote_lines(result: PromoteResult, *, dry_run: bool) -> RenderableType:
     name, number = result.version.id.feature, result.version.number
     if not result.changed:
         return line(f"version {number} of {name} is already promoted; nothing changed")
+    if result.before is not None and result.before.id == result.version.id:
+        return line(f"version {number} of {name} {'would stay' if dry_run else 'stays'} the active one, now promoted")
     before = "" if result.before is None else f" (before: version {result.before.number})"
     lines = [line(f"version {number} of {name} {'would become' if dry_run else 'is now'} the active one{before}")]
     if result.online and not dry_run:
