@@ -135,7 +135,7 @@ class SqlAuditLog(ABC):
         )
         return [audit_rows.read_rejected(row) for row in rows]
 
-    def learned(self) -> list[CommittedRun]:
+    def committed_runs(self) -> list[CommittedRun]:
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
@@ -226,7 +226,7 @@ class SqlRun:
     def set_position(self, position: Position) -> None:
         self._sql.insert("positions", audit_rows.POSITION_COLUMNS, [audit_rows.position_row(position)])
 
-    def keep_sample(self, version: VersionId, sample: bytes) -> None:
+    def store_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)
         self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
 

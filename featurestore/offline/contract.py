@@ -206,7 +206,7 @@ class RunTransaction(HistoryWriter, AuditWriter, Protocol):
         """max(clock, the previous run's learned_at + 1), in microseconds."""
         ...
 
-    def keep_sample(self, version: VersionId, sample: bytes) -> None:
+    def store_sample(self, version: VersionId, sample: bytes) -> None:
         """Stores the sample of what this run wrote of a version; opaque to the store."""
         ...
 
@@ -331,7 +331,7 @@ class AuditLog(Readable, Protocol):
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...
 
-    def learned(self) -> list[CommittedRun]:
+    def committed_runs(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 
@@ -346,7 +346,7 @@ class Samples(Readable, Protocol):
     def set_reference(self, version: VersionId, baseline: Baseline) -> None: ...
 
     def sample(self, version: VersionId, run_seq: int) -> bytes | None:
-        """The sample that `RunTransaction.keep_sample` stored."""
+        """The sample that `RunTransaction.store_sample` stored."""
         ...
 
     def samples(self, version: VersionId, first: int, last: int, limit: int) -> dict[int, bytes]:
@@ -361,7 +361,7 @@ class DataSets(Readable, Protocol):
         """The data sets, oldest first; or the one of that name."""
         ...
 
-    def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+    def store_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
         """Stores a data set, in place of one of its name, and its label file in parts of a few MB each.
 
         One transaction. It also removes label files that no data set uses any more.

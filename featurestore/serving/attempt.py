@@ -209,7 +209,7 @@ def _look(request: SyncRequest) -> Situation:
     # First the last sync, then the tables, then the history: whoever writes meanwhile can only be ahead, never behind.
     markers, pointers = tables.markers(), tables.pointers()
     with request.offline.reading():
-        learned, versions = request.offline.learned(), request.offline.versions()
+        learned, versions = request.offline.committed_runs(), request.offline.versions()
         history = history_id(request.offline, versions)
     return Situation(markers, pointers, last, pulse, versions, learned[-1].run_seq if learned else 0, history)
 

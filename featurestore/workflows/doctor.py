@@ -129,7 +129,7 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
     for warning in store.warnings:
         yield Check("offline", "warn", warning)
     with store.reading():
-        learned, versions = store.learned(), store.versions()
+        learned, versions = store.committed_runs(), store.versions()
     kind = "PostgreSQL" if project.offline_url else "DuckDB"
     yield Check("offline", "ok", f"{kind}; runs: {len(learned)}, feature versions: {len(versions)}")
     ahead = learned[-1].learned_at - now() if learned else 0

@@ -72,7 +72,7 @@ def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, Committ
     """The committed runs by run_seq. Raises UsageError where the store has no history of the version."""
     if all(stored.id != version.id for stored in store.versions(version.id.feature)):
         raise no_history(version)
-    return {run.run_seq: run for run in store.learned()}
+    return {run.run_seq: run for run in store.committed_runs()}
 
 
 def no_history(version: StoredVersion) -> UsageError:

@@ -205,7 +205,9 @@ def make_files(folder: Path, store: OfflineStore, makes: dict[str, Made]) -> Non
     counts = np.bincount(frame["user_id"].to_numpy(), minlength=makes[INTS[0]].rows // PER_ENTITY)
     np.save(folder / "limit_offsets.npy", np.append(0, np.cumsum(counts)))
     columns = [store.scan(makes[name].version) for name in VIEW]
-    learned = pl.DataFrame([(run.run_seq, run.learned_at) for run in store.learned()], ["run_seq", "us"], orient="row")
+    learned = pl.DataFrame(
+        [(run.run_seq, run.learned_at) for run in store.committed_runs()], ["run_seq", "us"], orient="row"
+    )
     view = columns[0].join(learned, on="run_seq", how="left", maintain_order="left")
     view = view.select("user_id", "computed_at", pl.from_epoch("us", "us").alias("learned_at"))
     view = view.with_columns(pl.col(pl.Datetime).dt.replace_time_zone("UTC"))

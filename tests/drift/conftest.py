@@ -82,7 +82,7 @@ class Ledger:
     ) -> Run:
         """One run that writes the values, each for a new moment of its own entity."""
         version = version or self.version
-        learned = self.store.learned()
+        learned = self.store.committed_runs()
         reference = find_reference(self.store, version.id, learned)
         previous = None if reference else find_previous(self.store, version.id, learned)
         with self.store.writing(run_id) as transaction:
@@ -95,7 +95,7 @@ class Ledger:
                 previous=previous, seed=7, learned_at=transaction.learned_at,
             )  # fmt: skip
             if found.sample is not None:
-                transaction.keep_sample(version.id, found.sample)
+                transaction.store_sample(version.id, found.sample)
             feature = FeatureRun(
                 version.id.feature, "visits", "ok", version.number, version.id.sha256, rows_written=written.new,
                 drift=found.verdict, statistics=found.statistics,

@@ -145,7 +145,7 @@ class MemoryStore:
     at: Sequence[int] = ()
     scans: int = 0
 
-    def learned(self) -> list[CommittedRun]:
+    def committed_runs(self) -> list[CommittedRun]:
         return [CommittedRun(seq, f"run-{seq}", at) for seq, at in enumerate(self.at, 1)]
 
     def versions(self, feature: str | None = None) -> list[StoredVersion]:

@@ -23,7 +23,7 @@ TRIAL = DataSet(
 @pytest.fixture
 def kept(store: OfflineStore) -> OfflineStore:
     learn(store, SCORE, [("a", 1, 0.5)], "one")
-    store.keep_dataset(TRIAL, PARTS)
+    store.store_dataset(TRIAL, PARTS)
     return store
 
 
@@ -49,7 +49,7 @@ def test_what_was_kept_comes_back(kept: OfflineStore) -> None:
 def test_a_large_label_file_comes_back_in_pieces(store: OfflineStore) -> None:
     learn(store, SCORE, [("a", 1, 0.5)], "one")
     parts = [bytes([number]) * (4 << 20) for number in range(5)] + [b"the rest"]
-    store.keep_dataset(TRIAL, parts)
+    store.store_dataset(TRIAL, parts)
     found = list(store.label_file("f" * 64))
     assert b"".join(found) == b"".join(parts)
     assert max(map(len, found)) <= 4 << 20
@@ -59,11 +59,11 @@ def test_a_large_label_file_comes_back_in_pieces(store: OfflineStore) -> None:
 
 def test_one_label_file_is_kept_once_and_as_long_as_it_is_needed(kept: OfflineStore) -> None:
     other = replace(TRIAL, name="other", made_at=TRIAL.made_at + 1)
-    kept.keep_dataset(other, iter([b"never looked at"]))
+    kept.store_dataset(other, iter([b"never looked at"]))
     assert [item.name for item in kept.datasets()] == ["trial", "other"]
-    kept.keep_dataset(replace(TRIAL, labels_sha256="e" * 64), [b"new"])
+    kept.store_dataset(replace(TRIAL, labels_sha256="e" * 64), [b"new"])
     assert b"".join(kept.label_file("f" * 64)) == b"".join(PARTS)
-    kept.keep_dataset(replace(other, labels_kept=False), None)
+    kept.store_dataset(replace(other, labels_kept=False), None)
     assert list(kept.label_file("f" * 64)) == []
     assert list(kept.label_file("e" * 64)) == [b"new"]
 
@@ -75,7 +75,7 @@ def test_dropped_labels_are_gone_and_their_data_sets_say_so(kept: OfflineStore) 
         replace(TRIAL, name="has others", made_at=TRIAL.made_at + 3, labels_sha256="e" * 64),
     ]
     for item, labels in zip(others, ([], None, [b"new"]), strict=True):
-        kept.keep_dataset(item, labels)
+        kept.store_dataset(item, labels)
     drop(kept, "f" * 64, dry_run=True)
     assert kept.datasets() == [TRIAL, *others]
     assert b"".join(kept.label_file("f" * 64)) == b"".join(PARTS)

@@ -127,7 +127,7 @@ def test_projects_share_a_database_and_nothing_else(postgres: PostgresServer, tm
             learn(PostgresStore(each), version(), [("a", number, 1.0)], "r1")
         for number, each in enumerate(projects):
             store = PostgresStore(each)
-            assert [item.run_seq for item in store.learned()] == [1]
+            assert [item.run_seq for item in store.committed_runs()] == [1]
             assert store.scan(version())["computed_at"].to_list() == [START + timedelta(days=number)]
     finally:
         for each in projects:
@@ -153,7 +153,7 @@ def test_two_writers_take_turns_and_run_seq_is_the_order_of_commits(new: New) ->
         store = new()
         while not done.is_set():
             with store.reading():
-                learned = store.learned()
+                learned = store.committed_runs()
                 history = store.scan(of)
             seen.append((learned, history))
 
@@ -166,7 +166,7 @@ def test_two_writers_take_turns_and_run_seq_is_the_order_of_commits(new: New) ->
     done.set()
     watcher.join()
     assert problems == []
-    learned = new().learned()
+    learned = new().committed_runs()
     assert [item.run_seq for item in learned] == list(range(1, 2 * runs + 1))
     times = [item.learned_at for item in learned]
     assert times == sorted(set(times))
@@ -181,16 +181,16 @@ def test_a_burst_of_reads_sees_one_moment(new: New) -> None:
     of, store = version(), new()
     learn(store, of, [("a", 0, 1.0)], "r1")
     with store.reading():
-        assert len(store.learned()) == 1
+        assert len(store.committed_runs()) == 1
         learn(new(), of, [("a", 0, 2.0)], "r2")
-        assert len(store.learned()) == 1
+        assert len(store.committed_runs()) == 1
         assert store.latest(of)["value"].to_list() == [1.0]
     assert store.latest(of)["value"].to_list() == [2.0]
 
 
 def test_a_store_that_is_let_go_lets_its_driver_go(new: New) -> None:
     store = new()
-    store.learned()
+    store.committed_runs()
     database = store._server._database
     assert database is not None
     adbc.AdbcConnection(database).close()
@@ -205,13 +205,13 @@ def test_threads_read_by_connections_of_their_own(new: New) -> None:
     learn(store, of, [("a", 0, 1.0)], "r1")
     found: list[int] = []
     with store.reading():
-        store.learned()
+        store.committed_runs()
         threads = [threading.Thread(target=lambda: found.append(store.scan(of).height)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(store.learned()) == 1
+        assert len(store.committed_runs()) == 1
     assert found == [1, 1, 1, 1]
 
 
@@ -239,7 +239,8 @@ def test_a_newer_format_is_refused_and_left_alone(new: New, postgres: PostgresSe
     store = new()
     learn(store, version(), [("a", 0, 1.0)], "r1")
     postgres.run(f'UPDATE "fs_{project.name}".meta SET format = 99')
-    for act in (store.learned, lambda: store.scan(version()), lambda: learn(store, version(), [("b", 0, 1.0)], "r2")):
+    write = lambda: learn(store, version(), [("b", 0, 1.0)], "r2")  # noqa: E731
+    for act in (store.committed_runs, lambda: store.scan(version()), write):
         with pytest.raises(NewerFormatError) as caught:
             act()
         assert caught.value.exit_code == 13

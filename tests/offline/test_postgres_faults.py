@@ -55,7 +55,7 @@ def test_a_run_whose_connection_is_cut_leaves_nothing(postgres: PostgresServer, 
     assert caught.value.hint == "run the same command again"
     assert store.scan(version()).height == 1
     assert learn(store, version(), [("b", 0, 1.0)], "r2").new == 1
-    assert [item.run_seq for item in store.learned()] == [1, 2]
+    assert [item.run_seq for item in store.committed_runs()] == [1, 2]
 
 
 def test_a_run_that_meets_a_crash_of_the_server_leaves_nothing(own_postgres: PostgresServer, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_a_run_that_meets_a_crash_of_the_server_leaves_nothing(own_postgres: Pos
         run.finish(run_of((run.run_seq, run.learned_at), "r2"))
     assert caught.value.exit_code == 12
     assert store.scan(version()).height == 1
-    assert [item.run_id for item in store.learned()] == ["r1"]
+    assert [item.run_id for item in store.committed_runs()] == ["r1"]
     own_postgres.stop()
     with pytest.raises(StoreError, match="can't be reached") as caught:
-        store.learned()
+        store.committed_runs()
     assert caught.value.hint
 
 
@@ -81,7 +81,7 @@ def test_a_read_that_breaks_off_is_an_error_and_no_shorter_answer(postgres: Post
         run.write(version(), MANY)
         run.finish(run_of((run.run_seq, run.learned_at), "r1"))
     with pytest.raises(StoreError), store.reading():
-        store.learned()
+        store.committed_runs()
         at_a_backend(postgres, "pg_terminate_backend")
         store.scan(version())
 
@@ -173,7 +173,7 @@ def test_a_commit_whose_answer_was_lost_is_looked_up_and_not_repeated(
     store = PostgresStore(through(postgres, project, cut))
     learn(store, version(), [("a", 0, 1.0)], "r1")
     assert cut.cut.is_set()
-    assert [item.run_id for item in store.learned()] == ["r1"]
+    assert [item.run_id for item in store.committed_runs()] == ["r1"]
     assert store.scan(version()).height == 1
 
 
@@ -186,9 +186,9 @@ def test_a_commit_that_never_arrived_is_an_error_and_leaves_nothing(
         learn(store, version(), [("a", 0, 1.0)], "r1")
     assert caught.value.exit_code == 12
     assert cut.cut.is_set()
-    assert store.learned() == []
+    assert store.committed_runs() == []
     learn(store, version(), [("a", 0, 1.0)], "r2")
-    assert [item.run_seq for item in store.learned()] == [1]
+    assert [item.run_seq for item in store.committed_runs()] == [1]
 
 
 def test_where_nobody_can_be_asked_the_doubt_is_said(
@@ -354,7 +354,7 @@ def test_no_error_shows_a_password(
     dead = replace(changed, offline_url=url.replace(str(postgres.port), str(free_port())))
     for each, expected in ((changed, ConfigError), (dead, StoreError)):
         with pytest.raises(expected) as caught:
-            open_offline(each).learned()
+            open_offline(each).committed_runs()
         error: BaseException | None = caught.value
         assert caught.value.hint
         while error is not None:
@@ -366,23 +366,23 @@ def test_the_password_may_come_from_each_of_its_places(
     postgres: PostgresServer, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = replace(project, offline_url=f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres")
-    assert open_offline(replace(project, offline_url=postgres.tcp)).learned() == []
+    assert open_offline(replace(project, offline_url=postgres.tcp)).committed_runs() == []
     (tmp_path / "pw").write_text(f"{PASSWORD}\n")
-    assert open_offline(replace(bare, offline_password_file=tmp_path / "pw")).learned() == []
+    assert open_offline(replace(bare, offline_password_file=tmp_path / "pw")).committed_runs() == []
     with monkeypatch.context() as patch:
         patch.setenv("PGPASSWORD", PASSWORD)
-        assert open_offline(bare).learned() == []
+        assert open_offline(bare).committed_runs() == []
     passfile = tmp_path / "pgpass"
     passfile.write_text("*:*:*:postgres:" + PASSWORD.replace(":", "\\:") + "\n")
     passfile.chmod(0o600)
     with monkeypatch.context() as patch:
         patch.setenv("PGPASSFILE", str(passfile))
-        assert open_offline(bare).learned() == []
+        assert open_offline(bare).committed_runs() == []
     services = tmp_path / "services"
     services.write_text(f"[here]\nhost={postgres.folder}\nport={postgres.port}\nuser=postgres\ndbname=postgres\n")
     with monkeypatch.context() as patch:
         patch.setenv("PGSERVICEFILE", str(services))
-        assert open_offline(replace(project, offline_url="postgresql:///?service=here")).learned() == []
+        assert open_offline(replace(project, offline_url="postgresql:///?service=here")).committed_runs() == []
 
 
 def test_without_its_package_the_extra_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,6 +417,6 @@ def test_a_killed_writer_leaves_nothing_and_no_lock(postgres: PostgresServer, pr
     )
     assert ended.returncode == -signal.SIGKILL
     store = PostgresStore(project)
-    assert store.learned() == []
+    assert store.committed_runs() == []
     learn(store, version(), [("a", 0, 1.0)], "r1")
     assert store.scan(version()).height == 1

@@ -30,7 +30,7 @@ VALUES: dict[str, list[Any]] = {
 
 def test_an_empty_store_answers_nothing_and_makes_no_file(store: OfflineStore, tmp_path: Path) -> None:
     assert store.runs() == []
-    assert store.learned() == []
+    assert store.committed_runs() == []
     assert store.scan(version()).schema == history_schema(version())
     assert store.last_committed("score") is None
     assert list(tmp_path.iterdir()) == []
@@ -110,9 +110,9 @@ def test_a_run_that_fails_leaves_nothing(store: OfflineStore) -> None:
         run.write(of, frame(of, [("b", 0, 1.0)]))
         raise RuntimeError
     assert store.scan(of).height == 1
-    assert [item.run_seq for item in store.learned()] == [1]
+    assert [item.run_seq for item in store.committed_runs()] == [1]
     learn(store, of, [("c", 0, 1.0)], "r3")
-    assert [item.run_seq for item in store.learned()] == [1, 2], "the order of commits has no gaps"
+    assert [item.run_seq for item in store.committed_runs()] == [1, 2], "the order of commits has no gaps"
 
 
 def test_a_dry_run_counts_and_keeps_nothing(store: OfflineStore) -> None:
@@ -125,7 +125,7 @@ def test_a_dry_run_counts_and_keeps_nothing(store: OfflineStore) -> None:
 def test_later_runs_are_learned_later(store: OfflineStore) -> None:
     for run in range(5):
         learn(store, version(), [("a", run, 1.0)], f"r{run}")
-    times = [item.learned_at for item in store.learned()]
+    times = [item.learned_at for item in store.committed_runs()]
     assert times == sorted(set(times))
 
 
@@ -194,7 +194,7 @@ def test_the_reference_is_the_first_sample_until_another_is_named(store: Offline
     of = version()
     for seq in (1, 2):
         with store.writing(f"r{seq}") as run:
-            run.keep_sample(of.id, bytes([seq, 0, 255]))
+            run.store_sample(of.id, bytes([seq, 0, 255]))
             run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
     assert store.reference(of.id) == Baseline(1)
     store.set_reference(of.id, Baseline(2, method="psi"))
@@ -285,7 +285,7 @@ def test_samples_are_found_by_their_runs(store: OfflineStore) -> None:
     for seq in range(1, 6):
         with store.writing(f"r{seq}") as run:
             if seq != 3:
-                run.keep_sample(of.id, bytes([seq]) * 1_000)
+                run.store_sample(of.id, bytes([seq]) * 1_000)
             run.finish(run_of((run.run_seq, run.learned_at), f"r{seq}"))
     assert list(store.samples(of.id, 2, 5, 9)) == [2, 4, 5]
     assert list(store.samples(of.id, 1, 5, 2)) == [4, 5]
@@ -335,18 +335,18 @@ def test_a_data_set_is_kept_with_its_labels_until_no_other_has_them(store: Offli
         return b"".join(store.label_file(sha256(labels).hexdigest()))
 
     first, second = data_set("first", one), data_set("second", one, made_at=2)
-    store.keep_dataset(first, parts)
-    store.keep_dataset(second, parts)
+    store.store_dataset(first, parts)
+    store.store_dataset(second, parts)
     assert store.datasets() == [first, second]
     assert store.datasets("second") == [second]
     assert store.datasets("third") == []
     assert kept(one) == one
     replaced = data_set("first", two, made_at=3)
-    store.keep_dataset(replaced, [two])
+    store.store_dataset(replaced, [two])
     assert store.datasets() == [second, replaced]
     assert (kept(one), kept(two)) == (one, two)
     without = data_set("second", one, made_at=4, kept=False)
-    store.keep_dataset(without, None)
+    store.store_dataset(without, None)
     assert store.datasets() == [replaced, without]
     assert (kept(one), kept(two)) == (b"", two)
 

@@ -41,7 +41,7 @@ def learn_run(store: OfflineStore, run: int) -> None:
 def check_snapshot(store: OfflineStore) -> int:
     """What one `reading` sees is one state of the store, and all of it."""
     with store.reading():
-        runs = store.learned()
+        runs = store.committed_runs()
         rows = store.scan(OF)
         latest = store.latest(OF)
         mark = store.mark(OF)

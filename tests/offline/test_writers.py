@@ -74,7 +74,7 @@ def check_join(
     project: Project, store: OfflineStore, base: int, limits: HistoryLimits, *, known: bool, back: int | None
 ) -> list[CommittedRun]:
     """One join, of everybody, about times before and after now; gives the runs there were by then."""
-    before = store.learned()
+    before = store.committed_runs()
     now = times.now()
     moments = [*(base + place * STEP for place in range(-4, 14)), now, now - STEP]
     labels = [Label((key,), at) for key in ("a", "b", "007", "7", None) for at in moments]
@@ -83,7 +83,7 @@ def check_join(
     question = JoinQuestion(features, "at", known=known, as_of=as_of)
     frames: list[pl.DataFrame] = []
     found = join(project, store, question, [label_frame(PATIENT, labels)], frames.append, limits=limits)
-    learned = store.learned()
+    learned = store.committed_runs()
     assert learned[: len(before)] == before, "nothing is put in before what was once there"
     case = replace(history_of(learned, found.as_of_run, base), known=known)
     for label, value in zip(labels, frames[0]["score"].to_list(), strict=True):
@@ -96,7 +96,7 @@ def check_sync(project: Project, store: OfflineStore, online: OnlineStore, base:
     result = sync(project, store, online, [OF])
     assert result.warnings == ()
     watermark = result.features[0].watermark
-    case = history_of(store.learned(), watermark, base)
+    case = history_of(store.committed_runs(), watermark, base)
     names = [str(key) for (key,) in KEYS]
     read = Reader(project.name, online).read(PATIENT, [{"patient_id": name} for name in names], ["score"], times.now())
     for name, (served,) in zip(names, read, strict=True):
@@ -133,7 +133,7 @@ def test_joins_and_syncs_between_the_commits_of_two_writers_are_right_at_every_m
                 seen.add(len(check_join(project, store, base, limits, known=known, back=back)))
             check_sync(project, store, online, base)
         assert [writer.returncode for writer in writers] == [0, 0]
-        learned = store.learned()
+        learned = store.committed_runs()
         assert [item.run_seq for item in learned] == list(range(1, 2 * RUNS + 2))
         assert [item.learned_at for item in learned] == sorted({item.learned_at for item in learned})
         assert {item.run_id[0] for item in learned[1 : RUNS + 1]} == {"x", "y"}, "they do take turns"

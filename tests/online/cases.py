@@ -76,7 +76,7 @@ class Rows:
     def last_committed(self, feature: str) -> VersionId | None:
         return self.committed.get(feature)
 
-    def learned(self) -> list[CommittedRun]:
+    def committed_runs(self) -> list[CommittedRun]:
         return [CommittedRun(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:

@@ -264,7 +264,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             insert_reference(file, version, baseline)
             file.connection.execute("COMMIT")
 
-    def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+    def store_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
         with self._writable() as file:
             file.connection.execute("BEGIN TRANSACTION")
             insert_dataset(file, dataset, labels)

@@ -264,7 +264,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             insert_reference(connection, version, baseline)
             connection.commit()
 
-    def keep_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
+    def store_dataset(self, dataset: DataSet, labels: Iterable[bytes] | None) -> None:
         with self._writable() as connection:
             insert_dataset(connection, dataset, labels)
             connection.commit()

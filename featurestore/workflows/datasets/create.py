@@ -63,7 +63,7 @@ def describe(
     commit: str | None,
 ) -> DataSet:
     """The record of a join's result. It is not stored yet, and names no output file yet."""
-    last = next((run for run in reversed(store.learned()) if run.run_seq == facts.as_of_run), None)
+    last = next((run for run in reversed(store.committed_runs()) if run.run_seq == facts.as_of_run), None)
     return DataSet(
         name=dataset.name,
         made_at=times.now(),
@@ -130,5 +130,5 @@ def store_dataset(
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         dataset = replace(dataset, output_form=output.output_form, output_sha256=digest)
     with write_lock(project):
-        store.keep_dataset(dataset, labels.chunks() if dataset.labels_kept else None)
+        store.store_dataset(dataset, labels.chunks() if dataset.labels_kept else None)
     return dataset

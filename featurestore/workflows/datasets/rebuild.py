@@ -196,7 +196,7 @@ def _label_chunks(store: OfflineStore, dataset: DataSet, path: Path | None) -> I
 
 def _reasons(store: OfflineStore, dataset: DataSet, features: Sequence[ResolvedFeature]) -> Iterator[str]:
     """Why the content differs, as far as the store shows it."""
-    last = next((run for run in store.learned() if run.run_seq == dataset.run_seq), None)
+    last = next((run for run in store.committed_runs() if run.run_seq == dataset.run_seq), None)
     if dataset.run_seq and (last is None or last.run_id != dataset.run_id):
         yield f"run {dataset.run_seq} of this store is another run: a backup was restored, or the store is another one"
     for item, feature in zip(dataset.features, features, strict=True):

@@ -39,7 +39,7 @@ class StoredSamples:
 
     def __init__(self, store: OfflineStore, version: VersionId) -> None:
         self._store, self._version = store, version
-        self._learned = store.learned()
+        self._learned = store.committed_runs()
         self._numbers = {item.run_id: item.run_seq for item in self._learned}
 
     def current(self, point: Point) -> Sample | None:

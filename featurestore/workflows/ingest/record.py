@@ -72,7 +72,7 @@ class Recorder:
     def load_references(self, targets: Sequence[Target]) -> None:
         """Reads the samples that the targets' versions are compared with, before the store is open for writing."""
         with self._store.reading():
-            learned = self._store.learned()
+            learned = self._store.committed_runs()
             for target in targets:
                 version = target.version.id
                 reference = find_reference(self._store, version, learned)
@@ -205,7 +205,7 @@ class Recorder:
             learned_at=transaction.learned_at,
         )
         if assessment.sample is not None:
-            transaction.keep_sample(version.id, assessment.sample)
+            transaction.store_sample(version.id, assessment.sample)
         return assessment
 
     def _run(self, transaction: RunTransaction | None) -> Run:

@@ -122,7 +122,7 @@ def _store_state(store: OfflineStore, question: JoinQuestion) -> StoreState:
         _check_history(store, question.features)
         # All features are read up to the same run. Otherwise a run that commits between two scans would show in one
         # column and not in the other.
-        runs = [run for run in store.learned() if question.counts(run)]
+        runs = [run for run in store.committed_runs() if question.counts(run)]
         marks = {feature.version.id: store.mark(feature.version) for feature in question.features}
     learned = kernel.Runs(
         np.array([run.run_seq for run in runs], dtype=np.int64),

@@ -153,7 +153,7 @@ class Inspection:
     def _check_tables(self) -> TableCheck:
         offline = self.request.offline
         with offline.reading():
-            learned, versions = offline.learned(), offline.versions()
+            learned, versions = offline.committed_runs(), offline.versions()
         up_to_run = learned[-1].run_seq if learned else 0
         return TableCheck(self.request.online, self.request.versions, versions, up_to_run)
 
