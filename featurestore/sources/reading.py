@@ -17,7 +17,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
-from featurestore.sources.pinned_types import add_pins, read_pins
+from featurestore.sources.pinned_types import read_pins
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
 from featurestore.tables.types import column_type
 
@@ -38,7 +38,7 @@ class SourceRows:
 
     ``frame`` is typed (datetimes are ``Datetime("us", "UTC")``); ``rejected`` holds the first rejected rows,
     ``rejected_count`` counts them all, and ``rows_read`` counts those with the accepted ones. ``inferred`` are the
-    types of columns that had none: `pin_types` stores them. ``warnings`` are sentences for people.
+    types of columns that had none: `add_pins` stores them. ``warnings`` are sentences for people.
     """
 
     source: Source
@@ -109,11 +109,6 @@ def read_rows(
             *wording.warn_of_text(frame, types.inferred, rows.place),
         ]
         return replace(rows, warnings=tuple(warnings))
-
-
-def pin_types(folders: ProjectFolders, rows: SourceRows) -> None:
-    """Stores the types that a reading inferred. Idempotent; the source's fingerprint changes with them."""
-    add_pins(folders, rows.source, rows.inferred)
 
 
 class _Reading:

@@ -12,8 +12,8 @@ from featurestore.config import Project, load_project
 from featurestore.model import KeyType, Source
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source
-from featurestore.sources.pinned_types import read_pins
-from featurestore.sources.reading import SourceRows, pin_types, read_rows
+from featurestore.sources.pinned_types import add_pins, read_pins
+from featurestore.sources.reading import SourceRows, read_rows
 
 STRING_KEY: Mapping[str, KeyType] = {"id": "string"}
 
@@ -54,7 +54,7 @@ class Shop:
     def pin(self, keys: Mapping[str, KeyType] = STRING_KEY) -> SourceRows:
         """Reads, and stores the types that were inferred."""
         rows = self.read(keys)
-        pin_types(self.project, rows)
+        add_pins(self.project, rows.source, rows.inferred)
         return rows
 
     def rejected(self, rows: SourceRows) -> Sequence[tuple[int | None, str | None, str]]:
