@@ -285,12 +285,15 @@ class _TranslatedErrors:
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if isinstance(exc, sqlite3.Error | OSError):
-            message = f"the embedded online store failed: {exc}"
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc  # its text has the path again
+            message = f"the embedded online store failed: {reason}"
             raise StoreError(message, where=str(self._path), hint=_hint(exc)) from exc
 
 
 def _hint(exc: Exception) -> str:
     text = str(exc)
+    if isinstance(exc, PermissionError) or "readonly" in text:
+        return "check who may write there"
     if "full" in text:
         return "free some disk space and try again"
     if "locked" in text:
