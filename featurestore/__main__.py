@@ -9,9 +9,10 @@ import sys
 def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):
         from featurestore import __version__
+        from featurestore.cli import streams
 
-        sys.stdout.write(f"featurestore {__version__}\n")
-        return
+        streams.prepare()
+        sys.exit(streams.answer(f"featurestore {__version__}\n"))
     from featurestore.cli import interrupts, streams
 
     interrupts.exit_at_once_on_interrupt()

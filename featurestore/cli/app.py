@@ -54,12 +54,12 @@ def _run(arguments: list[str]) -> int:
 def _dispatch(session: Session, words: list[str]) -> int:
     if session.version:
         sys.stdout.write(f"featurestore {__version__}\n")
-        return 0
+        return _written(0, "--version")
     if not words or words[0] in ("-h", "--help"):
         from featurestore.cli.overview import overview
 
         sys.stdout.write(overview())
-        return 0 if words else 2
+        return _written(0 if words else 2, "--help")
     name, *arguments = words
     if name.startswith("-"):
         raise UsageError(f"there is no option {name} before the command", hint="run featurestore --help")

@@ -73,6 +73,21 @@ def failure() -> str | None:
     return "it is closed" if out.failure.errno == errno.EBADF else os.strerror(out.failure.errno or 0)
 
 
+def answer(text: str) -> int:
+    """Writes a whole answer and returns the exit code of a command that gives nothing else."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard()
+        return 141
+    reason = failure()
+    if reason is not None:
+        say(f"error: the result can't be written to standard output: {reason}")
+        return 4
+    return 0
+
+
 def discard() -> None:
     """Drops what is still to be written to a closed pipe: Python flushes on its way out, and would complain."""
     with suppress(OSError, ValueError):

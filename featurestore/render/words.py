@@ -27,6 +27,11 @@ def score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def minute(micros: int | None) -> str:
+    """An instant (µs) in UTC, to the minute; ``–`` for None."""
+    return "–" if micros is None else f"{times.format_instant(micros)[:16]}Z"
+
+
 def instant(micros: int | None) -> str:
     """An instant (µs) in UTC, to the second; ``–`` for None."""
     return "–" if micros is None else times.format_instant(micros // 1_000_000 * 1_000_000)

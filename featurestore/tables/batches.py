@@ -46,26 +46,33 @@ def write_batches(target: Path | BinaryIO, *, form: Format | None = None) -> Ite
     Raises UsageError where its folder does not exist, OutputError where the table can't be written.
     """
     if not isinstance(target, Path):
-        try:
-            with _writer(target, form or "csv") as write:
-                yield write
-        except BrokenPipeError:
-            raise  # the reader has seen enough
-        except OSError as exc:
-            raise OutputError(f"the result can't be written: {exc.strerror or exc}") from exc
+        with _reporting_errors(None), _writer(target, form or "csv") as write:
+            yield write
         return
-    form, target = form or format_of(target), target.resolve()
+    form = form or format_of(target)
+    # A device or a pipe has no contents to replace. Asked before links are followed: those of /dev/fd lead to names
+    # that are no paths.
+    if target.exists() and not target.is_file():
+        with _reporting_errors(target), target.open("wb") as device, _writer(device, form) as write:
+            yield write
+        return
+    target = target.resolve()
     if not target.parent.is_dir():
         raise UsageError("no such folder", where=str(target.parent), hint=f"mkdir -p {target.parent}")
+    with _reporting_errors(target), replace_atomically(target) as stream, _writer(stream, form) as write:
+        yield write
+
+
+@contextmanager
+def _reporting_errors(path: Path | None) -> Iterator[None]:
+    """Turns the system's errors into OutputError, but for a closed pipe, whose reader has seen enough."""
     try:
-        if target.exists() and not target.is_file():
-            with target.open("wb") as device, _writer(device, form) as write:  # nothing to replace
-                yield write
-            return
-        with replace_atomically(target) as stream, _writer(stream, form) as write:
-            yield write
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as exc:
-        raise OutputError(f"can't be written: {exc.strerror or exc}", where=str(target)) from exc
+        what = "the result can't be written" if path is None else "can't be written"
+        raise OutputError(f"{what}: {exc.strerror or exc}", where=None if path is None else str(path)) from exc
 
 
 def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -135,3 +136,21 @@ def full_disk(*_: object) -> Path:
 def test_a_lock_timeout_is_a_number_of_seconds(project: Folder, text: str) -> None:
     error = project.run("list", "--json", f"--lock-timeout={text}", code=2).out
     assert json.loads(error)["error"]["message"] == f"--lock-timeout {text!r} is not a number of seconds"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["--help"], ["list", "--help"]])
+def test_a_full_or_closed_stdout_is_reported_by_every_answer(words: list[str]) -> None:
+    command = shlex.join([sys.executable, "-m", "featurestore", *words])
+    for target in (">/dev/full", ">&-"):
+        ran = subprocess.run(["sh", "-c", f"{command} {target}"], capture_output=True, text=True)
+        assert (ran.returncode, ran.stdout) == (4, ""), ran.stderr
+        assert ran.stderr.startswith("error: the result can't be written to standard output: ")
+        assert "Traceback" not in ran.stderr
+
+
+def test_a_result_may_go_to_the_path_of_a_pipe(project: Folder) -> None:
+    project.run("ingest")
+    command = [sys.executable, "-m", "featurestore", "-C", str(project.root), "export", "age_share",
+               "--output", "/dev/stdout", "--format", "csv", "-q"]  # fmt: skip
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 4), ran.stderr

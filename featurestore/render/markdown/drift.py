@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.render.markdown.cells import cell, table
 from featurestore.render.verdicts import measured_by, verdict
-from featurestore.render.words import instant, number
+from featurestore.render.words import instant, minute, number
 
 if TYPE_CHECKING:
     from featurestore.workflows.drift.overview import DriftRow
@@ -42,6 +42,6 @@ def _row(row: DriftRow) -> tuple[str, ...]:
     last, since = row.last, row.since
     return (
         f"`{row.version.id.feature}@{row.version.number}`", cell(verdict(last)), number(last.score),
-        number(last.threshold), instant(since.started_at)[:16] if since else "", f"`{last.run_id}`",
+        number(last.threshold), minute(since.started_at) if since else "", f"`{last.run_id}`",
         f"`{last.reference_run}`" if last.reference_run else "",
     )  # fmt: skip

@@ -12,7 +12,7 @@ from featurestore.render.charts import columns, spark
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.verdicts import compared_with, measured_by, verdict
-from featurestore.render.words import instant, number, plural, score
+from featurestore.render.words import instant, minute, number, plural, score
 from featurestore.workflows.drift.baseline import BaselineResult
 from featurestore.workflows.drift.overview import DriftRow
 from featurestore.workflows.drift.recompute import Recomputed
@@ -95,7 +95,7 @@ def points_table(points: Sequence[Point]) -> RenderableType:
     ]  # fmt: skip
     rows = [
         (
-            str(point.run_seq), point.run_id, instant(point.started_at)[:16], number(point.statistics.get("count")),
+            str(point.run_seq), point.run_id, minute(point.started_at), number(point.statistics.get("count")),
             number(point.statistics.get("mean")), score(point.score), _verdict(point),
             _run_number(point.reference_run, points),
         )

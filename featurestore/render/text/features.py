@@ -11,7 +11,7 @@ from rich.text import Text
 from featurestore.arguments import show_rows
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import instant, number
+from featurestore.render.words import instant, minute, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
     feature = entry.feature
     return (
         Text(feature.name, style=NAME if feature.status != "deprecated" else DIM), feature.entity_type.name,
-        str(feature.data_type), _active(entry), feature.source_name or "–", instant(entry.summary.last_run_at)[:16],
+        str(feature.data_type), _active(entry), feature.source_name or "–", minute(entry.summary.last_run_at),
         feature.description,
     )  # fmt: skip
 
