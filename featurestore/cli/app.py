@@ -15,7 +15,7 @@ from featurestore.cli.session import Session, split_global_options
 from featurestore.errors import FeatureStoreError, OutputError, UsageError, did_you_mean, from_os_error
 from featurestore.render.printable import printable
 
-EXIT_DEFECT, EXIT_PIPE = 70, 141
+EXIT_DEFECT = 70
 
 
 def run(arguments: list[str]) -> int:
@@ -26,7 +26,7 @@ def run(arguments: list[str]) -> int:
             sys.stdout.flush()
         except BrokenPipeError:
             streams.discard()
-            return EXIT_PIPE
+            return streams.EXIT_PIPE
         except (KeyboardInterrupt, interrupts.TerminatedError):
             # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
             return interrupts.report()
@@ -76,12 +76,11 @@ def _dispatch(session: Session, words: list[str]) -> int:
 def _written(code: int, command: str) -> int:
     """The exit code, once the result is out. A command that has changed something keeps its own where that fails."""
     sys.stdout.flush()
-    reason = streams.failure()
-    if reason is not None:
-        error = OutputError(f"the result can't be written to standard output: {reason}")
+    message = streams.failure()
+    if message is not None:
         if command not in WRITERS:
-            raise error
-        streams.say(f"error: {error}")
+            raise OutputError(message)
+        streams.say(f"error: {message}")
     return code
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+EXIT_PIPE, EXIT_OUTPUT = 141, 4
+
+
 class _Stdout(io.BufferedWriter):
     """Standard output. The first failure is remembered and the rest dropped, so that work goes on to its end.
 
@@ -66,11 +69,12 @@ def _plug(number: int, mode: int) -> None:
 
 
 def failure() -> str | None:
-    """Why standard output could not be written, if it could not."""
+    """That standard output could not be written, and why, if it could not."""
     out = getattr(sys.stdout, "buffer", None)
     if not isinstance(out, _Stdout) or out.failure is None:
         return None
-    return "it is closed" if out.failure.errno == errno.EBADF else os.strerror(out.failure.errno or 0)
+    reason = "it is closed" if out.failure.errno == errno.EBADF else os.strerror(out.failure.errno or 0)
+    return f"the result can't be written to standard output: {reason}"
 
 
 def answer(text: str) -> int:
@@ -80,11 +84,11 @@ def answer(text: str) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         discard()
-        return 141
-    reason = failure()
-    if reason is not None:
-        say(f"error: the result can't be written to standard output: {reason}")
-        return 4
+        return EXIT_PIPE
+    message = failure()
+    if message is not None:
+        say(f"error: {message}")
+        return EXIT_OUTPUT
     return 0
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from featurestore.config import Project
-from featurestore.versioning.folder import files
+from featurestore.versioning.folder.files import Active
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +16,11 @@ class ActiveVersion:
     promoted_at: int | None = None
 
 
-def active_version(project: Project, feature: str, last_committed: Callable[[], str | None]) -> ActiveVersion:
-    """The promoted version; without one, the version of the latest committed run, as the store says.
+def active_version(promoted: Active | None, last_committed: Callable[[], str | None]) -> ActiveVersion:
+    """The promoted version, as its file says; without one, the version of the latest committed run, as the store says.
 
-    Raises VersionFileError for a damaged ``active`` file.
+    The store is asked only where nothing is promoted.
     """
-    promoted = files.read_active(project.versions, feature)
     if promoted is not None:
         return ActiveVersion(promoted.sha256, promoted.since)
     return ActiveVersion(last_committed())

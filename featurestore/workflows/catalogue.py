@@ -14,7 +14,7 @@ from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder.files import FeatureFiles, list_files
+from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
@@ -164,7 +164,8 @@ def _entry(project: Project, tree: SourceTree, feature: Feature, history: Curren
         hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    active = active_version(project, feature.name, lambda: summary.committed_sha256)
+    promoted = read_active(project.versions, feature.name) if listed.promoted else None
+    active = active_version(promoted, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,
         hashed=hashed,

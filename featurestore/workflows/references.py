@@ -54,7 +54,7 @@ def active_id(project: Project, store: AuditLog, feature: str) -> VersionId | No
         version = store.last_committed(feature)
         return None if version is None else version.sha256
 
-    sha256 = active_version(project, feature, last_committed).sha256
+    sha256 = active_version(files.read_active(project.versions, feature), last_committed).sha256
     return None if sha256 is None else VersionId(feature, sha256)
 
 
