@@ -28,14 +28,14 @@ def test_documents_are_as_they_were(story: str, folder: Folder, capsys: pytest.C
 
 
 def test_every_command_has_a_document() -> None:
-    # doctor's is of the machine; its keys are tested below.
+    # doctor's values are of the machine; its form is compared below.
     assert {case.line.split()[0] for case in CASES} >= set(COMMANDS) - {"doctor"}
 
 
 def test_every_stored_document_is_of_a_case() -> None:
     names = [case.name for case in CASES]
     assert len(names) == len(set(names))
-    assert names_of(HERE, ".json") == set(names)
+    assert names_of(HERE, ".json") == {*names, "doctor"}
 
 
 def test_doctor_has_the_same_keys_on_every_machine(project: Folder) -> None:
@@ -43,6 +43,22 @@ def test_doctor_has_the_same_keys_on_every_machine(project: Folder) -> None:
     assert list(found) == ["ok", "warn", "fail", "checks"]
     assert [list(check) for check in found["checks"]] == [["area", "state", "what", "hint"]] * len(found["checks"])
     assert found["ok"] + found["warn"] + found["fail"] == len(found["checks"])
+
+
+def test_doctor_looks_at_the_same_areas_in_the_same_order(project: Folder) -> None:
+    found = project.json("doctor")
+    assert {check["state"] for check in found["checks"]} <= {"ok", "warn", "fail"}
+    assert all(isinstance(check["what"], str) for check in found["checks"])
+    assert all(check["hint"] is None or isinstance(check["hint"], str) for check in found["checks"])
+    form = {
+        **{name: f"<{type(found[name]).__name__}>" for name in ("ok", "warn", "fail")},
+        "checks": [
+            {"area": area, "state": "<state>", "what": "<text>", "hint": "<text or null>"}
+            for area in dict.fromkeys(check["area"] for check in found["checks"])
+        ],
+    }
+    shown = {"command": "featurestore doctor --json", "exit": 0, "document": form}
+    compare(HERE / "doctor.json", json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
 
 
 def test_ci_never_writes_what_it_compares_with() -> None:
