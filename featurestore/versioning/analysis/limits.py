@@ -23,6 +23,11 @@ DOTTED = {
     "importlib.util.": _MODULE,
     "importlib.resources.": _FILE,
     "sys.modules": "modules reached through sys.modules are not followed",
+    "sys.path": "modules found through changes of sys.path are not followed",
+    "sys.meta_path": "modules found through changes of sys.meta_path are not followed",
+    "runpy.": "code that runpy runs is not followed",
+    "pydoc.locate": "modules imported by a computed name are not followed",
+    "pkgutil.": "modules imported by a computed name are not followed",
     "sys._getframe": "names reached through stack frames are not followed",
     "inspect.": "objects found by inspect at run time are not followed",
     "os.environ": "environment variables are not part of the hash",
@@ -38,6 +43,8 @@ DOTTED = {
     "joblib.load": _FILE,
 }
 ATTRIBUTE = {
+    "__globals__": "names reached through a function's __globals__ are not followed",
+    "__builtins__": "names reached through builtins are not followed",
     "__subclasses__": "subclasses are not followed from their base class",
     "__init_subclass__": "subclasses are not followed from their base class",
 }

@@ -26,6 +26,22 @@ from featurestore.versioning.analysis.scopes import BoundNames, import_name
 
 DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
+# What reads the texts of code: docstrings and annotations, the function's own name, or the module's.
+READING = {
+    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text", "__code__": "text",
+    "__text_signature__": "text", "__type_params__": "text", "__wrapped__": "text",
+    "__name__": "name", "__qualname__": "name", "__module__": "module",
+}  # fmt: skip
+READERS = (
+    "typing.get_type_hints",
+    "typing.get_annotations",
+    "typing_extensions.get_",
+    "inspect.",
+    "annotationlib.",
+    "pydoc.",
+    "dataclasses.fields",
+    "pydantic.",
+)
 PLACE_NAMES = {"__file__", "__path__", "__spec__", "__loader__"}
 
 Import = ast.Import | ast.ImportFrom
@@ -58,6 +74,7 @@ class Reach:
     def __init__(self, world: World) -> None:
         self.world = world
         self.strings: set[str] = set()
+        self.reads: set[str] = set()
         self.dotted: set[str] = set()
         self.hops: dict[Key, None] = {}
         self.modules: dict[str, None] = {}
@@ -139,16 +156,20 @@ class Reach:
         self.dotted.add(name)
         if missing:
             self.limit(node, f"{name} is not in the project")
+        if name.startswith(READERS):
+            self.reads.update(("text", "name") if name.startswith("inspect.") else ("text",))
         if name.startswith("polars.col."):
             self.strings.add(name.split(".")[2])
         message = limits.of_dotted(name)
         if message is not None:
             self.limit(node, message)
 
-    def met_plain(self, target: Plain, node: ast.expr) -> None:
+    def met_plain(self, target: Plain, node: ast.expr | ast.stmt) -> None:
         """Notes a builtin or undefined name."""
         name = target.name
         if name in MODULE_NAMES:
+            if name in READING:
+                self.reads.add("module" if name == "__name__" else READING[name])
             if name in PLACE_NAMES:
                 self.limit(node, f"{name} depends on where the project is")
         elif target.limit:
