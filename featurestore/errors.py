@@ -91,6 +91,13 @@ class StoreError(FeatureStoreError):
     exit_code = 12
 
 
+class ForeignStoreError(FeatureStoreError):
+    """A store belongs to another project or history of the same name. Nothing was written."""
+
+    code = "foreign_store"
+    exit_code = 3
+
+
 class TransientStoreError(StoreError):
     """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
 
