@@ -12,7 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from featurestore.errors import from_os_error, os_reason, quoted_os_error
+from featurestore.config import load_project
+from featurestore.errors import DamagedError, StoreError, from_os_error, os_reason, quoted_os_error
+from featurestore.offline.duckdb.store import DuckDBStore
 from tests.conftest import Folder
 from tests.services import refusing
 
@@ -60,14 +62,10 @@ def test_a_history_that_another_process_holds_is_no_damage(ingested: Folder) -> 
         f"import duckdb, sys; held = duckdb.connect({str(ingested.root / HISTORY)!r})\n"
         "print(flush=True); sys.stdin.read()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", holding], **pipes) as holder:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", holding], stdin=pipe, stdout=pipe) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        from featurestore.config import load_project
-        from featurestore.errors import DamagedError, StoreError
-        from featurestore.offline.duckdb.store import DuckDBStore
-
         store = DuckDBStore(load_project(ingested.root), patience=0.1)
         with pytest.raises(StoreError, match="is held by another process") as caught:
             store.committed_runs()
@@ -90,15 +88,11 @@ def in_a_small_folder(folder: Path, kilobytes: int, *command: str) -> subprocess
     return subprocess.run(line, cwd=folder, capture_output=True, text=True)
 
 
-@pytest.fixture
-def below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return tmp_path
-
-
 def test_a_full_disk_is_said_and_nothing_is_committed(project: Folder) -> None:
     folder = project.root / "project"
+    folder.mkdir()
     for name in ("featurestore.toml", "features", "visits.csv"):
-        (project.root / name).rename(folder.mkdir(exist_ok=True) or folder / name)
+        (project.root / name).rename(folder / name)
     here = Folder(folder, project._capture)
     here.run("ingest")
     size = sum(path.stat().st_size for path in (folder / ".featurestore").iterdir()) // 1024
