@@ -100,6 +100,13 @@ class DamagedError(StoreError):
     exit_code = 4
 
 
+class ForeignStoreError(FeatureStoreError):
+    """A store belongs to another project or history of the same name. Nothing was written."""
+
+    code = "foreign_store"
+    exit_code = 3
+
+
 class TransientStoreError(StoreError):
     """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
 

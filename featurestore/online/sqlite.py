@@ -204,6 +204,9 @@ class SQLiteStore:
     def pulse(self) -> Pulse:
         return Pulse(str(self._path.stat().st_ino) if is_there(self._path) else "")
 
+    def mark_shards(self) -> None:
+        """Nothing: a file loses all or nothing."""
+
     def checks(self) -> Iterator[Check]:
         size = self._path.stat().st_size if is_there(self._path) else 0
         yield Check("online", "ok", f"embedded, {size / 1e6:,.1f} MB")

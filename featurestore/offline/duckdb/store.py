@@ -32,7 +32,7 @@ from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.offline.sql import between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
@@ -193,12 +193,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
+        at: int | None = None,
+        due_after: int | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
         within = _within(version, key_range, bounds)
-        touched, where = "", f"{between(up_to_run, None)} AND {within}"
+        touched, where = "", f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
             # Where all rows fit, taking the last of each entity here costs a fifth of DuckDB's window function.
             query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
@@ -211,7 +213,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             same = [pl.col(name) == pl.col(name).shift(-1) for name in names]
             return rows.filter(~pl.all_horizontal(same).fill_null(False))
         if after_run is not None:
-            news = f"SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}"
+            due = "" if due_after is None else f" OR {dated(due_after, at)}"
+            news = f"SELECT DISTINCT {keys} FROM {table} WHERE (run_seq > {after_run:d}{due}) AND {within}"
             touched = f" SEMI JOIN ({news}) t USING ({keys})"
         return self._history(
             version,
@@ -220,6 +223,18 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             f"ORDER BY {keys}",
             bounds,
         )
+
+    def newest(
+        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+    ) -> int | None:
+        def ask(file: DuckDBFile) -> int | None:
+            if not file.has_history(version):
+                return None
+            query = f"SELECT epoch_us(max(computed_at)) AS newest FROM {history_table(version.id)}"
+            newest: int | None = file.rows(f"{query} WHERE {between(up_to_run, after_run)}")[0]["newest"]
+            return newest
+
+        return self._ask(ask, None)
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         query = (
