@@ -16,7 +16,7 @@ from typing import Literal
 
 from featurestore import __version__, times
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
 from featurestore.model import Check
 from featurestore.offline.open import open_offline
@@ -76,9 +76,7 @@ def _guarded(area: str, examined: Callable[[], Iterator[Check]]) -> Iterator[Che
     except FeatureStoreError as exc:
         yield _failure(area, exc)
     except OSError as exc:
-        yield Check(
-            area, "fail", f"{exc.filename or area}: {exc.strerror or exc}", "check who may read and write there"
-        )
+        yield Check(area, "fail", f"{exc.filename or area}: {os_reason(exc)}", "check who may read and write there")
 
 
 def _failure(area: str, exc: FeatureStoreError) -> Check:
