@@ -10,7 +10,7 @@ from types import FrameType
 
 from featurestore import signals
 from featurestore.cli.streams import say
-from featurestore.signals import TerminatedError as TerminatedError
+from featurestore.signals import TerminatedError
 
 EXIT_INTERRUPT, EXIT_TERMINATED = 130, 143
 MESSAGES = {
