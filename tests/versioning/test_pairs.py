@@ -7,6 +7,7 @@ is listed in fixtures/hash/wrong.txt, and has to be taken from that list when it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 from tests.versioning.conftest import FIXTURES
 from tests.versioning.pairs import Files, Pair, read_pairs
-from tests.versioning.worker import Worker
+from tests.versioning.worker import Worker, feature_of
 
 PAIRS = read_pairs()
 WRONG = set((FIXTURES / "wrong.txt").read_text(encoding="utf-8").splitlines())
@@ -78,15 +79,17 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     for package in ("pydantic", "dotenv"):
         if any(f"import {package}" in text for text in found.before.values()):
             pytest.importorskip(package)
+    if "eager" in found.flags and sys.version_info >= (3, 14):
+        pytest.skip("annotations are not evaluated")
     return found
 
 
 def hashed(root: Path) -> VersionHash:
-    """The version of a project's only feature."""
+    """The version of a project's feature that is judged."""
     tree = SourceTree(root)
     registry = discover(load_project(root), tree)
     assert not registry.broken
-    (feature,) = registry.features
+    feature = feature_of(registry.features)
     return version_hash(feature, capture(tree, feature.module, feature.function))
 
 
@@ -102,7 +105,7 @@ def test_the_hash_follows_the_values(pair: Pair, proofs: Proofs, name: str) -> N
     if pair.verdict == "equal":
         assert before.sha256 == after.sha256
     elif before.sha256 == after.sha256:
-        assert not pair.follow
+        assert "follow" not in pair.flags
         assert before.closure.limits
         assert after.closure.limits
 

@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from featurestore.model import Feature
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20
@@ -43,15 +45,21 @@ class Worker:
         self._process.communicate()
 
 
+def feature_of(features: Sequence[Feature]) -> Feature:
+    """The feature that is judged: the only one, or the one named ``f``."""
+    (feature,) = features if len(features) == 1 else [feature for feature in features if feature.name == "f"]
+    return feature
+
+
 def live_values(root: str) -> dict[str, Any]:
-    """The values of a project's only feature, its modules run as `ingest` runs them."""
+    """The values of a project's feature, its modules run as `ingest` runs them."""
     from featurestore.config import load_project
     from featurestore.registry.discovery import discover
     from featurestore.versioning.analysis.tree import SourceTree
     from featurestore.versioning.running.modules import load_function
 
     tree = SourceTree(Path(root))
-    (feature,) = discover(load_project(tree.root), tree).features
+    feature = feature_of(discover(load_project(tree.root), tree).features)
     function = load_function(tree, feature.module, feature.function)
     assert feature.source is not None
     columns = {name: column.type for name, column in feature.source.columns.items()}
@@ -67,7 +75,7 @@ def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
     return {"values": _values(version.feature, load(version), columns)}
 
 
-def _values(feature: Any, function: Any, columns: Mapping[str, str]) -> list[str]:
+def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list[str]:
     """A feature's values for three rows, of the types that its source declares."""
     import polars as pl
 
@@ -87,6 +95,7 @@ def _values(feature: Any, function: Any, columns: Mapping[str, str]) -> list[str
         pl.col(name).str.to_datetime() if columns[name] == "datetime" else pl.col(name).cast(types[columns[name]])
         for name in rows
     )
+    assert feature.source is not None
     source = sort_rows(frame, feature.entity_type, feature.source)
     if feature.short:
         result = call_short({"f": build_expression(feature, function)}, source)["f"]
