@@ -35,7 +35,7 @@ SHORT = {
 
 FILE = re.compile(r"^(--|\+\+|~~) (\S+)\n(.*?)(?=^(?:--|\+\+|~~) |\Z)", re.MULTILINE | re.DOTALL)
 CHOICE = re.compile("‹([^¦]*)¦([^›]*)›")
-FLAGS = {"solo", "follow", "chol", "crlf", "eager"}
+FLAGS = {"solo", "follow", "chol", "crlf", "eager", "alone"}
 
 Verdict = Literal["differ", "equal"]
 Files = Mapping[str, str]

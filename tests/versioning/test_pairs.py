@@ -37,11 +37,18 @@ def cases(test: str) -> list[object]:
 class Proofs:
     """The pairs' projects on disk, each written and run once."""
 
-    def __init__(self, folder: Path, worker: Worker) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._worker = worker
+        self._workers = {forks: Worker(forks=forks) for forks in (False, True)}
         self._places: dict[int, Path] = {}
         self._live: dict[Path, Any] = {}
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+
+    def _worker(self, pair: Pair) -> Worker:
+        return self._workers["alone" in pair.flags or pair.name.startswith("effects/")]
 
     def root(self, files: Files) -> Path:
         """The folder of one side of a pair."""
@@ -53,24 +60,24 @@ class Proofs:
                 path.write_bytes(text.encode())
         return self._places[id(files)]
 
-    def live(self, files: Files) -> Any:
+    def live(self, pair: Pair, files: Files) -> Any:
         """The values that `ingest` would compute, and the columns that the source declares."""
         root = self.root(files)
         if root not in self._live:
-            self._live[root] = self._worker.ask(task="live", root=str(root), cwd=str(root))
+            self._live[root] = self._worker(pair).ask(task="live", root=str(root), cwd=str(root))
         assert "values" in self._live[root], self._live[root]
         return self._live[root]
 
-    def alone(self, file: Path, columns: dict[str, str], cwd: Path) -> Any:
+    def alone(self, pair: Pair, file: Path, columns: dict[str, str], cwd: Path) -> Any:
         """The outcome of a version file by itself."""
-        return self._worker.ask(task="file", path=str(file), columns=columns, cwd=str(cwd))
+        return self._worker(pair).ask(task="file", path=str(file), columns=columns, cwd=str(cwd))
 
 
 @pytest.fixture(scope="module")
 def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
-    worker = Worker()
-    yield Proofs(tmp_path_factory.mktemp("pairs"), worker)
-    worker.close()
+    made = Proofs(tmp_path_factory.mktemp("pairs"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def hashed(root: Path) -> VersionHash:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_both_sides_prove_the_verdict(pair: Pair, proofs: Proofs, name: str) -> None:
-    before, after = proofs.live(pair.before)["values"], proofs.live(pair.after)["values"]
+    before, after = proofs.live(pair, pair.before)["values"], proofs.live(pair, pair.after)["values"]
     assert (before != after) == (pair.verdict == "differ"), (before, after)
 
 
@@ -114,8 +121,8 @@ def test_the_hash_follows_the_values(pair: Pair, proofs: Proofs, name: str) -> N
 def test_the_version_file_alone_gives_the_values(pair: Pair, proofs: Proofs, tmp_path: Path, name: str) -> None:
     version = hashed(proofs.root(pair.before))
     written = write_version(tmp_path / "features" / ".versions", version, created=0, packages={})
-    live = proofs.live(pair.before)
-    alone = proofs.alone(written.name.path, live["columns"], tmp_path)
+    live = proofs.live(pair, pair.before)
+    alone = proofs.alone(pair, written.name.path, live["columns"], tmp_path)
     if alone.get("values") != live["values"]:
         assert version.closure.limits, alone
 
