@@ -26,9 +26,10 @@ class Worker:
     """A process that runs what it is asked to; answers are JSON. ``forks``: each run in a process of its own."""
 
     def __init__(self, *, forks: bool) -> None:
+        command = [sys.executable, "-m", "tests.versioning.worker", *(["forks"] if forks else [])]
         one_thread = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a fork has no use for more
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.versioning.worker", *(["forks"] if forks else [])], cwd=ROOT, env={**os.environ, **one_thread},
+            command, cwd=ROOT, env={**os.environ, **one_thread},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
 
