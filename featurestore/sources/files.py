@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -103,7 +103,10 @@ class FileSource:
         self._read_file, self._row_word = read_file, row_word
 
     def offer(self) -> Offer:
-        files = [_hash(self._folders, path) for path in self._find()]
+        found = self._find()
+        if self._given is None:
+            _refuse_odd(self._folders, found)
+        files = [_hash(self._folders, path) for path in found]
         return Offer(
             content={"files": sorted([file.name, file.sha256] for file in files)},
             cursor={"files": {file.name: file.sha256 for file in files}},
@@ -203,6 +206,17 @@ def _hash(folders: ProjectFolders, path: Path | None) -> HashedFile:
         _check(name, state, os.fstat(stream.fileno()))
     fresh = abs(time.time_ns() - before.st_mtime_ns) < _FRESH
     return HashedFile(name, before.st_size, sha256, path, state, fresh)
+
+
+def _refuse_odd(folders: ProjectFolders, paths: Iterable[Path | None]) -> None:
+    """Raises SourceError for a pipe or a device that the project names: it comes with a clone, and may never end."""
+    for path in paths:
+        if path is not None and path.exists() and not path.is_file():
+            raise SourceError(
+                "is not a regular file: a pipe or a device is read only where you name it yourself",
+                where=_name(folders, path),
+                hint="name it with --input",
+            )
 
 
 def _digest(stream: BufferedReader) -> str:
