@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from featurestore.errors import os_reason
+
 SETTINGS = 1_000_000  # bytes of a TOML file
 CODE = 16_000_000  # of a module
 VERSION = 64_000_000  # of a version file, which holds many
@@ -31,7 +33,7 @@ class OddFileError(OSError):
 
 def reason(exc: OSError) -> str:
     """Why a file was not read, to follow its name: ``is a named pipe, …`` or ``can't be read: …``."""
-    return str(exc.strerror) if isinstance(exc, OddFileError) else f"can't be read: {exc.strerror or exc}"
+    return str(exc.strerror) if isinstance(exc, OddFileError) else f"can't be read: {os_reason(exc)}"
 
 
 def read_own(path: Path, most: int) -> bytes:

@@ -90,7 +90,7 @@ def _list(
         name = entry.name
         if name.startswith(".") or name == "__pycache__":
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             if name.endswith(".py"):
                 found.append((*folder, name))
         elif not entry.is_symlink() or fence.holds(Path(entry.path)):
@@ -98,6 +98,13 @@ def _list(
         elif _holds_python(entry.path):
             reason = f"is a link that leads out of the project, to {os.path.realpath(entry.path)}"
             odd.append(_odd(Path(*folder, name), reason, "copy the folder into the project or its repository"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _holds_python(folder: str) -> bool:

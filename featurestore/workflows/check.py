@@ -6,15 +6,16 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover
+from featurestore.registry.python_files import shown
 from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
@@ -103,6 +104,7 @@ def _check(project: Project, paths: Sequence[str]) -> CheckResult:
             if listed.versions:
                 versions += len(listed.versions)
                 findings += _check_folder(project, name, listed, entry)
+    findings += _check_pins(project)
     limits = [
         HashLimit(entry.feature.name, limit.place, limit.message)
         for entry in chosen
@@ -153,7 +155,9 @@ def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles)
         try:
             read(project.versions, feature)
         except VersionFileError as exc:
-            findings.append(CheckFinding("damaged", _shown(project, Path(exc.where or "")), exc.message, exc.hint or ""))
+            findings.append(
+                CheckFinding("damaged", _shown(project, Path(exc.where or "")), exc.message, exc.hint or "")
+            )
     return findings
 
 
@@ -162,10 +166,9 @@ def _check_pins(project: Project) -> list[CheckFinding]:
     from featurestore.sources.pinned_types import read_pins
 
     findings = []
-    folders = ProjectFolders(project.root, project.versions, project.state)
     for source in project.sources.values():
         try:
-            read_pins(folders, source)
+            read_pins(project, source)
         except VersionFileError as exc:
             findings.append(CheckFinding("damaged", exc.where or source.name, exc.message, exc.hint or ""))
     return findings
@@ -206,4 +209,4 @@ def _below(project: Project, path: Path) -> str:
 
 
 def _shown(project: Project, path: Path) -> str:
-    return path.relative_to(project.root).as_posix()
+    return shown(path.relative_to(project.root))

@@ -81,7 +81,7 @@ class SourceTree:
         return attached
 
     def _has_python(self, top: str) -> bool:
-        if (self.root / f"{top}.py").is_file():
+        if os.path.lexists(self.root / f"{top}.py"):  # a pipe of that name hides a package too, and is an error
             return True
         return any(name.endswith(".py") for _, _, files in os.walk(self.root / top) for name in files)
 
