@@ -84,7 +84,7 @@ class FileSource:
         folders: ProjectFolders,
         source: Source,
         given: str | None,
-        read_file: ReadFile,
+        read_file: ReadFile | None = None,
         *,
         complete: bool = True,
         row_word: str = "row",
@@ -126,6 +126,7 @@ class FileSource:
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
         for file in offer.handle:
+            assert self._read_file is not None, "given, unless `read` is another"
             with open_hashed(file) as stream:
                 yield from self._read_file(stream, file.name, columns, report)
 
