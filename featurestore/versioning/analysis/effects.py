@@ -18,7 +18,7 @@ from featurestore.versioning.analysis.running import Running
 from featurestore.versioning.analysis.scopes import Function
 from featurestore.versioning.analysis.symbols import SymbolTable
 from featurestore.versioning.analysis.tree import refusing_depth
-from featurestore.versioning.analysis.values import CONSTANT, OBJECT, Value
+from featurestore.versioning.analysis.values import CONSTANT, OBJECT, PLAIN, Value
 
 
 class Effects:
@@ -28,7 +28,7 @@ class Effects:
         self.project = project
         self._statements: dict[tuple[str, int], Effect] = {}
         self._bodies: dict[Key, Effect] = {}
-        self._settled: dict[Key, Effect] = {}
+        self._returned: dict[Key, Value] = {}
         self._values: dict[Key, Value] = {}
 
     def of_statement(self, table: SymbolTable, position: int) -> Effect:
@@ -88,9 +88,28 @@ class Effects:
             found = self._code(function)
             if found is not None:
                 node, method = found
-                judge = Running(self, function[0], effect, own=function)
-                judge.body(node, method=method)
+                Running(self, function[0], effect, own=function).body(node, method=method)
         return effect
+
+    def returned(self, function: Key) -> Value:
+        """What is known of what a function returns, if it calls no other of the project for it.
+
+        To follow these too would give one answer or another, depending on where a cycle of calls is entered.
+        """
+        value = self._returned.get(function)
+        if value is None:
+            value = self._returned[function] = self._returned_by(function)
+        return value
+
+    def _returned_by(self, function: Key) -> Value:
+        found = self._code(function)
+        if found is None or isinstance(found[0], ast.AsyncFunctionDef):
+            return OBJECT
+        effect = Effect()
+        Running(self, function[0], effect, own=function, shallow=True).body(found[0], method=found[1])
+        if not effect.returned <= {"constant", "plain"}:
+            return OBJECT
+        return PLAIN if "plain" in effect.returned else CONSTANT
 
     def bodies(self, table: SymbolTable, position: int) -> list[Key]:
         """The functions that a top-level statement defines: itself, or the methods of a class."""
@@ -158,6 +177,36 @@ class Effects:
             pending += [base for base in bases if base is not None and base != OUTSIDE]
         return True
 
+    def is_enum(self, key: Key) -> bool:
+        """Whether a class is an enumeration, whose members are made when it is defined."""
+        node = self.class_of(key)
+        if node is None:
+            return False
+        running = Running(self, key[0], Effect())
+        if any(running.is_enum(item) for item in node.bases):
+            return True
+        return any(base is not None and base != OUTSIDE and self.is_enum(base) for base in self._bases(key[0], node))
+
+    def remembers(self, function: Key) -> bool:
+        """Whether a function keeps what it gave, and that may differ from one call to the next."""
+        node = self._single(function)
+        if not isinstance(node, ast.FunctionDef) or not node.decorator_list:
+            return False
+        running = Running(self, function[0], Effect())
+        if not any(running.is_caching(item) for item in node.decorator_list):
+            return False
+        return any(self.value_of(key).kind not in ("constant", "function") for key in self.of_body(function).used)
+
+    def postpones(self, module: str) -> bool:
+        """Whether a module has ``from __future__ import annotations``."""
+        table = self.project.table(module)
+        return table is not None and any(
+            isinstance(item, ast.ImportFrom)
+            and item.module == "__future__"
+            and any(alias.name == "annotations" for alias in item.names)
+            for item in table.body[:9]
+        )
+
     def _bases(self, module: str, node: ast.ClassDef) -> list[Key | None]:
         """The bases of a class: a class of the project, OUTSIDE for a harmless one, None for any other."""
         judge = Running(self, module, Effect())
@@ -191,6 +240,8 @@ class Effects:
         if table is None or name in table.imports or name in table.assigned_by_functions:
             return OBJECT
         values = [self._bound(table, position, name, key) for position in table.bindings.get(name, ())]
+        if len(values) == 1 and values[0].kind == "plain" and _has_handlers(table, name):
+            return OBJECT
         if len(values) == 1:
             return values[0]
         return CONSTANT if values and all(value.kind == "constant" for value in values) else OBJECT
@@ -215,6 +266,12 @@ class Effects:
         elif isinstance(node, ast.AnnAssign | ast.AugAssign) and node.value is not None:
             return judge.value(node.value)
         return OBJECT
+
+
+def _has_handlers(table: SymbolTable, name: str) -> bool:
+    """Whether a logger gets handlers or filters of its own, which run at each message."""
+    text = table.module.text
+    return f"{name}.addFilter" in text or f"{name}.addHandler" in text
 
 
 def _unpacked(target: ast.expr, value: ast.expr, name: str) -> ast.expr | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ _KEEPING = {
     "typing.final", *DECORATORS,
 }  # fmt: skip
 _FRAME_CHANGING = {"drop_in_place", "insert_column", "replace_column", "scatter", "set_at_idx", "shrink_to_fit"}
+_SETTING = re.compile(r"(add|del|remove|set)[A-Z]")  # of loggers
 _BUILDING = ("__new__", "__init__", "__post_init__", "__setattr__")
 _HARMLESS = {*_BUILDING[1:3], "__repr__", "__str__"}
 
@@ -51,12 +53,15 @@ class Scope:
 class Evaluation:
     """Walks the expressions of code that runs, in its order, and notes their effects."""
 
-    def __init__(self, effects: Effects, module: str, effect: Effect, own: Key | None = None) -> None:
+    def __init__(
+        self, effects: Effects, module: str, effect: Effect, own: Key | None = None, *, shallow: bool = False
+    ) -> None:
         self._all = effects
         self._module = module
         self._world = effects.project.world(module)
         self._scopes: list[Scope] = []
         self._own = own
+        self._shallow = shallow
         self._inside: set[ast.AST] = set()
         self.effect = effect
 
@@ -280,6 +285,9 @@ class Evaluation:
         if kind == "container":
             return OBJECT
         if kind == "class" and value.key is not None and self._all.is_simple(value.key):
+            found = self._all.method_of(value.key, "__class_getitem__")
+            if found is not None:
+                self.effect.calls.append((found[0], frozenset({value.key}), frozenset(self.names_in(node.slice))))
             return Value("bound", base=value, node=node.value)
         self._open(node.value)
         return OBJECT
@@ -301,7 +309,9 @@ class Evaluation:
             return VALUES.get(known, OBJECT)
         if kind == "function" and function.key is not None:
             self.effect.calls.append((function.key, frozenset(), frozenset(self.names_in(*given))))
-            return OBJECT
+            if self._all.remembers(function.key):
+                self._touch({function.key})
+            return OBJECT if self._shallow else self._all.returned(function.key)
         if kind == "lambda" and isinstance(function.node, ast.Lambda):
             self._lambda(function.node, self.names_in(*given))
             return OBJECT
@@ -370,6 +380,10 @@ class Evaluation:
                 self._change(self.names_in(expression), node)
             elif kind == "plain" and name in inert.CHANGING:
                 self._touch(self.names_in(expression))
+            elif kind == "plain" and _SETTING.match(name):
+                names = self.names_in(expression)
+                self.effect.outside |= not names  # whoever asks for the logger of that name gets it
+                self._touch(names)
             self._give(given, values)
             return PLAIN
         if kind in ("data", "container"):
@@ -392,7 +406,7 @@ class Evaluation:
     def _build(self, key: Key, given: Sequence[ast.expr]) -> Value:
         """An instance of a class of the project."""
         self.effect.used.add(key)
-        if not self._all.is_simple(key):
+        if not self._all.is_simple(key) or self._all.method_of(key, "__del__") is not None:
             self._open(*given, given={key})
             return OBJECT
         arguments = frozenset(self.names_in(*given))
@@ -414,7 +428,7 @@ class Evaluation:
                     self._change(self.names_in(value.node), node)
                 elif value.base.kind not in ("constant", "plain", "data", "container"):
                     self._open(node)
-            elif value.kind not in UNCHANGING:
+            elif value.kind not in UNCHANGING and not self._is_fresh(node):
                 self._open(node)
 
     def _change(self, keys: set[Key], node: ast.AST) -> None:
@@ -454,10 +468,14 @@ class Evaluation:
             return DATA if all(item.kind in ("constant", "data", "plain") for item in values) else OBJECT
         if value.kind in ("constant", "data", "plain"):
             return value
-        if value.kind in ("package", "class", "container"):
+        if value.kind in ("package", "class", "container") or isinstance(node, ast.GeneratorExp):
             return OBJECT if value.kind != "package" else PLAIN
         self._open(node)
         return OBJECT
+
+    def _is_fresh(self, node: ast.expr) -> bool:
+        """Whether it is an iterator that nothing else has: what it does has been noted where it is made."""
+        return isinstance(node, ast.GeneratorExp) or (isinstance(node, ast.Call) and self._is_iterating(node.func))
 
     def _is_iterating(self, node: ast.expr) -> bool:
         """Whether it is ``zip``, ``map`` or the like: going through it goes through its arguments."""
@@ -616,6 +634,16 @@ class Evaluation:
             classes
             and (kind_of_call(value.name) is not None if value.kind == "package" else value.name in inert.BUILTINS)
         )
+
+    def is_caching(self, decorator: ast.expr) -> bool:
+        """Whether a decorator keeps what the function gave."""
+        value = self._path(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        return value is not None and value.name in ("functools.cache", "functools.lru_cache")
+
+    def is_enum(self, base: ast.expr) -> bool:
+        """Whether a base class is one of ``enum``."""
+        value = self._path(base)
+        return value is not None and value.kind == "package" and value.name.startswith("enum.")
 
     def base(self, node: ast.expr) -> Key | None:
         """A base class: a class of the project, OUTSIDE for one of the table, None for any other."""

@@ -30,7 +30,7 @@ DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
 # What reads the texts of code: docstrings and annotations, the function's own name, or the module's.
 READING = {
-    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text", "__code__": "text",
+    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text",
     "__text_signature__": "text", "__type_params__": "text", "__wrapped__": "text",
     "__name__": "name", "__qualname__": "name", "__module__": "module",
 }  # fmt: skip

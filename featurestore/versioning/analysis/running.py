@@ -12,8 +12,10 @@ from featurestore.versioning.analysis.names import WHOLE, Definition, Dotted, Ke
 from featurestore.versioning.analysis.reach import imported
 from featurestore.versioning.analysis.scopes import (
     Function,
+    annotations_of,
     argument_names,
     bound_by,
+    has_call,
     import_name,
     is_guard,
     target_names,
@@ -35,12 +37,14 @@ class Running(Evaluation):
             own = (self._own[0], self._own[1].partition(".")[0])
             behind = {name: keys | {own} for name, keys in behind.items()}
         scope = Scope("function")
-        statements: list[ast.stmt] = [ast.Expr(node.body)] if isinstance(node, ast.Lambda) else node.body
+        statements: list[ast.stmt] = [ast.Return(node.body)] if isinstance(node, ast.Lambda) else node.body
         bound = bound_by(statements, walrus=True)
         scope.names = {name: (OBJECT, frozenset()) for name in bound.everything()}
         scope.names.update({name: (OBJECT, behind[name]) for name in arguments})
         scope.assigned = set(arguments)
         scope.globals = bound.global_names
+        if any(isinstance(item, ast.Yield | ast.YieldFrom) for item in ast.walk(node)):
+            self.effect.returned.add("object")
         self._scopes.append(scope)
         for _ in range(2):
             whole, self.effect = self.effect, Effect()
@@ -66,7 +70,10 @@ class Running(Evaluation):
     def _do_functiondef(self, node: Function) -> None:
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
-                self._held(default)
+                self.value(default)
+        if self._evaluates_annotations():
+            for annotation in annotations_of(node):
+                self._annotation(annotation)
         own = self._decorate(node)
         scope = self._scopes[-1] if self._scopes else None
         if scope is None or node in self._inside:
@@ -82,8 +89,10 @@ class Running(Evaluation):
             for name in bound.nonlocal_names:
                 inner.names.pop(name, None)
             self._scopes.append(inner)
+            returned = set(self.effect.returned)
             self._all_of(node.body)
             self._all_of(node.body)
+            self.effect.returned = returned
             self._scopes.pop()
             self._inside.discard(node)
         if node.name not in scope.globals:
@@ -138,6 +147,11 @@ class Running(Evaluation):
                 not self._all.is_simple(found) or self._all.method_of(found, "__init_subclass__") is not None
             ):
                 self._open(given={*own, found})
+        if not self._scopes and self._all.is_enum((self._module, node.name)):
+            for name in ("__init__", "__new__", "_generate_next_value_"):
+                method = self._all.method_of((self._module, node.name), name)
+                if method is not None:
+                    self.effect.calls.append((method[0], frozenset(), frozenset()))
         for keyword in node.keywords:
             value = self.value(keyword.value)
             if keyword.arg == "metaclass" and not (value.kind == "builtin" and value.name == "type"):
@@ -153,17 +167,41 @@ class Running(Evaluation):
         if self._scopes and node.name not in self._scopes[-1].globals:
             self._scopes[-1].names[node.name] = (OBJECT, frozenset(own | self._names_of_body(node)))
 
-    def _held(self, node: ast.expr) -> Value:
-        return self.value(node)
+    def _evaluates_annotations(self) -> bool:
+        """Whether annotations run at this point: not in functions, nor where the module postpones them."""
+        return all(scope.kind in ("class", "loop") for scope in self._scopes) and not self._all.postpones(self._module)
+
+    def _annotation(self, node: ast.expr | None) -> None:
+        """Only calls in it can have an effect that matters."""
+        if node is not None and has_call(node):
+            self.value(node)
+
+    def _hold(self, value: Value, node: ast.expr) -> None:
+        """A class gets an attribute, and tells the object so if it asks for that."""
+        if not self._scopes or self._scopes[-1].kind != "class":
+            return
+        if value.kind == "instance" and value.key is not None:
+            found = self._all.method_of(value.key, "__set_name__")
+            if found is not None:
+                self.effect.calls.append((found[0], frozenset(self.names_in(node)), frozenset()))
+        elif value.kind == "object" and isinstance(node, ast.Name) and self._local(node.id) is None:
+            self._open(node)
+        elif value.kind == "object":
+            self.effect.opened |= self.names_in(node)
 
     def _do_assign(self, node: ast.Assign) -> None:
         value = self.value(node.value)
+        self._hold(value, node.value)
         for target in node.targets:
             self._assign(target, value, node.value)
 
     def _do_annassign(self, node: ast.AnnAssign) -> None:
+        if self._evaluates_annotations():
+            self._annotation(node.annotation)
         if node.value is not None:
-            self._assign(node.target, self.value(node.value), node.value)
+            value = self.value(node.value)
+            self._hold(value, node.value)
+            self._assign(node.target, value, node.value)
 
     def _do_augassign(self, node: ast.AugAssign) -> None:
         value = self.value(node.value)
@@ -349,6 +387,11 @@ class Running(Evaluation):
                 pending += target.elts
             elif isinstance(target, ast.Attribute | ast.Subscript):
                 self._put(target, None, None)
+            elif isinstance(target, ast.Name) and self._named(target.id).kind == "object":
+                self._open(target)
+
+    def _do_return(self, node: ast.Return) -> None:
+        self.effect.returned.add("constant" if node.value is None else self.value(node.value).kind)
 
     def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
         if not self._scopes:

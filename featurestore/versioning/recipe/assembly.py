@@ -44,6 +44,7 @@ class Assembly:
         self._statement_numbers: dict[Place, int] = {}
         self._chunks: list[bytes] = []
         self.execution: Execution
+        self.ordered: list[Place] = []
 
     def write(self) -> bytes:
         """Writes the closure from its root on, and fills the lists. Called once."""
@@ -163,7 +164,7 @@ class Assembly:
             outside |= impact.outside
         if not changed and not outside:
             return []
-        ordered = sorted(
+        self.ordered = sorted(
             (
                 place
                 for place in places
@@ -171,16 +172,19 @@ class Assembly:
             ),
             key=execution.order.__getitem__,
         )
-        if len(ordered) < 2:
+        if len(self.ordered) < 2:
             return []
-        return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in ordered)]
+        return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in self.ordered)]
 
     def _depends(self, place: Place, changed: set[Key], *, outside: bool) -> bool:
         table = self._all.project.table(place[0])
         assert table is not None
-        if any((place[0], name) in changed for name in table.bound.get(place[1], ())):
-            return True
         effect = self._executions.effects.of_statement(table, place[1])
+        names = table.bound.get(place[1], ())
+        if effect.is_inert and not effect.used and all(len(table.bindings[name]) == 1 for name in names):
+            return False  # a definition or a constant: it only has to come before its use
+        if any((place[0], name) in changed for name in names):
+            return True
         if outside and effect.runs:
             return True
         return not changed.isdisjoint(self.execution.links(place))

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
+from featurestore.versioning.analysis.columns import ColumnUse, column_use
 from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.project import ProjectNames
@@ -49,8 +50,8 @@ class Closure:
 
     ``strings`` are all text constants and attributes of ``pl.col``, among them the columns that the code names.
     ``dotted`` are the names of other packages, such as ``polars.col``. ``running`` are the statements that count
-    because of what they do when they run. In a ``full`` form docstrings and annotations count,
-    because they may be read.
+    because of what they do when they run, ``ordered`` the modules of those whose order counts. In a ``full`` form
+    docstrings and annotations count, because they may be read.
     """
 
     module: str
@@ -61,6 +62,7 @@ class Closure:
     definitions: tuple[EncodedDefinition, ...] = field(repr=False, compare=False)
     statements: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
     running: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
+    ordered: frozenset[str] = field(repr=False, compare=False)
     execution: Execution = field(repr=False, compare=False)
     full: bool = field(repr=False, compare=False)
     project: ProjectNames = field(repr=False, compare=False)
@@ -78,6 +80,12 @@ class Closure:
     def sections(self) -> tuple[Section, ...]:
         """The captured statements by module, with their imports: together they run without the project."""
         return sections_of(self)
+
+    @cached_property
+    def columns(self) -> ColumnUse:
+        """The columns that the code names, or may name."""
+        statements = [statement for definition in self.definitions for statement in definition.statements]
+        return column_use(self.project, {(statement.module, statement.position): None for statement in statements})
 
     @cached_property
     def parts(self) -> Mapping[str, str]:
@@ -164,6 +172,7 @@ def _capture(closures: _Closures, root: Key) -> Closure:
         definitions=tuple(assembly.definitions),
         statements=tuple(assembly.statements),
         running=tuple(assembly.running),
+        ordered=frozenset(module for module, _ in assembly.ordered),
         full="text" in reads,
         execution=assembly.execution,
         project=project,

@@ -241,7 +241,7 @@ class Execution:
                 if effect.calls:
                     yield from self._called_imports(effect)
                 settled = self._effects.settled(effect)
-                if settled.touched or settled.outside:
+                if settled.touched or settled.opened or settled.outside:
                     self._active.append(place)
                     for key in settled.touched:
                         self._touching[key].append(place)
@@ -321,8 +321,6 @@ class Execution:
                 pending += self._mentioned([key])
                 continue
             found.add(key)
-            if self._effects.value_of(key).kind == "function":
-                continue
             for place in (*self._binding(key), *self._touching.get(key, ())):
                 pending += self.links(place)
                 for name in self.bound(place):
