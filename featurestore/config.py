@@ -19,7 +19,7 @@ from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
 from featurestore.sources.settings import read_source
-from featurestore.toml import TomlTable, interpolate
+from featurestore.toml import TomlTable, interpolate, toml_problem
 
 FILE = "featurestore.toml"
 RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
@@ -140,7 +140,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"can't be read: {exc}", where=str(path)) from exc
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"is not valid TOML: {exc}", where=str(path)) from exc
+        raise ConfigError(f"is not valid TOML: {toml_problem(exc)}", where=str(path)) from None
     top = TomlTable(data, str(path))
     top.allow("project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions")
     project = top.table("project", required=True).allow("name", "lock_timeout")
@@ -166,7 +166,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
 def _project_name(table: TomlTable) -> str:
     name = table.required_text("name")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
-        raise table.error("name", f"must be letters, digits, - and _, not {name!r}")
+        raise table.error("name", "must be letters, digits, - and _")
     return name
 
 
@@ -176,10 +176,16 @@ def _lock_timeout(flag: float | None, table: TomlTable) -> float:
         return flag
     if variable:
         try:
-            return float(variable)
+            seconds = float(variable)
         except ValueError:
-            raise ConfigError(f"FEATURESTORE_LOCK_TIMEOUT is not a number of seconds: {variable!r}") from None
-    return float(table.get("lock_timeout", (int, float), 60))
+            seconds = float("nan")
+        if not 0 <= seconds < float("inf"):
+            raise ConfigError("FEATURESTORE_LOCK_TIMEOUT is not a number of seconds")
+        return seconds
+    seconds = float(table.get("lock_timeout", (int, float), 60))
+    if not 0 <= seconds < float("inf"):
+        raise table.error("lock_timeout", "is not a number of seconds")
+    return seconds
 
 
 def _memory(flag: str | None, table: TomlTable) -> int:
@@ -187,23 +193,23 @@ def _memory(flag: str | None, table: TomlTable) -> int:
     for name, text in given.items():
         if text:
             try:
-                return _bytes(text)
+                return _bytes(text, quoted=name == "--memory")
             except ValueError as exc:
                 raise ConfigError(f"{name} {exc}") from None
     try:
-        return _bytes(table.text("memory", "2GB") or "")
+        return _bytes(table.text("memory", "2GB") or "", quoted=False)
     except ValueError as exc:
         raise table.error("memory", str(exc)) from None
 
 
-def _bytes(text: str) -> int:
+def _bytes(text: str, *, quoted: bool = True) -> int:
     """``1GB`` or ``1.5GiB``. Raises ValueError."""
     found = _MEMORY.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"is not a size: {text!r}; write for example 500MB, 2GB or 1.5GiB")
+        raise ValueError(f"is not a size{f': {text!r}' if quoted else ''}; write for example 500MB, 2GB or 1.5GiB")
     size = int(float(found[1]) * _UNITS[found[2].upper()])
     if size < LEAST_MEMORY:
-        raise ValueError(f"is too little: {text}; at least {LEAST_MEMORY // 1_000_000}MB are needed")
+        raise ValueError(f"is too little; at least {LEAST_MEMORY // 1_000_000}MB are needed")
     return size
 
 
@@ -233,14 +239,14 @@ def _file(name: str, table: TomlTable, root: Path) -> Path | None:
 def _entity_type(name: str, table: TomlTable) -> EntityType:
     table.allow("keys")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     keys = table.table("keys", required=True)
     if not keys.data:
         raise table.error("keys", "is empty", hint='for example keys = { patient_id = "string" }')
     seen: set[str] = set()
     for key, kind in keys.data.items():
         if kind not in ("string", "int"):
-            raise keys.error(key, f'must be "string" or "int", not {kind!r}')
+            raise keys.error(key, 'must be "string" or "int"')
         if not COLUMN_NAME.fullmatch(key):
             raise keys.error(key, f"must match {COLUMN_NAME.pattern}")
         if key.lower() in RESERVED_KEYS:
@@ -255,7 +261,7 @@ def _entity_type(name: str, table: TomlTable) -> EntityType:
 def _feature_set(name: str, table: TomlTable) -> tuple[str, ...]:
     table.allow("features")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     listed = table.get("features", list, [])
     if not listed or not all(isinstance(item, str) and item for item in listed):
         raise table.error("features", "must be a list of feature names", 'for example features = ["age", "risk@2"]')
@@ -277,7 +283,7 @@ def _drift(table: TomlTable) -> DriftSettings:
 def _drift_rule(table: TomlTable) -> DriftRule:
     method, threshold = table.text("method"), table.get("threshold", (int, float))
     if method is not None and method not in DRIFT_METHODS:
-        raise table.error("method", f"is not a known method: {method!r}", did_you_mean(method, DRIFT_METHODS))
+        raise table.error("method", "is not a known method", did_you_mean(method, DRIFT_METHODS))
     if threshold is not None and not 0 <= threshold < 1:
         raise table.error(
             "threshold", f"must be from 0 to below 1, not {threshold!r}",
