@@ -21,6 +21,40 @@ _WORDS: dict[type, str] = {
     bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
 }  # fmt: skip
 _PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
+# A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
+_DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """The table that a file holds. Raises ValueError that says of the file what is wrong: ``is not valid TOML: …``."""
+    text = decode(data)
+    if _DEEP_KEY.search(text):
+        raise ValueError("is nested too deeply")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ValueError(f"is not valid TOML: {_problem(exc)}") from None
+    except (RecursionError, MemoryError) as exc:
+        raise ValueError("is nested too deeply") from exc
+    except ValueError as exc:  # int() refuses more than 4,300 digits
+        raise ValueError("holds a number of too many digits") from exc
+
+
+def _problem(exc: tomllib.TOMLDecodeError) -> str:
+    """What is wrong, and where, without the keys that tomllib quotes: ``Cannot declare ('a', 'b') twice (at …)``."""
+    what, at, place = str(exc).rpartition(" (at ")
+    return f"{what.partition(' (')[0]}{at}{place}"
+
+
+def decode(data: bytes) -> str:
+    """The text of a file of ours, with or without a byte order mark. Raises ValueError that says what it is instead."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]:
+        raise ValueError("is UTF-16, not UTF-8: save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ValueError(f"is not UTF-8 (line {line}): save it as UTF-8") from exc
 
 
 class TomlTable:
@@ -87,12 +121,6 @@ class TomlTable:
         """The tables inside an inner table, by name."""
         outer = self.table(name)
         return [(inner, outer.table(inner)) for inner in outer.data]
-
-
-def toml_problem(exc: tomllib.TOMLDecodeError) -> str:
-    """What is wrong, and where, without the keys that tomllib quotes: ``Cannot declare ('a', 'b') twice (at …)``."""
-    what, at, place = str(exc).rpartition(" (at ")
-    return f"{what.partition(' (')[0]}{at}{place}"
 
 
 def shown_key(name: str) -> str:
