@@ -119,14 +119,23 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     wanted = named or os.environ.get("FEATURESTORE_PROJECT")
     if wanted:
         root = Path(wanted).expanduser().absolute()
-        if os.path.lexists(root / FILE):
+        if _is_there(root / FILE):
             return root
         raise NoProjectError(f"no {FILE} in {root}", hint=f"run featurestore init {wanted}")
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
-        if os.path.lexists(folder / FILE):  # whatever it is: `load_project` says so
+        if _is_there(folder / FILE):
             return folder
     raise NoProjectError(f"no {FILE} in {here} or any folder above", hint="run featurestore init, or name one with -C")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a name is taken, by whatever: `load_project` says what it is. Raises OSError where that can't be seen."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def load_project(root: Path, *, lock_timeout: float | None = None, memory: str | None = None) -> Project:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from featurestore.errors import os_reason
 
-from featurestore.errors import os_reason
-
 SETTINGS = 1_000_000  # bytes of a TOML file
 CODE = 16_000_000  # of a module
 VERSION = 64_000_000  # of a version file, which holds many

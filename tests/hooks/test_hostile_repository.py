@@ -12,8 +12,8 @@ from tests.conftest import Folder
 from tests.hooks.test_hooks import git
 
 COMMANDS = (
-    ["lock"], ["check", "--staged"], ["check"], ["doctor"], ["plan"], ["show", "age_share"], ["list"], ["ingest", "--full"],
-    ["runs"], ["diff", "age_share", "--rev", "HEAD", "--code"], ["lineage"], ["sync"],
+    ["lock"], ["check", "--staged"], ["check"], ["doctor"], ["plan"], ["show", "age_share"], ["list"],
+    ["ingest", "--full"], ["runs"], ["diff", "age_share", "--rev", "HEAD", "--code"], ["lineage"], ["sync"],
 )  # fmt: skip
 
 
@@ -145,5 +145,5 @@ def test_settings_of_the_user_are_obeyed(clone: Folder, tmp_path_factory: pytest
     (home / ".gitconfig").write_text(f'[filter "x"]\n    clean = {program}\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
-        clone.run("lock")
+        clone.run("doctor")
     assert (home / "canary-clean").exists()
