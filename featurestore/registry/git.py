@@ -19,6 +19,11 @@ VERSIONS = "features/.versions"
 # A repository may come from anybody: nothing that its configuration names is run, and a bare repository that lies
 # among the files of another one is not taken for ours.
 _SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "safe.bareRepository=explicit")
+# What reads files of the working tree, by filters where attributes and the configuration say so.
+_READERS = ("status", "diff")
+_DRIVERS = r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command))$"
+_TRUSTED = ("global", "system", "command")
+_NOTHING_SAID = "git: it failed"
 # In a hook git names the repository and the index of the commit in its variables. They may belong to another
 # repository than the project's, so only those pass that say where the user's own settings are.
 _PASSED = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES",
@@ -97,7 +102,17 @@ def committed(root: Path, folder: str = VERSIONS) -> frozenset[str]:
         return frozenset()
     listed = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", folder)
     differing = _git(
-        root, "diff", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--", folder
+        root,
+        "diff",
+        "--name-only",
+        "--relative",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "-z",
+        "HEAD",
+        "--",
+        folder,
     )
     return frozenset(listed.split("\0")) - frozenset(differing.split("\0"))
 
@@ -250,10 +265,11 @@ def _git_bytes(root: Path, *arguments: str, sent: bytes = b"", index: str | None
 
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     command = ["git", "--no-pager", *settings, "-C", str(root), *arguments]
+    environment = _environment(index)
+    if arguments[0] in _READERS:
+        environment |= _without_drivers(root)
     try:
-        done = subprocess.run(
-            command, input=sent, capture_output=True, timeout=TIMEOUT, check=False, env=_environment(index)
-        )
+        done = subprocess.run(command, input=sent, capture_output=True, timeout=TIMEOUT, check=False, env=environment)
     except subprocess.TimeoutExpired:
         raise GitError(f"git {arguments[0]} did not answer within {TIMEOUT:g} s") from None
     except OSError as exc:
@@ -267,11 +283,30 @@ def _environment(index: str | None) -> dict[str, str]:
     """Ours, in English, without git's variables; never taking a lock that a command of the user may want."""
     passed = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _PASSED}
     named = {} if index is None else {"GIT_INDEX_FILE": index}
-    return {**passed, **named, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    # A partial clone would fetch what it lacks, by the program that its configuration names.
+    alone = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
+    return {**passed, **named, **alone, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def _without_drivers(root: Path) -> dict[str, str]:
+    """Variables that switch off the programs which the repository, and not the user, has set up to read its files."""
+    try:
+        found = _git(root, "config", "-z", "--show-scope", "--name-only", "--get-regexp", _DRIVERS)
+    except GitError as exc:
+        if exc.message == _NOTHING_SAID:  # there are none
+            return {}
+        raise
+    words = found.split("\0")
+    names = dict.fromkeys(name for scope, name in zip(words[::2], words[1::2], strict=False) if scope not in _TRUSTED)
+    settings = [(name, "") for name in names]
+    settings += [(f"{name.rpartition('.')[0]}.required", "false") for name in names if name.startswith("filter.")]
+    pairs = {f"GIT_CONFIG_KEY_{at}": name for at, (name, _) in enumerate(settings)}
+    pairs |= {f"GIT_CONFIG_VALUE_{at}": value for at, (_, value) in enumerate(settings)}
+    return {**pairs, "GIT_CONFIG_COUNT": str(len(settings))}
 
 
 def _error(said: str) -> Exception:
-    message = next((line for line in said.splitlines() if line.startswith("fatal: ")), said.strip() or "git failed")
+    message = next((line for line in said.splitlines() if line.startswith("fatal: ")), said.strip() or "it failed")
     message = message.removeprefix("fatal: ")
     if message.startswith("not a git repository"):
         return _NoRepositoryError(message)
