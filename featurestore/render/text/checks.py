@@ -12,7 +12,8 @@ from featurestore.workflows.check import CheckResult
 
 def check_lines(result: CheckResult) -> str:
     """The lines of ``check``, of which there may be none."""
-    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed]
+    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed.versions]
+    lines += [f"settled the merge conflict in {path}" for path in result.fixed.settled]
     lines += [f"{limit.where}: the hash of {limit.feature} is limited: {limit.message}" for limit in result.limits]
     if not result.findings:
         counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
