@@ -6,9 +6,10 @@ The program is asked, in one way: starting it costs 3 ms, importing a library fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from featurestore.declared_files import LARGEST, fits
 from featurestore.errors import FeatureStoreError
 from featurestore.frozen import frozen
 
@@ -116,6 +117,52 @@ def committed(root: Path, folder: str = VERSIONS) -> frozenset[str]:
     return frozenset(listed.split("\0")) - frozenset(differing.split("\0"))
 
 
+def export_declared(root: Path, folder: Path, patterns: Sequence[str], revision: str | None = None) -> None:
+    """Writes the files that features declare into a folder, as git would commit them or as they are at a revision.
+
+    A link is written with what it leads to. Of a file that is too large only its size is there. Raises GitError.
+    """
+    try:
+        if revision is None:
+            listed = _git(root, "ls-files", "--stage", "-z", index=_index_of_hook(root))
+            entries = [_Entry.of_index(line) for line in listed.split("\0") if line]
+        else:
+            listed = _git(root, "ls-tree", "-r", "-z", revision)
+            entries = [_Entry.of_tree(line) for line in listed.split("\0") if line]
+        wanted = set(patterns)
+        written: set[str] = set()
+        while True:
+            chosen = [
+                entry
+                for entry in entries
+                if entry.merged and entry.mode != "160000" and entry.path not in written and fits(entry.path, wanted)
+            ]
+            if not chosen:
+                return
+            _write(root, _small(root, chosen, folder), folder)
+            written.update(entry.path for entry in chosen)
+            links = [folder / entry.path for entry in chosen if entry.mode == "120000"]
+            wanted = {os.path.relpath(link.parent / link.readlink(), folder) for link in links}
+    except _NoRepositoryError:
+        return
+
+
+def _small(root: Path, entries: list[_Entry], folder: Path) -> list[_Entry]:
+    """The entries that are not too large to be declared; the others are written as holes of a size that is refused."""
+    names = "".join(f"{entry.blob}\n" for entry in entries)
+    answers = _git_bytes(root, "cat-file", "--batch-check=%(objectsize)", sent=names.encode()).splitlines()
+    small = []
+    for entry, size in zip(entries, answers, strict=True):
+        if size.isdigit() and int(size) > LARGEST:
+            path = folder / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.truncate(LARGEST + 1)
+        else:
+            small.append(entry)
+    return small
+
+
 def export_index(root: Path, folder: Path) -> bool:
     """Writes what git would commit of the project's Python files, its toml and its versions into a folder.
 
@@ -173,7 +220,10 @@ class _Entry:
 
 def _export(root: Path, entries: Iterable[_Entry], folder: Path) -> None:
     """Writes the wanted files. From their blobs: a sparse checkout has no other copy, and no filter is run."""
-    wanted = [entry for entry in entries if entry.wanted]
+    _write(root, [entry for entry in entries if entry.wanted], folder)
+
+
+def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
     names = "".join(f"{entry.blob}\n" for entry in wanted)
     answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))
     at = 0
