@@ -83,7 +83,7 @@ def lock(
 
 def _settle(project: Project, *, dry_run: bool) -> Iterable[Path]:
     """Settles the files with conflict markers. Raises VersionFileError for one that a person has to settle."""
-    found = list(conflicts.conflicting(project.versions))
+    found = sorted(conflicts.conflicting(project.versions))
     for path in found:  # first whether all can be, so that nothing is done halfway
         conflicts.settle(path, dry_run=True)
     for path in found if not dry_run else ():

@@ -31,10 +31,11 @@ def has_markers(data: bytes) -> bool:
 
 
 def conflicting(folder: Path) -> Iterator[Path]:
-    """The files under ``features/.versions`` that have conflict markers, in order. ``folder`` is that folder."""
+    """The files under ``features/.versions`` that have conflict markers. ``folder`` is that folder."""
     for inside, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
+        if Path(inside) != folder:
+            folders.clear()  # below a feature's folder are copies of the user's own files
+        for name in names:
             path = Path(inside, name)
             try:
                 if has_markers(read_own(path, VERSION)):

@@ -19,6 +19,7 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
+from featurestore.versioning.folder.copies import remove_copies, rename_copies, write_copies
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash
 
@@ -118,6 +119,7 @@ def write_version(
         parent=names[-1].short if names else None,
         commit=commit,
     )
+    write_copies(path, version.feature)
     write_atomically(path, data)
     return WrittenVersion(VersionName(number, version.short, path), new=True)
 
@@ -231,7 +233,9 @@ def renumber(folder: Path, feature: str, held: frozenset[str] = frozenset()) -> 
     plan = renumbering(versions_of(folder, feature), held)
     for name in plan.doubled:
         name.path.unlink()
+        remove_copies(name.path)
     for before, after in plan.moved:
+        rename_copies(before.path, after.path)
         before.path.rename(after.path)
     if plan.doubled or plan.moved:
         flush_folder(folder / feature)
