@@ -64,6 +64,10 @@ class SourceError(FeatureStoreError):
     code = "source"
 
 
+class NothingToReadError(SourceError):
+    """A source has no file, or an empty one."""
+
+
 class FeatureError(FeatureStoreError):
     """A feature's function failed, or returned something that can't be stored."""
 
@@ -93,6 +97,12 @@ class StoreError(FeatureStoreError):
 
 class TransientStoreError(StoreError):
     """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
+
+
+class SetBackError(FeatureStoreError):
+    """The history lacks a run that was committed here. Nothing was changed; it can still be read."""
+
+    code = "set_back"
 
 
 class OutputError(FeatureStoreError):

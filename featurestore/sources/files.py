@@ -17,7 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import SourceError
+from featurestore.errors import NothingToReadError, SourceError
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
@@ -151,7 +151,7 @@ class FileSource:
         files = [Path(name) for name in matches if not Path(name).is_dir()]
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
-            raise SourceError(
+            raise NothingToReadError(
                 f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist",
                 where=where,
                 hint=f"looked in {base}{fix}",
@@ -241,7 +241,9 @@ def _read_block(name: str, stream: IO[bytes]) -> bytes:
 
 def _check_size(name: str, size: int) -> None:
     if not size:
-        raise SourceError("is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?")
+        raise NothingToReadError(
+            "is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?"
+        )
 
 
 def _open(name: str, path: Path) -> BufferedReader:

@@ -21,6 +21,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.erasure.completion import complete_broken_off
 from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
@@ -96,6 +97,7 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
     file can't be written.
     """
     with write_lock(project):
+        complete_broken_off(project)
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         entries = read_entries(project, tree, select(registry, list(names)))
