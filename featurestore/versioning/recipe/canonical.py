@@ -207,11 +207,11 @@ class Walk(Reach):
         if names[0] == "__subclasses__":
             self.limit(node, limits.ATTRIBUTE[names[0]])
         if not isinstance(base, ast.Name):
-            self._attributes(names, base)
+            self._attributes(names, base, node)
             return
         target = self.find(base.id)
         if isinstance(target, Local):
-            self._attributes(names, base)
+            self._attributes(names, base, node)
             self._maybe_members(target, names[-1], base)
             return
         if isinstance(target, ProjectModule | Dotted) and node.ctx.__class__ is not ast.Load:
@@ -221,13 +221,16 @@ class Walk(Reach):
             joined = ".".join((target.name, *reversed(names)))
             self._target(Dotted(joined, target.hops, missing=target.missing), node)
             return
+        if names:
+            self.met_attributes(names, base, node)
         self.out.append("(Attribute " * len(names))
         self._target(target, base, value=not names)
         self._attribute_ends(names)
         if names and isinstance(target, Definition):
             self._maybe_members(target, names[-1], base)
 
-    def _attributes(self, names: list[str], base: ast.expr) -> None:
+    def _attributes(self, names: list[str], base: ast.expr, node: ast.expr) -> None:
+        self.met_attributes(names, base, node)
         self.out.append("(Attribute " * len(names))
         if isinstance(base, ast.Name) and base.id not in self.scopes[-1].sometimes:
             self.out.append(f"L:{base.id} ")
@@ -244,7 +247,7 @@ class Walk(Reach):
             self.modules[module] = None
             member = self.world.member(module, name)
             if member is None:
-                self.limit(node, f"name {name!r} is not defined in module {module}")
+                self.limit(node, f"name {name!r} is not defined in module {module}", "project")
             elif isinstance(member, ProjectModule):
                 self._target(member, node)
             else:
@@ -295,12 +298,14 @@ class Walk(Reach):
         if not self._deferred:
             self.calls_now = True
         function, arguments = node.func, node.args
+        self.met_call(node)
         if isinstance(function, ast.Name) and function.id == "getattr" and len(arguments) > 1:
             name = arguments[1]
             module = self.module_of(arguments[0])
             if module is not None and isinstance(name, ast.Constant) and isinstance(name.value, str):
                 self._known_getattr(node, module, name.value)
                 return
+        self.met_names(node)
         self.out.append("(Call ")
         self._walk(function)
         self._items(arguments)

@@ -1,0 +1,140 @@
+"""Runs code of generated projects, each run in a process of its own that is forked from one that has Polars loaded.
+
+So whatever a project does to its process is gone with it, and no run pays for starting Python. ``Worker`` is the
+side of the tests; ``main`` reads a request a line, and answers each with a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20
+"""After so many seconds a run is given up, and its outcome is an error."""
+
+
+class Worker:
+    """A process that runs what it is asked to; answers are JSON."""
+
+    def __init__(self) -> None:
+        one_thread = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a fork has no use for more
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.versioning.worker"], cwd=ROOT, env={**os.environ, **one_thread},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+        )  # fmt: skip
+
+    def ask(self, **request: Any) -> Any:
+        """What the run gave: ``{"values": …}``, ``{"modules": …}`` or ``{"error": "ValueError: …"}``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+
+def live_values(root: str) -> dict[str, Any]:
+    """The values of a project's only feature, its modules run as `ingest` runs them."""
+    from featurestore.config import load_project
+    from featurestore.registry.discovery import discover
+    from featurestore.versioning.analysis.tree import SourceTree
+    from featurestore.versioning.running.modules import load_function
+
+    tree = SourceTree(Path(root))
+    (feature,) = discover(load_project(tree.root), tree).features
+    function = load_function(tree, feature.module, feature.function)
+    assert feature.source is not None
+    columns = {name: column.type for name, column in feature.source.columns.items()}
+    return {"values": _values(feature, function, columns), "columns": columns}
+
+
+def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
+    """The values of a version file, from nothing but itself. ``path`` is the file's; the source has the columns."""
+    from featurestore.versioning.folder.versionfile import read_version
+    from featurestore.versioning.running.replay import load
+
+    version = read_version(Path(path))
+    return {"values": _values(version.feature, load(version), columns)}
+
+
+def _values(feature: Any, function: Any, columns: Mapping[str, str]) -> list[str]:
+    """A feature's values for three rows, of the types that its source declares."""
+    import polars as pl
+
+    from featurestore.evaluation.declared_type import cast_value
+    from featurestore.evaluation.evaluate import build_expression, call_long, call_short, sort_rows
+
+    types: dict[str, Any] = {"int": pl.Int64, "float": pl.Float64, "string": pl.String, "datetime": pl.Datetime("us")}
+    rows = {
+        "patient_id": ["p1", "p2", "p3"],
+        "visit_at": ["2024-01-01 08:00:00", "2024-01-02 08:00:00", "2024-01-03 08:00:00"],
+        "age": ["40", "61", "83"],
+        "chol": ["200", "230", "260"],
+        "weight": ["60.5", "70.0", "80.25"],
+        "sex": ["f", "m", "f"],
+    }
+    frame = pl.DataFrame(rows).with_columns(
+        pl.col(name).str.to_datetime() if columns[name] == "datetime" else pl.col(name).cast(types[columns[name]])
+        for name in rows
+    )
+    source = sort_rows(frame, feature.entity_type, feature.source)
+    if feature.short:
+        result = call_short({"f": build_expression(feature, function)}, source)["f"]
+    else:
+        result = call_long(feature, function, source)
+    return [repr(value) for value in cast_value(result["value"], feature.data_type)]
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"live": live_values, "file": file_values}
+
+
+def main() -> None:
+    """Answers requests until there are no more."""
+    import numpy  # noqa: F401
+    import polars  # noqa: F401
+
+    import featurestore.evaluation.declared_type
+    import featurestore.evaluation.evaluate
+    import featurestore.registry.discovery
+    import featurestore.versioning.running.modules
+    import featurestore.versioning.running.replay  # noqa: F401
+
+    for line in sys.stdin:
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(reading)
+            _answer(json.loads(line), writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            data = pipe.read()
+        _, status = os.waitpid(pid, 0)
+        sys.stdout.write((data.decode() or json.dumps({"error": f"ended with {status}"})) + "\n")
+        sys.stdout.flush()
+
+
+def _answer(request: dict[str, Any], writing: int) -> None:
+    """Does one request in this process, which ends with it."""
+    signal.alarm(PATIENCE)
+    os.dup2(2, 1)  # what the project prints is no answer
+    os.chdir(request.pop("cwd"))
+    try:
+        answer = TASKS[request.pop("task")](**request)
+    except BaseException as exc:  # noqa: BLE001  # the error is the outcome
+        answer = {"error": f"{type(exc).__name__}: {exc}"}
+    os.write(writing, json.dumps(answer).encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
