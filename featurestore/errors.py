@@ -172,7 +172,7 @@ def quoted_os_error(text: str) -> OSError | None:
     return next((OSError(number, quoted) for number in errno.errorcode if os.strerror(number) == quoted), None)
 
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NUMBERED = re.compile(r"\((?:os error|errno:?) (\d+)\)$")  # so do Rust's libraries
 

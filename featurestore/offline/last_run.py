@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
@@ -51,10 +52,11 @@ def set_back(project: Project, store: str, connection: SqlConnection | None, whe
     if last is None:
         return None
     query = "SELECT c.run_seq, r.run_id FROM counter c LEFT JOIN runs r ON r.run_seq = $1"
-    found = {"run_seq": 0, "run_id": None} if connection is None else connection.rows(query, [last.run_seq])[0]
-    if found["run_seq"] >= last.run_seq and found["run_id"] in (None, last.run_id):
+    found = [] if connection is None else connection.rows(query, [last.run_seq])
+    end, run_id = (found[0]["run_seq"], found[0]["run_id"]) if found else (0, None)
+    if end >= last.run_seq and run_id in (None, last.run_id):
         return None
-    what = "is older than" if found["run_seq"] < last.run_seq else "is another one than that of"
+    what = "is older than" if end < last.run_seq else "is another one than that of"
     return SetBackError(
         f"the history {what} run {last.run_seq} ({last.run_id}), which was committed here: "
         "was a backup restored, or the write-ahead file lost?",
@@ -64,7 +66,7 @@ def set_back(project: Project, store: str, connection: SqlConnection | None, whe
     )
 
 
-def _read(project: Project) -> dict[str, dict[str, object]]:
+def _read(project: Project) -> dict[str, dict[str, Any]]:
     try:
         data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
         return dict(data["stores"]) if data["format"] == FORMAT else {}

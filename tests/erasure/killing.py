@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 PACKAGE = Path(__file__).parents[2] / "featurestore"
@@ -48,18 +49,34 @@ class Killer:
         )  # fmt: skip
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_of_an_exception: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
     def run(
-        self, project: Path, *arguments: str, before: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        project: Path,
+        *arguments: str,
+        before: str | None = None,
+        watch: bool = False,
+        env: Mapping[str, str] | None = None,
+        file_bytes: int | None = None,
     ) -> Trial:
-        """Runs ``featurestore -C PROJECT ARGUMENTS``; killed where it first comes to the line ``before``."""
+        """Runs ``featurestore -C PROJECT ARGUMENTS``; killed where it first comes to the line ``before``.
+
+        ``watch`` notes the lines that it comes to, which takes time.
+        With ``file_bytes`` no file can grow beyond that, which is what a full disk looks like to each of them.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"arguments": ["-C", str(project), *arguments], "before": before, "log": str(self._log)}
+        order: dict[str, object] = {
+            "arguments": ["-C", str(project), *arguments],
+            "before": before,
+            "log": str(self._log),
+            "limit": file_bytes,
+        }
+        order["watch"] = watch or before is not None
         self._process.stdin.write(json.dumps({**order, "env": dict(env or {})}) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
@@ -94,9 +111,13 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
     for stream in (1, 2):
         os.dup2(log, stream)
     os.environ.update(order["env"])
+    if order["limit"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     seen: set[str] = set()
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        if not frame.f_code.co_filename.startswith(str(PACKAGE)) or frame.f_code.co_name == "<module>":
+            return None
         name = os.path.relpath(frame.f_code.co_filename, PACKAGE)
         if not name.startswith(WATCHED):
             return None
@@ -109,15 +130,11 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
 
     from featurestore.cli.app import run
 
-    sys.settrace(trace)
-    code = run(_words(order["arguments"]))
+    sys.settrace(trace if order["watch"] else None)
+    code = run(list(order["arguments"]))
     sys.settrace(None)
     sys.stdout.flush()
     os._exit(code)
-
-
-def _words(arguments: Sequence[str]) -> list[str]:
-    return list(arguments)
 
 
 if __name__ == "__main__":

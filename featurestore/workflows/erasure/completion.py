@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from featurestore.atomic import sweep
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, StoreError, from_os_error
+from featurestore.errors import ConfigError, FeatureStoreError, ForeignStoreError, StoreError, from_os_error
 from featurestore.locking import write_lock
 from featurestore.offline.contract import Erasure, OfflineStore
 from featurestore.online.contract import OnlineStore
 from featurestore.registry.summary import write_summary
+from featurestore.serving.ownership import require_own_store
 from featurestore.workflows.summaries import summarize
 
 FLAG = "erasing"  # a file: an erasure has begun here. For commands that open no store; the store's record counts.
@@ -62,7 +63,7 @@ def complete_erasures(project: Project, offline: OfflineStore, online: OnlineSto
     """
     pending = offline.erasures()
     if pending:
-        error = _remove_online(project, pending, online)
+        error = _remove_online(project, offline, pending, online)
         left = pending if error else []
         _remove_derived(project)
         # First without the keys, then rewritten, and forgotten last: at no moment is there a key and no record.
@@ -78,19 +79,29 @@ def complete_erasures(project: Project, offline: OfflineStore, online: OnlineSto
     return None
 
 
-def _remove_online(project: Project, pending: list[Erasure], online: OnlineStore | None) -> str | None:
+def _remove_online(
+    project: Project, offline: OfflineStore, pending: list[Erasure], online: OnlineStore | None
+) -> str | None:
     keys = [item.online_key for item in pending if item.online_key is not None]
     if not keys:
         return None
     try:
         if online is not None:
-            online.remove(keys)
-        else:
-            from featurestore.online.open import open_online
+            return remove_online(project, offline, online, keys)
+        from featurestore.online.open import open_online
 
-            with closing(open_online(project)) as opened:
-                opened.remove(keys)
-    except StoreError as exc:
+        with closing(open_online(project)) as opened:
+            return remove_online(project, offline, opened, keys)
+    except ConfigError as exc:
+        return str(exc)
+
+
+def remove_online(project: Project, offline: OfflineStore, online: OnlineStore, keys: list[str]) -> str | None:
+    """Removes entities from the online store; says why it could not, where it could not."""
+    try:
+        require_own_store(project, offline, online)
+        online.remove(keys)
+    except (StoreError, ForeignStoreError) as exc:
         return str(exc)
     return None
 

@@ -13,7 +13,6 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import DataSet, Measures, OfflineStore
 from featurestore.online import format as layout
@@ -24,7 +23,7 @@ from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.datasets.label_files import datasets_naming
 from featurestore.workflows.delete import DeleteResult, deletion_run, entity_frame
-from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, writing_turn
+from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, remove_online, writing_turn
 from featurestore.workflows.erasure.measures import measure_without
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
 
@@ -65,7 +64,7 @@ def erase(
             # Online after the commit: a sync in between would write the values again from a history that has them.
             online_error = complete_erasures(project, offline, online)
         else:
-            online_error = _remove_online(online, online_key)
+            online_error = remove_online(project, offline, online, [online_key])
     left = sources_naming(project, entity_type, entity, progress)
     return _result(project, entity_type, entity, found, left, run_id=run_id, online_error=online_error, errors=errors)
 
@@ -147,14 +146,6 @@ def _measures(project: Project, offline: OfflineStore, version: StoredVersion, f
     settings = project.drift.of(version.id.feature, tags)
     with offline.reading():
         return list(measure_without(offline, version, found.entity, found.runs[version], settings))
-
-
-def _remove_online(online: OnlineStore, key: str) -> str | None:
-    try:
-        online.remove([key])
-    except StoreError as exc:
-        return str(exc)
-    return None
 
 
 def _result(

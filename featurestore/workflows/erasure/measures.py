@@ -55,5 +55,5 @@ def _is_compared(item: FeatureRun) -> bool:
 
 def _edges(statistics: Mapping[str, Json]) -> Edges:
     histogram = statistics.get("histogram")
-    found: Sequence[float] = histogram["edges"] if isinstance(histogram, Mapping) else ()  # type: ignore[assignment]
+    found: Sequence[float] = histogram["edges"] if isinstance(histogram, Mapping) else ()
     return tuple(found)
