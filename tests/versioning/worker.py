@@ -6,6 +6,7 @@ it. ``Worker`` is the side of the tests; ``main`` reads a request a line, and an
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -76,6 +77,21 @@ def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
     return {"values": _values(version.feature, load(version), columns)}
 
 
+def plain_import(root: str, module: str, function: str) -> dict[str, Any]:
+    """What a function of a module returns that Python imports by itself, and which modules of the root it imported."""
+    sys.path.insert(0, root)
+    importlib.invalidate_caches()
+    before = set(sys.modules)
+    try:
+        value = getattr(importlib.import_module(module), function)()
+        paths = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
+        return {"value": value, "modules": sorted(name for name, path in paths.items() if path and path.startswith(root))}
+    finally:
+        sys.path.remove(root)
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
 def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list[str]:
     """A feature's values for three rows, of the types that its source declares."""
     import polars as pl
@@ -105,11 +121,12 @@ def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list
     return [repr(value) for value in cast_value(result["value"], feature.data_type)]
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"live": live_values, "file": file_values}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"live": live_values, "file": file_values, "import": plain_import}
 
 
 def main() -> None:
     """Answers requests until there are no more."""
+    sys.dont_write_bytecode = True
     import numpy  # noqa: F401
     import polars  # noqa: F401
 
