@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -18,8 +17,9 @@ from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
+from featurestore.regular import SETTINGS, Fence, reason
 from featurestore.sources.settings import read_source
-from featurestore.toml import TomlTable, interpolate
+from featurestore.toml import TomlTable, interpolate, parse_toml
 
 FILE = "featurestore.toml"
 RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
@@ -119,12 +119,12 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     wanted = named or os.environ.get("FEATURESTORE_PROJECT")
     if wanted:
         root = Path(wanted).expanduser().absolute()
-        if (root / FILE).is_file():
+        if os.path.lexists(root / FILE):
             return root
         raise NoProjectError(f"no {FILE} in {root}", hint=f"run featurestore init {wanted}")
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
+        if os.path.lexists(folder / FILE):  # whatever it is: `load_project` says so
             return folder
     raise NoProjectError(f"no {FILE} in {here} or any folder above", hint="run featurestore init, or name one with -C")
 
@@ -136,11 +136,11 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     """
     path = root / FILE
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"can't be read: {exc}", where=str(path)) from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"is not valid TOML: {exc}", where=str(path)) from exc
+        data = parse_toml(Fence(root).read(path, SETTINGS))
+    except OSError as exc:
+        raise ConfigError(reason(exc), where=str(path)) from exc
+    except ValueError as exc:
+        raise ConfigError(str(exc), where=str(path)) from exc
     top = TomlTable(data, str(path))
     top.allow("project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions")
     project = top.table("project", required=True).allow("name", "lock_timeout")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,35 @@ from featurestore.errors import ConfigError, did_you_mean
 Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+# A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
+_DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 _WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """The table that a file holds. Raises ValueError that says of the file what is wrong: ``is not valid TOML: …``."""
+    text = decode(data)
+    if _DEEP_KEY.search(text):
+        raise ValueError("is nested too deeply")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ValueError(f"is not valid TOML: {exc}") from exc
+    except (RecursionError, MemoryError) as exc:
+        raise ValueError("is nested too deeply") from exc
+    except ValueError as exc:  # int() refuses more than 4,300 digits
+        raise ValueError("holds a number of too many digits") from exc
+
+
+def decode(data: bytes) -> str:
+    """The text of a file of ours, with or without a byte order mark. Raises ValueError that says what it is instead."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]:
+        raise ValueError("is UTF-16, not UTF-8: save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ValueError(f"is not UTF-8 (line {line}): save it as UTF-8") from exc
 
 
 class TomlTable:

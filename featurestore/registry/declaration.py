@@ -14,21 +14,6 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
-def declared_names(module: Module) -> set[str]:
-    """The names that the decorator has in this module: ``feature``, ``fs.feature``."""
-    names: set[str] = set()
-    for node in module.tree.body:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.level == 0
-            and node.module in ("featurestore", "featurestore.authoring")
-        ):
-            names |= {alias.asname or alias.name for alias in node.names if alias.name == "feature"}
-        elif isinstance(node, ast.Import):
-            names |= {f"{alias.asname or alias.name}.feature" for alias in node.names if alias.name == "featurestore"}
-    return names
-
-
 def read_declaration(
     project: Project,
     tree: SourceTree,

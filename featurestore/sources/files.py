@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -99,8 +99,11 @@ class FileSource:
         self._read_file, self._row_word = read_file, row_word
 
     def offer(self) -> Offer:
+        found = self._find()
+        if self._given is None:
+            _refuse_odd(self._folders, found)
         hashes = FileHashes(self._folders.state, self._name)
-        files = [_hash(self._folders, path, hashes) for path in self._find()]
+        files = [_hash(self._folders, path, hashes) for path in found]
         if self._given is None:
             hashes.store()
         return Offer(
@@ -205,6 +208,17 @@ def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes) -> Has
             _check(name, state, os.fstat(stream.fileno()))
             hashes.add(name, state, sha256)
     return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state))
+
+
+def _refuse_odd(folders: ProjectFolders, paths: Iterable[Path | None]) -> None:
+    """Raises SourceError for a pipe or a device that the project names: it comes with a clone, and may never end."""
+    for path in paths:
+        if path is not None and path.exists() and not path.is_file():
+            raise SourceError(
+                "is not a regular file: a pipe or a device is read only where you name it yourself",
+                where=_name(folders, path),
+                hint="name it with --input",
+            )
 
 
 def _digest(stream: BufferedReader) -> str:

@@ -113,7 +113,7 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
-    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.broken, history.warnings)
+    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.problems, history.warnings)
 
 
 def show_feature(project: Project, name: str) -> Detail:

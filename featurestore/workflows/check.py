@@ -6,15 +6,17 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover
+from featurestore.registry.python_files import shown
+from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
@@ -63,7 +65,7 @@ def check(project: Project, paths: Sequence[Path] = (), *, fix: bool = False, st
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
         return _check_staged(project, paths)
-    fixed = tuple(lock(project)) if fix else ()
+    fixed = tuple(lock(project, skip_broken=True)) if fix else ()
     return replace(_check(project, [_below(project, path) for path in paths]), fixed=fixed)
 
 
@@ -89,7 +91,7 @@ def _check(project: Project, paths: Sequence[str]) -> CheckResult:
     selected = {entry.feature.name for entry in chosen}
     findings = [
         CheckFinding("declaration", item.problem.where or item.name, item.problem.message, item.problem.hint or "")
-        for item in registry.broken
+        for item in registry.problems
         if not paths or (item.problem.where or "").partition(":")[0] in paths
     ]
     findings += [finding for entry in chosen for finding in _missing(entry)]
@@ -98,9 +100,11 @@ def _check(project: Project, paths: Sequence[str]) -> CheckResult:
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
+            findings += _check_own_files(project, name, listed)
             if listed.versions:
                 versions += len(listed.versions)
                 findings += _check_folder(project, name, listed, entry)
+    findings += _check_pins(project)
     limits = [
         HashLimit(entry.feature.name, limit.place, limit.message)
         for entry in chosen
@@ -143,6 +147,33 @@ def _check_folder(
     return findings
 
 
+def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles) -> list[CheckFinding]:
+    """What is wrong with the metadata and the promotion that are stored beside the versions."""
+    findings = []
+    reads: list[Callable[[Path, str], object]] = [files.read_metadata] if listed.versions else []
+    for read in (*reads, files.read_active):
+        try:
+            read(project.versions, feature)
+        except VersionFileError as exc:
+            findings.append(
+                CheckFinding("damaged", _shown(project, Path(exc.where or "")), exc.message, exc.hint or "")
+            )
+    return findings
+
+
+def _check_pins(project: Project) -> list[CheckFinding]:
+    """What is wrong with the files of the types of undeclared columns."""
+    from featurestore.sources.pinned_types import read_pins
+
+    findings = []
+    for source in project.sources.values():
+        try:
+            read_pins(project, source)
+        except VersionFileError as exc:
+            findings.append(CheckFinding("damaged", exc.where or source.name, exc.message, exc.hint or ""))
+    return findings
+
+
 def _verify(name: VersionName, entry: Entry | None) -> None:
     """Raises VersionFileError for a damaged version file.
 
@@ -150,7 +181,7 @@ def _verify(name: VersionName, entry: Entry | None) -> None:
     """
     if entry is not None and entry.hashed is not None and entry.hashed.short == name.short:
         try:
-            if is_file_of(name.path.read_bytes(), entry.hashed):
+            if is_file_of(read_own(name.path, VERSION), entry.hashed):
                 return
         except OSError:
             pass  # reported below
@@ -178,4 +209,4 @@ def _below(project: Project, path: Path) -> str:
 
 
 def _shown(project: Project, path: Path) -> str:
-    return path.relative_to(project.root).as_posix()
+    return shown(path.relative_to(project.root))

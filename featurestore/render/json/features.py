@@ -92,7 +92,7 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
             }
             for item in plan.features
         ],
-        "problems": [{"name": item.name, **asdict(item.problem)} for item in plan.broken],
+        "problems": [{"name": item.name, **asdict(item.problem)} for item in (*plan.broken, *plan.left_out)],
     }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
+from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
-from featurestore.toml import toml_lines
+from featurestore.toml import parse_toml, toml_lines
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash
 
@@ -108,6 +108,7 @@ def write_version(
             return WrittenVersion(name, new=False)
     number = names[-1].number + 1 if names else 1
     path = folder / feature / VersionName.file_name(number, version.sha256)
+    _refuse_link(path.parent)
     data = write_text(
         version,
         created=created,
@@ -233,6 +234,7 @@ def read_active(folder: Path, feature: str) -> Active | None:
 
 def write_active(folder: Path, feature: str, active: Active) -> None:
     """Makes a version the active one, by its hash: numbers may change after a merge."""
+    _refuse_link(folder / feature)
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
 
@@ -253,10 +255,11 @@ def write_metadata(folder: Path, feature: Feature) -> bool:
     path = folder / feature.name / METADATA
     data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
     try:
-        if path.read_bytes() == data:
+        if read_own(path, SETTINGS) == data:
             return False
     except OSError:
         pass
+    _refuse_link(path.parent)
     write_atomically(path, data)
     return True
 
@@ -267,6 +270,16 @@ def metadata_changes(folder: Path, feature: Feature) -> list[str]:
     if locked is None:
         return []
     return [name for name, value in metadata_of(feature).items() if locked.get(name) != value]
+
+
+def _refuse_link(folder: Path) -> None:
+    """Raises VersionFileError where a feature's folder is a link: files written there would land anywhere."""
+    if folder.is_symlink():
+        raise VersionFileError(
+            "is a link; version files are written into a folder of the project only",
+            where=str(folder),
+            hint="replace the link by the folder that it leads to",
+        )
 
 
 def _has_prefix(name: VersionName, wanted: str) -> bool:
@@ -284,11 +297,16 @@ def _names(folder: Path) -> list[str]:
 
 def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(read_own(path, SETTINGS))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as exc:
-        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=hint) from exc
+    except OSError as exc:
+        raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
+    except ValueError as exc:
+        raise VersionFileError(str(exc), where=str(path), hint=hint) from exc
+    if not table:  # such a file always says something
+        raise VersionFileError("is empty", where=str(path), hint=hint)
+    return table
 
 
 def _text(lines: Iterable[str]) -> bytes:

@@ -9,7 +9,6 @@ Not hashed: the feature's name, the place of its code, and metadata.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +17,12 @@ from hashlib import sha256
 from featurestore.arguments import fact_texts, hashed_facts
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, Feature, Json
+from featurestore.versioning.analysis.columns import ColumnUse, chooses
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.grammar import constant
 
-# Code that uses one of these may choose columns without naming them.
-SELECTS = ("polars.all", "polars.exclude", "polars.nth", "polars.first", "polars.last", "polars.selectors")
+# A long form that returns its source's own columns of these names need not say so.
+RETURNED = ("entity_id", "value", "computed_at")
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,14 @@ def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
 
 
 def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
-    """The declared columns of the source that the code names: by text, by pattern, or all where it names none."""
+    """The declared columns of the source that the code can name: all where it computes a name, or names none."""
     declared = feature.source.columns if feature.source is not None else {}
-    if not declared or any(name.startswith(SELECTS) for name in closure.dotted):
-        return dict(declared)
-    words = closure.strings | {text for value in feature.params.values() for text in _texts(value)}
-    patterns = [_pattern(word) for word in words if word.startswith("^") and word.endswith("$")]
-    named = {
-        name: column
-        for name, column in declared.items()
-        if name in words or any(pattern is not None and pattern.search(name) for pattern in patterns)
-    }
+    if not declared:
+        return {}
+    given = {text for value in feature.params.values() for text in _texts(value)}
+    own = given if feature.short else given | set(RETURNED)
+    use = ColumnUse(closure.columns.texts | own, closure.columns.computed)
+    named = {} if chooses(use.texts) else {name: column for name, column in declared.items() if use.may_name(name)}
     return named or dict(declared)
 
 
@@ -107,10 +104,3 @@ def _texts(value: Json) -> list[str]:
         return [value]
     items = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
     return [text for item in items for text in _texts(item)]
-
-
-def _pattern(word: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(word)
-    except re.error:
-        return None
