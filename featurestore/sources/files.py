@@ -35,14 +35,14 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 
 @frozen
 class FileSettings:
-    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect."""
+    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect.
+
+    ``location`` is the path as featurestore.toml has it, for people: the variables in it may hold anything.
+    """
 
     path: str
+    location: str
     ignored: tuple[str, ...] = ()
-
-    @property
-    def location(self) -> str:
-        return self.path
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -56,7 +56,13 @@ def read_path(table: TomlTable) -> FileSettings:
     The first release took a ``delimiter`` for every type; a type of that time still has the key, and says that it has
     no effect.
     """
-    return FileSettings(table.required_text("path"), tuple(key for key in ("delimiter",) if key in table.data))
+    ignored = tuple(key for key in ("delimiter",) if key in table.data)
+    return FileSettings(table.required_text("path"), written_path(table), ignored)
+
+
+def written_path(table: TomlTable) -> str:
+    """The path of a source as it is written, with its variables."""
+    return str(table.data.get("path"))
 
 
 @frozen
@@ -92,7 +98,7 @@ class FileSource:
         assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
         self.complete = complete
         self._folders, self._name, self._given = folders, source.name, given
-        self._path = source.settings.path
+        self._path, self._location = source.settings.path, source.settings.location
         self._warnings = tuple(
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
@@ -138,14 +144,13 @@ class FileSource:
         if self._given == "-":
             return [None]
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
+        shown = self._location if self._given is None else self._given
         where = f"source {self._name}"
         import glob
 
         path = base / Path(pattern).expanduser()
         if path.is_dir():
-            raise SourceError(
-                f"{pattern} is a folder", where=where, hint=f"name its files: {pattern.rstrip('/')}/*.csv"
-            )
+            raise SourceError(f"{shown} is a folder", where=where, hint=f"name its files: {shown.rstrip('/')}/*.csv")
         if path.exists():
             return [path]
         # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
@@ -155,7 +160,7 @@ class FileSource:
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
             raise SourceError(
-                f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist",
+                f"no file matches {shown}" if glob.has_magic(pattern) else f"{shown} does not exist",
                 where=where,
                 hint=f"looked in {base}{fix}",
             )

@@ -20,8 +20,10 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.recipe.closure import Limit
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.remarks import version_remarks
 from featurestore.workflows.summaries import current_summary
 
 MOST_PLACES = 5
@@ -34,7 +36,8 @@ class PlannedFeature:
     """What would change of one feature, and why.
 
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
-    is the version file of the working tree's code, where there is one.
+    is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
+    or changed feature and is not part of its hash.
     """
 
     name: str
@@ -45,6 +48,7 @@ class PlannedFeature:
     new_sha256: str | None = None
     locked: VersionName | None = None
     next_number: int | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 @frozen
@@ -90,9 +94,14 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
     ]
-    return VersionPlan(
-        tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings, registry.left_out
-    )
+    remarks = [
+        line
+        for entry, item in zip(entries, planned, strict=False)
+        if item.change in ("new", "changed") and item.locked is None and entry.hashed is not None
+        for line in version_remarks(entry.hashed)
+    ]
+    warnings = (*history.warnings, *remarks)
+    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), warnings, registry.left_out)
 
 
 def lock(
@@ -173,11 +182,15 @@ def _planned(entry: Entry) -> PlannedFeature:
     following = entry.versions[-1].number + 1 if entry.versions else 1
     if old is None:
         reason = f"renamed from {entry.feature.renamed_from}" if entry.feature.renamed_from else "declared"
-        return PlannedFeature(name, "new", (reason,), new_sha256=hashed.sha256, next_number=following)
+        return PlannedFeature(
+            name, "new", (reason,), new_sha256=hashed.sha256, next_number=following, limits=hashed.limits
+        )
     if old.short != hashed.short:
         before = read_version(old.path)
         reasons = tuple(explain(before.parts, hashed.parts))
-        return PlannedFeature(name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following)
+        return PlannedFeature(
+            name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits
+        )
     metadata = files.metadata_changes(old.path.parent.parent, entry.feature)
     if metadata:
         reasons = (f"metadata only: {', '.join(metadata)}",)

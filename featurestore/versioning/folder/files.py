@@ -19,6 +19,7 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
+from featurestore.versioning.folder.copies import remove_copies, rename_copies, write_copies
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash
 
@@ -116,6 +117,7 @@ def write_version(
         parent=names[-1].short if names else None,
         commit=commit,
     )
+    write_copies(path, version.feature)
     write_atomically(path, data)
     return WrittenVersion(VersionName(number, version.short, path), new=True)
 
@@ -206,10 +208,12 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
             later = max(other, file, key=lambda item: (item.created, item.number))
             files[file.sha256] = file if later is other else other
             later.name.path.unlink()
+            remove_copies(later.name.path)
     moved = []
     for number, file in enumerate(sorted(files.values(), key=lambda item: (item.created, item.sha256)), start=first):
         if file.number != number:
             path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
+            rename_copies(file.name.path, path)
             file.name.path.rename(path)
             moved.append((file.name, VersionName(number, file.name.short, path)))
     flush_folder(folder / feature)
