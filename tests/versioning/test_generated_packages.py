@@ -67,4 +67,3 @@ def test_every_module_that_runs_and_counts_is_in_the_version_file(
 def test_it_holds_for_thousands_of_packages(worker: Worker, tmp_path: Path) -> None:
     for seed in range(3_000):
         judge(worker, tmp_path, seed)
-

@@ -54,18 +54,25 @@ def feature_of(features: Sequence[Feature]) -> Feature:
 
 
 def live_values(root: str) -> dict[str, Any]:
-    """The values of a project's feature, its modules run as `ingest` runs them."""
+    """The values of a project's feature, its modules run as `ingest` runs them, and what they met and don't declare."""
     from featurestore.config import load_project
     from featurestore.registry.discovery import discover
     from featurestore.versioning.analysis.tree import SourceTree
-    from featurestore.versioning.running.modules import load_function
+    from featurestore.versioning.folder.observed import undeclared
+    from featurestore.versioning.running.modules import isolation_of, load_function
+    from featurestore.versioning.running.watch import Watch
 
     tree = SourceTree(Path(root))
     feature = feature_of(discover(load_project(tree.root), tree).features)
-    function = load_function(tree, feature.module, feature.function)
     assert feature.source is not None
     columns = {name: column.type for name, column in feature.source.columns.items()}
-    return {"values": _values(feature, function, columns), "columns": columns}
+    folder = tree.root if feature.depends_on.files else None
+    watch = Watch(tree.root)
+    with watch.watching():
+        values = _values(feature, load_function(tree, feature.module, feature.function, folder), columns)
+    modules = isolation_of(tree).modules
+    observed = [item.text for item in undeclared(feature, watch.observations(modules))]
+    return {"values": values, "columns": columns, "observed": observed}
 
 
 def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
@@ -85,7 +92,10 @@ def plain_import(root: str, module: str, function: str) -> dict[str, Any]:
     try:
         value = getattr(importlib.import_module(module), function)()
         paths = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
-        return {"value": value, "modules": sorted(name for name, path in paths.items() if path and path.startswith(root))}
+        return {
+            "value": value,
+            "modules": sorted(name for name, path in paths.items() if path and path.startswith(root)),
+        }
     finally:
         sys.path.remove(root)
         for name in set(sys.modules) - before:
@@ -134,7 +144,8 @@ def main() -> None:
     import featurestore.evaluation.evaluate
     import featurestore.registry.discovery
     import featurestore.versioning.running.modules
-    import featurestore.versioning.running.replay  # noqa: F401
+    import featurestore.versioning.running.replay
+    import featurestore.versioning.running.watch  # noqa: F401
 
     answers = os.dup(1)
     os.dup2(2, 1)  # what a project prints is no answer
