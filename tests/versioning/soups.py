@@ -538,12 +538,11 @@ def soup(seed: int) -> Soup:
     """The soup of a number. Its modules run one after another when it is made; a cycle or two may still fail."""
     rng = Random(seed)
     kitchen = _Kitchen(rng)
+    heads = ["import lib, third", "import third\nimport lib", ""]
     made = {
         "lib": kitchen.module("lib", rng.randrange(3), None),
         "third": kitchen.module("third", rng.randrange(4), "import lib\nfrom lib import *\n"),
-        "m": kitchen.module(
-            "m", rng.randrange(1, 9), rng.choice(["import lib, third", "import third\nimport lib", ""])
-        ),
+        "m": kitchen.module("m", rng.randrange(1, 9), rng.choice(heads)),
     }
     space = kitchen.spaces["m"]
     usable = [text for text in RESULTS if re.match(r"[A-Za-z]+", text)[0] in space]  # type: ignore[index]

@@ -1,8 +1,9 @@
 """Pairs of projects written to fool the hash: proved by running both sides, then judged.
 
-Where the values differ the hash must, or a limit be reported, or what the code met while it ran; where only what is promised not to count differs, the
-hash must be the same; and the version file of the first, alone, must give the first's values. What does not hold yet
-is listed in fixtures/hash/wrong.txt, and has to be taken from that list when it does.
+Where the values differ the hash must, or a limit be reported, or what the code met while it ran; where only what is
+promised not to count differs, the hash must be the same; and the version file of the first, alone, must give the
+first's values. What does not hold yet is listed in fixtures/hash/wrong.txt, and has to be taken from that list when
+it does.
 """
 
 from __future__ import annotations
