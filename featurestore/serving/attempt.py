@@ -177,8 +177,9 @@ class Attempt:
         self.tables.clear(but=in_use)
         project = self.request.project
         watermarks = {version_entry(version): marker.run_seq for version, marker in markers.versions.items()}
-        last = LastSync(self.epoch, watermarks)
-        if not self.totals.unrepaired and last != read_last_sync(project):  # else the loss would not be noticed again
+        before = read_last_sync(project)
+        last = LastSync(self.epoch, watermarks, before.former)
+        if not self.totals.unrepaired and last != before:  # else the loss would not be noticed again
             write_last_sync(project, last)
         return True
 

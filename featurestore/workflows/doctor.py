@@ -9,6 +9,8 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +27,7 @@ from featurestore.online.tables import Marker
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import git_state, has_git, uncommitted
+from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import is_set_back
@@ -158,6 +161,19 @@ def _online(project: Project) -> Iterator[Check]:
             yield Check("online", "ok", "nothing is served yet", "run featurestore sync")
     finally:
         store.close()
+    if project.online_url is not None:
+        for name in read_last_sync(project).former:
+            yield from _left_behind(replace(project, name=name))
+
+
+def _left_behind(former: Project) -> Iterator[Check]:
+    """What is served under a name that the project had before."""
+    with closing(open_online(former)) as store:
+        features = len(OnlineTables(store).pointers().features)
+    if features:
+        what = f"under the project's earlier name {former.name} {features} features are online still"
+        hint = f"unless another project is called so, remove the keys fs1:{former.name}:* from the server"
+        yield Check("online", "warn", what, hint)
 
 
 def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Iterator[Check]:

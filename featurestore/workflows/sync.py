@@ -25,6 +25,7 @@ from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
+from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.analysis.tree import SourceTree
@@ -166,6 +167,7 @@ def sync(
     request = SyncRequest(
         project, offline, online, versions, full, promote, repair, take_over, now, progress, sizes
     )  # fmt: skip
+    renamed = _renamed(project)
     totals = preview_sync(request) if dry_run else sync_stores(request)
     return SyncResult(
         mode=mode,
@@ -175,10 +177,22 @@ def sync(
             SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
             for v in totals.versions
         ),
-        warnings=tuple(totals.warnings),
+        warnings=(*renamed, *totals.warnings),
         refused=tuple(totals.refused),
         unrepaired=totals.unrepaired,
     )
+
+
+def _renamed(project: Project) -> tuple[str, ...]:
+    """What to say at the first sync under a new name of the project."""
+    last = read_last_sync(project)
+    if not last.former or last.epoch:
+        return ()
+    old = last.former[-1]
+    stay = (
+        "" if project.online_url is None else f"; those under {old} stay in the online store: see featurestore doctor"
+    )
+    return (f"the project was called {old} before: all values are written under its name {project.name}{stay}",)
 
 
 def active_features(project: Project, offline: OfflineStore, names: Sequence[str] = ()) -> list[StoredVersion]:
