@@ -169,7 +169,15 @@ class SqlAuditLog(ABC):
         return {row["run_seq"]: bytes(row["sample"]) for row in reversed(rows)}
 
 
-class SqlRun:
+# What is stored of a version beside its values, by table: the columns other than the version's own.
+_BESIDE_HISTORY = {
+    "positions": "source, fingerprint, cursor, run_seq",
+    "samples": "run_seq, sample",
+    "drift_references": "run_seq, span, method, set_at",
+}
+
+
+class SqlRun(ABC):
     """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
 
     def __init__(self, connection: SqlConnection, run_id: str) -> None:
@@ -232,6 +240,20 @@ class SqlRun:
 
     def finish(self, run: Run) -> None:
         insert_run(self._sql, run)
+
+    @abstractmethod
+    def copy_history(self, old: VersionId, version: StoredVersion) -> int:
+        """Makes the table of ``version`` as a copy of another version's, and returns the number of its rows."""
+
+    def carry(self, old: VersionId, version: StoredVersion) -> int:
+        rows = self.copy_history(old, version)
+        for table, columns in _BESIDE_HISTORY.items():
+            self._sql.rows(
+                f"INSERT INTO {table} (feature, sha256, {columns}) SELECT $1, sha256, {columns} FROM {table} "
+                "WHERE feature = $2 AND sha256 = $3 RETURNING 1",
+                [version.id.feature, old.feature, old.sha256],
+            )
+        return rows
 
     def note_version(self, version: StoredVersion) -> None:
         """Records that the version has a table, made by this run."""

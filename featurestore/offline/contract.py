@@ -180,6 +180,14 @@ class HistoryWriter(Protocol):
         """
         ...
 
+    def carry(self, old: VersionId, version: StoredVersion) -> int:
+        """Copies all that is stored of a version to the same version of a feature that is called otherwise.
+
+        Its rows keep the runs that learned them; positions, samples and references come too. ``version`` has no rows
+        yet. Returns the number of rows.
+        """
+        ...
+
 
 class AuditWriter(Protocol):
     """The record of an open run. Used by the thread that opened the run."""

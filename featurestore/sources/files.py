@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
@@ -228,7 +228,7 @@ def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
         copy.flush()
         size = copy.tell()
     except OSError as exc:
-        raise SourceError(f"can't be copied: {exc.strerror}", where=name, hint=f"is {folder} writable?") from exc
+        raise SourceError(f"can't be copied: {os_reason(exc)}", where=name, hint=f"is {folder} writable?") from exc
     _check_size(name, size)
     return HashedFile(name, size, digest.hexdigest(), Path(name), (0, 0, 0, 0, 0), copy=copy)
 
@@ -237,7 +237,7 @@ def _read_block(name: str, stream: IO[bytes]) -> bytes:
     try:
         return stream.read(_BLOCK)
     except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
 
 
 def _check_size(name: str, size: int) -> None:
@@ -249,7 +249,7 @@ def _open(name: str, path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
 
 
 def _name(folders: ProjectFolders, path: Path) -> str:

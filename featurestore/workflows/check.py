@@ -19,6 +19,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.plan import LockedVersion, lock
 
 FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger"]
@@ -45,12 +46,16 @@ class HashLimit:
 
 @frozen
 class CheckResult:
-    """How much was checked, what is wrong, and with ``fix`` what was written."""
+    """How much was checked, what is wrong, and with ``fix`` what was written.
+
+    ``notes`` are about features that are not declared any more and were not retired: no findings either.
+    """
 
     features: int
     versions: int
     findings: tuple[CheckFinding, ...]
     limits: tuple[HashLimit, ...]
+    notes: tuple[str, ...] = ()
     fixed: tuple[LockedVersion, ...] = ()
 
 
@@ -94,7 +99,10 @@ def _check(project: Project, paths: Sequence[str]) -> CheckResult:
     ]
     findings += [finding for entry in chosen for finding in _missing(entry)]
     versions = 0
-    for name in files.features_of(project.versions):
+    lives = read_lives(project, registry)
+    folders = files.features_of(project.versions)
+    removed = [name for name in folders if lives.is_removed(name) and files.versions_of(project.versions, name)]
+    for name in folders:
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
@@ -107,7 +115,7 @@ def _check(project: Project, paths: Sequence[str]) -> CheckResult:
         if entry.hashed is not None
         for limit in entry.hashed.closure.limits
     ]
-    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits))
+    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), lives.notes(removed))
 
 
 def _missing(entry: Entry) -> list[CheckFinding]:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from featurestore import __version__, times
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
 from featurestore.model import Check
 from featurestore.offline.open import open_offline
@@ -32,6 +32,7 @@ from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import is_set_back
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.workflows.lives import read_lives
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
 CLOCK_TOLERANCE = 60_000_000  # µs
@@ -79,9 +80,7 @@ def _guarded(area: str, examined: Callable[[], Iterator[Check]]) -> Iterator[Che
     except FeatureStoreError as exc:
         yield _failure(area, exc)
     except OSError as exc:
-        yield Check(
-            area, "fail", f"{exc.filename or area}: {exc.strerror or exc}", "check who may read and write there"
-        )
+        yield Check(area, "fail", f"{exc.filename or area}: {os_reason(exc)}", "check who may read and write there")
 
 
 def _failure(area: str, exc: FeatureStoreError) -> Check:
@@ -119,6 +118,14 @@ def _features(project: Project) -> Iterator[Check]:
     for broken in registry.broken:
         yield Check("features", "fail", f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
+    lives = read_lives(project, registry)
+    with (store := open_offline(project)).reading():
+        stored = sorted({version.id.feature for version in store.versions()})
+    for name in stored:
+        if lives.is_removed(name):
+            yield Check(
+                "features", "warn", lives.note(name) or name, f"featurestore retire {name}, or declare it again"
+            )
 
 
 def _lock(project: Project) -> Iterator[Check]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from featurestore.config import Project
-from featurestore.errors import DeclarationError, StoreError
+from featurestore.errors import DeclarationError, StoreError, os_reason
 from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import BrokenDeclaration, discover, select
@@ -21,6 +21,8 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.lives import read_lives
+from featurestore.workflows.renaming import carry_versions
 from featurestore.workflows.summaries import current_summary
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
@@ -75,8 +77,10 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     registry = discover(project, tree)
     versions = files.all_versions(project.versions)
     present = {*registry.names(), *(item.name for item in registry.broken)}
-    removed = [name for name in versions if name not in present and (not names or name in names)]
-    declared = [name for name in names if name not in removed]
+    lives = read_lives(project, registry)
+    left = [name for name in versions if name not in present and (not names or name in names)]
+    removed = [name for name in left if lives.retired(name) is None]
+    declared = [name for name in names if name not in left]
     history = current_summary(project)
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
@@ -98,7 +102,10 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
     with write_lock(project):
         tree = SourceTree(project.root)
         registry = discover(project, tree)
-        entries = read_entries(project, tree, select(registry, list(names)))
+        chosen = select(registry, list(names))
+        if not dry_run:
+            carry_versions(project, chosen, [*registry.names(), *(item.name for item in registry.broken)])
+        entries = read_entries(project, tree, chosen)
         for entry in entries:
             if entry.problem is not None and names:
                 raise DeclarationError(entry.problem.message, where=entry.problem.where, hint=entry.problem.hint)
@@ -107,7 +114,7 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
         try:
             return [done for entry in entries for done in _lock(project, entry, commit, dry_run=dry_run)]
         except OSError as exc:
-            raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
+            raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 
 
 def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) -> list[LockedVersion]:

@@ -32,7 +32,8 @@ from featurestore.offline.contract import Baseline, DataSet, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
-from featurestore.offline.postgres.connection import CommitLostError, Connection, ConnectionLostError, Server
+from featurestore.offline.postgres.connection import Connection, Server
+from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.sql import Values, between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
@@ -88,7 +89,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         )
         self._server = Server(found)
         self.warnings = found.warnings
-        self.name = self._where = found.shown
+        self.name = found.identity
         self._schema = tables.schema_name(project.name)
         self._lock_timeout, self._doubt_seconds = project.lock_timeout, doubt_seconds
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
@@ -128,7 +129,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             connection = opening.enter_context(self._begin("REPEATABLE READ READ ONLY"))
             opening.callback(connection.rollback)
             found = tables.format_of(connection)
-            schema.check_format(found, self._where)
+            schema.check_format(found, self._server.address.shown)
             return _Snapshot(connection, found == 0, opening.pop_all())
 
     @contextmanager
@@ -324,7 +325,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         with self._begin("READ COMMITTED") as connection:
             if in_turn or tables.format_of(connection) < schema.FORMAT:
                 self._wait_for_turn(connection)
-            tables.migrate(connection, self._where)
+            tables.migrate(connection, self._server.address.shown)
             yield connection
 
     @contextmanager
@@ -346,7 +347,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             if time.monotonic() >= deadline:
                 raise LockedError(
                     f"{self._holder(connection)} holds the lock; waited {self._lock_timeout:g} s",
-                    where=self._where,
+                    where=self._server.address.shown,
                     hint="wait for it, or wait longer with --lock-timeout SECONDS",
                 )
             time.sleep(POLL_SECONDS)
@@ -376,7 +377,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             except FeatureStoreError as exc:
                 if not isinstance(exc, (StoreError, LockedError)) or time.monotonic() >= deadline:
                     raise StoreError(
-                        f"{lost.message}; whether the run was committed is not known", where=self._where,
+                        f"{lost.message}; whether the run was committed is not known", where=self._server.address.shown,
                         hint="run the same command again: what was committed is found, and not written twice",
                     ) from lost  # fmt: skip
             time.sleep(POLL_SECONDS)

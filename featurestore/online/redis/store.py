@@ -21,9 +21,10 @@ from featurestore.model import Check
 from featurestore.online import format as layout
 from featurestore.online.contract import Pulse, RefusedError, TableName, WriteCounts
 from featurestore.online.redis import wire
+from featurestore.online.redis.errors import note_written
 from featurestore.online.redis.health import checks_of
 from featurestore.online.redis.scripts import DISCARD, MERGE, SWAP
-from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers, note_written
+from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers
 from featurestore.online.tables import EPOCH, GENERATION
 
 if TYPE_CHECKING:

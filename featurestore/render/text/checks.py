@@ -14,6 +14,7 @@ def check_lines(result: CheckResult) -> str:
     """The lines of ``check``, of which there may be none."""
     lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed]
     lines += [f"{limit.where}: the hash of {limit.feature} is limited: {limit.message}" for limit in result.limits]
+    lines += result.notes
     if not result.findings:
         counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
         lines.append(f"{counts}: nothing is wrong")

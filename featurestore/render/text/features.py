@@ -44,6 +44,7 @@ def feature_page(detail: Detail) -> RenderableType:
     entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
+    parts += [line(detail.note, WARN)] if detail.note else []
     parts += [Text(""), facts(_declared(detail))]
     for limit in closure.limits if closure else ():
         parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))

@@ -30,7 +30,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import NewerFormatError, VersionFileError
+from featurestore.errors import NewerFormatError, VersionFileError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
@@ -51,6 +51,7 @@ _WRITTEN_LINE = (  # compiled where it is used: most commands don't need it
     r"""# (?!created )(?:\w+|"(?:[^"\\\x00-\x1f\x7f]|\\["\\])+") = "(?:[^"\\\x00-\x1f\x7f]|\\["\\])*\""""
 )
 _WRITTEN_TABLES = ("# [packages]", "# [parts]")
+_FEATURE = re.compile(rb'\A# feature = "[a-z0-9_]+"\Z')
 _CHECKSUM = re.compile(rb'# checksum = "([0-9a-f]{64})"')
 
 
@@ -183,6 +184,15 @@ def _is_well_formed(written: list[tuple[str, str]]) -> bool:
     )
 
 
+def under_another_name(data: bytes, feature: str) -> bytes:
+    """The same version of a feature that is called otherwise: a name is in a version file, but not in its hash."""
+    opening, _checksum, below = data.split(b"\n", 2)
+    head, closing, code = below.partition(f"\n{CLOSING}\n".encode())
+    lines = [_FEATURE.sub(f'# feature = "{feature}"'.encode(), line) for line in head.split(b"\n")]
+    below = b"\n".join(lines) + closing + code
+    return b"\n".join((opening, f'# checksum = "{sha256(below).hexdigest()}"'.encode(), below))
+
+
 def read_version(path: Path) -> VersionFile:
     """Reads a version file and checks it against its checksum and its name.
 
@@ -197,7 +207,7 @@ def read_version(path: Path) -> VersionFile:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        raise VersionFileError(f"can't be read: {exc.strerror or exc}", where=_shown(path), hint=RESTORE) from exc
+        raise VersionFileError(f"can't be read: {os_reason(exc)}", where=_shown(path), hint=RESTORE) from exc
     return parse_version(name, data)
 
 

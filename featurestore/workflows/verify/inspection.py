@@ -18,7 +18,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, os_reason
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online import format as layout
@@ -301,7 +301,7 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as exc:
         raise StoreError(
-            f"can't write temporary files for the comparison: {exc.strerror or exc}",
+            f"can't write temporary files for the comparison: {os_reason(exc)}",
             hint="free some space where temporary files are, or name fewer features",
         ) from exc
 
