@@ -15,14 +15,10 @@ from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder.files import (
-    FeatureFiles,
-    list_files,
-    read_active,
-    versions_of,
-)
+from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
+from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
-from featurestore.versioning.recipe.closure import Closure, capture
+from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
 from featurestore.workflows.active import active_version
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
@@ -75,6 +71,12 @@ class Entry:
         """The version file of the working tree's code; None before it is locked."""
         return self.version_of(self.hashed.sha256 if self.hashed else None)
 
+    def observed(self, project: Project) -> tuple[Observation, ...]:
+        """What a run saw the working tree's code meet, and its declaration does not name."""
+        if self.hashed is None or self.working is None:
+            return ()
+        return undeclared(self.feature, read_observed(project.versions, self.feature.name, self.hashed.sha256))
+
     def version_of(self, sha256: str | None) -> VersionName | None:
         return next((name for name in self.versions if sha256 is not None and sha256.startswith(name.short)), None)
 
@@ -112,9 +114,15 @@ class Detail:
     closure: Closure | None
     columns: tuple[str, ...]
     files: tuple[VersionFile, ...]
+    observed: tuple[Observation, ...] = ()
     warnings: tuple[str, ...] = ()
     note: str | None = None
     retired: bool = False
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What decides its values and is not part of its hash."""
+        return self.entry.hashed.limits if self.entry.hashed else ()
 
 
 def list_features(project: Project, wanted: Filter) -> Catalogue:
@@ -126,7 +134,7 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
-    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.broken, history.warnings)
+    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.problems, history.warnings)
 
 
 def show_feature(project: Project, name: str) -> Detail:
@@ -141,7 +149,7 @@ def show_feature(project: Project, name: str) -> Detail:
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = tuple(named_columns(entry.feature, closure)) if closure else ()
-    return Detail(entry, closure, columns, versions, history.warnings)
+    return Detail(entry, closure, columns, versions, entry.observed(project), history.warnings)
 
 
 def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) -> Detail:
@@ -154,7 +162,7 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
-    return Detail(entry, None, (), versions, history.warnings, note, retired)
+    return Detail(entry, None, (), versions, (), history.warnings, note, retired)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:

@@ -115,8 +115,9 @@ def _configuration(project: Project) -> Iterator[Check]:
 
 def _features(project: Project) -> Iterator[Check]:
     registry = discover(project, SourceTree(project.root))
-    for broken in registry.broken:
-        yield Check("features", "fail", f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
+    for broken in registry.problems:
+        state: Literal["fail", "warn"] = "fail" if broken in registry.broken else "warn"
+        yield Check("features", state, f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
     lives = read_lives(project, registry)
     with (store := open_offline(project)).reading():

@@ -26,7 +26,7 @@ name = "{name}"
 # [entity_types.user]
 # keys = {{ user_id = "string" }}              # "string" (byte for byte) or "int"
 
-# Where rows come from: csv, parquet, arrow or ndjson; one file, or a pattern.
+# Where rows come from: csv, parquet, arrow or ndjson; one file, or a pattern. Or sqlite or duckdb, with a table = "…".
 # [sources.events]
 # type = "csv"
 # path = "data/events-*.csv"

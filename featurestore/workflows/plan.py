@@ -13,17 +13,22 @@ from featurestore.config import Project
 from featurestore.errors import DeclarationError, StoreError, os_reason
 from featurestore.frozen import frozen
 from featurestore.locking import write_lock
-from featurestore.registry.discovery import BrokenDeclaration, discover, select
+from featurestore.model import Problem
+from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select
 from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.recipe.closure import Limit
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.lives import read_lives
+from featurestore.workflows.remarks import version_remarks
 from featurestore.workflows.renaming import carry_versions
 from featurestore.workflows.summaries import current_summary
+
+MOST_PLACES = 5
 
 Change = Literal["new", "changed", "metadata", "removed", "none"]
 
@@ -33,7 +38,8 @@ class PlannedFeature:
     """What would change of one feature, and why.
 
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
-    is the version file of the working tree's code, where there is one.
+    is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
+    or changed feature and is not part of its hash.
     """
 
     name: str
@@ -44,15 +50,17 @@ class PlannedFeature:
     new_sha256: str | None = None
     locked: VersionName | None = None
     next_number: int | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 @frozen
 class VersionPlan:
-    """The selected features, by name, and the declarations that can't be used."""
+    """The selected features, by name, the declarations that can't be used, and the files that can't be modules."""
 
     features: tuple[PlannedFeature, ...]
     broken: tuple[BrokenDeclaration, ...]
     warnings: tuple[str, ...] = ()
+    left_out: tuple[BrokenDeclaration, ...] = ()
 
     @property
     def changes(self) -> tuple[PlannedFeature, ...]:
@@ -85,19 +93,29 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     planned = [_planned(entry) for entry in entries]
-    planned += [_removed(name, versions[name], renamed=name in renamed) for name in removed]
+    planned += [_removed(name, versions[name], registry, renamed=name in renamed) for name in removed]
     broken = [
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
     ]
-    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), history.warnings)
+    remarks = [
+        line
+        for entry, item in zip(entries, planned, strict=False)
+        if item.change in ("new", "changed") and item.locked is None and entry.hashed is not None
+        for line in version_remarks(entry.hashed)
+    ]
+    warnings = (*history.warnings, *remarks)
+    return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), warnings, registry.left_out)
 
 
-def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) -> list[LockedVersion]:
+def lock(
+    project: Project, names: Sequence[str] = (), *, dry_run: bool = False, skip_broken: bool = False
+) -> list[LockedVersion]:
     """Writes the version files and the metadata that `plan` shows, and settles clashes of numbers.
 
-    Makes no version the active one. Raises DeclarationError for a name that is not declared, StoreError where a
-    file can't be written.
+    Makes no version the active one. Raises DeclarationError for a name that is not declared and, unless
+    ``skip_broken``, for any declaration that can't be used, StoreError where a file can't be written. Nothing was
+    written then.
     """
     with write_lock(project):
         tree = SourceTree(project.root)
@@ -106,15 +124,26 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
         if not dry_run:
             carry_versions(project, chosen, [*registry.names(), *(item.name for item in registry.broken)])
         entries = read_entries(project, tree, chosen)
-        for entry in entries:
-            if entry.problem is not None and names:
-                raise DeclarationError(entry.problem.message, where=entry.problem.where, hint=entry.problem.hint)
+        problems = [entry.problem for entry in entries if entry.problem is not None]
+        problems = problems if names else [*(item.problem for item in registry.broken), *problems]
+        if problems and not skip_broken:
+            raise _unusable(problems)
         writes = not dry_run and any(entry.working is None for entry in entries)
         commit = commit_of(project.root) if writes else None
         try:
             return [done for entry in entries for done in _lock(project, entry, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
+
+
+def _unusable(problems: Sequence[Problem]) -> DeclarationError:
+    """The error for declarations that can't be used: the first one, and where the others are."""
+    first, *others = problems
+    message = first.message
+    if others:
+        places = ", ".join(str(item.where) for item in others[:MOST_PLACES])
+        message += f"; and {len(others)} more can't be used: {places}" + (", …" if len(others) > MOST_PLACES else "")
+    return DeclarationError(message, where=first.where, hint=first.hint)
 
 
 def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) -> list[LockedVersion]:
@@ -160,11 +189,15 @@ def _planned(entry: Entry) -> PlannedFeature:
     following = entry.versions[-1].number + 1 if entry.versions else 1
     if old is None:
         reason = f"renamed from {entry.feature.renamed_from}" if entry.feature.renamed_from else "declared"
-        return PlannedFeature(name, "new", (reason,), new_sha256=hashed.sha256, next_number=following)
+        return PlannedFeature(
+            name, "new", (reason,), new_sha256=hashed.sha256, next_number=following, limits=hashed.limits
+        )
     if old.short != hashed.short:
         before = read_version(old.path)
         reasons = tuple(explain(before.parts, hashed.parts))
-        return PlannedFeature(name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following)
+        return PlannedFeature(
+            name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits
+        )
     metadata = files.metadata_changes(old.path.parent.parent, entry.feature)
     if metadata:
         reasons = (f"metadata only: {', '.join(metadata)}",)
@@ -172,7 +205,14 @@ def _planned(entry: Entry) -> PlannedFeature:
     return PlannedFeature(name, "none", (), old, hashed.sha256, hashed.sha256, entry.working)
 
 
-def _removed(name: str, versions: Sequence[VersionName], *, renamed: bool) -> PlannedFeature:
+def _removed(name: str, versions: Sequence[VersionName], registry: Registry, *, renamed: bool) -> PlannedFeature:
     last = versions[-1]
+    if registry.problems:
+        feature = read_version(last.path).feature
+        stem = feature.module.replace(".", "/")
+        for item in registry.problems:
+            place = (item.problem.where or "").partition(":")[0]
+            if place in (f"{stem}.py", f"{stem}/__init__.py") and item.name in (place, feature.function):
+                return PlannedFeature(name, "none", (f"its declaration in {place} can't be used",), last)
     reason = "renamed" if renamed else "no longer declared; its versions and history remain"
     return PlannedFeature(name, "removed", (reason,), last, read_version(last.path).sha256)

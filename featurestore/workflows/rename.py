@@ -20,7 +20,7 @@ from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.model import FEATURE_NAME, Feature
 from featurestore.offline.contract import OfflineStore
-from featurestore.registry.declaration import declared_names
+from featurestore.registry.decorators import declared_names
 from featurestore.registry.discovery import Registry, discover, unknown_feature
 from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import Module, SourceTree

@@ -51,7 +51,8 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
-        "limits": [{"where": limit.place, "message": limit.message} for limit in closure.limits] if closure else [],
+        "limits": [{"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in detail.limits],
+        "observed": [{"kind": item.kind, "what": item.what} for item in detail.observed],
         "versions": [
             {
                 "version": version.name.number,
@@ -90,11 +91,14 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "new_version": item.locked.number if item.locked else item.next_number,
                 "locked": item.locked is not None,
                 "reasons": list(item.reasons),
+                "limits": [
+                    {"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in item.limits
+                ],
                 **({} if previews is None else {"stats": moved.get(item.name)}),
             }
             for item in plan.features
         ],
-        "problems": [{"name": item.name, **asdict(item.problem)} for item in plan.broken],
+        "problems": [{"name": item.name, **asdict(item.problem)} for item in (*plan.broken, *plan.left_out)],
     }
 
 

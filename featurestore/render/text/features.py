@@ -41,13 +41,15 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
 
 def feature_page(detail: Detail) -> RenderableType:
     """One feature: what is declared, its versions, and its latest statistics."""
-    entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
+    entry, feature = detail.entry, detail.entry.feature
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
     parts += [line(detail.note, WARN)] if detail.note else []
     parts += [Text(""), facts(_declared(detail))]
-    for limit in closure.limits if closure else ():
+    for limit in detail.limits:
         parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))
+    for item in detail.observed:
+        parts.append(line(f"its code {item.text}, which is not part of its hash; {item.hint}", WARN))
     if detail.files:
         parts.append(_versions(detail))
     if entry.active_since is not None:

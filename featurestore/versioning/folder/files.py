@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
+from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
-from featurestore.toml import toml_lines
+from featurestore.toml import parse_toml, toml_lines
+from featurestore.versioning.folder.copies import copy_copies, remove_copies, rename_copies, write_copies
 from featurestore.versioning.folder.versionfile import (
     VersionFile,
     VersionName,
@@ -123,6 +124,7 @@ def write_version(
             return WrittenVersion(name, new=False)
     number = names[-1].number + 1 if names else 1
     path = folder / feature / VersionName.file_name(number, version.sha256)
+    _refuse_link(path.parent)
     data = write_text(
         version,
         created=created,
@@ -130,6 +132,7 @@ def write_version(
         parent=names[-1].short if names else None,
         commit=commit,
     )
+    write_copies(path, version.feature)
     write_atomically(path, data)
     return WrittenVersion(VersionName(number, version.short, path), new=True)
 
@@ -220,10 +223,12 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
             later = max(other, file, key=lambda item: (item.created, item.number))
             files[file.sha256] = file if later is other else other
             later.name.path.unlink()
+            remove_copies(later.name.path)
     moved = []
     for number, file in enumerate(sorted(files.values(), key=lambda item: (item.created, item.sha256)), start=first):
         if file.number != number:
             path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
+            rename_copies(file.name.path, path)
             file.name.path.rename(path)
             moved.append((file.name, VersionName(number, file.name.short, path)))
     flush_folder(folder / feature)
@@ -248,6 +253,7 @@ def read_active(folder: Path, feature: str) -> Active | None:
 
 def write_active(folder: Path, feature: str, active: Active) -> None:
     """Makes a version the active one, by its hash: numbers may change after a merge."""
+    _refuse_link(folder / feature)
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
 
@@ -287,6 +293,7 @@ def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
     for name in versions_of(folder, feature):
         read_version(name.path)  # so that no damage gets a checksum that fits
         path = folder / new / name.path.name
+        copy_copies(name.path, path)
         write_atomically(path, under_another_name(name.path.read_bytes(), new))
         copied.append(VersionName(name.number, name.short, path))
     active = read_active(folder, feature)
@@ -311,10 +318,11 @@ def write_metadata(folder: Path, feature: Feature) -> bool:
     path = folder / feature.name / METADATA
     data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
     try:
-        if path.read_bytes() == data:
+        if read_own(path, SETTINGS) == data:
             return False
     except OSError:
         pass
+    _refuse_link(path.parent)
     write_atomically(path, data)
     return True
 
@@ -325,6 +333,16 @@ def metadata_changes(folder: Path, feature: Feature) -> list[str]:
     if locked is None:
         return []
     return [name for name, value in metadata_of(feature).items() if locked.get(name) != value]
+
+
+def _refuse_link(folder: Path) -> None:
+    """Raises VersionFileError where a feature's folder is a link: files written there would land anywhere."""
+    if folder.is_symlink():
+        raise VersionFileError(
+            "is a link; version files are written into a folder of the project only",
+            where=str(folder),
+            hint="replace the link by the folder that it leads to",
+        )
 
 
 def _has_prefix(name: VersionName, wanted: str) -> bool:
@@ -342,11 +360,16 @@ def _names(folder: Path) -> list[str]:
 
 def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(read_own(path, SETTINGS))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as exc:
-        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=hint) from exc
+    except OSError as exc:
+        raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
+    except ValueError as exc:
+        raise VersionFileError(str(exc), where=str(path), hint=hint) from exc
+    if not table:  # such a file always says something
+        raise VersionFileError("is empty", where=str(path), hint=hint)
+    return table
 
 
 def _text(lines: Iterable[str]) -> bytes:
