@@ -117,6 +117,43 @@ def committed(root: Path, folder: str = VERSIONS) -> frozenset[str]:
     return frozenset(listed.split("\0")) - frozenset(differing.split("\0"))
 
 
+def removed(root: Path, folder: str = VERSIONS, *, staged: bool = False) -> list[str]:
+    """The files of a folder that are in HEAD, and not in the working tree, or with ``staged`` not in the index.
+
+    Raises GitError.
+    """
+    try:
+        index = _index_of_hook(root) if staged else None
+        words = ("--cached",) if staged else ()
+        found = _git(
+            root, "diff", *words, "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--diff-filter=D", "-z",
+            "HEAD", "--", folder, index=index,
+        )  # fmt: skip
+    except _NoRepositoryError:
+        return []
+    except GitError:
+        if git_state(root).commit is None:  # there is no HEAD yet
+            return []
+        raise
+    return [name for name in found.split("\0") if name]
+
+
+def ever_added(root: Path, folder: str = VERSIONS) -> frozenset[str]:
+    """Every file that a commit before HEAD has added to a folder, whether or not it is still there. Raises GitError."""
+    try:
+        found = _git(
+            root, "log", "--format=", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--diff-filter=A",
+            "--full-history", "-z", "HEAD", "--", folder,
+        )  # fmt: skip
+    except _NoRepositoryError:
+        return frozenset()
+    except GitError:
+        if git_state(root).commit is None:
+            return frozenset()
+        raise
+    return frozenset(name for name in found.split("\0") if name)
+
+
 def export_declared(root: Path, folder: Path, patterns: Sequence[str], revision: str | None = None) -> None:
     """Writes the files that features declare into a folder, as git would commit them or as they are at a revision.
 

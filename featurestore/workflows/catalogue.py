@@ -174,11 +174,19 @@ def find_feature(registry: Registry, name: str) -> Feature:
 
 
 def read_entries(
-    project: Project, tree: SourceTree, features: Iterable[Feature], history: CurrentSummary | None = None
+    project: Project,
+    tree: SourceTree,
+    features: Iterable[Feature],
+    history: CurrentSummary | None = None,
+    *,
+    promotions: bool = True,
 ) -> list[Entry]:
-    """Hashes features and finds their versions. Without ``history`` the entries say nothing of runs."""
+    """Hashes features and finds their versions.
+
+    Without ``history`` the entries say nothing of runs, and without ``promotions`` nothing of which version is active.
+    """
     known = history or CurrentSummary({})
-    return [_entry(project, tree, feature, known) for feature in features]
+    return [_entry(project, tree, feature, known, promotions=promotions) for feature in features]
 
 
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
@@ -193,14 +201,14 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     return stored_hash(hashed, versions)
 
 
-def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary) -> Entry:
+def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary, *, promotions: bool) -> Entry:
     hashed, problem = None, None
     listed = list_files(project.versions, feature.name)
     try:
         hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    return _entry_of(project, feature, listed, history, hashed, problem)
+    return _entry_of(project, feature, listed, history, hashed, problem, promotions=promotions)
 
 
 def _entry_of(
@@ -210,9 +218,11 @@ def _entry_of(
     history: CurrentSummary,
     hashed: VersionHash | None,
     problem: Problem | None,
+    *,
+    promotions: bool = True,
 ) -> Entry:
     summary = history.features.get(feature.name, FeatureSummary())
-    promoted = read_active(project.versions, feature.name) if listed.promoted else None
+    promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
     active = active_version(promoted, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,
