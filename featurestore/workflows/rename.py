@@ -17,7 +17,6 @@ from featurestore.atomic import write_atomically
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, StoreError, UsageError
 from featurestore.frozen import frozen
-from featurestore.locking import write_lock
 from featurestore.model import FEATURE_NAME, Feature
 from featurestore.offline.contract import OfflineStore
 from featurestore.registry.decorators import declared_names
@@ -26,6 +25,7 @@ from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.catalogue import hash_feature
+from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.renaming import CarriedHistory, carry_histories, carry_versions
 
 
@@ -62,7 +62,7 @@ def rename(project: Project, offline: OfflineStore, old: str, new: str, *, dry_r
     """
     if not FEATURE_NAME.fullmatch(new) or keyword.iskeyword(new):
         raise UsageError(f"{new!r} is not a feature name", hint="lower-case letters, digits and _")
-    with write_lock(project):
+    with writing_turn(project, offline):
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         declared = {feature.name: feature for feature in registry.features}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, ForeignStoreError, StoreError, UsageError, did_you_mean
 from featurestore.frozen import frozen
-from featurestore.locking import write_lock
 from featurestore.model import FeatureRun, Run, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
@@ -21,6 +19,7 @@ from featurestore.serving.ownership import require_own_store
 from featurestore.serving.plan import superseded
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.files import Retired
+from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, writing_turn
 from featurestore.workflows.lives import Lives, read_lives
 
 
@@ -61,7 +60,7 @@ def retire(
 
     Raises UsageError for a feature that is declared, and for a name that nothing is known of; LockedError, StoreError.
     """
-    with write_lock(project):
+    with writing_turn(project, offline):
         lives = read_lives(project)
         with offline.reading():
             versions = offline.versions(name)
@@ -73,7 +72,7 @@ def retire(
             if before is None:
                 _write(project, name, retired)
             if rows:
-                run_id = _erase(project, offline, name, versions, rows)
+                rows, run_id = _erase(project, offline, online, versions)
     served, online_error = _leave(project, offline, online, name, dry_run=dry_run)
     return RetireResult(name, retired, before is None, erase, served, rows, run_id, online_error)
 
@@ -109,16 +108,18 @@ def _count(offline: OfflineStore, versions: list[StoredVersion]) -> int:
     return sum(mark.rows for mark in marks if mark is not None)
 
 
-def _erase(project: Project, offline: OfflineStore, name: str, versions: list[StoredVersion], rows: int) -> str:
+def _erase(
+    project: Project, offline: OfflineStore, online: OnlineStore, versions: list[StoredVersion]
+) -> tuple[int, str]:
     """Removes every row of these versions in a run of its own, and what was derived from them."""
     started, clock, commit, run_id = times.now(), time.monotonic(), commit_of(project.root), new_run_id()
-    with offline.reading():
-        entities = [(version, offline.latest(version).select(version.entity_type.key_names)) for version in versions]
+    flag_erasure(project)
     with offline.writing(run_id) as run:
-        for version, frame in entities:
-            run.erase(version, frame)
+        run.begin_erasure(None)
+        rows = sum(run.drop(version) for version in versions)
+        last = versions[-1]
         feature = FeatureRun(
-            name, "retire", "ok", versions[-1].number, versions[-1].id.sha256, rows_written=rows, note="history erased"
+            last.id.feature, "retire", "ok", last.number, last.id.sha256, rows_written=rows, note="history erased"
         )
         run.finish(
             Run(
@@ -126,9 +127,8 @@ def _erase(project: Project, offline: OfflineStore, name: str, versions: list[St
                 os.uname().nodename, commit, (feature,), run.run_seq, run.learned_at,
             )
         )  # fmt: skip
-    offline.purge()
-    shutil.rmtree(project.state / "columns", ignore_errors=True)
-    return run_id
+    complete_erasures(project, offline, online)
+    return rows, run_id
 
 
 def _leave(

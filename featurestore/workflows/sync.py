@@ -28,6 +28,7 @@ from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.folder.files import features_of
+from featurestore.workflows.erasure.completion import complete_if_broken_off
 from featurestore.workflows.lives import Lives, read_lives
 from featurestore.workflows.references import active_versions
 
@@ -94,6 +95,8 @@ def sync_project(
 ) -> SyncResult:
     """Opens the project's stores and runs `sync` for the active versions of these features (default: all)."""
     offline, lives = open_offline(project), read_lives(project)
+    if not dry_run:
+        complete_if_broken_off(project, offline)
     versions = active_features(project, offline, names, lives)
     left = left_features(project, offline, lives)
     with closing(open_online(project)) as online:

@@ -421,6 +421,29 @@ def test_a_version_is_carried_to_another_name_with_all_that_is_stored_of_it(stor
     assert store.scan(old).height == 5
 
 
+def test_a_dropped_version_has_nothing_left_and_begins_anew(store: OfflineStore) -> None:
+    of, other = version("int", PATIENT), version("int", PATIENT, name="other")
+    learn(store, of, [("a", 0, 1), ("b", 0, 2)], "r1")
+    learn(store, other, [("a", 0, 1)], "r2")
+    with store.writing("r3") as run:
+        run.set_position(Position(of.id, "visits", "print", {"files": {}}, run.run_seq))
+        run.store_sample(of.id, b"sample")
+        run.finish(run_of((run.run_seq, run.learned_at), "r3"))
+    before = store.mark(other)
+    with store.writing("r4") as run:
+        run.begin_erasure(None)
+        assert run.drop(of) == 2
+        run.finish(run_of((run.run_seq, run.learned_at), "r4"))
+    assert (store.scan(of).height, store.mark(of), store.position(of.id, "visits")) == (0, None, None)
+    assert (store.sample(of.id, 3), [item.online_key for item in store.erasures()]) == (None, [None])
+    after = store.mark(other)
+    assert before is not None
+    assert after is not None
+    assert (after.rows, after.store_id != before.store_id) == (1, True)
+    assert learn(store, of, [("a", 0, 1)], "r5").new == 1
+    assert store.latest(of)["value"].to_list() == [1]
+
+
 def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore) -> None:
     learn(store, version(), [("a", 0, 1.0)], "r1")
     wanted = pl.DataFrame({"patient_id": ["a\0", "a", "\0", None, "a" * 5_000]})

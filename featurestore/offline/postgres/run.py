@@ -52,6 +52,11 @@ class PostgresRun(SqlRun):
         tables.recount(self._connection, version)
         return erased
 
+    def drop(self, version: StoredVersion) -> int:
+        rows = super().drop(version)
+        tables.recount(self._connection, version)
+        return rows
+
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
         tables.make_history(self._connection, version)
         self.note_version(version)
