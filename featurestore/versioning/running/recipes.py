@@ -18,7 +18,8 @@ from featurestore.errors import FeatureStoreError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.regular import SETTINGS, read_own, read_start, reason
 from featurestore.toml import Plain, parse_toml, toml_lines
-from featurestore.versioning.folder.versionfile import OPENING, VersionFile, VersionName, read_version
+from featurestore.versioning.folder.header import OPENING
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running.replay import rehash
 
