@@ -82,6 +82,13 @@ class ProjectNames:
             return _through(self._follow_import(table, imports[0]), (module, name))
         return self._from_stars(table, name, after=-1)
 
+    def starred(self, module: str, name: str) -> Global | None:
+        """What a star import gives to a name that the module's own statements bind too."""
+        table = self.table(module)
+        if table is None or not table.stars or not table.is_definition(name):
+            return None
+        return self._from_stars(table, name, after=-1)
+
     def _follow_import(self, table: SymbolTable, found: Imported) -> Global:
         return imported(self.world(table.module.name), found.statement, found.alias)
 

@@ -145,6 +145,7 @@ class Assembly:
         for key in self._sharing:
             found.update(dict.fromkeys(execution.meeting.get(key, ())))
             found.update(dict.fromkeys(execution.meeting.get((key[0], WHOLE), ())))
+        found.update(dict.fromkeys(execution.causes([*(one.module for one in self.running), *(at[0] for at in found)])))
         done = {(statement.module, statement.position) for statement in self.running}
         return sorted(found.keys() - done, key=execution.order.__getitem__)
 

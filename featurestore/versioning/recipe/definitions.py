@@ -76,7 +76,11 @@ class Definitions:
         module, name = key
         table = self.project.table(module)
         assert table is not None
-        return EncodedDefinition(key, [self.statement(table, position) for position in table.statements_of(name)])
+        definition = EncodedDefinition(key, [self.statement(table, position) for position in table.statements_of(name)])
+        starred = self.project.starred(module, name)
+        if starred is not None:
+            definition.aliases.append((name, starred))
+        return definition
 
     def _whole(self, module: str) -> EncodedDefinition:
         """A module taken as a value: everything in it counts."""
