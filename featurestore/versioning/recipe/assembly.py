@@ -91,8 +91,8 @@ class Assembly:
         self._chunks.append(b"(%d =%s " % (number, name.encode()))
         for statement in definition.statements:
             self._statement(statement)
-        for alias, target in definition.aliases:
-            self._chunks.append(b"(Import G:%s " % alias.encode())
+        for alias, target, after in definition.aliases:
+            self._chunks.append(b"(Import G:%s %d " % (alias.encode(), after))
             self._target(target)
             self._chunks.append(b")")
         self._chunks.append(b")")
@@ -157,7 +157,11 @@ class Assembly:
         execution = self.execution
         places = self._statement_numbers
         running = {(one.module, one.position) for one in self.running}
-        changed = {definition.key for definition in self.definitions if len(definition.statements) > 1}
+        changed = {
+            definition.key
+            for definition in self.definitions
+            if len(definition.statements) + len(definition.aliases) > 1
+        }
         outside = False
         for place in running:
             impact = execution.impact(place)

@@ -284,6 +284,10 @@ class Execution:
             return []
         return [(module, position) for position in table.statements_of(name)]
 
+    def _is_definition(self, key: Key) -> bool:
+        table = self._table(key[0])
+        return table is not None and (table.is_definition(key[1]) or key[1] in table.imports)
+
     def _places(self, functions: Iterable[Key]) -> list[Place]:
         """The statements of functions and of everything that they mention."""
         seen: dict[Key, None] = {}
@@ -337,9 +341,9 @@ class Execution:
                 pending += self._mentioned([key])
                 continue
             found.add(key)
-            starred = self._project.starred(*key)
-            if isinstance(starred, Definition):
-                pending.append(starred.key)
+            if self._is_definition(key):
+                targets = [target for _, target in self._project.imports_of(*key)]
+                pending += [target.key for target in targets if isinstance(target, Definition)]
             for place in (*self._binding(key), *self._touching.get(key, ())):
                 pending += self.links(place)
                 for name in self.bound(place):

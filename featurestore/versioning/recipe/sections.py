@@ -59,7 +59,7 @@ def _needed_of(closure: Closure) -> dict[str, _Needed]:
     modules: set[str] = set()
     for definition in closure.definitions:
         modules.add(definition.key[0])
-        for alias, target in definition.aliases:
+        for alias, target, _ in definition.aliases:
             hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
@@ -144,8 +144,7 @@ class _Writer:
             for imported in self._table.imports.get(name, ()):
                 if self._is_captured(imported):
                     wanted.setdefault(imported.position, []).append(imported.alias)
-            if name not in self._table.imports:
-                found += self._from_star(name)
+            found += self._from_stars(name)
         for position, modules in executed.items():
             wanted.setdefault(position, []).extend(self._executing(position, modules))
         for position, aliases in wanted.items():
@@ -181,14 +180,13 @@ class _Writer:
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
-    def _from_star(self, name: str) -> list[tuple[int, str]]:
-        for star in reversed(self._table.stars):
-            node = star.statement
-            assert isinstance(node, ast.ImportFrom)
-            origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
-            if origin is not None and self._project.member(origin, name) is not None:
-                return [(star.position, _import_line(node, [ast.alias(name)]))]
-        return []
+    def _from_stars(self, name: str) -> list[tuple[int, str]]:
+        """A star import, cut down to the name. Each counts where other statements bind the name too, else the last."""
+        positions = {at for at, _ in self._project.imports_of(self._table.module.name, name)}
+        stars = [star for star in self._table.stars if star.position in positions]
+        if name not in self._table.imports and not self._table.is_definition(name):
+            stars = stars[-1:]
+        return [(star.position, _import_line(star.statement, [ast.alias(name)])) for star in stars]
 
     def _statement(self, position: int) -> str:
         node = self._body[position]
