@@ -141,6 +141,7 @@ class _Reading:
         origin: str | None = None
         for batch in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
             self.progress.check()
+            batch = batch.normalized()
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)

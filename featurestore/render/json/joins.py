@@ -26,6 +26,7 @@ def join_document(
         "labels": facts.labels,
         "columns": list(facts.columns),
         "features": [_feature(item) for item in facts.features],
+        "warnings": list(facts.all_warnings),
         **({} if dataset is None else {"dataset": dataset_document(dataset)}),
         **({"output": str(target)} if frame is None else {"rows": table_rows(frame)}),
     }
