@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
 from featurestore.config import Project
+from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.versioning.analysis.tree import Module, SourceTree
@@ -20,6 +21,7 @@ def read_declaration(
     module: Module,
     function: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
     decorator: ast.expr,
+    files: DeclaredFiles,
 ) -> list[Feature]:
     """The features that one decorated function declares: one, or a family. Raises DeclarationError."""
     where = f"{module.path.as_posix()}:{function.lineno}"
@@ -35,7 +37,7 @@ def read_declaration(
     if not isinstance(decorator, ast.Call):
         hint = '@feature(entity_type="…", data_type="float")'
         raise DeclarationError(f"@feature on {function.name!r} has no arguments", where=where, hint=hint)
-    values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where))
+    values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where, files))
     template, params = values.pop("name") or function.name, values.pop("params")
     short = _is_short(function, params, where)
     members = []
@@ -48,6 +50,11 @@ def read_declaration(
             )
         )  # fmt: skip
     return members
+
+
+def declared_files(tree: SourceTree) -> DeclaredFiles:
+    """The reader of a tree's declared files: features that share a file share its reading."""
+    return DeclaredFiles(tree.root)
 
 
 def _member_name(template: str, params: Mapping[str, Json], where: str) -> str:

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from featurestore.config import FILE, Project
+from featurestore.declared_files import DeclaredFiles, NamedFiles
 from featurestore.errors import ConfigError, DeclarationError, did_you_mean, nearest
 from featurestore.frozen import frozen
 from featurestore.model import Feature, Problem
-from featurestore.registry.declaration import read_declaration
+from featurestore.registry.declaration import declared_files, read_declaration
 from featurestore.registry.decorators import (
     LooseUse,
     bound_names,
@@ -29,6 +30,11 @@ from featurestore.registry.decorators import (
 from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.files import features_of
+
+# Where a name may be used or handed on: as a decorator or an argument, called, or imported.
+_MENTION = (
+    rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)(?:\s*\(|\s+as\b)|\bimport\s(?:.*\b(?:%s)\b|\s*\*)|^\s+(?:%s)\s*,?\s*$"
+)
 
 
 @frozen
@@ -59,11 +65,13 @@ class Registry:
         return [feature.name for feature in self.features]
 
 
-def discover(project: Project, tree: SourceTree) -> Registry:
+def discover(project: Project, tree: SourceTree, declared: DeclaredFiles | None = None) -> Registry:
     """Reads all feature modules. Runs no user code and imports nothing of the user's.
 
+    ``declared`` reads what they name in ``depends_on``; from the project's own files, where it is not given.
     Raises ConfigError for drift settings of a feature that does not exist.
     """
+    declared = declared or tree.attached(declared_files)
     features: list[Feature] = []
     broken: list[BrokenDeclaration] = []
     left_out: list[BrokenDeclaration] = []
@@ -76,7 +84,7 @@ def discover(project: Project, tree: SourceTree) -> Registry:
     for module, names in _declaring(tree, files, broken):
         for function, call in decorated(module, names):
             try:
-                features.extend(read_declaration(project, tree, module, function, call))
+                features.extend(read_declaration(project, tree, module, function, call, declared))
             except DeclarationError as exc:
                 broken.append(BrokenDeclaration(function.name, _problem(exc)))
     duplicates = {name for name, count in Counter(item.name for item in features).items() if count > 1}
@@ -121,7 +129,7 @@ def _declaring(
     modules: dict[str, Module | None] = {}
     carriers: dict[tuple[str, str], None] = {}
     for file in files:
-        if b"featurestore" not in file.data:
+        if b"featurestore" not in file.data and b"\0" not in file.data[:200]:  # UTF-16 has the word in another form
             continue
         module = modules[file.name] = _parsed(tree, file, broken)
         if module is not None:
@@ -135,7 +143,7 @@ def _declaring(
     while new := carriers.keys() - looked_for:
         looked_for |= new
         words = b"|".join(re.escape(name.encode()) for name in sorted({name for _, name in new}))
-        mention = re.compile(rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)\s*\(" % (words, words))
+        mention = re.compile(_MENTION % (words, words, words, words), re.MULTILINE)
         for file in files:
             if not mention.search(file.data):
                 continue
@@ -189,6 +197,17 @@ def _parsed(tree: SourceTree, file: PythonFile, broken: list[BrokenDeclaration])
     except DeclarationError as exc:
         broken.append(BrokenDeclaration(file.path.as_posix(), _problem(exc)))
         return None
+
+
+def named_files(project: Project) -> list[str]:
+    """The paths and patterns of ``depends_on`` in the project, in any feature. Opens none of the files."""
+    tree = SourceTree(project.root)
+    files = python_files(project, tree.fence)
+    if not any(isinstance(found, PythonFile) and b"depends_on" in found.data for found in files):
+        return []  # nearly always, and reading the declarations takes longer
+    named = NamedFiles(project.root)
+    discover(project, tree, named)
+    return list(named.patterns)
 
 
 def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Feature]:

@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import SourceError, os_reason
+from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
@@ -35,14 +35,14 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 
 @frozen
 class FileSettings:
-    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect."""
+    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect.
+
+    ``location`` is the path as featurestore.toml has it, for people: the variables in it may hold anything.
+    """
 
     path: str
+    location: str
     ignored: tuple[str, ...] = ()
-
-    @property
-    def location(self) -> str:
-        return self.path
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -56,7 +56,13 @@ def read_path(table: TomlTable) -> FileSettings:
     The first release took a ``delimiter`` for every type; a type of that time still has the key, and says that it has
     no effect.
     """
-    return FileSettings(table.required_text("path"), tuple(key for key in ("delimiter",) if key in table.data))
+    ignored = tuple(key for key in ("delimiter",) if key in table.data)
+    return FileSettings(table.required_text("path"), written_path(table), ignored)
+
+
+def written_path(table: TomlTable) -> str:
+    """The path of a source as it is written, with its variables."""
+    return str(table.data.get("path"))
 
 
 @frozen
@@ -92,7 +98,7 @@ class FileSource:
         assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
         self.complete = complete
         self._folders, self._name, self._given = folders, source.name, given
-        self._path = source.settings.path
+        self._path, self._location = source.settings.path, source.settings.location
         self._warnings = tuple(
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
@@ -138,15 +144,14 @@ class FileSource:
         if self._given == "-":
             return [None]
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
+        shown = self._location if self._given is None else self._given
         where = f"source {self._name}"
         import glob
 
         pattern = str(Path(pattern).expanduser())
         path = base / pattern
         if path.is_dir():
-            raise SourceError(
-                f"{pattern} is a folder", where=where, hint=f"name its files: {pattern.rstrip('/')}/*.csv"
-            )
+            raise SourceError(f"{shown} is a folder", where=where, hint=f"name its files: {shown.rstrip('/')}/*.csv")
         if path.exists():
             return [path]
         # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
@@ -156,8 +161,8 @@ class FileSource:
         files = [base / name for name in matches if not (base / name).is_dir()]
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
-            raise SourceError(
-                f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist",
+            raise NothingToReadError(
+                f"no file matches {shown}" if glob.has_magic(pattern) else f"{shown} does not exist",
                 where=where,
                 hint=f"looked in {base}{fix}",
             )
@@ -259,7 +264,9 @@ def _read_block(name: str, stream: IO[bytes]) -> bytes:
 
 def _check_size(name: str, size: int) -> None:
     if not size:
-        raise SourceError("is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?")
+        raise NothingToReadError(
+            "is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?"
+        )
 
 
 def _open(name: str, path: Path) -> BufferedReader:

@@ -33,7 +33,8 @@ def read_batches(
 ) -> Iterator[pl.DataFrame]:
     """The table in frames of ``rows`` rows, the last one shorter; one empty frame where it has none. CSV is text.
 
-    ``name`` is for messages, ``delimiter`` the character between two fields of a CSV. Raises what `open_table` raises, and SourceError for what is not in its format.
+    ``name`` is for messages, ``delimiter`` the character between two fields of a CSV. Raises what `open_table` raises,
+    and SourceError for what is not in its format.
     """
     with open_table(source, name, form) as (stream, found):
         yield from _cut(_read_frames(stream, name, found, rows, delimiter), rows)
@@ -129,7 +130,7 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
 
 
 def _has_fixed_offsets(stream: BinaryIO, form: Format) -> bool:
-    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics. Leaves it at its start."""
+    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics. Goes to its start."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -6,7 +6,7 @@ import polars as pl
 
 
 def folded(ids: pl.Series, *, zeros: bool = False) -> pl.Series:
-    """Ids without what is easily lost on the way: case, outer spaces, Unicode form, ``.0``; with ``zeros`` leading ones.
+    """Ids without what is easily lost: case, outer spaces, Unicode form, ``.0``; with ``zeros`` leading zeros too.
 
     ``7.0`` is what pandas and spreadsheets make of 7 in a column where an id is missing.
     """

@@ -80,7 +80,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "renamed_from": "g",
     },
     "source's path, type and delimiter": {
-        "source": replace(SOURCE, type="csv", settings=CsvSettings("x", delimiter=";"))
+        "source": replace(SOURCE, type="csv", settings=CsvSettings("x", "x", delimiter=";"))
     },
     "rules of rows": {
         "source": replace(SOURCE, columns={**SOURCE.columns, "age": Column("age", "int", null=False, min=0, max=9)})

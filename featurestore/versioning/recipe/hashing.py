@@ -15,10 +15,12 @@ from functools import cached_property
 from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
+from featurestore.declared_files import fits, is_pattern
 from featurestore.errors import NewerFormatError
-from featurestore.model import Column, Feature, Json
+from featurestore.model import Column, Dependencies, Feature, Json
 from featurestore.versioning.analysis.columns import ColumnUse, chooses
-from featurestore.versioning.recipe.closure import Closure
+from featurestore.versioning.analysis.limits import OF_FILES
+from featurestore.versioning.recipe.closure import Closure, Limit
 from featurestore.versioning.recipe.grammar import constant
 
 # A long form that returns its source's own columns of these names need not say so.
@@ -44,6 +46,33 @@ class VersionHash:
         """The closure's parts and the declared facts, by readable names."""
         columns = {f"column {name}": kind.type for name, kind in named_columns(self.feature, self.closure).items()}
         return {**self.closure.parts, **fact_texts(self.feature), "form": _form(self.feature), **columns}
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """What decides the values and is neither followed nor declared, sorted by place."""
+        return tuple(limit for limit in self.closure.limits if not is_declared(limit, self.feature.depends_on))
+
+
+def is_declared(limit: Limit, depends_on: Dependencies) -> bool:
+    """Whether a limit is about declared files only.
+
+    Of a file that Python opens under a name that the code doesn't give, a run sees which one it is, and reports it
+    where it isn't declared. Nobody sees what native code opens, or whether a file was looked for.
+    """
+    if limit.kind not in OF_FILES or not depends_on.patterns:
+        return False
+    return all(limit.kind == "file" if file is None else declares(depends_on, file) for file in limit.files)
+
+
+def declares(depends_on: Dependencies, path: str) -> bool:
+    """Whether a path or pattern is declared, or a folder of which a pattern takes the files."""
+    patterns = depends_on.patterns
+    folder = "" if path == "." else f"{path}/"
+    return (
+        fits(path, patterns)
+        or path in patterns
+        or any(is_pattern(item) and item.startswith(folder) and not path.endswith("*") for item in patterns)
+    )
 
 
 def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) -> VersionHash:

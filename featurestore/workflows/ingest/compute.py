@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.declared_files import changed_since
 from featurestore.errors import CancelledError, FeatureError, FeatureStoreError
 from featurestore.evaluation.evaluate import (
     SortedRows,
@@ -32,6 +34,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Cursor, Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source
 from featurestore.sources.pinned_types import read_pins
+from featurestore.versioning.running.modules import working_in
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
@@ -302,7 +305,7 @@ class _SourceRun:
     def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
         """Runs the users' functions. With ``--input`` only what is row by row: the slice is all that it sees."""
         short: dict[VersionId, Target] = {}
-        expressions: dict[VersionId, pl.Expr] = {}
+        expressions: dict[Path | None, dict[VersionId, pl.Expr]] = {}
         for target in targets:
             self._progress.check()
             try:
@@ -314,24 +317,39 @@ class _SourceRun:
                 yield target, Failed(target, problem_of(exc, self._project, target))
                 continue
             if isinstance(made, pl.DataFrame):
-                yield target, made
+                yield target, self._checked(target, made)
                 continue
             further = other_rows(made) if self._options.input is not None and target.feature.lookback != 0 else None
             if further is not None:
                 yield target, Failed(target, slice_problem(target, further))
                 continue
             key = target.version.id  # not the hash alone: two features may have the same code
-            short[key], expressions[key] = target, made
-        for group in group_expressions(expressions, rows.frame.height):
-            self._progress.check()
-            yield from self._evaluate_pass({key: short[key] for key in group}, group, rows)
+            short[key] = target
+            expressions.setdefault(target.folder(), {})[key] = made
+        for folder, together in expressions.items():
+            for group in group_expressions(together, rows.frame.height):
+                self._progress.check()
+                with working_in(folder):
+                    done = list(self._evaluate_pass({key: short[key] for key in group}, group, rows))
+                yield from ((target, self._checked(target, raw)) for target, raw in done)
+
+    def _checked(self, target: Target, raw: pl.DataFrame | Failed) -> pl.DataFrame | Failed:
+        """What a feature gave, unless a file that it declares is no longer the one that was hashed."""
+        if isinstance(raw, Failed) or target.hashed is None:
+            return raw
+        for file in target.feature.depends_on.files:
+            if changed_since(self._project.root, file):
+                error = FeatureError(f"{file.path} changed while the feature ran", hint="run featurestore ingest again")
+                return Failed(target, problem_of(error, self._project, target))
+        return raw
 
     def _call(self, target: Target, rows: SortedRows) -> pl.DataFrame | pl.Expr:
         """The frame of a long-form feature, or the expression of a short one."""
-        function = target.load()
-        if target.feature.short:
-            return build_expression(target.feature, function)
-        return call_long(target.feature, function, rows)
+        with target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after the function
+            function = target.load()
+            if target.feature.short:
+                return build_expression(target.feature, function)
+            return call_long(target.feature, function, rows)
 
     def _evaluate_pass(
         self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows

@@ -22,10 +22,12 @@ from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
+from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
 from featurestore.workflows.ingest.problems import still_set_aside
 from featurestore.workflows.ingest.targets import Target, write_version_files
+from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
 
@@ -180,6 +182,7 @@ class Recorder:
             self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
             return
         self._stored.append(target)
+        self.warnings += self._remarks(target)
         transaction.set_position(
             Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
         )
@@ -210,6 +213,14 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _remarks(self, target: Target) -> list[str]:
+        """What is worth a line once: of a new version what its hash lacks, and what its code met for the first time."""
+        if target.hashed is None:
+            return []
+        known = read_observed(self._project.versions, target.feature.name, target.version.id.sha256)
+        lines = version_remarks(target.hashed) if target.new else []
+        return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
     def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
         version = target.version
