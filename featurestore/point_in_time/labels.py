@@ -49,8 +49,8 @@ def read_labels(
 
     ``entity_columns`` names one column per key, in the order of the keys. Without it the keys are looked up by
     their own names, and a single key also as ``entity_id``. ``timezone`` is that of times without one. ``name``
-    is what messages call the table and ``first_row`` the number of its first row. Raises UsageError for a column that is
-    missing or of the wrong type, SourceError naming the row for a cell that can't be read.
+    is what messages call the table and ``first_row`` the number of its first row. Raises UsageError for a column that
+    is missing or of the wrong type, SourceError naming the row for a cell that can't be read.
     """
     columns = _key_columns(frame, entity_type, entity_columns, name)
     timestamp_column = _require(frame, timestamp_column, name, "--timestamp-column")

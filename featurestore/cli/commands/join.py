@@ -112,11 +112,11 @@ def command(
             dry_run=dry_run, batch_rows=batch_rows, progress=progress,
         )  # fmt: skip
     facts = result.facts
+    for warning in facts.all_warnings:
+        session.warn(warning)
     if dry_run:
         session.show(lambda: json.joins.plan_document(facts), lambda: text.joins.plan_page(facts))
         return
-    for warning in facts.all_warnings:
-        session.warn(warning)
     if session.json or path is not None:
         session.show(
             lambda: json.joins.join_document(facts, path, result.frame, result.dataset),

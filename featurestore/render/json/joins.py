@@ -41,6 +41,7 @@ def plan_document(plan: JoinFacts) -> dict[str, Json]:
         "features": [
             {**_feature(item), "rows_scanned": item.rows_scanned, "share": plan.share(item)} for item in plan.features
         ],
+        "warnings": list(plan.all_warnings),
     }
 
 

@@ -18,7 +18,7 @@ EMPTY_DRIFT: dict[str, Json] = {
 }  # fmt: skip
 
 
-def ingest_document(run: Run, *, dry_run: bool, warnings: Sequence[str] = ()), *, dry_run: bool) -> dict[str, Json]:
+def ingest_document(run: Run, warnings: Sequence[str] = (), *, dry_run: bool) -> dict[str, Json]:
     """The run that was made, and what to warn of."""
     return {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
 
