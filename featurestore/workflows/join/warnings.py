@@ -40,13 +40,16 @@ def zone_warnings(project: Project, features: Sequence[ResolvedFeature], table: 
 def with_warnings(
     project: Project, store: OfflineStore, question: JoinQuestion, facts: JoinFacts, keys: pl.DataFrame
 ) -> JoinFacts:
-    """The facts with a warning for each feature that no label has a value of. ``keys`` are those of some labels."""
-    features = (
-        feature
-        if feature.matched or not facts.labels
-        else replace(feature, warnings=(_no_match(project, store, question, feature, keys),))
-        for feature in facts.features
-    )
+    """The facts with a warning for each feature that no label has a value of, or that is not declared any more.
+
+    ``keys`` are those of some labels.
+    """
+    features = []
+    for asked, feature in zip(question.features, facts.features, strict=True):
+        warnings = [] if asked.note is None else [asked.note]
+        if facts.labels and not feature.matched:
+            warnings.append(_no_match(project, store, question, feature, keys))
+        features.append(replace(feature, warnings=tuple(warnings)))
     return replace(facts, features=tuple(features))
 
 
