@@ -155,3 +155,14 @@ asyncio.run(check_in_a_loop())
 def test_a_program_that_calls_ours_keeps_its_signals(project: Folder) -> None:
     project.run("ingest")
     run_to_the_end(ANOTHER_PROGRAM, str(project.root))
+
+
+def test_a_job_that_ignores_ctrl_c_goes_on(project: Folder) -> None:
+    """A shell starts its background jobs so. Polars, once imported, would end them all the same."""
+    project.edit("features/cardiac.py", "import polars as pl", "import os\n\nimport polars as pl")
+    act = 'pl.col("age").map_batches(lambda ages: os.kill(os.getpid(), 2) or ages, return_dtype=pl.Int64) / 100'
+    project.edit("features/cardiac.py", 'pl.col("age") / 100', act)
+    script = f"trap '' INT; exec {sys.executable} -m featurestore ingest"
+    done = subprocess.run(["sh", "-c", script], cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "interrupted" not in done.stderr
