@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import _signal  # `signal` itself imports half a dozen modules, during which Ctrl-C would be a traceback
+# `signal` itself imports half a dozen modules, during which Ctrl-C would be a traceback.
+import _signal  # type: ignore[import-not-found]
 import os
 
 EXIT_INTERRUPT = 130

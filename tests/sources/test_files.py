@@ -201,8 +201,7 @@ def test_as_many_columns_as_can_be_read_are_read(form: str, shops: Shops) -> Non
     width = MAX_COLUMNS - 1
     shop = shops(f'type = "{form}"\npath = "wide.{form}"\n[sources.visits.columns]\nc3 = {{ type = "float" }}')
     frame = pl.DataFrame({"id": ["a", "b"], **{f"c{at}": [at, at + 1] for at in range(width - 1)}})
-    write = {"csv": frame.write_csv, "ndjson": frame.write_ndjson, "parquet": frame.write_parquet}[form]
-    write(shop.root / f"wide.{form}")
+    getattr(frame, f"write_{form}")(shop.root / f"wide.{form}")
     taken = shop.read()
     assert taken.frame.shape == (2, width)
     assert taken.frame.row(1)[:5] == ("b", 1, 2, 3, 4.0)
