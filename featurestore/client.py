@@ -15,10 +15,12 @@ from featurestore.errors import UsageError
 from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
 from featurestore.online.open import open_online
+from featurestore.online.tables import Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
-from featurestore.workflows.get import find_entity_type
+from featurestore.workflows.get import find_entity_type, max_ages
+from featurestore.workflows.lives import read_lives
 
 EntityId = str | int | Mapping[str, str | int]
 
@@ -47,7 +49,7 @@ class OnlineReader:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._store = open_online(project)
-        self._reader = Reader(project.name, self._store)
+        self._reader = Reader(project.name, self._store, max_ages=self._max_ages)
 
     def get(
         self,
@@ -79,6 +81,10 @@ class OnlineReader:
         return self._reader.values(
             *self._question(entity_type, entities), features, times.now() if now is None else now
         )
+
+    def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
+        """As declared when the pointers were read: a sync that changes any is followed by reading both again."""
+        return max_ages(read_lives(self._project), pointers)
 
     def _question(
         self, entity_type: str, entities: Sequence[EntityId]

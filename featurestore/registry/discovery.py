@@ -31,6 +31,11 @@ from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.files import features_of
 
+# Where a name may be used or handed on: as a decorator or an argument, called, or imported.
+_MENTION = (
+    rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)(?:\s*\(|\s+as\b)|\bimport\s(?:.*\b(?:%s)\b|\s*\*)|^\s+(?:%s)\s*,?\s*$"
+)
+
 
 @frozen
 class BrokenDeclaration:
@@ -124,7 +129,7 @@ def _declaring(
     modules: dict[str, Module | None] = {}
     carriers: dict[tuple[str, str], None] = {}
     for file in files:
-        if b"featurestore" not in file.data:
+        if b"featurestore" not in file.data and b"\0" not in file.data[:200]:  # UTF-16 has the word in another form
             continue
         module = modules[file.name] = _parsed(tree, file, broken)
         if module is not None:
@@ -138,7 +143,7 @@ def _declaring(
     while new := carriers.keys() - looked_for:
         looked_for |= new
         words = b"|".join(re.escape(name.encode()) for name in sorted({name for _, name in new}))
-        mention = re.compile(rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)\s*\(" % (words, words))
+        mention = re.compile(_MENTION % (words, words, words, words), re.MULTILINE)
         for file in files:
             if not mention.search(file.data):
                 continue

@@ -6,8 +6,9 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +18,21 @@ from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover, named_files
 from featurestore.registry.python_files import shown
+from featurestore.registry.summary import FeatureSummary
 from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder import files
+from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.copies import verify_copies
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.plan import LockedVersion, lock
+from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
+from featurestore.workflows.lives import read_lives
+from featurestore.workflows.lock import LockResult, lock
+from featurestore.workflows.summaries import current_summary, stored_summary
 
-FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger", "limit", "observed"]
+FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger", "conflict", "lost", "limit", "observed"]
+
+FindLost = Callable[[Mapping[str, Sequence[VersionName]], Iterable[str]], list[LostVersion]]
 
 
 @frozen
@@ -64,14 +71,18 @@ class HashObservation:
 
 @frozen
 class CheckResult:
-    """How much was checked, what is wrong, and with ``fix`` what was written."""
+    """How much was checked, what is wrong, and with ``fix`` what was written.
+
+    ``notes`` are about features that are not declared any more and were not retired: no findings either.
+    """
 
     features: int
     versions: int
     findings: tuple[CheckFinding, ...]
     limits: tuple[HashLimit, ...]
     observations: tuple[HashObservation, ...] = ()
-    fixed: tuple[LockedVersion, ...] = ()
+    notes: tuple[str, ...] = ()
+    fixed: LockResult = LockResult()
 
 
 def check(
@@ -91,9 +102,21 @@ def check(
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
         return _judged(_check_staged(project, paths), strict=strict)
-    fixed = tuple(lock(project, skip_broken=True)) if fix else ()
-    result = _check(project, [_below(project, path) for path in paths])
+    fixed = lock(project, skip_broken=True) if fix else LockResult()
+    lost = KnownVersions.of_summary(project, _summary(project)).lost
+    result = _check(project, [_below(project, path) for path in paths], lost)
     return _judged(replace(result, fixed=fixed), strict=strict)
+
+
+def _summary(project: Project) -> Mapping[str, FeatureSummary]:
+    """What the store's summary says; nothing where there is no store, or it can't be read now."""
+    stored = stored_summary(project)
+    if stored is not None:
+        return stored.features
+    try:
+        return current_summary(project).features
+    except FeatureStoreError:
+        return {}
 
 
 def _judged(result: CheckResult, *, strict: bool) -> CheckResult:
@@ -123,13 +146,16 @@ def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
         if patterns:
             export_declared(project.root, root, patterns)
         declared = DeclaredFiles(root, exported=True)
-        return _check(staged, [_below(project, path) for path in paths], declared)
+        lost = partial(missing_from_head, project.root, staged=True)
+        return _check(staged, [_below(project, path) for path in paths], lost, declared)
 
 
-def _check(project: Project, paths: Sequence[str], declared: DeclaredFiles | None = None) -> CheckResult:
+def _check(
+    project: Project, paths: Sequence[str], find_lost: FindLost, declared: DeclaredFiles | None = None
+) -> CheckResult:
     tree = SourceTree(project.root)
     registry = discover(project, tree, declared)
-    entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features)}
+    entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features, promotions=False)}
     chosen = [entry for entry in entries.values() if not paths or _touches(entry, paths)]
     selected = {entry.feature.name for entry in chosen}
     findings = [
@@ -139,15 +165,25 @@ def _check(project: Project, paths: Sequence[str], declared: DeclaredFiles | Non
     ]
     findings += [finding for entry in chosen for finding in _missing(entry)]
     versions = 0
-    for name in files.features_of(project.versions):
+    lives = read_lives(project, registry)
+    folders = files.features_of(project.versions)
+    removed = [name for name in folders if lives.is_removed(name) and files.versions_of(project.versions, name)]
+    all_versions: dict[str, Sequence[VersionName]] = {}
+    for name in folders:
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
             findings += _check_own_files(project, name, listed)
             if listed.versions:
+                all_versions[name] = listed.versions
                 versions += len(listed.versions)
                 findings += _check_folder(project, name, listed, entry)
     findings += _check_pins(project)
+    findings += [
+        _lost(item)
+        for item in find_lost(all_versions, registry.names())
+        if not paths or item.feature in selected or item.path in paths
+    ]
     limits = [
         HashLimit(entry.feature.name, limit.place, limit.message, limit.kind)
         for entry in chosen
@@ -161,7 +197,7 @@ def _check(project: Project, paths: Sequence[str], declared: DeclaredFiles | Non
         for entry in chosen
         for item in entry.observed(project)
     ]
-    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations))
+    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations), lives.notes(removed))
 
 
 def _missing(entry: Entry) -> list[CheckFinding]:
@@ -193,8 +229,17 @@ def _check_folder(
         try:
             _verify(name, entry)
         except FeatureStoreError as exc:
-            findings.append(CheckFinding("damaged", _shown(project, name.path), exc.message, exc.hint or ""))
+            findings.append(_unreadable(project, name.path, exc))
     return findings
+
+
+def _lost(item: LostVersion) -> CheckFinding:
+    known = "the store has values of it" if item.known_by == "store" else "git knows it"
+    message = f"version {item.number} of {item.feature} ({item.short}) has no file, and {known}"
+    if item.reused:
+        message += f"; {item.feature}@{item.number} is another version now"
+    hint = "git checkout HEAD -- the file, or restore it from an earlier commit; then run featurestore lock"
+    return CheckFinding("lost", item.path, message, hint)
 
 
 def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles) -> list[CheckFinding]:
@@ -205,22 +250,32 @@ def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles)
         try:
             read(project.versions, feature)
         except VersionFileError as exc:
-            findings.append(
-                CheckFinding("damaged", _shown(project, Path(exc.where or "")), exc.message, exc.hint or "")
-            )
+            findings.append(_unreadable(project, Path(exc.where or ""), exc))
     return findings
+
+
+def _unreadable(project: Project, path: Path, exc: FeatureStoreError) -> CheckFinding:
+    """A file of ours that can't be used: what a merge left in it, or what else is wrong."""
+    try:
+        conflicting = conflicts.has_markers(read_own(path, VERSION))
+    except OSError:
+        conflicting = False
+    if conflicting:
+        message = "contains merge conflict markers"
+        return CheckFinding("conflict", _shown(project, path), message, "run featurestore lock, which settles most")
+    return CheckFinding("damaged", _shown(project, path), exc.message, exc.hint or "")
 
 
 def _check_pins(project: Project) -> list[CheckFinding]:
     """What is wrong with the files of the types of undeclared columns."""
-    from featurestore.sources.pinned_types import read_pins
+    from featurestore.sources.pinned_types import pins_path, read_pins
 
     findings = []
     for source in project.sources.values():
         try:
             read_pins(project, source)
         except VersionFileError as exc:
-            findings.append(CheckFinding("damaged", exc.where or source.name, exc.message, exc.hint or ""))
+            findings.append(_unreadable(project, pins_path(project, source), exc))
     return findings
 
 

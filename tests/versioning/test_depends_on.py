@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import subprocess
 import sys
@@ -276,6 +277,48 @@ def test_renumbering_takes_the_copies_along(risk: Folder) -> None:
     assert risk.json("check")["findings"] == []
 
 
+@pytest.mark.parametrize("which", ["copies", "inside the copies", "feature", "versions"])
+def test_copies_are_not_written_through_links_that_a_clone_brings(
+    risk: Folder, which: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    victim = tmp_path_factory.mktemp("victim")
+    text = WEIGHTED.replace('["weights.json"]', '["d/w.json", "weights.json"]')
+    risk.write({"features/m.py": text, "d/w.json": "1"})
+    number = risk.json("plan")["features"][0]["new_sha256"][:12]
+    folder = risk.root / "features/.versions"
+    links = {
+        "copies": folder / "risk" / f"0001-{number}.files",
+        "inside the copies": folder / "risk" / f"0001-{number}.files" / "d",
+        "feature": folder / "risk",
+        "versions": folder,
+    }
+    links[which].parent.mkdir(parents=True, exist_ok=True)
+    links[which].symlink_to(victim, target_is_directory=True)
+    ran = risk.run("lock", code={"feature": 2, "versions": 12}.get(which, 0))
+    assert not list(victim.rglob("*.json"))
+    if which in ("copies", "inside the copies"):
+        assert (copies(risk) / "d/w.json").read_text() == "1"
+    else:
+        assert "is a link" in ran.err
+
+
+@pytest.mark.parametrize("path", ["../../x", "/tmp/x", "a/../../x", ".env", "features/.versions/risk/active"])
+def test_a_header_that_names_a_file_elsewhere_is_damaged(risk: Folder, path: str) -> None:
+    risk.run("lock")
+    (version,) = risk.root.glob("features/.versions/risk/0001-*.py")
+    opening, _, below = version.read_text().replace('"weights.json"', f'"{path}"').split("\n", 2)
+    checksum = hashlib.sha256(below.encode()).hexdigest()
+    version.write_text(f'{opening}\n# checksum = "{checksum}"\n{below}')
+    assert "has a header that can't be used" in risk.json("check", code=1)["findings"][-1]["message"]
+
+
+def test_the_hook_that_locks_names_the_copies_too(risk: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    from featurestore.cli.hook import run_hook
+
+    assert run_hook(["lock", "-C", str(risk.root)]) == 1
+    assert ".files; git add them" in capsys.readouterr().err
+
+
 # Declarations that can't be used
 
 
@@ -354,6 +397,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("", NOTHING, "is not a path"),
     ("d\\\\w", NOTHING, "is not a path"),
     ("w\\0", NOTHING, "is not a path"),
+    (".env", NOTHING, "names secrets"),
+    ("deploy/.env.local", NOTHING, "names secrets"),
     ("featurestore.toml", NOTHING, "names a file of the store"),
     (".featurestore/history.duckdb", NOTHING, "names a file of the store"),
     ("features/.versions/risk/metadata.toml", NOTHING, "names a file of the store"),

@@ -15,5 +15,8 @@ def check_document(result: CheckResult) -> dict[str, Json]:
         "findings": [asdict(item) for item in result.findings],
         "limits": [asdict(item) for item in result.limits],
         "observations": [asdict(item) for item in result.observations],
-        "fixed": [{"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed],
+        "notes": list(result.notes),
+        "fixed": [
+            {"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed.versions
+        ],
     }

@@ -12,7 +12,8 @@ from featurestore.render.json.instants import instant
 
 if TYPE_CHECKING:
     from featurestore.workflows.catalogue import Catalogue, Detail, Entry
-    from featurestore.workflows.plan import LockedVersion, VersionPlan
+    from featurestore.workflows.lock import LockResult
+    from featurestore.workflows.plan import VersionPlan
     from featurestore.workflows.preview import Preview
 
 
@@ -68,6 +69,8 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "active_since": instant(entry.active_since),
         "statistics": entry.statistics,
         "drift": entry.drift,
+        "declared": detail.note is None,
+        "retired": detail.retired,
     }
 
 
@@ -100,10 +103,11 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
     }
 
 
-def lock_document(locked: Sequence[LockedVersion]) -> dict[str, Json]:
+def lock_document(locked: LockResult) -> dict[str, Json]:
     return {
         "written": [
             {"name": item.name, "version": item.version.number, "sha256_prefix": item.version.short, "what": item.what}
-            for item in locked
-        ]
+            for item in locked.versions
+        ],
+        "settled": list(locked.settled),
     }

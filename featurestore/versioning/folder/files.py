@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from featurestore.arguments import default_metadata, metadata_of
@@ -19,12 +20,19 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
-from featurestore.versioning.folder.copies import remove_copies, rename_copies, write_copies
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
+from featurestore.versioning.folder.copies import copy_copies, remove_copies, rename_copies, write_copies
+from featurestore.versioning.folder.versionfile import (
+    VersionFile,
+    VersionName,
+    read_version,
+    under_another_name,
+    write_text,
+)
 from featurestore.versioning.recipe.hashing import VersionHash
 
 ACTIVE = "active"
 METADATA = "metadata.toml"
+RETIRED = "retired"
 SHORTEST_PREFIX = 6
 
 
@@ -55,6 +63,14 @@ class Active:
 
     sha256: str
     since: int
+
+
+@frozen
+class Retired:
+    """When a feature was retired (µs), and the name that it has now where it was renamed."""
+
+    since: int
+    renamed_to: str | None = None
 
 
 def versions_of(folder: Path, feature: str) -> list[VersionName]:
@@ -97,8 +113,9 @@ def write_version(
     created: int,
     packages: Mapping[str, str] | None = None,
     commit: str | None = None,
+    number: int | None = None,
 ) -> WrittenVersion:
-    """Writes a version file under the next number; a version that has one keeps it.
+    """Writes a version file under a number (default: the one after the last file's); a version that has one keeps it.
 
     ``created`` is in microseconds since the epoch. The caller holds the project's lock. Raises OSError.
     """
@@ -107,7 +124,8 @@ def write_version(
     for name in names:
         if name.short == version.short:
             return WrittenVersion(name, new=False)
-    number = names[-1].number + 1 if names else 1
+    if number is None:
+        number = names[-1].number + 1 if names else 1
     path = folder / feature / VersionName.file_name(number, version.sha256)
     _refuse_link(path.parent)
     data = write_text(
@@ -124,18 +142,22 @@ def write_version(
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
     """The installed versions of Python, Polars and these packages, by import name, as far as they are installed."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in sorted({*packages, "polars"}):
+        installed = _installed(package)
+        if installed is not None:
+            versions[package] = installed
+    return versions
+
+
+@cache
+def _installed(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    by_import: Mapping[str, Sequence[str]] | None = None
-    for package in sorted({*packages, "polars"}):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            by_import = packages_distributions() if by_import is None else by_import
-            for distribution in by_import.get(package, ())[:1]:
-                versions[package] = version(distribution)
-    return versions
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return next((version(name) for name in packages_distributions().get(package, ())[:1]), None)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
@@ -186,20 +208,29 @@ def clashes(names: Iterable[VersionName]) -> list[tuple[VersionName, ...]]:
     return [tuple(group) for group in groups if len(group) > 1]
 
 
-def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]]:
-    """Settles clashes: from the first one on, versions are numbered in the order of (created, sha256).
+@frozen
+class Renumbering:
+    """How clashes are settled: files and the names that they get, and second files of one version, which go."""
 
-    Renames files without changing them; of two files of one version the earlier stays. Returns (before, after) of
-    each renamed file. Raises VersionFileError for a damaged file.
+    moved: tuple[tuple[VersionName, VersionName], ...] = ()
+    doubled: tuple[VersionName, ...] = ()
+
+
+def renumbering(names: Sequence[VersionName], held: frozenset[str] = frozenset()) -> Renumbering:
+    """How clashes among a feature's versions are settled: from the first one on, they are numbered anew.
+
+    First those that are ``held`` (full SHA-256), since people know them by their numbers, then by (created, sha256).
+    Of two files of one version the earlier stays. Raises VersionFileError for a damaged file.
     """
-    names = versions_of(folder, feature)
     groups = clashes(names)
     if not groups:
-        return []
+        return Renumbering()
     first = min(name.number for group in groups for name in group)
     files: dict[str, VersionFile] = {}
-    settled = [name for name in names if name.number < first]
-    for name in names[len(settled) :]:
+    doubled: list[VersionName] = []
+    for name in sorted(names):
+        if name.number < first:
+            continue
         file = read_version(name.path)
         other = files.get(file.sha256)
         if other is None:
@@ -207,17 +238,28 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
         else:
             later = max(other, file, key=lambda item: (item.created, item.number))
             files[file.sha256] = file if later is other else other
-            later.name.path.unlink()
-            remove_copies(later.name.path)
+            doubled.append(later.name)
     moved = []
-    for number, file in enumerate(sorted(files.values(), key=lambda item: (item.created, item.sha256)), start=first):
+    ordered = sorted(files.values(), key=lambda item: (item.sha256 not in held, item.created, item.sha256))
+    for number, file in enumerate(ordered, start=first):
         if file.number != number:
             path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
-            rename_copies(file.name.path, path)
-            file.name.path.rename(path)
             moved.append((file.name, VersionName(number, file.name.short, path)))
-    flush_folder(folder / feature)
-    return moved
+    return Renumbering(tuple(moved), tuple(doubled))
+
+
+def renumber(folder: Path, feature: str, held: frozenset[str] = frozenset()) -> list[tuple[VersionName, VersionName]]:
+    """Does what `renumbering` says, without changing a file. Returns (before, after) of each renamed one."""
+    plan = renumbering(versions_of(folder, feature), held)
+    for name in plan.doubled:
+        name.path.unlink()
+        remove_copies(name.path)
+    for before, after in plan.moved:
+        rename_copies(before.path, after.path)
+        before.path.rename(after.path)
+    if plan.doubled or plan.moved:
+        flush_folder(folder / feature)
+    return list(plan.moved)
 
 
 def read_active(folder: Path, feature: str) -> Active | None:
@@ -241,6 +283,50 @@ def write_active(folder: Path, feature: str, active: Active) -> None:
     _refuse_link(folder / feature)
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
+
+
+def read_retired(folder: Path, feature: str) -> Retired | None:
+    """Whether a feature was retired; None where it was not. Raises VersionFileError for a damaged file."""
+    path = folder / feature / RETIRED
+    hint = f"remove the file, then run featurestore retire {feature} again"
+    table = _read_toml(path, hint)
+    if table is None:
+        return None
+    try:
+        renamed_to = table.get("renamed_to")
+        return Retired(parse_instant(str(table["since"]))[0], None if renamed_to is None else str(renamed_to))
+    except (KeyError, ValueError) as exc:
+        raise VersionFileError(f"does not say since when: {exc}", where=str(path), hint=hint) from exc
+
+
+def write_retired(folder: Path, feature: str, retired: Retired) -> None:
+    """Retires a feature. Its version files stay."""
+    facts = {"since": format_instant(retired.since), "renamed_to": retired.renamed_to}
+    lines = toml_lines({name: value for name, value in facts.items() if value is not None})
+    write_atomically(folder / feature / RETIRED, _text(lines))
+
+
+def remove_retired(folder: Path, feature: str) -> None:
+    """Removes the record that a feature was retired, where there is one. Raises OSError."""
+    (folder / feature / RETIRED).unlink(missing_ok=True)
+
+
+def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
+    """Writes a feature's versions, with their numbers, and its promotion under another name, which has none yet.
+
+    Raises VersionFileError for a damaged file, OSError.
+    """
+    copied = []
+    for name in versions_of(folder, feature):
+        read_version(name.path)  # so that no damage gets a checksum that fits
+        path = folder / new / name.path.name
+        copy_copies(name.path, path)
+        write_atomically(path, under_another_name(name.path.read_bytes(), new))
+        copied.append(VersionName(name.number, name.short, path))
+    active = read_active(folder, feature)
+    if active is not None:
+        write_active(folder, new, active)
+    return copied
 
 
 def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore import times
+from featurestore.atomic import together
 from featurestore.config import Project
 from featurestore.declared_files import kept
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError, os_reason
@@ -28,6 +29,7 @@ from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.workflows.catalogue import hash_feature
+from featurestore.workflows.known_versions import KnownVersions
 
 if TYPE_CHECKING:
     from featurestore.versioning.running.watch import Imported, Watch
@@ -85,13 +87,14 @@ def find_targets(
     Features without a source have no targets: there is nothing to compute them from before a request.
     """
     usable = committed(project.root) if project.require_committed else None
+    known = KnownVersions(project, lambda name: {item.id.sha256: item.number for item in store.versions(name)})
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
         if feature.source is None:
             continue
         try:
-            target = _working(project, store, tree, feature, usable)
+            target = _working(project, store, tree, feature, usable, known)
             targets += [target, *_promoted(project, target)]
         except StoreError:
             raise  # not the feature's failure: the store refuses for the next one too
@@ -104,19 +107,20 @@ def find_targets(
 def write_version_files(project: Project, targets: Sequence[Target], commit: str | None) -> None:
     """Writes the version file and the metadata of each target of the working tree. Raises StoreError."""
     try:
-        for target in targets:
-            if target.hashed is not None:
-                if target.new:
-                    write_version(project, target.hashed, commit)
-                files.write_metadata(project.versions, target.feature)
-                write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
+        with together():
+            for target in targets:
+                if target.hashed is not None:
+                    if target.new:
+                        write_version(project, target.hashed, commit, target.version.number)
+                    files.write_metadata(project.versions, target.feature)
+                    write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
     except OSError as exc:
         raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 
 
-def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+def write_version(project: Project, hashed: VersionHash, commit: str | None, number: int) -> files.WrittenVersion:
     """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
-    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit, number=number)
 
 
 def _imported(_: SourceTree) -> Imported:
@@ -125,7 +129,12 @@ def _imported(_: SourceTree) -> Imported:
 
 
 def _working(
-    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+    project: Project,
+    store: OfflineStore,
+    tree: SourceTree,
+    feature: Feature,
+    usable: frozenset[str] | None,
+    known: KnownVersions,
 ) -> Target:
     """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
     from featurestore.versioning.running.watch import Watch  # `lock` imports this module, and runs nothing
@@ -139,7 +148,7 @@ def _working(
             where=feature.place,
             hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
         )
-    number = written.number if written else (names[-1].number + 1 if names else 1)
+    number = written.number if written else known.next_number(feature.name, names)
     version_id = VersionId(feature.name, hashed.sha256)
     folder = project.root if feature.depends_on.files else None
     last = store.last_committed(feature.name)
