@@ -67,12 +67,13 @@ class Batch:
 
         Raises SourceError where two names become one.
         """
-        names = {name: nfc(name) for name in self.frame.columns if nfc(name) != name}
+        names = {name: nfc(name) for name in self.frame.columns if not name.isascii() and nfc(name) != name}
+        taken = set(self.frame.columns)
         for name in names.values():
-            if name in self.frame.columns or list(names.values()).count(name) > 1:
-                raise SourceError(
-                    f"has two columns {name!r}, in two Unicode forms", where=self.origin, hint="rename one"
-                )
+            if name in taken:
+                message = f"has two columns {name!r}, in two Unicode forms"
+                raise SourceError(message, where=self.origin, hint="rename one of them")
+            taken.add(name)
         if not names:
             return self
         kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}

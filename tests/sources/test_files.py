@@ -16,6 +16,7 @@ import pytest
 from featurestore.errors import SourceError
 from featurestore.sources.files import HashedFile, open_hashed
 from featurestore.sources.offers import fingerprint
+from featurestore.tables.batch import MAX_COLUMNS
 from tests.sources.conftest import Shop, Shops
 
 GOOD = "id,x\na,1\n"
@@ -212,3 +213,15 @@ def test_a_pattern_is_looked_for_below_a_folder_of_any_name(tmp_path: Path, fold
     shop.write("data/v-1.csv", "id,x\na,1\n")
     shop.write("data/v-2.csv", "id,x\nb,1\n")
     assert shop.read().frame["id"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+def test_as_many_columns_as_can_be_read_are_read(form: str, shops: Shops) -> None:
+    """In seconds: what is done for each column must not look at all the others."""
+    width = MAX_COLUMNS - 1
+    shop = shops(f'type = "{form}"\npath = "wide.{form}"\n[sources.visits.columns]\nc3 = {{ type = "float" }}')
+    frame = pl.DataFrame({"id": ["a", "b"], **{f"c{at}": [at, at + 1] for at in range(width - 1)}})
+    getattr(frame, f"write_{form}")(shop.root / f"wide.{form}")
+    taken = shop.read()
+    assert taken.frame.shape == (2, width)
+    assert taken.frame.row(1)[:5] == ("b", 1, 2, 3, 4.0)
