@@ -48,6 +48,11 @@ _LAST_STATISTICS = (
 )
 
 
+# The order of commits, whatever the clocks of the machines said; a run that committed nothing comes after the last one
+# that had begun before it.
+_IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at), 0) AS place FROM runs"
+
+
 class SqlAuditLog(ABC):
     """The reading half of `AuditLog` and `Samples`, and `History.versions`. A store gives it ``_rows``."""
 
@@ -101,7 +106,10 @@ class SqlAuditLog(ABC):
             require("starts_with(run_id, {})", run_id)
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
-        chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
+        chosen = (
+            f"FROM ({_IN_ORDER}) runs WHERE {where} "
+            f"ORDER BY place DESC, run_seq DESC NULLS FIRST, started_at DESC, run_id{limit}"
+        )
         runs = self._rows(f"SELECT * {chosen}", values)
         if not runs:
             return []
