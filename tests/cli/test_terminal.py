@@ -43,8 +43,9 @@ def hostile(folder: Folder) -> Folder:
         def failing(visits: pl.DataFrame) -> pl.DataFrame:
             raise ValueError({EVIL!r})
         '''
+    settings = TOML.replace("visits*.csv", "data/*.csv").replace("chol =", "note =").replace("float", "string")
     folder.write({
-        "featurestore.toml": TOML.replace("visits*.csv", "data/*.csv").replace("chol =", "note =").replace("float", "string"),
+        "featurestore.toml": settings,
         "features/evil.py": feature, f"features/{EVIL}.py": "import nothing_like_it\n@feature\ndef x(): pass\n",
         f"data/{EVIL}.csv": f'patient_id,visit_at,age,note\n"{EVIL}",2024-01-01T00:00:00Z,5,"{EVIL}"\n'
                             f'"{EVIL}2",2024-01-01T00:00:00Z,999,x\n"{EVIL}3",nonsense,5,"{EVIL}"\n',
