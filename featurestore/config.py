@@ -79,7 +79,8 @@ class Project:
     password may be in a file of its own. ``notify`` is the command that is run on drift. With ``require_committed``
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
     name. ``memory`` is about how many bytes a join may use, whatever the size of the history. ``keep`` is how long (µs)
-    details of runs are kept, None for ever.
+    details of runs are kept, None for ever. ``online_timeout`` is how many seconds to wait for a connection to the
+    online store.
     """
 
     root: Path
@@ -96,6 +97,7 @@ class Project:
     require_committed: bool = False
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keep: int | None = None
+    online_timeout: float = 10.0
 
     @property
     def features(self) -> Path:
@@ -169,7 +171,8 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         sources={name: read_source(name, table) for name, table in top.tables("sources")},
         drift=_drift(top.table("drift").allow("method", "threshold", "sample", "features", "tags")),
         offline_url=_url("OFFLINE", offline),
-        online_url=_url("ONLINE", top.table("online").allow("url")),
+        online_url=_url("ONLINE", top.table("online").allow("url", "timeout")),
+        online_timeout=_online_timeout(top.table("online")),
         offline_password_file=_file("password_file", offline, root),
         memory=_memory(memory, offline),
         lock_timeout=_lock_timeout(lock_timeout, project),
@@ -216,6 +219,13 @@ def _keep(table: TomlTable) -> int | None:
     if keep < LEAST_KEEP:
         raise table.error("keep", f"is too short: {text}; at least a day", 'for example keep = "400d"')
     return keep
+
+
+def _online_timeout(table: TomlTable) -> float:
+    seconds = float(table.get("timeout", (int, float), 10))
+    if not 0 < seconds < float("inf"):
+        raise table.error("timeout", "is not a number of seconds above 0")
+    return seconds
 
 
 def _memory(flag: str | None, table: TomlTable) -> int:
