@@ -17,6 +17,7 @@ from featurestore.offline import audit_rows
 from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Erasure, Measures, Position
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
+from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.registry.summary import FeatureSummary
 
@@ -46,6 +47,11 @@ _LAST_STATISTICS = (
     f"WITH {_COMMITTED} SELECT DISTINCT ON (name, sha256) name, sha256, statistics, drift FROM committed "
     "WHERE statistics IS NOT NULL ORDER BY name, sha256, run_seq DESC"
 )
+
+
+# The order of commits, whatever the clocks of the machines said; a run that committed nothing comes after the last one
+# that had begun before it.
+_IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at), 0) AS place FROM runs"
 
 
 class SqlAuditLog(ABC):
@@ -101,7 +107,10 @@ class SqlAuditLog(ABC):
             require("starts_with(run_id, {})", run_id)
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
-        chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
+        chosen = (
+            f"FROM ({_IN_ORDER}) runs WHERE {where} "
+            f"ORDER BY place DESC, run_seq DESC NULLS FIRST, started_at DESC, run_id{limit}"
+        )
         runs = self._rows(f"SELECT * {chosen}", values)
         if not runs:
             return []
@@ -145,6 +154,9 @@ class SqlAuditLog(ABC):
         errors = self._rows("SELECT error FROM run_features WHERE error IS NOT NULL")
         texts = ("\n".join(map(str, json.loads(row["error"]).values())) for row in errors)
         return len(rejected_naming(self._rows, keys)) + sum(map(names, texts))
+
+    def count_details(self, before: int) -> int:
+        return count_details(self._rows, before, times.now())
 
     def erasures(self) -> list[Erasure]:
         return read_erasures(self._rows("SELECT * FROM meta"))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from featurestore.atomic import together
 from featurestore.config import FILE, Project
 from featurestore.errors import DeclarationError, StoreError, VersionFileError, os_reason
 from featurestore.frozen import frozen
@@ -81,7 +82,8 @@ def lock(
             _refuse_ambiguous(project, entries, known)
         commit = commit_of(project.root) if new and not dry_run else None
         try:
-            done = [item for entry in entries for item in _lock(project, entry, known, commit, dry_run=dry_run)]
+            with together():
+                done = [item for entry in entries for item in _lock(project, entry, known, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
         return LockResult(tuple(done), settled)

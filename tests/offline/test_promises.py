@@ -28,6 +28,19 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
+def test_runs_are_in_the_order_of_their_commits_whatever_the_clocks_said(store: OfflineStore) -> None:
+    """One machine's clock is an hour behind the other's."""
+    hour = 3_600_000_000
+    for number, started in enumerate([5 * hour, 4 * hour, 6 * hour, 5 * hour], 1):
+        with store.writing(f"run-{number}") as run:
+            run.finish(replace(run_of((run.run_seq, run.learned_at), f"run-{number}"), started_at=started))
+    store.log(replace(run_of(None, "failed", status="failed"), started_at=6 * hour + 1))
+    store.log(replace(run_of(None, "first", status="failed"), started_at=1))
+    assert [run.run_id for run in store.runs()] == ["failed", "run-4", "run-3", "run-2", "run-1", "first"]
+    assert [run.run_id for run in store.runs(last=2)] == ["failed", "run-4"]
+    assert [run.run_id for run in store.runs(status="failed")] == ["failed", "first"]
+
+
 def test_an_empty_store_answers_nothing_and_makes_no_file(store: OfflineStore, tmp_path: Path) -> None:
     assert store.runs() == []
     assert store.committed_runs() == []

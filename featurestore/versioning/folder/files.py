@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from featurestore.arguments import default_metadata, metadata_of
@@ -141,18 +142,22 @@ def write_version(
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
     """The installed versions of Python, Polars and these packages, by import name, as far as they are installed."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in sorted({*packages, "polars"}):
+        installed = _installed(package)
+        if installed is not None:
+            versions[package] = installed
+    return versions
+
+
+@cache
+def _installed(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    by_import: Mapping[str, Sequence[str]] | None = None
-    for package in sorted({*packages, "polars"}):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            by_import = packages_distributions() if by_import is None else by_import
-            for distribution in by_import.get(package, ())[:1]:
-                versions[package] = version(distribution)
-    return versions
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return next((version(name) for name in packages_distributions().get(package, ())[:1]), None)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
@@ -313,9 +318,9 @@ def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
     """
     copied = []
     for name in versions_of(folder, feature):
-        read_version(name.path)  # so that no damage gets a checksum that fits
+        version = read_version(name.path)  # so that no damage gets a checksum that fits
         path = folder / new / name.path.name
-        copy_copies(name.path, path)
+        copy_copies(name.path, path, version.feature)
         write_atomically(path, under_another_name(name.path.read_bytes(), new))
         copied.append(VersionName(name.number, name.short, path))
     active = read_active(folder, feature)
