@@ -4,7 +4,7 @@
     .venv/bin/python scripts/bench/hash_noise.py [--before FOLDER] [--work FOLDER] [ta ...]
 
 Releases of public packages of plain functions stand for the history of a project: each public function is a feature,
-and each pair of successive releases a change. A function's code is hashed in both releases by the code of this checkout,
+and each pair of successive releases a change. A function's code is hashed in both releases by this checkout,
 and by that of ``--before`` (an older checkout) beside it; it is called in both on the same random numbers, with its own
 defaults. Where its results are the same to the bit and its hash is not, the new version is noise. Functions that can't
 be called so are left out. Differences that only other arguments would show count as noise here, for both.
