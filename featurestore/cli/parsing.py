@@ -10,16 +10,15 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from featurestore.cli.overview import GLOBAL_HELP
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 
-_NUMBER = re.compile(r"-\d[\d.]*")
 Command = Callable[..., int | None]
 
 
@@ -28,15 +27,16 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     module = import_module(f"featurestore.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {"obj": session, "help_option_names": ["-h", "--help"]}
-    app.command(name, cls=_Command, epilog=GLOBAL_HELP, context_settings=settings)(_bound(module.command))
+    app.command(name, epilog=GLOBAL_HELP, context_settings=settings)(_bound(module.command))
     try:
-        parsed = app(list(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
+        parsed = app(_hide_numbers(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
     except typer.TyperException as exc:
-        raise UsageError(exc.format_message(), hint=f"run featurestore {name} --help") from exc
+        raise UsageError(exc.format_message().replace(_MINUS, "-"), hint=_hint(name, exc)) from exc
     except SystemExit:  # how Typer ends when its help goes into a closed pipe
         raise BrokenPipeError from None
     if not isinstance(parsed, partial):
         return int(parsed)  # the help was asked for
+    parsed = partial(parsed.func, *parsed.args, **{key: _shown(value) for key, value in parsed.keywords.items()})
     try:
         return parsed() or 0
     except typer.Exit as exc:
@@ -46,30 +46,36 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
         raise KeyboardInterrupt from None
 
 
-class _Command(TyperCommand):
-    """A command to which ``-7`` is a number: no option has such a name, and ids may be negative."""
+# A number is never an option. Typer takes what begins with - for one, so it is shown another character there.
+_NUMBER = re.compile(r"-\.?\d.*", re.DOTALL)
+_MINUS = "\ue000"  # of no writing
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return list(super().parse_args(ctx, self._options_first(args)))
 
-    def _options_first(self, args: list[str]) -> list[str]:
-        """The words with all numbers and what else is no option behind ``--``, where one of them has a minus."""
-        valued = {
-            name
-            for param in self.params
-            for name in param.opts
-            if not getattr(param, "is_flag", True) and param.nargs == 1
-        }
-        options, others = list[str](), list[str]()
-        words = iter(args)
-        for word in words:
-            if word == "--":
-                others += words
-            elif word.startswith("-") and word != "-" and not _NUMBER.fullmatch(word):
-                options += [word, *([next(words, "")] if word in valued else [])]
-            else:
-                others.append(word)
-        return [*options, "--", *others] if any(map(_NUMBER.fullmatch, others)) else args
+def _hide_numbers(arguments: Sequence[str]) -> list[str]:
+    hidden: list[str] = []
+    for at, item in enumerate(arguments):
+        if item == "--":
+            return [*hidden, *arguments[at:]]
+        after_option = at > 0 and arguments[at - 1].startswith("-") and not _NUMBER.fullmatch(arguments[at - 1])
+        # After an option it may be the option's value, which Typer takes as it is.
+        hidden.append(_MINUS + item[1:] if _NUMBER.fullmatch(item) and not after_option else item)
+    return hidden
+
+
+def _shown(value: Any) -> Any:
+    """A parsed value with its numbers as they were written."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_shown, value))
+    if isinstance(value, str | Path) and str(value).startswith(_MINUS):
+        return type(value)("-" + str(value)[len(_MINUS) :])
+    return value
+
+
+def _hint(name: str, exc: typer.TyperException) -> str:
+    option = getattr(exc, "option_name", "")
+    if _NUMBER.fullmatch(option):  # it stands behind an option that takes no value
+        return f"put -- before what begins with a minus: featurestore {name} … -- {option}"
+    return f"run featurestore {name} --help"
 
 
 def _bound(command: Command) -> Callable[..., partial[int | None]]:
