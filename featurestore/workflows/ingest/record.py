@@ -203,8 +203,8 @@ class Recorder:
             )
         if measured and self._measure_drift and _replaces_reference(measured.verdict):
             self.warnings.append(
-                f"{target.feature.name}: its reference, run {measured.verdict['reference_run']}, has too few values to be "
-                "compared with; this run is the reference from now on"
+                f"{target.feature.name}: its reference, run {measured.verdict['reference_run']}, has too few values to "
+                "be compared with; this run is the reference from now on"
             )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
         if written.deleted:
