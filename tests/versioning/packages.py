@@ -112,8 +112,8 @@ def _class(random: Random, name: str, other: str) -> list[str]:
 
 
 def _function(random: Random, name: str, other: str) -> list[str]:
-    lines = ["def g():", f"    import {TOP}.{other} as y", "    return y"]
-    return [*lines, "Y = g()"] if random.random() < 0.5 else lines
+    lines = ["def load():", f"    import {TOP}.{other} as y", "    return y"]
+    return [*lines, "Y = load()"] if random.random() < 0.5 else lines
 
 
 def _attribute(random: Random, name: str, other: str) -> list[str]:

@@ -45,17 +45,16 @@ def judge(worker: Worker, root: Path, seed: int) -> None:
     assert json.loads(json.dumps(ours)) == python["value"], "the project runs otherwise than Python runs it"
     closure = capture(tree, MODULE, "f")
     sections = {section.module for section in closure.sections}
-    noisy = {f"{TOP}.{name}" for name in python["value"]}
-    assert noisy <= set(python["modules"])
     if closure.limits:
         return
+    # One that ran and then failed, in a try, is not there any more: only its values say whether it counted.
+    noisy = {f"{TOP}.{name}" for name in python["value"]} & set(python["modules"])
     assert noisy <= sections, noisy - sections
     version = written(closure, MODULE)
     assert load(version)() == python["value"]
     assert rehash(version).sha256 == version.sha256
 
 
-@pytest.mark.xfail
 @given(st.integers(0, 2**32))
 @settings(max_examples=60)
 def test_every_module_that_runs_and_counts_is_in_the_version_file(
@@ -64,7 +63,6 @@ def test_every_module_that_runs_and_counts_is_in_the_version_file(
     judge(worker, tmp_path_factory.mktemp("packages"), seed)
 
 
-@pytest.mark.xfail
 @pytest.mark.nightly
 def test_it_holds_for_thousands_of_packages(worker: Worker, tmp_path: Path) -> None:
     for seed in range(3_000):

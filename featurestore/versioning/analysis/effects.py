@@ -197,6 +197,13 @@ class Effects:
             return False
         return any(self.value_of(key).kind not in ("constant", "function") for key in self.of_body(function).used)
 
+    def keeps_nothing(self, key: Key) -> bool:
+        """Whether a function is plain: no decorator gives it a state of its own, and no default that may change."""
+        node = self._single(key)
+        if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+            return False
+        return all(isinstance(item, ast.Constant | None) for item in (*node.args.defaults, *node.args.kw_defaults))
+
     def postpones(self, module: str) -> bool:
         """Whether a module has ``from __future__ import annotations``."""
         table = self.project.table(module)

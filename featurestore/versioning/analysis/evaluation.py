@@ -232,8 +232,11 @@ class Evaluation:
         while isinstance(node, _LINKS):
             links.append(node)
             node = node.func if isinstance(node, ast.Call) else node.value
+        before = set(self.effect.used)
         value = self._owner(node)
         for link in reversed(links):
+            if isinstance(link, ast.Call) and value.key is not None and self._all.keeps_nothing(value.key):
+                self.effect.used -= {value.key} - before  # what it gives holds what it knows, and not itself
             if isinstance(link, ast.Attribute):
                 value = self._attribute(value, link)
             elif isinstance(link, ast.Subscript):

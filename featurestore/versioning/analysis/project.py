@@ -71,11 +71,9 @@ class ProjectNames:
         """What the module's own statements bind the name to."""
         module = table.module.name
         imports = table.imports.get(name)
-        if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
+        if table.is_definition(name) or (imports and not same(found for _, found in self.imports_of(module, name))):
             return Definition(module, name, maybe=self._possible_modules(table, name))
         if imports:
-            if any(self._from_star(table, star, name) is not None for star in table.stars):
-                return Definition(module, name, maybe=self._possible_modules(table, name))
             return _through(self._follow_import(table, imports[0]), (module, name))
         return self._from_stars(table, name)
 

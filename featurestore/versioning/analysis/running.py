@@ -113,7 +113,10 @@ class Running(Evaluation):
         """Its decorators, each a call with what it decorates."""
         own: set[Key] = {(self._module, node.name)} if not self._scopes else set()
         for decorator in node.decorator_list:
+            before = set(self.effect.used)
             value = self.value(decorator)
+            if value.key is not None and self._all.keeps_nothing(value.key):
+                self.effect.used -= {value.key} - before
             if self.is_keeping(decorator, classes=True):
                 continue
             kind = value.kind

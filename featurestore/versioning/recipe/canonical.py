@@ -201,6 +201,11 @@ class Walk(Reach):
     def _mention(self, key: Key) -> None:
         self.out.append(Mention(key))
 
+    def _call_last(self) -> None:
+        last = self.out[-1]
+        if isinstance(last, Mention):
+            last.called = True
+
     def _links(self, node: ast.expr) -> None:
         """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
         links: list[tuple[ast.expr, list[str]]] = []
@@ -219,6 +224,8 @@ class Walk(Reach):
             self._special_call(node)
         else:
             self._walk(node)
+        if links and isinstance(links[-1][0], ast.Call):
+            self._call_last()
         for link, names in reversed(links):
             if isinstance(link, ast.Call):
                 self._items(link.args)
@@ -594,7 +601,12 @@ class Walk(Reach):
         self.out.append(f"({node.__class__.__name__} ")
         self.out.append(f"={node.name} " if self.scopes else OwnName(node.name))
         decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
-        self._items(decorators)
+        self.out.append("[")
+        for decorator in decorators:
+            self._walk(decorator)
+            if isinstance(decorator, ast.Name | ast.Attribute):
+                self._call_last()
+        self.out.append("]")
 
     def _arguments(self, node: ast.arguments, *, record: bool = False) -> None:
         out = self.out

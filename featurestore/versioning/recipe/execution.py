@@ -311,7 +311,9 @@ class Execution:
         for place in self._places(functions):
             table = self._project.table(place[0])
             assert table is not None
-            found |= self._definitions.statement(table, place[1]).mentions
+            statement = self._definitions.statement(table, place[1])
+            found |= statement.held
+            found.update(key for key in statement.mentions - statement.held if not self._effects.keeps_nothing(key))
         return found
 
     def _impact(self, place: Place) -> Impact:
