@@ -14,7 +14,10 @@ from featurestore.workflows.references import resolve_one
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run that wrote rows of a version. ``verdict`` is empty where drift was not measured."""
+    """One run that wrote rows of a version.
+
+    ``verdict`` is empty where drift was not measured, ``statistics`` where they are no longer kept.
+    """
 
     run_id: str
     run_seq: int
@@ -64,10 +67,12 @@ def timeline(project: Project, store: OfflineStore, name: str, *, last: int | No
 
     Raises UsageError for a name that is not a feature's, and for a version without history.
     """
+    from featurestore.workflows.drift.reference import find_baseline  # loads NumPy, which documents need not
+
     with store.reading():
         version = resolve_one(project, store, name)
         points = points_of(store, version)
-        baseline = store.reference(version.id)
+        baseline = find_baseline(store, version.id)
     return DriftResult(version, tuple(points if last is None else points[-last:]), baseline)
 
 
@@ -86,11 +91,11 @@ def points_of(store: OfflineStore, version: StoredVersion) -> list[Point]:
 def points_in(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
     """The points of the version in some runs. The runs are newest first, the points oldest first."""
     points = [
-        Point(run.run_id, run.run_seq, run.started_at, item.statistics, item.drift or {})
+        Point(run.run_id, run.run_seq, run.started_at, item.statistics or {}, item.drift or {})
         for run in runs
         for item in run.features
         if item.name == version.id.feature and item.sha256 == version.id.sha256
-        if run.run_seq is not None and item.statistics is not None
+        if run.run_seq is not None and (item.statistics is not None or item.drift is not None)
     ]
     return points[::-1]
 
