@@ -241,7 +241,8 @@ def test_gzip_is_unpacked_where_the_format_is_text(kind: Kind, shops: Shops) -> 
     if kind.is_text:
         assert shop.read().frame.rows() == [("a", 1)]
     else:
-        with pytest.raises(SourceError, match="is not Arrow but gzip" if kind.type == "arrow" else kind.damaged):
+        expected = f"is not {kind.type.capitalize()} but gzip" if kind.type in ("arrow", "parquet") else kind.damaged
+        with pytest.raises(SourceError, match=expected):
             shop.read()
 
 
