@@ -490,17 +490,17 @@ def test_uuids_are_texts_with_hyphens(form: str, shops: Shops) -> None:
     assert taken.rejected_count == 1
 
 
-PARQUET, IPC, STREAM, ZIP = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
-pl.DataFrame({"id": ["a"]}).write_parquet(PARQUET)
-pl.DataFrame({"id": ["a"]}).write_ipc(IPC)
-pl.DataFrame({"id": ["a"]}).write_ipc_stream(STREAM)
-with zipfile.ZipFile(ZIP, "w") as archive:
+A_PARQUET, AN_IPC, A_STREAM, A_ZIP = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
+pl.DataFrame({"id": ["a"]}).write_parquet(A_PARQUET)
+pl.DataFrame({"id": ["a"]}).write_ipc(AN_IPC)
+pl.DataFrame({"id": ["a"]}).write_ipc_stream(A_STREAM)
+with zipfile.ZipFile(A_ZIP, "w") as archive:
     archive.writestr("visits.csv", "id,amount\na,1\n")
-OTHERS = [
-    (PARQUET.getvalue(), "Parquet", 'set type = "parquet"'),
-    (IPC.getvalue(), "Arrow", 'set type = "arrow"'),
-    (STREAM.getvalue(), "an Arrow stream", 'set type = "arrow"'),
-    (ZIP.getvalue(), "a zip archive (or an Excel workbook)", "unpack it"),
+OTHER_FILES = [
+    (A_PARQUET.getvalue(), "Parquet", 'set type = "parquet"'),
+    (AN_IPC.getvalue(), "Arrow", 'set type = "arrow"'),
+    (A_STREAM.getvalue(), "an Arrow stream", 'set type = "arrow"'),
+    (A_ZIP.getvalue(), "a zip archive (or an Excel workbook)", "unpack it"),
     (bz2.compress(b"id,amount\na,1\n"), "packed by bzip2", "bzip2 -d"),
     (lzma.compress(b"id,amount\na,1\n"), "packed by xz", "xz -d"),
     (b"\x28\xb5\x2f\xfd\x04\x58\x71\x00\x00", "packed by zstd", "zstd -d"),
@@ -511,7 +511,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson", "parquet", "arrow"])
-@pytest.mark.parametrize(("data", "what", "hint"), OTHERS, ids=[what for _, what, _ in OTHERS])
+@pytest.mark.parametrize(("data", "what", "hint"), OTHER_FILES, ids=[what for _, what, _ in OTHER_FILES])
 def test_another_format_is_named_by_what_it_is(shops: Shops, form: str, data: bytes, what: str, hint: str) -> None:
     if form == what.removeprefix("an ").split()[0].lower():
         return
