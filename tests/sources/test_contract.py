@@ -264,10 +264,8 @@ def test_a_column_that_is_missing_is_named_with_the_nearest_one(kind: Kind, shop
     shop.write(kind.file, kind.to_bytes(frame(("a", 1)).rename({"n": "visited_at"})))
     with pytest.raises(SourceError, match="has no column 'visit_at'; it has id, visited_at") as caught:
         shop.read()
-    assert (caught.value.where, caught.value.hint) == (
-        kind.file,
-        "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file",
-    )
+    hint = "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file"
+    assert (caught.value.where, caught.value.hint) == (kind.file, hint)
 
 
 def test_a_column_that_only_some_files_have_is_null_in_the_others(kind: Kind, shops: Shops) -> None:
