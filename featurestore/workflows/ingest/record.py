@@ -198,7 +198,7 @@ class Recorder:
         if written.corrected * 2 > met and met > 1:
             self.warnings.append(
                 f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
-                "run featurestore audit to see whether a value depends on rows that come later"
+                "does a value depend on rows that come later, as a mean over the whole source does?"
             )
         if measured and self._measure_drift and _replaces_reference(measured.verdict):
             self.warnings.append(
