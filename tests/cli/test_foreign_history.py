@@ -63,9 +63,7 @@ def test_a_history_is_taken_over_when_asked(production: Folder, staging: Folder)
     assert len(production.json("runs")["runs"]) == 2
 
 
-def test_a_checkout_from_before_there_were_ids_adopts_its_schemas(
-    production: Folder, staging: Folder
-) -> None:
+def test_a_checkout_from_before_there_were_ids_adopts_its_schemas(production: Folder, staging: Folder) -> None:
     """Its version files are those that the schema has rows of; its file with the id has not arrived yet."""
     shutil.copytree(production.root / "features", staging.root / "features", dirs_exist_ok=True)
     (staging.root / PROJECT_FILE).unlink()
