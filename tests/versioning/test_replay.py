@@ -19,7 +19,8 @@ from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe import hashing
 from featurestore.versioning.recipe.hashing import version_hash
 from featurestore.versioning.running.modules import load_function, user_frame
-from featurestore.versioning.running.replay import load, rehash, stored_hash, verify
+from featurestore.versioning.running.recipes import stored_hash
+from featurestore.versioning.running.replay import load, rehash, verify
 from tests.versioning.conftest import Projects, feature, write
 from tests.versioning.test_closure_reach import LIB, WAYS, project
 
@@ -238,12 +239,12 @@ def test_a_chain_of_a_thousand_links_runs(projects: Projects, tmp_path: Path) ->
 def test_a_new_recipe_renumbers_nothing(projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "K = 1\ndef f():\n    return K\n"
     old = freeze(projects.tree(text), tmp_path)
-    monkeypatch.setitem(hashing.RECIPES, 2, lambda feature, closure: sha256(b"2" + closure.canonical).hexdigest())
-    assert verify(old.name.path).recipe == 1
+    monkeypatch.setitem(hashing.RECIPES, 3, lambda feature, closure: sha256(b"3" + closure.canonical).hexdigest())
+    assert verify(old.name.path).recipe == 2
     same, changed = projects.hash(f"# moved\n{text}"), projects.hash(text.replace("1", "2"))
-    assert (same.recipe, changed.recipe) == (2, 2)
+    assert (same.recipe, changed.recipe) == (3, 3)
     assert stored_hash(same, [old.name]).sha256 == old.sha256
     assert stored_hash(changed, [old.name]) is changed
     new = freeze(projects.tree(text.replace("1", "2")), tmp_path)
-    assert (new.number, new.recipe) == (2, 2)
+    assert (new.number, new.recipe) == (2, 3)
     assert stored_hash(changed, [old.name, new.name]) is changed

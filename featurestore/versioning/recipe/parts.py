@@ -19,23 +19,35 @@ DIGEST = 16
 LONGEST_VALUE = 60
 
 
-def parts_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> dict[str, str]:
-    """``{"function": digest, "constant features.cardiac.LIMIT": "digest 240", …}``."""
+def parts_of(
+    project: ProjectNames, definitions: Sequence[EncodedDefinition], running: Sequence[EncodedStatement]
+) -> dict[str, str]:
+    """``{"function": digest, "constant features.cardiac.LIMIT": "digest 240", …}``.
+
+    Statements that count because they run at import are numbered within their module.
+    """
     parts: dict[str, str] = {}
     for definition in definitions:
         root = definition is definitions[0]
         module, name = definition.key
         kind = "function" if root else f"{_kind(project, definition)} {module if name == WHOLE else f'{module}.{name}'}"
         parts[kind] = _with_value(
-            _digest(_body(definition), name), None if root else _constant_text(project, definition)
+            _digest(project, _body(definition), name), None if root else _constant_text(project, definition)
         )
         prefix = "" if root else f"{module}.{name}."
         for encoded in definition.statements:
             for argument, start, end in encoded.defaults:
                 key = f"default {prefix}{argument}"
                 parts[key] = _with_value(
-                    _digest(encoded.out[start:end], name), _default_text(project, encoded, argument)
+                    _digest(project, encoded.out[start:end], name), _default_text(project, encoded, argument)
                 )
+    numbers: dict[str, int] = {}
+    for encoded in running:
+        number = numbers[encoded.module] = numbers.get(encoded.module, 0) + 1
+        table = project.table(encoded.module)
+        text = ast.get_source_segment(table.module.text, table.body[encoded.position]) if table is not None else None
+        key = f"running {encoded.module} {number}"
+        parts[key] = _with_value(_digest(project, encoded.out, ""), _first_line(text))
     return parts
 
 
@@ -71,13 +83,16 @@ def _body(definition: EncodedDefinition) -> list[Piece]:
     return pieces
 
 
-def _digest(pieces: Iterable[Piece], own: str) -> str:
+def _digest(project: ProjectNames, pieces: Iterable[Piece], own: str) -> str:
     texts = []
     for piece in pieces:
         if isinstance(piece, Mention):
             texts.append(f"#{piece.key[1]} ")
         elif isinstance(piece, OwnName):
             texts.append("= " if piece.name == own else f"={piece.name} ")
+        elif piece.startswith("T:") and project.tree.holds(piece[2:-1]):
+            # A version file of recipe 1 may lack a module that its code mentions, which is no change of that code.
+            texts.append(f"#{piece[2:-1].rpartition('.')[2]} ")
         else:
             texts.append("G: " if piece == f"G:{own} " else piece)
     return sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
@@ -119,6 +134,12 @@ def _short(text: str | None) -> str | None:
         return None
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_VALUE else None
+
+
+def _first_line(text: str | None) -> str | None:
+    """The statement's text, shortened to one line."""
+    line = " ".join((text or "").split("\n", 1)[0].split())
+    return line if len(line) <= LONGEST_VALUE else f"{line[: LONGEST_VALUE - 1]}…"
 
 
 def wants_lazy(project: ProjectNames, definition: EncodedDefinition, function: str) -> bool:

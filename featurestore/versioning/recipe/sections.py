@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import Key, ProjectModule
@@ -12,7 +13,9 @@ from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
 from featurestore.versioning.analysis.symbols import Imported, SymbolTable
-from featurestore.versioning.recipe.definitions import EncodedDefinition
+
+if TYPE_CHECKING:
+    from featurestore.versioning.recipe.closure import Closure
 
 
 @frozen
@@ -25,42 +28,66 @@ class Section:
 
 
 class _Needed:
-    """What is captured of one module: positions of statements, and names from its imports."""
+    """What is captured of one module: positions of statements, names from its imports, and modules that these run."""
 
     def __init__(self) -> None:
         self.statements: set[int] = set()
         self.names: set[str] = set()
+        self.executed: dict[int, list[str]] = {}
 
 
-def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> tuple[Section, ...]:
-    """One section per module, sorted by name; packages of which nothing is captured have none."""
-    needed = _needed_of(definitions)
+def sections_of(closure: Closure) -> tuple[Section, ...]:
+    """One section per module, sorted by name. Modules that run but of which nothing counts have an empty one."""
+    project = closure.project
+    needed = _needed_of(closure)
     sections = []
-    for module in sorted(needed):
-        table = project.table(module)
+    for module in sorted({*needed, *closure.execution.modules}):
+        table = project.table(module) if module in needed else None
         text = _Writer(project, table, needed).write() if table is not None else ""
-        if text or not any(other.startswith(f"{module}.") for other in needed):
-            sections.append(Section(module, text, package=table is None or table.module.package))
+        if not text and any(other.startswith(f"{module}.") for other in needed):
+            continue
+        found = project.tree.module(module) if module not in needed else None
+        if module in needed or found is not None:
+            package = found.package if found is not None else table is None or table.module.package
+            sections.append(Section(module, text, package=package))
     return tuple(sections)
 
 
-def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
+def _needed_of(closure: Closure) -> dict[str, _Needed]:
     needed: defaultdict[str, _Needed] = defaultdict(_Needed)
     hops: set[Key] = set()
     modules: set[str] = set()
-    for definition in definitions:
+    for definition in closure.definitions:
         modules.add(definition.key[0])
-        for encoded in definition.statements:
-            needed[encoded.module].statements.add(encoded.position)
-            hops.update(encoded.hops)
-            modules.update(encoded.modules)
         for alias, target in definition.aliases:
             hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
+    for encoded in closure.statements:
+        needed[encoded.module].statements.add(encoded.position)
+        hops.update(encoded.hops)
+        modules.update(encoded.modules)
     for module, name in hops:
         needed[module].names.add(name)
+    for module in [*needed, *modules] if closure.full else ():
+        table = closure.project.table(module)
+        if table is not None and ast.get_docstring(table.module.tree) is not None:
+            needed[module].statements.add(0)
+    running = closure.ordered | {encoded.module for encoded in closure.running}
+    for module, position, name in closure.execution.leading(running | _replacing(closure.project, modules)):
+        needed[module].executed.setdefault(position, []).append(name)
     return {module: needed[module] for module in {*needed, *modules}}  # some modules are only imported, and stay empty
+
+
+def _replacing(project: ProjectNames, modules: Iterable[str]) -> set[str]:
+    """The modules whose import replaces something of the same name that their package defines."""
+    found = set()
+    for module in modules:
+        package, _, name = module.rpartition(".")
+        table = project.table(package) if package else None
+        if table is not None and table.is_definition(name):
+            found.add(module)
+    return found
 
 
 class _Writer:
@@ -79,6 +106,9 @@ class _Writer:
         texts: dict[int, str] = {position: self._statement(position) for position in own.statements}
         for position, text in self._imports(own.names):
             texts.setdefault(position, text)
+        for position, modules in own.executed.items():
+            if position not in texts:
+                texts[position] = self._execution(position, modules)
         if not texts:
             return ""
         for position, statement in enumerate(self._body):
@@ -137,6 +167,18 @@ class _Writer:
         if isinstance(imported.statement, ast.ImportFrom) or not self._project.tree.holds(name):
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
+
+    def _execution(self, position: int, modules: Sequence[str]) -> str:
+        """An import that is there for what the modules do when they run."""
+        node = self._body[position]
+        if isinstance(node, ast.Import):
+            kept = [alias for alias in node.names if alias.name in modules]
+            return _import_line(node, kept)
+        assert isinstance(node, ast.ImportFrom)
+        kept = [alias for alias in node.names if any(module.endswith(f".{alias.name}") for module in modules)]
+        if kept and len(kept) == len(modules):
+            return _import_line(node, kept)
+        return "\n".join(f"import {module}" for module in modules)
 
     def _from_star(self, name: str) -> list[tuple[int, str]]:
         for star in reversed(self._table.stars):

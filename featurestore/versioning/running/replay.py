@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError, VersionFileError
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.copies import verify_copies, working_folder
-from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
+from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, read_version
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
+from featurestore.versioning.recipe.sections import Section
 from featurestore.versioning.running.import_cycles import WaitingIsolation
 from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
 from featurestore.versioning.running.modules import with_its_modules, working_in
@@ -50,34 +50,23 @@ def folder_of(version: VersionFile) -> Path | None:
 def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
     """Computes the hash of the captured code again, by the file's own recipe unless another is named.
 
-    Raises DeclarationError where this Python can't parse the code.
+    An older recipe's hash can't be computed any more: there the newest one's is given. Raises DeclarationError where
+    this Python can't parse the code.
     """
     closure = capture(SectionTree(version), version.feature.module, version.feature.function)
-    return version_hash(version.feature, closure, version.recipe if recipe is None else recipe)
-
-
-def stored_hash(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
-    """The version with the hash under which its file and the stores have it.
-
-    That differs from the newest recipe's hash only where an older recipe wrote the file: a new recipe never
-    makes new versions of unchanged code.
-    """
-    files = list(files)
-    if version.recipe == min(RECIPES) or any(name.short == version.short for name in files):
-        return version
-    for name in files:
-        file = read_version(name.path)
-        if file.recipe < version.recipe and rehash(file, version.recipe).sha256 == version.sha256:
-            return replace(version, sha256=file.sha256, recipe=file.recipe)
-    return version
+    recipe = version.recipe if recipe is None else recipe
+    return version_hash(version.feature, closure, recipe if recipe >= min(RECIPES) else None)
 
 
 def verify(path: Path) -> VersionFile:
     """Reads a version file and checks that its code has the hash that the header gives.
 
-    Raises VersionFileError for a file that was changed in any way, even if the checksum was updated to match.
+    Raises VersionFileError for a file that was changed in any way, even if the checksum was updated to match; a file of
+    an older recipe, whose hash can't be computed any more, rests on its checksum.
     """
     version = read_version(path)
+    if version.recipe < min(RECIPES):
+        return version
     try:
         again = rehash(version)
     except FeatureStoreError as exc:
@@ -85,10 +74,15 @@ def verify(path: Path) -> VersionFile:
     if again.sha256 != version.sha256:
         message = f"contains code whose hash is {again.short}, not {version.sha256[:12]}"
         raise VersionFileError(message, where=str(path), hint=RESTORE)
-    if again.closure.sections != version.sections:
+    if _held(again.closure.sections) != _held(version.sections):
         raise VersionFileError("contains more than the code that was hashed", where=str(path), hint=RESTORE)
     verify_copies(path, version.feature)
     return version
+
+
+def _held(sections: Iterable[Section]) -> list[Section]:
+    """The sections that hold code: what else runs and holds nothing of the closure, the file alone does not tell."""
+    return [section for section in sections if section.text]
 
 
 class SectionTree(SourceTree):
@@ -126,6 +120,7 @@ class _SectionProvider:
 
     def __init__(self, version: VersionFile, folder: Path | None) -> None:
         self._tree = SectionTree(version)
+        self._full = capture(self._tree, version.feature.module, version.feature.function).full
         self._filename = str(version.name.path)
         self._folder = folder
 
@@ -134,9 +129,11 @@ class _SectionProvider:
         if module is None:
             return None
         tree = ast.parse(module.text)
-        _unannotate(tree)
-        ast.increment_lineno(tree, self._tree.first_line(name) - 1)
-        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package))
+        if not self._full:
+            _unannotate(tree)
+        first = self._tree.first_line(name)
+        ast.increment_lineno(tree, first - 1)
+        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package), first)
 
     def _place(self, name: str, package: bool) -> str | None:
         """Where the module lay in its project, in the folder that is laid out like it."""
