@@ -135,7 +135,8 @@ class DataSet:
     ``labels_form`` its format. If ``labels_kept``, the file's bytes are stored under ``labels_sha256``; they were until
     ``labels_erased`` if an entity that they named was erased.
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
-    ``batch_rows`` labels at a time.
+    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV;
+    with ``typed`` a file with types got the columns of such a CSV in theirs.
     """
 
     name: str
@@ -161,6 +162,9 @@ class DataSet:
     writer: str
     batch_rows: int
     labels_erased: int | None = None
+    timezone: str | None = None
+    delimiter: str = ","
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

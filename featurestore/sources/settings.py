@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from unicodedata import normalize
 
+from featurestore import times
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
+from featurestore.sources.bounds import read_bounds, read_choices
 from featurestore.sources.contract import SourceType
+from featurestore.sources.patterns import check_pattern
 from featurestore.sources.types import find_type
 from featurestore.toml import TomlTable
 
+_ROLES = ("event_time", "updated_at")
 COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
+
+
+def nfc(name: str) -> str:
+    """The name of a column as sources have it: in Unicode's composed form."""
+    return normalize("NFC", name)
 
 
 def read_source(name: str, table: TomlTable) -> Source:
@@ -23,14 +32,15 @@ def read_source(name: str, table: TomlTable) -> Source:
     if zone is not None:
         _check_zone(zone, table)
     settings = source_type.read_settings(table)
-    columns = {column: _read_column(column, inner) for column, inner in table.tables("columns")}
-    for role in ("event_time", "updated_at"):
-        column = columns.get(str(table.text(role)))
+    columns = {nfc(column): _read_column(nfc(column), inner) for column, inner in table.tables("columns")}
+    roles = {role: None if table.text(role) is None else nfc(str(table.text(role))) for role in _ROLES}
+    for role, named in roles.items():
+        column = columns.get(str(named))
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
     return Source(
-        name=name, type=table.required_text("type"), settings=settings, event_time=table.text("event_time"),
-        timezone=zone, updated_at=table.text("updated_at"), columns=columns,
+        name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
+        timezone=zone, updated_at=roles["updated_at"], columns=columns,
     )  # fmt: skip
 
 
@@ -46,12 +56,8 @@ def _find_type(table: TomlTable) -> SourceType:
 
 
 def _check_zone(zone: str, table: TomlTable) -> None:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
-        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"') from None
+    if not times.is_zone(zone):
+        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"')
 
 
 def _read_column(name: str, table: TomlTable) -> Column:
@@ -60,33 +66,20 @@ def _read_column(name: str, table: TomlTable) -> Column:
     if kind is None:
         text = table.required_text("type")
         raise table.error("type", "is not a known column type", did_you_mean(text, KINDS))
-    choices = table.get("in", list)
     pattern = table.text("pattern")
     if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as exc:
-            raise table.error("pattern", f"is not a regular expression: {exc}") from None
+        problem = check_pattern(pattern)
+        if problem is not None:
+            raise table.error("pattern", problem)
         if kind != "string":
             raise table.error("pattern", f"needs a string column, not {kind}")
+    low, high = read_bounds(kind, table)
     return Column(
-        name=name, type=kind, null=table.get("null", bool, True), min=_bound("min", kind, table),
-        max=_bound("max", kind, table), choices=None if choices is None else tuple(choices), pattern=pattern,
+        name=name, type=kind, null=table.get("null", bool, True), min=low, max=high,
+        choices=read_choices(kind, table), pattern=pattern,
     )  # fmt: skip
 
 
 def read_kind(text: object) -> Scalar | None:
     """The data type of that name; None where there is none."""
     return next((kind for kind in KINDS if kind == text), None)
-
-
-def _bound(name: str, kind: str, table: TomlTable) -> float | str | None:
-    """A number for numbers; ISO 8601 text for dates and datetimes (TOML's own dates are taken too)."""
-    value = table.data.get(name)
-    if value is None:
-        return None
-    if kind in ("int", "float"):
-        return table.get(name, (int, float))  # type: ignore[no-any-return]
-    if kind in ("date", "datetime"):
-        return value if isinstance(value, str) else str(value.isoformat())
-    raise table.error(name, f"has no meaning for a {kind} column")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from featurestore import __version__, times
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
-from featurestore.model import Check
+from featurestore.model import Check, StoredVersion
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.online.tables import Marker
@@ -122,19 +122,6 @@ def _features(project: Project) -> Iterator[Check]:
         state: Literal["fail", "warn"] = "fail" if broken in registry.broken else "warn"
         yield Check("features", state, f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
-    lives = read_lives(project, registry)
-    with (store := open_offline(project)).reading():
-        stored = sorted({version.id.feature for version in store.versions()})
-    for name in stored:
-        if lives.is_removed(name):
-            yield Check(
-                "features", "warn", lives.note(name) or name, f"featurestore retire {name}, or declare it again"
-            )
-    known = KnownVersions.of_summary(project, current_summary(project).features)
-    for item in known.lost(all_versions(project.versions), registry.names()):
-        reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
-        what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
-        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
 
 
 def _lock(project: Project) -> Iterator[Check]:
@@ -162,6 +149,22 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         yield Check("clock", "fail", what, "set the clock; until then runs are dated just after the last one")
     else:
         yield Check("clock", "ok", f"{times.format_instant(now())}, after the last run")
+    yield from _stored_features(project, versions)
+
+
+def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Iterator[Check]:
+    """Features that are stored and not declared any more, and versions that have lost their files."""
+    registry = discover(project, SourceTree(project.root))
+    lives = read_lives(project, registry)
+    for name in sorted({stored.id.feature for stored in versions}):
+        if lives.is_removed(name):
+            hint = f"featurestore retire {name}, or declare it again"
+            yield Check("features", "warn", lives.note(name) or name, hint)
+    known = KnownVersions.of_summary(project, current_summary(project).features)
+    for item in known.lost(all_versions(project.versions), registry.names()):
+        reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
+        what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
+        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
 
 
 def _online(project: Project) -> Iterator[Check]:

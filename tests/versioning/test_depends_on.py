@@ -167,6 +167,37 @@ def test_the_old_version_runs_with_the_old_file_when_that_is_gone(folder: Folder
     assert folder.json("history", "risk@1", "001")["values"][-1]["value"] == 120
 
 
+PACKAGED = {
+    "importlib.resources": 'importlib.resources.files("features.data").joinpath("w.json").read_text()',
+    "read_text": 'importlib.resources.read_text("features.data", "w.json")',
+    "pkgutil": 'pkgutil.get_data("features.data", "w.json")',
+    "as_file": (
+        'importlib.resources.as_file(importlib.resources.files("features") / "data/w.json").__enter__().read_text()'
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PACKAGED)
+def test_files_of_a_package_are_found_by_the_old_version_too(folder: Folder, how: str) -> None:
+    text = module(f'return pl.col("age") * json.loads({PACKAGED[how]})["a"] * data.K', '["features/data/w.json"]')
+    text = text.replace("import json\n", "import importlib.resources\nimport json\nimport pkgutil\n")
+    text = text.replace("HERE = ", "from features import data\n\nHERE = ")
+    folder.write(
+        {
+            "featurestore.toml": TOML, "features/m.py": text, "visits.csv": VISITS,
+            "features/data/__init__.py": "K = 1\n", "features/data/w.json": '{"a": 2}',
+        }
+    )  # fmt: skip
+    assert folder.json("ingest")["warnings"] == []
+    assert folder.json("check", "--strict")["findings"] == []
+    folder.run("promote", "risk", "1")
+    folder.write({"features/data/w.json": '{"a": 5}', "features/data/__init__.py": "K = 10\n"})
+    folder.write({"visits.csv": VISITS + "001,2024-03-01T00:00:00Z,60,\n"})
+    folder.run("ingest")
+    assert folder.json("history", "risk@1", "001")["values"][-1]["value"] == 120
+    assert folder.json("history", "risk@2", "001")["values"][-1]["value"] == 3000
+
+
 def test_an_old_and_a_new_version_run_side_by_side(risk: Folder) -> None:
     risk.run("ingest")
     risk.run("promote", "risk", "1")

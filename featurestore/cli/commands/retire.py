@@ -39,7 +39,8 @@ def command(
     if erase and not (yes or dry_run) and sys.stdin.isatty():
         plan = retire(project, offline, online, name, erase=True, dry_run=True)
         typer.confirm(text.lives.erase_question(plan), abort=True, err=True)
-    result = retire(project, offline, online, name, erase=erase, dry_run=dry_run)
+    with session.progress("switching the online store"):
+        result = retire(project, offline, online, name, erase=erase, dry_run=dry_run)
     if result.online_error:
         session.warn(f"{result.online_error}; readers lose {name} at the next sync")
     session.show(
