@@ -408,6 +408,10 @@ class AuditLog(Readable, Protocol):
         """How many rejected rows and recorded errors name an entity, with all its keys (as text)."""
         ...
 
+    def count_details(self, before: int) -> int:
+        """How many runs that ended before an instant (µs) still have details that `drop_details` would drop."""
+        ...
+
     def committed_runs(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
@@ -469,6 +473,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
         Raises TransientStoreError where the connection was lost and nothing of the run was committed, nor will be: a
         commit whose answer was lost is looked up before. Raises StoreError where that can't be found out.
         """
+        ...
+
+    def drop_details(self, before: int) -> None:
+        """Drops the details of runs that ended before an instant (µs): see `offline.retention`. One transaction."""
         ...
 
     @property
