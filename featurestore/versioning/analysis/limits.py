@@ -161,7 +161,9 @@ _SPECIAL: dict[str, tuple[Kind, str]] = {
             "inspect.": "objects found by inspect at run time are not followed; use the objects themselves",
             "gc.get_referrers": "objects found by gc at run time are not followed; use the objects themselves",
             "gc.get_referents": "objects found by gc at run time are not followed; use the objects themselves",
-            "functools.singledispatch": "implementations registered by other modules are not followed; register here",
+            "functools.singledispatch": (
+                "implementations registered by other modules are not followed; register them in this one"
+            ),
             "pydantic.validate_call": "the function's annotations convert its arguments, and are not part of the hash",
         }.items()
     },
