@@ -239,6 +239,8 @@ class Effects:
         table = self.project.table(module)
         if table is None or name in table.imports or name in table.assigned_by_functions:
             return OBJECT
+        if self.project.imports_of(module, name):
+            return OBJECT
         values = [self._bound(table, position, name, key) for position in table.bindings.get(name, ())]
         if len(values) == 1 and values[0].kind == "plain" and _has_handlers(table, name):
             return OBJECT

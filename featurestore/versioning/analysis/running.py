@@ -394,13 +394,14 @@ class Running(Evaluation):
         self.effect.returned.add("constant" if node.value is None else self.value(node.value).kind)
 
     def _do_import(self, node: ast.Import | ast.ImportFrom) -> None:
-        if not self._scopes:
-            return
         for alias in node.names:
             if alias.name == "*":
                 continue
             name = import_name(node, alias)
             target = imported(self._world, node, alias)
+            if not self._scopes:
+                self.effect.used |= {target.key} if isinstance(target, Definition) else set()
+                continue
             keys: frozenset[Key] = frozenset()
             if isinstance(target, Definition):
                 keys = frozenset({target.key})

@@ -91,8 +91,8 @@ class Assembly:
         self._chunks.append(b"(%d =%s " % (number, name.encode()))
         for statement in definition.statements:
             self._statement(statement)
-        for alias, target in definition.aliases:
-            self._chunks.append(b"(Import G:%s " % alias.encode())
+        for alias, target, after in definition.aliases:
+            self._chunks.append(b"(Import G:%s %d " % (alias.encode(), after))
             self._target(target)
             self._chunks.append(b")")
         self._chunks.append(b")")
@@ -145,6 +145,7 @@ class Assembly:
         for key in self._sharing:
             found.update(dict.fromkeys(execution.meeting.get(key, ())))
             found.update(dict.fromkeys(execution.meeting.get((key[0], WHOLE), ())))
+        found.update(dict.fromkeys(execution.causes([*(one.module for one in self.running), *(at[0] for at in found)])))
         done = {(statement.module, statement.position) for statement in self.running}
         return sorted(found.keys() - done, key=execution.order.__getitem__)
 
@@ -156,7 +157,11 @@ class Assembly:
         execution = self.execution
         places = self._statement_numbers
         running = {(one.module, one.position) for one in self.running}
-        changed = {definition.key for definition in self.definitions if len(definition.statements) > 1}
+        changed = {
+            definition.key
+            for definition in self.definitions
+            if len(definition.statements) + len(definition.aliases) > 1
+        }
         outside = False
         for place in running:
             impact = execution.impact(place)

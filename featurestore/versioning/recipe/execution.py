@@ -15,7 +15,7 @@ from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
 from featurestore.versioning.analysis.effect import CALLED, Effect
 from featurestore.versioning.analysis.effects import Effects
-from featurestore.versioning.analysis.names import WHOLE, Key
+from featurestore.versioning.analysis.names import WHOLE, Definition, Key
 from featurestore.versioning.analysis.project import LimitAt, ProjectNames
 from featurestore.versioning.analysis.scopes import running
 from featurestore.versioning.analysis.symbols import SymbolTable
@@ -99,7 +99,7 @@ class Execution:
 
     def __init__(self, definitions: Definitions, effects: Effects, imports: Imports, roots: Iterable[str]) -> None:
         self.order: dict[Place, int] = {}
-        self.modules: dict[str, None] = {}
+        self.modules: dict[str, Place | None] = {}  # each with the statement by which it runs
         self._definitions = definitions
         self._project = definitions.project
         self._effects = effects
@@ -169,6 +169,21 @@ class Execution:
         for module in self.modules:
             yield from ((module, position, name) for position, name in imports[module] if self._leads(name, leads))
 
+    def causes(self, modules: Iterable[str]) -> Iterator[Place]:
+        """The statements, other than imports at the top of a module, by which modules come to run."""
+        seen: set[str] = set()
+        pending = list(modules)
+        while pending:
+            module = pending.pop()
+            place = self.modules.get(module)
+            if module in seen or place is None:
+                continue
+            seen.add(module)
+            pending.append(place[0])
+            table = self._project.table(place[0])
+            if table is not None and not isinstance(table.body[place[1]], ast.Import | ast.ImportFrom):
+                yield place
+
     def run_time_limits(self, key: Key) -> list[LimitAt]:
         """The limits of a module's name: which functions assign or change it when they are called."""
         module, name = key
@@ -212,34 +227,35 @@ class Execution:
 
     def _run(self, roots: Iterable[str]) -> None:
         for root in roots:
-            stack = [self._steps(root)]
+            stack = [self._steps(root, None)]
             while stack:
-                name = next(stack[-1], None)
-                if name is None:
+                found = next(stack[-1], None)
+                if found is None:
                     stack.pop()
                 else:
-                    stack.append(self._steps(name))
+                    stack.append(self._steps(*found))
 
-    def _steps(self, module: str) -> Iterator[str]:
-        """Runs a module's statements, and yields the modules that have to run at each point."""
+    def _steps(self, module: str, by: Place | None) -> Iterator[tuple[str, Place | None]]:
+        """Runs a module's statements, and yields the modules that have to run at each point, each with its import."""
         if module in self.modules:
             return
         parent = module.rpartition(".")[0]
         if parent and parent not in self.modules:
-            yield parent
+            yield parent, by
         if module in self.modules:  # the package has imported it
             return
-        self.modules[module] = None
+        self.modules[module] = by
         table = self._table(module)
         if table is None:
             return
         for position in range(len(table.body)):
-            yield from self._imports.now(table, position)
-            effect = self._effects.of_statement(table, position)
             place = (module, position)
+            for name in self._imports.now(table, position):
+                yield name, place
+            effect = self._effects.of_statement(table, position)
             if not effect.is_inert:
-                if effect.calls:
-                    yield from self._called_imports(effect)
+                for name in self._called_imports(effect):
+                    yield name, place
                 settled = self._effects.settled(effect)
                 if settled.touched or settled.opened or settled.outside:
                     self._active.append(place)
@@ -254,7 +270,7 @@ class Execution:
             return None
 
     def _called_imports(self, effect: Effect) -> Iterator[str]:
-        for place in self._places([key for key, _, _ in effect.calls]):
+        for place in self._places([*(key for key, _, _ in effect.calls), *effect.opened]):
             table = self._project.table(place[0])
             if table is not None:
                 yield from self._imports.later(table, place[1])
@@ -267,6 +283,10 @@ class Execution:
         if table is None or name == WHOLE:
             return []
         return [(module, position) for position in table.statements_of(name)]
+
+    def _is_definition(self, key: Key) -> bool:
+        table = self._table(key[0])
+        return table is not None and (table.is_definition(key[1]) or key[1] in table.imports)
 
     def _places(self, functions: Iterable[Key]) -> list[Place]:
         """The statements of functions and of everything that they mention."""
@@ -321,6 +341,9 @@ class Execution:
                 pending += self._mentioned([key])
                 continue
             found.add(key)
+            if self._is_definition(key):
+                targets = [target for _, target in self._project.imports_of(*key)]
+                pending += [target.key for target in targets if isinstance(target, Definition)]
             for place in (*self._binding(key), *self._touching.get(key, ())):
                 pending += self.links(place)
                 for name in self.bound(place):
