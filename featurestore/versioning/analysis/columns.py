@@ -65,13 +65,10 @@ def chooses(texts: Iterable[str]) -> bool:
 
 def _is_made_of(name: str, texts: frozenset[str]) -> bool:
     """Whether a name is one of the texts, or several of them one after another."""
-    if name in texts:
-        return True
-    parts = [text for text in texts if text and text in name]
     reached = {0}
-    for start in range(len(name)):
-        if start in reached:
-            reached.update(start + len(text) for text in parts if name.startswith(text, start))
+    for end in range(1, len(name) + 1):
+        if any(name[start:end] in texts for start in reached):
+            reached.add(end)
     return len(name) in reached and bool(name)
 
 
@@ -235,6 +232,15 @@ class _Use(Reach):
     def _constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.texts.add(node.value)
+
+    def _written_out(self, node: ast.List | ast.Tuple | ast.Set | ast.Dict) -> None:
+        """A table may have a million entries: those that are constants are taken without a turn of the loop."""
+        for item in ast.iter_child_nodes(node):
+            if item.__class__ is ast.Constant:
+                if isinstance(item.value, str):
+                    self.texts.add(item.value)
+            else:
+                self._pending.append(item)
 
     def _template(self, node: ast.JoinedStr) -> None:
         if all(isinstance(part, ast.Constant) for part in node.values):
@@ -481,6 +487,7 @@ class _Use(Reach):
         getattr(ast, name): method
         for name, method in {
             "Name": _name, "Attribute": _attribute, "Subscript": _subscript, "Constant": _constant,
+            "List": _written_out, "Tuple": _written_out, "Set": _written_out, "Dict": _written_out,
             "JoinedStr": _template, "TemplateStr": _everything, "BinOp": _operation,
             "AugAssign": _operation, "Call": _call, "Match": _everything, "Global": _everything,
             "Import": _nothing, "ImportFrom": _import_from, "Expr": _expression, "Assign": _assign,
