@@ -170,3 +170,6 @@ CHANGING = frozenset({
     "sort", "subtract", "symmetric_difference_update", "update", "__delattr__", "__delitem__", "__setattr__",
     "__setitem__",
 })  # fmt: skip
+
+# Inert calls that call what they are given.
+CALLING = frozenset({"filter", "functools.reduce", "iter", "map", "max", "min", "sorted"})

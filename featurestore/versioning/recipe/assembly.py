@@ -18,7 +18,7 @@ from collections.abc import Set
 
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key, ProjectModule
 from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition, EncodedStatement
-from featurestore.versioning.recipe.execution import Execution, Executions, Place, bound_at, unmarked
+from featurestore.versioning.recipe.execution import Execution, Executions, Place
 from featurestore.versioning.recipe.grammar import OwnName, constant
 
 
@@ -110,7 +110,7 @@ class Assembly:
         self.statements.append(statement)
         table = self._all.project.table(statement.module)
         assert table is not None
-        self._sharing.update(dict.fromkeys(bound_at(place, name) for name in table.bound.get(statement.position, ())))
+        self._sharing.update(dict.fromkeys((place[0], name) for name in table.bound.get(statement.position, ())))
         self._lazy.update(dict.fromkeys(self._executions.imports.later(table, statement.position)))
         for segment in statement.segments:
             if isinstance(segment, bytes):
@@ -140,10 +140,9 @@ class Assembly:
     def _mattering(self) -> list[Place]:
         """The statements not yet written that may matter to what is reached, in the order in which they run."""
         execution = self.execution
-        found = dict.fromkeys(execution.outside)
+        found = dict(execution.outside)
         for key in self._sharing:
-            found.update(dict.fromkeys(execution.meeting.get(key, ())))
-            found.update(dict.fromkeys(execution.meeting.get((key[0], WHOLE), ())))
+            found.update(dict.fromkeys(execution.touching(key)))
         done = {(statement.module, statement.position) for statement in self.running}
         return sorted(found.keys() - done, key=execution.order.__getitem__)
 
@@ -154,13 +153,10 @@ class Assembly:
         """
         execution = self.execution
         places = self._statement_numbers
-        running = {(one.module, one.position) for one in self.running}
+        running = [(one.module, one.position) for one in self.running]
         changed = {definition.key for definition in self.definitions if len(definition.statements) > 1}
-        outside = False
-        for place in running:
-            impact = execution.impact(place)
-            changed.update(map(unmarked, impact.meets))
-            outside |= impact.outside
+        changed.update(key for place in running for key in execution.changeable(place))
+        outside = any(place in execution.outside for place in running)
         if not changed and not outside:
             return []
         ordered = sorted(
@@ -180,7 +176,4 @@ class Assembly:
         assert table is not None
         if any((place[0], name) in changed for name in table.bound.get(place[1], ())):
             return True
-        effect = self._executions.effects.of_statement(table, place[1])
-        if outside and effect.runs:
-            return True
-        return not changed.isdisjoint(self.execution.links(place))
+        return (outside and self.execution.runs(place)) or not changed.isdisjoint(self.execution.uses(place))
