@@ -47,6 +47,15 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     flush_folder(folder)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file exists. Raises OSError where that may not be seen: not to be allowed in is not to find nothing."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def flush_folder(folder: Path) -> None:
     """Makes renames in a folder survive a power cut, where the system can."""
     with contextlib.suppress(OSError):  # Windows opens no folders

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class FeatureStoreError(Exception):
@@ -91,6 +93,20 @@ class StoreError(FeatureStoreError):
     exit_code = 12
 
 
+class DamagedError(StoreError):
+    """What a store keeps can't be read any more. Trying again does not help; a backup does."""
+
+    code = "damaged"
+    exit_code = 4
+
+
+class ForeignStoreError(FeatureStoreError):
+    """A store belongs to another project or history of the same name. Nothing was written."""
+
+    code = "foreign_store"
+    exit_code = 3
+
+
 class TransientStoreError(StoreError):
     """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
 
@@ -117,15 +133,60 @@ class NewerFormatError(FeatureStoreError):
 
 def from_os_error(exc: OSError) -> FeatureStoreError:
     """What the operating system refused, as an error for people: a full or broken disk is worth another try."""
-    message = exc.strerror or str(exc) or type(exc).__name__
     where = None if exc.filename is None else os.fsdecode(exc.filename)
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        return StoreError(message, where=where, hint="see how much space the disk has, then try again")
-    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return FeatureStoreError(message, where=where, hint="check who may read and write there")
+    if exc.errno in _DISK:
+        return StoreError(os_reason(exc), where=where, hint="see how much space the disk has, then try again")
+    if exc.errno in _RIGHTS:
+        return FeatureStoreError(os_reason(exc), where=where, hint="check who may read and write there")
     if isinstance(exc, FileNotFoundError) and where is None:
         return FeatureStoreError("the current folder no longer exists", hint="change to another one")
-    return FeatureStoreError(message, where=where)
+    return FeatureStoreError(os_reason(exc), where=where)
+
+
+def os_reason(exc: OSError) -> str:
+    """Why the operating system refused; where it is a matter of rights, with whose file or folder it is."""
+    reason = exc.strerror or str(exc) or type(exc).__name__
+    if exc.errno not in (errno.EACCES, errno.EPERM) or exc.filename is None:
+        return reason
+    return f"{reason} ({_rights_of(Path(os.fsdecode(exc.filename)).absolute())})"
+
+
+def quoted_os_error(text: str) -> OSError | None:
+    """The operating system's error that a library quotes at the end of its own, where it hands on no number."""
+    line = text.partition("\n")[0].rstrip(" .")
+    found = _NUMBERED.search(line)
+    if found is not None:
+        number = int(found[1])
+        return OSError(number, os.strerror(number))
+    quoted = line.rpartition(": ")[2]
+    return next((OSError(number, quoted) for number in errno.errorcode if os.strerror(number) == quoted), None)
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NUMBERED = re.compile(r"\((?:os error|errno:?) (\d+)\)$")  # so do Rust's libraries
+
+
+def _rights_of(path: Path) -> str:
+    """Whose a file is, or the nearest folder above it that can be seen."""
+    for place in (path, *path.parents):
+        try:
+            found = place.stat()
+        except OSError:
+            continue
+        if found.st_uid != os.geteuid():
+            return f"{place} belongs to {_user(found.st_uid)}, and this runs as {_user(os.geteuid())}"
+        return f"the mode of {place} is {found.st_mode & 0o7777:04o}"
+    return f"this runs as {_user(os.geteuid())}"
+
+
+def _user(number: int) -> str:
+    import pwd  # for the one case in which it is needed
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:  # a user of a container, of whom this machine knows nothing
+        return f"user {number}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import LockedError, StoreError
+from featurestore.errors import LockedError, StoreError, os_reason
 
 POLL_SECONDS = 0.05
 
@@ -29,7 +29,7 @@ def write_lock(project: Project) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise StoreError(f"the lock can't be opened: {exc.strerror}", where=str(path)) from exc
+        raise StoreError(f"the lock can't be opened: {os_reason(exc)}", where=str(path)) from exc
     try:
         _acquire(descriptor, project.lock_timeout)
         os.ftruncate(descriptor, 0)
@@ -71,7 +71,7 @@ def prepare_folder(folder: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as exc:
-        raise StoreError(f"can't be written: {exc.strerror}", where=str(folder)) from exc
+        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(folder)) from exc
     return folder
 
 

@@ -22,6 +22,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 AGAIN_SECONDS = 0.02
 
 
+class TerminatedError(BaseException):
+    """SIGTERM, as an exception, so that transactions roll back and locks are released."""
+
+
 class Interruptible(Protocol):
     def interrupt(self) -> None:
         """Ends what it is doing, if anything. Called from another thread."""

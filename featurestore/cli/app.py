@@ -14,6 +14,7 @@ from featurestore.cli.commands import COMMANDS, WRITERS
 from featurestore.cli.session import Session, split_global_options
 from featurestore.errors import FeatureStoreError, OutputError, UsageError, did_you_mean, from_os_error
 from featurestore.render.printable import printable
+from featurestore.signals import TerminatedError
 
 EXIT_DEFECT = 70
 
@@ -27,7 +28,7 @@ def run(arguments: list[str]) -> int:
         except BrokenPipeError:
             streams.discard()
             return streams.EXIT_PIPE
-        except (KeyboardInterrupt, interrupts.TerminatedError):
+        except (KeyboardInterrupt, TerminatedError):
             # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
             return interrupts.report()
         return code
@@ -45,9 +46,9 @@ def _run(arguments: list[str]) -> int:
         raise
     except OSError as exc:
         return interrupts.report() or _fail(session, from_os_error(exc))
-    except (KeyboardInterrupt, interrupts.TerminatedError):
+    except (KeyboardInterrupt, TerminatedError):
         return interrupts.report() or interrupts.declined()
-    except Exception as exc:  # noqa: BLE001  # the last resort: what we did not foresee is our defect
+    except BaseException as exc:  # noqa: BLE001  # the last resort: what nobody foresaw is our defect, a panic of Rust too
         return interrupts.report() or _defect(session, exc)
 
 
@@ -94,7 +95,7 @@ def _fail(session: Session, exc: FeatureStoreError) -> int:
     return exc.exit_code
 
 
-def _defect(session: Session, exc: Exception) -> int:
+def _defect(session: Session, exc: BaseException) -> int:
     from featurestore.cli.defects import write_report
 
     if session.traceback:

@@ -14,7 +14,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.locking import prepare_folder
 
 
-def write_report(session: Session, exc: Exception) -> Path:
+def write_report(session: Session, exc: BaseException) -> Path:
     """Writes the traceback (frames only: an exception's text may hold data) to a file. Returns its path."""
     stamp = times.format_instant(times.now()).replace(":", "").replace(".", "-")
     path = _folder(session) / f"defect-{stamp}.log"

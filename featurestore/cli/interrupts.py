@@ -10,16 +10,13 @@ from types import FrameType
 
 from featurestore import signals
 from featurestore.cli.streams import say
+from featurestore.signals import TerminatedError
 
 EXIT_INTERRUPT, EXIT_TERMINATED = 130, 143
 MESSAGES = {
     signal.SIGINT: (EXIT_INTERRUPT, "interrupted; nothing half-done is left"),
     signal.SIGTERM: (EXIT_TERMINATED, "terminated; nothing half-done is left"),
 }
-
-
-class TerminatedError(BaseException):
-    """SIGTERM, as an exception, so that transactions roll back and locks are released."""
 
 
 _received: list[int] = []  # since the command began

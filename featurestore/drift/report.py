@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurestore.drift.methods import method_for
-from featurestore.errors import FeatureStoreError, StoreError, UsageError
+from featurestore.errors import FeatureStoreError, StoreError, UsageError, os_reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def write(path: Path, feature: str, reference: Sample, current: Sample) -> None:
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as exc:
-        raise StoreError(f"can't be written: {exc.strerror}", where=str(path)) from exc
+        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(path)) from exc
 
 
 def _column(sample: Sample) -> list[Any]:

@@ -271,12 +271,22 @@ class History(Readable, Protocol):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
+        at: int | None = None,
+        due_after: int | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         """One row per entity of a partition, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
 
-        ``after_run`` selects entities about whom something was learned later than that run.
+        Rows dated after the instant ``at`` (µs) are passed over: their time has not come. ``after_run`` selects
+        entities about whom something was learned later than that run and, with ``due_after``, those who have a row
+        dated after that instant, up to ``at``.
         """
+        ...
+
+    def newest(
+        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+    ) -> int | None:
+        """The greatest computed_at (µs) of the rows learned after one run, up to another; None where there are none."""
         ...
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:

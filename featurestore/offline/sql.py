@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import table_name
 from featurestore.tables.types import KINDS
+from featurestore.times import MAX_INSTANT, MIN_INSTANT, format_instant
 
 Values = Sequence[Any]
 
@@ -47,6 +48,19 @@ def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
     # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
     columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
     return ", ".join([*columns, f"value {KINDS[version.data_type.kind].sql}"])
+
+
+def dated(after: int | None, up_to: int | None) -> str:
+    """The condition that a row's computed_at is later than one instant (µs) and not later than another."""
+    clauses = [] if up_to is None else [f"computed_at <= {instant(up_to)}"]
+    clauses += [] if after is None else [f"computed_at > {instant(after)}"]
+    return " AND ".join(clauses) or "TRUE"
+
+
+def instant(micros: int) -> str:
+    """An instant in SQL, as the histories have it. Instants outside the years 1 to 9999 become the nearest inside."""
+    moment = format_instant(min(max(micros, MIN_INSTANT), MAX_INSTANT)).removesuffix("Z")
+    return f"TIMESTAMP {literal(moment)}"
 
 
 def between(up_to_run: int | None, after_run: int | None) -> str:

@@ -42,12 +42,15 @@ class Pulse:
     """What a store reports about itself, so that a loss between two looks is noticed.
 
     ``servers`` changes when a server is restarted or replaced. ``evicted`` is the number of entities that the servers
-    have dropped on their own since they started. With several ``shards``, one may have lost what another still has.
+    have dropped on their own since they started. With several ``shards``, one may have lost what another still has:
+    ``contents`` is a token that `OnlineStore.mark_shards` has stored on each of them, empty where it is not the same
+    on all. A store that loses everything or nothing has none.
     """
 
     servers: str
     evicted: int = 0
     shards: int = 1
+    contents: str = ""
 
 
 class RefusedError(StoreError):
@@ -123,6 +126,10 @@ class OnlineStore(Protocol):
         ...
 
     def pulse(self) -> Pulse: ...
+
+    def mark_shards(self) -> None:
+        """Stores a new token on every shard, unless all have the same one: from then on the loss of one is noticed."""
+        ...
 
     def checks(self) -> Iterator[Check]:
         """What ``doctor`` should know: how the store is configured, and whether it can be written."""

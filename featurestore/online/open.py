@@ -21,6 +21,6 @@ def open_online(project: Project) -> OnlineStore:
 
         return RedisStore(project, project.online_url)
     raise ConfigError(
-        f"online.url has an unknown scheme: {scheme!r}", where=str(project.root / FILE),
+        "online.url is not the address of a store that this release supports", where=str(project.root / FILE),
         hint="leave [online] out for the embedded store, or write redis://localhost:6379/0",
     )  # fmt: skip

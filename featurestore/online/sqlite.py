@@ -6,6 +6,7 @@ are not blocked by a writer; a writer locks the file for one batch at a time. Ea
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from featurestore.atomic import is_there
 from featurestore.config import Project
-from featurestore.errors import NewerFormatError, StoreError
+from featurestore.errors import DamagedError, NewerFormatError, StoreError, os_reason
 from featurestore.locking import prepare_state
 from featurestore.model import Check
 from featurestore.online import format as layout
@@ -36,6 +38,15 @@ FORMAT = 1
 BATCH = 10_000
 BUSY_SECONDS = 30.0
 KEYS_PER_SELECT = 500
+
+AFRESH = "remove the file and run featurestore sync --full: the history has all that was in it"
+RIGHTS = "check who may write there"
+HINTS = {
+    sqlite3.SQLITE_FULL: "free some disk space and try again",
+    sqlite3.SQLITE_IOERR: "see how much space the disk has, and whether it is sound; then try again",
+    sqlite3.SQLITE_BUSY: "another process is writing; try again",
+    sqlite3.SQLITE_LOCKED: "another process is writing; try again",
+}
 
 # Connections that a fork inherited. They are never closed: closing one would remove locks that the parent relies on.
 _INHERITED: list[object] = []
@@ -191,10 +202,13 @@ class SQLiteStore:
             yield batch
 
     def pulse(self) -> Pulse:
-        return Pulse(str(self._path.stat().st_ino) if self._path.exists() else "")
+        return Pulse(str(self._path.stat().st_ino) if is_there(self._path) else "")
+
+    def mark_shards(self) -> None:
+        """Nothing: a file loses all or nothing."""
 
     def checks(self) -> Iterator[Check]:
-        size = self._path.stat().st_size if self._path.exists() else 0
+        size = self._path.stat().st_size if is_there(self._path) else 0
         yield Check("online", "ok", f"embedded, {size / 1e6:,.1f} MB")
 
     def close(self) -> None:
@@ -285,22 +299,24 @@ class _TranslatedErrors:
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if isinstance(exc, sqlite3.Error | OSError):
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc  # its text has the path again
-            message = f"the embedded online store failed: {reason}"
-            raise StoreError(message, where=str(self._path), hint=_hint(exc)) from exc
+            raise _error_of(exc, self._path) from exc
 
 
-def _hint(exc: Exception) -> str:
-    text = str(exc)
-    if isinstance(exc, PermissionError) or "readonly" in text:
-        return "check who may write there"
-    if "full" in text:
-        return "free some disk space and try again"
-    if "locked" in text:
-        return "another process is writing; try again"
-    if "malformed" in text or "not a database" in text:
-        return "remove the file and run featurestore sync --full: the history has all that was in it"
-    return "try again"
+def _error_of(exc: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """SQLite's errors as ours, told apart by their code."""
+    if isinstance(exc, OSError):
+        message, where = os_reason(exc), str(path)  # the text of an OSError has the path again
+        return StoreError(f"the embedded online store failed: {message}", where=where, hint=RIGHTS)
+    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest tells apart cases of one kind
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedError(f"the embedded online store is damaged: {exc}", where=str(path), hint=AFRESH)
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+        # SQLite does not say why; the system does.
+        missing = next((place for place in (path, path.parent) if not os.access(place, os.R_OK | os.W_OK)), path)
+        refused = os_reason(PermissionError(errno.EACCES, str(exc), str(missing)))
+        return StoreError(f"the embedded online store failed: {refused}", where=str(path), hint=RIGHTS)
+    hint = HINTS.get(code, "try again")
+    return StoreError(f"the embedded online store failed: {exc}", where=str(path), hint=hint)
 
 
 @lru_cache(maxsize=256)

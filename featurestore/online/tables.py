@@ -7,23 +7,31 @@ Format 1, like `online.format`. Both tables are hashes of text, and the fields o
 feature's name and its `Pointer`.
 
 ``@meta``: ``@epoch`` identifies the store's contents since it was first written; ``@next`` is the next free field;
-``<feature>@<sha256>`` is a version's `Marker`; ``@loading:<field>`` is the `Reservation` of a load in progress.
+``<feature>@<sha256>`` is a version's `Marker`; ``@loading:<field>`` is the `Reservation` of a load in progress;
+``@clearing:<field>`` is the entity type of a field whose values are to be removed once no pointer names it; ``@owner``
+is the id of the history that the store belongs to. Keys and entries that a reader does not know are passed over.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import StoreError
 from featurestore.model import DataType, VersionId
 from featurestore.online.contract import Pulse
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 GENERATION = "@generation"
 EPOCH = "@epoch"
 NEXT_FIELD = "@next"
 LOADING = "@loading:"
+CLEARING = "@clearing:"
+OWNER = "@owner"
 UNKNOWN = Pulse("")
 
 
@@ -77,7 +85,11 @@ class Marker:
     ``run_seq`` is the watermark: every value learned up to that run has been written. ``count`` is the number of
     entities, tombstones among them. ``pointed`` records that the version was the active one once, so that a checkout
     that is behind does not step back to it unasked. ``field`` is None once the values are removed. ``pulse`` is the
-    servers' pulse when the marker was written; ``history`` is the id of the history that the values come from.
+    servers' pulse when the marker was written; ``history`` is the id of the history that the values come from, and
+    ``run_id`` that of the run ``run_seq``: where the history was set back, another run may have its number.
+
+    Values dated after ``clock`` were passed over; ``ahead`` is the latest date among all (both µs). The first release
+    wrote no run_id and no clock, and passed over nothing: they are empty and 0.
     """
 
     entity_type: str
@@ -87,6 +99,9 @@ class Marker:
     pointed: bool = False
     pulse: Pulse = UNKNOWN
     history: str = ""
+    run_id: str = ""
+    clock: int = 0
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +118,18 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """The whole ``@meta`` table. The epoch is empty in a store that was never synced."""
+    """The whole ``@meta`` table. The epoch is empty in a store that was never synced.
+
+    ``clearing`` has the entity type of each field whose values are to be removed; ``owner`` is the id of the history
+    that the store belongs to, empty where the first release has written alone.
+    """
 
     epoch: str
     next_field: int
     versions: Mapping[VersionId, Marker]
     reservations: Mapping[int, Reservation]
+    clearing: Mapping[int, str]
+    owner: str
 
 
 def version_entry(version: VersionId) -> str:
@@ -126,21 +147,25 @@ def read_markers(table: Mapping[str, str]) -> Markers:
     """The ``@meta`` table from its text. Raises StoreError where it is damaged."""
     versions: dict[VersionId, Marker] = {}
     reservations: dict[int, Reservation] = {}
+    clearing: dict[int, str] = {}
     for entry, text in table.items():
         try:
             if entry.startswith(LOADING):
-                reservations[int(entry.removeprefix(LOADING))] = Reservation(**json.loads(text))
+                reservations[int(entry.removeprefix(LOADING))] = Reservation(**_known(Reservation, json.loads(text)))
+            elif entry.startswith(CLEARING):
+                clearing[int(entry.removeprefix(CLEARING))] = text
             elif not entry.startswith("@"):
                 feature, _, sha256 = entry.partition("@")
-                data = json.loads(text)
-                versions[VersionId(feature, sha256)] = Marker(**{**data, "pulse": Pulse(**data["pulse"])})
-        except (ValueError, TypeError, KeyError) as exc:
+                data = _known(Marker, json.loads(text))
+                pulse = Pulse(**_known(Pulse, data["pulse"]))
+                versions[VersionId(feature, sha256)] = Marker(**{**data, "pulse": pulse})
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
             raise _damaged("@meta", entry) from exc
     try:
         next_field = int(table.get(NEXT_FIELD, "0"))
     except ValueError as exc:
         raise _damaged("@meta", NEXT_FIELD) from exc
-    return Markers(table.get(EPOCH, ""), next_field, versions, reservations)
+    return Markers(table.get(EPOCH, ""), next_field, versions, reservations, clearing, table.get(OWNER, ""))
 
 
 def write_pointer(pointer: Pointer) -> str:
@@ -160,12 +185,18 @@ def write_record(record: Marker | Reservation) -> str:
 
 def _read_pointer(feature: str, text: str) -> Pointer:
     try:
-        data = json.loads(text)
+        data = _known(Pointer, json.loads(text))
         before = data.pop("previous")
-        previous = before and Previous(**{**before, "data_type": DataType.parse(before["data_type"])})
+        previous = before and Previous(**{**_known(Previous, before), "data_type": DataType.parse(before["data_type"])})
         return Pointer(feature, **{**data, "data_type": DataType.parse(data["data_type"]), "previous": previous})
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise _damaged("@active", feature) from exc
+
+
+def _known(kind: type[DataclassInstance], data: dict[str, Any]) -> dict[str, Any]:
+    """The entries that are fields of a record: a later release may write more."""
+    names = {item.name for item in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def _damaged(table: str, entry: str) -> StoreError:

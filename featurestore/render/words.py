@@ -42,6 +42,17 @@ def duration(micros: int | None) -> str:
     return "" if micros is None else times.format_duration(micros)
 
 
+def age(micros: int | None) -> str:
+    """A duration (µs) in its largest unit that has two of it: ``90 s``, ``26 h``, ``9 d``; ``–`` for None."""
+    if micros is None:
+        return "–"
+    seconds = micros // 1_000_000
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:,} {unit}"
+    return f"{seconds} s"
+
+
 def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """``1 row``, ``1,204 rows``; ``nouns`` where the plural takes more than an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

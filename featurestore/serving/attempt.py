@@ -19,7 +19,8 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import WriteCounts
 from featurestore.online.tables import Marker, version_entry
 from featurestore.serving.last_sync import LastSync, read_last_sync, write_last_sync
-from featurestore.serving.online_tables import OnlineTables, is_abandoned
+from featurestore.serving.online_tables import OnlineTables, is_abandoned, pointer_fields
+from featurestore.serving.ownership import check_owner
 from featurestore.serving.plan import Situation, SyncPlan, Task, plan_sync, repoint, superseded
 from featurestore.serving.request import SyncRequest
 from featurestore.serving.totals import Totals
@@ -63,7 +64,7 @@ class Attempt:
         return self._sweep()
 
     def _is_due(self, task: Task) -> bool:
-        return task.after_run is None or task.after_run < self.seen.up_to_run
+        return task.after_run is None or task.after_run < self.seen.up_to_run or task.due_after is not None
 
     def _count(self, tasks: Sequence[Task]) -> None:
         for partition in self._partitions(tasks, {task.version.id: 0 for task in tasks}):
@@ -106,8 +107,9 @@ class Attempt:
         if compared:
             entity_type = tasks[0].version.entity_type
             removed = remove_vanished(request.online, entity_type, batches.keys, self.seen.up_to_run, request.progress)
-        # A server that was restarted while we wrote may have lost some of it.
-        if request.online.pulse().servers != self.seen.pulse.servers:
+        # A server that was restarted or emptied while we wrote may have lost some of it.
+        pulse, before = request.online.pulse(), self.seen.pulse
+        if (pulse.servers, pulse.contents) != (before.servers, before.contents):
             return False
         published = []
         for task in tasks:
@@ -120,13 +122,21 @@ class Attempt:
     def _partitions(self, tasks: Sequence[Task], fields: Mapping[VersionId, int]) -> Partitions:
         from featurestore.serving.history import HistoryPartitions, Selection
 
-        selections = [Selection(task.version, fields[task.version.id], task.after_run) for task in tasks]
-        return HistoryPartitions(self.request.offline, selections, self.seen.up_to_run, self.request.sizes)
+        selections = [
+            Selection(task.version, fields[task.version.id], task.after_run, task.due_after) for task in tasks
+        ]
+        return HistoryPartitions(
+            self.request.offline, selections, self.seen.up_to_run, self.seen.now, self.request.sizes
+        )
 
     def _marker(self, task: Task, field: int, count: int) -> Marker:
         """Describes what was written."""
         entity_type, seen = task.version.entity_type.name, self.seen
-        return Marker(entity_type, field, seen.up_to_run, count, pulse=seen.pulse, history=seen.history)
+        newest = self.request.offline.newest(task.version, after_run=task.after_run, up_to_run=seen.up_to_run)
+        return Marker(
+            entity_type, field, seen.up_to_run, count, pulse=seen.pulse, history=seen.history,
+            run_id=seen.run_ids.get(seen.up_to_run, ""), clock=seen.now, ahead=max(newest or 0, 0),
+        )  # fmt: skip
 
     def _publish(self, task: Task, marker: Marker) -> bool:
         """Moves the watermark. Where another sync has published a load first, that one stays and ours is removed."""
@@ -135,18 +145,13 @@ class Attempt:
         if self.tables.publish(self.epoch, task.version.id, marker, replacing=task.field):
             return True
         assert marker.field is not None, "it has just been written to"
-        # In this order: were we to die in between, the next sweep finds the field by its reservation.
-        self.request.online.clear(marker.entity_type, [marker.field])
-        self.tables.abandon(marker.field)
+        self.tables.abandon(marker.field, marker.entity_type)
         return False
 
     def _point(self) -> bool:
         markers, pointers = self.tables.markers(), self.tables.pointers()
         updates = []
-        replaced: dict[str, list[int]] = {}
         for task in self.plan.tasks:
-            if task.load and task.field is not None:
-                replaced.setdefault(task.version.entity_type.name, []).append(task.field)
             if task.role == "previous":
                 continue
             current = pointers.features.get(task.version.id.feature)
@@ -155,28 +160,21 @@ class Attempt:
                 return False
             if pointer != current:
                 updates.append(pointer)
-        if updates and not self.tables.point(updates, pointers):
-            return False
-        # Readers were served from these fields until now.
-        for entity_type, fields in replaced.items():
-            self.request.online.clear(entity_type, fields)
-        return True
+        return not updates or self.tables.point(updates, pointers)
 
     def _sweep(self) -> bool:
         """Removes values that no reader is served, and records the state of the store. False where it was just lost."""
         markers, pointers = self.tables.markers(), self.tables.pointers()
         if markers.epoch != self.epoch:
             return False
-        unused: dict[str, list[int]] = {}
+        # What is to go is recorded by compare-and-set, together with why: whoever comes after us clears it too.
         for version, marker in superseded(markers, pointers).items():
-            if marker.field is not None and self.tables.forget(version, marker):
-                unused.setdefault(marker.entity_type, []).append(marker.field)
+            self.tables.forget(version, marker)
         for field, reservation in markers.reservations.items():
-            # By compare-and-set: a load that was published since the markers were read is not ours to clear.
-            if is_abandoned(self.epoch, field, reservation, times.now()) and self.tables.cancel(field, reservation):
-                unused.setdefault(reservation.entity_type, []).append(field)
-        for entity_type, fields in unused.items():
-            self.request.online.clear(entity_type, fields)
+            if is_abandoned(self.epoch, field, reservation, times.now()):
+                self.tables.cancel(field, reservation)
+        in_use = {field for pointer in pointers.features.values() for field in pointer_fields(pointer)}
+        self.tables.clear(but=in_use)
         project = self.request.project
         watermarks = {version_entry(version): marker.run_seq for version, marker in markers.versions.items()}
         last = LastSync(self.epoch, watermarks)
@@ -186,21 +184,39 @@ class Attempt:
 
 
 def begin(request: SyncRequest, totals: Totals) -> Attempt:
-    """Looks at both stores, and plans. The online store gets an epoch where it has none."""
-    epoch = OnlineTables(request.online).begin()
-    return _plan(request, totals, epoch)
+    """Looks at both stores, and plans. The online store gets an epoch, an owner and marks on its shards if it has none.
+
+    Raises ForeignStoreError where it belongs to another history; then nothing was written.
+    """
+    seen = _look(request)
+    _check_owner(request, seen)
+    tables = OnlineTables(request.online)
+    has_marks = bool(seen.pulse.contents) or seen.pulse.shards == 1
+    if not seen.markers.epoch or seen.markers.owner != seen.owner or not has_marks:
+        if seen.markers.owner:
+            tables.take_over(seen.owner, {version.id.feature for version in seen.versions})
+        tables.begin(seen.owner)
+        request.online.mark_shards()
+        seen = _look(request)
+    return _plan(request, totals, seen, seen.markers.epoch)
 
 
 def preview(request: SyncRequest, totals: Totals) -> Attempt:
     """`begin` for an attempt that only counts: nothing is written."""
-    return _plan(request, totals, epoch="")
-
-
-def _plan(request: SyncRequest, totals: Totals, epoch: str) -> Attempt:
     seen = _look(request)
+    _check_owner(request, seen)
+    return _plan(request, totals, seen, epoch="")
+
+
+def _plan(request: SyncRequest, totals: Totals, seen: Situation, epoch: str) -> Attempt:
     plan = plan_sync(request.versions, seen, full=request.full, promote=request.promote, repair=request.repairs)
     totals.begin_attempt(plan, seen.up_to_run, repairs=request.repairs)
     return Attempt(request, totals, epoch, seen, plan)
+
+
+def _check_owner(request: SyncRequest, seen: Situation) -> None:
+    if not request.take_over:
+        check_owner(request.project, seen.markers.owner, seen.run_ids)
 
 
 def _look(request: SyncRequest) -> Situation:
@@ -211,7 +227,13 @@ def _look(request: SyncRequest) -> Situation:
     with request.offline.reading():
         learned, versions = request.offline.committed_runs(), request.offline.versions()
         history = history_id(request.offline, versions)
-    return Situation(markers, pointers, last, pulse, versions, learned[-1].run_seq if learned else 0, history)
+        markers_of = markers.versions.items()
+        unclocked = {version for version, marker in markers_of if marker.field is not None and not marker.clock}
+        ahead = {version.id: request.offline.newest(version) or 0 for version in versions if version.id in unclocked}
+    run_ids = {run.run_seq: run.run_id for run in learned}
+    # A clock that is behind that of the last sync, on another machine perhaps, takes nothing back.
+    now = max([request.now(), *(marker.clock for marker in markers.versions.values())])
+    return Situation(markers, pointers, last, pulse, versions, run_ids, history, now, ahead)
 
 
 def history_id(offline: OfflineStore, versions: Sequence[StoredVersion]) -> str:

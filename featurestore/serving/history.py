@@ -14,11 +14,15 @@ from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The rows of one version that are read for a field: those learned after a run, all of them where it is None."""
+    """The rows of one version that are read for a field: those learned after a run, all of them where it is None.
+
+    With ``due_after`` also those dated after that instant.
+    """
 
     version: StoredVersion
     field: int
     after_run: int | None = None
+    due_after: int | None = None
 
 
 @dataclass(slots=True)
@@ -26,12 +30,14 @@ class HistoryPartitions:
     """The selections, which are all about one entity type, partition by partition.
 
     The store is not kept open between two partitions, since an open reader would block writers. What is learned
-    meanwhile is later than ``up_to_run``; whether something was erased meanwhile is for the caller to check.
+    meanwhile is later than ``up_to_run``; whether something was erased meanwhile is for the caller to check. Rows dated
+    after the instant ``at`` (µs) are passed over.
     """
 
     offline: OfflineStore
     selections: Sequence[Selection]
     up_to_run: int
+    at: int
     sizes: SyncSizes = DEFAULT_SIZES
     _key_ranges: list[KeyRange] = field(default_factory=list)
 
@@ -63,7 +69,12 @@ class HistoryPartitions:
                 one.version,
                 one.field,
                 self.offline.latest(
-                    one.version, after_run=one.after_run, up_to_run=self.up_to_run, key_range=key_range
+                    one.version,
+                    after_run=one.after_run,
+                    up_to_run=self.up_to_run,
+                    at=self.at,
+                    due_after=one.due_after,
+                    key_range=key_range,
                 ),
             )
             for one in self.selections

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import field
 
-from featurestore.atomic import write_atomically
+from featurestore.atomic import is_there, write_atomically
 from featurestore.config import Project
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, os_reason
 from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
 
@@ -41,7 +41,7 @@ def online_features(project: Project) -> frozenset[str]:
 
     No server is asked, since it may not answer. Without the embedded store's file nothing is online.
     """
-    if project.online_url is None and not (project.state / EMBEDDED).exists():
+    if project.online_url is None and not is_there(project.state / EMBEDDED):
         return frozenset()
     watermarks = read_last_sync(project).watermarks
     return frozenset(entry.rpartition("@")[0] for entry, run_seq in watermarks.items() if run_seq)
@@ -54,4 +54,4 @@ def write_last_sync(project: Project, last: LastSync) -> None:
     try:
         write_atomically(path, text.encode())
     except OSError as exc:
-        raise StoreError(f"can't be written: {exc.strerror}", where=str(path)) from exc
+        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(path)) from exc

@@ -9,17 +9,19 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from featurestore.errors import StoreError
 from featurestore.model import VersionId
 from featurestore.online.contract import OnlineStore
 from featurestore.online.tables import (
+    CLEARING,
     EPOCH,
     GENERATION,
     LOADING,
     NEXT_FIELD,
+    OWNER,
     Marker,
     Markers,
     Pointer,
@@ -53,18 +55,54 @@ class OnlineTables:
     def markers(self) -> Markers:
         return read_markers(self._store.table("meta"))
 
-    def begin(self) -> str:
-        """The store's epoch; a new one where it has none."""
+    def owner(self) -> str:
+        """The id of the history that the store belongs to; read alone, since other entries may be damaged."""
+        return self._store.table("meta").get(OWNER, "")
+
+    def begin(self, owner: str = "") -> str:
+        """The store's epoch; a new one where it has none. A store without an owner gets this one."""
         for _ in range(ATTEMPTS):
-            epoch = self.markers().epoch
-            if epoch:
-                return epoch
-            # A store that has lost this table may still serve from the other one: its fields can't be given out again.
-            pointers = self.pointers().features.values()
-            fields = [pointer.field for pointer in pointers]
-            fields += [pointer.previous.field for pointer in pointers if pointer.previous]
-            first = str(max(fields, default=-1) + 1)
-            self._store.swap("meta", {EPOCH: None}, {EPOCH: secrets.token_hex(16), NEXT_FIELD: first})
+            markers = self.markers()
+            if markers.epoch and (markers.owner or not owner):
+                return markers.epoch
+            expected: dict[str, str | None] = {EPOCH: markers.epoch or None, OWNER: markers.owner or None}
+            updates: dict[str, str | None] = {OWNER: markers.owner or owner or None}
+            if not markers.epoch:
+                # A store that has lost this table may still serve from the other one: its fields can't be given out
+                # again, and are cleared once readers have been switched.
+                types = {
+                    field: pointer.entity_type
+                    for pointer in self.pointers().features.values()
+                    for field in pointer_fields(pointer)
+                }
+                updates |= {EPOCH: secrets.token_hex(16), NEXT_FIELD: str(max(types, default=-1) + 1)}
+                updates |= {_clearing_entry(field): entity_type for field, entity_type in types.items()}
+            self._store.swap("meta", expected, updates)
+        raise _contended()
+
+    def take_over(self, owner: str, features: Collection[str]) -> None:
+        """Makes the store this history's: pointers and versions of any but these features go.
+
+        What is served of these features is served until the sync that follows has written their own values.
+        """
+        for _ in range(ATTEMPTS):
+            pointers = self.pointers()
+            gone: dict[str, str | None] = {name: None for name in pointers.features if name not in features}
+            if gone and not self._store.swap(
+                "active", {GENERATION: pointers.generation or None}, {GENERATION: secrets.token_hex(8), **gone}
+            ):
+                continue
+            table = self._store.table("meta")
+            expected: dict[str, str | None] = {OWNER: table.get(OWNER)}
+            updates: dict[str, str | None] = {OWNER: owner}
+            for version, marker in read_markers(table).versions.items():
+                if version.feature not in features:
+                    expected[version_entry(version)] = table[version_entry(version)]
+                    updates[version_entry(version)] = None
+                    if marker.field is not None:
+                        updates[_clearing_entry(marker.field)] = marker.entity_type
+            if self._store.swap("meta", expected, updates):
+                return
         raise _contended()
 
     def reserve(self, versions: Mapping[VersionId, str], now: int) -> dict[VersionId, int]:
@@ -106,7 +144,10 @@ class OnlineTables:
                 self._store.swap("meta", {entry: write_record(old)}, {entry: write_record(expired)})
 
     def publish(self, epoch: str, version: VersionId, marker: Marker, *, replacing: int | None) -> bool:
-        """Makes a loaded field the version's own. False where the store or the version's field has changed since."""
+        """Makes a loaded field the version's own, and the field that it replaces one to be cleared.
+
+        False where the store or the version's field has changed since.
+        """
         assert marker.field is not None, "it has just been loaded"
         entry, reserved = version_entry(version), _reservation_entry(marker.field)
         for _ in range(ATTEMPTS):
@@ -118,7 +159,10 @@ class OnlineTables:
                 return False
             record = replace(marker, pointed=stored is not None and stored.pointed)
             expected = {EPOCH: epoch, entry: table.get(entry), reserved: table[reserved]}
-            if self._store.swap("meta", expected, {entry: write_record(record), reserved: None}):
+            updates: dict[str, str | None] = {entry: write_record(record), reserved: None}
+            if replacing is not None:  # readers are served from it until their pointer has moved
+                updates[_clearing_entry(replacing)] = marker.entity_type
+            if self._store.swap("meta", expected, updates):
                 return True
         raise _contended()
 
@@ -126,7 +170,8 @@ class OnlineTables:
         """Moves a version's watermark forward from ``since``, never back, after every write was confirmed.
 
         ``written`` describes what was written: its ``count`` is the number of added entities. False where the store was
-        lost, was set back to before ``since``, or has the version in another field by now.
+        lost, was set back to before ``since``, or has the version in another field by now. The clock moves back only
+        where all was compared (``since`` is 0): values whose time came later may have been removed.
         """
         entry = version_entry(version)
         for _ in range(ATTEMPTS):
@@ -137,8 +182,11 @@ class OnlineTables:
             record = replace(
                 written,
                 run_seq=max(stored.run_seq, written.run_seq),
+                run_id=stored.run_id if stored.run_seq > written.run_seq else written.run_id,
                 count=stored.count + written.count,
                 pointed=stored.pointed,
+                clock=max(stored.clock, written.clock) if since else written.clock,
+                ahead=max(stored.ahead, written.ahead),
             )
             expected = {EPOCH: epoch, entry: table[entry]}
             if record == stored or self._store.swap("meta", expected, {entry: write_record(record)}):
@@ -155,22 +203,44 @@ class OnlineTables:
         if not self._store.swap("active", expected, {GENERATION: secrets.token_hex(8), **updates}):
             return False
         versions = self.markers().versions  # another sync may have swept a version between the two swaps
-        return all(pointer.version in versions and versions[pointer.version].field is not None for pointer in pointers)
+        return all(
+            pointer.version in versions and versions[pointer.version].field == pointer.field for pointer in pointers
+        )
 
-    def forget(self, version: VersionId, marker: Marker) -> bool:
-        """Reduces a marker to the fact that the version was once active. False where the marker has changed since."""
+    def forget(self, version: VersionId, marker: Marker) -> None:
+        """Reduces a marker to the fact that the version was once active, and records that its values are to go.
+
+        Nothing happens where the marker has changed since.
+        """
+        assert marker.field is not None, "its values are online"
         entry = version_entry(version)
-        emptied = write_record(replace(marker, field=None, run_seq=0, count=0))
-        return self._store.swap("meta", {entry: write_record(marker)}, {entry: emptied})
+        text = self._store.table("meta").get(entry)
+        if text is not None and read_markers({entry: text}).versions[version] == marker:
+            emptied = write_record(replace(marker, field=None, run_seq=0, run_id="", count=0, clock=0, ahead=0))
+            self._store.swap("meta", {entry: text}, {entry: emptied, _clearing_entry(marker.field): marker.entity_type})
 
     def cancel(self, field: int, reservation: Reservation) -> bool:
-        """Removes a reservation. False where it has gone since: then its load may have been published."""
-        entry = _reservation_entry(field)
-        return self._store.swap("meta", {entry: write_record(reservation)}, {entry: None})
+        """Replaces a reservation by the record that its field is to be cleared.
 
-    def abandon(self, field: int) -> None:
-        """Removes the reservation of a load of our own that was not published."""
-        self._store.swap("meta", {}, {_reservation_entry(field): None})
+        False where it has gone since: then its load may have been published.
+        """
+        entry = _reservation_entry(field)
+        updates: dict[str, str | None] = {entry: None, _clearing_entry(field): reservation.entity_type}
+        return self._store.swap("meta", {entry: write_record(reservation)}, updates)
+
+    def abandon(self, field: int, entity_type: str) -> None:
+        """The same for a load of our own that was not published."""
+        self._store.swap("meta", {}, {_reservation_entry(field): None, _clearing_entry(field): entity_type})
+
+    def clear(self, *, but: Collection[int]) -> None:
+        """Removes the values of every field that is to be cleared, but for these, and then the records of it."""
+        by_type: dict[str, list[int]] = {}
+        for field, entity_type in self.markers().clearing.items():
+            if field not in but:
+                by_type.setdefault(entity_type, []).append(field)
+        for entity_type, fields in by_type.items():
+            self._store.clear(entity_type, fields)
+            self._store.swap("meta", {}, dict.fromkeys(map(_clearing_entry, fields)))
 
     def _mark_pointed(self, versions: Sequence[VersionId]) -> bool:
         for _ in range(ATTEMPTS):
@@ -205,6 +275,15 @@ def is_abandoned(epoch: str, field: int, reservation: Reservation, now: int) -> 
     except PermissionError:
         return False
     return False
+
+
+def pointer_fields(pointer: Pointer) -> list[int]:
+    """The fields that readers may be served from by a pointer."""
+    return [pointer.field, *([pointer.previous.field] if pointer.previous else [])]
+
+
+def _clearing_entry(field: int) -> str:
+    return f"{CLEARING}{field}"
 
 
 def _reservation_entry(field: int) -> str:

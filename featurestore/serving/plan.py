@@ -11,6 +11,7 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.online.contract import Pulse
 from featurestore.online.tables import Marker, Markers, Pointer, Pointers, Previous, version_entry
 from featurestore.serving.last_sync import LastSync
+from featurestore.serving.ownership import owner_of
 
 Role = Literal["active", "pinned", "previous"]
 
@@ -19,8 +20,10 @@ Role = Literal["active", "pinned", "previous"]
 class Task:
     """What one version needs: a load into a new field, or a merge of what was learned after a run.
 
-    ``field`` is the version's field now, None where it has none. ``after_run`` None reads the whole history. A
-    *pinned* version is what readers are served although another one is active here; the *previous* one is what they
+    ``field`` is the version's field now, None where it has none. ``after_run`` None reads the whole history. With
+    ``due_after`` what was dated later than that instant is merged too, if its time has come.
+
+    A *pinned* version is what readers are served although another one is active here; the *previous* one is what they
     were served before, brought up to date so that one can step back to it.
     """
 
@@ -29,6 +32,7 @@ class Task:
     field: int | None
     after_run: int | None
     role: Role = "active"
+    due_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ class Situation:
     """What both stores look like when an attempt begins.
 
     ``last`` is what this checkout knows from its last sync. ``versions`` are all versions that the history has,
-    ``up_to_run`` is its last run, and ``history`` its id (see `attempt.history_id`).
+    ``run_ids`` the ids of its runs by number, ``history`` its id (see `attempt.history_id`) and ``owner`` the id that
+    it was born with. ``now`` is the clock (µs). ``ahead`` is, for versions that were last written by the first
+    release, the latest date in the history.
     """
 
     markers: Markers
@@ -53,8 +59,18 @@ class Situation:
     last: LastSync
     pulse: Pulse
     versions: Sequence[StoredVersion]
-    up_to_run: int
+    run_ids: Mapping[int, str]
     history: str
+    now: int
+    ahead: Mapping[VersionId, int]
+
+    @property
+    def up_to_run(self) -> int:
+        return max(self.run_ids, default=0)
+
+    @property
+    def owner(self) -> str:
+        return owner_of(self.run_ids)
 
 
 def plan_sync(
@@ -92,11 +108,20 @@ def plan_sync(
     return SyncPlan(tuple(tasks), lost, refused)
 
 
+def is_set_back(marker: Marker, run_ids: Mapping[int, str]) -> bool:
+    """Whether the history lacks the run that a marker stands at: it has another run of its number, or none."""
+    return bool(marker.run_id) and run_ids.get(marker.run_seq) != marker.run_id
+
+
 def marker_loss(marker: Marker, now: Situation) -> str | None:
     """Why a marker does not prove any more that its values are online, in words; None where it does."""
+    if is_set_back(marker, now.run_ids):
+        return f"the history was set back: its run {marker.run_seq} is not the one that was synced"
     if _has_other_history(marker, now):
         return "the history is not the one that was synced: something was erased, or it was replaced"
     before = marker.pulse
+    if before.contents and before.contents != now.pulse.contents:
+        return "one of the servers of the online store has lost its values"
     restarted = now.pulse.servers != before.servers
     # A server counts from zero again when it is restarted.
     evicted = now.pulse.evicted - (0 if restarted else before.evicted)
@@ -171,11 +196,17 @@ def _task(version: StoredVersion, now: Situation, *, full: bool) -> Task:
         # An erased value may be later than what the history has now, and a merge would let it win.
         return Task(version, load=True, field=marker.field, after_run=None)
     if marker.run_seq <= now.up_to_run:
+        if not marker.clock and now.ahead.get(version.id, now.now) > now.now:  # it may serve values ahead of their time
+            return Task(version, load=True, field=marker.field, after_run=None)
+        whole = full or _loss(version.id, now) is not None
+        # Without a clock there is nothing to wait for; the marker gets one.
+        since = now.now if not marker.clock else marker.clock if marker.clock < marker.ahead else None
         return Task(
             version,
             load=False,
             field=marker.field,
-            after_run=None if full or _loss(version.id, now) is not None else marker.run_seq,
+            after_run=None if whole else marker.run_seq,
+            due_after=None if whole else since,
         )
     if full:
         return Task(version, load=True, field=marker.field, after_run=None)
@@ -200,7 +231,7 @@ def _loss(version: VersionId, now: Situation) -> str | None:
 
 
 def _has_other_history(marker: Marker, now: Situation) -> bool:
-    return bool(marker.history) and marker.history != now.history
+    return (bool(marker.history) and marker.history != now.history) or is_set_back(marker, now.run_ids)
 
 
 def _refusal(version: StoredVersion, pointer: Pointer) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
@@ -36,6 +37,8 @@ class SyncRequest:
 
     ``full`` compares everything instead of what was learned since the watermarks. ``promote`` serves the versions even
     where that steps back. Without ``repair`` an incremental sync leaves features alone whose values the store has lost.
+    ``take_over`` writes into a store that belongs to another history. ``now`` is the clock, in µs since 1970: what is
+    dated later is not served yet.
     """
 
     project: Project
@@ -45,6 +48,8 @@ class SyncRequest:
     full: bool = False
     promote: bool = False
     repair: bool = True
+    take_over: bool = False
+    now: Callable[[], int] = times.now
     progress: Progress = SILENT
     sizes: SyncSizes = DEFAULT_SIZES
 

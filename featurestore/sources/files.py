@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
+from featurestore.sources.hashes import FileHashes, FileState, is_fresh, state_of
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 STDIN = "stdin"
 _BLOCK = 1 << 20
-_FRESH = 100_000_000  # ns: a file younger than this may change again within one tick of its file system's clock
-
-State: TypeAlias = tuple[int, int, int, int]
-"""Device, inode, size and time of modification (ns)."""
 
 ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report], "Iterator[Batch]"]
 """Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
@@ -75,7 +71,7 @@ class HashedFile:
     size: int
     sha256: str
     path: Path
-    state: State
+    state: FileState
     fresh: bool = False
     copy: IO[bytes] | None = None
 
@@ -88,7 +84,7 @@ class FileSource:
         folders: ProjectFolders,
         source: Source,
         given: str | None,
-        read_file: ReadFile,
+        read_file: ReadFile | None = None,
         *,
         complete: bool = True,
         row_word: str = "row",
@@ -103,7 +99,10 @@ class FileSource:
         self._read_file, self._row_word = read_file, row_word
 
     def offer(self) -> Offer:
-        files = [_hash(self._folders, path) for path in self._find()]
+        hashes = FileHashes(self._folders.state, self._name)
+        files = [_hash(self._folders, path, hashes) for path in self._find()]
+        if self._given is None:
+            hashes.store()
         return Offer(
             content={"files": sorted([file.name, file.sha256] for file in files)},
             cursor={"files": {file.name: file.sha256 for file in files}},
@@ -124,6 +123,7 @@ class FileSource:
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
         for file in offer.handle:
+            assert self._read_file is not None, "given, unless `read` is another"
             with open_hashed(file) as stream:
                 yield from self._read_file(stream, file.name, columns, report)
 
@@ -189,7 +189,7 @@ def _files_of(cursor: Cursor) -> Mapping[str, str]:
     return files if isinstance(files, dict) else {}
 
 
-def _hash(folders: ProjectFolders, path: Path | None) -> HashedFile:
+def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes) -> HashedFile:
     if path is None:
         return _copy(folders, STDIN, sys.stdin.buffer)
     name = _name(folders, path)
@@ -198,11 +198,13 @@ def _hash(folders: ProjectFolders, path: Path | None) -> HashedFile:
         if not stat.S_ISREG(before.st_mode):
             return _copy(folders, name, stream)
         _check_size(name, before.st_size)
-        sha256 = _digest(stream)
-        state = _state(before)
-        _check(name, state, os.fstat(stream.fileno()))
-    fresh = abs(time.time_ns() - before.st_mtime_ns) < _FRESH
-    return HashedFile(name, before.st_size, sha256, path, state, fresh)
+        state = state_of(before)
+        sha256 = hashes.find(name, state)
+        if sha256 is None:
+            sha256 = _digest(stream)
+            _check(name, state, os.fstat(stream.fileno()))
+            hashes.add(name, state, sha256)
+    return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state))
 
 
 def _digest(stream: BufferedReader) -> str:
@@ -227,16 +229,16 @@ def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:
         copy.flush()
         size = copy.tell()
     except OSError as exc:
-        raise SourceError(f"can't be copied: {exc.strerror}", where=name, hint=f"is {folder} writable?") from exc
+        raise SourceError(f"can't be copied: {os_reason(exc)}", where=name, hint=f"is {folder} writable?") from exc
     _check_size(name, size)
-    return HashedFile(name, size, digest.hexdigest(), Path(name), (0, 0, 0, 0), copy=copy)
+    return HashedFile(name, size, digest.hexdigest(), Path(name), (0, 0, 0, 0, 0), copy=copy)
 
 
 def _read_block(name: str, stream: IO[bytes]) -> bytes:
     try:
         return stream.read(_BLOCK)
     except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
 
 
 def _check_size(name: str, size: int) -> None:
@@ -248,7 +250,7 @@ def _open(name: str, path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
 
 
 def _name(folders: ProjectFolders, path: Path) -> str:
@@ -259,12 +261,9 @@ def _name(folders: ProjectFolders, path: Path) -> str:
         return absolute.as_posix()
 
 
-def _state(status: os.stat_result) -> State:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _check(name: str, state: State, status: os.stat_result) -> None:
-    if _state(status) != state:
+def _check(name: str, state: FileState, status: os.stat_result) -> None:
+    # But for the time of change, which a new link or another owner moves while the bytes stay.
+    if state_of(status)[:-1] != state[:-1]:
         raise _still_written(name)
 
 

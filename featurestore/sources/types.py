@@ -14,6 +14,8 @@ SOURCE_TYPES: Mapping[str, str] = {
     "parquet": "featurestore.sources.parquet",
     "arrow": "featurestore.sources.arrow",
     "ndjson": "featurestore.sources.ndjson",
+    "sqlite": "featurestore.sources.sqlite",
+    "duckdb": "featurestore.sources.duckdb",
 }
 
 

@@ -7,8 +7,6 @@ memory, or what the file's writer put together: a batch of an Arrow stream, the 
 from __future__ import annotations
 
 import io
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,13 +15,15 @@ from typing import BinaryIO, cast
 import polars as pl
 
 from featurestore.atomic import replace_atomically
-from featurestore.errors import OutputError, SourceError, UsageError
+from featurestore.errors import OutputError, SourceError, UsageError, os_reason, quoted_os_error
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
 from featurestore.tables.json_types import read_json_types
 
 Write = Callable[[pl.DataFrame], None]
 
+# A reader's errors on damaged bytes: Polars' own, and where it did not expect them at all.
+NATIVE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _MOST_ROWS = 1 << 31  # of one frame, by Polars
 _CSV_BLOCK = 4 << 20
 
@@ -72,7 +72,7 @@ def _reporting_errors(path: Path | None) -> Iterator[None]:
         raise
     except OSError as exc:
         what = "the result can't be written" if path is None else "can't be written"
-        raise OutputError(f"{what}: {exc.strerror or exc}", where=None if path is None else str(path)) from exc
+        raise OutputError(f"{what}: {os_reason(exc)}", where=None if path is None else str(path)) from exc
 
 
 def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
@@ -89,7 +89,7 @@ def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterat
                 yield from _arrow_stream(stream)
             else:
                 yield from _slices(stream, pl.scan_parquet if form == "parquet" else pl.scan_ipc, rows)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as exc:
+        except (*NATIVE, OSError, ValueError) as exc:
             text = str(exc).strip().split("\n", 1)[0]
             raise SourceError(f"can't be read as {form.capitalize()}: {text}", where=name) from exc
 
@@ -157,11 +157,10 @@ def _writer(stream: BinaryIO, form: Format) -> Iterator[Write]:
         with _plain_writer(stream, form) as write:
             yield write
     except (pl.exceptions.PolarsError, OSError) as exc:
-        said = re.search(r"\(os error (\d+)\)", str(exc))
-        if said is None:
+        refused = quoted_os_error(str(exc))
+        if refused is None:
             raise
-        # The system's own error, which Polars only quotes: a closed pipe.
-        raise OSError(int(said[1]), os.strerror(int(said[1]))) from exc
+        raise refused from exc  # which Polars only quotes: a closed pipe, a full disk
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, os_reason
 
 UTF8_MARK = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -42,4 +42,4 @@ def _read(stream: gzip.GzipFile | IO[bytes], name: str, size: int) -> bytes:
     except (gzip.BadGzipFile, zlib.error) as exc:
         raise SourceError(f"is damaged gzip: {exc}", where=name, hint="copy the file again") from exc
     except OSError as exc:
-        raise SourceError(f"can't be read: {exc.strerror}", where=name) from exc
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 
 import polars as pl
 
-from featurestore.errors import SourceError, UsageError, did_you_mean
+from featurestore.errors import SourceError, UsageError, did_you_mean, os_reason
 from featurestore.tables.text import csv_cells, json_lines
 
 Format = Literal["csv", "parquet", "arrow", "ndjson"]
@@ -75,7 +75,7 @@ def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -
         except FileNotFoundError as exc:
             raise UsageError("no such file", where=name) from exc
         except OSError as exc:
-            raise SourceError(f"can't be read: {exc.strerror or exc}", where=name) from exc
+            raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
         yield source, form
 
 

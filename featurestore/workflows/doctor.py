@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,15 +16,18 @@ from typing import Literal
 
 from featurestore import __version__, times
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
 from featurestore.model import Check
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
+from featurestore.online.tables import Marker
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import git_state, has_git, uncommitted
 from featurestore.serving.online_tables import OnlineTables
+from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
+from featurestore.serving.plan import is_set_back
 from featurestore.versioning.analysis.tree import SourceTree
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
@@ -73,9 +76,7 @@ def _guarded(area: str, examined: Callable[[], Iterator[Check]]) -> Iterator[Che
     except FeatureStoreError as exc:
         yield _failure(area, exc)
     except OSError as exc:
-        yield Check(
-            area, "fail", f"{exc.filename or area}: {exc.strerror or exc}", "check who may read and write there"
-        )
+        yield Check(area, "fail", f"{exc.filename or area}: {os_reason(exc)}", "check who may read and write there")
 
 
 def _failure(area: str, exc: FeatureStoreError) -> Check:
@@ -148,12 +149,34 @@ def _online(project: Project) -> Iterator[Check]:
         markers, pointers = tables.markers().versions, tables.pointers()
         served = [markers.get(pointer.version) for pointer in pointers.features.values()]
         runs = [marker.run_seq for marker in served if marker is not None]
+        yield from _histories(project, tables.owner(), markers.values())
         if runs:
             yield Check("online", "ok", f"features served: {len(served)}, up to run {min(runs)} or later")
         else:
             yield Check("online", "ok", "nothing is served yet", "run featurestore sync")
     finally:
         store.close()
+
+
+def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Iterator[Check]:
+    """Whether what is online comes from this history, as it is now."""
+    offline = open_offline(project)
+    with offline.reading():
+        run_ids = {run.run_seq: run.run_id for run in offline.committed_runs()}
+    if not run_ids:
+        return
+    if is_foreign(owner, run_ids):
+        yield Check("online", "fail", describe_foreign(project, owner, run_ids), TAKE_OVER)
+        return
+    ahead = max((marker.run_seq for marker in markers if marker.run_seq not in run_ids), default=0)
+    if ahead:
+        what = f"run {ahead} is online, but the history ends at run {max(run_ids, default=0)}"
+        yield Check("online", "fail", what, "restore the history, or replace what is online: featurestore sync --full")
+    elif any(is_set_back(marker, run_ids) for marker in markers):
+        what = "the history was set back: what is online comes from runs that it does not have"
+        yield Check("online", "fail", what, "the next featurestore sync loads the features anew")
+    elif owner:
+        yield Check("online", "ok", f"belongs to this history, which began with run {owner}")
 
 
 def _git(root: Path) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.config import FILE
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import StoreError, UsageError, os_reason
 
 PACKAGE = Path(__file__).resolve().parent.parent
 DEMO_PARTS = (FILE, "features", "fixtures/heart")
@@ -26,7 +26,7 @@ name = "{name}"
 # [entity_types.user]
 # keys = {{ user_id = "string" }}              # "string" (byte for byte) or "int"
 
-# Where rows come from: csv, parquet, arrow or ndjson; one file, or a pattern.
+# Where rows come from: csv, parquet, arrow or ndjson; one file, or a pattern. Or sqlite or duckdb, with a table = "…".
 # [sources.events]
 # type = "csv"
 # path = "data/events-*.csv"
@@ -126,7 +126,7 @@ def _write(root: Path, files: dict[str, str | Path]) -> None:
                 path.write_text(content, encoding="utf-8")
     except OSError as exc:
         raise StoreError(
-            f"can't be written: {exc.strerror}", where=str(exc.filename), hint="check its permissions"
+            f"can't be written: {os_reason(exc)}", where=str(exc.filename), hint="check its permissions"
         ) from exc
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from featurestore.config import Project
-from featurestore.errors import DeclarationError, StoreError
+from featurestore.errors import DeclarationError, StoreError, os_reason
 from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.registry.discovery import BrokenDeclaration, discover, select
@@ -107,7 +107,7 @@ def lock(project: Project, names: Sequence[str] = (), *, dry_run: bool = False) 
         try:
             return [done for entry in entries for done in _lock(project, entry, commit, dry_run=dry_run)]
         except OSError as exc:
-            raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
+            raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 
 
 def _lock(project: Project, entry: Entry, commit: str | None, *, dry_run: bool) -> list[LockedVersion]:

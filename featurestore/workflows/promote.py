@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError, UsageError
+from featurestore.errors import StoreError, UsageError, os_reason
 from featurestore.locking import write_lock
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
@@ -61,5 +61,5 @@ def promote(
             try:
                 files.write_active(project.versions, feature, files.Active(version.id.sha256, times.now()))
             except OSError as exc:
-                raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions / feature)) from exc
+                raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions / feature)) from exc
     return PromoteResult(version, before, changed, served, written, warnings)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore import times
+from featurestore.atomic import is_there
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
 from featurestore.frozen import frozen
@@ -47,7 +48,7 @@ def current_summary(project: Project) -> CurrentSummary:
     stored = stored_summary(project)
     if project.offline_url is not None:
         return replace(_ask_server(project, stored), online=online)
-    if stored is None and history_path(project).exists():
+    if stored is None and is_there(history_path(project)):
         stored = _derive(project, _open(project))
     return CurrentSummary({} if stored is None else stored.features, online=online)
 

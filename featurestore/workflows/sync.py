@@ -87,6 +87,7 @@ def sync_project(
     *,
     dry_run: bool = False,
     repair: bool = True,
+    take_over: bool = False,
     progress: Progress = SILENT,
     open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> SyncResult:
@@ -94,7 +95,10 @@ def sync_project(
     offline = open_offline(project)
     versions = active_features(project, offline, names)
     with closing(open_online(project)) as online:
-        return sync(project, offline, online, versions, mode, dry_run=dry_run, repair=repair, progress=progress)
+        return sync(
+            project, offline, online, versions, mode,
+            dry_run=dry_run, repair=repair, take_over=take_over, progress=progress,
+        )  # fmt: skip
 
 
 def sync_repeatedly(
@@ -140,6 +144,8 @@ def sync(
     dry_run: bool = False,
     promote: bool = False,
     repair: bool = True,
+    take_over: bool = False,
+    now: Callable[[], int] = times.now,
     progress: Progress = SILENT,
     sizes: SyncSizes = DEFAULT_SIZES,
 ) -> SyncResult:
@@ -148,14 +154,18 @@ def sync(
     Incremental reads what was learned after each version's watermark; full reads everything, and removes entities that
     the history does not have any more. A second sync writes nothing. With ``promote`` the versions are served even
     where that undoes a later promotion. Without ``repair`` an incremental sync writes nothing of features whose values
-    the store has lost.
+    the store has lost. With ``take_over`` a store that belongs to another history becomes this one's. Values dated
+    after ``now`` (µs) are not served yet: the first sync after their time writes them.
 
-    Raises StoreError where a store fails or the history is behind what is online (full replaces that), and
-    CancelledError: then values that were written stay, but no watermark has moved past values that were not.
+    Raises StoreError where a store fails or the history is behind what is online (full replaces that),
+    ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
+    stay, but no watermark has moved past values that were not.
     """
     started = time.perf_counter()
     full = mode == "full"
-    request = SyncRequest(project, offline, online, versions, full, promote, repair, progress, sizes)
+    request = SyncRequest(
+        project, offline, online, versions, full, promote, repair, take_over, now, progress, sizes
+    )  # fmt: skip
     totals = preview_sync(request) if dry_run else sync_stores(request)
     return SyncResult(
         mode=mode,

@@ -239,6 +239,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("stats", "stats age_share"),
         Case("stats_run", "stats age_share --run 1 --last 2"),
         Case("stats_text", "stats chol_word"),
+        Case("status", "status", code=1),
         Case("drift_page", "drift"),
         Case("drift", "drift age_share"),
         Case("drift_recompute", "drift age_share --recompute"),

@@ -25,14 +25,18 @@ def read(url: str, password_file: Path | None = None) -> Address:
 @pytest.mark.parametrize(
     ("url", "shown", "pairs"),
     [
-        ("postgresql://ml@db/f", "postgresql://ml@db/f", "user='ml' dbname='f' host='db'"),
-        ("postgres://localhost:5433", "postgresql://localhost:5433/", "host='localhost' port='5433'"),
-        ("postgresql://[::1]:5433/f", "postgresql://::1:5433/f", "dbname='f' host='::1' port='5433'"),
-        ("postgresql://h1:1,h2:2/f", "postgresql://h1:1,h2:2/f", "dbname='f' host='h1,h2' port='1,2'"),
-        ("postgresql:///f?host=/run/pg", "postgresql:///f on /run/pg", "dbname='f' host='/run/pg'"),
-        ("postgresql://%2Frun%2Fpg/f", "postgresql:///f on /run/pg", "dbname='f' host='/run/pg'"),
-        ("postgresql://a%40b@/f", "postgresql://a%40b@/f", "user='a@b' dbname='f'"),
-        ("postgresql:///f?service=x", "postgresql service x", "dbname='f' service='x'"),
+        ("postgresql://ml@db.invalid/f", "offline.url", "user='ml' dbname='f' host='db.invalid'"),
+        ("postgres://localhost:5433", "postgresql://localhost:5433", "host='localhost' port='5433'"),
+        ("postgresql://[::1]:5433/f", "postgresql://[::1]:5433", "dbname='f' host='::1' port='5433'"),
+        (
+            "postgresql://127.0.0.1:1,localhost:2/f",
+            "postgresql://127.0.0.1:1,localhost:2",
+            "host='127.0.0.1,localhost' port='1,2'",
+        ),
+        ("postgresql:///f?host=/tmp", "postgresql:///tmp", "dbname='f' host='/tmp'"),
+        ("postgresql://%2Ftmp/f", "postgresql:///tmp", "dbname='f' host='/tmp'"),
+        ("postgresql://a%40b@/f", "offline.url", "user='a@b' dbname='f'"),
+        ("postgresql:///f?service=x", "offline.url", "dbname='f' service='x'"),
     ],
 )
 def test_a_url_is_taken_apart_as_libpq_would(url: str, shown: str, pairs: str) -> None:
@@ -81,10 +85,39 @@ def test_a_mistyped_parameter_is_told_its_nearest() -> None:
     assert caught.value.hint == "did you mean sslmode?"
 
 
-def test_an_address_shows_no_password() -> None:
-    address = read(f"postgresql://ml:{CANARY}@localhost/f")
-    assert CANARY not in repr(address) + address.shown
-    assert address.redact(f"so {CANARY} it is") == "so *** it is"
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://ml:{CANARY}@localhost/f", f"postgresql://{CANARY}@localhost/f", f"postgresql://{CANARY}/f",
+        f"postgresql://localhost/{CANARY}", f"postgresql:///f?host={CANARY}", f"postgresql:///f?service={CANARY}",
+        f"postgresql://localhost/f?application_name={CANARY}",
+    ],
+)  # fmt: skip
+def test_an_address_shows_nothing_that_may_be_a_password(url: str) -> None:
+    address = read(url)
+    assert CANARY not in repr(address) + address.shown + address.identity
+    assert CANARY not in address.redact(f'role "{CANARY}" does not exist')
+    assert address.identity == read(url).identity
+    assert address.identity != read(f"{url}x").identity or "ml:" in url or "application_name" in url
+
+
+def test_a_password_is_redacted_wherever_it_stands() -> None:
+    assert read(f"postgresql://ml:{CANARY}@localhost/f").redact(f"so {CANARY} it is") == "so *** it is"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wanted"),
+    [
+        (f"connect_timeout={CANARY}", "connect_timeout which is not a whole number"),
+        (f"keepalives_idle={CANARY}", "keepalives_idle which is not a whole number"),
+        (f"sslmode={CANARY}", "sslmode which is not one of disable, allow, prefer, require, verify-ca, verify-full"),
+        (f"target_session_attrs={CANARY}", "target_session_attrs which is not one of any, read-write"),
+    ],
+)
+def test_a_parameter_that_libpq_would_quote_is_refused_before(parameter: str, wanted: str) -> None:
+    with pytest.raises(ConfigError, match=wanted) as caught:
+        read(f"postgresql://localhost/f?{parameter}")
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +170,11 @@ def test_a_password_may_lie_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://db.example/f?sslmode=disable", "sslmode=disable, what goes to db.example is not encrypted"),
-        ("postgresql://db.example/f?sslmode=allow", "sslmode=allow, what goes to db.example may not be encrypted"),
-        ("postgresql://localhost,10.1.2.3/f?sslmode=prefer", "sslmode=prefer, what goes to 10.1.2.3 may not be"),
-        ("postgresql://localhost/f?hostaddr=10.1.2.3&sslmode=disable", "what goes to 10.1.2.3 is not"),
-        ("postgresql:///?service=bare", "what goes to db.service is not"),
+        ("postgresql://db.example/f?sslmode=disable", "sslmode=disable, what goes to the server is not encrypted"),
+        ("postgresql://db.example/f?sslmode=allow", "sslmode=allow, what goes to the server may not be encrypted"),
+        ("postgresql://localhost,10.1.2.3/f?sslmode=prefer", "sslmode=prefer, what goes to the server may not be"),
+        ("postgresql://localhost/f?hostaddr=10.1.2.3&sslmode=disable", "what goes to the server is not"),
+        ("postgresql:///?service=bare", "what goes to the server is not"),
     ],
 )
 def test_an_open_way_to_a_server_elsewhere_is_warned_of(url: str, said: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -367,6 +367,31 @@ def test_the_latest_rows_with_news_are_those_of_all_latest_rows(store: OfflineSt
             news = store.scan(of, after_run=after).select(names).unique()
             found = store.latest(of, after_run=after, up_to_run=up_to)
             assert found.sort(names).equals(latest.join(news, on=names, how="semi").select(rows.columns))
+
+
+def test_rows_ahead_of_an_instant_are_passed_over_and_come_due(store: OfflineStore) -> None:
+    of = version("int", PATIENT)
+    learn(store, of, [("a", 0, 1), ("a", 3, 2), ("b", 3, 3), ("c", 0, 4)], "r1")
+    learn(store, of, [("c", 1, 5), ("d", 9, 6)], "r2")
+    start = (START - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+    day = int(timedelta(days=1) / timedelta(microseconds=1))
+
+    def found(day_number: int, **options: Any) -> list[tuple[str, int]]:
+        frame = store.latest(of, at=start + day_number * day, **options)
+        return list(frame.select("patient_id", "value").iter_rows())
+
+    assert found(-1) == []
+    assert found(2) == [("a", 1), ("c", 5)]
+    assert found(3) == [("a", 2), ("b", 3), ("c", 5)]
+    assert found(2, after_run=1) == [("c", 5)]
+    assert found(4, after_run=2, due_after=start) == [("a", 2), ("b", 3), ("c", 5)]
+    assert found(4, after_run=2, due_after=start + day) == [("a", 2), ("b", 3)]
+    assert found(2, after_run=2, due_after=start + day) == []
+    assert found(99, after_run=2, due_after=start + 3 * day) == [("d", 6)]
+    assert store.newest(of) == start + 9 * day
+    assert store.newest(of, up_to_run=1) == start + 3 * day
+    assert store.newest(of, after_run=2) is None
+    assert store.newest(version("int", PATIENT, name="none")) is None
 
 
 def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore) -> None:

@@ -54,6 +54,8 @@ class Rows:
         self.committed: dict[str, VersionId] = {}
         self.last_run = 0
         self.store_id = "history"
+        self.name = "run"
+        self.first_new_run: int | None = None  # after it was set back, runs have other ids than those it had before
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         rows = self.frames.get(version.id)
@@ -77,7 +79,21 @@ class Rows:
         return self.committed.get(feature)
 
     def committed_runs(self) -> list[CommittedRun]:
-        return [CommittedRun(seq, f"run{seq}", seq) for seq in range(1, self.last_run + 1)]
+        return [CommittedRun(seq, self._run_id(seq), seq) for seq in range(1, self.last_run + 1)]
+
+    def _run_id(self, seq: int) -> str:
+        is_other = self.first_new_run is not None and seq >= self.first_new_run
+        return f"{self.name}{seq}" + (" once more" if is_other else "")
+
+    def newest(
+        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+    ) -> int | None:
+        rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
+        learned = pl.col("run_seq").is_between(
+            after_run or 0, self.last_run if up_to_run is None else up_to_run, "right"
+        )
+        newest: int | None = rows.filter(learned)["computed_at"].dt.epoch("us").max()  # type: ignore[assignment]
+        return newest
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
@@ -93,13 +109,20 @@ class Rows:
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
+        at: int | None = None,
+        due_after: int | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys = list(version.entity_type.key_names)
+        dated = pl.col("computed_at").dt.epoch("us")
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
+        news = pl.col("run_seq") > (after_run or 0)
+        if due_after is not None:
+            news = news | (dated > due_after)
+        rows = rows.filter(dated <= at) if at is not None else rows
         rows = rows.filter(pl.col("run_seq") <= (self.last_run if up_to_run is None else up_to_run))
         if after_run is not None:
-            rows = rows.join(rows.filter(pl.col("run_seq") > after_run).select(keys).unique(), on=keys, how="semi")
+            rows = rows.join(rows.filter(news).select(keys).unique(), on=keys, how="semi")
         rows = rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
         places = rows.select(keys).rows()
         within = [(key_range.after or ()) < at and (key_range.up_to is None or at <= key_range.up_to) for at in places]

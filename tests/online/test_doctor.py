@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from featurestore.model import Check
+from featurestore.offline.duckdb.store import DuckDBStore
+from featurestore.online.open import open_online
 from featurestore.workflows.doctor import examine
-from tests.online.shop import Shop
+from featurestore.workflows.sync import sync
+from tests.online.cases import commit, make_project
+from tests.online.shop import AGE, MONDAY, TUESDAY, Shop
 from tests.online.test_refusals import become_a_replica, fail_to_save, forbid_writing
+from tests.services import Server
 
 
 @pytest.fixture
@@ -84,3 +91,37 @@ def test_a_server_that_is_gone_fails_and_the_rest_is_looked_at(shop: Shop, docto
     assert gone.state == "fail"
     assert "can't be reached" in gone.what
     assert {check.area for check in examine(shop.project.root)} >= {"offline", "git", "disk"}
+
+
+def test_what_comes_from_another_history_fails(tmp_path: Path, own_server: Server) -> None:
+    """Of the stranger, of a history that was set back, and of one that ends before what is online."""
+    project = make_project(tmp_path / "shop", url=own_server.url)
+    (project.root / "featurestore.toml").write_text(
+        f'[project]\nname = "{project.name}"\n[online]\nurl = "{own_server.url}"\n'
+        '[entity_types.patient]\nkeys = { patient_id = "string" }\n'
+    )
+
+    def online() -> list[Check]:
+        return [check for check in examine(project.root) if check.area == "online" and "histor" in check.what]
+
+    older = tmp_path / "older"
+    commit(project, AGE, [("a", MONDAY, 1.0)])
+    sync(project, DuckDBStore(project), open_online(project), [AGE])
+    first = DuckDBStore(project).committed_runs()[0].run_id
+    assert [(check.state, check.what) for check in online()] == [
+        ("ok", f"belongs to this history, which began with run {first}")
+    ]
+    shutil.copytree(project.state, older)
+    commit(project, AGE, [("a", TUESDAY, 2.0)])
+    sync(project, DuckDBStore(project), open_online(project), [AGE])
+    shutil.copy(older / "history.duckdb", project.state)
+    assert [(check.state, check.what) for check in online()] == [
+        ("fail", "run 2 is online, but the history ends at run 1")
+    ]
+    commit(project, AGE, [("a", TUESDAY, 3.0)])
+    (set_back,) = online()
+    assert (set_back.state, "was set back" in set_back.what) == ("fail", True)
+    (project.state / "history.duckdb").unlink()
+    commit(project, AGE, [("a", MONDAY, 1.0)])
+    (foreign,) = online()
+    assert (foreign.state, first in foreign.what, "--take-over" in str(foreign.hint)) == ("fail", True, True)

@@ -9,14 +9,14 @@ import pytest
 
 from featurestore.errors import ConfigError, StoreError
 from featurestore.online.open import open_online
-from featurestore.online.redis.servers import redact
+from featurestore.online.redis.servers import DEFAULT_RETRIES, Servers
 from featurestore.online.redis.store import RedisStore
 from featurestore.serving.reader import Reader
 from featurestore.workflows.sync import sync
 from featurestore.workflows.verify.verify import verify
 from tests.online.cases import PATIENT, History, make_project, make_version
 from tests.online.shop import QUICK
-from tests.services import PERMISSIONS, TLS, Server, behind_tls, forwarding
+from tests.services import PERMISSIONS, TLS, Server, behind_tls, forwarding, refusing
 
 AGE = make_version("age")
 NOW = 1_704_300_000_000_000
@@ -72,11 +72,25 @@ def test_a_mistyped_url_is_exit_2_and_keeps_its_password(url: str, tmp_path: Pat
         assert part not in f"{caught.value!r} {caught.value} {caught.value.hint}"
 
 
-def test_a_url_is_shown_without_its_password() -> None:
-    assert redact("redis://u:p@host:1/2?db=3") == "redis://host:1/2"
-    assert redact("redis://u:p@ss/w@host:1/2") == "redis://host:1/2"
-    assert redact("unix://u:p@/run/redis.sock?db=3") == "unix:///run/redis.sock"
-    assert redact("redis://u:p?ss@host:1/2") == redact("redis://host?password=p@ss") == "redis://…"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://u:p@localhost:1/2", "redis://localhost:1/2"), ("redis://localhost", "redis://localhost:6379/0"),
+        ("rediss://127.0.0.1:7/0?password=p%40ss", "rediss://127.0.0.1:7/0"),
+        ("redis+cluster://[::1]:7", "redis+cluster://[::1]:7"), ("unix://u:p@/tmp?db=3", "unix:///tmp"),
+        ("redis://s3cr3t", "online.url"), ("redis://12345678:6379/0", "online.url"), ("unix:///s3cr3t", "online.url"),
+    ],
+)  # fmt: skip
+def test_a_server_is_named_by_a_host_that_is_one(url: str, shown: str) -> None:
+    assert Servers(url, DEFAULT_RETRIES).where == shown
+
+
+def test_what_a_server_quotes_of_a_login_is_not_printed(tmp_path: Path) -> None:
+    with refusing("-ERR unknown command 'AUTH', with args beginning with: 'e' 's3cr3t'") as port:
+        store = RedisStore(make_project(tmp_path), f"redis://e:s3cr3t@127.0.0.1:{port}/0", QUICK)
+        with pytest.raises(StoreError, match="the online store refuses: ") as caught:
+            store.table("meta")
+    assert str(caught.value).endswith("unknown command 'AUTH', with args beginning with: '***' '***'")
 
 
 def test_a_certificate_that_is_not_trusted_is_reported(tmp_path: Path, valkey: Server) -> None:

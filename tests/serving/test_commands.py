@@ -117,7 +117,10 @@ def test_code_put_back_to_an_older_text_does_not_step_back_unasked(synced: Folde
 
 def test_an_unknown_scheme_is_refused(project: Folder) -> None:
     project.edit("featurestore.toml", "[entity_types", '[online]\nurl = "memcached://x"\n[entity_types')
-    assert "unknown scheme: 'memcached'" in project.run("get", "patient", "1", code=2).err
+    assert (
+        "online.url is not the address of a store that this release supports"
+        in project.run("get", "patient", "1", code=2).err
+    )
 
 
 def test_a_server_that_is_not_there_is_exit_12_without_the_password(project: Folder) -> None:

@@ -6,12 +6,16 @@ import gzip
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -32,6 +36,26 @@ def written(write: Callable[[pl.DataFrame, io.BytesIO], object]) -> Callable[[pl
     return to_bytes
 
 
+def sqlite_file(table: pl.DataFrame) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        with closing(sqlite3.connect(path)) as connection:
+            names = ", ".join(f'"{name}"' for name in table.columns)
+            connection.execute(f"CREATE TABLE t ({names})")
+            connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * table.width)})", table.rows())
+            connection.commit()
+        return path.read_bytes()
+
+
+def duckdb_file(table: pl.DataFrame) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x"
+        with closing(duckdb.connect(str(path))) as connection:
+            connection.register("given", table.to_arrow())
+            connection.execute("CREATE TABLE t AS SELECT * FROM given")
+        return path.read_bytes()
+
+
 @dataclass(frozen=True)
 class Kind:
     """A type of source under test: how its files are written, and what a row is called."""
@@ -41,13 +65,14 @@ class Kind:
     word: str = "row"
     is_text: bool = False
     damaged: str = "can't be read as"
+    settings: str = ""
 
     @property
     def file(self) -> str:
         return f"visits.{self.type}"
 
     def toml(self, path: str | None = None, more: str = "") -> str:
-        return f'type = "{self.type}"\npath = "{path or self.file}"\n{more}'
+        return f'type = "{self.type}"\npath = "{path or self.file}"\n{self.settings}\n{more}'
 
 
 CSV = Kind("csv", written(pl.DataFrame.write_csv), is_text=True)
@@ -55,7 +80,11 @@ NDJSON = Kind("ndjson", written(pl.DataFrame.write_ndjson), "line", is_text=True
 PARQUET = Kind("parquet", written(pl.DataFrame.write_parquet))
 ARROW = Kind("arrow", written(pl.DataFrame.write_ipc))
 ARROW_STREAM = Kind("arrow", written(pl.DataFrame.write_ipc_stream))
-KINDS = {"csv": CSV, "ndjson": NDJSON, "parquet": PARQUET, "arrow": ARROW, "arrow stream": ARROW_STREAM}
+SQLITE = Kind("sqlite", sqlite_file, settings='table = "t"')
+DUCKDB = Kind("duckdb", duckdb_file, settings='table = "t"')
+KINDS = {"csv": CSV, "ndjson": NDJSON, "parquet": PARQUET, "arrow": ARROW, "arrow stream": ARROW_STREAM,
+         "sqlite": SQLITE, "duckdb": DUCKDB}  # fmt: skip
+DATABASES = (SQLITE, DUCKDB)
 
 
 @pytest.fixture(params=list(KINDS))
@@ -101,13 +130,14 @@ def test_an_offer_costs_nothing_heavy(kind: Kind, shops: Shops) -> None:
 
 def test_the_same_rows_have_the_same_fingerprint_and_others_another_one(kind: Kind, shops: Shops) -> None:
     shop = shops(kind.toml())
-    path = shop.write(kind.file, kind.to_bytes(frame(("a", 1))))
+    data = kind.to_bytes(frame(("a", 1)))
+    path = shop.write(kind.file, data)
     first = shop.fingerprint()
     os.utime(path, (1, 1))
     assert shop.fingerprint() == first
     shop.write(kind.file, kind.to_bytes(frame(("a", 2))))
     assert shop.fingerprint() != first
-    shop.write(kind.file, kind.to_bytes(frame(("a", 1))))
+    shop.write(kind.file, data)
     assert shop.fingerprint() == first
     assert shops(kind.toml(more='event_time = "n"')).fingerprint() != first
 
@@ -275,6 +305,10 @@ def test_stdin_is_read_once_and_can_be_read_again_from_its_copy(
     stream = io.BytesIO(kind.to_bytes(frame(("a", 1))))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
     opened = shop.open("-")
+    if kind in DATABASES:
+        with pytest.raises(SourceError, match="stdin: a database can't be read from a pipe"):
+            opened.offer()
+        return
     offer = opened.offer()
     assert offer.once
     assert ids(batches(opened, offer)) == ids(batches(opened, offer)) == ["a"]

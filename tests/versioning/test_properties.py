@@ -51,10 +51,13 @@ def canonical(text: str) -> bytes:
 class Listening:
     """A world in which nothing is defined, and that remembers what it was asked for."""
 
-    module = "m"
+    module, file = "m", "m.py"
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
+
+    def assigned(self, module: str, name: str) -> None:
+        return None
 
     def lookup(self, name: str) -> Global:
         self.asked.add(name)

@@ -26,6 +26,10 @@ def command(
         bool,
         typer.Option("--no-auto-full", help="Where the store has lost values, report it (exit code 3), write none."),
     ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Make a store that belongs to another history of this name this one's."),
+    ] = False,
     every: Annotated[
         str | None, typer.Option(metavar="SECONDS", help="Sync again this often (30, 30s, 5m) until stopped.")
     ] = None,
@@ -36,7 +40,7 @@ def command(
     No value online is ever replaced by an older one, whoever syncs at the same time. If the store was flushed, restored
     or replaced, sync notices and fills it again, unless --no-auto-full leaves that to you. Exit code 3: a feature was
     left as it is, because a version that was promoted later than the active one is served, or because of
-    --no-auto-full.
+    --no-auto-full; or nothing was written, because the store belongs to another history.
 
     \b
     Examples:
@@ -58,7 +62,7 @@ def command(
     def once() -> SyncResult:
         with session.progress("syncing") as report:
             return sync_project(
-                project, feature or (), mode, dry_run=dry_run, repair=not no_auto_full,
+                project, feature or (), mode, dry_run=dry_run, repair=not no_auto_full, take_over=take_over,
                 progress=Progress(report), open_offline=session.offline,
             )  # fmt: skip
 

@@ -40,9 +40,13 @@ class Engine:
                 self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} (READ_ONLY)")
             self._readers += 1
             reader = self._connection.cursor()
-        interrupt_on_signal(reader)
-        # A cursor is a connection of its own, with its own settings.
-        reader.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
+        try:
+            interrupt_on_signal(reader)
+            # A cursor is a connection of its own, with its own settings.
+            reader.execute(f"USE {NAME}; SET TimeZone = 'UTC'")
+        except BaseException:
+            self.detach(reader)
+            raise
         return reader
 
     def detach(self, reader: duckdb.DuckDBPyConnection) -> None:

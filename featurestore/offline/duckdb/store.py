@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
 
-from featurestore.atomic import flush_folder
+from featurestore.atomic import flush_folder, is_there
 from featurestore.config import Project
-from featurestore.errors import StoreError
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
@@ -27,13 +25,14 @@ from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert
 from featurestore.offline.contract import Baseline, DataSet, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
+from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.sql import between, history_table, key_list, literal, quote
+from featurestore.offline.sql import between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
@@ -126,7 +125,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 flush_folder(self._path.parent)
             except duckdb.Error as exc:
                 fresh.unlink(missing_ok=True)
-                raise _store_error(exc, self._path) from exc
+                raise error_of(exc, self._path) from exc
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         with self._writable() as file:
@@ -169,24 +168,24 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         return self._ask(ask, None)
 
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
-        if not self._path.exists():
+        if not is_there(self._path):
             return
         with self.reading():
             file = self._file()
-            if not file.has_history(version):
-                return
             query = (
                 f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} "
                 f"WHERE {between(up_to_run, None)}"
             )
             try:
+                if not file.has_history(version):
+                    return
                 # A cursor of its own, because another query on this one would end the stream.
                 with file.connection.cursor() as cursor:
                     cursor.execute(f"USE {NAME}")
                     for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
                         yield pl.DataFrame(pl.from_arrow(batch)).cast(history_schema(version))
             except duckdb.Error as exc:
-                raise _store_error(exc, self._path) from exc
+                raise error_of(exc, self._path) from exc
 
     def latest(
         self,
@@ -194,12 +193,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         *,
         after_run: int | None = None,
         up_to_run: int | None = None,
+        at: int | None = None,
+        due_after: int | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
         within = _within(version, key_range, bounds)
-        touched, where = "", f"{between(up_to_run, None)} AND {within}"
+        touched, where = "", f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
             # Where all rows fit, taking the last of each entity here costs a fifth of DuckDB's window function.
             query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {where}"
@@ -212,7 +213,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             same = [pl.col(name) == pl.col(name).shift(-1) for name in names]
             return rows.filter(~pl.all_horizontal(same).fill_null(False))
         if after_run is not None:
-            news = f"SELECT DISTINCT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}"
+            due = "" if due_after is None else f" OR {dated(due_after, at)}"
+            news = f"SELECT DISTINCT {keys} FROM {table} WHERE (run_seq > {after_run:d}{due}) AND {within}"
             touched = f" SEMI JOIN ({news}) t USING ({keys})"
         return self._history(
             version,
@@ -221,6 +223,18 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             f"ORDER BY {keys}",
             bounds,
         )
+
+    def newest(
+        self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
+    ) -> int | None:
+        def ask(file: DuckDBFile) -> int | None:
+            if not file.has_history(version):
+                return None
+            query = f"SELECT epoch_us(max(computed_at)) AS newest FROM {history_table(version.id)}"
+            newest: int | None = file.rows(f"{query} WHERE {between(up_to_run, after_run)}")[0]["newest"]
+            return newest
+
+        return self._ask(ask, None)
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         query = (
@@ -291,13 +305,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         return self._ask(ask, empty)
 
     def _ask(self, question: Callable[[DuckDBFile], Result], nothing: Result) -> Result:
-        if not self._path.exists():
+        if not is_there(self._path):
             return nothing
         with self.reading():
             try:
                 return question(self._file())
             except duckdb.Error as exc:
-                raise _store_error(exc, self._path) from exc
+                raise error_of(exc, self._path) from exc
 
     def _reader(self) -> _Reader | None:
         reader: _Reader | None = getattr(self._threads, "reader", None)
@@ -310,11 +324,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         if reader.file is None:
             with ExitStack() as opening:
                 opening.enter_context(self._turn(self._gate.reading))
-                engine = self._lease.engine()
-                connection = self._when_free(engine.attach)
-                opening.callback(engine.detach, connection)
-                file = DuckDBFile(connection, read_only=True)
-                schema.check_format(file.format(), str(self._path))
+                try:
+                    engine = self._lease.engine()
+                    connection = self._when_free(engine.attach)
+                    opening.callback(engine.detach, connection)
+                    file = DuckDBFile(connection, read_only=True)
+                    schema.check_format(file.format(), str(self._path))
+                except duckdb.Error as exc:
+                    raise error_of(exc, self._path) from exc
                 reader.file = file
                 reader.stack.push(opening.pop_all())
         return reader.file
@@ -331,12 +348,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
             # DuckDB creates the file with the permissions that the umask leaves.
-            self._path.chmod(0o600)
+            if self._path.stat().st_mode & 0o777 != 0o600:
+                self._path.chmod(0o600)
             file.migrate()
             schema.check_format(file.format(), str(self._path))
             yield file
         except duckdb.Error as exc:
-            raise _store_error(exc, self._path) from exc
+            raise error_of(exc, self._path) from exc
         finally:
             file.connection.close()
 
@@ -347,7 +365,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             try:
                 stack.enter_context(turn(self._patience))
             except GateTimeoutError:
-                raise _busy(self._path, "this process itself") from None
+                raise busy(self._path, "this process itself") from None
             yield
 
     def _when_free(self, connect: Callable[[], duckdb.DuckDBPyConnection]) -> duckdb.DuckDBPyConnection:
@@ -357,8 +375,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             try:
                 return connect()
             except duckdb.Error as exc:
-                if not _is_busy(exc) or time.monotonic() >= deadline:
-                    raise _store_error(exc, self._path) from exc
+                if not is_busy(exc):
+                    raise error_of(exc, self._path) from exc
+                if time.monotonic() >= deadline:
+                    raise busy(self._path, "another process") from exc
                 time.sleep(0.02)
 
 
@@ -392,20 +412,3 @@ def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = F
         before, now = pl.col(name).shift(1), pl.col(name)
         in_order = (before < now) | ((before == now) & in_order)
     return bool(frame.select(in_order.fill_null(True).all()).item())
-
-
-def _store_error(exc: duckdb.Error, path: Path) -> StoreError:
-    if _is_busy(exc):
-        return _busy(path, "another process")
-    if "No space left" in str(exc):
-        return StoreError("the disk is full", where=str(path), hint="free some space and run the same command again")
-    return StoreError(f"DuckDB: {str(exc).splitlines()[0]}", where=str(path), hint="run featurestore doctor")
-
-
-def _busy(path: Path, holder: str) -> StoreError:
-    return StoreError(f"is held by {holder}", where=str(path), hint="close it there, or try again")
-
-
-def _is_busy(exc: duckdb.Error) -> bool:
-    """Whether another process has the file open. DuckDB has no error class of its own for that."""
-    return isinstance(exc, duckdb.IOException) and "Could not set lock on file" in str(exc)

@@ -7,6 +7,7 @@ a service file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from configparser import Error as ParserError
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from featurestore.errors import ConfigError, nearest
+from featurestore.hosts import name_server
 
 SCHEMES = ("postgresql", "postgres")
 PARAMETERS = (
@@ -27,6 +29,16 @@ PARAMETERS = (
     "sslcrl", "sslcrldir", "sslkey", "sslmode", "sslnegotiation", "sslpassword", "sslrootcert", "sslsni",
     "ssl_max_protocol_version", "ssl_min_protocol_version", "target_session_attrs", "tcp_user_timeout", "user",
 )  # fmt: skip
+NUMBERS = ("connect_timeout", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
+           "tcp_user_timeout", "sslcompression", "sslsni")  # fmt: skip
+CHOICES = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
 # libpq itself waits for a connection without end, and the system notices only after hours that a server is gone.
 DEFAULTS = {
     "connect_timeout": "10",
@@ -41,20 +53,30 @@ _HINT = "postgresql://user@host:5432/database, with / ? # @ % in a password writ
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """How to reach a server (``conninfo``, for libpq), and how to name it (``shown``, which holds no secret).
+    """How to reach a server (``conninfo``, for libpq).
 
-    ``warnings`` are what is unsafe about the way there.
+    ``identity`` tells it from other servers and can't be read back. ``warnings`` are what is unsafe about the way.
     """
 
     conninfo: str = field(repr=False)
-    shown: str
+    identity: str
+    hosts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    key: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    values: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """How messages call the server: by host and port, or by the setting where those may be something else."""
+        return name_server("postgresql", self.hosts, self.key)
+
     def redact(self, text: str) -> str:
-        """The text with every secret of this address replaced by asterisks."""
+        """A text of libpq or the server without the secrets of this address, or any value of it in quotes."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
+        for value in self.values:
+            text = text.replace(f'"{value}"', '"…"')
         return text
 
 
@@ -76,8 +98,11 @@ def parse(url: str, *, key: str, where: str, password_file: Path | None = None, 
         if name not in PARAMETERS:
             close = nearest(name, PARAMETERS)
             raise wrong("has a parameter that PostgreSQL does not know", f"did you mean {close}?" if close else None)
+        wanted = _wanted(name, given[name])
+        if wanted is not None:
+            raise wrong(f"has a parameter {name} which is not {wanted}")
     if "password" not in given and password_file is not None:
-        given["password"] = _read_password(password_file)
+        given["password"] = _read_password(password_file, key, where)
     secrets = tuple(
         secret for secret in (given.get("password"), given.get("sslpassword"), os.environ.get("PGPASSWORD")) if secret
     )
@@ -91,8 +116,11 @@ def parse(url: str, *, key: str, where: str, password_file: Path | None = None, 
     # What a connection string says wins over the environment, so a default may not stand where a variable is set.
     defaults = {name: value for name, value in DEFAULTS.items() if f"PG{name.upper()}" not in os.environ}
     pairs = {**defaults, **settings, **given}
-    exposed = (_exposed(key, said["sslmode"], elsewhere),) if elsewhere and said.get("sslmode") in PLAIN else ()
-    return Address(_conninfo(pairs), _shown(given), secrets, exposed)
+    exposed = (_exposed(key, said["sslmode"]),) if elsewhere and said.get("sslmode") in PLAIN else ()
+    return Address(
+        _conninfo(pairs), _identity(given), _places(given), key, secrets,
+        tuple(value for value in given.values() if value and not _is_file(value)), exposed,
+    )  # fmt: skip
 
 
 def _take_apart(url: str) -> dict[str, str]:
@@ -115,6 +143,14 @@ def _take_apart(url: str) -> dict[str, str]:
             raise ValueError("a parameter has no value")
         given[_decode(name)] = _decode(value)
     return given
+
+
+def _wanted(name: str, value: str) -> str | None:
+    """What a parameter has to be, where it is not; libpq would quote it, and it may be a piece of the password."""
+    if name in NUMBERS and re.fullmatch(r"-?[0-9]{1,9}", value) is None:
+        return "a whole number"
+    choices = CHOICES.get(name)
+    return f"one of {', '.join(choices)}" if choices is not None and value not in choices else None
 
 
 def _hosts(text: str) -> dict[str, str]:
@@ -140,12 +176,16 @@ def _decode(text: str) -> str:
     return found
 
 
-def _read_password(path: Path) -> str:
+def _read_password(path: Path, key: str, where: str) -> str:
     try:
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
+        # Not the path: where somebody wrote the password itself, it would be in the message.
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise ConfigError(f"the password file can't be read: {reason}", where=str(path)) from None
+        raise ConfigError(
+            f"{key}: the password file can't be read: {reason}", where=where,
+            hint="it names a file that holds nothing but the password",
+        ) from None  # fmt: skip
 
 
 def _said(given: Mapping[str, str]) -> dict[str, str]:
@@ -171,11 +211,17 @@ def _tls(said: Mapping[str, str]) -> dict[str, str]:
     return {"sslmode": "verify-full", "sslrootcert": "system"}
 
 
-def _exposed(key: str, sslmode: str, host: str) -> str:
+def _exposed(key: str, sslmode: str) -> str:
     return (
-        f"{key}: with sslmode={sslmode}, what goes to {host} {'is not' if sslmode == 'disable' else 'may not be'} "
+        f"{key}: with sslmode={sslmode}, what goes to the server {'is not' if sslmode == 'disable' else 'may not be'} "
         "encrypted, and the server is not verified; leave sslmode out, and name the server's CA as ?sslrootcert=FILE"
     )
+
+
+def _is_file(value: str) -> bool:
+    """Whether it names a place on this disk, and so is no password: messages may quote it."""
+    path = Path(value)
+    return path.is_absolute() and path.parent != Path("/") and path.parent.is_dir()
 
 
 def _is_here(host: str) -> bool:
@@ -211,17 +257,14 @@ def _conninfo(pairs: Mapping[str, str]) -> str:
     return " ".join(f"{name}='{escape(value)}'" for name, value in pairs.items())
 
 
-def _shown(given: Mapping[str, str]) -> str:
+def _identity(given: Mapping[str, str]) -> str:
+    """Of the same server, database and user always the same."""
+    named = sorted((name, given[name]) for name in ("user", "host", "port", "dbname", "service") if name in given)
+    return f"postgresql {hashlib.sha256(repr(named).encode()).hexdigest()[:16]}"
+
+
+def _places(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if "service" in given:
-        return f"postgresql service {given['service']}"
-    user = f"{quote(given['user'])}@" if "user" in given else ""
-    ports = given.get("port", "").split(",")
-    hosts = given.get("host", "").split(",")
-    spelled = [quote(host, safe="/:") + (f":{port}" if port else "") for host, port in _paired(hosts, ports)]
-    if hosts[0].startswith("/"):
-        return f"postgresql://{user}/{quote(given.get('dbname', ''))} on {spelled[0]}"
-    return f"postgresql://{user}{','.join(spelled)}/{quote(given.get('dbname', ''))}"
-
-
-def _paired(hosts: list[str], ports: list[str]) -> list[tuple[str, str]]:
-    return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+        return ()
+    hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
+    return tuple(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))

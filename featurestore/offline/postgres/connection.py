@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL over ADBC: SQL in, Arrow columns in and out, and its errors translated.
+"""One connection to PostgreSQL over ADBC: SQL in, Arrow columns in and out.
 
 Rows travel by binary COPY both ways, packed and parsed by the driver, from and to Polars without a copy in
 Python. A call can be interrupted: it waits in a thread of its own, which an interrupt cancels on the server.
@@ -6,7 +6,6 @@ Python. A call can be interrupted: it waits in a thread of its own, which an int
 
 from __future__ import annotations
 
-import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,9 @@ import adbc_driver_manager as adbc
 import adbc_driver_postgresql as driver
 import polars as pl
 
-from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
+from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.offline.postgres.address import Address
+from featurestore.offline.postgres.errors import AGAIN, CommitLostError, ConnectionLostError, in_our_words
 from featurestore.offline.sql import Values
 
 Result = TypeVar("Result")
@@ -28,43 +28,6 @@ LISTEN_SECONDS = 0.1
 _USE_COPY = driver.StatementOptions.USE_COPY.value
 _SCHEMA = adbc.StatementOptions.INGEST_TARGET_DB_SCHEMA.value
 _STATUS = driver.ConnectionOptions.TRANSACTION_STATUS.value
-
-_AGAIN = "run the same command again"
-# The server has rolled back one of two transactions that were in each other's way, and expects it to be tried again.
-_TRANSIENT = ("40P01", "40001")
-_KINDS: dict[str, tuple[str, str | None]] = {
-    "53100": ("the server's disk is full", "free some space there and run the same command again"),
-    "53200": ("the server is out of memory", _AGAIN),
-    "53300": ("the server has no free connection", "try again, or raise its max_connections"),
-    "42501": ("the user may not do this", "GRANT it USAGE and CREATE on the project's schema"),
-    "25006": ("the server is read-only (a standby?)", "name the primary in offline.url, or add target_session_attrs"),
-    "57014": ("the server stopped the statement (statement_timeout?)", _AGAIN),
-    "55P03": ("a lock was not released in time (lock_timeout?)", _AGAIN),
-    "40P01": ("deadlock with another transaction", _AGAIN),
-    "40001": ("conflict with another transaction", _AGAIN),
-}
-
-_PROOF = "a remote server must prove its identity: name its CA as ?sslrootcert=FILE, or set ?sslmode=… yourself"
-# What libpq says of a server that can't be trusted, what to add to it, and the hint.
-_UNSAFE = (
-    (
-        "verify failed", " (the certificate is signed by nobody who is trusted here, or has expired)",
-        "name the CA that signed it as ?sslrootcert=FILE; where that is done, renew the certificate",
-    ),
-    ("does not match host name", "", "name the server in offline.url as its certificate does"),
-    (
-        "does not support SSL", "",
-        "enable ssl on the server, or set ?sslmode=disable yourself where nobody else can listen",
-    ),
-)  # fmt: skip
-
-
-class ConnectionLostError(TransientStoreError):
-    """The connection was lost, and nothing was changed: the server has rolled back, or will."""
-
-
-class CommitLostError(StoreError):
-    """The connection was lost during a commit, which may have happened or not."""
 
 
 class Server:
@@ -77,7 +40,7 @@ class Server:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """An open connection, closed at the end. Raises StoreError, or ConfigError if the server rejects the login."""
-        with _in_our_words(self.address):
+        with in_our_words(self.address):
             if self._database is None:
                 self._database = driver.connect(self.address.conninfo)
                 # The driver frees its list of types, most of a megabyte, only when it is closed.
@@ -139,7 +102,7 @@ class Connection:
         Raises CommitLostError where no answer came.
         """
         if self._connection.get_option(_STATUS) == "inerror":
-            raise StoreError("an earlier statement of the transaction failed", where=self._address.shown, hint=_AGAIN)
+            raise StoreError("an earlier statement of the transaction failed", where=self._address.shown, hint=AGAIN)
         try:
             self.execute("COMMIT")
         except ConnectionLostError as exc:
@@ -163,7 +126,7 @@ class Connection:
 
     @contextmanager
     def _statement(self) -> Iterator[adbc.AdbcStatement]:
-        with _in_our_words(self._address):
+        with in_our_words(self._address):
             statement = adbc.AdbcStatement(self._connection)
             try:
                 yield statement
@@ -227,52 +190,3 @@ def _cancel(connection: adbc.AdbcConnection, done: threading.Event) -> None:
                 with suppress(adbc.Error):
                     connection.cancel()
             done.wait()
-
-
-@contextmanager
-def _in_our_words(address: Address) -> Iterator[None]:
-    try:
-        yield
-    except adbc.Error as exc:
-        raise _translate(str(exc), exc.sqlstate or "", address) from exc
-    except (OSError, pl.exceptions.ComputeError) as exc:  # that is what errors in the middle of an Arrow stream become
-        text = str(exc)
-        if "[libpq]" not in text:
-            raise
-        raise _translate(text, "stream", address) from exc
-
-
-def _translate(text: str, state: str, address: Address) -> FeatureStoreError:
-    text = address.redact(text)
-    said = re.search(r"(ERROR|FATAL|PANIC):\s+(.*)", text)
-    message = said[2] if said else re.sub(r"^([A-Z_]+: )?(\[libpq\] )?", "", text.splitlines()[0])
-    message = message.removesuffix(".").strip()
-    if "Failed to connect" in text:
-        return _refused(re.sub(r"^Failed to connect: (connection to server .*? failed: )?", "", message), address)
-    broke_off = state == "stream" and said is not None and said[1] == "ERROR"  # the connection is still usable
-    # 08: exceptions of the connection. 57P: the server is starting, stopping or has crashed.
-    if not state or state.startswith(("08", "57P")) or (state == "stream" and not broke_off):
-        return ConnectionLostError(f"the connection was lost: {message}", where=address.shown, hint=_AGAIN)
-    if broke_off:
-        return StoreError(f"the answer broke off: {message}", where=address.shown, hint=_AGAIN)
-    # 22: exceptions of the data. 54: limits of the server, such as the length of a row.
-    if state.startswith(("22", "54")):
-        return StoreError(f"PostgreSQL can't hold a value: {message}", where=address.shown)
-    kind, hint = _KINDS.get(state, (f"PostgreSQL refuses ({state})", "run featurestore doctor"))
-    error = TransientStoreError if state in _TRANSIENT else StoreError
-    return error(f"{kind}: {message}", where=address.shown, hint=hint)
-
-
-def _refused(message: str, address: Address) -> FeatureStoreError:
-    """No connection was made. A rejected login needs another setting; an unreachable server may be tried again."""
-    if "password" in message or "authentication" in message or "pg_hba.conf" in message:
-        hint = "the password comes from the url, password_file, PGPASSWORD or ~/.pgpass"
-        return ConfigError(f"the server rejected the login: {message}", where=address.shown, hint=hint)
-    if "certificate" in message or "SSL" in message:
-        found = next(((why, hint) for part, why, hint in _UNSAFE if part in message), ("", _PROOF))
-        return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=found[1])
-    if re.search(r'(database|role) ".*" does not exist', message):
-        return ConfigError(message, where=address.shown, hint="create it on the server, or name another in offline.url")
-    return StoreError(
-        f"can't be reached: {message}", where=address.shown, hint="is the server running, and the url right?"
-    )

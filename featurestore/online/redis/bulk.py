@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from redis import exceptions as redis_errors
 
 from featurestore.online.packing import bytes_of
-from featurestore.online.redis.servers import RedisNode, note_written, reply_error
+from featurestore.online.redis.errors import note_written, reply_error
+from featurestore.online.redis.servers import RedisNode
 
 SEND_BYTES = 1 << 20  # of one send; the timeout is for each send
 RECEIVE_BYTES = 1 << 18

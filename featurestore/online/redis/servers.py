@@ -1,4 +1,4 @@
-"""Connections to one Redis (or Valkey), or to the primaries of a cluster. Owns addresses, secrets and errors.
+"""Connections to one Redis (or Valkey), or to the primaries of a cluster. Owns addresses and secrets.
 
 redis-py makes the connections (authentication, TLS, Unix sockets); pooling them and reading with hiredis is done here.
 The protocol is RESP 2, in which a server never sends anything that it was not asked for.
@@ -24,29 +24,13 @@ from redis import exceptions as redis_errors
 from redis.connection import ConnectionPool
 from redis.crc import key_slot
 
-from featurestore.errors import ConfigError, FeatureStoreError, StoreError
-from featurestore.online.contract import RefusedError
+from featurestore.errors import ConfigError
+from featurestore.hosts import name_server
+from featurestore.online.redis.errors import error_of, is_transient, reply_error
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 RECEIVE = 1 << 16
-
-_TRANSIENT = (
-    redis_errors.ConnectionError,  # refused, closed, LOADING
-    redis_errors.TimeoutError,
-    redis_errors.TryAgainError,
-    redis_errors.ClusterDownError,
-    redis_errors.NoScriptError,  # it has lost the script since it was loaded, in a restart for example
-    redis_errors.MasterDownError,
-    OSError,
-)
-
-_REPLY_ERRORS: dict[str, type[redis_errors.ResponseError | redis_errors.ConnectionError]] = {
-    "MOVED": redis_errors.TryAgainError, "ASK": redis_errors.TryAgainError, "TRYAGAIN": redis_errors.TryAgainError,
-    "CLUSTERDOWN": redis_errors.ClusterDownError, "LOADING": redis_errors.BusyLoadingError,
-    "MASTERDOWN": redis_errors.MasterDownError, "NOSCRIPT": redis_errors.NoScriptError,
-    "NOAUTH": redis_errors.AuthenticationError, "WRONGPASS": redis_errors.AuthenticationError,
-}  # fmt: skip
 
 Result = TypeVar("Result")
 
@@ -144,22 +128,6 @@ class RedisNode:
                 self._idle.pop().close()
 
 
-def is_transient(exc: Exception) -> bool:
-    """Whether trying again may help."""
-    # To redis-py a refused login is a ConnectionError too.
-    return isinstance(exc, _TRANSIENT) and not isinstance(exc, redis_errors.AuthenticationError)
-
-
-def reply_error(text: str) -> redis_errors.ResponseError | redis_errors.ConnectionError:
-    """The exception for an error reply; its type decides whether trying again may help."""
-    return _REPLY_ERRORS.get(text.partition(" ")[0], redis_errors.ResponseError)(text)
-
-
-def note_written(exc: redis_errors.RedisError, written: int) -> None:
-    """Attaches to an error how many entities were written before it, for `Servers.explain`."""
-    exc.written = written  # type: ignore[attr-defined]
-
-
 @dataclass(frozen=True, slots=True)
 class SlotMap:
     """Which node owns which slots: each owner has the slots from its start up to the next start."""
@@ -172,8 +140,8 @@ class Servers:
     """The nodes behind a url, and which of them has a key."""
 
     def __init__(self, url: str, retries: Retries) -> None:
-        self.cluster = url.partition("://")[0].endswith("+cluster")
-        self.where = redact(url)
+        self._scheme = url.partition("://")[0]
+        self.cluster = self._scheme.endswith("+cluster")
         self._retries = retries
         self._kind, self._options = self._parse(url.replace("+cluster", "", 1))
         self._nodes: dict[tuple[str, int], RedisNode] = {}
@@ -192,8 +160,20 @@ class Servers:
             pool.connection_class(**options)  # does not connect yet, but refuses unknown arguments
         except (ValueError, TypeError, redis_errors.RedisError):  # their messages may contain the password
             hint = "for example redis://localhost:6379/0; in a password write %40 for @, %2F for / and so on"
-            raise ConfigError("online.url can't be read", where=self.where, hint=hint) from None
+            raise ConfigError("online.url can't be read", hint=hint) from None
         return pool.connection_class, options
+
+    @property
+    def where(self) -> str:
+        """How messages call the servers: by host and port, or by the setting where those may be something else."""
+        if "path" in self._options:
+            return name_server("unix", ((str(self._options["path"]), ""),), "online.url")
+        place = (str(self._options.get("host", "localhost")), str(self._options.get("port", 6379)))
+        name = name_server(self._scheme, (place,), "online.url")
+        return name if self.cluster or name == "online.url" else f"{name}/{self._options.get('db') or 0}"
+
+    def _secrets(self) -> list[str]:
+        return [str(self._options[name]) for name in ("password", "username") if self._options.get(name)]
 
     def nodes(self) -> list[RedisNode]:
         """Every server that stores values."""
@@ -213,23 +193,11 @@ class Servers:
                 return work()
             except (redis_errors.RedisError, hiredis.HiredisError, OSError) as exc:
                 if retry == self._retries.count or not is_transient(exc):
-                    raise self.explain(exc) from exc
+                    raise error_of(exc, self.where, self._secrets()) from None
                 self.disconnect()
             # At random, so that clients that failed together don't come back together.
             time.sleep(self._retries.first_pause * 2**retry * (0.5 + random.random()))  # noqa: S311  (jitter)
         raise AssertionError("the last attempt returns or raises")
-
-    def explain(self, exc: Exception) -> FeatureStoreError:
-        """A server's error as one of ours: what happened, where, and what to do."""
-        if isinstance(exc, redis_errors.AuthenticationError):
-            return ConfigError(
-                "the online store refuses the user or the password", where=self.where, hint="see [online] url"
-            )
-        message, hint = _diagnosis(exc)
-        written: int | None = getattr(exc, "written", None)
-        if written is None:
-            return StoreError(message, where=self.where, hint=hint)
-        return RefusedError(message, where=self.where, hint=hint, written=written)
 
     def disconnect(self) -> None:
         """Closes idle connections and drops the slot map: the next call connects and asks for the slots again."""
@@ -266,62 +234,7 @@ class Servers:
         return self._nodes.setdefault((host, port), node)  # in one step: two threads must end up with the same node
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A known error of a server: how to recognise it, what to report and what to advise."""
-
-    words: tuple[str, ...]
-    kinds: tuple[type[Exception], ...]
-    message: str
-    hint: str
-
-
-CAUSES = (
-    Cause(("OOM",), (redis_errors.OutOfMemoryError,), "is out of memory",
-          "raise its maxmemory, or serve fewer features; then sync again"),
-    Cause(("READONLY",), (redis_errors.ReadOnlyError,), "is a read-only replica", "name the primary in [online] url"),
-    Cause(("NOPERM", "no permissions", "can't run this command"), (redis_errors.NoPermissionError,),
-          "does not permit this user a command or a key", "see docs/online.md for the permissions it needs"),
-    Cause(("LOADING",), (redis_errors.BusyLoadingError,), "is still loading its data",
-          "wait until it has started, then try again"),
-    Cause(("MISCONF",), (), "can't save to its disk and refuses writes", "free space where it keeps its dump"),
-    Cause(("CLUSTERDOWN",), (redis_errors.ClusterDownError,), "is a cluster that is down",
-          "wait until all its slots are served, then try again"),
-    Cause(("CROSSSLOT", "MOVED"), (redis_errors.MovedError, redis_errors.AskError), "is a cluster that has moved a key",
-          "write [online] url as redis+cluster:// if it is not; else try again"),
-    Cause(("cluster support disabled",), (), "is not a cluster", "write [online] url as redis://"),
-    Cause(("max number of clients",), (), "has reached its max number of clients", "close some, then try again"),
-    Cause(("WRONGTYPE",), (), "holds something else under the key of an entity", "run featurestore verify --fix"),
-    Cause(("CERTIFICATE_VERIFY_FAILED",), (), "shows a certificate that can't be trusted",
-          "name the authority that signed it: [online] url with ?ssl_ca_certs=/path/to/ca.pem"),
-    Cause(("Protocol error",), (redis_errors.InvalidResponse, hiredis.ProtocolError), "does not speak Redis' protocol",
-          "is it the right host and port?"),
-)  # fmt: skip
-
-
-def _diagnosis(exc: Exception) -> tuple[str, str]:
-    """What happened, and what to do about it."""
-    text = _first_line(exc)
-    for cause in CAUSES:
-        if any(word in text for word in cause.words) or isinstance(exc, cause.kinds):
-            return f"the online store {cause.message}", cause.hint
-    if isinstance(exc, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
-        return "the online store can't be reached", "is it running? try again"
-    return f"the online store refuses: {text}", "see the log of the server"
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0][:200]
-
-
 def _check_database(url: str) -> None:
     """Raises ValueError where the database is not a number; redis-py would silently use database 0."""
     if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
         raise ValueError
-
-
-def redact(url: str) -> str:
-    """A url without user, password and options, even where the password is not percent-encoded as it must be."""
-    scheme, _, rest = url.partition("://")
-    place, _, options = rest.partition("?")
-    return f"{scheme}://" + ("…" if "@" in options else place.rpartition("@")[2])

@@ -7,9 +7,10 @@ idempotent, so it is tried again a few times where the server was only briefly u
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from functools import lru_cache, partial
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from redis import exceptions as redis_errors
@@ -20,9 +21,10 @@ from featurestore.model import Check
 from featurestore.online import format as layout
 from featurestore.online.contract import Pulse, RefusedError, TableName, WriteCounts
 from featurestore.online.redis import wire
+from featurestore.online.redis.errors import note_written
 from featurestore.online.redis.health import checks_of
 from featurestore.online.redis.scripts import DISCARD, MERGE, SWAP
-from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers, note_written
+from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers
 from featurestore.online.tables import EPOCH, GENERATION
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 # The server answers nobody while a script runs. So many entities take it some 3 ms.
 ENTITIES_PER_CALL = 500
 KEYS_PER_SCAN = 2_000
+SLOTS = 16_384
+SHARD_MARKS = 128
+TOKEN = "token"  # noqa: S105  (of a mark, no secret)
 
 
 class RedisStore:
@@ -165,7 +170,30 @@ class RedisStore:
     def pulse(self) -> Pulse:
         infos = self._servers.attempt(lambda: [wire.info(node) for node in self._servers.nodes()])
         servers = ",".join(sorted(info.get("run_id", "") for info in infos))
-        return Pulse(servers, sum(int(info.get("evicted_keys", 0)) for info in infos), len(infos))
+        evicted = sum(int(info.get("evicted_keys", 0)) for info in infos)
+        return Pulse(servers, evicted, len(infos), self._contents())
+
+    def mark_shards(self) -> None:
+        if self._servers.cluster and not self._contents():
+            token = secrets.token_hex(8)
+            for key in shard_keys(self._project):
+                self._ask(key, "HSET", key, TOKEN, token)
+
+    def _contents(self) -> str:
+        """The token that all parts of a cluster have; empty where it is not the same."""
+        if not self._servers.cluster:
+            return ""
+
+        def ask() -> set[bytes | None]:
+            places: dict[RedisNode, list[bytes]] = {}
+            for key in shard_keys(self._project):
+                places.setdefault(self._servers.node_of(key.encode()), []).append(wire.command("HGET", key, TOKEN))
+            asked = {node: (b"".join(commands), len(commands)) for node, commands in places.items()}
+            return {token for tokens in wire.exchange(asked).values() for token in tokens}
+
+        tokens = self._servers.attempt(ask)
+        token = tokens.pop() if len(tokens) == 1 else None
+        return "" if token is None else token.decode(errors="replace")
 
     def checks(self) -> Iterator[Check]:
         for node in self._servers.attempt(self._servers.nodes):
@@ -235,3 +263,15 @@ class RedisStore:
                     yield node, [key.decode() for key in keys]
                 if cursor in (b"0", 0):
                     break
+
+
+@lru_cache(maxsize=8)
+def shard_keys(project: str) -> list[str]:
+    """Keys of which one lies in every 128th part of a cluster's slots: some on each shard, however it is cut."""
+    found: dict[int, str] = {}
+    for number in count():
+        key = f"{layout.PREFIX}:{project}:@shard:{number}"
+        found.setdefault(key_slot(key.encode()) * SHARD_MARKS // SLOTS, key)
+        if len(found) == SHARD_MARKS:
+            break
+    return list(found.values())

@@ -6,6 +6,7 @@ those imports to run.
 
 from __future__ import annotations
 
+import ast
 from typing import Protocol
 
 Key = tuple[str, str]
@@ -58,13 +59,13 @@ class Dotted:
 class Plain:
     """A name that no statement of the project binds: a builtin, or an undefined name, where ``known`` is false.
 
-    ``limit`` says why it can't be followed.
+    ``limit`` says why it can't be followed, and ``ours`` whether a module of the project should bind it.
     """
 
-    __slots__ = ("hops", "known", "limit", "name")
+    __slots__ = ("hops", "known", "limit", "name", "ours")
 
-    def __init__(self, name: str, *, known: bool, limit: str | None = None, hops: Hops = ()) -> None:
-        self.name, self.known, self.limit, self.hops = name, known, limit, hops
+    def __init__(self, name: str, *, known: bool, limit: str | None = None, ours: bool = True, hops: Hops = ()) -> None:
+        self.name, self.known, self.limit, self.ours, self.hops = name, known, limit, ours, hops
 
 
 Global = Definition | ProjectModule | Dotted | Plain
@@ -75,6 +76,15 @@ class World(Protocol):
     """What a walk asks about names that are bound outside the statement it is in."""
 
     module: str
+
+    @property
+    def file(self) -> str:
+        """The module's file, below the project's root."""
+        ...
+
+    def assigned(self, module: str, name: str) -> tuple[ast.expr, World] | None:
+        """The value of a name of a project module that is assigned once, and the names as that module sees them."""
+        ...
 
     def lookup(self, name: str) -> Global:
         """A name at module level."""

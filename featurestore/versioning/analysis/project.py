@@ -129,6 +129,25 @@ class ModuleWorld:
         self._project = project
         self._found: dict[str, Global] = {}
 
+    @property
+    def file(self) -> str:
+        """The module's file, below the project's root."""
+        table = self._project.table(self.module)
+        return "" if table is None else table.module.path.as_posix()
+
+    def assigned(self, module: str, name: str) -> tuple[ast.expr, ModuleWorld] | None:
+        """The value of a name of a project module that is assigned once, and the names as that module sees them."""
+        table = self._project.table(module)
+        positions = [] if table is None else table.statements_of(name)
+        if table is None or len(positions) != 1:
+            return None
+        statement = table.body[positions[0]]
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            return None
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        return (statement.value, self._project.world(module)) if named else None
+
     def lookup(self, name: str) -> Global:
         """A name at module level, else a builtin, else a name that nothing binds."""
         found = self._found.get(name)
@@ -149,7 +168,8 @@ class ModuleWorld:
             origin = self.absolute(node.level, node.module or "")
             if origin is None or self._project.table(origin) is None:
                 limit = f"`from {origin} import *` can't be followed, and {name!r} may come from it"
-                return Plain(name, known=known, limit=limit)
+                ours = origin is None or self._project.tree.holds(origin)
+                return Plain(name, known=known, limit=limit, ours=ours)
         return Plain(name, known=known)
 
     def member(self, module: str, name: str) -> Global | None:
@@ -197,4 +217,4 @@ def _through(target: Global, hop: Key) -> Global:
         return ProjectModule(target.name, hops)
     if isinstance(target, Dotted):
         return Dotted(target.name, hops, missing=target.missing)
-    return Plain(target.name, known=target.known, limit=target.limit, hops=hops)
+    return Plain(target.name, known=target.known, limit=target.limit, ours=target.ours, hops=hops)

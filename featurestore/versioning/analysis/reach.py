@@ -7,10 +7,12 @@ strings, names of other packages and limits. The canonical form is written by it
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from typing import Literal
 
-from featurestore.versioning.analysis import limits
+from featurestore.versioning.analysis import limits, paths
+from featurestore.versioning.analysis.limits import Kind as LimitKind
 from featurestore.versioning.analysis.names import (
     Definition,
     Dotted,
@@ -42,6 +44,7 @@ READERS = (
     "dataclasses.fields",
     "pydantic.",
 )
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:\w+)?")
 PLACE_NAMES = {"__file__", "__path__", "__spec__", "__loader__"}
 
 Import = ast.Import | ast.ImportFrom
@@ -79,13 +82,20 @@ class Reach:
         self.hops: dict[Key, None] = {}
         self.modules: dict[str, None] = {}
         self.required: dict[Key, None] = {}
-        self.limits: dict[tuple[int, str], None] = {}
+        self.limits: dict[tuple[int, str, LimitKind, tuple[str | None, ...]], None] = {}
+        self.calls: dict[int, ast.Call] = {}
         self.scopes: list[Scope] = []
         self.classes: list[str] = []
 
-    def limit(self, node: ast.expr | ast.stmt, message: str) -> None:
-        """Notes something that can't be followed, with its line."""
-        self.limits[(node.lineno, message)] = None
+    def limit(
+        self,
+        node: ast.expr | ast.stmt,
+        message: str,
+        kind: LimitKind = "code",
+        files: tuple[str | None, ...] = (),
+    ) -> None:
+        """Notes something that can't be followed, with its line and, of a file, which one that is."""
+        self.limits[(node.lineno, message, kind, files)] = None
 
     def find(self, name: str) -> Referent:
         """What a name stands for at this point of the walk, by Python's scoping rules."""
@@ -132,10 +142,24 @@ class Reach:
             elif names[-1] == "__dict__" or self.world.member(target.name, "__getattr__") is not None:
                 return target
             else:
-                self.limit(node, f"name {names[-1]!r} is not defined in module {target.name}")
+                self.limit(node, f"name {names[-1]!r} is not defined in module {target.name}", "project")
                 target = Dotted(f"{target.name}.{names[-1]}")
             names.pop()
         return target
+
+    def look(self, target: Referent, names: list[str]) -> Referent:
+        """The same for who only looks: nothing is noted."""
+        while names and isinstance(target, ProjectModule):
+            member = self.world.member(target.name, names[-1])
+            if member is None:
+                return target
+            target = member
+            names.pop()
+        return target
+
+    def elsewhere(self, world: World) -> Reach:
+        """A reach of another module, for who only looks."""
+        return Reach(world)
 
     def module_of(self, node: ast.expr) -> ProjectModule | None:
         """The project module that an expression names, if it names one."""
@@ -155,14 +179,97 @@ class Reach:
         """Notes something of another package."""
         self.dotted.add(name)
         if missing:
-            self.limit(node, f"{name} is not in the project")
+            self.limit(node, f"{name} is not in the project", "project")
         if name.startswith(READERS):
             self.reads.update(("text", "name") if name.startswith("inspect.") else ("text",))
         if name.startswith("polars.col."):
             self.strings.add(name.split(".")[2])
-        message = limits.of_dotted(name)
-        if message is not None:
-            self.limit(node, message)
+        if isinstance(node, ast.stmt):
+            return  # what it binds may have a limit where it is used
+        call = self.calls.get(id(node))
+        found = limits.of_dotted(name)
+        last = name.rpartition(".")[2]
+        if found is None and call is not None and not name.startswith("polars."):
+            found = limits.of_method(last, called=True)
+        if found is not None and not (name in limits.SEEDED and call is not None and _has_seed(call)):
+            self._outside(node, *found, None if call is None else paths.file_of(self, call), call)
+        if call is not None:
+            self._met_call(call, last)
+
+    def met_attributes(self, names: list[str], base: ast.expr, node: ast.expr) -> None:
+        """Notes attributes of an unknown object, the last one first: the name of a method says what it does."""
+        call = self.calls.get(id(node))
+        for at, name in enumerate(names):
+            given = call if at == 0 else None
+            found = limits.of_method(name, called=given is not None)
+            if found is None or (name == "read" and given is not None and not (given.args or given.keywords)):
+                continue
+            file = None
+            if given is not None:
+                inner = node.value if isinstance(node, ast.Attribute) else base
+                file = paths.path_of(self, inner)
+                argument = paths.file_of(self, given)
+                if name in ("glob", "rglob") and file and argument:
+                    file = f"{file}/{argument}"
+                elif file is None:
+                    file = argument
+            self._outside(node, *found, file, given)
+        if call is not None:
+            self._met_call(call, names[0])
+
+    def met_call(self, call: ast.Call) -> None:
+        """Notes a call, before what it calls is walked."""
+        self.calls[id(call.func)] = call
+
+    def met_names(self, call: ast.Call) -> None:
+        """Notes attributes and methods that are asked for by name, as ``getattr`` and ``methodcaller`` do."""
+        names, base = chain(call.func)
+        asks = names[0] if names else base.id if isinstance(base, ast.Name) else ""
+        texts = [item.value for item in call.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+        found: tuple[LimitKind, str] | None = None
+        if asks == "getattr" and len(call.args) > 1 and texts:
+            names, base = chain(call.args[0])
+            target = self.find(base.id) if isinstance(base, ast.Name) else None
+            if isinstance(target, Dotted):
+                found = limits.of_dotted(".".join((target.name, *reversed(names), texts[0])))
+            else:
+                found = limits.of_method(texts[0], called=True)
+        elif asks in ("methodcaller", "attrgetter") and texts:
+            found = limits.of_method(texts[0].rpartition(".")[2], called=True)
+        if found is not None:
+            self._outside(call, *found, None)
+
+    def _met_call(self, call: ast.Call, name: str) -> None:
+        if name in limits.UNSEEDED and not _has_seed(call):
+            self.limit(call.func, limits.MESSAGES["random"], "random")
+        if name in limits.SQL and call.args:
+            text = paths.text_of(self, call.args[0])
+            kind = None if text is None else limits.of_sql(text)
+            if text is None and isinstance(call.args[0], ast.Name | ast.Attribute | ast.Call):
+                kind = "native"
+            if kind is not None:
+                files = limits.files_of_sql(text or "") or (None,)
+                self.limit(call.func, limits.MESSAGES[kind], kind, files if kind == "native" else ())
+
+    def _outside(
+        self, node: ast.expr | ast.stmt, kind: LimitKind, message: str, file: str | None, call: ast.Call | None = None
+    ) -> None:
+        given = call.args[0] if call is not None and call.args else None
+        if kind in limits.OF_FILES:
+            in_memory = kind == "native" and isinstance(given, ast.Constant) and isinstance(given.value, bytes)
+            if file != paths.IN_MEMORY and not in_memory:
+                self.limit(node, message, kind, (file,))
+            return
+        if message == limits.MESSAGES["project"] and isinstance(given, ast.Constant) and self._elsewhere(given.value):
+            kind = "code"
+        self.limit(node, message, kind)
+
+    def _elsewhere(self, name: object) -> bool:
+        """Whether a dotted name is that of another package's module."""
+        if not isinstance(name, str) or not _MODULE.fullmatch(name):
+            return False
+        target = self.world.imported(0, name.partition(":")[0], None)
+        return isinstance(target, Dotted) and not target.missing
 
     def met_plain(self, target: Plain, node: ast.expr | ast.stmt) -> None:
         """Notes a builtin or undefined name."""
@@ -171,13 +278,14 @@ class Reach:
             if name in READING:
                 self.reads.add("module" if name == "__name__" else READING[name])
             if name in PLACE_NAMES:
-                self.limit(node, f"{name} depends on where the project is")
+                self.limit(node, f"{name} depends on where the project is", "file", (None,))
         elif target.limit:
-            self.limit(node, target.limit)
+            self.limit(node, target.limit, "project" if target.ours else "code")
         elif not target.known:
-            self.limit(node, f"name {name!r} is not defined in the project")
+            self.limit(node, f"name {name!r} is not defined in the project", "project")
         elif name in limits.BUILTIN:
-            self.limit(node, limits.BUILTIN[name])
+            call = self.calls.get(id(node))
+            self._outside(node, *limits.BUILTIN[name], None if call is None else paths.file_of(self, call), call)
 
     def met_import(self, node: Import, alias: ast.alias, target: Global) -> None:
         """Notes what an import inside a statement needs to run: the module, and the name it takes from it."""
@@ -208,6 +316,19 @@ class Reach:
             else:
                 scope.maybe[name] = tuple(target.name for target in targets if isinstance(target, ProjectModule))
         return scope
+
+
+def _has_seed(call: ast.Call) -> bool:
+    """Whether a generator or a method is given something that fixes its numbers."""
+    named = {keyword.arg for keyword in call.keywords if not _is_none(keyword.value)}
+    function = call.func
+    if isinstance(function, ast.Attribute) and function.attr == "sample":
+        return bool(named & {"seed", "random_state"})
+    return any(not _is_none(argument) for argument in call.args) or bool(named)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def chain(node: ast.expr) -> tuple[list[str], ast.expr]:

@@ -30,7 +30,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import NewerFormatError, VersionFileError
+from featurestore.errors import NewerFormatError, VersionFileError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.times import format_instant, parse_instant
@@ -197,7 +197,7 @@ def read_version(path: Path) -> VersionFile:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        raise VersionFileError(f"can't be read: {exc.strerror or exc}", where=_shown(path), hint=RESTORE) from exc
+        raise VersionFileError(f"can't be read: {os_reason(exc)}", where=_shown(path), hint=RESTORE) from exc
     return parse_version(name, data)
 
 

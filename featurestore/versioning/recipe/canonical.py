@@ -203,14 +203,8 @@ class Walk(Reach):
         """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
         links: list[tuple[ast.expr, list[str]]] = []
         while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
-            names: list[str] = []
-            inner: ast.expr
-            if isinstance(node, ast.Attribute):
-                names, inner = chain(node)
-                self._met_attributes(names, node)
-            else:
-                inner = node.func if isinstance(node, ast.Call) else node.value
-            if (names and isinstance(inner, ast.Name)) or (isinstance(node, ast.Call) and self._is_special(node)):
+            names, inner = self._link(node)
+            if inner is None:
                 break
             links.append((node, names))
             node = inner
@@ -234,6 +228,22 @@ class Walk(Reach):
             else:
                 self._attribute_ends(names)
 
+    def _link(self, node: ast.Attribute | ast.Call | ast.Subscript) -> tuple[list[str], ast.expr | None]:
+        """A link's attributes, and what it is a link of: None where the chain begins."""
+        if isinstance(node, ast.Attribute):
+            names, inner = chain(node)
+            self._met_attributes(names, node)
+            if isinstance(inner, ast.Name):
+                return names, None
+            self.met_attributes(names, inner, node)
+            return names, inner
+        if isinstance(node, ast.Subscript):
+            return [], node.value
+        self.met_call(node)
+        if self._getattr_of(node) is None:
+            self.met_names(node)
+        return [], None if self._is_special(node) else node.func
+
     def _met_attributes(self, names: Sequence[str], node: ast.expr) -> None:
         for name in names:
             if name in READING:
@@ -247,6 +257,7 @@ class Walk(Reach):
         assert isinstance(base, ast.Name)
         target = self.find(base.id)
         if isinstance(target, Local):
+            self.met_attributes(names, base, node)
             self.out.append("(Attribute " * len(names))
             if base.id not in self.scopes[-1].sometimes:
                 self.out.append(f"L:{base.id} ")
@@ -263,6 +274,8 @@ class Walk(Reach):
             joined = ".".join((target.name, *reversed(names)))
             self._target(Dotted(joined, target.hops, missing=target.missing), node)
             return
+        if names:
+            self.met_attributes(names, base, node)
         self.out.append("(Attribute " * len(names))
         self._target(target, base, value=not names)
         self._attribute_ends(names)
@@ -278,7 +291,7 @@ class Walk(Reach):
             self.modules[module] = None
             member = self.world.member(module, name)
             if member is None:
-                self.limit(node, f"name {name!r} is not defined in module {module}")
+                self.limit(node, f"name {name!r} is not defined in module {module}", "project")
             elif isinstance(member, ProjectModule):
                 self._target(member, node)
             else:

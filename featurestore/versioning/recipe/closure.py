@@ -7,12 +7,13 @@ without running the code is listed as limits, for people to read.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
+from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.tree import SourceTree
@@ -25,11 +26,16 @@ from featurestore.versioning.recipe.sections import Section, sections_of
 
 @frozen
 class Limit:
-    """Something in the closure that can't be followed without running it."""
+    """Something in the closure that can't be followed without running it.
+
+    ``files`` are the files that it is about, below the project's root, with None for one that the code doesn't name.
+    """
 
     path: str
     line: int
     message: str
+    kind: Kind = "code"
+    files: tuple[str | None, ...] = ()
 
     @property
     def place(self) -> str:
@@ -62,11 +68,11 @@ class Closure:
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
         """What can't be followed in the closure, sorted by place."""
-        limits = {limit for statement in self.statements for limit in statement.limits}
+        limits = {Limit(*limit) for statement in self.statements for limit in statement.limits}
         hops = {hop for statement in self.statements for hop in statement.hops}
         keys = {*hops, *(definition.key for definition in self.definitions)}
-        limits.update(limit for key in keys for limit in self.execution.run_time_limits(key))
-        return tuple(Limit(*limit) for limit in sorted(limits))
+        limits.update(Limit(*limit) for key in keys for limit in self.execution.run_time_limits(key))
+        return _merged(limits)
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -98,6 +104,18 @@ class Closure:
     def helpers(self) -> tuple[str, ...]:
         """The project's definitions that the function reaches, by dotted name."""
         return tuple(".".join(definition.key) for definition in self.definitions[1:] if definition.key[1] != WHOLE)
+
+
+def _merged(limits: Iterable[Limit]) -> tuple[Limit, ...]:
+    """The limits sorted by place; what is said twice of a line is said once, of all the files."""
+    files: dict[Limit, dict[str | None, None]] = {}
+    for limit in limits:
+        files.setdefault(replace(limit, files=()), {}).update(dict.fromkeys(limit.files))
+    found = [
+        replace(limit, files=tuple(sorted(names, key=lambda name: (name is None, name or ""))))
+        for limit, names in files.items()
+    ]
+    return tuple(sorted(found, key=lambda limit: (limit.path, limit.line, limit.message, limit.kind)))
 
 
 class _Closures:

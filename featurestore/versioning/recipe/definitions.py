@@ -5,8 +5,9 @@ One `Definitions` belongs to one `ProjectNames`. Each statement is walked once, 
 
 from __future__ import annotations
 
+from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key
-from featurestore.versioning.analysis.project import LimitAt, ProjectNames
+from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.symbols import SymbolTable
 from featurestore.versioning.analysis.tree import refusing_depth
 from featurestore.versioning.recipe.canonical import Walk
@@ -37,7 +38,9 @@ class EncodedStatement:
         self.hops = walk.hops
         self.modules = walk.modules
         path = table.module.path.as_posix()
-        self.limits: list[LimitAt] = [(path, line, message) for line, message in walk.limits]
+        self.limits: list[tuple[str, int, str, Kind, tuple[str | None, ...]]] = [
+            (path, *limit) for limit in walk.limits
+        ]
         self.defaults = walk.defaults
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.errors import FeatureStoreError, UsageError, did_you_mean, os_reason
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.tables.batches import read_batches, write_batches
@@ -188,7 +188,7 @@ def _label_chunks(store: OfflineStore, dataset: DataSet, path: Path | None) -> I
             yield from read_chunks(stream)
     except OSError as exc:
         raise FeatureStoreError(
-            f"can't be made again: its labels were not stored, and the file can't be read ({exc.strerror})",
+            f"can't be made again: its labels were not stored, and the file can't be read ({os_reason(exc)})",
             where=f"data set {dataset.name}, {path}",
             hint=f"name the file with SHA-256 {dataset.labels_sha256} with --labels",
         ) from exc

@@ -11,7 +11,7 @@ from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, StoreError, VersionFileError
+from featurestore.errors import FeatureStoreError, StoreError, VersionFileError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
@@ -83,7 +83,7 @@ def write_version_files(project: Project, targets: Sequence[Target], commit: str
                     write_version(project, target.hashed, commit)
                 files.write_metadata(project.versions, target.feature)
     except OSError as exc:
-        raise StoreError(f"can't be written: {exc.strerror}", where=str(project.versions)) from exc
+        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 
 
 def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,8 +16,9 @@ from itertools import islice
 import numpy as np
 import polars as pl
 
+from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, os_reason
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online import format as layout
@@ -26,6 +27,8 @@ from featurestore.online.packing import entity_keys, pack_column
 from featurestore.progress import SILENT, Progress
 from featurestore.serving.batches import Batches, VersionRows
 from featurestore.serving.history import HistoryPartitions, Selection
+from featurestore.serving.online_tables import OnlineTables
+from featurestore.serving.ownership import check_owner
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 from featurestore.serving.writing import join_batches
 from featurestore.tables.temporary import partitioner
@@ -70,7 +73,8 @@ class VerifyRequest:
     """What is compared: the active ``versions``, and the previous ones that are still online.
 
     ``everything`` also finds values that belong to no feature. ``sample`` compares only that many entities of each
-    type. ``fix`` remembers the differences, for `Inspection.fix`.
+    type. ``fix`` remembers the differences, for `Inspection.fix`. ``now`` is the clock (µs): values that are dated
+    later are not expected yet.
     """
 
     project: Project
@@ -80,6 +84,7 @@ class VerifyRequest:
     everything: bool = True
     sample: int | None = None
     fix: bool = False
+    now: Callable[[], int] = times.now
     progress: Progress = SILENT
     limits: VerifyLimits = DEFAULT_LIMITS
 
@@ -88,13 +93,15 @@ class VerifyRequest:
 class Report:
     """What an inspection has found so far: counts, some examples, and the differences to fix.
 
-    ``unreadable`` are keys under which the store has something that is not an entity.
+    ``fields`` are those in which a value differs; ``unreadable`` are keys under which the store has something that is
+    not an entity.
     """
 
     checked: int = 0
     counts: Counter[Kind] = field(default_factory=Counter)
     examples: list[Mismatch] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
+    fields: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
 
 
@@ -125,6 +132,9 @@ class Inspection:
                 self._compare_all(entity_type, versions)
             else:
                 self._compare_sample(entity_type, versions, self.request.sample)
+        for name, mismatch in self.tables.absent.items():
+            if name not in self.report.fields:
+                self._add(mismatch)
 
     def fix(self) -> SyncResult:
         """Removes wrong values, writes the history's, and lets a sync write the tables again.
@@ -154,8 +164,9 @@ class Inspection:
         offline = self.request.offline
         with offline.reading():
             learned, versions = offline.committed_runs(), offline.versions()
-        up_to_run = learned[-1].run_seq if learned else 0
-        return TableCheck(self.request.online, self.request.versions, versions, up_to_run)
+        run_ids = {run.run_seq: run.run_id for run in learned}
+        check_owner(self.request.project, OnlineTables(self.request.online).owner(), run_ids)
+        return TableCheck(self.request.online, self.request.versions, versions, run_ids, self.request.now())
 
     def _fix_field(self, name: str, differences: Sequence[Difference]) -> None:
         online, project, progress = self.request.online, self.request.project, self.request.progress
@@ -164,7 +175,7 @@ class Inspection:
             online.remove(bad)
         elif bad:
             online.discard(name, bad, EVERY_RUN)
-        version = self.tables.owners.get(name)
+        version = self.tables.fixable.get(name)
         if version is not None:
             keys = [item.key for item in differences if item.history is not None]
             rows = VersionRows(version, int(name), self._latest(version, keys))
@@ -205,7 +216,10 @@ class Inspection:
     def _history(self, entity_type: EntityType, versions: Mapping[int, StoredVersion]) -> Iterator[pl.DataFrame]:
         """What should be online, partition by partition."""
         selections = [Selection(version, number) for number, version in versions.items()]
-        for partition in HistoryPartitions(self.request.offline, selections, EVERY_RUN, self.request.limits.sizes):
+        partitions = HistoryPartitions(
+            self.request.offline, selections, EVERY_RUN, self.tables.clock, self.request.limits.sizes
+        )
+        for partition in partitions:
             yield history_frame(self.request.project.name, entity_type, partition)
 
     def _scan(self, entity_type: EntityType, fields: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -226,6 +240,7 @@ class Inspection:
                 self._add_difference(item)
 
     def _add_difference(self, item: Difference) -> None:
+        self.report.fields.add(item.field)
         if self.request.fix and self.is_complete:
             self.report.differences.append(item)
         version = self.tables.owners.get(item.field)
@@ -260,7 +275,7 @@ class Inspection:
                     yield Difference(kind, item.key, name, online, history.get(item.key))
 
     def _latest(self, version: StoredVersion, keys: Sequence[str]) -> pl.DataFrame:
-        """The history's latest row of each of these entities."""
+        """The history's latest row of each of these entities whose time has come."""
         entities = []
         for key in keys:
             with suppress(StoreError):  # not the key of an entity
@@ -268,6 +283,7 @@ class Inspection:
         wanted = pl.DataFrame(entities, schema=key_types(version.entity_type), orient="row")
         names = list(version.entity_type.key_names)
         rows = self.request.offline.scan(version, entities=wanted)
+        rows = rows.filter(pl.col("computed_at").dt.epoch("us") <= self.tables.clock)
         # The scan is sorted by time and run within an entity, so the last row is the latest.
         return rows.unique(names, keep="last", maintain_order=True)
 
@@ -285,7 +301,7 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as exc:
         raise StoreError(
-            f"can't write temporary files for the comparison: {exc.strerror or exc}",
+            f"can't write temporary files for the comparison: {os_reason(exc)}",
             hint="free some space where temporary files are, or name fewer features",
         ) from exc
 

@@ -19,33 +19,43 @@ from featurestore.online.tables import (
     read_pointers,
     version_entry,
 )
-from featurestore.serving.plan import steps_back
+from featurestore.serving.plan import is_set_back, steps_back
 from featurestore.workflows.verify.differences import Kind, Mismatch
 
 
 class TableCheck:
     """The mismatches of the tables, the entries to drop because of them, and which version has which field.
 
-    ``active`` are the active versions to check, ``in_history`` all versions that the history has, ``up_to_run`` is its
-    last run. ``comparable`` are the fields whose values can be compared with the history; ``taken`` are the names of
-    all fields that belong to a version or to a load in progress.
+    ``active`` are the active versions to check, ``in_history`` all versions that the history has, ``run_ids`` the ids
+    of its runs by number. ``comparable`` are the fields whose values are compared with the history. A version that is
+    not online has one all the same, which nobody else has: a negative number; ``absent`` has what to say where not one
+    of its values is missing. ``taken`` are the names of all fields
+    that belong to a version, to a load in progress or to nobody any more. ``clock`` is the instant of the comparison:
+    ``now``, or that of the last sync where that is later.
     """
 
     def __init__(
-        self, store: OnlineStore, active: Sequence[StoredVersion], in_history: Sequence[StoredVersion], up_to_run: int
+        self,
+        store: OnlineStore,
+        active: Sequence[StoredVersion],
+        in_history: Sequence[StoredVersion],
+        run_ids: Mapping[int, str],
+        now: int,
     ) -> None:
         self.mismatches: list[Mismatch] = []
         self.comparable: dict[int, StoredVersion] = {}
+        self.absent: dict[str, Mismatch] = {}
         self.taken: set[str] = set()
         self._store = store
         self._in_history = {version.id: version for version in in_history}
-        self._up_to_run = up_to_run
+        self._run_ids = run_ids
         self._bad_entries: list[tuple[TableName, str]] = []
         self._foreign: list[Marker] = []
         self._names = {version.id.feature for version in active}
         markers, pointers = self._read_markers(), self._read_pointers()
         self._next_field = _next_field(markers, pointers)
-        self.taken.update(map(str, markers.reservations))
+        self.clock = max([now, *(marker.clock for marker in markers.versions.values())])
+        self.taken.update(map(str, [*markers.reservations, *markers.clearing]))
         for version, marker in markers.versions.items():
             if marker.field is not None:
                 self._check_marker(version, marker, marker.field)
@@ -54,12 +64,20 @@ class TableCheck:
             if pointer is not None:
                 self._check_pointer(wanted, pointer, markers)
             elif ("active", wanted.id.feature) not in self._bad_entries:
-                self._add("missing", wanted.id.feature, "has no pointer, so readers are served nothing", wanted)
+                self._add_unserved(wanted, markers.versions.get(wanted.id))
 
     @property
     def owners(self) -> Mapping[str, StoredVersion]:
         """The comparable versions by the names of their fields."""
         return {str(number): version for number, version in self.comparable.items()}
+
+    @property
+    def fixable(self) -> Mapping[str, StoredVersion]:
+        """Those of them whose values can be written one by one; a sync loads the others."""
+        foreign = {marker.field for marker in self._foreign}
+        return {
+            str(field): version for field, version in self.comparable.items() if field >= 0 and field not in foreign
+        }
 
     def fix(self) -> None:
         """Drops bad entries, which the next sync writes again, and clears fields whose values can't be compared."""
@@ -72,6 +90,15 @@ class TableCheck:
         for marker in self._foreign:
             if marker.field is not None:
                 self._store.clear(marker.entity_type, [marker.field])
+
+    def _add_unserved(self, wanted: StoredVersion, marker: Marker | None) -> None:
+        note = "has no pointer, so readers are served nothing"
+        if marker is not None and marker.field is not None:
+            self._add("missing", wanted.id.feature, note, wanted)
+            return
+        field = -1 - len(self.comparable)
+        self.comparable[field] = wanted
+        self.absent[str(field)] = Mismatch("missing", wanted.id.feature, wanted, None, note)
 
     def _check_marker(self, version: VersionId, marker: Marker, field: int) -> None:
         shared = str(field) in self.taken
@@ -86,10 +113,16 @@ class TableCheck:
             self._add("different", version.feature, f"field {field} belongs to two versions", stored)
         elif marker.entity_type != stored.entity_type.name:
             self._add("different", version.feature, f"is online as a feature of {marker.entity_type}", stored)
-        elif marker.run_seq > self._up_to_run:
-            note = f"run {marker.run_seq} is online, but the history ends at run {self._up_to_run}"
+        elif marker.run_seq > (last := max(self._run_ids, default=0)):
+            note = f"run {marker.run_seq} is online, but the history ends at run {last}"
             self._add("different", version.feature, note, stored)
             self._foreign.append(marker)
+            self.comparable[field] = stored
+        elif is_set_back(marker, self._run_ids):
+            note = f"the history was set back: its run {marker.run_seq} is not the one that is online"
+            self._add("different", version.feature, note, stored)
+            self._foreign.append(marker)
+            self.comparable[field] = stored
         else:
             self.comparable[field] = stored
             return
@@ -138,6 +171,6 @@ class TableCheck:
 def _next_field(markers: Markers, pointers: Pointers) -> int:
     """The first field that is certainly free, even where the table's own counter is damaged."""
     fields = [marker.field for marker in markers.versions.values() if marker.field is not None]
-    fields += [*markers.reservations, *(pointer.field for pointer in pointers.features.values())]
+    fields += [*markers.reservations, *markers.clearing, *(pointer.field for pointer in pointers.features.values())]
     fields += [pointer.previous.field for pointer in pointers.features.values() if pointer.previous]
     return max([markers.next_field, *(field + 1 for field in fields)])

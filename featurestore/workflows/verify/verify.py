@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
@@ -69,16 +70,20 @@ def verify(
     everything: bool = True,
     sample: int | None = None,
     fix: bool = False,
+    now: Callable[[], int] = times.now,
     progress: Progress = SILENT,
     limits: VerifyLimits = DEFAULT_LIMITS,
 ) -> VerifyResult:
     """Compares what is online of these active versions, and of the previous ones, with the history.
 
     ``everything`` also finds values that belong to no feature. ``sample`` compares only that many entities of each
-    type, at random. After a fix everything is compared once more. Raises StoreError where a store fails, and
+    type, at random. ``now`` (µs) is the clock: values that are dated later are not expected yet. After a fix everything
+    is compared once more.
+
+    Raises ForeignStoreError where the store belongs to another history, StoreError where a store fails, and
     CancelledError: then what was fixed so far stays, and no watermark has moved without its values.
     """
-    request = VerifyRequest(project, offline, online, versions, everything, sample, fix, progress, limits)
+    request = VerifyRequest(project, offline, online, versions, everything, sample, fix, now, progress, limits)
     first = inspection = inspect(request)
     fixed = inspection.fix() if fix and inspection.found else None
     while fixed is not None and not inspection.is_complete:

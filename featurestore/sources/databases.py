@@ -1,0 +1,127 @@
+"""Sources that are a table or a query of database files: what SQLite and DuckDB share.
+
+A file is offered by its hash, together with that of its write-ahead log, in which committed rows may still be. It is
+read in one snapshot, which must be of the very bytes that were hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from featurestore.errors import SourceError
+from featurestore.frozen import frozen
+from featurestore.model import Json, Source
+from featurestore.sources.contract import Cursor, Offer, ProjectFolders, Report
+from featurestore.sources.files import FileSettings, FileSource, HashedFile
+from featurestore.sources.hashes import state_of
+from featurestore.toml import TomlTable
+
+if TYPE_CHECKING:
+    from featurestore.tables.batch import Batch
+
+KEYS = ("path", "table", "query")
+
+Check: TypeAlias = Callable[[], None]
+"""Raises SourceError where the file is not the one that was hashed. To be called once the snapshot stands."""
+
+
+@frozen
+class DatabaseSettings(FileSettings):
+    """Where the files are, and what is read of each: a table or view by name, or one query."""
+
+    table: str | None = None
+    query: str | None = None
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        return {"table": self.table, "query": self.query}
+
+    @property
+    def rows(self) -> str:
+        """What stands after FROM in a statement that reads all rows."""
+        if self.query is None:
+            return quoted(self.table or "")
+        return f"({self.query.strip().rstrip(';')}\n)"  # the line end, since a query may end with a comment
+
+
+ReadTable: TypeAlias = Callable[
+    [Path, str, DatabaseSettings, Collection[str] | None, Check],
+    "Iterator[Batch]",
+]
+"""Reads one database: its file and the name for messages, what to read, and which columns are needed (None: all)."""
+
+
+def read_settings(table: TomlTable) -> DatabaseSettings:
+    path, name, query = table.required_text("path"), table.text("table"), table.text("query")
+    if (name is None) == (query is None):
+        raise table.error("table", "or query says what to read", 'table = "visits", or query = "SELECT …"; one of both')
+    return DatabaseSettings(path, table=name, query=query)
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it: any text is one."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def select(names: Sequence[str], settings: DatabaseSettings) -> str:
+    """The statement that reads these columns."""
+    return f"SELECT {', '.join(map(quoted, names))} FROM {settings.rows}"
+
+
+class DatabaseFiles(FileSource):
+    """`OpenSource` on database files, given how one is read and what is added to its name for its write-ahead log."""
+
+    def __init__(
+        self, folders: ProjectFolders, source: Source, given: str | None, read_table: ReadTable, *, log: str
+    ) -> None:
+        super().__init__(folders, source, given)
+        assert isinstance(source.settings, DatabaseSettings), "made by the type's own read_settings"
+        self._settings, self._read_table, self._log = source.settings, read_table, log
+
+    def missing(self, offer: Offer, cursor: Cursor) -> list[str]:
+        """The files that are no longer there; a log comes and goes."""
+        return [name for name in super().missing(offer, cursor) if not name.endswith(self._log)]
+
+    def read(
+        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+    ) -> Iterator[Batch]:
+        hashed: dict[Path, HashedFile] = {file.path: file for file in offer.handle}  # type: ignore[attr-defined]
+        for path, file in hashed.items():
+            if path.name.endswith(self._log):
+                continue
+
+            def check(file: HashedFile = file) -> None:
+                log = hashed.get(file.path.with_name(file.path.name + self._log))
+                self._check([file] if log is None else [file, log])
+
+            yield from self._read_table(path, file.name, self._settings, columns, check)
+
+    def _find(self) -> list[Path | None]:
+        """The files, each with its log behind it."""
+        found: list[Path | None] = []
+        for path in super()._find():
+            if path is None or not path.is_file():
+                hint = "write it to a file, and name that"
+                raise SourceError("a database can't be read from a pipe", where=str(path or "stdin"), hint=hint)
+            if not path.name.endswith(self._log):
+                found += [path, *self._logs(path)]
+        return found
+
+    def _logs(self, path: Path) -> list[Path]:
+        log = path.with_name(path.name + self._log)
+        return [log] if log.is_file() and log.stat().st_size else []
+
+    def _check(self, hashed: list[HashedFile]) -> None:
+        path = hashed[0].path
+        # But for the time of change, which a new link or another owner moves while the bytes stay.
+        same = [path, *self._logs(path)] == [file.path for file in hashed] and all(
+            state_of(file.path.stat())[:-1] == file.state[:-1] for file in hashed
+        )
+        if not same:
+            raise SourceError(
+                "changed while it was read: another program is writing it",
+                where=hashed[0].name,
+                hint="run ingest again",
+            )

@@ -1,0 +1,206 @@
+"""The state of every feature in one look: what failed, is too old or has drifted, worst first.
+
+Made for the morning and for alerting: a feature with a problem is one that somebody has to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError
+from featurestore.model import FeatureRun, Json, Run, VersionId
+from featurestore.offline.contract import OfflineStore
+from featurestore.online.open import open_online
+from featurestore.serving.online_tables import OnlineTables
+from featurestore.workflows.catalogue import Entry, Filter, list_features
+
+NEWEST_RUNS = 200
+"""How many runs are looked at. What was last taken before them is known from the summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """One feature. Instants and ages are microseconds.
+
+    ``age`` is the time since the last run that took the feature without a failure, whether or not there was anything
+    new; None where none has. ``online_lag`` counts the runs whose values the online store does not have yet; None where
+    it has none of the feature at all. ``problems`` are sentences: what, since when, and what to run.
+    """
+
+    name: str
+    version: int | None
+    sha256: str | None
+    age: int | None
+    last_run: str | None
+    last_status: str | None
+    rejected: int
+    drift: Mapping[str, Json] | None
+    online_lag: int | None
+    problems: tuple[str, ...]
+    rank: int
+
+    @property
+    def drifted(self) -> bool:
+        return self.drift is not None and bool(self.drift.get("detected"))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectState:
+    """All features, worst first, problems that are not those of one feature, and warnings."""
+
+    features: tuple[FeatureState, ...]
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def problem_count(self) -> int:
+        return len(self.problems) + sum(len(item.problems) for item in self.features)
+
+
+def project_state(
+    project: Project, store: OfflineStore, *, max_age: int | None = None, now: int | None = None
+) -> ProjectState:
+    """The state of the features of the working tree.
+
+    A feature whose ``age`` is above ``max_age`` (µs) is too old. An online store that does not answer is a problem, and
+    hides nothing else. Raises StoreError where the offline store can't be read.
+    """
+    now = times.now() if now is None else now
+    catalogue = list_features(project, Filter())
+    with store.reading():
+        runs = store.runs(last=NEWEST_RUNS)
+        learned = _learned(store, catalogue.entries)
+    problems = [
+        f"{item.problem.where or item.name}: {item.problem.message}"
+        + (f" ({item.problem.hint})" if item.problem.hint else "")
+        for item in catalogue.broken
+    ]
+    watermarks: Mapping[VersionId, int] = {}
+    try:
+        watermarks = _watermarks(project)
+    except FeatureStoreError as exc:
+        problems.append(f"the online store does not answer: {exc}")
+    states = [_state(entry, runs, learned, watermarks, max_age, now) for entry in catalogue.entries]
+    ordered = sorted(states, key=lambda item: (item.rank, -(item.age or 0), item.name))
+    return ProjectState(tuple(ordered), tuple(problems), catalogue.warnings)
+
+
+def _state(
+    entry: Entry,
+    runs: Sequence[Run],
+    learned: Mapping[VersionId, int],
+    watermarks: Mapping[VersionId, int],
+    max_age: int | None,
+    now: int,
+) -> FeatureState:
+    name, summary = entry.feature.name, entry.summary
+    taken = [(run, items) for run in runs if (items := [item for item in run.features if item.name == name])]
+    fresh_at = next((run.finished_at for run, items in taken if not _failure(items)), summary.last_run_at)
+    age = None if fresh_at is None else max(now - fresh_at, 0)
+    newest, items = taken[0] if taken else (None, [])
+    drift = entry.drift if isinstance(entry.drift, Mapping) else None
+    problems, rank = [], 5
+    if entry.problem is not None:
+        problems.append(f"can't be hashed: {entry.problem.message}, at {entry.problem.where}")
+        rank = 0
+    failure = _failure(items)
+    if failure is not None:
+        problems.append(_failed(name, failure, [run for run, each in _until_success(taken)]))
+        rank = 0
+    elif entry.feature.materialised and fresh_at is None:
+        problems.append(f"has never been ingested; run featurestore ingest {name}")
+        rank = 1
+    elif max_age is not None and age is not None and age > max_age:
+        since = times.format_instant((fresh_at or 0) // 1_000_000 * 1_000_000)
+        problems.append(f"was last ingested at {since}, longer ago than {times.format_duration(max_age)}")
+        rank = 1
+    if drift is not None and drift.get("detected"):
+        problems.append(f"has drifted ({_reasons(drift)}); run featurestore drift {name}")
+        rank = min(rank, 2)
+    rejected = max((item.rows_rejected for item in items), default=0)
+    lag = _lag(name, entry.active_sha256, runs, learned, watermarks)
+    if lag or rejected:
+        rank = min(rank, 3)
+    return FeatureState(
+        name=name,
+        version=entry.active.number if entry.active else None,
+        sha256=entry.active_sha256,
+        age=age,
+        last_run=newest.run_id if newest else summary.last_run,
+        last_status=_status(items) if newest else summary.last_status,
+        rejected=rejected,
+        drift=drift,
+        online_lag=lag,
+        problems=tuple(problems),
+        rank=rank,
+    )
+
+
+def _failure(items: Iterable[FeatureRun]) -> FeatureRun | None:
+    return next((item for item in items if item.status == "failed"), None)
+
+
+def _until_success(taken: Sequence[tuple[Run, list[FeatureRun]]]) -> list[tuple[Run, list[FeatureRun]]]:
+    """The newest runs, back to the last one in which nothing of the feature failed."""
+    ends = next((at for at, (_, items) in enumerate(taken) if not _failure(items)), len(taken))
+    return list(taken[:ends])
+
+
+def _failed(name: str, failure: FeatureRun, failing: Sequence[Run]) -> str:
+    since = times.format_instant(failing[-1].started_at // 1_000_000 * 1_000_000)
+    error = failure.error
+    why = "" if error is None else f": {error.message}" + (f", at {error.where}" if error.where else "")
+    hint = error.hint if error is not None and error.hint else f"run featurestore ingest {name}"
+    often = f", {len(failing)} runs" if len(failing) > 1 else ""
+    return f"has failed since {since}{often}{why} ({hint})"
+
+
+def _status(items: Sequence[FeatureRun]) -> str:
+    return "failed" if _failure(items) else items[0].status
+
+
+def _reasons(drift: Mapping[str, Json]) -> str:
+    reasons, score = drift.get("reasons"), drift.get("score")
+    words = ", ".join(str(item).replace("_", " ") for item in reasons) if isinstance(reasons, list) else ""
+    return f"score {score:.3f}, {words}" if isinstance(score, float) else words
+
+
+def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, int]:
+    """The last run that wrote each active version."""
+    active = {(entry.feature.name, entry.active_sha256) for entry in entries}
+    stored = [version for version in store.versions() if (version.id.feature, version.id.sha256) in active]
+    return {version.id: mark.run_seq for version in stored if (mark := store.mark(version)) is not None}
+
+
+def _watermarks(project: Project) -> dict[VersionId, int]:
+    """How far the online store has each version that it serves. Raises StoreError."""
+    store = open_online(project)
+    try:
+        return {version: marker.run_seq for version, marker in OnlineTables(store).markers().versions.items()}
+    finally:
+        store.close()
+
+
+def _lag(
+    name: str,
+    sha256: str | None,
+    runs: Sequence[Run],
+    learned: Mapping[VersionId, int],
+    watermarks: Mapping[VersionId, int],
+) -> int | None:
+    version = VersionId(name, sha256 or "")
+    watermark = watermarks.get(version)
+    if watermark is None:
+        return None
+    if learned.get(version, 0) <= watermark:
+        return 0
+    behind = [
+        run
+        for run in runs
+        if (run.run_seq or 0) > watermark
+        and any(item.name == name and item.sha256 == sha256 and item.status != "failed" for item in run.features)
+    ]
+    return max(len(behind), 1)
