@@ -9,8 +9,8 @@ nothing but names bound to such values.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
 
 from featurestore.versioning.analysis import inert
 from featurestore.versioning.analysis.names import WHOLE, Definition, Dotted, Global, Key, Plain, ProjectModule
@@ -39,15 +39,17 @@ _DEEPEST_ALIAS = 10
 class Effect:
     """What running a statement, or a function's body, may do.
 
-    ``rebinds`` are names of modules that it binds or deletes as attributes; with `WHOLE` any name of a module.
-    ``calls`` says whether it may run the code of what it mentions, ``runs`` whether it calls anything at all.
+    ``changes`` are names that it assigns into, or deletes from, and functions and classes that it hands over, so that
+    others may; with `WHOLE` any name of a module. Where it ``reaches``, it may change whatever is behind what it uses,
+    such as the class of an object. ``calls`` says whether it may run the code of what it mentions, ``runs`` whether it
+    calls anything at all.
     """
 
-    __slots__ = ("acts", "calls", "outside", "rebinds", "runs")
+    __slots__ = ("acts", "calls", "changes", "outside", "reaches", "runs")
 
     def __init__(self) -> None:
-        self.acts = self.outside = self.calls = self.runs = False
-        self.rebinds: set[Key] = set()
+        self.acts = self.outside = self.calls = self.runs = self.reaches = False
+        self.changes: set[Key] = set()
 
     @property
     def is_inert(self) -> bool:
@@ -77,15 +79,26 @@ class Effects:
         return effect
 
     def of_bodies(self, table: SymbolTable, position: int) -> Effect:
-        """What the functions in a top-level statement may do when they are called, apart from the code that they call."""
+        """What the functions in a top-level statement may do when they are called, apart from what those do in turn."""
         at = (table.module.name, position)
         effect = self._bodies.get(at)
         if effect is None:
             judge = _Judge(self, table.module.name)
             judge.locals |= dict.fromkeys(_locals(table.body[position]), "object")
-            judge.look(ast.walk(table.body[position]))
+            judge.look(node for node in ast.walk(table.body[position]) if not isinstance(node, ast.Raise))
             effect = self._bodies[at] = judge.effect
         return effect
+
+    def is_deferred(self, table: SymbolTable, position: int) -> bool:
+        """Whether a statement only defines a function, so that it does not matter when it runs."""
+        node = table.body[position]
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+        judge = _Judge(self, table.module.name)
+        defaults = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
+        return all(map(judge.is_feature, node.decorator_list)) and all(
+            judge.kind(item) == "constant" for item in defaults
+        )
 
     def kind_of(self, key: Key) -> Kind:
         """What is known of a module's name."""
@@ -130,12 +143,11 @@ class Effects:
             key[0]
         ):
             return True
-        judge = _Judge(self, key[0])
         if isinstance(node, ast.ClassDef):
-            return not judge.is_plain_class(node)
-        defaults = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
-        decorators = [item for item in node.decorator_list if not judge.is_feature(item)]
-        return bool(decorators) or any(judge.kind(item) != "constant" for item in defaults)
+            return not _Judge(self, key[0]).is_plain_class(node)
+        table = self.project.table(key[0])
+        assert table is not None
+        return not self.is_deferred(table, table.bindings[key[1]][0])
 
     def _stored_in(self, module: str) -> frozenset[str]:
         """The names whose attributes some code of a module assigns, and those that ``self``-like code may mean."""
@@ -159,13 +171,13 @@ def changed_by_functions(table: SymbolTable) -> dict[str, list[tuple[str, int]]]
         own = _locals(function)
         for node in ast.walk(function):
             changed = isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
+            place = node
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                changed, node = node.func.attr in inert.CHANGING, node.func
-            base: ast.AST = node
-            while isinstance(base, ast.Attribute | ast.Subscript):
-                base = base.value
-            if changed and isinstance(base, ast.Name) and base.id not in own:
-                found.setdefault(base.id, []).append((function.name, getattr(node, "lineno", 0)))
+                changed, place = node.func.attr in inert.CHANGING, node.func
+            if changed and isinstance(place, ast.Attribute | ast.Subscript):
+                _, base = _path(place)
+                if isinstance(base, ast.Name) and base.id not in own:
+                    found.setdefault(base.id, []).append((function.name, place.lineno))
     return found
 
 
@@ -210,7 +222,7 @@ class _Judge:
         self.locals: dict[str, Kind] = {}
         self.effect = Effect()
 
-    def look(self, nodes: Iterator[ast.AST]) -> None:
+    def look(self, nodes: Iterable[ast.AST]) -> None:
         """Notes what running these nodes may do."""
         found = list(nodes)
         for node in found:
@@ -218,35 +230,45 @@ class _Judge:
                 self.locals |= dict.fromkeys(target_names(node.target), self.kind(node.iter))
             elif isinstance(node, ast.ClassDef):
                 self.locals |= dict.fromkeys(bound_by(node.body, walrus=False).everything(), "object")
+        called = {id(node.func) for node in found if isinstance(node, ast.Call)}
         for node in found:
             method = _LOOKS.get(node.__class__)
             if method is not None:
                 method(self, node)
+            if isinstance(node, ast.Name | ast.Attribute) and id(node) not in called:
+                self.hand_over(node)
 
     # Effects
 
-    def _use(self, *nodes: ast.expr | None) -> None:
+    def hand_over(self, node: ast.Name | ast.Attribute) -> None:
+        """A function or class that is used as a value may get attributes from whoever has it then."""
+        target = self.target(node)
+        if isinstance(target, Definition) and self._all.kind_of(target.key) == "code":
+            self.effect.changes.add(target.key)
+
+    def use(self, *nodes: ast.expr | None) -> None:
         """Operators, conversions, iteration and the like run code of an object."""
         if any(node is not None and self.kind(node) == "object" for node in nodes):
             self.effect.acts = self.effect.calls = True
 
-    def _call(self, node: ast.Call) -> None:
+    def called(self, node: ast.Call) -> None:
         self.effect.runs = True
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         kinds = {self.kind(argument) for argument in arguments}
-        found = self._callee(node.func)
-        if found == "inert" and not kinds & {"object"} and not (kinds & {"code"} and self._is_calling(node.func)):
+        found = self.callee(node.func)
+        if found == "inert" and not kinds & {"object"} and not (kinds & {"code"} and self.is_calling(node.func)):
             return
         if found == "outside":
             self.effect.outside = True
         elif found != "container" and "foreign" in kinds:
             self.effect.outside = True  # the code that is called may change what it is given
+        self.effect.reaches |= found == "builtin"
         self.effect.acts = True
         self.effect.calls |= found != "container"
 
-    def _callee(self, function: ast.expr) -> Literal["inert", "container", "project", "outside"]:
-        """What calling it does: nothing; changes a list, dict or set; runs code of the project; or of anything else."""
-        name = self._foreign(function)
+    def callee(self, function: ast.expr) -> Literal["inert", "container", "project", "builtin", "outside"]:
+        """What calling it does: nothing; changes a list, dict or set; runs code of the project, Python or others."""
+        name = self.foreign(function)
         if name is not None:
             return "inert" if _lookup(name) else "outside"
         if isinstance(function, ast.Name) and function.id not in self.locals:
@@ -254,7 +276,7 @@ class _Judge:
             if isinstance(target, Plain):
                 if function.id in inert.BUILTINS or function.id == "super":
                     return "inert"
-                return "outside" if function.id in inert.ANYTHING or target.limit else "project"
+                return "outside" if function.id in inert.ANYTHING or target.limit else "builtin"
         if isinstance(function, ast.Attribute):
             kind = self.kind(function.value)
             if kind == "constant" or (kind == "data" and function.attr in inert.READING):
@@ -264,11 +286,11 @@ class _Judge:
             return "outside" if kind == "foreign" else "project"
         return "project"
 
-    def _is_calling(self, function: ast.expr) -> bool:
-        name = self._foreign(function) or (function.id if isinstance(function, ast.Name) else "")
+    def is_calling(self, function: ast.expr) -> bool:
+        name = self.foreign(function) or (function.id if isinstance(function, ast.Name) else "")
         return name in inert.CALLING
 
-    def _store(self, node: ast.Attribute | ast.Subscript) -> None:
+    def store(self, node: ast.Attribute | ast.Subscript) -> None:
         """An attribute or item is assigned or deleted."""
         self.effect.acts = True
         owner = node.value
@@ -276,49 +298,51 @@ class _Judge:
             self.effect.outside = True
         elif self.kind(owner) != "data":
             self.effect.calls = True
-        target = self._target(owner)
+        names, base = _path(node)
+        self.effect.reaches |= not isinstance(base, ast.Name) or not {"__class__", "__dict__"}.isdisjoint(names)
+        target = self.target(owner)
         if isinstance(target, ProjectModule):
-            self.effect.rebinds.add((target.name, node.attr if isinstance(node, ast.Attribute) else WHOLE))
+            self.effect.changes.add((target.name, node.attr if isinstance(node, ast.Attribute) else WHOLE))
         elif isinstance(target, Definition):
-            self.effect.rebinds.add(target.key)
+            self.effect.changes.add(target.key)
 
-    def _load(self, node: ast.Attribute | ast.Subscript) -> None:
+    def load(self, node: ast.Attribute | ast.Subscript) -> None:
         if isinstance(node.ctx, ast.Load):
-            self._use(node.value)
+            self.use(node.value)
             if isinstance(node, ast.Subscript):
-                self._use(node.slice)
+                self.use(node.slice)
         else:
-            self._store(node)
+            self.store(node)
 
-    def _augment(self, node: ast.AugAssign) -> None:
-        self._use(node.value)
+    def augment(self, node: ast.AugAssign) -> None:
+        self.use(node.value)
         if isinstance(node.target, ast.Name):
             kind = self.kind(ast.Name(node.target.id, ast.Load()))
             self.effect.acts |= kind != "constant" or self.kind(node.value) == "object"
 
-    def _unpack(self, node: ast.Assign) -> None:
+    def unpack(self, node: ast.Assign) -> None:
         if any(isinstance(target, ast.Tuple | ast.List) for target in node.targets):
-            self._use(node.value)
+            self.use(node.value)
 
-    def _class(self, node: ast.ClassDef) -> None:
+    def defined(self, node: ast.ClassDef) -> None:
         for base in node.bases:
-            found = self._base(base)
+            found = self.base(base)
             self.effect.outside |= found == "outside"
             if found is not None:
                 self.effect.acts = self.effect.calls = True
         for keyword in node.keywords:
-            if not (keyword.arg == "metaclass" and self._foreign(keyword.value) == "abc.ABCMeta"):
+            if not (keyword.arg == "metaclass" and self.foreign(keyword.value) == "abc.ABCMeta"):
                 self.effect.acts = self.effect.calls = True
                 self.effect.outside |= self.kind(keyword.value) == "foreign"
-        self._decorated(node)
+        self.decorated(node)
 
-    def _base(self, node: ast.expr) -> Literal["project", "outside"] | None:
+    def base(self, node: ast.expr) -> Literal["project", "outside"] | None:
         """Whose code runs when a class with this base is made; None where nobody's does."""
         node = node.value if isinstance(node, ast.Subscript) else node
-        name = self._foreign(node)
+        name = self.foreign(node)
         if name is not None:
             return None if name in inert.BASES else "outside"
-        target = self._target(node)
+        target = self.target(node)
         if isinstance(target, Plain):
             return None if target.name in inert.BUILTIN_BASES else "outside"
         if not isinstance(target, Definition):
@@ -329,42 +353,40 @@ class _Judge:
         if any(isinstance(item, Function) and item.name == "__init_subclass__" for item in base.body):
             return "project"
         inner = _Judge(self._all, target.module)
-        return next(
-            (found for item in base.bases if (found := inner._base(item)) is not None), None
-        )  # of another module
+        return next((found for item in base.bases if (found := inner.base(item)) is not None), None)
 
-    def _decorated(self, node: Function | ast.ClassDef) -> None:
+    def decorated(self, node: Function | ast.ClassDef) -> None:
         for decorator in node.decorator_list:
             if self.is_feature(decorator) or isinstance(decorator, ast.Call):
-                if isinstance(decorator, ast.Call) and _lookup(self._foreign(decorator.func) or "") is None:
+                if isinstance(decorator, ast.Call) and _lookup(self.foreign(decorator.func) or "") is None:
                     self.effect.acts = self.effect.calls = True  # what the call returned is called in its turn
                 continue
-            found = self._callee(decorator)
+            found = self.callee(decorator)
             if found != "inert":
                 self.effect.acts = self.effect.calls = self.effect.runs = True
                 self.effect.outside |= found == "outside"
 
-    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+    def entered(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             if self.kind(item.context_expr) != "constant":
                 self.effect.acts = self.effect.calls = True
 
-    def _raise(self, _node: ast.Raise) -> None:
+    def raised(self, _node: ast.Raise) -> None:
         self.effect.outside = True  # whether an import fails may decide what any other module does
 
     # What is known of values
 
     def is_feature(self, decorator: ast.expr) -> bool:
         """Whether a decorator is ``@feature``."""
-        return self._foreign(decorator.func if isinstance(decorator, ast.Call) else decorator) in DECORATORS
+        return self.foreign(decorator.func if isinstance(decorator, ast.Call) else decorator) in DECORATORS
 
     def is_plain_class(self, node: ast.ClassDef) -> bool:
         """Whether a class itself never changes: constants and methods, none of which reaches the class."""
-        if node.keywords or any(self._callee_of(item) != "inert" for item in node.decorator_list):
+        if node.keywords or any(self.callee_of(item) != "inert" for item in node.decorator_list):
             return False
         for base in node.bases:
-            target = self._target(base)
-            if self._base(base) is not None or (isinstance(target, Definition) and self._all.has_state(target.key)):
+            target = self.target(base)
+            if self.base(base) is not None or (isinstance(target, Definition) and self._all.has_state(target.key)):
                 return False
         for item in node.body:
             if isinstance(item, ast.AnnAssign | ast.Assign):
@@ -381,13 +403,13 @@ class _Judge:
             for item in ast.walk(node)
         )
 
-    def _callee_of(self, decorator: ast.expr) -> str:
-        return self._callee(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    def callee_of(self, decorator: ast.expr) -> str:
+        return self.callee(decorator.func if isinstance(decorator, ast.Call) else decorator)
 
     def kind_bound(self, node: ast.stmt, name: str) -> Kind:
         """What a statement binds a name to."""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            kept = all(self.is_feature(item) or self._callee_of(item) == "inert" for item in node.decorator_list)
+            kept = all(self.is_feature(item) or self.callee_of(item) == "inert" for item in node.decorator_list)
             return "code" if kept else "object"
         if isinstance(node, ast.ClassDef):
             return "code" if node.name == name else "object"
@@ -406,70 +428,57 @@ class _Judge:
 
     def kind(self, node: ast.expr) -> Kind:
         """What is known of an expression's value."""
-        match node:
-            case ast.Constant() | ast.JoinedStr() | ast.Slice():
-                return "constant"
-            case ast.Name(name):
-                return self.locals.get(name) or self._kind_of_target(self._world.lookup(name))
-            case ast.Tuple(items) | ast.List(items) | ast.Set(items):
-                found = self._all_of(items)
-                return "data" if found == "constant" and not isinstance(node, ast.Tuple) else found
-            case ast.Dict(keys, values):
-                found = self._all_of([*(key for key in keys if key), *values])
-                return "data" if found == "constant" else found
-            case ast.Attribute(inner, _):
-                if self._foreign(node) is not None:
-                    return "foreign"
-                target = self._target(node)
-                if isinstance(target, Definition | ProjectModule):
-                    return self._kind_of_target(target)
-                found = self.kind(inner)
-                return "object" if found in ("code", "data") else found
-            case ast.Subscript(inner, _) | ast.NamedExpr(_, inner) | ast.Starred(inner):
-                found = self.kind(inner)
-                return "object" if found == "code" else found
-            case ast.BinOp(left, _, right):
-                return self._all_of([left, right])
-            case ast.UnaryOp(_, inner):
-                return self.kind(inner)
-            case ast.BoolOp(_, items):
-                return self._all_of(items)
-            case ast.IfExp(_, first, second):
-                return self._all_of([first, second])
-            case ast.Compare(left, _, others):
-                found = self._all_of([left, *others])
-                return "constant" if found == "data" else found
-            case ast.Lambda():
-                return "code"
-            case ast.ListComp(item, generators) | ast.SetComp(item, generators):
-                found = self._all_of([item, *(each.iter for each in generators)])
-                return "data" if found == "constant" else found
-            case ast.Call(function, arguments, keywords):
-                return self._kind_of_call(function, [*arguments, *(keyword.value for keyword in keywords)])
-        return "object"
+        if isinstance(node, ast.Name):
+            return self.locals.get(node.id) or self.kind_of_target(self._world.lookup(node.id))
+        if isinstance(node, ast.Attribute):
+            return self.kind_of_attribute(node)
+        if isinstance(node, ast.Call):
+            return self.kind_of_call(node)
+        if isinstance(node, ast.Subscript | ast.NamedExpr | ast.Starred):
+            found = self.kind(node.value)
+            return "object" if found == "code" else found
+        if isinstance(node, ast.Lambda):
+            return "code"
+        parts = _PARTS.get(node.__class__)
+        if parts is None:
+            return "object"
+        found = self.all_of(parts(node))
+        if isinstance(node, _CONTAINERS):
+            return "data" if found == "constant" else found
+        return "constant" if isinstance(node, ast.Compare) and found == "data" else found
 
-    def _all_of(self, nodes: list[ast.expr]) -> Kind:
+    def kind_of_attribute(self, node: ast.Attribute) -> Kind:
+        if self.foreign(node) is not None:
+            return "foreign"
+        target = self.target(node)
+        if isinstance(target, Definition | ProjectModule):
+            return self.kind_of_target(target)
+        found = self.kind(node.value)
+        return "object" if found in ("code", "data") else found
+
+    def all_of(self, nodes: list[ast.expr]) -> Kind:
         """The kind of what holds, or is made of, all these."""
         kinds = {self.kind(node) for node in nodes}
         for kind in ("object", "foreign", "code", "data"):
             if kind in kinds:
-                return "object" if kind == "code" else kind  # type: ignore[return-value]  # one of its values
+                return "object" if kind == "code" else kind
         return "constant"
 
-    def _kind_of_call(self, function: ast.expr, arguments: list[ast.expr]) -> Kind:
-        if self._callee(function) != "inert":
+    def kind_of_call(self, node: ast.Call) -> Kind:
+        if self.callee(node.func) != "inert":
             return "object"
-        name = self._foreign(function)
-        if name is None and isinstance(function, ast.Name):
-            known = _KINDS.get(inert.BUILTINS.get(function.id, "object"), "object")
-        elif name is not None:
-            known = _KINDS.get(_lookup(name) or "object", "object")
+        name = self.foreign(node.func)
+        if name is not None:
+            found = _KINDS.get(_lookup(name) or "", "object")
+        elif isinstance(node.func, ast.Name):
+            found = _KINDS.get(inert.BUILTINS.get(node.func.id, ""), "object")
         else:
-            assert isinstance(function, ast.Attribute)
-            known = self.kind(function.value)
-        return self._all_of([*arguments, ast.List([])]) if known == "data" else known
+            assert isinstance(node.func, ast.Attribute), "nothing else that is called is inert"
+            found = self.kind(node.func.value)
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        return self.all_of([*arguments, ast.List([])]) if found == "data" else found
 
-    def _kind_of_target(self, target: Global) -> Kind:
+    def kind_of_target(self, target: Global) -> Kind:
         if isinstance(target, Definition):
             return self._all.kind_of(target.key)
         if isinstance(target, ProjectModule):
@@ -478,7 +487,7 @@ class _Judge:
             return "constant"
         return "foreign"
 
-    def _target(self, node: ast.expr) -> Global | None:
+    def target(self, node: ast.expr) -> Global | None:
         """What a name, or a chain of attributes of modules, stands for; None where it leads to no name."""
         names, base = chain(node)
         if not isinstance(base, ast.Name) or base.id in self.locals:
@@ -491,7 +500,7 @@ class _Judge:
             target = member
         return target if not names else None
 
-    def _foreign(self, node: ast.expr, depth: int = 0) -> str | None:
+    def foreign(self, node: ast.expr, depth: int = 0) -> str | None:
         """The dotted name of something of another package, also where a module gives it another name."""
         names, base = chain(node)
         if not isinstance(base, ast.Name) or base.id in self.locals:
@@ -507,9 +516,18 @@ class _Judge:
         if isinstance(target, Definition) and depth < _DEEPEST_ALIAS:
             node_ = self._all.single(target.key)
             if isinstance(node_, ast.Assign) and isinstance(node_.value, ast.Name | ast.Attribute):
-                inner = _Judge(self._all, target.module)._foreign(node_.value, depth + 1)  # noqa: SLF001  # of another module
+                inner = _Judge(self._all, target.module).foreign(node_.value, depth + 1)
                 return None if inner is None else ".".join((inner, *reversed(names)))
         return None
+
+
+def _path(node: ast.expr) -> tuple[list[str], ast.expr]:
+    """``a.b[c].d`` as its attributes, and the expression that they begin with."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        names += [node.attr] if isinstance(node, ast.Attribute) else []
+        node = node.value
+    return names, node
 
 
 def _unpacked(target: ast.expr, value: ast.expr, name: str) -> ast.expr | None:
@@ -536,30 +554,49 @@ def _lookup(name: str) -> str | None:
     return kind
 
 
-_LOOKS = {
-    ast.Call: _Judge._call,
-    ast.Attribute: _Judge._load,
-    ast.Subscript: _Judge._load,
-    ast.BinOp: lambda judge, node: judge._use(node.left, node.right),
-    ast.UnaryOp: lambda judge, node: judge._use(node.operand),
-    ast.Compare: lambda judge, node: judge._use(node.left, *node.comparators),
-    ast.BoolOp: lambda judge, node: judge._use(*node.values),
-    ast.IfExp: lambda judge, node: judge._use(node.test),
-    ast.If: lambda judge, node: judge._use(node.test),
-    ast.While: lambda judge, node: judge._use(node.test),
-    ast.Assert: lambda judge, node: judge._use(node.test),
-    ast.FormattedValue: lambda judge, node: judge._use(node.value),
-    ast.Starred: lambda judge, node: judge._use(node.value),
-    ast.comprehension: lambda judge, node: judge._use(node.iter, *node.ifs),
-    ast.For: lambda judge, node: judge._use(node.iter),
-    ast.AsyncFor: lambda judge, node: judge._use(node.iter),
-    ast.Match: lambda judge, node: judge._use(node.subject),
-    ast.AugAssign: _Judge._augment,
-    ast.Assign: _Judge._unpack,
-    ast.ClassDef: _Judge._class,
-    ast.FunctionDef: _Judge._decorated,
-    ast.AsyncFunctionDef: _Judge._decorated,
-    ast.With: _Judge._with,
-    ast.AsyncWith: _Judge._with,
-    ast.Raise: _Judge._raise,
+_CONTAINERS = (ast.List, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp)
+# What a value is made of. Nothing of a constant, which a text is whatever stands in it.
+_PARTS: dict[type[ast.expr], Callable[[Any], list[ast.expr]]] = {
+    ast.Constant: lambda _node: [],
+    ast.JoinedStr: lambda _node: [],
+    ast.Slice: lambda _node: [],
+    ast.Tuple: lambda node: node.elts,
+    ast.List: lambda node: node.elts,
+    ast.Set: lambda node: node.elts,
+    ast.Dict: lambda node: [*(key for key in node.keys if key is not None), *node.values],
+    ast.ListComp: lambda node: [node.elt, *(each.iter for each in node.generators)],
+    ast.SetComp: lambda node: [node.elt, *(each.iter for each in node.generators)],
+    ast.DictComp: lambda node: [node.key, node.value, *(each.iter for each in node.generators)],
+    ast.BinOp: lambda node: [node.left, node.right],
+    ast.UnaryOp: lambda node: [node.operand],
+    ast.BoolOp: lambda node: node.values,
+    ast.IfExp: lambda node: [node.body, node.orelse],
+    ast.Compare: lambda node: [node.left, *node.comparators],
+}
+_LOOKS: dict[type[ast.AST], Callable[[_Judge, Any], None]] = {
+    ast.Call: _Judge.called,
+    ast.Attribute: _Judge.load,
+    ast.Subscript: _Judge.load,
+    ast.BinOp: lambda judge, node: judge.use(node.left, node.right),
+    ast.UnaryOp: lambda judge, node: judge.use(node.operand),
+    ast.Compare: lambda judge, node: judge.use(node.left, *node.comparators),
+    ast.BoolOp: lambda judge, node: judge.use(*node.values),
+    ast.IfExp: lambda judge, node: judge.use(node.test),
+    ast.If: lambda judge, node: judge.use(node.test),
+    ast.While: lambda judge, node: judge.use(node.test),
+    ast.Assert: lambda judge, node: judge.use(node.test),
+    ast.FormattedValue: lambda judge, node: judge.use(node.value),
+    ast.Starred: lambda judge, node: judge.use(node.value),
+    ast.comprehension: lambda judge, node: judge.use(node.iter, *node.ifs),
+    ast.For: lambda judge, node: judge.use(node.iter),
+    ast.AsyncFor: lambda judge, node: judge.use(node.iter),
+    ast.Match: lambda judge, node: judge.use(node.subject),
+    ast.AugAssign: _Judge.augment,
+    ast.Assign: _Judge.unpack,
+    ast.ClassDef: _Judge.defined,
+    ast.FunctionDef: _Judge.decorated,
+    ast.AsyncFunctionDef: _Judge.decorated,
+    ast.With: _Judge.entered,
+    ast.AsyncWith: _Judge.entered,
+    ast.Raise: _Judge.raised,
 }

@@ -171,9 +171,12 @@ class Assembly:
             return []
         return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in ordered)]
 
-    def _depends(self, place: Place, changed: set[Key], *, outside: bool) -> bool:
+    def _depends(self, place: Place, changed: Set[Key], *, outside: bool) -> bool:
+        """Whether it matters when a statement runs, beside those that change something."""
         table = self._all.project.table(place[0])
         assert table is not None
         if any((place[0], name) in changed for name in table.bound.get(place[1], ())):
             return True
+        if self._executions.effects.is_deferred(table, place[1]):
+            return False
         return (outside and self.execution.runs(place)) or not changed.isdisjoint(self.execution.uses(place))

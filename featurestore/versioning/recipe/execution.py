@@ -97,10 +97,11 @@ class Execution:
         return [*self._groups.of(key), *self._groups.of((key[0], WHOLE))]
 
     def changeable(self, place: Place) -> set[Key]:
-        """The names that a statement uses whose objects can be changed: those behind its names, and those of the
-        functions that it may call, included."""
-        keys = {key for key in self.uses(place) if self._effects.has_state(key)}
-        return keys | self._effect(place).rebinds | self._rebound(place)
+        """The names that stand for something that a statement may change, itself or by the code that it may run."""
+        effects = [self._effect(place), *(self._effects_of_bodies(place) if self._effect(place).calls else ())]
+        reaches = any(effect.reaches for effect in effects)
+        keys = {key for key in self.uses(place) if self._effects.has_state(key) or (reaches and self._is_code(key))}
+        return keys.union(*(effect.changes for effect in effects))
 
     def uses(self, place: Place) -> set[Key]:
         """All names that a statement uses, directly or through what they are bound to."""
@@ -177,6 +178,10 @@ class Execution:
         table = self._project.table(module)
         return self._imports.now(table, position) if table is not None else []
 
+    def _later(self, place: Place) -> list[str]:
+        table = self._project.table(place[0])
+        return self._imports.later(table, place[1]) if table is not None else []
+
     def _leads(self, name: str, leads: Set[str]) -> bool:
         """Whether importing a module, and so the packages around it, runs one of these."""
         while name:
@@ -215,12 +220,9 @@ class Execution:
             if not effect.is_inert:
                 outside = effect.outside
                 if effect.calls:
-                    code = self._code(place)
-                    for other in code:
-                        other_table = self._project.table(other[0])
-                        assert other_table is not None
-                        outside |= self._effects.of_bodies(other_table, other[1]).outside
-                        yield from self._imports.later(other_table, other[1])
+                    outside |= any(each.outside for each in self._effects_of_bodies(place))
+                    for other in self._code(place):
+                        yield from self._later(other)
                 self.acting[place] = None
                 if outside:
                     self.outside[place] = None
@@ -255,16 +257,14 @@ class Execution:
         assert table is not None
         return self._effects.of_statement(table, place[1])
 
-    def _rebound(self, place: Place) -> set[Key]:
-        """What the functions that a statement may run bind to something else."""
-        if not self._effect(place).calls:
-            return set()
-        found: set[Key] = set()
+    def _effects_of_bodies(self, place: Place) -> Iterator[Effect]:
         for other in self._code(place):
             table = self._project.table(other[0])
             assert table is not None
-            found |= self._effects.of_bodies(table, other[1]).rebinds
-        return found
+            yield self._effects.of_bodies(table, other[1])
+
+    def _is_code(self, key: Key) -> bool:
+        return self._effects.kind_of(key) == "code"
 
 
 class _Groups:
