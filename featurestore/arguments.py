@@ -14,9 +14,21 @@ from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.frozen import frozen
-from featurestore.model import DATA_TYPES, STATUSES, DataType, EntityType, Feature, Json, Key, Source
+from featurestore.model import (
+    DATA_TYPES,
+    STATUSES,
+    DataType,
+    DeclaredFile,
+    Dependencies,
+    EntityType,
+    Feature,
+    Json,
+    Key,
+    Source,
+)
 
 NONE = "–"
 """What `show` says where an argument was not given."""
@@ -25,8 +37,11 @@ NONE = "–"
 class Declaration:
     """The arguments of one decorator as plain values, and what they are checked against."""
 
-    def __init__(self, values: Mapping[str, Json], project: Project, where: str) -> None:
+    def __init__(
+        self, values: Mapping[str, Json], project: Project, where: str, files: DeclaredFiles | None = None
+    ) -> None:
         self.values, self.project, self.where = values, project, where
+        self.files = files or DeclaredFiles(project.root)
 
     def error(self, message: str, hint: str | None = None) -> DeclarationError:
         return DeclarationError(message, where=self.where, hint=hint)
@@ -361,6 +376,42 @@ def _params_text(params: Mapping[str, Json]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in params.items())
 
 
+# Files
+
+
+def _parse_depends_on(declaration: Declaration, argument: str) -> Dependencies:
+    value = declaration.values.get(argument) or []
+    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+        hint = 'depends_on=["weights.json", "sql/*.sql"]'
+        raise declaration.error(f"depends_on= must be a list of paths, not {value!r}", hint)
+    patterns = tuple(dict.fromkeys(str(path) for path in value))
+    try:
+        return Dependencies(patterns, declaration.files.find(patterns))
+    except DeclarationError as exc:
+        raise declaration.error(exc.message, exc.hint) from exc
+
+
+def _file_facts(depends_on: Dependencies) -> dict[str, Json]:
+    return {f"file {file.path}": file.sha256 for file in depends_on.files}
+
+
+def _files_to_header(depends_on: Dependencies) -> Json:
+    if not depends_on.files:
+        return None
+    return [{"path": file.path, "sha256": file.sha256, "size": file.size} for file in depends_on.files]
+
+
+def _files_from_header(value: Json) -> Dependencies:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    tables = [_mapping(item) for item in value]
+    sizes = _number(int)
+    files = tuple(
+        DeclaredFile(_text(table["path"]), _text(table["sha256"]), int(sizes(table["size"]))) for table in tables
+    )
+    return Dependencies(tuple(file.path for file in files), files)
+
+
 def _text(value: Json) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
@@ -427,6 +478,14 @@ ARGUMENTS: dict[str, Argument] = {
                 to_header=_params_to_header, from_header=lambda value: _mapping(json.loads(_text(value))),
             ),
             json=dict, label="params", text=_params_text,
+        ),
+        Argument(
+            "depends_on", _parse_depends_on, default=Dependencies(),
+            hashed=Hashed(
+                _file_facts, to_header=_files_to_header, from_header=_files_from_header,
+            ),
+            json=lambda depends_on: _files_to_header(depends_on) or [], label="depends on",
+            text=lambda depends_on: ", ".join(file.path for file in depends_on.files),
         ),
         Argument("renamed_from", _parse_optional_text, label="renamed from", text=lambda name: name or ""),
     )

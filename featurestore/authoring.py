@@ -26,6 +26,7 @@ def feature(
     lookback: str | None = None,
     tolerance: float | None = None,
     params: Mapping[str, Sequence[Any]] | None = None,
+    depends_on: Sequence[str] = (),
     renamed_from: str | None = None,
 ) -> Callable[[Function], Function]:
     """Declares a function as a feature.
@@ -52,6 +53,8 @@ def feature(
         lookback: How much history before a row its value depends on; ``0`` for none.
         tolerance: Two numbers no further apart than this are the same value.
         params: Keyword arguments of a family of features, each with its list of values.
+        depends_on: Files whose content decides the values, as paths or patterns (``sql/*.sql``) relative to the
+            project's folder, which is the current one while the function runs.
         renamed_from: The former name, so that a rename is not a new feature.
     """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -18,8 +17,9 @@ from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
+from featurestore.regular import SETTINGS, Fence, reason
 from featurestore.sources.settings import read_source
-from featurestore.toml import TomlTable, interpolate
+from featurestore.toml import TomlTable, interpolate, parse_toml
 
 FILE = "featurestore.toml"
 RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
@@ -119,14 +119,23 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     wanted = named or os.environ.get("FEATURESTORE_PROJECT")
     if wanted:
         root = Path(wanted).expanduser().absolute()
-        if (root / FILE).is_file():
+        if _is_there(root / FILE):
             return root
         raise NoProjectError(f"no {FILE} in {root}", hint=f"run featurestore init {wanted}")
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
+        if _is_there(folder / FILE):
             return folder
     raise NoProjectError(f"no {FILE} in {here} or any folder above", hint="run featurestore init, or name one with -C")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a name is taken, by whatever: `load_project` says what it is. Raises OSError where that can't be seen."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def load_project(root: Path, *, lock_timeout: float | None = None, memory: str | None = None) -> Project:
@@ -136,11 +145,11 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     """
     path = root / FILE
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"can't be read: {exc}", where=str(path)) from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"is not valid TOML: {exc}", where=str(path)) from exc
+        data = parse_toml(Fence(root).read(path, SETTINGS))
+    except OSError as exc:
+        raise ConfigError(reason(exc), where=str(path)) from exc
+    except ValueError as exc:
+        raise ConfigError(str(exc), where=str(path)) from exc
     top = TomlTable(data, str(path))
     top.allow("project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions")
     project = top.table("project", required=True).allow("name", "lock_timeout")
@@ -166,7 +175,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
 def _project_name(table: TomlTable) -> str:
     name = table.required_text("name")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", name):
-        raise table.error("name", f"must be letters, digits, - and _, not {name!r}")
+        raise table.error("name", "must be letters, digits, - and _")
     return name
 
 
@@ -176,10 +185,16 @@ def _lock_timeout(flag: float | None, table: TomlTable) -> float:
         return flag
     if variable:
         try:
-            return float(variable)
+            seconds = float(variable)
         except ValueError:
-            raise ConfigError(f"FEATURESTORE_LOCK_TIMEOUT is not a number of seconds: {variable!r}") from None
-    return float(table.get("lock_timeout", (int, float), 60))
+            seconds = float("nan")
+        if not 0 <= seconds < float("inf"):
+            raise ConfigError("FEATURESTORE_LOCK_TIMEOUT is not a number of seconds")
+        return seconds
+    seconds = float(table.get("lock_timeout", (int, float), 60))
+    if not 0 <= seconds < float("inf"):
+        raise table.error("lock_timeout", "is not a number of seconds")
+    return seconds
 
 
 def _memory(flag: str | None, table: TomlTable) -> int:
@@ -187,23 +202,23 @@ def _memory(flag: str | None, table: TomlTable) -> int:
     for name, text in given.items():
         if text:
             try:
-                return _bytes(text)
+                return _bytes(text, quoted=name == "--memory")
             except ValueError as exc:
                 raise ConfigError(f"{name} {exc}") from None
     try:
-        return _bytes(table.text("memory", "2GB") or "")
+        return _bytes(table.text("memory", "2GB") or "", quoted=False)
     except ValueError as exc:
         raise table.error("memory", str(exc)) from None
 
 
-def _bytes(text: str) -> int:
+def _bytes(text: str, *, quoted: bool = True) -> int:
     """``1GB`` or ``1.5GiB``. Raises ValueError."""
     found = _MEMORY.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"is not a size: {text!r}; write for example 500MB, 2GB or 1.5GiB")
+        raise ValueError(f"is not a size{f': {text!r}' if quoted else ''}; write for example 500MB, 2GB or 1.5GiB")
     size = int(float(found[1]) * _UNITS[found[2].upper()])
     if size < LEAST_MEMORY:
-        raise ValueError(f"is too little: {text}; at least {LEAST_MEMORY // 1_000_000}MB are needed")
+        raise ValueError(f"is too little; at least {LEAST_MEMORY // 1_000_000}MB are needed")
     return size
 
 
@@ -233,14 +248,14 @@ def _file(name: str, table: TomlTable, root: Path) -> Path | None:
 def _entity_type(name: str, table: TomlTable) -> EntityType:
     table.allow("keys")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     keys = table.table("keys", required=True)
     if not keys.data:
         raise table.error("keys", "is empty", hint='for example keys = { patient_id = "string" }')
     seen: set[str] = set()
     for key, kind in keys.data.items():
         if kind not in ("string", "int"):
-            raise keys.error(key, f'must be "string" or "int", not {kind!r}')
+            raise keys.error(key, 'must be "string" or "int"')
         if not COLUMN_NAME.fullmatch(key):
             raise keys.error(key, f"must match {COLUMN_NAME.pattern}")
         if key.lower() in RESERVED_KEYS:
@@ -255,7 +270,7 @@ def _entity_type(name: str, table: TomlTable) -> EntityType:
 def _feature_set(name: str, table: TomlTable) -> tuple[str, ...]:
     table.allow("features")
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     listed = table.get("features", list, [])
     if not listed or not all(isinstance(item, str) and item for item in listed):
         raise table.error("features", "must be a list of feature names", 'for example features = ["age", "risk@2"]')
@@ -277,7 +292,7 @@ def _drift(table: TomlTable) -> DriftSettings:
 def _drift_rule(table: TomlTable) -> DriftRule:
     method, threshold = table.text("method"), table.get("threshold", (int, float))
     if method is not None and method not in DRIFT_METHODS:
-        raise table.error("method", f"is not a known method: {method!r}", did_you_mean(method, DRIFT_METHODS))
+        raise table.error("method", "is not a known method", did_you_mean(method, DRIFT_METHODS))
     if threshold is not None and not 0 <= threshold < 1:
         raise table.error(
             "threshold", f"must be from 0 to below 1, not {threshold!r}",

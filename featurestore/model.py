@@ -89,6 +89,29 @@ class Column:
     pattern: str | None = None
 
 
+@frozen
+class DeclaredFile:
+    """A file that a feature's values depend on, as it was when it was read.
+
+    ``path`` is relative to the project's folder. ``content`` is None for a file of which no copy is kept, and in what
+    a version file says of one; ``stamp`` is what the system says of the file, to notice that it has changed since.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    content: bytes | None = field(default=None, repr=False, compare=False)
+    stamp: tuple[int, int, int] | None = field(default=None, repr=False, compare=False)
+
+
+@frozen
+class Dependencies:
+    """What ``depends_on`` names: the paths and patterns as declared, and the files that they stand for, by path."""
+
+    patterns: tuple[str, ...] = ()
+    files: tuple[DeclaredFile, ...] = ()
+
+
 class SourceSettings(Protocol):
     """The settings that only one type of source has. Made and read by the type's own module."""
 
@@ -149,6 +172,7 @@ class Feature:
     lookback: int | None = None
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)
+    depends_on: Dependencies = Dependencies()
     renamed_from: str | None = None
 
     @property

@@ -7,7 +7,7 @@ line or in TOML (`tables.iso8601` reads it by the column):
 - a date: ``2024-01-31``, ``2024-W05-3``; before a time ``20240131`` too. Alone, eight digits may be a number or
   an epoch's seconds, so they are not a date.
 - then, after ``T``, ``t`` or a space, a time: ``07``, ``07:05``, ``07:05:09``, ``0705``, ``070509``; seconds may have
-  a fraction after ``.`` or ``,``, of which everything below a microsecond is cut off
+  a fraction after ``.`` or ``,``, of which everything below a microsecond is cut off, in a source's rows rounded up
 - then, after a space or none, a zone: ``Z``, ``z``, ``UTC``, ``+02``, ``+02:00``, ``+0200``, ``+02:00:00``, ``+020000``
 
 Spaces around it are ignored. The years are 1 to 9999, in UTC.
@@ -23,6 +23,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 MIN_INSTANT = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
 MAX_INSTANT = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
+
+_UTC = frozenset(
+    ("UTC", "Etc/UTC", "UCT", "Etc/UCT", "Universal", "Etc/Universal", "Zulu", "Etc/Zulu", "GMT", "Etc/GMT", "GMT0",
+     "Etc/GMT0", "GMT+0", "Etc/GMT+0", "GMT-0", "Etc/GMT-0", "Greenwich", "Etc/Greenwich")
+)  # fmt: skip
 
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000,
           "d": 86_400_000_000, "w": 604_800_000_000}  # fmt: skip
@@ -40,10 +45,16 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
-def parse_instant(text: str) -> tuple[int, bool]:
+def is_utc(zone: str | None) -> bool:
+    """Whether the local times of a zone are those of UTC; None means that no zone was named, and UTC is taken."""
+    return zone is None or zone in _UTC
+
+
+def parse_instant(text: str, *, up: bool = False) -> tuple[int, bool]:
     """Reads a date or a date and time: (microseconds since the epoch, whether it has no zone).
 
-    A time without a zone is taken as UTC, a date as the start of its day. Raises ValueError.
+    A time without a zone is taken as UTC, a date as the start of its day. What is below a microsecond is cut off, or
+    with ``up`` rounded up. Raises ValueError.
     """
     match = _INSTANT.fullmatch(text)
     if match is None:
@@ -55,6 +66,8 @@ def parse_instant(text: str) -> tuple[int, bool]:
     except ValueError as exc:
         raise ValueError(f"{text!r} is not a time: no calendar or clock has it") from exc
     micros = (moment - EPOCH) // MICROSECOND
+    if up and (match["fraction"] or match["basic_fraction"] or "")[7:].strip("0"):
+        micros += 1
     if not MIN_INSTANT <= micros <= MAX_INSTANT:
         raise ValueError(f"{text!r} is not in the years 1 to 9999, UTC")
     return micros, match["zone"] is None

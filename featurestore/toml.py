@@ -8,26 +8,68 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from featurestore.errors import ConfigError, did_you_mean
+from featurestore.errors import ConfigError, did_you_mean, nearest
 
 Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_WORDS: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
+_WORDS: dict[type, str] = {
+    bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
+}  # fmt: skip
+_PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
+# A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
+_DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """The table that a file holds. Raises ValueError that says of the file what is wrong: ``is not valid TOML: …``."""
+    text = decode(data)
+    if _DEEP_KEY.search(text):
+        raise ValueError("is nested too deeply")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ValueError(f"is not valid TOML: {_problem(exc)}") from None
+    except (RecursionError, MemoryError) as exc:
+        raise ValueError("is nested too deeply") from exc
+    except ValueError as exc:  # int() refuses more than 4,300 digits
+        raise ValueError("holds a number of too many digits") from exc
+
+
+def _problem(exc: tomllib.TOMLDecodeError) -> str:
+    """What is wrong, and where, without the keys that tomllib quotes: ``Cannot declare ('a', 'b') twice (at …)``."""
+    what, at, place = str(exc).rpartition(" (at ")
+    return f"{what.partition(' (')[0]}{at}{place}"
+
+
+def decode(data: bytes) -> str:
+    """The text of a file of ours, with or without a byte order mark. Raises ValueError that says what it is instead."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:200]:
+        raise ValueError("is UTF-16, not UTF-8: save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ValueError(f"is not UTF-8 (line {line}): save it as UTF-8") from exc
 
 
 class TomlTable:
-    """A table of a TOML file that knows its place, so that every error can name file and key."""
+    """A table of a TOML file that knows its place, so that every error can name file and key.
+
+    An error says what is wrong with a value, and never the value: a password may stand in any place, above all where
+    the file does not say what it was meant to.
+    """
 
     def __init__(self, data: Mapping[str, Any], file: str, path: str = "") -> None:
         self.data, self.file, self.path = data, file, path
 
     def key(self, name: str) -> str:
         """The key as a person would look for it: ``sources.visits.path``."""
-        return f"{self.path}.{name}" if self.path else name
+        return f"{self.path}.{shown_key(name)}" if self.path else shown_key(name)
 
     def error(self, name: str, message: str, hint: str | None = None) -> ConfigError:
         """An error about one key, to be raised by the caller."""
@@ -36,8 +78,13 @@ class TomlTable:
     def allow(self, *names: str) -> TomlTable:
         """The table itself. Raises ConfigError for a key that is not among ``names``."""
         for name in self.data:
-            if name not in names:
-                raise self.error(name, "is not a known key", did_you_mean(name, names))
+            if name in names:
+                continue
+            hint = did_you_mean(name, names)
+            if nearest(name, names) is None:  # it may be anything: a url that was meant to be a value
+                here = f"[{self.path}] " if self.path else ""
+                raise ConfigError(f"{here}has a key that is not known", where=self.file, hint=hint)
+            raise self.error(name, "is not a known key", hint)
         return self
 
     def get(self, name: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
@@ -48,8 +95,8 @@ class TomlTable:
         wrong_bool = isinstance(value, bool) and kind is not bool
         if wrong_bool or not isinstance(value, kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            wanted = " or ".join(_WORDS.get(one, one.__name__) for one in kinds)
-            raise self.error(name, f"must be {wanted}, not {value!r}")
+            wanted = " or ".join(dict.fromkeys(_WORDS[one] for one in kinds if one is not int or float not in kinds))
+            raise self.error(name, f"must be {wanted}, not {_WORDS.get(type(value), 'a date or a time')}")
         return value
 
     def text(self, name: str, default: str | None = None) -> str | None:
@@ -74,6 +121,11 @@ class TomlTable:
         """The tables inside an inner table, by name."""
         outer = self.table(name)
         return [(inner, outer.table(inner)) for inner in outer.data]
+
+
+def shown_key(name: str) -> str:
+    """A key as messages quote it: one that is no name, but a url for example, is not shown."""
+    return name if _PLAIN_KEY.fullmatch(name) else "…"
 
 
 def interpolate(text: str, table: TomlTable, name: str, spell: Callable[[str], str] = str) -> str:

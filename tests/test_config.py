@@ -39,7 +39,7 @@ def test_a_project_is_what_its_file_says(folder: Folder) -> None:
         (MINIMAL + '[sources.v]\ntyp = "csv"\n', "sources.v.typ is not a known key", "did you mean 'type'?"),
         (MINIMAL + '[sources.v]\ntype = "cvs"\npath = "x"\n', "sources.v.type is not a known source type", "did you mean 'csv'?"),
         (MINIMAL + '[sources.v]\ntype = "csv"\n', "sources.v.path is missing", None),
-        (MINIMAL + '[sources.v]\ntype = "csv"\npath = 3\n', "sources.v.path must be text, not 3", None),
+        (MINIMAL + '[sources.v]\ntype = "csv"\npath = 3\n', "sources.v.path must be text, not a whole number", None),
         (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\ntimezone = "Mars/Base"\n', "is not a time zone", "Europe/Paris"),
         (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "itn" }\n', "columns.a.type", "'int'"),
         (MINIMAL + '[sources.v]\ntype = "csv"\npath = "x"\n[sources.v.columns]\na = { type = "string", min = 1 }\n', "min has no meaning", None),
@@ -134,3 +134,37 @@ def test_a_memory_that_is_not_a_size_or_too_small_is_refused(folder: Folder, tex
     assert complaint.message.startswith("offline.memory is ")
     with pytest.raises(ConfigError, match="--memory is "):
         load_project(folder.root, memory=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[online.'redis://:s3cr3t@h']\n[online.'redis://:s3cr3t@h']\n", "Cannot declare (at line 4, column"),
+        ("[online]\nurl = ['redis://:s3cr3t@h']\n", "online.url must be text, not a list"),
+        ("[online]\n's3cr3t' = 1\n", "[online] has a key that is not known"),
+        ("['redis://:s3cr3t@h']\n", "featurestore.toml: has a key that is not known"),
+        ("[sources.w]\ntype = 's3cr3t'\n", "sources.w.type is not a known source type"),
+        ("[offline]\nmemory = 's3cr3t'\n", "offline.memory is not a size; write for example 500MB"),
+    ],
+)
+def test_no_value_is_quoted(folder: Folder, text: str, said: str) -> None:
+    error = refused(folder, MINIMAL + text)
+    assert "s3cr3t" not in f"{error} {error.hint}"
+    assert said in str(error)
+
+
+def test_a_path_is_shown_as_it_is_written(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANT", "s3cr3t")
+    folder.write({"featurestore.toml": MINIMAL + "[sources.v]\ntype = 'csv'\npath = 'data/${TENANT}/x.csv'\n"})
+    assert load_project(folder.root).sources["v"].location == "data/${TENANT}/x.csv"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_lock_timeout_is_a_number_of_seconds_here_too(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    assert "is not a number of seconds" in str(refused(folder, f"[project]\nname = 'p'\nlock_timeout = {seconds}\n"))
+    folder.write({"featurestore.toml": MINIMAL})
+    monkeypatch.setenv("FEATURESTORE_LOCK_TIMEOUT", seconds)
+    with pytest.raises(ConfigError, match="FEATURESTORE_LOCK_TIMEOUT is not a number of seconds"):
+        load_project(folder.root)

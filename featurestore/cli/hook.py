@@ -13,7 +13,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.render.lines import finding_lines, staging_lines
 from featurestore.render.printable import printable
 from featurestore.workflows.check import check
-from featurestore.workflows.plan import lock
+from featurestore.workflows.lock import lock
 
 
 def run_hook(arguments: list[str]) -> int:

@@ -110,7 +110,7 @@ def _as_frame(feature: Feature, result: object) -> pl.DataFrame:
         return result
     if isinstance(result, pl.LazyFrame):
         return collect(result)
-    if type(result).__module__.startswith("pandas."):
+    if type(result).__module__.partition(".")[0] == "pandas":  # the whole name is "pandas" from pandas 3 on
         return pl.DataFrame(pl.from_pandas(result))
     raise FeatureError(
         f"returned {_describe(result)} where a frame was expected",

@@ -23,6 +23,7 @@ from featurestore.evaluation.superseded import (
 )
 from featurestore.model import Feature
 from featurestore.tables.types import INSTANT, key_types
+from featurestore.times import is_utc
 
 # Where the source's row of an index is, in the source's words.
 Place = Callable[[int], str]
@@ -33,12 +34,14 @@ class FeatureValues:
     """A feature's values, ready to be stored.
 
     ``timed`` is False if neither the function nor the source has times: ``computed_at`` is then absent and every row
-    is as of now. ``future`` counts the rows that were left out because they are ahead of the clock.
+    is as of now. ``future`` counts the rows that were left out because they are ahead of the clock, the first of them
+    at ``due`` (µs).
     """
 
     frame: pl.DataFrame
     timed: bool
     future: int = 0
+    due: int | None = None
 
 
 class RowTimes:
@@ -66,10 +69,10 @@ def check_column(
     """
     if times.repeats is None or (latest is not None and times.last > latest):
         return None
-    frame = times.frame.with_columns(cast_value(values, feature.data_type).alias("value"))
-    keys = feature.entity_type.key_names
+    frame = times.frame.with_columns(_value(feature, values, rows).alias("value"))
+    order = [*feature.entity_type.key_names, "computed_at"]
     locate = _locate(rows, place, aligned=True)
-    return FeatureValues(drop_superseded(frame, keys, times.repeats, locate, _hint(rows)), timed=True)
+    return FeatureValues(drop_superseded(frame, order, times.repeats, locate, _hint(rows, aligned=True)), timed=True)
 
 
 def check_frame(
@@ -85,19 +88,24 @@ def check_frame(
         latest: Rows dated later than this (µs) are left out; None for no limit.
     """
     keys = _keys(feature, raw)
-    aligned = _is_aligned(keys, rows)
-    value = cast_value(raw["value"], feature.data_type)
+    aligned = feature.short or _is_aligned(feature, raw, keys, rows)
+    value = _value(feature, raw["value"], rows)
     times = _times(feature, raw, rows, aligned=aligned)
     frame = keys.with_columns(value.alias("value"))
-    if times is None:
-        return FeatureValues(_check_untimed(frame, keys.columns), timed=False)
-    frame = frame.insert_column(len(keys.columns), times.alias("computed_at"))
     if aligned and rows.source.updated_at is not None:
         frame = frame.with_columns(_updated(rows, rows.source.updated_at))
-    past = frame if latest is None else frame.filter(pl.col("computed_at").dt.epoch("us") <= latest)
-    future = frame.height - past.height
+    if times is None:
+        locate = _locate(rows, place, aligned=aligned)
+        return FeatureValues(_check_untimed(frame, keys.columns, locate, rows), timed=False)
+    frame = frame.insert_column(len(keys.columns), times.alias("computed_at"))
+    micros = frame["computed_at"].to_physical()
+    ahead = micros > latest if latest is not None else micros.is_null()
+    future = int(ahead.sum() or 0)
+    due = int(micros.filter(ahead).min() or 0) if future else None  # type: ignore[arg-type]  # of integers an integer
+    past = frame.filter(~ahead) if future else frame
     locate = _locate(rows, place, aligned=aligned and future == 0)
-    return FeatureValues(sort_and_drop_superseded(past, keys.columns, locate, _hint(rows)), timed=True, future=future)
+    order, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
+    return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), timed=True, future=future, due=due)
 
 
 def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
@@ -111,10 +119,31 @@ def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
     return locate
 
 
-def _hint(rows: SortedRows) -> str:
+def _hint(rows: SortedRows, *, aligned: bool) -> str:
     if rows.source.updated_at is None:
         return "set updated_at in the source so that the later one wins, or aggregate in the function"
+    if not aligned:
+        return (
+            "which updated_at belongs to which is not known, since the function returns other rows than the source's, "
+            "or in another order; leave one of them in the function"
+        )
     return "both have the same updated_at; fix the data, or aggregate in the function"
+
+
+def _value(feature: Feature, values: pl.Series, rows: SortedRows) -> pl.Series:
+    if feature.data_type.kind == "datetime":
+        _refuse_naive(values, rows)
+    return cast_value(values, feature.data_type)
+
+
+def _refuse_naive(times: pl.Series, rows: SortedRows) -> None:
+    """Raises FeatureError for times without a zone where the source's own are not UTC: they may be local ones."""
+    naive = times.dtype == pl.Date or (isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is None)
+    if naive and not is_utc(rows.source.timezone) and times.null_count() < len(times):
+        raise FeatureError(
+            f"{times.name} has no zone, and the source's times are in {rows.source.timezone}",
+            hint=f'say which one it is: .dt.replace_time_zone("{rows.source.timezone}"), or "UTC"',
+        )
 
 
 def _updated(rows: SortedRows, column: str) -> pl.Series:
@@ -145,22 +174,40 @@ def _keys(feature: Feature, raw: pl.DataFrame) -> pl.DataFrame:
 def _cast_key(values: pl.Series, wanted: pl.DataType) -> pl.Series:
     given = values.dtype
     if wanted == pl.String:
-        if given == pl.String or given.is_integer() or isinstance(given, pl.Categorical | pl.Enum):
+        if given == pl.String or isinstance(given, pl.Categorical | pl.Enum):
             return values.cast(pl.String)
     elif given.is_integer():
         return cast_int(values)
     if given == pl.Null and values.len() == 0:
         return values.cast(wanted)
     kind = "string" if wanted == pl.String else "int"
-    raise FeatureError(f"{values.name} is {given}, but the key is declared as {kind}", hint="cast it in the function")
+    hint = "cast it in the function"
+    if wanted == pl.String and given.is_integer():
+        hint = f"as a number 007 is 7: return the source's own text, or, where it is a number there, {hint}"
+    raise FeatureError(f"{values.name} is {given}, but the key is declared as {kind}", hint=hint)
 
 
-def _is_aligned(keys: pl.DataFrame, rows: SortedRows) -> bool:
-    """Whether the result has the source's rows, row by row: the same height and the same keys."""
+def _is_aligned(feature: Feature, raw: pl.DataFrame, keys: pl.DataFrame, rows: SortedRows) -> bool:
+    """Whether the result has the source's rows in the source's order, so that the n-th row of both is the same.
+
+    Equal keys row by row prove that only where no key repeats: the rows of one entity may have changed places. The
+    function's own key columns, handed back as they were, prove it too, because every other order is another column in
+    memory.
+    """
     if keys.height != rows.frame.height or not rows.keyed:
         return False
     names = keys.columns
-    return all(keys[name].equals(rows.frame[name].cast(keys[name].dtype), null_equal=True) for name in names)
+    if not all(keys[name].equals(rows.frame[name].cast(keys[name].dtype), null_equal=True) for name in names):
+        return False
+    given = [name if name in raw.columns else "entity_id" for name in names]
+    untouched = (_memory(raw[mine]) == _memory(rows.frame[name]) for mine, name in zip(given, names, strict=True))
+    return all(untouched) or not keys.is_duplicated().any()
+
+
+def _memory(column: pl.Series) -> list[tuple[int, int, int | None]]:
+    """Where a column lies in memory, chunk by chunk: (length, offset, address)."""
+    chunks = (chunk.to_arrow(compat_level=pl.CompatLevel.newest()) for chunk in column.get_chunks())
+    return [(len(chunk), chunk.offset, chunk.buffers()[1].address) for chunk in chunks if len(chunk)]
 
 
 def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bool) -> pl.Series | None:
@@ -172,6 +219,7 @@ def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bo
         given = given.cast(INSTANT)
     if given.dtype != pl.Date and not isinstance(given.dtype, pl.Datetime):
         raise FeatureError(f"computed_at is {given.dtype}, not a time", hint="use str.to_datetime() in the function")
+    _refuse_naive(given, rows)
     times = to_instant(given)
     if not times.has_nulls():
         return times
@@ -183,21 +231,24 @@ def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bo
         refuse_rows(times, times.is_null(), "is null, and the source has no event_time", hint)
     if not aligned:
         raise FeatureError(
-            f"computed_at is null in {times.null_count()} of {times.len()} rows, and the rows are not the source's",
-            hint=f"return computed_at from {feature.function}(): its rows differ from the source's in number or keys",
+            f"computed_at is null in {times.null_count()} of {times.len()} rows, and they are not the source's rows in "
+            "the source's order",
+            hint=f"return computed_at from {feature.function}(), for example computed_at={event_time!r} in a select",
         )
     assert event_time is not None
     return times.fill_null(to_instant(rows.frame[event_time]))
 
 
-def _check_untimed(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The rows sorted by keys, one for each; without times nothing says which of two values is the later."""
+def _check_untimed(frame: pl.DataFrame, keys: list[str], locate: Locate, rows: SortedRows) -> pl.DataFrame:
+    """The rows sorted by keys, one for each; without times only ``updated_at`` says which of two is the later."""
+    if UPDATED in frame.columns:
+        return sort_and_drop_superseded(frame, keys, locate, _hint(rows, aligned=True))
     unique = frame.unique(maintain_order=True).sort(keys)
     repeated = unique.filter(unique.select(keys).is_duplicated())
     if repeated.height:
         entity = ", ".join(f"{name}={repeated[name][0]}" for name in keys)
         raise FeatureError(
             f"{repeated.height} different values for {entity}, without a time to tell them apart",
-            hint="set event_time in the source, return computed_at, or aggregate in the function",
+            hint="set event_time or updated_at in the source, return computed_at, or aggregate in the function",
         )
     return unique

@@ -1,4 +1,4 @@
-"""Leaves one row for each entity and time: the one that was updated last.
+"""Leaves one row for each entity and time, or each entity without times: the one that was updated last.
 
 Rows with the same keys, time and value collapse. Rows with different values need an ``updated_at`` of which one is the
 latest; otherwise they are an error, since any choice would be arbitrary.
@@ -18,15 +18,15 @@ UPDATED = "updated at"  # the column with `updated_at` (µs); a space keeps it a
 Locate = Callable[[int, dict[str, object]], str]
 
 
-def sort_and_drop_superseded(frame: pl.DataFrame, keys: Sequence[str], locate: Locate, hint: str) -> pl.DataFrame:
-    """Sorts by ``keys`` and ``computed_at``, and leaves one row for each.
+def sort_and_drop_superseded(frame: pl.DataFrame, order: Sequence[str], locate: Locate, hint: str) -> pl.DataFrame:
+    """Sorts by ``order``, the keys and where there are times ``computed_at``, and leaves one row for each.
 
     ``locate`` and ``hint`` are for the FeatureError that is raised where rows contradict each other.
     """
-    order = [*keys, "computed_at"]
     repeats = find_repeats(frame, order)
-    if repeats is not None:
-        return drop_superseded(frame, keys, repeats, locate, hint)
+    # Rows of one entity and time are in the order of updated_at only where the source's own times are theirs.
+    if repeats is not None and (UPDATED not in frame.columns or not repeats.any()):
+        return drop_superseded(frame, order, repeats, locate, hint)
     index = "row index"
     by = [*order, UPDATED] if UPDATED in frame.columns else order
     frame = frame.with_row_index(index).sort(by, maintain_order=True)
@@ -34,14 +34,13 @@ def sort_and_drop_superseded(frame: pl.DataFrame, keys: Sequence[str], locate: L
     frame = frame.drop(index)
     repeats = find_repeats(frame, order)
     assert repeats is not None
-    return drop_superseded(frame, keys, repeats, lambda at, row: locate(int(origin[at]), row), hint)
+    return drop_superseded(frame, order, repeats, lambda at, row: locate(int(origin[at]), row), hint)
 
 
 def drop_superseded(
-    frame: pl.DataFrame, keys: Sequence[str], repeats: pl.Series, locate: Locate, hint: str
+    frame: pl.DataFrame, order: Sequence[str], repeats: pl.Series, locate: Locate, hint: str
 ) -> pl.DataFrame:
-    """The last row for each entity and time of a sorted frame. ``repeats`` is what `find_repeats` gives for it."""
-    order = [*keys, "computed_at"]
+    """The last row of each group of a frame sorted by ``order``. ``repeats`` is what `find_repeats` gives for it."""
     if not repeats.any():
         return frame.select(*order, "value")
     superseded = repeats.shift(-1, fill_value=False)
@@ -82,9 +81,9 @@ def _contradiction(
 ) -> FeatureError:
     row = frame.row(clash[0], named=True)
     first, second = (locate(at, {name: row[name] for name in order}) for at in clash)
-    entity = ", ".join(f"{name}={row[name]}" for name in order[:-1])
+    entity = ", ".join(f"{name}={row[name]}" for name in order if name != "computed_at")
+    at = f" at {row['computed_at'].isoformat()}Z" if "computed_at" in order else ""
     return FeatureError(
-        f"two different values for {entity} at {row['computed_at'].isoformat()}Z: {row['value']} ({first}) and "
-        f"{frame['value'][clash[1]]} ({second})",
+        f"two different values for {entity}{at}: {row['value']} ({first}) and {frame['value'][clash[1]]} ({second})",
         hint=hint,
     )

@@ -117,13 +117,16 @@ class SqlAuditLog(ABC):
             statistics, drift = by_version.setdefault(row["name"], ({}, {}))
             statistics[row["sha256"]] = audit_rows.load_json(row["statistics"])
             drift[row["sha256"]] = audit_rows.load_json(row["drift"])
+        numbers: dict[str, dict[str, int]] = {}
+        for row in self._rows("SELECT feature, sha256, number FROM versions ORDER BY created_seq, number"):
+            numbers.setdefault(row["feature"], {})[row["sha256"]] = row["number"]
         summaries = {}
         for row in self._rows(_LAST_COMMITTED):
             of_versions, drift_of_versions = by_version.get(row["name"], (None, None))
             summaries[row["name"]] = FeatureSummary(
                 committed_sha256=row["sha256"], committed_since=row["since"], last_run=row["run_id"],
                 last_run_at=row["started_at"], last_status=row["status"], statistics=of_versions,
-                drift=drift_of_versions,
+                drift=drift_of_versions, numbers=numbers.get(row["name"]),
             )  # fmt: skip
         return summaries
 

@@ -54,13 +54,15 @@ class Position:
 class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
-    ``values`` has the columns of the frame that was written, without the rows that were unchanged.
+    ``values`` has the columns of the frame that was written, without the rows that were unchanged. ``deleted`` are
+    those of the unchanged that met a tombstone.
     """
 
     new: int
     corrected: int
     unchanged: int
     values: pl.DataFrame
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,24 +9,10 @@ from collections.abc import Mapping
 
 from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
 from featurestore.config import Project
+from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.versioning.analysis.tree import Module, SourceTree
-
-
-def declared_names(module: Module) -> set[str]:
-    """The names that the decorator has in this module: ``feature``, ``fs.feature``."""
-    names: set[str] = set()
-    for node in module.tree.body:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.level == 0
-            and node.module in ("featurestore", "featurestore.authoring")
-        ):
-            names |= {alias.asname or alias.name for alias in node.names if alias.name == "feature"}
-        elif isinstance(node, ast.Import):
-            names |= {f"{alias.asname or alias.name}.feature" for alias in node.names if alias.name == "featurestore"}
-    return names
 
 
 def read_declaration(
@@ -35,6 +21,7 @@ def read_declaration(
     module: Module,
     function: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
     decorator: ast.expr,
+    files: DeclaredFiles,
 ) -> list[Feature]:
     """The features that one decorated function declares: one, or a family. Raises DeclarationError."""
     where = f"{module.path.as_posix()}:{function.lineno}"
@@ -50,7 +37,7 @@ def read_declaration(
     if not isinstance(decorator, ast.Call):
         hint = '@feature(entity_type="…", data_type="float")'
         raise DeclarationError(f"@feature on {function.name!r} has no arguments", where=where, hint=hint)
-    values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where))
+    values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where, files))
     template, params = values.pop("name") or function.name, values.pop("params")
     short = _is_short(function, params, where)
     members = []
@@ -63,6 +50,11 @@ def read_declaration(
             )
         )  # fmt: skip
     return members
+
+
+def declared_files(tree: SourceTree) -> DeclaredFiles:
+    """The reader of a tree's declared files: features that share a file share its reading."""
+    return DeclaredFiles(tree.root)
 
 
 def _member_name(template: str, params: Mapping[str, Json], where: str) -> str:

@@ -8,17 +8,33 @@ one bad file never hides the others.
 from __future__ import annotations
 
 import ast
-import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from featurestore.config import Project
-from featurestore.errors import DeclarationError, did_you_mean
+from featurestore.config import FILE, Project
+from featurestore.declared_files import DeclaredFiles, NamedFiles
+from featurestore.errors import ConfigError, DeclarationError, did_you_mean, nearest
 from featurestore.frozen import frozen
 from featurestore.model import Feature, Problem
-from featurestore.registry.declaration import declared_names, read_declaration
+from featurestore.registry.declaration import declared_files, read_declaration
+from featurestore.registry.decorators import (
+    LooseUse,
+    bound_names,
+    carried_names,
+    declared_names,
+    decorated,
+    dotted,
+    loose_uses,
+)
+from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
+from featurestore.versioning.folder.files import features_of
+
+# Where a name may be used or handed on: as a decorator or an argument, called, or imported.
+_MENTION = (
+    rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)(?:\s*\(|\s+as\b)|\bimport\s(?:.*\b(?:%s)\b|\s*\*)|^\s+(?:%s)\s*,?\s*$"
+)
 
 
 @frozen
@@ -31,27 +47,46 @@ class BrokenDeclaration:
 
 @frozen
 class Registry:
-    """The features of the working tree, by name, and the declarations that can't be used."""
+    """The features of the working tree, by name, and the declarations that can't be used.
+
+    ``left_out`` are Python files that can't be modules, such as pipes and links that lead out of the project.
+    """
 
     features: tuple[Feature, ...]
     broken: tuple[BrokenDeclaration, ...]
+    left_out: tuple[BrokenDeclaration, ...] = ()
+
+    @property
+    def problems(self) -> tuple[BrokenDeclaration, ...]:
+        """All that is to be said about the files below ``features/``."""
+        return (*self.broken, *self.left_out)
 
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
 
-def discover(project: Project, tree: SourceTree) -> Registry:
-    """Reads all feature modules. Runs no user code and imports nothing of the user's."""
+def discover(project: Project, tree: SourceTree, declared: DeclaredFiles | None = None) -> Registry:
+    """Reads all feature modules. Runs no user code and imports nothing of the user's.
+
+    ``declared`` reads what they name in ``depends_on``; from the project's own files, where it is not given.
+    Raises ConfigError for drift settings of a feature that does not exist.
+    """
+    declared = declared or tree.attached(declared_files)
     features: list[Feature] = []
     broken: list[BrokenDeclaration] = []
-    for name, path in _modules(project):
-        try:
-            module = tree.module(name)
-        except DeclarationError as exc:
-            broken.append(BrokenDeclaration(path.as_posix(), _problem(exc)))
-            continue
-        if module is not None:
-            _read_module(project, tree, module, features, broken)
+    left_out: list[BrokenDeclaration] = []
+    files: list[PythonFile] = []
+    for found in python_files(project, tree.fence):
+        if isinstance(found, OddFile):
+            left_out.append(BrokenDeclaration(found.name, found.problem))
+        else:
+            files.append(found)
+    for module, names in _declaring(tree, files, broken):
+        for function, call in decorated(module, names):
+            try:
+                features.extend(read_declaration(project, tree, module, function, call, declared))
+            except DeclarationError as exc:
+                broken.append(BrokenDeclaration(function.name, _problem(exc)))
     duplicates = {name for name, count in Counter(item.name for item in features).items() if count > 1}
     for name in sorted(duplicates):
         places = [item.place for item in features if item.name == name]
@@ -60,7 +95,119 @@ def discover(project: Project, tree: SourceTree) -> Registry:
             BrokenDeclaration(name, Problem("declaration", message, places[-1], "give one of them another name="))
         )
     unique = sorted((item for item in features if item.name not in duplicates), key=lambda item: item.name)
-    return Registry(tuple(unique), tuple(broken))
+    registry = Registry(tuple(unique), tuple(broken), tuple(left_out))
+    _check_drift_rules(project, registry)
+    return registry
+
+
+def _check_drift_rules(project: Project, registry: Registry) -> None:
+    """Raises ConfigError for a rule of a feature that is neither declared nor has versions, or of a mistyped tag.
+
+    Where a declaration is broken, nobody knows which features there are.
+    """
+    rules = project.drift
+    if registry.broken or registry.left_out or not (rules.features or rules.tags):
+        return
+    names = {*registry.names(), *features_of(project.versions)}
+    tags = {tag for feature in registry.features for tag in feature.tags}
+    for kind, given, known in (("features", rules.features, names), ("tags", rules.tags, tags)):
+        for name in given:
+            close = nearest(name, known)
+            if name not in known and (kind == "features" or close):
+                what = f"drift.{kind}.{name} is not a {kind.removesuffix('s')}"
+                hint = f"did you mean {close!r}?" if close else did_you_mean(name, known)
+                raise ConfigError(what, where=str(project.root / FILE), hint=hint)
+
+
+def _declaring(
+    tree: SourceTree, files: list[PythonFile], broken: list[BrokenDeclaration]
+) -> Iterator[tuple[Module, set[str]]]:
+    """The modules that use the decorator, with the names that it has there; every other use of it is broken.
+
+    Parsing takes longest, so that only those are parsed that mention featurestore, or what a module has made of it.
+    """
+    modules: dict[str, Module | None] = {}
+    carriers: dict[tuple[str, str], None] = {}
+    for file in files:
+        if b"featurestore" not in file.data and b"\0" not in file.data[:200]:  # UTF-16 has the word in another form
+            continue
+        module = modules[file.name] = _parsed(tree, file, broken)
+        if module is not None:
+            names = declared_names(module)
+            uses = loose_uses(module, names)
+            broken += [_loose(module, use) for use in uses]
+            made = bound_names(module, uses)
+            carriers.update({(module.name, name): None for name in {*made, *names} if "." not in name})
+            yield module, names
+    looked_for: set[tuple[str, str]] = set()
+    while new := carriers.keys() - looked_for:
+        looked_for |= new
+        words = b"|".join(re.escape(name.encode()) for name in sorted({name for _, name in new}))
+        mention = re.compile(_MENTION % (words, words, words, words), re.MULTILINE)
+        for file in files:
+            if not mention.search(file.data):
+                continue
+            if file.name not in modules:
+                modules[file.name] = _parsed(tree, file, broken)
+            module = modules[file.name]
+            if module is not None:
+                carriers.update(_carried(module, new, broken))
+
+
+def _carried(
+    module: Module, carriers: Iterable[tuple[str, str]], broken: list[BrokenDeclaration]
+) -> dict[tuple[str, str], None]:
+    """What a module makes of decorators that it has from other modules of the project: each use is broken."""
+    names = carried_names(module, carriers)
+    if not names:
+        return {}
+    for function, decorator in decorated(module, set(names)):
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        broken.append(
+            BrokenDeclaration(
+                function.name,
+                Problem(
+                    "declaration",
+                    f"is decorated by {names[dotted(target)]}: a decorator that isn't imported from featurestore "
+                    "itself can't be read without running it",
+                    f"{module.path.as_posix()}:{function.lineno}",
+                    "from featurestore import feature, and write @feature(…) above the function",
+                ),
+            )
+        )
+    uses = loose_uses(module, names)
+    broken += [_loose(module, use) for use in uses]
+    made = {*bound_names(module, uses), *(name for name in names if "." not in name)}
+    return {(module.name, name): None for name in made}
+
+
+def _loose(module: Module, use: LooseUse) -> BrokenDeclaration:
+    message = (
+        f"{use.text} is used in another way than above a function: what it declares can't be read without running it"
+    )
+    where = f"{module.path.as_posix()}:{use.line}"
+    return BrokenDeclaration(
+        use.owner, Problem("declaration", message, where, "write @feature(…) above each function, with its arguments")
+    )
+
+
+def _parsed(tree: SourceTree, file: PythonFile, broken: list[BrokenDeclaration]) -> Module | None:
+    try:
+        return tree.module(file.name)
+    except DeclarationError as exc:
+        broken.append(BrokenDeclaration(file.path.as_posix(), _problem(exc)))
+        return None
+
+
+def named_files(project: Project) -> list[str]:
+    """The paths and patterns of ``depends_on`` in the project, in any feature. Opens none of the files."""
+    tree = SourceTree(project.root)
+    files = python_files(project, tree.fence)
+    if not any(isinstance(found, PythonFile) and b"depends_on" in found.data for found in files):
+        return []  # nearly always, and reading the declarations takes longer
+    named = NamedFiles(project.root)
+    discover(project, tree, named)
+    return list(named.patterns)
 
 
 def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Feature]:
@@ -76,74 +223,10 @@ def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Featu
 
 def unknown_feature(registry: Registry, name: str) -> DeclarationError:
     """The error for a name that is not declared: what is wrong with its declaration, or the nearest name."""
-    for item in registry.broken:
+    for item in registry.problems:
         if item.name == name:
             return DeclarationError(item.problem.message, where=item.problem.where, hint=item.problem.hint)
     return DeclarationError(f"there is no feature {name!r}", hint=did_you_mean(name, registry.names()))
-
-
-def _modules(project: Project) -> Iterator[tuple[str, Path]]:
-    """Dotted names and paths (below the root) of the files that may declare features, in order."""
-    paths: list[tuple[str, ...]] = []
-    # os.walk, because it can leave out .versions, a folder for every feature; and names, because paths are slow.
-    for folder, folders, files in os.walk(project.features):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
-        inside = Path(folder).relative_to(project.root).parts
-        paths += [(*inside, name) for name in files if name.endswith(".py") and not name.startswith(".")]
-    for parts in sorted(paths):
-        path = Path(*parts)
-        try:
-            data = (project.root / path).read_bytes()
-        except OSError:  # a broken link, or a folder that is named like a module
-            continue
-        # Parsing takes longest, and a module that does not have the word can't declare anything.
-        if b"featurestore" in data:
-            names = [*parts[:-1], parts[-1].removesuffix(".py")]
-            yield ".".join(names[:-1] if names[-1] == "__init__" else names), path
-
-
-def _read_module(
-    project: Project, tree: SourceTree, module: Module, features: list[Feature], broken: list[BrokenDeclaration]
-) -> None:
-    decorators = declared_names(module)
-    for function, call in _decorated(module, decorators):
-        try:
-            features.extend(read_declaration(project, tree, module, function, call))
-        except DeclarationError as exc:
-            broken.append(BrokenDeclaration(function.name, _problem(exc)))
-
-
-def _decorated(
-    module: Module, names: set[str]
-) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.expr]]:
-    """Decorated functions and classes, including those below the top level of the module, which are an error.
-
-    Walking the whole tree is slow, so that it is only walked where the text has more decorators than the top level.
-    """
-    top_level = [*_decorated_among(module.tree.body, names)] if names else []
-    written = sum(module.text.count(f"@{name}") for name in names)
-    return iter(top_level if written <= len(top_level) else [*_decorated_among(ast.walk(module.tree), names)])
-
-
-def _decorated_among(
-    nodes: Iterable[ast.AST], names: set[str]
-) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, ast.expr]]:
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for decorator in node.decorator_list:
-                target = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if _dotted(target) in names:
-                    yield node, decorator
-                    break
-
-
-def _dotted(node: ast.expr) -> str:
-    """``fs.feature`` for the nodes that spell it; empty for anything but names and attributes."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    return ""
 
 
 def _problem(exc: DeclarationError) -> Problem:

@@ -6,9 +6,10 @@ The program is asked, in one way: starting it costs 3 ms, importing a library fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from featurestore.declared_files import LARGEST, fits
 from featurestore.errors import FeatureStoreError
 from featurestore.frozen import frozen
 
@@ -18,6 +19,11 @@ VERSIONS = "features/.versions"
 # A repository may come from anybody: nothing that its configuration names is run, and a bare repository that lies
 # among the files of another one is not taken for ours.
 _SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "safe.bareRepository=explicit")
+# What reads files of the working tree, by filters where attributes and the configuration say so.
+_READERS = ("status", "diff")
+_DRIVERS = r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command))$"
+_TRUSTED = ("global", "system", "command")
+_NOTHING_SAID = "git: it failed"
 # In a hook git names the repository and the index of the commit in its variables. They may belong to another
 # repository than the project's, so only those pass that say where the user's own settings are.
 _PASSED = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES",
@@ -96,9 +102,102 @@ def committed(root: Path, folder: str = VERSIONS) -> frozenset[str]:
         return frozenset()
     listed = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", folder)
     differing = _git(
-        root, "diff", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "-z", "HEAD", "--", folder
+        root,
+        "diff",
+        "--name-only",
+        "--relative",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "-z",
+        "HEAD",
+        "--",
+        folder,
     )
     return frozenset(listed.split("\0")) - frozenset(differing.split("\0"))
+
+
+def removed(root: Path, folder: str = VERSIONS, *, staged: bool = False) -> list[str]:
+    """The files of a folder that are in HEAD, and not in the working tree, or with ``staged`` not in the index.
+
+    Raises GitError.
+    """
+    try:
+        index = _index_of_hook(root) if staged else None
+        words = ("--cached",) if staged else ()
+        found = _git(
+            root, "diff", *words, "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--diff-filter=D", "-z",
+            "HEAD", "--", folder, index=index,
+        )  # fmt: skip
+    except _NoRepositoryError:
+        return []
+    except GitError:
+        if git_state(root).commit is None:  # there is no HEAD yet
+            return []
+        raise
+    return [name for name in found.split("\0") if name]
+
+
+def ever_added(root: Path, folder: str = VERSIONS) -> frozenset[str]:
+    """Every file that a commit before HEAD has added to a folder, whether or not it is still there. Raises GitError."""
+    try:
+        found = _git(
+            root, "log", "--format=", "--name-only", "--relative", "--no-renames", "--no-ext-diff", "--diff-filter=A",
+            "--full-history", "-z", "HEAD", "--", folder,
+        )  # fmt: skip
+    except _NoRepositoryError:
+        return frozenset()
+    except GitError:
+        if git_state(root).commit is None:
+            return frozenset()
+        raise
+    return frozenset(name for name in found.split("\0") if name)
+
+
+def export_declared(root: Path, folder: Path, patterns: Sequence[str], revision: str | None = None) -> None:
+    """Writes the files that features declare into a folder, as git would commit them or as they are at a revision.
+
+    A link is written with what it leads to. Of a file that is too large only its size is there. Raises GitError.
+    """
+    try:
+        if revision is None:
+            listed = _git(root, "ls-files", "--stage", "-z", index=_index_of_hook(root))
+            entries = [_Entry.of_index(line) for line in listed.split("\0") if line]
+        else:
+            listed = _git(root, "ls-tree", "-r", "-z", revision)
+            entries = [_Entry.of_tree(line) for line in listed.split("\0") if line]
+        wanted = set(patterns)
+        written: set[str] = set()
+        while True:
+            chosen = [
+                entry
+                for entry in entries
+                if entry.merged and entry.mode != "160000" and entry.path not in written and fits(entry.path, wanted)
+            ]
+            if not chosen:
+                return
+            _write(root, _small(root, chosen, folder), folder)
+            written.update(entry.path for entry in chosen)
+            links = [folder / entry.path for entry in chosen if entry.mode == "120000"]
+            wanted = {os.path.relpath(link.parent / link.readlink(), folder) for link in links}
+    except _NoRepositoryError:
+        return
+
+
+def _small(root: Path, entries: list[_Entry], folder: Path) -> list[_Entry]:
+    """The entries that are not too large to be declared; the others are written as holes of a size that is refused."""
+    names = "".join(f"{entry.blob}\n" for entry in entries)
+    answers = _git_bytes(root, "cat-file", "--batch-check=%(objectsize)", sent=names.encode()).splitlines()
+    small = []
+    for entry, size in zip(entries, answers, strict=True):
+        if size.isdigit() and int(size) > LARGEST:
+            path = folder / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.truncate(LARGEST + 1)
+        else:
+            small.append(entry)
+    return small
 
 
 def export_index(root: Path, folder: Path) -> bool:
@@ -158,7 +257,10 @@ class _Entry:
 
 def _export(root: Path, entries: Iterable[_Entry], folder: Path) -> None:
     """Writes the wanted files. From their blobs: a sparse checkout has no other copy, and no filter is run."""
-    wanted = [entry for entry in entries if entry.wanted]
+    _write(root, [entry for entry in entries if entry.wanted], folder)
+
+
+def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
     names = "".join(f"{entry.blob}\n" for entry in wanted)
     answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))
     at = 0
@@ -200,10 +302,11 @@ def _git_bytes(root: Path, *arguments: str, sent: bytes = b"", index: str | None
 
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     command = ["git", "--no-pager", *settings, "-C", str(root), *arguments]
+    environment = _environment(index)
+    if arguments[0] in _READERS:
+        environment |= _without_drivers(root)
     try:
-        done = subprocess.run(
-            command, input=sent, capture_output=True, timeout=TIMEOUT, check=False, env=_environment(index)
-        )
+        done = subprocess.run(command, input=sent, capture_output=True, timeout=TIMEOUT, check=False, env=environment)
     except subprocess.TimeoutExpired:
         raise GitError(f"git {arguments[0]} did not answer within {TIMEOUT:g} s") from None
     except OSError as exc:
@@ -217,11 +320,30 @@ def _environment(index: str | None) -> dict[str, str]:
     """Ours, in English, without git's variables; never taking a lock that a command of the user may want."""
     passed = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _PASSED}
     named = {} if index is None else {"GIT_INDEX_FILE": index}
-    return {**passed, **named, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    # A partial clone would fetch what it lacks, by the program that its configuration names.
+    alone = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
+    return {**passed, **named, **alone, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def _without_drivers(root: Path) -> dict[str, str]:
+    """Variables that switch off the programs which the repository, and not the user, has set up to read its files."""
+    try:
+        found = _git(root, "config", "-z", "--show-scope", "--name-only", "--get-regexp", _DRIVERS)
+    except GitError as exc:
+        if exc.message == _NOTHING_SAID:  # there are none
+            return {}
+        raise
+    words = found.split("\0")
+    names = dict.fromkeys(name for scope, name in zip(words[::2], words[1::2], strict=False) if scope not in _TRUSTED)
+    settings = [(name, "") for name in names]
+    settings += [(f"{name.rpartition('.')[0]}.required", "false") for name in names if name.startswith("filter.")]
+    pairs = {f"GIT_CONFIG_KEY_{at}": name for at, (name, _) in enumerate(settings)}
+    pairs |= {f"GIT_CONFIG_VALUE_{at}": value for at, (_, value) in enumerate(settings)}
+    return {**pairs, "GIT_CONFIG_COUNT": str(len(settings))}
 
 
 def _error(said: str) -> Exception:
-    message = next((line for line in said.splitlines() if line.startswith("fatal: ")), said.strip() or "git failed")
+    message = next((line for line in said.splitlines() if line.startswith("fatal: ")), said.strip() or "it failed")
     message = message.removeprefix("fatal: ")
     if message.startswith("not a git repository"):
         return _NoRepositoryError(message)

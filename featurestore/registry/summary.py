@@ -16,7 +16,7 @@ from featurestore.atomic import write_atomically
 from featurestore.frozen import frozen
 from featurestore.model import Json
 
-FORMAT = 2
+FORMAT = 3
 
 
 @frozen
@@ -25,7 +25,7 @@ class FeatureSummary:
 
     ``committed_sha256`` is the version of the last run that committed the feature, ``committed_since`` the start of
     the first of the uninterrupted runs that did. ``statistics`` and ``drift`` are, by version (full SHA-256), those
-    of the last run that wrote values of it.
+    of the last run that wrote values of it. ``numbers`` are those that the store's versions had when they first ran.
     """
 
     committed_sha256: str | None = None
@@ -35,6 +35,7 @@ class FeatureSummary:
     last_status: str | None = None
     statistics: Mapping[str, Json] | None = None
     drift: Mapping[str, Json] | None = None
+    numbers: Mapping[str, int] | None = None
 
 
 @frozen

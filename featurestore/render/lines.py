@@ -11,7 +11,7 @@ from featurestore.render.words import plural
 if TYPE_CHECKING:
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
-    from featurestore.workflows.plan import LockedVersion
+    from featurestore.workflows.lock import LockResult
     from featurestore.workflows.sync import SyncResult
 
 MOST_LINES = 10
@@ -32,9 +32,10 @@ def finding_lines(result: CheckResult) -> list[str]:
     return _at_most(lines, "featurestore check --json lists them all")
 
 
-def staging_lines(locked: Sequence[LockedVersion], root: Path) -> list[str]:
+def staging_lines(locked: LockResult, root: Path) -> list[str]:
     """The version files that a hook wrote and git has yet to be told of; at most ten lines."""
-    lines = [f"wrote {item.version.path.relative_to(root)}; git add it" for item in locked]
+    lines = [f"wrote {item.version.path.relative_to(root)}; git add it" for item in locked.versions]
+    lines += [f"settled the merge conflict in {path}; git add it" for path in locked.settled]
     return _at_most(lines, "git add features/.versions")
 
 

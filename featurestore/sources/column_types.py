@@ -21,6 +21,8 @@ from featurestore.tables.batch import MAX_REJECTED, Batch, Mask
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
+AHEAD = "is ahead of the clock: the first run after that time takes the row, --allow-future takes it now"
+
 _WRITABLE = {"ns": 1 << 63, "us": MAX_INSTANT, "ms": MAX_INSTANT // 1_000, "d": MAX_INSTANT // DAY}
 _WORTH_THREADS = 20_000  # rows
 _ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
@@ -34,13 +36,16 @@ class ReadAgainError(Exception):
 class ColumnTypes:
     """The types of a source's columns, declared, pinned or inferred, and the rows that were rejected so far.
 
-    ``keys`` are the entity types' keys, ``pinned`` the types of earlier runs, ``inferred`` what these rows add.
+    ``keys`` are the entity types' keys, ``pinned`` the types of earlier runs, ``inferred`` what these rows add. Rows
+    with an event time after ``latest`` (µs) are rejected; ``due`` is the first of their times.
     """
 
     source: Source
     keys: Mapping[str, KeyType]
     pinned: Mapping[str, Scalar]
     place: Callable[[str, int], Place]
+    latest: int | None = None
+    due: int | None = None
     inferred: dict[str, Scalar] = field(default_factory=dict)
     rejected: list[RejectedRow] = field(default_factory=list)
     rejected_count: int = 0
@@ -51,6 +56,7 @@ class ColumnTypes:
         """Forgets the rows, not the types: another pass over the same rows follows."""
         self.rejected.clear()
         self.rejected_count = 0
+        self.due = None
         self.naive.clear()
         self._of_batch.clear()
 
@@ -145,10 +151,21 @@ class ColumnTypes:
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "entity key is null")
         if name == source.event_time and values.null_count():
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "event time is null")
+        if name == source.event_time and self.latest is not None:
+            self._reject_ahead(values, self.latest, batch, bad)
         declared = source.columns.get(name)
         if declared is not None:
             for violation in find_violations(values, declared, source.timezone):
                 self._reject(batch, bad, violation.rows, name, _with_value(violation.reason))
+
+    def _reject_ahead(self, values: pl.Series, latest: int, batch: Batch, bad: Mask) -> None:
+        """Rejects rows that are dated ahead of the clock. They come again: a run after their time takes them."""
+        micros = values.to_physical()
+        ahead = (micros > latest).fill_null(value=False).to_numpy() & ~bad
+        if ahead.any():
+            first = int(micros.to_numpy()[ahead].min())
+            self.due = first if self.due is None else min(self.due, first)
+            self._reject(batch, bad, ahead, values.name or str(self.source.event_time), _with_value(AHEAD))
 
     def _reject_unreadable(self, batch: Batch) -> None:
         self.rejected_count += batch.unreadable_count

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
-from featurestore.sources.files import FileSettings, FileSource
+from featurestore.sources.files import FileSettings, FileSource, written_path
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class CsvSettings(FileSettings):
 def read_settings(table: TomlTable) -> CsvSettings:
     delimiter = table.text("delimiter", ",") or ","
     if len(delimiter) != 1 or delimiter in '\r\n"' or not delimiter.isascii():
-        raise table.error("delimiter", f"must be one ASCII character, not {delimiter!r}")
-    return CsvSettings(table.required_text("path"), delimiter=delimiter)
+        raise table.error("delimiter", "must be one ASCII character")
+    return CsvSettings(table.required_text("path"), written_path(table), delimiter=delimiter)
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:

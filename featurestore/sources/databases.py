@@ -14,7 +14,7 @@ from featurestore.errors import SourceError
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, ProjectFolders, Report
-from featurestore.sources.files import FileSettings, FileSource, HashedFile
+from featurestore.sources.files import FileSettings, FileSource, HashedFile, written_path
 from featurestore.sources.hashes import state_of
 from featurestore.toml import TomlTable
 
@@ -57,7 +57,7 @@ def read_settings(table: TomlTable) -> DatabaseSettings:
     path, name, query = table.required_text("path"), table.text("table"), table.text("query")
     if (name is None) == (query is None):
         raise table.error("table", "or query says what to read", 'table = "visits", or query = "SELECT …"; one of both')
-    return DatabaseSettings(path, table=name, query=query)
+    return DatabaseSettings(path, written_path(table), table=name, query=query)
 
 
 def quoted(name: str) -> str:

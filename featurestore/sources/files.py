@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -35,14 +35,14 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 
 @frozen
 class FileSettings:
-    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect."""
+    """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect.
+
+    ``location`` is the path as featurestore.toml has it, for people: the variables in it may hold anything.
+    """
 
     path: str
+    location: str
     ignored: tuple[str, ...] = ()
-
-    @property
-    def location(self) -> str:
-        return self.path
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -56,7 +56,13 @@ def read_path(table: TomlTable) -> FileSettings:
     The first release took a ``delimiter`` for every type; a type of that time still has the key, and says that it has
     no effect.
     """
-    return FileSettings(table.required_text("path"), tuple(key for key in ("delimiter",) if key in table.data))
+    ignored = tuple(key for key in ("delimiter",) if key in table.data)
+    return FileSettings(table.required_text("path"), written_path(table), ignored)
+
+
+def written_path(table: TomlTable) -> str:
+    """The path of a source as it is written, with its variables."""
+    return str(table.data.get("path"))
 
 
 @frozen
@@ -92,15 +98,18 @@ class FileSource:
         assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
         self.complete = complete
         self._folders, self._name, self._given = folders, source.name, given
-        self._path = source.settings.path
+        self._path, self._location = source.settings.path, source.settings.location
         self._warnings = tuple(
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
         self._read_file, self._row_word = read_file, row_word
 
     def offer(self) -> Offer:
+        found = self._find()
+        if self._given is None:
+            _refuse_odd(self._folders, found)
         hashes = FileHashes(self._folders.state, self._name)
-        files = [_hash(self._folders, path, hashes) for path in self._find()]
+        files = [_hash(self._folders, path, hashes) for path in found]
         if self._given is None:
             hashes.store()
         return Offer(
@@ -135,14 +144,13 @@ class FileSource:
         if self._given == "-":
             return [None]
         base, pattern = (self._folders.root, self._path) if self._given is None else (Path.cwd(), self._given)
+        shown = self._location if self._given is None else self._given
         where = f"source {self._name}"
         import glob
 
         path = base / Path(pattern).expanduser()
         if path.is_dir():
-            raise SourceError(
-                f"{pattern} is a folder", where=where, hint=f"name its files: {pattern.rstrip('/')}/*.csv"
-            )
+            raise SourceError(f"{shown} is a folder", where=where, hint=f"name its files: {shown.rstrip('/')}/*.csv")
         if path.exists():
             return [path]
         # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
@@ -152,7 +160,7 @@ class FileSource:
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
             raise SourceError(
-                f"no file matches {pattern}" if glob.has_magic(pattern) else f"{pattern} does not exist",
+                f"no file matches {shown}" if glob.has_magic(pattern) else f"{shown} does not exist",
                 where=where,
                 hint=f"looked in {base}{fix}",
             )
@@ -205,6 +213,17 @@ def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes) -> Has
             _check(name, state, os.fstat(stream.fileno()))
             hashes.add(name, state, sha256)
     return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state))
+
+
+def _refuse_odd(folders: ProjectFolders, paths: Iterable[Path | None]) -> None:
+    """Raises SourceError for a pipe or a device that the project names: it comes with a clone, and may never end."""
+    for path in paths:
+        if path is not None and path.exists() and not path.is_file():
+            raise SourceError(
+                "is not a regular file: a pipe or a device is read only where you name it yourself",
+                where=_name(folders, path),
+                hint="name it with --input",
+            )
 
 
 def _digest(stream: BufferedReader) -> str:

@@ -6,15 +6,15 @@ the user.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from featurestore.atomic import write_atomically
 from featurestore.errors import VersionFileError, did_you_mean
 from featurestore.model import KINDS, Scalar, Source
+from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.sources.contract import ProjectFolders
-from featurestore.toml import toml_key, toml_value
+from featurestore.toml import decode, parse_toml, toml_key, toml_value
 
 _HEADER = """\
 # Types of the columns of source {name} that featurestore.toml does not declare, each as its first values had it.
@@ -35,15 +35,13 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
     file = pins_path(folders, source)
     where = file.relative_to(folders.root).as_posix()
     try:
-        text = file.read_text(encoding="utf-8")
+        columns = parse_toml(read_own(file, SETTINGS)).get("columns", {})
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as exc:
-        raise VersionFileError(f"can't be read: {exc}", where=where) from exc
-    try:
-        columns = tomllib.loads(text).get("columns", {})
-    except tomllib.TOMLDecodeError as exc:
-        raise VersionFileError(f"is not valid TOML: {exc}", where=where, hint="fix it, or delete it") from exc
+    except OSError as exc:
+        raise VersionFileError(reason(exc), where=where) from exc
+    except ValueError as exc:
+        raise VersionFileError(str(exc), where=where, hint="fix it, or delete it") from exc
     if not isinstance(columns, dict):
         raise VersionFileError("columns must be a table", where=where)
     for name, kind in columns.items():
@@ -55,24 +53,42 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
 
 
 def add_pins(folders: ProjectFolders, source: Source, columns: Mapping[str, Scalar]) -> None:
-    """Adds types to the file. What is there stays as it is, the user's edits and comments with it."""
+    """Adds types to the file, in the order of their names, so that git can merge what two branches have added.
+
+    What is there stays as it is, the user's edits and comments with it.
+    """
     pinned = read_pins(folders, source)
     new = {name: kind for name, kind in columns.items() if name not in pinned}
     if not new:
         return
     file = pins_path(folders, source)
-    text = file.read_text(encoding="utf-8").rstrip() + "\n" + _lines(new) if pinned else ""
-    if _columns(text) != {**pinned, **new}:  # there was no file, or something follows its table
-        text = _HEADER.format(name=source.name) + _lines({**pinned, **new})
+    text = _insert(decode(read_own(file, SETTINGS)), new) if pinned else ""
+    if _columns(text) != {**pinned, **new}:  # there was no file, or its table is written in another way
+        text = _HEADER.format(name=source.name) + "".join(_line(*item) for item in sorted({**pinned, **new}.items()))
     write_atomically(file, text.encode())
 
 
-def _lines(columns: Mapping[str, str]) -> str:
-    return "".join(f"{toml_key(name)} = {toml_value(kind)}\n" for name, kind in columns.items())
+def _insert(text: str, new: Mapping[str, str]) -> str:
+    """The text with a line for each new column, after the last line of a column whose name comes before."""
+    lines = text.splitlines(keepends=True)
+    for name, kind in new.items():
+        at = next((number for number, line in enumerate(lines) if line.strip() == "[columns]"), len(lines) - 1)
+        for number, line in enumerate(lines[at + 1 :], start=at + 1):
+            column = next(iter(_columns(f"[columns]\n{line}") or {}), None)
+            if column is not None and column < name:
+                at = number
+        if lines and not lines[at].endswith("\n"):
+            lines[at] += "\n"
+        lines.insert(at + 1, _line(name, kind))
+    return "".join(lines)
 
 
-def _columns(text: str) -> object:
+def _line(name: str, kind: str) -> str:
+    return f"{toml_key(name)} = {toml_value(kind)}\n"
+
+
+def _columns(text: str) -> dict[str, Scalar] | None:
     try:
-        return tomllib.loads(text).get("columns")
-    except tomllib.TOMLDecodeError:
+        return parse_toml(text.encode()).get("columns")
+    except ValueError:
         return None

@@ -38,7 +38,8 @@ class SourceRows:
 
     ``frame`` is typed (datetimes are ``Datetime("us", "UTC")``); ``rejected`` holds the first rejected rows,
     ``rejected_count`` counts them all, and ``rows_read`` counts those with the accepted ones. ``inferred`` are the
-    types of columns that had none: `add_pins` stores them. ``warnings`` are sentences for people.
+    types of columns that had none: `add_pins` stores them. ``due`` is when the first row is to be read again that was
+    rejected for being ahead of the clock (µs). ``warnings`` are sentences for people.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class SourceRows:
     rejected: tuple[RejectedRow, ...]
     inferred: Mapping[str, Scalar]
     places: tuple[PlaceRange, ...]
+    due: int | None = None
     warnings: tuple[str, ...] = ()
 
     def place(self, index: int) -> str:
@@ -70,17 +72,19 @@ def read_rows(
     *,
     needed: Collection[str] = (),
     columns: Collection[str] | None = None,
+    latest: int | None = None,
     progress: Progress = SILENT,
 ) -> SourceRows:
     """Reads an offer. Rows that don't fit their types or break a rule are rejected, each with its reason.
 
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
     them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
-    be there. ``columns`` leaves out of the frame what is neither among these nor named.
+    be there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs)
+    are rejected too.
     Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, and
     CancelledError between two batches.
     """
-    types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place)
+    types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
     roles = [name for name in (source.event_time, source.updated_at) if name]
     required = list(dict.fromkeys([*roles, *source.columns, *needed]))
     wanted = None if columns is None else {*required, *entity_keys, *columns}
@@ -100,6 +104,7 @@ def read_rows(
             rejected=tuple(types.rejected),
             inferred=dict(types.inferred),
             places=tuple(reading.places),
+            due=types.due,
         )
         warnings = [
             *offer.warnings,

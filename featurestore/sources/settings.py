@@ -16,7 +16,7 @@ COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
 def read_source(name: str, table: TomlTable) -> Source:
     """Reads a source's table. Raises ConfigError naming file and key."""
     if not FEATURE_NAME.fullmatch(name):
-        raise ConfigError(f"{table.path}: {name!r} must match {FEATURE_NAME.pattern}", where=table.file)
+        raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     source_type = _find_type(table)
     table.allow(*COMMON, *source_type.KEYS)
     zone = table.text("timezone")
@@ -42,7 +42,7 @@ def _find_type(table: TomlTable) -> SourceType:
     try:
         return find_type(name)
     except SourceError as exc:
-        raise table.error("type", f"is not a known source type: {name!r}", exc.hint) from None
+        raise table.error("type", "is not a known source type", exc.hint) from None
 
 
 def _check_zone(zone: str, table: TomlTable) -> None:
@@ -51,7 +51,7 @@ def _check_zone(zone: str, table: TomlTable) -> None:
     try:
         ZoneInfo(zone)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
-        raise table.error("timezone", f"is not a time zone: {zone!r}", 'for example "Europe/Paris"') from None
+        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"') from None
 
 
 def _read_column(name: str, table: TomlTable) -> Column:
@@ -59,7 +59,7 @@ def _read_column(name: str, table: TomlTable) -> Column:
     kind = read_kind(table.required_text("type"))
     if kind is None:
         text = table.required_text("type")
-        raise table.error("type", f"is not a known column type: {text!r}", did_you_mean(text, KINDS))
+        raise table.error("type", "is not a known column type", did_you_mean(text, KINDS))
     choices = table.get("in", list)
     pattern = table.text("pattern")
     if pattern is not None:

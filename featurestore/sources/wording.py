@@ -6,7 +6,7 @@ Nothing here changes or refuses a row, and nothing is fast: it runs for rejected
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -43,6 +43,10 @@ def _time_reason(value: object, zone: str | None) -> str:
     if micros is None or zone is None:
         return f"{show(value)} is not a datetime: ISO 8601, years 1 to 9999"
     local = (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=ZoneInfo(zone))
+    try:
+        local.astimezone(UTC)
+    except OverflowError:
+        return f"{show(value)} in {zone} is not in the years 1 to 9999 of UTC"
     before, after = local.utcoffset(), local.replace(fold=1).utcoffset()
     if before is None or after is None or before == after:
         return f"{show(value)} is not a datetime: ISO 8601, years 1 to 9999"

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import IO
 
 import polars as pl
@@ -27,16 +28,33 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Bat
     """The rows of a table, numbered from ``first``."""
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
-    frame = pl.DataFrame([pl.Series(column, _in_utc(values)) for column, values in columns])
+    frame = pl.DataFrame([_series(column, values) for column, values in columns])
     return Batch(name, frame, first)
 
 
-def _in_utc(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
+    series = pl.Series(name, in_utc(values))
+    return _uuids(series) if isinstance(values.type, pa.UuidType) else series
+
+
+def _uuids(column: pl.Series) -> pl.Series:
+    """UUIDs of 16 bytes each as people and databases write them: with hyphens, in lower case."""
+    digits = column.cast(pl.Binary).bin.encode("hex")
+    parts = [digits.str.slice(at, end - at) for at, end in pairwise((0, 8, 12, 16, 20, 32))]
+    return pl.select(pl.concat_str(parts, separator="-")).to_series().alias(column.name)
+
+
+def in_utc(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Times of a fixed offset, such as ``+05:30``, which pandas writes and Polars has no zone for, as those of UTC."""
     kind = values.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
+    if has_fixed_offset(kind):
         return values.cast(pa.timestamp(kind.unit, "UTC"))  # the instants are the same: only the label changes
     return values
+
+
+def has_fixed_offset(kind: pa.DataType) -> bool:
+    """Whether a type is that of times in a zone that is no more than an offset."""
+    return bool(pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz))
 
 
 def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:

@@ -42,15 +42,18 @@ class ParsedTexts:
     naive: Mask
 
 
-def parse_column(texts: pl.Series) -> ParsedTexts:
-    """Reads a String column; a time without a zone is taken as UTC and marked as naive."""
+def parse_column(texts: pl.Series, *, up: bool = False) -> ParsedTexts:
+    """Reads a String column; a time without a zone is taken as UTC and marked as naive.
+
+    What is below a microsecond is cut off, or with ``up`` rounded up, so that a row is not known before it was there.
+    """
     count = len(texts)
     out = ParsedTexts(np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool))
     lengths = texts.str.len_bytes().fill_null(0)
     for length in lengths.unique():
         if _SHORTEST <= length <= _LONGEST:
             at = (lengths == length).arg_true().to_numpy()
-            _read_length(_characters(texts if len(at) == count else texts.gather(at), length), at, out)
+            _read_length(_characters(texts if len(at) == count else texts.gather(at), length), at, out, up=up)
     return out
 
 
@@ -73,7 +76,7 @@ def _characters(texts: pl.Series, length: int) -> Characters:
     return characters
 
 
-def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
+def _read_length(characters: Characters, at: Ints, out: ParsedTexts, *, up: bool) -> None:
     """Takes the layout of the first value, reads all that share it, and goes on with the rest."""
     for _ in range(_LAYOUTS_AT_MOST):
         if not len(at):
@@ -88,19 +91,20 @@ def _read_length(characters: Characters, at: Ints, out: ParsedTexts) -> None:
         whole = bool(same.all())
         places = at if whole else at[same]
         if layout := _USUAL.fullmatch(shape):
-            out.micros[places], out.valid[places] = _read_layout(characters if whole else characters[:, same], layout)
+            chosen = characters if whole else characters[:, same]
+            out.micros[places], out.valid[places] = _read_layout(chosen, layout, up=up)
             out.naive[places] = layout["zone"] is None
         elif is_instant_layout(shape):
-            _read_one_by_one(characters if whole else characters[:, same], places, out)
+            _read_one_by_one(characters if whole else characters[:, same], places, out, up=up)
         characters, at = characters[:, ~same], at[~same]
 
 
-def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts) -> None:
+def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts, *, up: bool) -> None:
     results: dict[bytes, tuple[int, bool] | None] = {}
     for place, raw in zip(places.tolist(), map(bytes, characters.T), strict=True):
         if raw not in results:
             try:
-                results[raw] = parse_instant(raw.decode("ascii"))
+                results[raw] = parse_instant(raw.decode("ascii"), up=up)
             except ValueError:
                 results[raw] = None
         parsed = results[raw]
@@ -109,7 +113,7 @@ def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts) -> 
             out.valid[place] = True
 
 
-def _read_layout(characters: Characters, layout: re.Match[str]) -> tuple[Ints, Mask]:
+def _read_layout(characters: Characters, layout: re.Match[str], *, up: bool) -> tuple[Ints, Mask]:
     def number(start: int, count: int) -> npt.NDArray[np.int32]:
         total = np.zeros(characters.shape[1], np.int32)
         for position in range(start, start + count):
@@ -135,6 +139,8 @@ def _read_layout(characters: Characters, layout: re.Match[str]) -> tuple[Ints, M
     if fraction := layout["fraction"]:
         digits = min(len(fraction), 6)
         micros += number(layout.start("fraction"), digits) * 10 ** (6 - digits)
+        if up and len(fraction) > 6:
+            micros += (characters[layout.start("fraction") + 6 : layout.end("fraction")] != _ZERO).any(axis=0)
     zone = layout["zone"]
     if zone and zone[0] in "+-":
         start = layout.start("zone")

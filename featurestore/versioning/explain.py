@@ -109,6 +109,8 @@ def _called(key: str) -> str:
     if kind == "default":
         inside = f" in helper `{'.'.join(names[-3:-1])}`" if len(names) > 1 else ""
         return f"default of `{names[-1]}`{inside}"
+    if kind == "file":
+        return path
     if kind in ("param", "column"):
         return f"{kind} `{path}`"
     return key.replace("_type", " type") if not path else key
@@ -121,17 +123,23 @@ def _changed(key: str, old: str, new: str) -> str:
         if before is None or after is None or before == after:
             return f"{_called(key)} changed"
         return f"{_called(key)} {before} → {after}"
+    if kind == "file":
+        return f"{_called(key)} changed"
     return f"{_called(key)} {old} → {new}"
 
 
 def _added(key: str, value: str) -> str:
     kind = key.partition(" ")[0]
+    if kind == "file":
+        return f"{_called(key)} added to depends_on"
     text = split_part(value)[1] if kind in ("default", *CODE) else value
     return f"{_called(key)} added" + (f": {text}" if text else "")
 
 
 def _removed(key: str, value: str) -> str:
     kind = key.partition(" ")[0]
+    if kind == "file":
+        return f"{_called(key)} removed from depends_on"
     text = split_part(value)[1] if kind in ("default", *CODE) else value
     ending = "no longer used" if kind in CODE else "removed"
     return f"{_called(key)} {ending}" + (f" (was {text})" if text else "")

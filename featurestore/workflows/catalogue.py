@@ -15,8 +15,9 @@ from featurestore.registry.discovery import BrokenDeclaration, Registry, discove
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active
+from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
-from featurestore.versioning.recipe.closure import Closure, capture
+from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, named_columns, version_hash
 from featurestore.workflows.active import active_version
 from featurestore.workflows.summaries import CurrentSummary, current_summary
@@ -68,6 +69,12 @@ class Entry:
         """The version file of the working tree's code; None before it is locked."""
         return self.version_of(self.hashed.sha256 if self.hashed else None)
 
+    def observed(self, project: Project) -> tuple[Observation, ...]:
+        """What a run saw the working tree's code meet, and its declaration does not name."""
+        if self.hashed is None or self.working is None:
+            return ()
+        return undeclared(self.feature, read_observed(project.versions, self.feature.name, self.hashed.sha256))
+
     def version_of(self, sha256: str | None) -> VersionName | None:
         return next((name for name in self.versions if sha256 is not None and sha256.startswith(name.short)), None)
 
@@ -101,7 +108,13 @@ class Detail:
     closure: Closure | None
     columns: tuple[str, ...]
     files: tuple[VersionFile, ...]
+    observed: tuple[Observation, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What decides its values and is not part of its hash."""
+        return self.entry.hashed.limits if self.entry.hashed else ()
 
 
 def list_features(project: Project, wanted: Filter) -> Catalogue:
@@ -113,7 +126,7 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
-    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.broken, history.warnings)
+    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.problems, history.warnings)
 
 
 def show_feature(project: Project, name: str) -> Detail:
@@ -125,7 +138,7 @@ def show_feature(project: Project, name: str) -> Detail:
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = tuple(named_columns(entry.feature, closure)) if closure else ()
-    return Detail(entry, closure, columns, versions, history.warnings)
+    return Detail(entry, closure, columns, versions, entry.observed(project), history.warnings)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:
@@ -137,11 +150,19 @@ def find_feature(registry: Registry, name: str) -> Feature:
 
 
 def read_entries(
-    project: Project, tree: SourceTree, features: Iterable[Feature], history: CurrentSummary | None = None
+    project: Project,
+    tree: SourceTree,
+    features: Iterable[Feature],
+    history: CurrentSummary | None = None,
+    *,
+    promotions: bool = True,
 ) -> list[Entry]:
-    """Hashes features and finds their versions. Without ``history`` the entries say nothing of runs."""
+    """Hashes features and finds their versions.
+
+    Without ``history`` the entries say nothing of runs, and without ``promotions`` nothing of which version is active.
+    """
     known = history or CurrentSummary({})
-    return [_entry(project, tree, feature, known) for feature in features]
+    return [_entry(project, tree, feature, known, promotions=promotions) for feature in features]
 
 
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
@@ -156,7 +177,7 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     return stored_hash(hashed, versions)
 
 
-def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary) -> Entry:
+def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary, *, promotions: bool) -> Entry:
     hashed, problem = None, None
     summary = history.features.get(feature.name, FeatureSummary())
     listed = list_files(project.versions, feature.name)
@@ -164,7 +185,7 @@ def _entry(project: Project, tree: SourceTree, feature: Feature, history: Curren
         hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-    promoted = read_active(project.versions, feature.name) if listed.promoted else None
+    promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
     active = active_version(promoted, lambda: summary.committed_sha256)
     return Entry(
         feature=feature,

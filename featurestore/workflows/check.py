@@ -6,22 +6,32 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from featurestore.config import FILE, Project, load_project
-from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.declared_files import DeclaredFiles
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
 from featurestore.frozen import frozen
-from featurestore.registry.discovery import discover
+from featurestore.registry.discovery import discover, named_files
+from featurestore.registry.python_files import shown
+from featurestore.registry.summary import FeatureSummary
+from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder import files
+from featurestore.versioning.folder import conflicts, files
+from featurestore.versioning.folder.copies import verify_copies
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.plan import LockedVersion, lock
+from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
+from featurestore.workflows.lock import LockResult, lock
+from featurestore.workflows.summaries import current_summary, stored_summary
 
-FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger"]
+FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger", "conflict", "lost", "limit", "observed"]
+
+FindLost = Callable[[Mapping[str, Sequence[VersionName]], Iterable[str]], list[LostVersion]]
 
 
 @frozen
@@ -36,11 +46,26 @@ class CheckFinding:
 
 @frozen
 class HashLimit:
-    """Something that a feature's hash can't follow. Worth knowing, but not a finding."""
+    """Something that decides a feature's values and is not part of its hash.
+
+    Worth knowing; a finding where it is about a module of the project (``kind`` is ``project``), or a check is strict.
+    """
 
     feature: str
     where: str
     message: str
+    kind: str
+
+
+@frozen
+class HashObservation:
+    """Something that a feature's code met in a run, and that it does not declare. A finding where a check is strict."""
+
+    feature: str
+    kind: str
+    what: str
+    message: str
+    hint: str
 
 
 @frozen
@@ -51,26 +76,59 @@ class CheckResult:
     versions: int
     findings: tuple[CheckFinding, ...]
     limits: tuple[HashLimit, ...]
-    fixed: tuple[LockedVersion, ...] = ()
+    observations: tuple[HashObservation, ...] = ()
+    fixed: LockResult = LockResult()
 
 
-def check(project: Project, paths: Sequence[Path] = (), *, fix: bool = False, staged: bool = False) -> CheckResult:
+def check(
+    project: Project,
+    paths: Sequence[Path] = (),
+    *,
+    fix: bool = False,
+    staged: bool = False,
+    strict: bool = False,
+) -> CheckResult:
     """Checks all features, or those whose code or version files are among ``paths``.
 
-    ``fix`` writes missing version files first and settles clashes. Raises UsageError for ``staged`` outside git.
+    ``fix`` writes missing version files first and settles clashes; with ``strict`` whatever decides values and is not
+    part of a hash is a finding. Raises UsageError for ``staged`` outside git.
     """
     if staged:
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
-        return _check_staged(project, paths)
-    fixed = tuple(lock(project)) if fix else ()
-    return replace(_check(project, [_below(project, path) for path in paths]), fixed=fixed)
+        return _judged(_check_staged(project, paths), strict=strict)
+    fixed = lock(project, skip_broken=True) if fix else LockResult()
+    lost = KnownVersions.of_summary(project, _summary(project)).lost
+    result = _check(project, [_below(project, path) for path in paths], lost)
+    return _judged(replace(result, fixed=fixed), strict=strict)
+
+
+def _summary(project: Project) -> Mapping[str, FeatureSummary]:
+    """What the store's summary says; nothing where there is no store, or it can't be read now."""
+    stored = stored_summary(project)
+    if stored is not None:
+        return stored.features
+    try:
+        return current_summary(project).features
+    except FeatureStoreError:
+        return {}
+
+
+def _judged(result: CheckResult, *, strict: bool) -> CheckResult:
+    """The same with the findings that its limits and observations are."""
+    found = [
+        CheckFinding("limit", limit.where, f"the hash of {limit.feature} is limited: {limit.message}", "")
+        for limit in result.limits
+        if strict or limit.kind == "project"
+    ]
+    found += [CheckFinding("observed", item.feature, item.message, item.hint) for item in result.observations if strict]
+    return replace(result, findings=(*result.findings, *found))
 
 
 def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
     import tempfile  # 5 ms that a check of the working tree doesn't need
 
-    from featurestore.registry.git import export_index
+    from featurestore.registry.git import export_declared, export_index
 
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         root = Path(folder)
@@ -78,36 +136,60 @@ def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
             raise UsageError("--staged needs a git repository", where=str(project.root))
         if not (root / FILE).exists():
             raise UsageError(f"{FILE} is not staged or committed", hint=f"git add {FILE}")
-        return _check(load_project(root), [_below(project, path) for path in paths])
+        staged = load_project(root)
+        patterns = named_files(staged)
+        if patterns:
+            export_declared(project.root, root, patterns)
+        declared = DeclaredFiles(root, exported=True)
+        lost = partial(missing_from_head, project.root, staged=True)
+        return _check(staged, [_below(project, path) for path in paths], lost, declared)
 
 
-def _check(project: Project, paths: Sequence[str]) -> CheckResult:
+def _check(
+    project: Project, paths: Sequence[str], find_lost: FindLost, declared: DeclaredFiles | None = None
+) -> CheckResult:
     tree = SourceTree(project.root)
-    registry = discover(project, tree)
-    entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features)}
+    registry = discover(project, tree, declared)
+    entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features, promotions=False)}
     chosen = [entry for entry in entries.values() if not paths or _touches(entry, paths)]
     selected = {entry.feature.name for entry in chosen}
     findings = [
         CheckFinding("declaration", item.problem.where or item.name, item.problem.message, item.problem.hint or "")
-        for item in registry.broken
+        for item in registry.problems
         if not paths or (item.problem.where or "").partition(":")[0] in paths
     ]
     findings += [finding for entry in chosen for finding in _missing(entry)]
     versions = 0
+    all_versions: dict[str, Sequence[VersionName]] = {}
     for name in files.features_of(project.versions):
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
+            findings += _check_own_files(project, name, listed)
             if listed.versions:
+                all_versions[name] = listed.versions
                 versions += len(listed.versions)
                 findings += _check_folder(project, name, listed, entry)
+    findings += _check_pins(project)
+    findings += [
+        _lost(item)
+        for item in find_lost(all_versions, registry.names())
+        if not paths or item.feature in selected or item.path in paths
+    ]
     limits = [
-        HashLimit(entry.feature.name, limit.place, limit.message)
+        HashLimit(entry.feature.name, limit.place, limit.message, limit.kind)
         for entry in chosen
         if entry.hashed is not None
-        for limit in entry.hashed.closure.limits
+        for limit in entry.hashed.limits
     ]
-    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits))
+    observations = [
+        HashObservation(
+            entry.feature.name, item.kind, item.what, f"its code {item.text}, which is not part of its hash", item.hint
+        )
+        for entry in chosen
+        for item in entry.observed(project)
+    ]
+    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations))
 
 
 def _missing(entry: Entry) -> list[CheckFinding]:
@@ -139,7 +221,53 @@ def _check_folder(
         try:
             _verify(name, entry)
         except FeatureStoreError as exc:
-            findings.append(CheckFinding("damaged", _shown(project, name.path), exc.message, exc.hint or ""))
+            findings.append(_unreadable(project, name.path, exc))
+    return findings
+
+
+def _lost(item: LostVersion) -> CheckFinding:
+    known = "the store has values of it" if item.known_by == "store" else "git knows it"
+    message = f"version {item.number} of {item.feature} ({item.short}) has no file, and {known}"
+    if item.reused:
+        message += f"; {item.feature}@{item.number} is another version now"
+    hint = "git checkout HEAD -- the file, or restore it from an earlier commit; then run featurestore lock"
+    return CheckFinding("lost", item.path, message, hint)
+
+
+def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles) -> list[CheckFinding]:
+    """What is wrong with the metadata and the promotion that are stored beside the versions."""
+    findings = []
+    reads: list[Callable[[Path, str], object]] = [files.read_metadata] if listed.versions else []
+    for read in (*reads, files.read_active):
+        try:
+            read(project.versions, feature)
+        except VersionFileError as exc:
+            findings.append(_unreadable(project, Path(exc.where or ""), exc))
+    return findings
+
+
+def _unreadable(project: Project, path: Path, exc: FeatureStoreError) -> CheckFinding:
+    """A file of ours that can't be used: what a merge left in it, or what else is wrong."""
+    try:
+        conflicting = conflicts.has_markers(read_own(path, VERSION))
+    except OSError:
+        conflicting = False
+    if conflicting:
+        message = "contains merge conflict markers"
+        return CheckFinding("conflict", _shown(project, path), message, "run featurestore lock, which settles most")
+    return CheckFinding("damaged", _shown(project, path), exc.message, exc.hint or "")
+
+
+def _check_pins(project: Project) -> list[CheckFinding]:
+    """What is wrong with the files of the types of undeclared columns."""
+    from featurestore.sources.pinned_types import pins_path, read_pins
+
+    findings = []
+    for source in project.sources.values():
+        try:
+            read_pins(project, source)
+        except VersionFileError as exc:
+            findings.append(_unreadable(project, pins_path(project, source), exc))
     return findings
 
 
@@ -150,7 +278,9 @@ def _verify(name: VersionName, entry: Entry | None) -> None:
     """
     if entry is not None and entry.hashed is not None and entry.hashed.short == name.short:
         try:
-            if is_file_of(name.path.read_bytes(), entry.hashed):
+            if is_file_of(read_own(name.path, VERSION), entry.hashed):
+                if entry.feature.depends_on.files:
+                    verify_copies(name.path, entry.feature)
                 return
         except OSError:
             pass  # reported below
@@ -165,6 +295,7 @@ def _touches(entry: Entry, paths: Sequence[str]) -> bool:
         return entry.feature.path.as_posix() in paths
     modules = entry.hashed.closure.modules | {entry.feature.module}
     reached = {f"{module.replace('.', '/')}{ending}" for module in modules for ending in (".py", "/__init__.py")}
+    reached.update(file.path for file in entry.feature.depends_on.files)
     return FILE in paths or not reached.isdisjoint(paths)
 
 
@@ -178,4 +309,4 @@ def _below(project: Project, path: Path) -> str:
 
 
 def _shown(project: Project, path: Path) -> str:
-    return path.relative_to(project.root).as_posix()
+    return shown(path.relative_to(project.root))

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
+from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
-from featurestore.registry.discovery import discover
-from featurestore.registry.git import export_revision
+from featurestore.registry.discovery import discover, named_files
+from featurestore.registry.git import export_declared, export_revision
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
@@ -193,7 +194,11 @@ def _revision_side(project: Project, feature: str, revision: str) -> Side:
             raise UsageError(f"there is no {FILE} at {revision}", hint="name a later revision")
         then = load_project(Path(folder))
         tree = SourceTree(then.root)
-        (entry,) = read_entries(then, tree, [find_feature(discover(then, tree), feature)])
+        patterns = named_files(then)
+        if patterns:
+            export_declared(project.root, then.root, patterns, revision)
+        declared = discover(then, tree, DeclaredFiles(then.root, exported=True))
+        (entry,) = read_entries(then, tree, [find_feature(declared, feature)])
         return replace(_working_side(entry), label=revision)
 
 

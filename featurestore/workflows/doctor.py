@@ -29,6 +29,9 @@ from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import is_set_back
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder.files import all_versions
+from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.summaries import current_summary
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
 CLOCK_TOLERANCE = 60_000_000  # µs
@@ -111,9 +114,15 @@ def _configuration(project: Project) -> Iterator[Check]:
 
 def _features(project: Project) -> Iterator[Check]:
     registry = discover(project, SourceTree(project.root))
-    for broken in registry.broken:
-        yield Check("features", "fail", f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
+    for broken in registry.problems:
+        state: Literal["fail", "warn"] = "fail" if broken in registry.broken else "warn"
+        yield Check("features", state, f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
+    known = KnownVersions.of_summary(project, current_summary(project).features)
+    for item in known.lost(all_versions(project.versions), registry.names()):
+        reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
+        what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
+        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
 
 
 def _lock(project: Project) -> Iterator[Check]:

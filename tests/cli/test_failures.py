@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from featurestore.config import load_project
 from featurestore.errors import DamagedError, StoreError, from_os_error, os_reason, quoted_os_error
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.conftest import Folder
-from tests.services import refusing
+from tests.services import refusing, short_folder
 
 HISTORY = ".featurestore/history.duckdb"
 READERS = (["runs"], ["export", "age_share"], ["history", "age_share", "001"], ["stats", "age_share"], ["sync"])
@@ -142,14 +143,22 @@ def test_a_refusal_of_rights_names_the_owner(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
 def test_files_of_somebody_else_are_named_with_their_owner(ingested: Folder) -> None:
     """As the user that a cron job or a container runs as, on what another one has made."""
-    for path in (ingested.root, *ingested.root.parents[:2]):
-        path.chmod(0o755)
+    root = short_folder()  # everybody may go there
+    root.chmod(0o755)
+    shutil.copytree(ingested.root, root, dirs_exist_ok=True)
     for command in (["runs"], ["get", "patient", "001"], ["ingest"], ["lock"], ["sync"], ["export", "age_share"]):
         line = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", sys.executable, "-m", "featurestore"]
-        ran = subprocess.run([*line, *command], cwd=ingested.root, capture_output=True, text=True)
+        ran = subprocess.run([*line, *command], cwd=root, capture_output=True, text=True)
         assert ran.returncode in (0, 4, 12), (command, ran.stderr)
         if ran.returncode:
             assert "belongs to root, and this runs as user 12345" in ran.stderr, (command, ran.stderr)
+    root.chmod(0o700)
+    line = [*line, "list"]
+    ran = subprocess.run(
+        line, cwd="/", env={**os.environ, "FEATURESTORE_PROJECT": str(root)}, capture_output=True, text=True
+    )
+    assert f"({root} belongs to root, and this runs as user 12345)" in ran.stderr
+    shutil.rmtree(root)
 
 
 def test_duckdb_has_the_classes_that_are_told_apart() -> None:

@@ -1,6 +1,7 @@
 """check, lock and the pre-commit hooks on real git repositories: what is staged is what is checked."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,11 @@ def test_two_branches_that_add_a_version_merge_and_lock_settles_the_numbers(repo
     def branch(name: str, factor: str) -> str:
         git(repository.root, "checkout", "-qb", name, "main")
         repository.edit("features/cardiac.py", "/ 100", factor)
+        # As in two checkouts: a store that knows the other branch's version would give this one another number.
+        (repository.root / ".featurestore").rename(repository.root / ".elsewhere")
+        repository.run("lock")
+        shutil.rmtree(repository.root / ".featurestore", ignore_errors=True)
+        (repository.root / ".elsewhere").rename(repository.root / ".featurestore")
         sha256 = repository.features()["age_share"]["sha256"]
         git(repository.root, "add", ".")
         git(repository.root, "commit", "-qm", name)

@@ -114,7 +114,7 @@ def test_rows_that_break_a_rule_are_rejected_with_the_reason(project: Folder) ->
 def test_strict_refuses_a_source_with_bad_rows(project: Folder) -> None:
     project.write({"visits.csv": VISITS + "003,2024-01-01T00:00:00Z,430,\n"})
     (feature,) = project.json("ingest", "--strict", code=4)["features"]
-    assert "break its rules" in feature["error"]["message"]
+    assert "1 row of 'visits' breaks its rules" in feature["error"]["message"]
     assert feature["error"]["where"] == "visits.csv row 4"
 
 

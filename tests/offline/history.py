@@ -36,11 +36,17 @@ def run_of(transaction_run: tuple[int, int] | None, run_id: str, *features: Feat
 
 
 def learn(
-    store: OfflineStore, of: StoredVersion, rows: Iterable[tuple[object, ...]], run_id: str, **options: Any
+    store: OfflineStore,
+    of: StoredVersion,
+    rows: Iterable[tuple[object, ...]],
+    run_id: str,
+    *,
+    with_times: bool = True,
+    **options: Any,
 ) -> Written:
     """One whole run that writes these rows."""
     with store.writing(run_id) as run:
-        written = run.write(of, frame(of, rows), **options)
+        written = (run.write if with_times else run.write_changes)(of, frame(of, rows), **options)
         item = FeatureRun(of.id.feature, "visits", "ok", of.number, of.id.sha256)
         run.finish(run_of((run.run_seq, run.learned_at), run_id, item))
     return written

@@ -62,7 +62,14 @@ def test_it_has_versions(both: Folder) -> None:
     (planned,) = (item for item in both.json("plan")["features"] if item["name"] == "ratio")
     assert planned["reasons"] == ["the function's code changed"]
     both.json("lock")
-    assert both.json("check") == {"features": 2, "versions": 3, "findings": [], "limits": [], "fixed": []}
+    assert both.json("check") == {
+        "features": 2,
+        "versions": 3,
+        "findings": [],
+        "limits": [],
+        "observations": [],
+        "fixed": [],
+    }
     sides = both.json("diff", "ratio", "1", "2", "--code")
     assert (sides["old"]["data_source"], sides["code_changed"]) == (None, True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -266,7 +267,7 @@ PARQUET = [
         pl.Series([-1], dtype=pl.Int64).cast(pl.Datetime("ns")),
         None,
         "datetime",
-        [datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)],
+        [datetime(1970, 1, 1, tzinfo=UTC)],  # rounded up: a row is not known before it was there
     ),
     (
         pl.Series([1], dtype=pl.Int64).cast(pl.Datetime("ms", "Asia/Kolkata")),
@@ -445,3 +446,42 @@ def test_a_delimiter_that_the_first_release_took_is_ignored_and_reported(shops: 
         shop.write("visits", '{"id": "a"}\n')
     rows = shop.read()
     assert (rows.frame.height, rows.warnings) == (1, (f"sources.visits.delimiter has no effect on {form} files",))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+def test_local_times_that_leave_the_years_of_utc_are_set_aside(zone: str, shops: Shops) -> None:
+    shop = shops(
+        f'type = "csv"\npath = "v.csv"\ntimezone = "{zone}"\n[sources.visits.columns]\nuntil = {{ type = "datetime" }}'
+    )
+    edge = "9999-12-31 23:59:59" if zone.startswith("America") else "0001-01-01 00:00:00"
+    shop.write("v.csv", f"id,until\na,{edge}\nb,2024-01-01 00:00:00\n")
+    taken = shop.read()
+    assert (taken.frame["id"].to_list(), taken.rejected_count) == (["b"], 1)
+    assert taken.rejected[0].reason == f"'{edge}' in {zone} is not in the years 1 to 9999 of UTC"
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [("99999999999999999.99", 0), ("9007199254740993", 0), ("9007199254740992.0", 1), ("1e300", 1), ("0.1", 1)],
+)
+def test_digits_that_no_float_has_are_set_aside(text: str, taken: int, shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "v.csv"\n[sources.visits.columns]\nx = { type = "float" }')
+    shop.write("v.csv", f"id,x\na,{text}\n")
+    assert shop.read().frame.height == taken
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_uuids_are_texts_with_hyphens(form: str, shops: Shops) -> None:
+    known = uuid.UUID("6f1c0d9a-1b2c-4d3e-8f90-0123456789ab")
+    column = pa.array([known.bytes, None], pa.uuid())
+    shop = shops(f'type = "{form}"\npath = "v"')
+    table = pa.table({"id": column})
+    with (shop.root / "v").open("wb") as stream:
+        if form == "parquet":
+            pq.write_table(table, stream)
+        else:
+            with pa.ipc.new_file(stream, table.schema) as writer:
+                writer.write_table(table)
+    taken = shop.read()
+    assert taken.frame["id"].to_list() == [str(known)]
+    assert taken.rejected_count == 1

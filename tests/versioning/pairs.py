@@ -34,6 +34,8 @@ SHORT = {
 }
 
 FILE = re.compile(r"^(--|\+\+|~~) (\S+)\n(.*?)(?=^(?:--|\+\+|~~) |\Z)", re.MULTILINE | re.DOTALL)
+CHOICE = re.compile("‹([^¦]*)¦([^›]*)›")
+FLAGS = {"solo", "follow", "chol", "crlf", "eager", "alone"}
 
 Verdict = Literal["differ", "equal"]
 Files = Mapping[str, str]
@@ -41,11 +43,11 @@ Files = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two projects as files by their path below the root. ``follow``: reporting a limit is not enough."""
+    """Two projects as files by their path below the root. ``flags`` are words of the README."""
 
     name: str
     verdict: Verdict
-    follow: bool
+    flags: frozenset[str]
     before: Files
     after: Files
 
@@ -64,20 +66,28 @@ def _read(text: str) -> Iterator[Pair]:
     for block in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
         head, _, rest = block.partition("\n")
         name, _, words = head.rpartition(" | ")
-        verdict, *flags = words.split()
+        verdict, *given = words.split()
+        flags = frozenset(given)
         assert verdict in ("differ", "equal"), head
-        assert set(flags) <= {"follow", "solo"}, head
-        package = "features" if "solo" in flags else "features/case"
-        before: dict[str, str] = {"featurestore.toml": TOML}
-        changed: dict[str, str | None] = {}
-        for kind, file, body in FILE.findall(rest):
-            path = file[1:] if file.startswith("/") else f"{package}/{file}"
-            if kind == "~~":
-                changed[path] = None
-            else:
-                (before if kind == "--" else changed)[path] = _written(path, body, package)
-        after = {path: text for path, text in {**before, **changed}.items() if text is not None}
-        yield Pair(name.strip(), verdict, "follow" in flags, before, after)  # type: ignore[arg-type]
+        assert flags <= FLAGS, head
+        sides = [_side(rest, flags, which) for which in (0, 1)]
+        yield Pair(name.strip(), verdict, flags, *sides)  # type: ignore[arg-type]
+
+
+def _side(text: str, flags: frozenset[str], which: int) -> Files:
+    package = "features" if "solo" in flags else "features/case"
+    files = {"featurestore.toml": TOML.replace('chol = { type = "int"', 'chol = { type = "float"')}
+    if not which or "chol" not in flags:
+        files["featurestore.toml"] = TOML
+    for kind, file, body in FILE.findall(CHOICE.sub(lambda found: found[which + 1], text)):
+        path = file[1:] if file.startswith("/") else f"{package}/{file}"
+        if kind == "--" or which:
+            files[path] = _written(path, body, package)
+        if kind == "~~" and which:
+            del files[path]
+    if "crlf" in flags and which:
+        files = {path: text.replace("\n", "\r\n") if path.endswith(".py") else text for path, text in files.items()}
+    return files
 
 
 def _written(path: str, body: str, package: str) -> str:

@@ -466,6 +466,6 @@ def test_metadata_is_written_when_it_changes(folder: Path) -> None:
 def test_damaged_metadata_says_how_to_fix_it(folder: Path) -> None:
     (folder / "f").mkdir(parents=True)
     (folder / "f" / "metadata.toml").write_bytes(b"\xff")
-    with pytest.raises(VersionFileError, match="can't be read") as caught:
+    with pytest.raises(VersionFileError, match=r"is not UTF-8 \(line 1\): save it as UTF-8") as caught:
         files.read_metadata(folder, "f")
     assert "featurestore lock f" in str(caught.value.hint)

@@ -1,7 +1,7 @@
-"""Runs code of generated projects, each run in a process of its own that is forked from one that has Polars loaded.
+"""Runs code of generated projects in a process that has Polars loaded, so that no run pays for starting Python.
 
-So whatever a project does to its process is gone with it, and no run pays for starting Python. ``Worker`` is the
-side of the tests; ``main`` reads a request a line, and answers each with a line.
+Code that changes its process (a class of another package patched, a seed set) gets a process of its own, forked for
+it. ``Worker`` is the side of the tests; ``main`` reads a request a line, and answers each with a line.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from featurestore.model import Feature
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20
-"""After so many seconds a run is given up, and its outcome is an error."""
+"""A process that computes for so many seconds is ended."""
 
 
 class Worker:
-    """A process that runs what it is asked to; answers are JSON."""
+    """A process that runs what it is asked to; answers are JSON. ``forks``: each run in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forks: bool) -> None:
+        command = [sys.executable, "-m", "tests.versioning.worker", *(["forks"] if forks else [])]
         one_thread = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a fork has no use for more
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.versioning.worker"], cwd=ROOT, env={**os.environ, **one_thread},
+            command, cwd=ROOT, env={**os.environ, **one_thread},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
 
@@ -43,15 +46,21 @@ class Worker:
         self._process.communicate()
 
 
+def feature_of(features: Sequence[Feature]) -> Feature:
+    """The feature that is judged: the only one, or the one named ``f``."""
+    (feature,) = features if len(features) == 1 else [feature for feature in features if feature.name == "f"]
+    return feature
+
+
 def live_values(root: str) -> dict[str, Any]:
-    """The values of a project's only feature, its modules run as `ingest` runs them."""
+    """The values of a project's feature, its modules run as `ingest` runs them."""
     from featurestore.config import load_project
     from featurestore.registry.discovery import discover
     from featurestore.versioning.analysis.tree import SourceTree
     from featurestore.versioning.running.modules import load_function
 
     tree = SourceTree(Path(root))
-    (feature,) = discover(load_project(tree.root), tree).features
+    feature = feature_of(discover(load_project(tree.root), tree).features)
     function = load_function(tree, feature.module, feature.function)
     assert feature.source is not None
     columns = {name: column.type for name, column in feature.source.columns.items()}
@@ -67,7 +76,7 @@ def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
     return {"values": _values(version.feature, load(version), columns)}
 
 
-def _values(feature: Any, function: Any, columns: Mapping[str, str]) -> list[str]:
+def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list[str]:
     """A feature's values for three rows, of the types that its source declares."""
     import polars as pl
 
@@ -87,6 +96,7 @@ def _values(feature: Any, function: Any, columns: Mapping[str, str]) -> list[str
         pl.col(name).str.to_datetime() if columns[name] == "datetime" else pl.col(name).cast(types[columns[name]])
         for name in rows
     )
+    assert feature.source is not None
     source = sort_rows(frame, feature.entity_type, feature.source)
     if feature.short:
         result = call_short({"f": build_expression(feature, function)}, source)["f"]
@@ -109,31 +119,39 @@ def main() -> None:
     import featurestore.versioning.running.modules
     import featurestore.versioning.running.replay  # noqa: F401
 
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a project prints is no answer
     for line in sys.stdin:
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.close(reading)
-            _answer(json.loads(line), writing)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            data = pipe.read()
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write((data.decode() or json.dumps({"error": f"ended with {status}"})) + "\n")
-        sys.stdout.flush()
+        answer = _forked(line) if "forks" in sys.argv else _answer(line)
+        os.write(answers, answer + b"\n")
 
 
-def _answer(request: dict[str, Any], writing: int) -> None:
-    """Does one request in this process, which ends with it."""
+def _forked(line: str) -> bytes:
+    """Does one request in a process of its own."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        os.write(writing, _answer(line))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    return data or json.dumps({"error": f"ended with {status}"}).encode()
+
+
+def _answer(line: str) -> bytes:
+    """Does one request in this process."""
+    request = json.loads(line)
     signal.alarm(PATIENCE)
-    os.dup2(2, 1)  # what the project prints is no answer
     os.chdir(request.pop("cwd"))
     try:
         answer = TASKS[request.pop("task")](**request)
     except BaseException as exc:  # noqa: BLE001  # the error is the outcome
         answer = {"error": f"{type(exc).__name__}: {exc}"}
-    os.write(writing, json.dumps(answer).encode())
-    os._exit(0)
+    signal.alarm(0)
+    return json.dumps(answer).encode()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from featurestore.workflows.catalogue import Filter, list_features, show_feature
 from featurestore.workflows.check import check
 from featurestore.workflows.diff import diff
 from featurestore.workflows.lineage import trace
-from featurestore.workflows.plan import lock, plan
+from featurestore.workflows.lock import lock
+from featurestore.workflows.plan import plan
 from featurestore.workflows.preview import preview
 from tests.conftest import Folder
 
@@ -44,7 +45,7 @@ def test_plan_with_statistics_and_lock(changed: Folder) -> None:
     assert moved.entities is not None
     assert (moved.entities.compared, moved.entities.changed) == (2, 2)
     assert sorted(lines) == ["computed age_share, version 1", "computed age_share, version 2"]
-    assert [(item.version.number, item.what) for item in lock(opened)] == [(2, "written")]
+    assert [(item.version.number, item.what) for item in lock(opened).versions] == [(2, "written")]
 
 
 def test_plan_with_statistics_can_be_cancelled(changed: Folder) -> None:

@@ -21,8 +21,14 @@ def command(
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write missing version files, settle clashes of numbers.")] = False,
     staged: Annotated[bool, typer.Option("--staged", help="Check what git would commit.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Find whatever decides values and is not part of a hash, too.")
+    ] = False,
 ) -> None:
     """Check that every feature's code has its version file, and that every version file is intact.
+
+    What decides values and is not part of a hash (files, environment, clock, random numbers) is listed. It is a
+    finding with --strict, and always where a module of the project can't be followed.
 
     Exit code 1 when something is wrong. Reads files only; runs none of your code. Made for pre-commit and CI.
 
@@ -33,7 +39,7 @@ def command(
       featurestore check --staged -q
     """
     session: Session = ctx.obj
-    result = check(session.project(), paths or (), fix=fix, staged=staged)
+    result = check(session.project(), paths or (), fix=fix, staged=staged, strict=strict)
     if not session.json:
         for line in finding_lines(result):
             session.report(line)

@@ -52,7 +52,7 @@ def command(
     for warning in result.warnings:
         session.warn(warning)
     session.show(
-        lambda: json.runs.ingest_document(result.run, dry_run=dry_run),
+        lambda: json.runs.ingest_document(result.run, result.warnings, dry_run=dry_run),
         lambda: text.runs.ingest_page(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))

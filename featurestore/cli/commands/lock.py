@@ -8,7 +8,7 @@ import typer
 
 from featurestore.cli.session import Session
 from featurestore.render import json, text
-from featurestore.workflows.plan import lock
+from featurestore.workflows.lock import lock
 
 
 def command(

@@ -21,7 +21,9 @@ def command(
         bool, typer.Option("--stats", help="Run old and new code on the same rows and compare the values.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown, for a pull request.")] = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 when there is any change.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 1 when there is any change, 2 where a declaration can't be used.")
+    ] = False,
 ) -> None:
     """Show what the working tree would change: new, changed and removed features, and why. Writes nothing.
 
@@ -38,7 +40,7 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in (*result.warnings, *problem_lines(result.broken)):
+    for line in (*result.warnings, *problem_lines((*result.broken, *result.left_out))):
         session.warn(line)
     previews = None
     if stats:
@@ -56,4 +58,4 @@ def command(
             lambda: json.features.plan_document(result, previews),
             lambda: text.features.plan_table(result, previews, verbose=session.verbose),
         )
-    raise typer.Exit(1 if exit_code and result.changes else 0)
+    raise typer.Exit(0 if not exit_code else 2 if result.broken else 1 if result.changes else 0)

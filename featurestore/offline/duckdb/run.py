@@ -10,6 +10,7 @@ import polars as pl
 
 from featurestore.model import StoredVersion
 from featurestore.offline.audit_log import SqlRun
+from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.sql import history_columns, history_table, key_list
@@ -67,20 +68,23 @@ class DuckDBRun(SqlRun):
         *,
         corrects: bool,
     ) -> Written:
-        same = "h.held.value IS NOT DISTINCT FROM i.value"
-        if tolerance is not None and version.data_type.numeric:
-            same = f"({same} OR abs(h.held.value - i.value) <= {tolerance!r})"
         incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
         # In the order of the keys, so that DuckDB can pass over whole blocks when it looks for some of them.
-        changed: pl.DataFrame = self._connection.sql(
-            f"WITH held AS ({held}) SELECT i.*, h.held IS NOT NULL AS known FROM incoming i "
-            f"LEFT JOIN held h USING ({on}) WHERE h.held IS NULL OR (h.held.op = {VALUE} AND NOT ({same})) "
+        found: pl.DataFrame = self._connection.sql(
+            f"WITH held AS ({held}) SELECT i.*, h.held.op AS held_op, h.held.value AS held_value FROM incoming i "
+            f"LEFT JOIN held h USING ({on}) "
+            f"WHERE h.held IS NULL OR h.held.op <> {VALUE} OR h.held.value IS DISTINCT FROM i.value "
             f"ORDER BY {key_list(version)}, i.computed_at"
         ).pl()
-        known = int(changed["known"].sum() or 0) if corrects else 0
-        changed = changed.drop("known").cast(frame.schema)
+        close = is_close(pl.col("held_value"), pl.col("value"), version.data_type, tolerance)
+        found = found.filter(pl.col("held_op").is_null() | (pl.col("held_op") != VALUE) | ~close)
+        deleted = found["held_op"].is_not_null() & (found["held_op"] != VALUE)
+        changed = found.filter(~deleted)
+        known = changed["held_op"].count() if corrects else 0
+        changed = changed.drop("held_op", "held_value").cast(frame.schema)
         self._append(version, changed)
-        return Written(changed.height - known, known, frame.height - changed.height, changed)
+        unchanged = frame.height - changed.height
+        return Written(changed.height - known, known, unchanged, changed, int(deleted.sum() or 0))
 
     def _append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         if frame.height == 0:

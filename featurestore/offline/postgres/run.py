@@ -6,7 +6,6 @@ frame is large beside it, else against those that the index finds for the frame'
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -15,6 +14,7 @@ from featurestore.errors import FeatureError
 from featurestore.model import StoredVersion
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import table_name
+from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, Written
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.connection import Connection
@@ -71,8 +71,9 @@ class PostgresRun(SqlRun):
         differs = found.select(news).to_series()
         changed = frame.filter(differs)
         corrected = found.filter(differs)["held_op"].count() if "computed_at" in on else 0
+        deleted = int((found["held_op"] == TOMBSTONE).sum() or 0)
         self._append(version, changed)
-        return Written(changed.height - corrected, corrected, frame.height - changed.height, changed)
+        return Written(changed.height - corrected, corrected, frame.height - changed.height, changed, deleted)
 
     def _held(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
         """The stored values of the frame's rows, or without computed_at of its entities: at most one row each."""
@@ -138,15 +139,7 @@ def _latest_first(on: Sequence[str]) -> str:
 def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:
     """Null is null, NaN is NaN, −0.0 is 0.0; numbers no further apart than the tolerance are the same."""
     held, new = pl.col("held_value"), pl.col("value")
-    same = held.eq_missing(new)
-    if tolerance is None or not version.data_type.numeric:
-        return same
-    if version.data_type.kind == "int":  # wide enough for any difference
-        # An infinite tolerance has no floor, and no two integers of 64 bits are 2**65 apart.
-        close = (held.cast(pl.Int128) - new.cast(pl.Int128)).abs() <= math.floor(min(tolerance, 2.0**65))
-    else:
-        close = (held - new).abs() <= tolerance
-    return same | close.fill_null(False)
+    return held.eq_missing(new) | is_close(held, new, version.data_type, tolerance)
 
 
 def _refuse_what_has_no_place(version: StoredVersion, frame: pl.DataFrame) -> None:

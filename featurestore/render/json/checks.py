@@ -14,5 +14,8 @@ def check_document(result: CheckResult) -> dict[str, Json]:
         "versions": result.versions,
         "findings": [asdict(item) for item in result.findings],
         "limits": [asdict(item) for item in result.limits],
-        "fixed": [{"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed],
+        "observations": [asdict(item) for item in result.observations],
+        "fixed": [
+            {"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed.versions
+        ],
     }

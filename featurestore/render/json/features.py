@@ -12,7 +12,8 @@ from featurestore.render.json.instants import instant
 
 if TYPE_CHECKING:
     from featurestore.workflows.catalogue import Catalogue, Detail, Entry
-    from featurestore.workflows.plan import LockedVersion, VersionPlan
+    from featurestore.workflows.lock import LockResult
+    from featurestore.workflows.plan import VersionPlan
     from featurestore.workflows.preview import Preview
 
 
@@ -51,7 +52,8 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
-        "limits": [{"where": limit.place, "message": limit.message} for limit in closure.limits] if closure else [],
+        "limits": [{"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in detail.limits],
+        "observed": [{"kind": item.kind, "what": item.what} for item in detail.observed],
         "versions": [
             {
                 "version": version.name.number,
@@ -88,18 +90,22 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "new_version": item.locked.number if item.locked else item.next_number,
                 "locked": item.locked is not None,
                 "reasons": list(item.reasons),
+                "limits": [
+                    {"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in item.limits
+                ],
                 **({} if previews is None else {"stats": moved.get(item.name)}),
             }
             for item in plan.features
         ],
-        "problems": [{"name": item.name, **asdict(item.problem)} for item in plan.broken],
+        "problems": [{"name": item.name, **asdict(item.problem)} for item in (*plan.broken, *plan.left_out)],
     }
 
 
-def lock_document(locked: Sequence[LockedVersion]) -> dict[str, Json]:
+def lock_document(locked: LockResult) -> dict[str, Json]:
     return {
         "written": [
             {"name": item.name, "version": item.version.number, "sha256_prefix": item.version.short, "what": item.what}
-            for item in locked
-        ]
+            for item in locked.versions
+        ],
+        "settled": list(locked.settled),
     }

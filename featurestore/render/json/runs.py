@@ -18,8 +18,9 @@ EMPTY_DRIFT: dict[str, Json] = {
 }  # fmt: skip
 
 
-def ingest_document(run: Run, *, dry_run: bool) -> dict[str, Json]:
-    return {**run_document(run), "dry_run": dry_run}
+def ingest_document(run: Run, warnings: Sequence[str] = (), *, dry_run: bool) -> dict[str, Json]:
+    """The run that was made, and what to warn of."""
+    return {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
 
 
 def runs_document(runs: Sequence[Run]) -> dict[str, Json]:

@@ -12,8 +12,16 @@ from featurestore.workflows.check import CheckResult
 
 def check_lines(result: CheckResult) -> str:
     """The lines of ``check``, of which there may be none."""
-    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed]
-    lines += [f"{limit.where}: the hash of {limit.feature} is limited: {limit.message}" for limit in result.limits]
+    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed.versions]
+    lines += [f"settled the merge conflict in {path}" for path in result.fixed.settled]
+    found = {(finding.where, finding.message) for finding in result.findings}  # these are said on stderr
+    limits = [(item.where, f"the hash of {item.feature} is limited: {item.message}") for item in result.limits]
+    lines += [f"{where}: {message}" for where, message in limits if (where, message) not in found]
+    lines += [
+        f"{item.feature}: {item.message}; {item.hint}"
+        for item in result.observations
+        if (item.feature, item.message) not in found
+    ]
     if not result.findings:
         counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
         lines.append(f"{counts}: nothing is wrong")

@@ -15,7 +15,8 @@ from featurestore.render.words import instant, minute, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
 
 if TYPE_CHECKING:
-    from featurestore.workflows.plan import LockedVersion, PlannedFeature, VersionPlan
+    from featurestore.workflows.lock import LockResult
+    from featurestore.workflows.plan import PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview  # imports Polars
 
 SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
@@ -41,12 +42,14 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
 
 def feature_page(detail: Detail) -> RenderableType:
     """One feature: what is declared, its versions, and its latest statistics."""
-    entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
+    entry, feature = detail.entry, detail.entry.feature
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
     parts += [Text(""), facts(_declared(detail))]
-    for limit in closure.limits if closure else ():
+    for limit in detail.limits:
         parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))
+    for item in detail.observed:
+        parts.append(line(f"its code {item.text}, which is not part of its hash; {item.hint}", WARN))
     if detail.files:
         parts.append(_versions(detail))
     if entry.active_since is not None:
@@ -76,18 +79,20 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
     return Group(*parts)
 
 
-def lock_lines(locked: Sequence[LockedVersion], *, dry_run: bool) -> RenderableType:
+def lock_lines(locked: LockResult, *, dry_run: bool) -> RenderableType:
     """The version files that were written."""
     if not locked:
         return line("nothing to write: every feature's code has its version file")
     verbs = {"written": "wrote", "renumbered": "renumbered", "metadata": "wrote the metadata of"}
     if dry_run:
         verbs = {"written": "would write", "renumbered": "would renumber", "metadata": "would write the metadata of"}
+    settled = "would settle" if dry_run else "settled"
     return Group(
+        *(line(f"{settled} the merge conflict in {path}") for path in locked.settled),
         *(
             line(f"{verbs[item.what]} {item.name} version {item.version.number} ({item.version.short})")
-            for item in locked
-        )
+            for item in locked.versions
+        ),
     )
 
 

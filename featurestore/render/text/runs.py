@@ -138,8 +138,9 @@ def _closing(run: Run, *, dry_run: bool) -> str:
     if failed == len(run.features):
         return "nothing was committed"
     if not written and not corrected and not failed:
-        unchanged = all(item.status == "unchanged" for item in run.features)
-        return "nothing new: sources and code have not changed since the last run" if unchanged else "no new values"
+        if all(item.status == "unchanged" and not item.rows_read for item in run.features):
+            return "nothing new: sources and code have not changed since the last run"
+        return "no new values: all rows that were read give values that are held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:
         return f"would write {plural(written, 'value')}{f' and correct {corrected:,}' if corrected else ''}{tail}"

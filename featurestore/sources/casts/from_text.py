@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -57,7 +58,8 @@ def _is_exact(text: str, value: float) -> bool:
     if math.isinf(value):
         return "inf" in text.lower()
     digits = text.lstrip("+-")
-    return not digits.isdigit() or int(digits) == abs(int(value))
+    # With an exponent it was rounded by whoever wrote it; in plain notation every digit is meant.
+    return not digits.replace(".", "", 1).isdigit() or Decimal(digits) == abs(int(value))
 
 
 def _bool(column: pl.Series, target: ColumnType) -> Cast:
@@ -76,7 +78,7 @@ def _date(column: pl.Series, target: ColumnType) -> Cast:
 
 
 def _datetime(column: pl.Series, target: ColumnType) -> Cast:
-    read = parse_column(column)
+    read = parse_column(column, up=True)
     times = pl.Series(column.name, read.micros).cast(INSTANT)
     values = times.dt.replace_time_zone("UTC")
     naive = read.naive & read.valid

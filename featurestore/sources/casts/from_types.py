@@ -9,6 +9,7 @@ from featurestore.model import Scalar
 from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare, in_zone
 from featurestore.sources.casts.from_text import cast_text
 from featurestore.tables.iso8601 import DAY
+from featurestore.tables.precision import lossy_as_floats, lossy_lists, micros_of
 from featurestore.tables.types import INSTANT, column_type
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
@@ -51,11 +52,10 @@ def _cast_number(column: pl.Series, target: ColumnType) -> Cast | None:
         if target.kind == "string":
             return Cast(column.cast(pl.String))
         if target.kind == "float":
-            values = column.cast(pl.Float64)
-            return compare(column, values, values.cast(dtype, strict=False).ne_missing(column))
+            return compare(column, column.cast(pl.Float64), lossy_as_floats(column))
         return None
     if target.kind == "float":
-        return Cast(column.cast(pl.Float64))
+        return compare(column, column.cast(pl.Float64), lossy_as_floats(column))
     # A float is not an id, whole or not: it was rounded once, nobody knows where.
     if target.kind == "int" and not target.key:
         values = column.cast(pl.Int64, strict=False)
@@ -70,7 +70,7 @@ def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
         column = column.set(~days.is_between(MIN_INSTANT // DAY, MAX_INSTANT // DAY), None)
         return compare(days, column) if kind == "date" else _localized(column.cast(INSTANT), days, target)
     if isinstance(dtype, pl.Datetime) and kind == "datetime":
-        micros = _micros(column)
+        micros = micros_of(column, up=True).cast(INSTANT)
         if dtype.time_zone:
             return compare(column, micros.dt.replace_time_zone("UTC"))
         return _localized(micros, column, target)
@@ -80,20 +80,8 @@ def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
     if dtype == column_type(kind):
         return Cast(column)
     if isinstance(dtype, pl.List | pl.Array) and kind == "list[float]" and dtype.inner.is_numeric():
-        return Cast(column.cast(column_type(kind)))
+        return compare(column, column.cast(column_type(kind)), lossy_lists(column))
     return None
-
-
-def _micros(column: pl.Series) -> pl.Series:
-    """Times of any unit in microseconds, rounded down, before 1970 too; null outside the years 1 to 9999."""
-    dtype = column.dtype
-    assert isinstance(dtype, pl.Datetime)
-    micros = column.to_physical()
-    if dtype.time_unit == "ns":
-        micros = micros // 1_000
-    elif dtype.time_unit == "ms":
-        micros = micros.set(~micros.is_between(MIN_INSTANT // 1_000, MAX_INSTANT // 1_000), None) * 1_000
-    return micros.set(~micros.is_between(MIN_INSTANT, MAX_INSTANT), None).cast(INSTANT)
 
 
 def _localized(values: pl.Series, column: pl.Series, target: ColumnType) -> Cast:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
+from featurestore.regular import CODE, Fence, reason
+from featurestore.toml import decode
 
 Attached = TypeVar("Attached")
 OURSELVES = "featurestore"
@@ -38,6 +40,7 @@ class SourceTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.fence = Fence(root)
         self._modules: dict[str, Module | None] = {}
         self._holds: dict[str, bool] = {}
         self._folders: dict[str, bool] = {}
@@ -78,23 +81,25 @@ class SourceTree:
         return attached
 
     def _has_python(self, top: str) -> bool:
-        if (self.root / f"{top}.py").is_file():
+        if os.path.lexists(self.root / f"{top}.py"):  # a pipe of that name hides a package too, and is an error
             return True
         return any(name.endswith(".py") for _, _, files in os.walk(self.root / top) for name in files)
 
     def _read(self, name: str) -> Module | None:
         stem = name.replace(".", os.sep)
         for relative, package in ((os.path.join(stem, "__init__.py"), True), (f"{stem}.py", False)):  # noqa: PTH118
-            if os.path.isfile(os.path.join(self.root, relative)):  # noqa: PTH113, PTH118  # a third of the time
-                return parse(name, Path(relative), self.root, package)
+            path = os.path.join(self.root, relative)  # noqa: PTH118
+            # Whatever has the name of a module is one, or an error: a pipe or a broken link is never nothing.
+            if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112
+                return parse(name, Path(relative), self.fence, package)
         return None
 
 
-def parse(name: str, relative: Path, root: Path, package: bool) -> Module:
+def parse(name: str, relative: Path, fence: Fence, package: bool) -> Module:
     """Reads one file, by its path below the root, as a module of the project. Raises DeclarationError."""
     try:
         # One text, and so one hash, whatever line ends and byte order mark an editor or a checkout gives the file.
-        text = (root / relative).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = decode(fence.read(fence.root / relative, CODE)).replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # Python warns when the module runs
             tree = ast.parse(text, filename=str(relative))
@@ -105,8 +110,10 @@ def parse(name: str, relative: Path, root: Path, package: bool) -> Module:
     except (RecursionError, MemoryError) as exc:
         longest = max(enumerate(text.split("\n"), 1), key=lambda line: len(line[1]))[0]
         raise DeclarationError(TOO_DEEP, where=f"{relative.as_posix()}:{longest}", hint=SPLIT) from exc
-    except (OSError, UnicodeDecodeError, ValueError) as exc:
-        raise DeclarationError(f"can't be read: {exc}", where=relative.as_posix()) from exc
+    except OSError as exc:
+        raise DeclarationError(reason(exc), where=relative.as_posix()) from exc
+    except ValueError as exc:
+        raise DeclarationError(str(exc), where=relative.as_posix()) from exc
     return Module(name, relative, text, tree, package)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from featurestore.atomic import flush_folder, write_atomically
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
+from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
-from featurestore.toml import toml_lines
+from featurestore.toml import parse_toml, toml_lines
+from featurestore.versioning.folder.copies import remove_copies, rename_copies, write_copies
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
 from featurestore.versioning.recipe.hashing import VersionHash
 
@@ -96,8 +97,9 @@ def write_version(
     created: int,
     packages: Mapping[str, str] | None = None,
     commit: str | None = None,
+    number: int | None = None,
 ) -> WrittenVersion:
-    """Writes a version file under the next number; a version that has one keeps it.
+    """Writes a version file under a number (default: the one after the last file's); a version that has one keeps it.
 
     ``created`` is in microseconds since the epoch. The caller holds the project's lock. Raises OSError.
     """
@@ -106,8 +108,10 @@ def write_version(
     for name in names:
         if name.short == version.short:
             return WrittenVersion(name, new=False)
-    number = names[-1].number + 1 if names else 1
+    if number is None:
+        number = names[-1].number + 1 if names else 1
     path = folder / feature / VersionName.file_name(number, version.sha256)
+    _refuse_link(path.parent)
     data = write_text(
         version,
         created=created,
@@ -115,6 +119,7 @@ def write_version(
         parent=names[-1].short if names else None,
         commit=commit,
     )
+    write_copies(path, version.feature)
     write_atomically(path, data)
     return WrittenVersion(VersionName(number, version.short, path), new=True)
 
@@ -183,20 +188,29 @@ def clashes(names: Iterable[VersionName]) -> list[tuple[VersionName, ...]]:
     return [tuple(group) for group in groups if len(group) > 1]
 
 
-def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]]:
-    """Settles clashes: from the first one on, versions are numbered in the order of (created, sha256).
+@frozen
+class Renumbering:
+    """How clashes are settled: files and the names that they get, and second files of one version, which go."""
 
-    Renames files without changing them; of two files of one version the earlier stays. Returns (before, after) of
-    each renamed file. Raises VersionFileError for a damaged file.
+    moved: tuple[tuple[VersionName, VersionName], ...] = ()
+    doubled: tuple[VersionName, ...] = ()
+
+
+def renumbering(names: Sequence[VersionName], held: frozenset[str] = frozenset()) -> Renumbering:
+    """How clashes among a feature's versions are settled: from the first one on, they are numbered anew.
+
+    First those that are ``held`` (full SHA-256), since people know them by their numbers, then by (created, sha256).
+    Of two files of one version the earlier stays. Raises VersionFileError for a damaged file.
     """
-    names = versions_of(folder, feature)
     groups = clashes(names)
     if not groups:
-        return []
+        return Renumbering()
     first = min(name.number for group in groups for name in group)
     files: dict[str, VersionFile] = {}
-    settled = [name for name in names if name.number < first]
-    for name in names[len(settled) :]:
+    doubled: list[VersionName] = []
+    for name in sorted(names):
+        if name.number < first:
+            continue
         file = read_version(name.path)
         other = files.get(file.sha256)
         if other is None:
@@ -204,15 +218,28 @@ def renumber(folder: Path, feature: str) -> list[tuple[VersionName, VersionName]
         else:
             later = max(other, file, key=lambda item: (item.created, item.number))
             files[file.sha256] = file if later is other else other
-            later.name.path.unlink()
+            doubled.append(later.name)
     moved = []
-    for number, file in enumerate(sorted(files.values(), key=lambda item: (item.created, item.sha256)), start=first):
+    ordered = sorted(files.values(), key=lambda item: (item.sha256 not in held, item.created, item.sha256))
+    for number, file in enumerate(ordered, start=first):
         if file.number != number:
             path = file.name.path.with_name(VersionName.file_name(number, file.sha256))
-            file.name.path.rename(path)
             moved.append((file.name, VersionName(number, file.name.short, path)))
-    flush_folder(folder / feature)
-    return moved
+    return Renumbering(tuple(moved), tuple(doubled))
+
+
+def renumber(folder: Path, feature: str, held: frozenset[str] = frozenset()) -> list[tuple[VersionName, VersionName]]:
+    """Does what `renumbering` says, without changing a file. Returns (before, after) of each renamed one."""
+    plan = renumbering(versions_of(folder, feature), held)
+    for name in plan.doubled:
+        name.path.unlink()
+        remove_copies(name.path)
+    for before, after in plan.moved:
+        rename_copies(before.path, after.path)
+        before.path.rename(after.path)
+    if plan.doubled or plan.moved:
+        flush_folder(folder / feature)
+    return list(plan.moved)
 
 
 def read_active(folder: Path, feature: str) -> Active | None:
@@ -233,6 +260,7 @@ def read_active(folder: Path, feature: str) -> Active | None:
 
 def write_active(folder: Path, feature: str, active: Active) -> None:
     """Makes a version the active one, by its hash: numbers may change after a merge."""
+    _refuse_link(folder / feature)
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
 
@@ -253,10 +281,11 @@ def write_metadata(folder: Path, feature: Feature) -> bool:
     path = folder / feature.name / METADATA
     data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
     try:
-        if path.read_bytes() == data:
+        if read_own(path, SETTINGS) == data:
             return False
     except OSError:
         pass
+    _refuse_link(path.parent)
     write_atomically(path, data)
     return True
 
@@ -267,6 +296,16 @@ def metadata_changes(folder: Path, feature: Feature) -> list[str]:
     if locked is None:
         return []
     return [name for name, value in metadata_of(feature).items() if locked.get(name) != value]
+
+
+def _refuse_link(folder: Path) -> None:
+    """Raises VersionFileError where a feature's folder is a link: files written there would land anywhere."""
+    if folder.is_symlink():
+        raise VersionFileError(
+            "is a link; version files are written into a folder of the project only",
+            where=str(folder),
+            hint="replace the link by the folder that it leads to",
+        )
 
 
 def _has_prefix(name: VersionName, wanted: str) -> bool:
@@ -284,11 +323,16 @@ def _names(folder: Path) -> list[str]:
 
 def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(read_own(path, SETTINGS))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as exc:
-        raise VersionFileError(f"can't be read: {exc}", where=str(path), hint=hint) from exc
+    except OSError as exc:
+        raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
+    except ValueError as exc:
+        raise VersionFileError(str(exc), where=str(path), hint=hint) from exc
+    if not table:  # such a file always says something
+        raise VersionFileError("is empty", where=str(path), hint=hint)
+    return table
 
 
 def _text(lines: Iterable[str]) -> bytes:

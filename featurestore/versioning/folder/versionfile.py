@@ -23,18 +23,18 @@ code may contain any text. Unknown keys of the header are ignored.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import NewerFormatError, VersionFileError, os_reason
+from featurestore.errors import NewerFormatError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import Feature
+from featurestore.regular import VERSION, read_own, reason
 from featurestore.times import format_instant, parse_instant
-from featurestore.toml import Plain, toml_lines
+from featurestore.toml import Plain, parse_toml, toml_lines
 from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
@@ -195,9 +195,9 @@ def read_version(path: Path) -> VersionFile:
             "does not have the name of a version file", where=_shown(path), hint="for example 0002-9f86d081884c.py"
         )
     try:
-        data = path.read_bytes()
+        data = read_own(path, VERSION)
     except OSError as exc:
-        raise VersionFileError(f"can't be read: {os_reason(exc)}", where=_shown(path), hint=RESTORE) from exc
+        raise VersionFileError(reason(exc), where=_shown(path), hint=RESTORE) from exc
     return parse_version(name, data)
 
 
@@ -212,12 +212,14 @@ def parse_version(name: VersionName, data: bytes) -> VersionFile:
         )
     if sha256(below).hexdigest().encode() != found[1]:
         raise VersionFileError(_complaint(data, "does not match its checksum"), where=_shown(name.path), hint=RESTORE)
-    lines = below.decode().split("\n")
-    end = lines.index(CLOSING)
-    table = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[:end]))
-    if table.get("format", 0) > FORMAT or table.get("recipe", 0) > max(RECIPES):
-        raise NewerFormatError("was written by a newer release", where=_shown(name.path), hint="upgrade featurestore")
     try:
+        lines = below.decode().split("\n")
+        end = lines.index(CLOSING)
+        table = parse_toml("\n".join(line.removeprefix("# ") for line in lines[:end]).encode())
+        if table.get("format", 0) > FORMAT or table.get("recipe", 0) > max(RECIPES):
+            raise NewerFormatError(
+                "was written by a newer release", where=_shown(name.path), hint="upgrade featurestore"
+            )
         version = _version(name, table, lines, end)
     except (KeyError, TypeError, ValueError) as exc:
         raise VersionFileError(

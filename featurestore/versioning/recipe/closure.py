@@ -13,6 +13,7 @@ from functools import cached_property
 
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
+from featurestore.versioning.analysis.columns import ColumnUse, column_use
 from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.project import ProjectNames
@@ -78,6 +79,12 @@ class Closure:
     def sections(self) -> tuple[Section, ...]:
         """The captured statements by module, with their imports: together they run without the project."""
         return sections_of(self)
+
+    @cached_property
+    def columns(self) -> ColumnUse:
+        """The columns that the code names, or may name."""
+        statements = [statement for definition in self.definitions for statement in definition.statements]
+        return column_use(self.project, {(statement.module, statement.position): None for statement in statements})
 
     @cached_property
     def parts(self) -> Mapping[str, str]:

@@ -9,20 +9,22 @@ Not hashed: the feature's name, the place of its code, and metadata.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
+from featurestore.declared_files import fits, is_pattern
 from featurestore.errors import NewerFormatError
-from featurestore.model import Column, Feature, Json
-from featurestore.versioning.recipe.closure import Closure
+from featurestore.model import Column, Dependencies, Feature, Json
+from featurestore.versioning.analysis.columns import ColumnUse, chooses
+from featurestore.versioning.analysis.limits import OF_FILES
+from featurestore.versioning.recipe.closure import Closure, Limit
 from featurestore.versioning.recipe.grammar import constant
 
-# Code that uses one of these may choose columns without naming them.
-SELECTS = ("polars.all", "polars.exclude", "polars.nth", "polars.first", "polars.last", "polars.selectors")
+# A long form that returns its source's own columns of these names need not say so.
+RETURNED = ("entity_id", "value", "computed_at")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,33 @@ class VersionHash:
         """The closure's parts and the declared facts, by readable names."""
         columns = {f"column {name}": kind.type for name, kind in named_columns(self.feature, self.closure).items()}
         return {**self.closure.parts, **fact_texts(self.feature), "form": _form(self.feature), **columns}
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """What decides the values and is neither followed nor declared, sorted by place."""
+        return tuple(limit for limit in self.closure.limits if not is_declared(limit, self.feature.depends_on))
+
+
+def is_declared(limit: Limit, depends_on: Dependencies) -> bool:
+    """Whether a limit is about declared files only.
+
+    Of a file that Python opens under a name that the code doesn't give, a run sees which one it is, and reports it
+    where it isn't declared. Nobody sees what native code opens, or whether a file was looked for.
+    """
+    if limit.kind not in OF_FILES or not depends_on.patterns:
+        return False
+    return all(limit.kind == "file" if file is None else declares(depends_on, file) for file in limit.files)
+
+
+def declares(depends_on: Dependencies, path: str) -> bool:
+    """Whether a path or pattern is declared, or a folder of which a pattern takes the files."""
+    patterns = depends_on.patterns
+    folder = "" if path == "." else f"{path}/"
+    return (
+        fits(path, patterns)
+        or path in patterns
+        or any(is_pattern(item) and item.startswith(folder) and not path.endswith("*") for item in patterns)
+    )
 
 
 def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) -> VersionHash:
@@ -76,17 +105,14 @@ def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
 
 
 def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
-    """The declared columns of the source that the code names: by text, by pattern, or all where it names none."""
+    """The declared columns of the source that the code can name: all where it computes a name, or names none."""
     declared = feature.source.columns if feature.source is not None else {}
-    if not declared or any(name.startswith(SELECTS) for name in closure.dotted):
-        return dict(declared)
-    words = closure.strings | {text for value in feature.params.values() for text in _texts(value)}
-    patterns = [_pattern(word) for word in words if word.startswith("^") and word.endswith("$")]
-    named = {
-        name: column
-        for name, column in declared.items()
-        if name in words or any(pattern is not None and pattern.search(name) for pattern in patterns)
-    }
+    if not declared:
+        return {}
+    given = {text for value in feature.params.values() for text in _texts(value)}
+    own = given if feature.short else given | set(RETURNED)
+    use = ColumnUse(closure.columns.texts | own, closure.columns.computed)
+    named = {} if chooses(use.texts) else {name: column for name, column in declared.items() if use.may_name(name)}
     return named or dict(declared)
 
 
@@ -107,10 +133,3 @@ def _texts(value: Json) -> list[str]:
         return [value]
     items = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
     return [text for item in items for text in _texts(item)]
-
-
-def _pattern(word: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(word)
-    except re.error:
-        return None

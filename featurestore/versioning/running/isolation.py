@@ -27,7 +27,7 @@ _SYS_MODULES = threading.RLock()
 
 @frozen
 class ModuleText:
-    """One module's code: the tree to run, its text, and the file name for tracebacks.
+    """One module's code: the tree to run, its text, the file name for tracebacks, and ``__file__`` where it differs.
 
     ``first_line`` is the line of the file at which the text begins: more than 1 in a version file.
     """
@@ -36,6 +36,7 @@ class ModuleText:
     text: str
     filename: str
     package: bool
+    file: str | None = None
     first_line: int = 1
 
     def compiled(self, statement: ast.stmt | None = None, flags: int = 0) -> CodeType:
@@ -115,6 +116,7 @@ class Isolation:
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.modules: dict[str, ModuleType] = {}
+        self.imports: dict[str, set[str]] = {}
         self._ready: set[str] = set()
         self._loader: Any = TextLoader(self)  # the part of ModuleSpec's Loader that Python calls
         self._lock = threading.RLock()
@@ -166,11 +168,22 @@ class Isolation:
         namespace["__spec__"] = spec
         namespace["__package__"] = name if package else name.rpartition(".")[0]
         if text is not None:
-            namespace["__file__"] = text.filename
+            namespace["__file__"] = text.file or text.filename
         if package:
             folder = self.provider.folder(name)
             namespace["__path__"] = spec.submodule_search_locations = [folder] if folder else []
         return module
+
+    def imported_by(self, name: str) -> set[str]:
+        """The modules that importing a module has imported, itself included."""
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            module = pending.pop()
+            if module in self.modules and module not in found:
+                found.add(module)
+                pending += [module.rpartition(".")[0], *self.imports.get(module, ())]
+        return found
 
     # The import statement
 
@@ -186,6 +199,9 @@ class Isolation:
         if not self.provider.holds(absolute):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         module = self.load(absolute)
+        importer = str((globals or {}).get("__name__"))
+        submodules = (f"{absolute}.{wanted}" for wanted in fromlist or ())
+        self.imports.setdefault(importer, set()).update((absolute, *submodules))
         if not fromlist:
             return self.load(absolute.partition(".")[0])
         for wanted in fromlist:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,24 @@ from featurestore.errors import FeatureError
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.running.isolation import Isolation, ModuleText, TextLoader
 
+_FOLDER = threading.RLock()
 
-def load_function(tree: SourceTree, module: str, function: str) -> Callable[..., Any]:
+
+def load_function(tree: SourceTree, module: str, function: str, folder: Path | None = None) -> Callable[..., Any]:
     """Imports a module of the project as Python would, and returns its function.
 
-    The function finds the modules of its own tree whenever it is called, from other threads too. Raises what
-    the module raises on import, and FeatureError if it has no such function afterwards.
+    The function finds the modules of its own tree whenever it is called, from other threads too. With ``folder`` that
+    is the current folder meanwhile. Raises what the module raises on import, and FeatureError if it has no such
+    function afterwards.
     """
     isolation = isolation_of(tree)
-    loaded = isolation.load(module)
+    with working_in(folder):
+        loaded = isolation.load(module)
     loaded_function = getattr(loaded, function, None)
     if not callable(loaded_function):
         where = str(getattr(loaded, "__file__", module))
         raise FeatureError(f"{module} has no function {function!r} once it is imported", where=where)
-    return with_its_modules(isolation, loaded_function)
+    return with_its_modules(isolation, loaded_function, folder)
 
 
 def isolation_of(tree: SourceTree) -> Isolation:
@@ -50,15 +57,40 @@ def user_frame(error: BaseException, root: Path) -> str | None:
     return f"{shown.as_posix()}:{place[1]}"
 
 
-def with_its_modules(isolation: Isolation, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, called while ``sys.modules`` and ``importlib`` know its modules."""
+def with_its_modules(
+    isolation: Isolation, function: Callable[..., Any], folder: Path | None = None
+) -> Callable[..., Any]:
+    """The function, called while ``sys.modules`` and ``importlib`` know its modules, in its folder where it has one."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with isolation.visible():
+        with isolation.visible(), working_in(folder):
             return function(*args, **kwargs)
 
     return call
+
+
+@contextmanager
+def working_in(folder: Path | None) -> Iterator[None]:
+    """Makes a folder the current one for a while; nothing where there is none.
+
+    The current folder belongs to the process: others that want one wait.
+    """
+    if folder is None:
+        yield
+        return
+    with _FOLDER:
+        try:
+            before: Path | None = Path.cwd()
+        except FileNotFoundError:  # somebody has deleted it
+            before = None
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            if before is not None:
+                with suppress(FileNotFoundError):
+                    os.chdir(before)
 
 
 class _TreeProvider:

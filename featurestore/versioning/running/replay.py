@@ -10,13 +10,14 @@ from typing import Any
 
 from featurestore.errors import FeatureStoreError, VersionFileError
 from featurestore.versioning.analysis.tree import Module, SourceTree
+from featurestore.versioning.folder.copies import verify_copies, working_folder
 from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
 from featurestore.versioning.recipe.sections import Section
 from featurestore.versioning.running.import_cycles import WaitingIsolation
 from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
-from featurestore.versioning.running.modules import with_its_modules
+from featurestore.versioning.running.modules import with_its_modules, working_in
 
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -27,14 +28,24 @@ def load(version: VersionFile, isolate: Callable[[Provider], Isolation] = Waitin
     The function finds its own captured modules whenever it is called, whatever other versions are loaded.
     Tracebacks name the version file and its lines. Raises what the code raises.
     """
-    isolation = isolate(_SectionProvider(version))
-    function = getattr(isolation.load(version.feature.module), version.feature.function)
+    folder = folder_of(version)
+    isolation = isolate(_SectionProvider(version, folder))
+    with working_in(folder):
+        function = getattr(isolation.load(version.feature.module), version.feature.function)
     if version.lazy:
         first = next(iter(function.__annotations__), None)
         if first not in (None, "return"):
             # Its text may be an alias that the code has imported; `call_long` goes by this name.
             function.__annotations__[first] = "polars.LazyFrame"
-    return with_its_modules(isolation, function)
+    return with_its_modules(isolation, function, folder)
+
+
+def folder_of(version: VersionFile) -> Path | None:
+    """The folder in which a version that declares files runs, laid out like its project; None for any other.
+
+    Raises VersionFileError where a file is no longer to be had.
+    """
+    return working_folder(version.name.path, version.sha256, version.feature)
 
 
 def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
@@ -81,6 +92,7 @@ def verify(path: Path) -> VersionFile:
         raise VersionFileError(message, where=str(path), hint=RESTORE)
     if _held(again.closure.sections) != _held(version.sections):
         raise VersionFileError("contains more than the code that was hashed", where=str(path), hint=RESTORE)
+    verify_copies(path, version.feature)
     return version
 
 
@@ -122,10 +134,11 @@ class SectionTree(SourceTree):
 class _SectionProvider:
     """A version file's modules to run: line numbers are those of the file, annotations of signatures are strings."""
 
-    def __init__(self, version: VersionFile) -> None:
+    def __init__(self, version: VersionFile, folder: Path | None) -> None:
         self._tree = SectionTree(version)
         self._full = capture(self._tree, version.feature.module, version.feature.function).full
         self._filename = str(version.name.path)
+        self._folder = folder
 
     def find(self, name: str) -> ModuleText | None:
         module = self._tree.module(name)
@@ -136,7 +149,16 @@ class _SectionProvider:
             _unannotate(tree)
         first = self._tree.first_line(name)
         ast.increment_lineno(tree, first - 1)
-        return ModuleText(tree, module.text, self._filename, module.package, first)
+        return ModuleText(
+            tree, module.text, self._filename, module.package, self._place(name, package=module.package), first
+        )
+
+    def _place(self, name: str, *, package: bool) -> str | None:
+        """Where the module lay in its project, in the folder that is laid out like it."""
+        if self._folder is None:
+            return None
+        stem = self._folder.joinpath(*name.split("."))
+        return str(stem / "__init__.py" if package else stem.with_suffix(".py"))
 
     def holds(self, name: str) -> bool:
         return self._tree.holds(name)

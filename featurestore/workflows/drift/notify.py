@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.errors import os_reason
 from featurestore.model import FeatureRun, Json, Run
 
 TIMEOUT_SECONDS = 30
@@ -56,8 +57,6 @@ def _run_command(project: Project, command: str, document: Mapping[str, Json]) -
     except subprocess.TimeoutExpired:
         return f"did not end within {TIMEOUT_SECONDS} s"
     except (OSError, UnicodeError) as exc:
-        return f"can't be run: {exc}"
-    if done.returncode == 0:
-        return None
-    lines = done.stderr.strip().splitlines()
-    return f"ended with {done.returncode}" + (f": {lines[-1]}" if lines else "")
+        return f"can't be run: {os_reason(exc) if isinstance(exc, OSError) else 'it is not text'}"
+    # Not what it said: shells and curl quote the command, and a token is often a part of it.
+    return None if done.returncode == 0 else f"ended with {done.returncode}; run it by hand to see why"

@@ -6,16 +6,16 @@ Nothing here writes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.declared_files import changed_since
 from featurestore.errors import CancelledError, FeatureError, FeatureStoreError
 from featurestore.evaluation.evaluate import (
     SortedRows,
@@ -26,13 +26,23 @@ from featurestore.evaluation.evaluate import (
     sort_rows,
 )
 from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
+from featurestore.evaluation.row_by_row import other_rows
+from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Cursor, Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source
 from featurestore.sources.pinned_types import read_pins
-from featurestore.workflows.ingest.problems import problem_of, shrunk_problem, strict_error
+from featurestore.versioning.running.modules import working_in
+from featurestore.workflows.ingest.problems import (
+    ahead_problem,
+    all_set_aside,
+    problem_of,
+    shrunk_problem,
+    slice_problem,
+    strict_error,
+)
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -79,11 +89,22 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """The rows of a source that a run set aside: how many, and the first that is known."""
+
+    run_id: str
+    source: str
+    count: int
+    first: RejectedRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unchanged:
-    """A target that has taken these very rows already."""
+    """A target that has taken these very rows already, but for those that were set aside then and still are."""
 
     target: Target
     position: Position
+    set_aside: SetAside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +138,35 @@ def compute(
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
         positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
+        set_aside = _set_aside(store, positions, with_rows=options.strict)
     for name in dict.fromkeys(target.source.name for target in targets):
         group = [target for target in targets if target.source.name == name]
         readers = [item for item in declared if item.source is not None and item.source.name == name]
         keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
         progress(f"reading {name}")
-        yield from _SourceRun(project, project.sources[name], keys, options, progress).run(group, positions, copies)
+        run = _SourceRun(project, project.sources[name], keys, options, progress, set_aside)
+        yield from run.run(group, positions, copies)
+
+
+def _set_aside(
+    store: OfflineStore, positions: Mapping[VersionId, Position | None], *, with_rows: bool
+) -> dict[VersionId, SetAside]:
+    """What the run of each position set aside; the first row ``with_rows``."""
+    held: dict[VersionId, SetAside] = {}
+    for run_seq in {position.run_seq for position in positions.values() if position is not None}:
+        for run in store.runs(run_id=str(run_seq)):
+            rows = store.rejected(run.run_id) if with_rows else []
+            for item in run.features:
+                if item.rows_rejected and item.sha256 is not None:
+                    first = next((row for row in rows if row.source == item.source), None)
+                    held[VersionId(item.name, item.sha256)] = SetAside(
+                        run.run_id, item.source, item.rows_rejected, first
+                    )
+    return held
+
+
+# A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.
+_DUE = " due "
 
 
 class _SourceRun:
@@ -135,7 +179,9 @@ class _SourceRun:
         keys: Mapping[str, KeyType],
         options: IngestOptions,
         progress: Progress,
+        set_aside: Mapping[VersionId, SetAside],
     ) -> None:
+        self._set_aside = set_aside
         self._project, self._source, self._keys = project, source, keys
         self._options, self._progress = options, progress
         self._latest = None if options.allow_future else times.now() + FUTURE_TOLERANCE
@@ -157,8 +203,11 @@ class _SourceRun:
         cursors: dict[VersionId, Cursor] = {}
         for target in targets:
             position = positions[target.version.id]
-            if position is not None and position.fingerprint == print_ and not self._options.full:
-                yield Unchanged(target, position)
+            if position is not None and self._is_current(position, print_):
+                yield self._unchanged(target, position)
+                continue
+            if self._options.input is not None and not target.feature.short and target.feature.lookback != 0:
+                yield Failed(target, slice_problem(target, None))
                 continue
             missing = [] if position is None or self._options.input else opened.missing(offer, position.cursor)
             if missing and target.feature.lookback is None and not self._options.allow_shrunk:
@@ -169,6 +218,19 @@ class _SourceRun:
             cursors[target.version.id] = previous if self._options.input else offer.cursor
         if due:
             yield from self._compute(due, opened, offer, pins, cursors)
+
+    def _is_current(self, position: Position, print_: str) -> bool:
+        """Whether a position is that of these rows, none of which has become due since."""
+        taken, _, due = position.fingerprint.partition(_DUE)
+        is_due = bool(due) and (self._latest is None or int(due) <= self._latest)
+        return taken == print_ and not is_due and not self._options.full
+
+    def _unchanged(self, target: Target, position: Position) -> Unchanged | Failed:
+        held = self._set_aside.get(target.version.id)
+        if held is not None and self._options.strict:
+            error = strict_error(held.source, held.count, held.first)
+            return Failed(target, problem_of(error, self._project, target))
+        return Unchanged(target, position, held)
 
     def _compute(
         self,
@@ -184,8 +246,9 @@ class _SourceRun:
         needed = [name for target in due if target.feature.short for name in target.feature.entity_type.key_names]
         try:
             rows = read_rows(
-                self._project, self._source, opened, offer, self._keys, needed=needed, progress=self._progress
-            )
+                self._project, self._source, opened, offer, self._keys, needed=needed, latest=self._latest,
+                progress=self._progress,
+            )  # fmt: skip
             if self._options.strict and rows.rejected_count:
                 raise strict_error(self._source.name, rows.rejected_count, rows.rejected[0])
         except CancelledError:
@@ -194,6 +257,11 @@ class _SourceRun:
             yield from (Failed(target, problem_of(exc, self._project, target)) for target in due)
             return
         yield Read(self._source, rows.rejected, rows.warnings, rows.inferred)
+        if rows.rejected_count and rows.rejected_count == rows.rows_read:
+            error = all_set_aside(self._source.name, rows.rejected_count, rows.rejected[0])
+            for target in due:
+                yield Failed(target, problem_of(error, self._project, target), rows.rows_read, rows.rejected_count)
+            return
         inferred = {} if self._options.dry_run else rows.inferred  # the run will pin them
         print_ = fingerprint(self._source, offer, {**pins, **inferred})
         for entity_type in dict.fromkeys(target.feature.entity_type.name for target in due):
@@ -213,8 +281,13 @@ class _SourceRun:
                     problem = problem_of(exc, self._project, target)
                     yield Failed(target, problem, rows.rows_read, rows.rejected_count)
                     continue
+                if result.future and not result.frame.height:
+                    yield Failed(target, ahead_problem(target, result.future), rows.rows_read, rows.rejected_count)
+                    continue
                 rejected = rows.rejected_count + result.future
-                yield Computed(target, result, rows.rows_read, rejected, print_, cursors[target.version.id])
+                ahead = [at for at in (rows.due, result.due) if at is not None]
+                taken = f"{print_}{_DUE}{min(ahead)}" if ahead else print_
+                yield Computed(target, result, rows.rows_read, rejected, taken, cursors[target.version.id])
 
     def _shape(
         self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None, rows: SourceRows
@@ -230,32 +303,63 @@ class _SourceRun:
         return result
 
     def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
-        """Runs the users' functions. What they print goes to stderr: stdout is for results."""
+        """Runs the users' functions. With ``--input`` only what is row by row: the slice is all that it sees."""
         short: dict[VersionId, Target] = {}
-        expressions: dict[VersionId, pl.Expr] = {}
+        expressions: dict[Path | None, dict[VersionId, pl.Expr]] = {}
         for target in targets:
             self._progress.check()
-            key = target.version.id  # not the hash alone: two features may have the same code
             try:
-                with redirect_stdout(sys.stderr):
-                    function = target.load()
-                    if not target.feature.short:
-                        yield target, call_long(target.feature, function, rows)
-                        continue
-                    expressions[key] = build_expression(target.feature, function)
-                    short[key] = target
-            except (Exception, SystemExit) as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
+                with user_code():
+                    made = self._call(target, rows)
+            except ENDS_THE_RUN:
+                raise
+            except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
                 yield target, Failed(target, problem_of(exc, self._project, target))
-        for group in group_expressions(expressions, rows.frame.height):
-            self._progress.check()
-            yield from self._evaluate_pass({key: short[key] for key in group}, group, rows)
+                continue
+            if isinstance(made, pl.DataFrame):
+                yield target, self._checked(target, made)
+                continue
+            further = other_rows(made) if self._options.input is not None and target.feature.lookback != 0 else None
+            if further is not None:
+                yield target, Failed(target, slice_problem(target, further))
+                continue
+            key = target.version.id  # not the hash alone: two features may have the same code
+            short[key] = target
+            expressions.setdefault(target.folder(), {})[key] = made
+        for folder, together in expressions.items():
+            for group in group_expressions(together, rows.frame.height):
+                self._progress.check()
+                with working_in(folder):
+                    done = list(self._evaluate_pass({key: short[key] for key in group}, group, rows))
+                yield from ((target, self._checked(target, raw)) for target, raw in done)
+
+    def _checked(self, target: Target, raw: pl.DataFrame | Failed) -> pl.DataFrame | Failed:
+        """What a feature gave, unless a file that it declares is no longer the one that was hashed."""
+        if isinstance(raw, Failed) or target.hashed is None:
+            return raw
+        for file in target.feature.depends_on.files:
+            if changed_since(self._project.root, file):
+                error = FeatureError(f"{file.path} changed while the feature ran", hint="run featurestore ingest again")
+                return Failed(target, problem_of(error, self._project, target))
+        return raw
+
+    def _call(self, target: Target, rows: SortedRows) -> pl.DataFrame | pl.Expr:
+        """The frame of a long-form feature, or the expression of a short one."""
+        with target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after the function
+            function = target.load()
+            if target.feature.short:
+                return build_expression(target.feature, function)
+            return call_long(target.feature, function, rows)
 
     def _evaluate_pass(
         self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows
     ) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
         try:
-            frames = call_short(expressions, rows)
-        except (FeatureStoreError, pl.exceptions.PolarsError) as exc:
+            with user_code():  # an expression may call Python functions
+                frames = call_short(expressions, rows)
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # what they raise, and panics of Polars
             if len(expressions) == 1:
                 ((_, target),) = targets.items()
                 yield target, Failed(target, problem_of(exc, self._project, target))

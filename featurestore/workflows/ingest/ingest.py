@@ -90,6 +90,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         result = _Ingestion(project, store, request, registry, progress).run(targets, failed, state.commit)
         if state.problem is not None:
             result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
+        left_out = [f"{item.problem.where}: {item.problem.message}; it is left out" for item in registry.left_out]
+        result = replace(result, warnings=(*result.warnings, *left_out))
         if request.options.dry_run:
             return result
         summarize_run(project, store, result.run, summary)

@@ -50,10 +50,57 @@ def shrunk_problem(target: Target, missing: Sequence[str]) -> Problem:
     )
 
 
-def strict_error(source: str, count: int, first: RejectedRow) -> FeatureStoreError:
-    """Rows were rejected under ``--strict``."""
+def slice_problem(target: Target, further: str | None) -> Problem:
+    """A feature under ``--input`` that may look at rows which the slice does not have."""
+    name, source = target.feature.name, target.source
+    seen = f"{name} looks further ({further})" if further else f"{name} takes a frame, and may look at all of it"
+    return Problem(
+        "not_row_by_row",
+        f"--input gives a feature the rows of that file alone, and {seen}: its values would be wrong",
+        target.place,
+        f"put the file beside the others of {source.name!r} ({source.location}) and ingest without --input; or, where "
+        'each value depends on its own row alone, declare lookback="0"',
+    )
+
+
+def strict_error(source: str, count: int, first: RejectedRow | None) -> FeatureStoreError:
+    """Rows are set aside, now or since an earlier run, under ``--strict``."""
+    shown = "" if first is None else f"; the first: {first.reason}"
     return FeatureError(
-        f"{count} rows of {source!r} break its rules; the first: {first.reason}",
-        where=first.place,
+        f"{_rows(count)} of {source!r} {'breaks' if count == 1 else 'break'} its rules{shown}",
+        where=None if first is None else first.place,
         hint="fix the data or the rules, or leave out --strict",
     )
+
+
+def all_set_aside(source: str, count: int, first: RejectedRow) -> FeatureStoreError:
+    """No row of a source was accepted, so that there is nothing to compute from."""
+    rows = "the only row" if count == 1 else f"all {_rows(count)}"
+    return FeatureError(
+        f"{rows} of {source!r} had to be set aside; the first: {first.reason}",
+        where=first.place,
+        hint=f"fix the data, the rules of [sources.{source}.columns], or the types in "
+        f"features/.versions/{source}.columns.toml",
+    )
+
+
+def ahead_problem(target: Target, count: int) -> Problem:
+    """A function whose results are all dated ahead of the clock."""
+    return Problem(
+        "feature",
+        f"every value that {target.feature.name} gives is dated ahead of the clock ({count:,} of {count:,})",
+        target.place,
+        "--allow-future takes them; else a run after their time does",
+    )
+
+
+def still_set_aside(sources: Sequence[str], run_id: str, count: int) -> str:
+    """The reminder of a run that has nothing new: rows of its sources were never taken."""
+    return (
+        f"{_rows(count)} of {', '.join(sources)} {'is' if count == 1 else 'are'} still set aside: "
+        f"featurestore runs {run_id} says which, and why"
+    )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

@@ -22,9 +22,12 @@ from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
+from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.ingest.problems import still_set_aside
 from featurestore.workflows.ingest.targets import Target, write_version_files
+from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
 
@@ -57,6 +60,7 @@ class Recorder:
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
         self._reactivated: list[Position] = []
+        self._set_aside: dict[str, dict[str, int]] = {}  # of earlier runs, by their id and the source
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -94,17 +98,25 @@ class Recorder:
                 self._pending.append(event)
                 if sum(item.result.frame.estimated_size() for item in self._pending) > self._pending_bytes:
                     self._write_pending()
-            case Unchanged(target) if target.reactivates:
-                self._reactivated.append(event.position)
-                note = f"version {target.version.number} is active again"
-                self._features.append(replace(outcome(target, "unchanged"), note=note))
             case Unchanged(target):
-                self._features.append(outcome(target, "unchanged"))
+                self._leave(event, target)
             case Failed():
                 self._fail(event, event.problem)
 
+    def _leave(self, event: Unchanged, target: Target) -> None:
+        """A target that has nothing new. What was set aside once is said again: it is still missing."""
+        if event.set_aside is not None:
+            self._set_aside.setdefault(event.set_aside.run_id, {})[event.set_aside.source] = event.set_aside.count
+        note = None
+        if target.reactivates:
+            self._reactivated.append(event.position)
+            note = f"version {target.version.number} is active again"
+        self._features.append(replace(outcome(target, "unchanged"), note=note))
+
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
+        for run_id, counts in self._set_aside.items():
+            self.warnings.append(still_set_aside(list(counts), run_id, sum(counts.values())))
         self._write_pending()
         if self._transaction is not None and not self._stored:
             self._roll_back()
@@ -122,8 +134,10 @@ class Recorder:
             # Before the commit: a crash in between leaves a version file without values, but never values without their
             # code.
             write_version_files(self._project, self._stored, self._commit)
+            stored = {target.source.name for target in self._stored}
             for read in self._read:
-                add_pins(self._project, read.source, read.inferred)
+                if read.source.name in stored:
+                    add_pins(self._project, read.source, read.inferred)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
@@ -168,17 +182,27 @@ class Recorder:
             self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
             return
         self._stored.append(target)
+        self.warnings += self._remarks(target)
         transaction.set_position(
             Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
         )
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
+        if event.result.future:
+            due = times.format_instant(event.result.due or 0)
+            self.warnings.append(
+                f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
+                f"left out; a run after {due} takes the first, --allow-future all of them"
+            )
         met = written.corrected + written.unchanged
         if written.corrected * 2 > met and met > 1:
             self.warnings.append(
                 f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
                 "run featurestore audit to see whether a value depends on rows that come later"
             )
+        notes = [f"version {target.version.number} is active again"] if target.reactivates else []
+        if written.deleted:
+            notes.append(f"{written.deleted:,} of the rows were deleted before, and stay deleted")
         self._features.append(
             replace(
                 outcome(target, "ok" if changed or target.new else "unchanged"),
@@ -186,9 +210,17 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
-                note=f"version {target.version.number} is active again" if target.reactivates else None,
+                note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _remarks(self, target: Target) -> list[str]:
+        """What is worth a line once: of a new version what its hash lacks, and what its code met for the first time."""
+        if target.hashed is None:
+            return []
+        known = read_observed(self._project.versions, target.feature.name, target.version.id.sha256)
+        lines = version_remarks(target.hashed) if target.new else []
+        return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
     def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
         version = target.version

@@ -6,11 +6,14 @@ A promoted version is computed from its version file, so that it gets new values
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.declared_files import kept
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Feature, FeatureRun, Problem, Source, StoredVersion, VersionId
@@ -18,17 +21,28 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.registry.git import committed
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.versionfile import VersionFile, read_version
+from featurestore.versioning.folder.copies import folder_of
+from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running import replay
-from featurestore.versioning.running.modules import load_function
+from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.workflows.catalogue import hash_feature
+from featurestore.workflows.known_versions import KnownVersions
+
+if TYPE_CHECKING:
+    from featurestore.versioning.running.watch import Imported, Watch
+
+
+def _anywhere() -> None:
+    return None
 
 
 @frozen
 class Target:
-    """A feature at one version, and how its function is loaded.
+    """A feature at one version, how its function is loaded, and the folder that it runs in, if it needs one.
 
+    ``watch`` sees what its code meets; there is none for a version that comes from its file, which nobody will change.
     With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
     version that comes from its file). With ``reactivates`` another version was the last to commit.
     """
@@ -36,6 +50,8 @@ class Target:
     feature: Feature
     version: StoredVersion
     load: Callable[[], Callable[..., Any]]
+    folder: Callable[[], Path | None] = _anywhere
+    watch: Watch | None = None
     hashed: VersionHash | None = None
     new: bool = False
     reactivates: bool = False
@@ -43,6 +59,18 @@ class Target:
     @property
     def place(self) -> str:
         return self.feature.place
+
+    def watching(self) -> AbstractContextManager[None]:
+        """While its modules are imported and its function runs."""
+        return nullcontext() if self.watch is None else self.watch.watching()
+
+    @property
+    def observed(self) -> tuple[Observation, ...]:
+        """What its code met so far, and does not declare."""
+        if self.watch is None or self.hashed is None:
+            return ()
+        modules = isolation_of(self.hashed.closure.project.tree).imported_by(self.feature.module)
+        return undeclared(self.feature, self.watch.observations(modules))
 
     @property
     def source(self) -> Source:
@@ -58,13 +86,14 @@ def find_targets(
     Features without a source have no targets: there is nothing to compute them from before a request.
     """
     usable = committed(project.root) if project.require_committed else None
+    known = KnownVersions(project, lambda name: {item.id.sha256: item.number for item in store.versions(name)})
     targets: list[Target] = []
     failed: list[FeatureRun] = []
     for feature in features:
         if feature.source is None:
             continue
         try:
-            target = _working(project, store, tree, feature, usable)
+            target = _working(project, store, tree, feature, usable, known)
             targets += [target, *_promoted(project, target)]
         except StoreError:
             raise  # not the feature's failure: the store refuses for the next one too
@@ -80,41 +109,63 @@ def write_version_files(project: Project, targets: Sequence[Target], commit: str
         for target in targets:
             if target.hashed is not None:
                 if target.new:
-                    write_version(project, target.hashed, commit)
+                    write_version(project, target.hashed, commit, target.version.number)
                 files.write_metadata(project.versions, target.feature)
+                write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
     except OSError as exc:
         raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 
 
-def write_version(project: Project, hashed: VersionHash, commit: str | None) -> files.WrittenVersion:
+def write_version(project: Project, hashed: VersionHash, commit: str | None, number: int) -> files.WrittenVersion:
     """Writes a version file, dated now and with the git commit of the run. Raises OSError."""
-    return files.write_version(project.versions, hashed, created=times.now(), commit=commit)
+    return files.write_version(project.versions, hashed, created=times.now(), commit=commit, number=number)
+
+
+def _imported(_: SourceTree) -> Imported:
+    """What the modules of a tree meet while they are imported, each once for all features."""
+    return {}
 
 
 def _working(
-    project: Project, store: OfflineStore, tree: SourceTree, feature: Feature, usable: frozenset[str] | None
+    project: Project,
+    store: OfflineStore,
+    tree: SourceTree,
+    feature: Feature,
+    usable: frozenset[str] | None,
+    known: KnownVersions,
 ) -> Target:
     """The working tree's version. ``usable`` are the committed version files, where only those may be used."""
+    from featurestore.versioning.running.watch import Watch  # `lock` imports this module, and runs nothing
+
     names = files.versions_of(project.versions, feature.name)
     hashed = hash_feature(tree, feature, names)
     written = next((name for name in names if name.short == hashed.short), None)
-    if usable is not None and (written is None or written.path.relative_to(project.root).as_posix() not in usable):
+    if usable is not None and (written is None or not _needed(written, feature, project.root) <= usable):
         raise VersionFileError(
             "its version file is not committed, and [versions] require_committed asks for that",
             where=feature.place,
             hint=f"run featurestore lock {feature.name}, then git add and commit features/.versions",
         )
-    number = written.number if written else (names[-1].number + 1 if names else 1)
+    number = written.number if written else known.next_number(feature.name, names)
     version_id = VersionId(feature.name, hashed.sha256)
+    folder = project.root if feature.depends_on.files else None
     last = store.last_committed(feature.name)
     return Target(
         feature=feature,
         version=StoredVersion(version_id, number, feature.entity_type, feature.data_type, feature.max_age),
-        load=lambda: load_function(tree, feature.module, feature.function),
+        load=lambda: load_function(tree, feature.module, feature.function, folder),
+        folder=lambda: folder,
+        watch=Watch(project.root, tree.attached(_imported)),
         hashed=hashed,
         new=written is None,
         reactivates=written is not None and last is not None and last != version_id,
     )
+
+
+def _needed(written: VersionName, feature: Feature, root: Path) -> set[str]:
+    """The files that a version runs from, as paths below the project."""
+    copies = [folder_of(written.path) / file.path for file in kept(feature.depends_on.files)]
+    return {path.relative_to(root).as_posix() for path in (written.path, *copies)}
 
 
 def file_target(project: Project, working: Feature, file: VersionFile) -> Target:
@@ -123,7 +174,12 @@ def file_target(project: Project, working: Feature, file: VersionFile) -> Target
     feature = replace(file.feature, name=working.name, source=source)
     version_id = VersionId(working.name, file.sha256)
     version = StoredVersion(version_id, file.name.number, feature.entity_type, feature.data_type, working.max_age)
-    return Target(feature=feature, version=version, load=lambda: replay.load(file))
+    return Target(
+        feature=feature,
+        version=version,
+        load=lambda: replay.load(file),
+        folder=lambda: replay.folder_of(file),
+    )
 
 
 def _promoted(project: Project, target: Target) -> list[Target]:

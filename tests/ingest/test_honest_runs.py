@@ -1,0 +1,218 @@
+"""What a run says of rows that it could not take, and what it refuses rather than store a wrong value."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.conftest import AGE, VISITS, Folder
+
+CODE = """
+import polars as pl
+
+from featurestore import feature
+
+"""
+TOTAL = (
+    CODE
+    + """
+@feature(entity_type="patient", data_type="int")
+def total() -> pl.Expr:
+    return pl.col("age").cum_sum().over("patient_id")
+
+
+@feature(entity_type="patient", data_type="int")
+def doubled() -> pl.Expr:
+    return pl.col("age") * 2
+
+
+@feature(entity_type="patient", data_type="int")
+def framed(visits: pl.DataFrame) -> pl.DataFrame:
+    return visits.select("patient_id", value="age")
+
+
+@feature(entity_type="patient", data_type="int", lookback="0")
+def declared(visits: pl.DataFrame) -> pl.DataFrame:
+    return visits.select("patient_id", value="age")
+"""
+)
+
+
+def in_one_hour() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_slice_is_refused_to_what_may_look_further(project: Folder) -> None:
+    project.write({"features/cardiac.py": TOTAL})
+    project.run("ingest")
+    project.write({"today.csv": "patient_id,visit_at,age,chol\n001,2024-03-01T00:00:00Z,7,\n"})
+    found = project.features("--input", str(project.root / "today.csv"), code=3)
+    assert {name: item["status"] for name, item in found.items()} == {
+        "total": "failed", "framed": "failed", "doubled": "ok", "declared": "ok",
+    }  # fmt: skip
+    assert "total looks further (Over)" in found["total"]["error"]["message"]
+    assert 'declare lookback="0"' in found["total"]["error"]["hint"]
+    assert "visits*.csv" in found["framed"]["error"]["hint"]
+
+
+def test_rows_that_are_still_set_aside_are_said_again_and_fail_a_strict_run(project: Folder) -> None:
+    project.write({"visits.csv": VISITS + "003,2024-01-01T00:00:00Z,430,\n"})
+    first = project.json("ingest", code=3)["run_id"]
+    again = project.run("ingest")
+    assert f"1 row of visits is still set aside: featurestore runs {first} says which, and why" in again.err
+    (feature,) = project.json("ingest", "--strict", code=4)["features"]
+    assert (
+        "1 row of 'visits' breaks its rules; the first: '430' is above the maximum 120" in feature["error"]["message"]
+    )
+    assert feature["error"]["where"] == "visits.csv row 4"
+    project.edit("visits.csv", "430", "43")
+    project.run("ingest")
+    assert "set aside" not in project.run("ingest", "--strict").err
+
+
+def test_a_source_of_which_every_row_is_set_aside_is_no_success(project: Folder) -> None:
+    project.write({"visits.csv": "patient_id,visit_at,age,chol\n003,2024-01-01T00:00:00Z,430,\n"})
+    (feature,) = project.json("ingest", code=4)["features"]
+    assert (feature["status"], feature["rows_read"], feature["rows_rejected"]) == ("failed", 1, 1)
+    assert "the only row of 'visits' had to be set aside" in feature["error"]["message"]
+    assert not list((project.root / "features").glob(".versions/**/*.*"))
+    (run,) = project.json("runs", project.json("runs")["runs"][0]["run_id"])["runs"]
+    assert [row["reason"] for row in run["rejected"]] == ["'430' is above the maximum 120"]
+
+
+def test_a_row_ahead_of_the_clock_has_a_reason_and_is_taken_after_its_time(
+    project: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write({"visits.csv": VISITS + f"003,{in_one_hour()},43,\n"})
+    found = project.json("ingest", code=3)
+    assert [item["rows_rejected"] for item in found["features"]] == [1]
+    (row,) = project.json("runs", found["run_id"])["runs"][0]["rejected"]
+    assert (row["file"], row["row"], row["column"]) == ("visits.csv", 4, "visit_at")
+    assert "is ahead of the clock: the first run after that time takes the row" in row["reason"]
+    assert project.features()["age_share"]["status"] == "unchanged"
+    clock = "featurestore.times.now"
+    later = int((datetime.now(UTC) + timedelta(hours=2)).timestamp() * 1_000_000)
+    monkeypatch.setattr(clock, lambda: later)
+    assert project.features()["age_share"]["rows_written"] == 1
+
+
+def test_allow_future_alone_takes_the_row_that_was_ahead(project: Folder) -> None:
+    project.write({"visits.csv": VISITS + f"003,{in_one_hour()},43,\n"})
+    project.run("ingest", code=3)
+    assert project.features("--allow-future")["age_share"]["rows_written"] == 1
+    assert project.features()["age_share"]["status"] == "unchanged"
+
+
+def test_values_that_a_function_dates_ahead_are_said(project: Folder) -> None:
+    ahead = """
+@feature(entity_type="patient", data_type="int")
+def ahead(visits: pl.DataFrame) -> pl.DataFrame:
+    shift = pl.when(pl.col("patient_id") == "002").then(pl.duration(days=40_000)).otherwise(pl.duration())
+    return visits.select("patient_id", value="age", computed_at=pl.col("visit_at") + shift)
+"""
+    project.write({"features/cardiac.py": CODE + ahead})
+    ran = project.run("ingest", code=3)
+    assert "ahead: 1 of its values are dated ahead of the clock and were left out; a run after 2133-" in ran.err
+    project.edit("features/cardiac.py", '== "002"', '!= ""')
+    (feature,) = project.json("ingest", code=4)["features"]
+    assert "every value that ahead gives is dated ahead of the clock (3 of 3)" in feature["error"]["message"]
+
+
+def test_rows_of_deleted_values_are_said(project: Folder) -> None:
+    project.run("ingest")
+    project.run("delete", "patient", "002", "--at", "2024-01-15T00:00:00Z", "--yes")
+    project.write({"visits2.csv": "patient_id,visit_at,age,chol\n002,2024-01-15T00:00:00Z,61,\n"})
+    project.edit("visits.csv", "002,2024-01-15T00:00:00Z,60,\n", "")
+    ran = project.run("ingest")
+    assert "no new values: all rows that were read give values that are held already" in ran.out
+    assert project.json("runs", "--last", "1")["runs"][0]["features"][0]["note"] == (
+        "1 of the rows were deleted before, and stay deleted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "data_type"),
+    [(pl.Series([2**53 + 1]), "float"), (pl.Series(["99999999999999999.99"]).cast(pl.Decimal(20, 2)), "float")],
+)
+def test_numbers_that_no_float_is_are_refused(project: Folder, values: pl.Series, data_type: str) -> None:
+    project.edit("featurestore.toml", 'type = "csv"\npath = "visits*.csv"', 'type = "parquet"\npath = "v.parquet"')
+    project.edit("featurestore.toml", 'age = { type = "int", min = 0, max = 120 }\nchol = { type = "float" }\n', "")
+    frame = pl.DataFrame({"patient_id": ["a"], "visit_at": [datetime(2024, 1, 1, tzinfo=UTC)], "n": values})
+    frame.write_parquet(project.root / "v.parquet")
+    project.write({"features/cardiac.py": AGE.replace('pl.col("age") / 100', 'pl.col("n")')})
+    (feature,) = project.json("ingest", code=4)["features"]
+    assert "value is not equal to any float in row 1" in feature["error"]["message"]
+    project.edit("featurestore.toml", "[sources.visits.columns]", '[sources.visits.columns]\nn = { type = "float" }')
+    (feature,) = project.json("ingest", code=4)["features"]
+    assert "is not a float" in feature["error"]["message"]
+
+
+PANDAS = """
+@feature(entity_type="patient", data_type="float")
+def total(visits: pl.DataFrame) -> pl.DataFrame:
+    frame = visits.to_pandas()
+    frame["value"] = frame.groupby("patient_id")["age"].cumsum().astype(float)
+    return frame.rename(columns={"visit_at": "computed_at"})[["patient_id", "value", "computed_at"]]
+"""
+PANICS = """
+@feature(entity_type="patient", data_type="int")
+def ever(visits: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        visits.group_by_dynamic("visit_at", every="1d", period="400000y", group_by="patient_id")
+        .agg(value=pl.col("age").sum())
+        .select("patient_id", "value", computed_at="visit_at")
+    )
+"""
+LEAVES = """
+import os
+
+class Stop(BaseException):
+    pass
+
+@feature(entity_type="patient", data_type="int")
+def leaves() -> pl.Expr:
+    os._exit(5)
+
+@feature(entity_type="patient", data_type="int")
+def stops() -> pl.Expr:
+    raise Stop("now")
+"""
+
+
+def test_a_pandas_frame_is_a_frame(project: Folder) -> None:
+    pytest.importorskip("pandas")
+    project.write({"features/cardiac.py": CODE + PANDAS})
+    assert project.features()["total"]["rows_written"] == 3
+
+
+def test_a_panic_of_native_code_fails_its_feature_alone(project: Folder) -> None:
+    project.write({"features/more.py": CODE + PANICS})
+    found = project.features(code=3)
+    assert (found["ever"]["status"], found["age_share"]["status"]) == ("failed", "ok")
+    assert "ever() raised PanicException: capacity overflow" in found["ever"]["error"]["message"]
+
+
+def test_code_that_ends_the_process_fails_its_feature_alone(project: Folder) -> None:
+    project.write({"features/more.py": CODE + LEAVES})
+    found = project.features(code=3)
+    assert found["age_share"]["status"] == "ok"
+    assert "calls os._exit(), which would end the run" in found["leaves"]["error"]["message"]
+    assert "stops() raised Stop: now" in found["stops"]["error"]["message"]
+
+
+def test_of_two_rows_without_event_time_the_later_updated_one_wins(project: Folder) -> None:
+    project.edit("featurestore.toml", 'event_time = "visit_at"', 'updated_at = "visit_at"')
+    project.run("ingest")
+    assert [item["value"] for item in project.json("history", "age_share", "001")["values"]] == [0.51]
+
+
+def test_types_of_a_source_that_gave_nothing_are_not_pinned(project: Folder, tmp_path: Path) -> None:
+    other = '[sources.other]\ntype = "csv"\npath = "other.csv"\nevent_time = "at"\n'
+    project.edit("featurestore.toml", "[sources.visits]", f"{other}[sources.visits]")
+    project.write({"other.csv": "patient_id,at,v\na,2024-01-01T00:00:00Z,oops\n"})
+    failing = AGE.replace('data_type="float"', 'data_type="float", source="other"').replace("age_share", "other")
+    project.write({"features/cardiac.py": AGE.replace('"float"', '"float", source="visits"')})
+    project.write({"features/more.py": failing.replace('pl.col("age") / 100', 'pl.col("v") / 100')})
+    project.run("ingest", code=3)
+    assert not (project.root / "features/.versions/other.columns.toml").exists()
