@@ -21,6 +21,7 @@ from featurestore.versioning.analysis.scopes import (
     argument_names,
     bound_by,
     is_guard,
+    runs_code,
     target_names,
 )
 from featurestore.versioning.analysis.symbols import SymbolTable
@@ -34,6 +35,7 @@ _KINDS: dict[str, Kind] = {"constant": "constant", "plain": "constant", "class":
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEEPEST_ALIAS = 10
+_MAKING = {"__new__", "__init__", "__init_subclass__", "__set_name__", "_generate_next_value_", "_missing_"}
 
 
 class Effect:
@@ -182,7 +184,7 @@ def changed_by_functions(table: SymbolTable) -> dict[str, list[tuple[str, int]]]
 
 
 def _running(statement: ast.stmt) -> Iterator[ast.AST]:
-    """All nodes that run when a statement does: without the bodies of functions, and without annotations."""
+    """All nodes that run when a statement does: without the bodies of functions, and annotations that call nothing."""
     pending: list[ast.AST] = [statement]
     while pending:
         node = pending.pop()
@@ -194,6 +196,7 @@ def _running(statement: ast.stmt) -> Iterator[ast.AST]:
             pending += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         elif isinstance(node, ast.AnnAssign):
             pending += [node.target, *([node.value] if node.value else [])]
+            pending += [node.annotation] if runs_code(node.annotation) else []
         else:
             pending += ast.iter_child_nodes(node)
 
@@ -254,7 +257,7 @@ class _Judge:
     def called(self, node: ast.Call) -> None:
         self.effect.runs = True
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        kinds = {self.kind(argument) for argument in arguments}
+        kinds = {self.kind_given(argument) for argument in arguments}
         found = self.callee(node.func)
         if found == "inert" and not kinds & {"object"} and not (kinds & {"code"} and self.is_calling(node.func)):
             return
@@ -263,8 +266,17 @@ class _Judge:
         elif found != "container" and "foreign" in kinds:
             self.effect.outside = True  # the code that is called may change what it is given
         self.effect.reaches |= found == "builtin"
+        if found == "container" and isinstance(node.func, ast.Attribute):
+            target = self.target(node.func.value)
+            self.effect.changes.update([target.key] if isinstance(target, Definition) else ())
         self.effect.acts = True
         self.effect.calls |= found != "container"
+
+    def kind_given(self, argument: ast.expr) -> Kind:
+        """The kind of an argument. A generator that nobody else has is what it yields."""
+        if isinstance(argument, ast.GeneratorExp):
+            return self.all_of([argument.elt, *(each.iter for each in argument.generators)])
+        return self.kind(argument)
 
     def callee(self, function: ast.expr) -> Literal["inert", "container", "project", "builtin", "outside"]:
         """What calling it does: nothing; changes a list, dict or set; runs code of the project, Python or others."""
@@ -278,7 +290,12 @@ class _Judge:
                     return "inert"
                 return "outside" if function.id in inert.ANYTHING or target.limit else "builtin"
         if isinstance(function, ast.Attribute):
+            inner = self.target(function.value)
+            if isinstance(inner, Plain):
+                return "inert" if f"{inner.name}.{function.attr}" in inert.BUILTINS else "builtin"
             kind = self.kind(function.value)
+            if kind == "constant" and function.attr in inert.SETTING:
+                return "outside" if function.attr in inert.LOGGER else "container"
             if kind == "constant" or (kind == "data" and function.attr in inert.READING):
                 return "inert"
             if kind == "data":
@@ -311,6 +328,8 @@ class _Judge:
             self.use(node.value)
             if isinstance(node, ast.Subscript):
                 self.use(node.slice)
+                if self.kind(node.value) == "code":  # __class_getitem__
+                    self.effect.acts = self.effect.calls = True
         else:
             self.store(node)
 
@@ -330,6 +349,8 @@ class _Judge:
             self.effect.outside |= found == "outside"
             if found is not None:
                 self.effect.acts = self.effect.calls = True
+        if node.bases and any(isinstance(item, Function) and item.name in _MAKING for item in node.body):
+            self.effect.acts = self.effect.calls = True  # a base such as Enum calls them while the class is made
         for keyword in node.keywords:
             if not (keyword.arg == "metaclass" and self.foreign(keyword.value) == "abc.ABCMeta"):
                 self.effect.acts = self.effect.calls = True
@@ -370,6 +391,13 @@ class _Judge:
         for item in node.items:
             if self.kind(item.context_expr) != "constant":
                 self.effect.acts = self.effect.calls = True
+
+    def deleted(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            key = (self._world.module, target.id) if isinstance(target, ast.Name) else None
+            if key is not None and self._all.kind_of(key) == "object":  # __del__
+                self.effect.acts = self.effect.calls = True
+                self.effect.changes.add(key)
 
     def raised(self, _node: ast.Raise) -> None:
         self.effect.outside = True  # whether an import fails may decide what any other module does
@@ -599,4 +627,5 @@ _LOOKS: dict[type[ast.AST], Callable[[_Judge, Any], None]] = {
     ast.With: _Judge.entered,
     ast.AsyncWith: _Judge.entered,
     ast.Raise: _Judge.raised,
+    ast.Delete: _Judge.deleted,
 }

@@ -173,3 +173,8 @@ CHANGING = frozenset({
 
 # Inert calls that call what they are given.
 CALLING = frozenset({"filter", "functools.reduce", "iter", "map", "max", "min", "sorted"})
+# Methods of loggers, series and frames that change them, or what others see of them. A level decides no value.
+LOGGER = frozenset({"addFilter", "removeFilter"})
+SETTING = LOGGER | CHANGING | {
+    "drop_in_place", "insert_column", "replace_column", "scatter", "set_at_idx", "shrink_to_fit",
+}  # fmt: skip

@@ -95,6 +95,9 @@ class ProjectNames:
                 target = imported(world, node, alias)
                 if isinstance(target, ProjectModule):
                     modules[target.name] = None
+        # Once a submodule of that name is imported, Python binds the name to it.
+        if table.module.package and self.is_module(f"{table.module.name}.{name}"):
+            modules[f"{table.module.name}.{name}"] = None
         return tuple(modules)
 
     def _from_stars(self, table: SymbolTable, name: str, *, after: int) -> Global | None:

@@ -63,6 +63,7 @@ from featurestore.versioning.analysis.scopes import (
     import_name,
     is_compound,
     is_guard,
+    runs_code,
     target_names,
     type_parameter_names,
     walruses,
@@ -446,8 +447,10 @@ class Walk(Reach):
         self.out.append(")")
 
     def _annotated(self, node: ast.AnnAssign) -> None:
-        # In a class body an annotation may decide what the class is, as for a dataclass.
-        if self.scopes and self.scopes[-1].kind == "class":
+        # In a class body an annotation may decide what the class is, as for a dataclass; at module level it is
+        # evaluated, and so may have an effect.
+        kind = self.scopes[-1].kind if self.scopes else "module"
+        if kind == "class" or (kind == "module" and runs_code(node.annotation)):
             self.out.append("(AnnAssign ")
             self._walk(node.target)
             self._annotation(node.annotation)
@@ -484,6 +487,7 @@ class Walk(Reach):
             depth += 1
             if is_guard(node):
                 self.out.append("(If (guard )[]")
+                self._need(node.test)
             else:
                 self.out.append("(If ")
                 self._walk(node.test)
@@ -494,6 +498,12 @@ class Walk(Reach):
             node = node.orelse[0]
         self._items(node.orelse)
         self.out.append(")" + "])" * (depth - 1))
+
+    def _need(self, node: ast.expr) -> None:
+        """Notes what an expression needs to run, and writes nothing of it."""
+        written = len(self.out)
+        self._walk(node)
+        del self.out[written:]
 
     def _loop(self, node: ast.For | ast.AsyncFor) -> None:
         """A loop at module level is a scope: its variables are local to the code in its body."""

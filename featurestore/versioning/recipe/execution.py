@@ -108,7 +108,7 @@ class Execution:
         found = self._uses.get(place)
         if found is None:
             found = self._uses[place] = set()
-            pending = list(self._mentions(place))
+            pending = [*self._mentions(place), *self._effect(place).changes]
             while pending:
                 key = pending.pop()
                 if key not in found:
