@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
 
-_OURS = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
+_OURS = re.compile(r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
@@ -31,8 +33,8 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     umask. Files that killed writers have left in the folder are removed. Raises OSError.
     """
     folder = path.parent
-    _sweep(folder)
-    beside = folder / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{SUFFIX}"
+    sweep(folder)
+    beside = folder / f".{path.name}.{os.getpid()}-{_here()}{os.urandom(2).hex()}{SUFFIX}"
     try:
         # With its permissions from the beginning: a chmod afterwards would leave it open to others for a moment.
         with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
@@ -66,10 +68,36 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _sweep(folder: Path) -> None:
-    """Removes our temporary files that are too old to belong to a writer still at work. The folder may be a user's."""
+def sweep(folder: Path) -> None:
+    """Removes temporary files of processes that have died here, or are too old to belong to one that is still at work.
+
+    The folder may be a user's, and shared with other machines, whose processes we can't ask for.
+    """
     for leftover in folder.glob(f".*{SUFFIX}"):
-        if _OURS.fullmatch(leftover.name):
-            with contextlib.suppress(OSError):
-                if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
-                    leftover.unlink()
+        found = _OURS.fullmatch(leftover.name)
+        if found is None:
+            continue
+        with contextlib.suppress(OSError):
+            dead = found[2] == _here() and not _is_running(int(found[1]))
+            if dead or time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
+                leftover.unlink()
+
+
+@lru_cache(maxsize=1)
+def _here() -> str:
+    """Four digits for the machine, or the container, in which a process number means the same process."""
+    try:
+        numbers = Path("/proc/self/ns/pid").readlink().as_posix()
+    except OSError:
+        numbers = ""
+    return hashlib.sha256(f"{os.uname().nodename} {numbers}".encode()).hexdigest()[:4]
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True

@@ -66,6 +66,10 @@ class SourceError(FeatureStoreError):
     code = "source"
 
 
+class NothingToReadError(SourceError):
+    """A source has no file, or an empty one."""
+
+
 class FeatureError(FeatureStoreError):
     """A feature's function failed, or returned something that can't be stored."""
 
@@ -109,6 +113,12 @@ class ForeignStoreError(FeatureStoreError):
 
 class TransientStoreError(StoreError):
     """The connection was lost mid-operation. Nothing was committed; retrying is safe."""
+
+
+class SetBackError(FeatureStoreError):
+    """The history lacks a run that was committed here. Nothing was changed; it can still be read."""
+
+    code = "set_back"
 
 
 class OutputError(FeatureStoreError):
@@ -162,7 +172,7 @@ def quoted_os_error(text: str) -> OSError | None:
     return next((OSError(number, quoted) for number in errno.errorcode if os.strerror(number) == quoted), None)
 
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NUMBERED = re.compile(r"\((?:os error|errno:?) (\d+)\)$")  # so do Rust's libraries
 

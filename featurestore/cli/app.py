@@ -69,7 +69,10 @@ def _dispatch(session: Session, words: list[str]) -> int:
         raise UsageError(f"there is no command {name!r}", hint=hint)
     from featurestore.cli.parsing import run_command
 
-    code = run_command(session, name, arguments)
+    try:
+        code = run_command(session, name, arguments)
+    finally:
+        session.close()
     session.detail(f"done, exit code {code}")
     return _written(code, name)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ class Session:
     version: bool = False
     _began: float = field(default_factory=time.monotonic, compare=False, repr=False)
     _said: set[str] = field(default_factory=set, compare=False, repr=False)
+    _stores: list[OfflineStore] = field(default_factory=list, compare=False, repr=False)
 
     def root(self) -> Path:
         """The folder of the project that the options, the environment or the current folder name."""
@@ -57,11 +58,20 @@ class Session:
         from featurestore.offline.open import open_offline
 
         store = open_offline(project)
-        for warning in store.warnings:
+        self._stores.append(store)
+        self._warn_once(store.warnings)
+        return store
+
+    def close(self) -> None:
+        """The command is over: says in what state it found the stores, once."""
+        for store in self._stores:
+            self._warn_once(store.notices)
+
+    def _warn_once(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
             if warning not in self._said:
                 self._said.add(warning)
                 self.warn(warning)
-        return store
 
     def show(self, document: Callable[[], Mapping[str, Any]], text: Callable[[], RenderableType]) -> None:
         """Prints a result: the document with ``--json``, else the text; with ``-q`` only the document.

@@ -29,7 +29,10 @@ Kind = Literal["number", "category", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts about the whole run. ``categories`` are all that it has, None if they are more than `MOST_CATEGORIES`."""
+    """Facts about the whole run. ``categories`` are all that it has, None if they are more than `MOST_CATEGORIES`.
+
+    ``remade`` is true once the sample was drawn again without an entity that was erased.
+    """
 
     kind: Kind
     method: str
@@ -43,6 +46,7 @@ class Facts:
     high: float | None = None
     categories: tuple[str | bool, ...] | None = None
     edges: tuple[float, ...] = ()
+    remade: bool = False
 
     @property
     def finite(self) -> int:
@@ -139,6 +143,7 @@ def pool(samples: Sequence[Sample], *, seed: int, limit: int = LIMIT) -> Sample:
             low=min((fact.low for fact in facts if fact.low is not None), default=None),
             high=max((fact.high for fact in facts if fact.high is not None), default=None),
             categories=None if names is None or len(names) > MOST_CATEGORIES else tuple(names),
+            remade=any(fact.remade for fact in facts),
         ),
     )
 
@@ -147,6 +152,8 @@ def pack_sample(sample: Sample) -> bytes:
     """The sample as bytes, as a store stores it."""
     facts = asdict(sample.facts)
     facts["known"] = facts.pop("categories")  # the name in the format FSD1
+    if not facts["remade"]:
+        del facts["remade"]  # as before there was anything to say of it
     header = json.dumps(facts, ensure_ascii=False, allow_nan=False).encode()
     body = io.BytesIO()
     # In Arrow's oldest layout, which whatever reads the blob in years to come will know.

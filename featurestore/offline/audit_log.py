@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import audit_rows
-from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Position
+from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Erasure, Measures, Position
 from featurestore.offline.datasets import drop_labels
+from featurestore.offline.naming import naming
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.registry.summary import FeatureSummary
 
@@ -138,6 +140,15 @@ class SqlAuditLog(ABC):
         )
         return [audit_rows.read_rejected(row) for row in rows]
 
+    def count_naming(self, keys: Sequence[str]) -> int:
+        names = naming(keys)
+        errors = self._rows("SELECT error FROM run_features WHERE error IS NOT NULL")
+        texts = ("\n".join(map(str, json.loads(row["error"]).values())) for row in errors)
+        return len(rejected_naming(self._rows, keys)) + sum(map(names, texts))
+
+    def erasures(self) -> list[Erasure]:
+        return read_erasures(self._rows("SELECT * FROM meta"))
+
     def committed_runs(self) -> list[CommittedRun]:
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
@@ -203,28 +214,47 @@ class SqlRun:
         erased = 0
         for keys in frame.select(names).iter_rows():
             erased += len(self._sql.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
-            self._erase_rejected([str(key) for key in keys])
         # Copies made before (sorted columns, values online) may contain what is erased. A new id makes them outdated.
         self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
         return erased
 
-    def _erase_rejected(self, keys: Sequence[str]) -> None:
-        """Removes rejected rows that hold all these keys."""
-        # Row values are stored as JSON, so the key is searched as JSON writes it. That only narrows the search.
-        found = self._sql.rows(
-            "SELECT run_id, position, row_values FROM rejected WHERE strpos(row_values, $1) > 0",
-            [json.dumps(keys[0])[1:-1]],
-        )
-        for row in found:
-            values = {str(value) for value in json.loads(row["row_values"]).values()}
-            if values.issuperset(keys):
-                self._sql.rows(
-                    "DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1",
-                    [row["run_id"], row["position"]],
-                )
+    def erase_rejected(self, keys: Sequence[str]) -> None:
+        for run_id, position in rejected_naming(self._sql.rows, keys):
+            self._sql.rows("DELETE FROM rejected WHERE run_id = $1 AND position = $2 RETURNING 1", [run_id, position])
 
     def drop_labels(self, hashes: Collection[str]) -> None:
         drop_labels(self._sql, hashes, self.learned_at)
+
+    def begin_erasure(self, online_key: str) -> None:
+        others = read_erasures(self._sql.rows("SELECT * FROM meta"))
+        write_erasures(self._sql, [*others, Erasure(self._run_id, online_key)])
+
+    def replace_measures(self, version: VersionId, measures: Measures) -> None:
+        for column, document in (("statistics", measures.statistics), ("drift", measures.verdict)):
+            self._sql.rows(
+                f"UPDATE run_features SET {column} = nullif($1, '') WHERE run_id = $2 AND name = $3 AND sha256 = $4 "
+                "RETURNING 1",
+                [audit_rows.dump_json(document) or "", measures.run_id, version.feature, version.sha256],
+            )
+        self._sql.rows(
+            "DELETE FROM samples WHERE feature = $1 AND sha256 = $2 AND run_seq = $3 RETURNING 1",
+            [version.feature, version.sha256, measures.run_seq],
+        )
+        if measures.sample is not None:
+            row = (version.feature, version.sha256, measures.run_seq, measures.sample)
+            self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
+
+    def drop_errors(self, keep: Collection[str]) -> int:
+        dropped = 0
+        for row in self._sql.rows("SELECT DISTINCT name, error FROM run_features WHERE error IS NOT NULL"):
+            error = audit_rows.without_text(row["error"])
+            if row["name"] not in keep and error != row["error"]:
+                changed = self._sql.rows(
+                    "UPDATE run_features SET error = $1 WHERE name = $2 AND error = $3 RETURNING 1",
+                    [error, row["name"], row["error"]],
+                )
+                dropped += len(changed)
+        return dropped
 
     def set_position(self, position: Position) -> None:
         self._sql.insert("positions", audit_rows.POSITION_COLUMNS, [audit_rows.position_row(position)])
@@ -240,6 +270,34 @@ class SqlRun:
         """Records that the version has a table, made by this run."""
         row = (*audit_rows.version_row(version), self.run_seq)
         self._sql.insert("versions", (*audit_rows.VERSION_COLUMNS, "created_seq"), [row])
+
+
+def rejected_naming(query: Callable[[str, Values], list[dict[str, Any]]], keys: Sequence[str]) -> list[tuple[str, int]]:
+    """The (run_id, position) of rejected rows that name an entity; of one that can't be read there is only its text."""
+    # Row values are stored as JSON, so the key is searched as JSON writes it. That only narrows the search.
+    found = query(
+        "SELECT run_id, position, reason, row_values FROM rejected "
+        "WHERE strpos(row_values, $1) > 0 OR strpos(reason, $2) > 0",
+        [json.dumps(keys[0])[1:-1], keys[0]],
+    )
+    names = naming(keys)
+    return [
+        (row["run_id"], row["position"])
+        for row in found
+        if names("\n".join([row["reason"], *map(str, json.loads(row["row_values"]).values())]))
+    ]
+
+
+def read_erasures(meta: Sequence[Mapping[str, Any]]) -> list[Erasure]:
+    """The erasures that are not complete, from the row of ``meta``; none in a store of an earlier format."""
+    text = meta[0].get("erasing") if meta else None
+    return [Erasure(**item) for item in json.loads(text)] if text else []
+
+
+def write_erasures(connection: SqlConnection, erasures: Sequence[Erasure]) -> None:
+    """Replaces the record of erasures that are not complete."""
+    text = json.dumps([asdict(item) for item in erasures]) if erasures else ""
+    connection.rows("UPDATE meta SET erasing = nullif($1, '') RETURNING 1", [text])
 
 
 def insert_run(connection: SqlConnection, run: Run) -> None:

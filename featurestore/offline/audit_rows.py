@@ -39,6 +39,10 @@ REJECTED_COLUMNS = (
 )  # fmt: skip
 
 
+# The codes of errors about code and settings; whatever else goes wrong may be about a value, and quote it.
+_QUOTES_NOTHING = ("configuration", "declaration", "usage", "version_file")
+
+
 def table_name(version: VersionId) -> str:
     """At most 63 bytes, the limit of PostgreSQL: ``h_`` + 48 + ``_`` + 12."""
     return f"h_{version.feature}_{version.short}"
@@ -56,7 +60,8 @@ def feature_rows(run: Run) -> list[tuple[Any, ...]]:
         (
             run.run_id, position, item.name, item.sha256, item.version, item.source, item.status, item.new_version,
             item.rows_read, item.rows_rejected, item.rows_written, item.rows_unchanged, item.rows_corrected, item.note,
-            _dump(item.drift), _dump(item.statistics), _dump(None if item.error is None else asdict(item.error)),
+            dump_json(item.drift), dump_json(item.statistics),
+            dump_json(None if item.error is None else asdict(item.error)),
         )
         for position, item in enumerate(run.features)
     ]  # fmt: skip
@@ -130,7 +135,15 @@ def read_rejected(row: Mapping[str, Any]) -> RejectedRow:
     )
 
 
-def _dump(value: Mapping[str, Json] | None) -> str | None:
+def without_text(error: str) -> str:
+    """A recorded error without the texts that may quote values; one of a kind that quotes none stays as it is."""
+    code = json.loads(error)["code"]
+    if code in _QUOTES_NOTHING:
+        return error
+    return json.dumps(asdict(Problem(code, "its text was removed when an entity was erased")))
+
+
+def dump_json(value: Mapping[str, Json] | None) -> str | None:
     return None if value is None else json.dumps(value, allow_nan=False)
 
 

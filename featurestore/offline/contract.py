@@ -20,7 +20,7 @@ used by one thread at a time, but it may be handed on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE = 0, 1
+UNFINISHED = (
+    "an erasure was broken off: copies of what was erased may still be on disk or online; the next command that "
+    "writes, such as featurestore sync, completes it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,17 @@ class CommittedRun:
     run_seq: int
     run_id: str
     learned_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What a run measured of a version: statistics and verdict as they are stored, and the sample (None: none)."""
+
+    run_id: str
+    run_seq: int
+    statistics: Mapping[str, Json] | None
+    verdict: Mapping[str, Json] | None
+    sample: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +163,17 @@ class DataSet:
     labels_erased: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """An erasure that was committed, and has to be completed: copies removed, the disk rewritten.
+
+    ``run_id`` is that of its run; ``online_key`` is where the entity's values are online, None once they are removed.
+    """
+
+    run_id: str
+    online_key: str | None
+
+
 class HistoryWriter(Protocol):
     """The values of an open run. Used by the thread that opened the run."""
 
@@ -176,10 +202,7 @@ class HistoryWriter(Protocol):
         ...
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        """Removes every row of these entities (a frame of key columns) and returns how many. Changes the ``store_id``.
-
-        Rejected rows that hold all the keys of one of the entities are removed too.
-        """
+        """Removes every row of these entities (a frame of key columns); returns how many. Changes the ``store_id``."""
         ...
 
 
@@ -214,6 +237,22 @@ class RunTransaction(HistoryWriter, AuditWriter, Protocol):
 
     def drop_labels(self, hashes: Collection[str]) -> None:
         """Removes the stored label files with these SHA-256s; their data sets record that they were erased."""
+        ...
+
+    def begin_erasure(self, online_key: str) -> None:
+        """Records that this run erases an entity, so that `OfflineStore.erasures` has it until it is complete."""
+        ...
+
+    def replace_measures(self, version: VersionId, measures: Measures) -> None:
+        """Stores what an earlier run measured of a version, made again, in place of what it had stored."""
+        ...
+
+    def erase_rejected(self, keys: Sequence[str]) -> None:
+        """Removes rejected rows that name an entity, with all its keys (as text)."""
+        ...
+
+    def drop_errors(self, keep: Collection[str]) -> int:
+        """Removes the texts of recorded errors, which may quote values, but for these features. Returns how many."""
         ...
 
 
@@ -343,6 +382,10 @@ class AuditLog(Readable, Protocol):
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...
 
+    def count_naming(self, keys: Sequence[str]) -> int:
+        """How many rejected rows and recorded errors name an entity, with all its keys (as text)."""
+        ...
+
     def committed_runs(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
@@ -404,6 +447,19 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
         Raises TransientStoreError where the connection was lost and nothing of the run was committed, nor will be: a
         commit whose answer was lost is looked up before. Raises StoreError where that can't be found out.
         """
+        ...
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What to say, once a command, of the state in which the store was found when it was last opened."""
+        ...
+
+    def erasures(self) -> list[Erasure]:
+        """The erasures that are not complete, oldest first."""
+        ...
+
+    def set_erasures(self, erasures: Sequence[Erasure]) -> None:
+        """Replaces the record of those that are not complete."""
         ...
 
     def purge(self) -> None:

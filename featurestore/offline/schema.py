@@ -1,13 +1,14 @@
 """All tables but the histories, as numbered migrations that are the same SQL in DuckDB and PostgreSQL.
 
-``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source.
+``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source;
+``meta.erasing`` is the record of erasures that are not complete.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 3
+FORMAT = 4
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -51,6 +52,9 @@ MIGRATIONS = {
     ALTER TABLE rejected ADD COLUMN place TEXT;
     ALTER TABLE rejected ALTER COLUMN file DROP NOT NULL;
     ALTER TABLE rejected ALTER COLUMN row_number DROP NOT NULL;
+    """,
+    4: """
+    ALTER TABLE meta ADD COLUMN erasing TEXT;
     """,
 }
 

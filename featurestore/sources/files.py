@@ -16,7 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from featurestore.errors import SourceError, os_reason
+from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
@@ -159,7 +159,7 @@ class FileSource:
         files = [Path(name) for name in matches if not Path(name).is_dir()]
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
-            raise SourceError(
+            raise NothingToReadError(
                 f"no file matches {shown}" if glob.has_magic(pattern) else f"{shown} does not exist",
                 where=where,
                 hint=f"looked in {base}{fix}",
@@ -262,7 +262,9 @@ def _read_block(name: str, stream: IO[bytes]) -> bytes:
 
 def _check_size(name: str, size: int) -> None:
     if not size:
-        raise SourceError("is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?")
+        raise NothingToReadError(
+            "is empty: 0 bytes", where=name, hint="is it still being written, or was the export cut?"
+        )
 
 
 def _open(name: str, path: Path) -> BufferedReader:

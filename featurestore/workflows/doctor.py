@@ -140,6 +140,8 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         yield Check("offline", "warn", warning)
     with store.reading():
         learned, versions = store.committed_runs(), store.versions()
+    for notice in store.notices:
+        yield Check("offline", "fail", notice)
     kind = "PostgreSQL" if project.offline_url else "DuckDB"
     yield Check("offline", "ok", f"{kind}; runs: {len(learned)}, feature versions: {len(versions)}")
     ahead = learned[-1].learned_at - now() if learned else 0

@@ -21,6 +21,7 @@ from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.versionfile import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.erasure.completion import complete_broken_off
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.summaries import current_summary
 
@@ -57,6 +58,7 @@ def lock(
     a reference by a number that is to move; StoreError where a file can't be written.
     """
     with write_lock(project):
+        complete_broken_off(project)
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         if registry.broken and not names and not skip_broken:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import StoreError, UsageError, os_reason
-from featurestore.locking import write_lock
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
 from featurestore.versioning.folder import files
+from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.references import active_id, resolve_one
 from featurestore.workflows.sync import active_features, sync
 
@@ -43,7 +43,7 @@ def promote(
         raise UsageError(
             "name the feature and the version apart", hint=f"featurestore promote {feature.replace('@', ' ')}"
         )
-    with write_lock(project):
+    with writing_turn(project, offline):
         version = resolve_one(project, offline, f"{feature}@{wanted}")
         active = active_id(project, offline, feature)
         before = None if active is None else resolve_one(project, offline, f"{feature}@{active.sha256}")

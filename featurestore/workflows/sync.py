@@ -28,6 +28,7 @@ from featurestore.registry.discovery import discover
 from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.workflows.erasure.completion import complete_if_broken_off
 from featurestore.workflows.references import active_versions
 
 Mode = Literal["full", "incremental"]
@@ -93,6 +94,8 @@ def sync_project(
 ) -> SyncResult:
     """Opens the project's stores and runs `sync` for the active versions of these features (default: all)."""
     offline = open_offline(project)
+    if not dry_run:
+        complete_if_broken_off(project, offline)
     versions = active_features(project, offline, names)
     with closing(open_online(project)) as online:
         return sync(

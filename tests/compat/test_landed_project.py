@@ -152,7 +152,7 @@ def test_a_new_file_is_taken(landed: Folder, bring: Callable[[Folder], None], to
 
 
 def test_an_entity_can_be_erased_from_it(landed: Folder) -> None:
-    landed.run("delete", "user", "u1", "--erase", "--yes")
+    landed.run("delete", "user", "u1", "--erase", "--yes", code=3)
     assert landed.json("history", "amount", "u2")["values"]
     assert landed.json("history", "amount", "u1")["values"] == []
     assert "labels" in str(landed.json("dataset", "training"))

@@ -207,8 +207,8 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("delete", "delete patient p0 --at 2024-06-01"),
         Case("history_deleted", "history age_share p0"),
         Case("delete_erase_dry_run", "delete patient p1 --erase --dry-run"),
-        Case("delete_erase", "delete patient p1 --erase --yes"),
-        Case("delete_nothing", "delete patient p1 --erase --yes"),
+        Case("delete_erase", "delete patient p1 --erase --yes", code=3),
+        Case("delete_nothing", "delete patient p1 --erase --yes", code=3),
     ),
     "serving": (
         lay_down,

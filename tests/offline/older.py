@@ -1,6 +1,10 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_2 = """
+TO_FORMAT_3 = """
+ALTER TABLE meta DROP COLUMN erasing;
+UPDATE meta SET format = 3;
+"""
+TO_FORMAT_2 = f"""{TO_FORMAT_3}
 UPDATE positions SET cursor = substr(cursor, 11, length(cursor) - 11);
 ALTER TABLE positions RENAME COLUMN cursor TO files;
 ALTER TABLE rejected DROP COLUMN place;

@@ -28,6 +28,8 @@ def delete(store: OfflineStore, of: StoredVersion, rows: list[tuple[object, ...]
 def erase(store: OfflineStore, of: StoredVersion, *ids: tuple[object, ...]) -> int:
     with store.writing("erased") as run:
         count = run.erase(of, entities(of, *ids))
+        for keys in ids:
+            run.erase_rejected([str(key) for key in keys])
         run.finish(run_of((run.run_seq, run.learned_at), "erased"))
     return count
 

@@ -53,10 +53,10 @@ patient_id,at,label
 """
 FEATURES = "age_share@1,risk@1,risk@2,pair,band,day"
 
-# What no two runs have in common: their ids, and the present.
+# What no two runs have in common: their ids, and the present. An erasure also says what of its store it can't reach.
 _RUN = re.compile(r"20\d{6}T\d{6}-[0-9a-f]{8}")
 _NOW = re.compile(r"20(?:2[6-9]|[3-9]\d)-\d\d-\d\dT[\d:.]+Z?")
-_OURS = {"duration_s", "started_at", "finished_at", "learned_at", "freshness_s"}
+_OURS = {"duration_s", "started_at", "finished_at", "learned_at", "freshness_s", "beyond_reach"}
 
 
 def settle(found: Any, folder: Path) -> Any:
@@ -127,7 +127,7 @@ def tell(project: Folder) -> Iterator[tuple[str, Any]]:
     yield say("ingest", "risk", code=4)
     yield say("runs", "--last", "1")
     yield say("promote", "risk", "1")
-    yield say("delete", "patient", "001", "--erase", "--yes")
+    yield say("delete", "patient", "001", "--erase", "--yes", code=3)  # the source still names it
     yield say("dataset", "trial", "--verify", code=4)  # its labels went with the entity
     yield say_plainly(*join)
 

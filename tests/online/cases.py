@@ -13,7 +13,7 @@ import polars as pl
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
-from featurestore.offline.contract import CommittedRun, HistoryMark, OfflineStore
+from featurestore.offline.contract import CommittedRun, Erasure, HistoryMark, OfflineStore
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.online.contract import OnlineStore
@@ -80,6 +80,9 @@ class Rows:
 
     def committed_runs(self) -> list[CommittedRun]:
         return [CommittedRun(seq, self._run_id(seq), seq) for seq in range(1, self.last_run + 1)]
+
+    def erasures(self) -> list[Erasure]:
+        return []
 
     def _run_id(self, seq: int) -> str:
         is_other = self.first_new_run is not None and seq >= self.first_new_run

@@ -11,7 +11,7 @@ from featurestore.config import load_project
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.online.open import open_online
 from featurestore.point_in_time.entities import parse_entity
-from featurestore.workflows.delete import erase
+from featurestore.workflows.erasure.erase import erase
 from featurestore.workflows.sync import active_features, sync
 from tests.conftest import Folder
 
@@ -159,13 +159,15 @@ def test_erasing_leaves_nothing_anywhere(project: Folder) -> None:
     (project.root / "labels.csv").write_text("patient_id,at\nzz-unmistakable-zz,2024-03-01T00:00:00Z\n")
     joined(project, "--dataset", "trial")
     assert project.json("runs", "1")["runs"][0]["rejected"][0]["values"]["patient_id"] == "zz-unmistakable-zz"
-    found = project.json("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes")
+    found = project.json("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes", code=3)
     assert (found["erased"], found["features"]) == (True, [{"name": "age_share", "rows": 1}])
+    assert found["named_in"] == ["visits.csv"]
     assert served(project, "zz-unmistakable-zz", "002") == [None, 0.6]
     assert project.json("runs", "1")["runs"][0]["rejected"] == []
     assert holding(project.root / ".featurestore", b"unmistakable") == []
     project.run("sync")
     assert project.json("verify")["checked"] == 1
+    project.edit("visits.csv", "zz-unmistakable-zz", "003")
     assert "nothing to do" in project.run("delete", "patient", "zz-unmistakable-zz", "--erase", "--yes").out
 
 
@@ -182,6 +184,7 @@ def test_stored_labels_are_erased_with_the_entity_they_name(synced: Folder) -> N
         in planned
     )
     synced.run("dataset", "trial", "--verify")
+    synced.edit("visits.csv", "001", "003")
     found = synced.json("delete", "patient", "001", "--erase", "--yes")
     assert found["datasets"] == ["trial", "again"]
     assert synced.json("runs")["runs"][0]["features"][0]["note"] == "1 entity erased, and the labels of trial, again"
@@ -214,7 +217,8 @@ def holding(folder: Path, what: bytes) -> list[Path]:
 
 def test_the_next_sync_erases_where_the_online_store_was_unreachable(synced: Folder) -> None:
     synced.edit("featurestore.toml", "[entity_types", '[online]\nurl = "redis://127.0.0.1:1/0"\n[entity_types')
-    assert "are erased at the next sync" in synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    left = synced.run("delete", "patient", "001", "--erase", "--yes", code=3).err
+    assert "the next command that writes erases the online values" in left
     synced.edit("featurestore.toml", '[online]\nurl = "redis://127.0.0.1:1/0"\n', "")
     assert served(synced, "001") == [0.51]
     assert "erased" in synced.run("sync").err

@@ -15,7 +15,8 @@ from featurestore.point_in_time.entities import parse_entity
 from featurestore.progress import Progress
 from featurestore.workflows.datasets.create import NewDataSet
 from featurestore.workflows.datasets.rebuild import find_dataset, rebuild_file, verify_dataset
-from featurestore.workflows.delete import delete, erase
+from featurestore.workflows.delete import delete
+from featurestore.workflows.erasure.erase import erase
 from featurestore.workflows.export import export_feature
 from featurestore.workflows.get import find_entity_type
 from featurestore.workflows.history import feature_history

@@ -26,8 +26,9 @@ def command(
     A deletion is part of the history: a join as of an earlier instant still finds the values, and reading an older
     row again does not bring them back. --erase removes the rows themselves, from both stores and from the disk, and
     the stored label files that name the entity in their key columns: their data sets can't be made again. Rows in
-    your sources and in your own label files are yours to remove; the next ingestion would bring them back. Exit code
-    3: erased, but the online store could not be reached; the next sync erases there.
+    your sources and in your own label files are yours to remove: files of the sources that still name the entity are
+    listed, since the next ingestion would bring it back. Exit code 3: erased, but there are such files, or the online
+    store could not be reached, where the next command that writes erases.
 
     \b
     Examples:
@@ -40,7 +41,8 @@ def command(
     from featurestore.online.open import open_online
     from featurestore.point_in_time.entities import parse_entity
     from featurestore.render import json, text
-    from featurestore.workflows import delete as workflow
+    from featurestore.workflows.delete import delete
+    from featurestore.workflows.erasure.erase import erase as erase_entity
     from featurestore.workflows.get import find_entity_type
 
     session: Session = ctx.obj
@@ -50,17 +52,20 @@ def command(
     offline = session.offline(project)
     if not erase:
         moment = instant(session, "--at", at)
-        result = workflow.delete(project, offline, kind, entity, moment, dry_run=dry_run)
+        result = delete(project, offline, kind, entity, moment, dry_run=dry_run)
     else:
         online = open_online(project)
         if not (yes or dry_run) and sys.stdin.isatty():
-            plan = workflow.erase(project, offline, online, kind, entity, dry_run=True)
+            plan = erase_entity(project, offline, online, kind, entity, dry_run=True)
             typer.confirm(text.deletion.erase_question(plan), abort=True, err=True)
-        result = workflow.erase(project, offline, online, kind, entity, dry_run=dry_run)
+        with session.progress(f"erasing {entity_type}") as report:
+            result = erase_entity(project, offline, online, kind, entity, dry_run=dry_run, progress=report)
     if result.online_error:
-        session.warn(f"{result.online_error}; the online values are erased at the next sync")
+        session.warn(f"{result.online_error}; the next command that writes erases the online values")
+    for line in text.deletion.left_lines(result):
+        session.warn(line)
     session.show(
         lambda: json.deletion.delete_document(result, dry_run=dry_run),
         lambda: text.deletion.delete_lines(result, dry_run=dry_run),
     )
-    raise typer.Exit(3 if result.online_error else 0)
+    raise typer.Exit(result.exit_code)

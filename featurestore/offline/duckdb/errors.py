@@ -63,7 +63,7 @@ def _is_damage(exc: duckdb.Error) -> bool:
 
 def _refused(exc: OSError) -> FeatureStoreError:
     where = exc.filename
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StoreError("the disk is full", where=where, hint="free some space and run the same command again")
     if exc.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
         return StoreError(f"its file system has no locks: {exc.strerror}", where=where,

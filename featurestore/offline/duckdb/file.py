@@ -41,12 +41,17 @@ class DuckDBFile:
             self._tables = frozenset(row["table_name"] for row in self.rows("SELECT table_name FROM versions"))
         return table_name(version.id) in self._tables
 
+    def meta(self) -> list[dict[str, Any]]:
+        """The row of ``meta``; none in a new file."""
+        try:
+            return self.rows("SELECT * FROM meta")
+        except duckdb.CatalogException:
+            return []
+
     def format(self) -> int:
         """The format the file was written in; 0 for a new one."""
-        try:
-            return int(self.rows("SELECT format FROM meta")[0]["format"])
-        except duckdb.CatalogException:
-            return 0
+        meta = self.meta()
+        return int(meta[0]["format"]) if meta else 0
 
     def migrate(self) -> None:
         """Brings the file to this release's format, each step in a transaction of its own."""

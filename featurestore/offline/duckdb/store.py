@@ -6,6 +6,7 @@ is waited for. A run is one transaction (`offline.duckdb.run`).
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,24 +19,34 @@ import polars as pl
 
 from featurestore.atomic import flush_folder, is_there
 from featurestore.config import Project
+from featurestore.errors import SetBackError, StoreError, from_os_error
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
-from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.audit_log import (
+    SqlAuditLog,
+    insert_reference,
+    insert_rejected,
+    insert_run,
+    read_erasures,
+    write_erasures,
+)
+from featurestore.offline.contract import UNFINISHED, Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
-from featurestore.offline.duckdb.place import history_path, stamp_of
+from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
+from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.sql import between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
+LOCAL = "embedded"  # the store's name in `last_run`: a project may be moved
 ROWS_IN_MEMORY = 4_000_000
 BATCH_ROWS = 1_000_000
 
@@ -70,6 +81,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         # The reader's memory is part of the command's.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
         self._threads = threading.local()
+        self._pending: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        if not self._path.exists():
+            lost = self._set_back(None)
+            return () if lost is None else (f"{lost}; {lost.hint}",)
+        return self._pending
 
     def stamp(self) -> str:
         return stamp_of(self._path)
@@ -96,21 +115,37 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         with self._writable() as file:
             file.connection.execute("BEGIN TRANSACTION")
             try:
-                yield DuckDBRun(file, run_id)
+                run = DuckDBRun(file, run_id)
+                yield run
                 file.connection.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     file.connection.execute("ROLLBACK")
                 raise
+            if not dry_run:
+                self._settle(file, LastRun(run.run_seq, run_id))
+
+    def _settle(self, file: DuckDBFile, last: LastRun) -> None:
+        """After a commit: leaves no write-ahead log, without which the file opens as if the run had never been."""
+        with suppress(duckdb.Error, OSError):  # the run is committed all the same
+            file.connection.execute("CHECKPOINT")
+            write_last_run(self._project, LOCAL, last)
+
+    def set_erasures(self, erasures: Sequence[Erasure]) -> None:
+        with self._writable() as file:
+            write_erasures(file, erasures)
 
     def purge(self) -> None:
         # Into a new file, since the old one goes on containing the bytes of deleted rows.
         fresh = self._path.with_suffix(".fresh")
-        fresh.unlink(missing_ok=True)
         with self._turn(self._gate.writing):
+            for rest in (fresh, wal_of(fresh)):
+                rest.unlink(missing_ok=True)
             with self._opened() as file:
-                # A write-ahead log next to the new file would be replayed into it.
                 file.connection.execute("CHECKPOINT")
+            if wal_of(self._path).exists():
+                # Next to the new file it would be replayed into it.
+                raise StoreError("is left over", where=str(wal_of(self._path)), hint="run the same command again")
             try:
                 connection = duck.connect()
                 try:
@@ -125,7 +160,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 flush_folder(self._path.parent)
             except duckdb.Error as exc:
                 fresh.unlink(missing_ok=True)
+                wal_of(fresh).unlink(missing_ok=True)
                 raise error_of(exc, self._path) from exc
+            except OSError as exc:
+                raise from_os_error(exc) from exc
+            finally:
+                shutil.rmtree(duck.spill_beside(self._path), ignore_errors=True)
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         with self._writable() as file:
@@ -329,12 +369,24 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                     connection = self._when_free(engine.attach)
                     opening.callback(engine.detach, connection)
                     file = DuckDBFile(connection, read_only=True)
-                    schema.check_format(file.format(), str(self._path))
+                    self._pending = self._look(file)
                 except duckdb.Error as exc:
                     raise error_of(exc, self._path) from exc
                 reader.file = file
                 reader.stack.push(opening.pop_all())
         return reader.file
+
+    def _look(self, file: DuckDBFile) -> tuple[str, ...]:
+        """What there is to say of a file that was opened. Raises NewerFormatError."""
+        meta = file.meta()
+        schema.check_format(int(meta[0]["format"]) if meta else 0, str(self._path))
+        lost = self._set_back(file)
+        said = () if lost is None else (f"{lost}; {lost.hint}",)
+        return (*said, UNFINISHED) if read_erasures(meta) else said
+
+    def _set_back(self, file: DuckDBFile | None) -> SetBackError | None:
+        """What to say of a file (None: there is none) that lacks the last run committed here."""
+        return set_back(self._project, LOCAL, file if file is not None and file.meta() else None, str(self._path))
 
     @contextmanager
     def _writable(self) -> Iterator[DuckDBFile]:
@@ -345,13 +397,17 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
     @contextmanager
     def _opened(self) -> Iterator[DuckDBFile]:
         """The file, open for writing; this process's turn to write must be held."""
+        if not self._path.exists() and (lost := self._set_back(None)) is not None:
+            raise lost
         file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
         try:
             # DuckDB creates the file with the permissions that the umask leaves.
             if self._path.stat().st_mode & 0o777 != 0o600:
                 self._path.chmod(0o600)
-            file.migrate()
             schema.check_format(file.format(), str(self._path))
+            if (lost := self._set_back(file)) is not None:
+                raise lost
+            file.migrate()
             yield file
         except duckdb.Error as exc:
             raise error_of(exc, self._path) from exc

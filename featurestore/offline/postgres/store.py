@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,13 +23,22 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import FILE, Project
-from featurestore.errors import FeatureStoreError, LockedError, StoreError
+from featurestore.errors import FeatureStoreError, LockedError, SetBackError, StoreError
+from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
-from featurestore.offline.audit_log import SqlAuditLog, insert_reference, insert_rejected, insert_run
+from featurestore.offline.audit_log import (
+    SqlAuditLog,
+    insert_reference,
+    insert_rejected,
+    insert_run,
+    read_erasures,
+    write_erasures,
+)
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.contract import Baseline, DataSet, HistoryMark
+from featurestore.offline.contract import UNFINISHED, Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
+from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
@@ -94,6 +103,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         self._lock_timeout, self._doubt_seconds = project.lock_timeout, doubt_seconds
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
+        self._project = project
+        self.notices: tuple[str, ...] = ()
 
     def stamp(self) -> str:
         rows = self._rows(
@@ -128,14 +139,22 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         with ExitStack() as opening:
             connection = opening.enter_context(self._begin("REPEATABLE READ READ ONLY"))
             opening.callback(connection.rollback)
-            found = tables.format_of(connection)
-            schema.check_format(found, self._server.address.shown)
-            return _Snapshot(connection, found == 0, opening.pop_all())
+            meta = tables.meta_of(connection)
+            schema.check_format(int(meta[0]["format"]) if meta else 0, self._server.address.shown)
+            lost = self._set_back(connection, exists=bool(meta))
+            said = () if lost is None else (f"{lost}; {lost.hint}",)
+            self.notices = (*said, UNFINISHED) if read_erasures(meta) else said
+            return _Snapshot(connection, not meta, opening.pop_all())
+
+    def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
+        """What to say of a schema that lacks the last run committed from here."""
+        return set_back(self._project, self.name, connection if exists else None, self._server.address.shown)
 
     @contextmanager
     def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[PostgresRun]:
         with self._writable() as connection:
-            yield PostgresRun(connection, run_id)
+            run = PostgresRun(connection, run_id)
+            yield run
             if dry_run:
                 connection.rollback()
                 return
@@ -144,13 +163,23 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             except CommitLostError as exc:
                 if not self._was_committed(run_id, exc):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
+        with suppress(OSError, FeatureStoreError):  # the run is committed all the same
+            prepare_state(self._project)
+            write_last_run(self._project, self.name, LastRun(run.run_seq, run_id))
+
+    def set_erasures(self, erasures: Sequence[Erasure]) -> None:
+        with self._writable() as connection:
+            write_erasures(connection, erasures)
+            connection.commit()
 
     def purge(self) -> None:
-        """Rewrites the tables. The server's archived log and its backups are beyond our reach."""
+        """Rewrites the tables, and what the server knows of their values. Its logs and backups are beyond our reach."""
         with self._server.connect() as connection:
             # One statement after another, because VACUUM can't run inside a transaction.
             for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
-                connection.execute(f"VACUUM (FULL) {quote(self._schema)}.{quote(row['tablename'])}")
+                connection.execute(f"VACUUM (FULL, ANALYZE) {quote(self._schema)}.{quote(row['tablename'])}")
+            # Its statistics of a column hold the most frequent values. Rewriting them takes the owner of the database.
+            connection.execute("VACUUM (FULL) pg_catalog.pg_statistic")
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         # Takes no run_seq, so it need not wait for a run that is going on.
@@ -325,6 +354,9 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         with self._begin("READ COMMITTED") as connection:
             if in_turn or tables.format_of(connection) < schema.FORMAT:
                 self._wait_for_turn(connection)
+            lost = self._set_back(connection, exists=tables.format_of(connection) > 0)
+            if lost is not None:
+                raise lost
             tables.migrate(connection, self._server.address.shown)
             yield connection
 

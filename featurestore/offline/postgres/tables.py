@@ -7,6 +7,7 @@ rows that each run added to each history table.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 from featurestore.errors import ConfigError
 from featurestore.model import StoredVersion
@@ -51,9 +52,15 @@ def has_table(connection: Connection, name: str) -> bool:
     return bool(found[0]["found"])
 
 
+def meta_of(connection: Connection) -> list[dict[str, Any]]:
+    """The row of ``meta``; none where there is no schema."""
+    return connection.rows("SELECT * FROM meta") if has_table(connection, "meta") else []
+
+
 def format_of(connection: Connection) -> int:
     """The format the project's schema was written in; 0 where there is none."""
-    return int(connection.rows("SELECT format FROM meta")[0]["format"]) if has_table(connection, "meta") else 0
+    meta = meta_of(connection)
+    return int(meta[0]["format"]) if meta else 0
 
 
 def migrate(connection: Connection, where: str) -> None:

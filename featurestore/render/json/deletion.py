@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 
 def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
+    erasure: dict[str, Json] = {
+        "errors_removed": result.errors,
+        "named_in": list(result.named_in),
+        "unread": list(result.unread),
+        "beyond_reach": list(result.beyond),
+    }
     return {
         "entity_type": result.entity_type.name,
         "entity_id": entity_json(result.entity_type, result.entity),
@@ -20,6 +26,7 @@ def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
         "at": times.format_instant(result.at),
         "features": [{"name": name, "rows": rows} for name, rows in sorted(result.rows.items())],
         "datasets": list(result.datasets),
+        **(erasure if result.erased else {}),
         "run_id": result.run_id,
         "dry_run": dry_run,
     }

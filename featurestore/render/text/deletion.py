@@ -14,21 +14,32 @@ from featurestore.workflows.delete import DeleteResult
 def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
-    if not rows and not result.datasets:
+    if not rows and not result.datasets and result.run_id is None:
         return line(f"nothing to do: nothing is stored of {name}")
     if result.erased:
         verb = "would erase" if dry_run else "erased"
-        lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows else []
+        lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows or not result.datasets else []
         if result.datasets:
             labels = f"the labels stored for {plural(len(result.datasets), 'data set')}, which name {name}"
             then = "then" if dry_run else "any more"
             lines.append(line(f"{verb} {labels}; {', '.join(result.datasets)} can't be rebuilt {then}"))
+        if result.errors:
+            lines.append(line(f"removed the texts of {plural(result.errors, 'recorded error')}, which may quote it"))
+        if not dry_run:
+            lines.append(line(f"not reached: {'; '.join(result.beyond)}", DIM))
         return Group(*lines)
     verb = "would delete" if dry_run else "deleted"
     lines = [line(f"{verb} {name} from {format_instant(result.at)} on: {features}")]
     if not dry_run:
         lines.append(line("featurestore sync removes its online values", DIM))
     return Group(*lines)
+
+
+def left_lines(result: DeleteResult) -> list[str]:
+    """What still names an erased entity, and would bring it back."""
+    name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
+    back = f"still names {name}; remove it there, or the next ingestion brings it back"
+    return [*(f"{file} {back}" for file in result.named_in), *result.unread]
 
 
 def erase_question(plan: DeleteResult) -> str:

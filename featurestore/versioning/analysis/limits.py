@@ -238,6 +238,7 @@ SQL = {"sql", "execute", "executemany", "query", "sql_expr", "from_query"}
 """Methods and functions that take SQL, which may name files."""
 
 ATTRIBUTE = {
+    "__code__": "what a code object tells of its text and place is not followed",
     "__globals__": "names reached through a function's __globals__ are not followed",
     "__builtins__": "names reached through builtins are not followed",
     "__subclasses__": "subclasses are not followed from their base class",

@@ -88,6 +88,9 @@ class ProjectNames:
     def _possible_modules(self, table: SymbolTable, name: str) -> tuple[str, ...]:
         """The project modules that a name with several bindings may be: imported in a ``try``, or one after another."""
         modules: dict[str, None] = {}
+        submodule = f"{table.module.name}.{name}"  # whose first import replaces what the package bound
+        if table.module.package and self.is_module(submodule):
+            modules[submodule] = None
         world = self.world(table.module.name)
         for position in table.statements_of(name):
             bound = bound_by([table.body[position]], walrus=False)

@@ -30,7 +30,7 @@ DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
 # What reads the texts of code: docstrings and annotations, the function's own name, or the module's.
 READING = {
-    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text", "__code__": "text",
+    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text",
     "__text_signature__": "text", "__type_params__": "text", "__wrapped__": "text",
     "__name__": "name", "__qualname__": "name", "__module__": "module",
 }  # fmt: skip
@@ -230,9 +230,9 @@ class Reach:
         if asks == "getattr" and len(call.args) > 1:
             names, base = chain(call.args[0])
             target = self.find(base.id) if isinstance(base, ast.Name) else None
-            if isinstance(target, Dotted) and not texts:
+            if isinstance(target, Dotted) and isinstance(call.args[1], ast.BinOp | ast.JoinedStr | ast.Call):
                 found = ("code", f"a name of {target.name} that is computed is not followed; write it out")
-            elif isinstance(target, Dotted):
+            elif isinstance(target, Dotted) and texts:
                 found = limits.of_dotted(".".join((target.name, *reversed(names), texts[0])))
             elif texts:
                 found = limits.of_method(texts[0], called=True)

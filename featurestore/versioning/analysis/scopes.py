@@ -160,6 +160,19 @@ def is_compound(statement: ast.stmt) -> bool:
     return not isinstance(statement, _DEFINITIONS) and any(True for _ in blocks(statement))
 
 
+def annotations_of(node: Function) -> list[ast.expr]:
+    """The annotations of a function's arguments and of what it returns."""
+    given = node.args
+    arguments = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
+    found = [item.annotation for item in arguments if item is not None]
+    return [item for item in (*found, node.returns) if item is not None]
+
+
+def has_call(node: ast.AST) -> bool:
+    """Whether an annotation calls anything."""
+    return not isinstance(node, ast.Name | ast.Constant) and any(isinstance(item, ast.Call) for item in ast.walk(node))
+
+
 def target_names(target: ast.expr) -> Iterator[str]:
     """The plain names among the targets of an assignment; attributes and items bind no name."""
     if isinstance(target, ast.Name):

@@ -60,11 +60,11 @@ class SymbolTable:
         return sorted({*self.bindings, *self.imports, *self.assigned_by_functions})
 
     def statements_of(self, name: str) -> list[int]:
-        """The positions of all statements that bind the name, including imports of it."""
+        """The positions of all statements that bind the name, including imports, and functions that assign it."""
         positions = set(self.bindings.get(name, ()))
         if name in self.imports:
             positions.update(found.position for found in self.imports[name])
-        if not positions:  # only functions bind it
+        if name not in self.imports or name in self.bindings:
             positions.update(position for position, _ in self.assigned_by_functions.get(name, ()))
         return sorted(positions)
 

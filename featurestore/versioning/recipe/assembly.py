@@ -44,6 +44,7 @@ class Assembly:
         self._statement_numbers: dict[Place, int] = {}
         self._chunks: list[bytes] = []
         self.execution: Execution
+        self.ordered: list[Place] = []
 
     def write(self) -> bytes:
         """Writes the closure from its root on, and fills the lists. Called once."""
@@ -159,7 +160,7 @@ class Assembly:
         outside = any(place in execution.outside for place in running)
         if not changed and not outside:
             return []
-        ordered = sorted(
+        self.ordered = sorted(
             (
                 place
                 for place in places
@@ -167,16 +168,21 @@ class Assembly:
             ),
             key=execution.order.__getitem__,
         )
-        if len(ordered) < 2:
+        if len(self.ordered) < 2:
             return []
-        return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in ordered)]
+        return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in self.ordered)]
 
     def _depends(self, place: Place, changed: Set[Key], *, outside: bool) -> bool:
         """Whether it matters when a statement runs, beside those that change something."""
         table = self._all.project.table(place[0])
         assert table is not None
-        if any((place[0], name) in changed for name in table.bound.get(place[1], ())):
+        execution, effects = self.execution, self._executions.effects
+        names = table.bound.get(place[1], ())
+        inert = effects.of_statement(table, place[1]).is_inert and not execution.uses(place)
+        if inert and all(len(table.bindings[name]) == 1 for name in names):
+            return False  # a constant: it only has to come before its use
+        if any((place[0], name) in changed for name in names):
             return True
-        if self._executions.effects.is_deferred(table, place[1]):
+        if effects.is_deferred(table, place[1]):
             return False
-        return (outside and self.execution.runs(place)) or not changed.isdisjoint(self.execution.uses(place))
+        return (outside and execution.runs(place)) or not changed.isdisjoint(execution.uses(place))

@@ -58,8 +58,10 @@ from featurestore.versioning.analysis.reach import MODULE_NAMES, READING, Import
 from featurestore.versioning.analysis.scopes import (
     Comprehension,
     Function,
+    annotations_of,
     argument_names,
     bound_by,
+    has_call,
     import_name,
     is_compound,
     is_guard,
@@ -456,7 +458,15 @@ class Walk(Reach):
             self._annotation(node.annotation)
             self._optional(node.value)
             self.out.append(f"{node.simple} )")
+        elif self._full and not any(scope.kind == "function" for scope in self.scopes):
+            self.out.append("(AnnAssign ")
+            self._walk(node.target)
+            self._annotation(node.annotation)
+            self._optional(node.value)
+            self.out.append(")")
         elif node.value is not None:
+            if has_call(node.annotation) and not self.scopes:
+                self.reads.add("text")
             self.out.append("(Assign [")
             self._walk(node.target)
             self.out.append("]")
@@ -486,8 +496,8 @@ class Walk(Reach):
         while True:
             depth += 1
             if is_guard(node):
+                self._passed_guard(node.test)
                 self.out.append("(If (guard )[]")
-                self._need(node.test)
             else:
                 self.out.append("(If ")
                 self._walk(node.test)
@@ -499,11 +509,11 @@ class Walk(Reach):
         self._items(node.orelse)
         self.out.append(")" + "])" * (depth - 1))
 
-    def _need(self, node: ast.expr) -> None:
-        """Notes what an expression needs to run, and writes nothing of it."""
-        written = len(self.out)
-        self._walk(node)
-        del self.out[written:]
+    def _passed_guard(self, test: ast.expr) -> None:
+        """The import of ``TYPE_CHECKING`` is needed to run it."""
+        for item in ast.walk(test):
+            if isinstance(item, ast.Name):
+                self.passed(self.find(item.id))
 
     def _loop(self, node: ast.For | ast.AsyncFor) -> None:
         """A loop at module level is a scope: its variables are local to the code in its body."""
@@ -558,10 +568,11 @@ class Walk(Reach):
         if node.name == "__init_subclass__":
             self.limit(node, limits.ATTRIBUTE[node.name])
         if self._full:
-            rest = [item for item in (node.args.vararg, node.args.kwarg) if item is not None]
-            for argument in (*_arguments_of(node.args), *rest):
-                self._annotation(argument.annotation)
-            self._annotation(node.returns)
+            self._items([argument.arg for argument in _arguments_of(node.args) if argument.annotation is not None])
+            for annotation in annotations_of(node):
+                self._annotation(annotation)
+        elif any(has_call(item) for item in annotations_of(node)):
+            self.reads.add("text")  # an effect may be in it
         elif any(chain(decorator)[0][:1] == ["register"] for decorator in node.decorator_list):
             self._items([argument.annotation for argument in _arguments_of(node.args)])
         self._docstring(node.body)

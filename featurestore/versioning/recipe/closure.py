@@ -50,8 +50,8 @@ class Closure:
 
     ``strings`` are all text constants and attributes of ``pl.col``, among them the columns that the code names.
     ``dotted`` are the names of other packages, such as ``polars.col``. ``running`` are the statements that count
-    because of what they do when they run. In a ``full`` form docstrings and annotations count,
-    because they may be read.
+    because of what they do when they run, ``ordered`` the modules of those whose order counts. In a ``full`` form
+    docstrings and annotations count, because they may be read.
     """
 
     module: str
@@ -62,6 +62,7 @@ class Closure:
     definitions: tuple[EncodedDefinition, ...] = field(repr=False, compare=False)
     statements: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
     running: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
+    ordered: frozenset[str] = field(repr=False, compare=False)
     execution: Execution = field(repr=False, compare=False)
     full: bool = field(repr=False, compare=False)
     project: ProjectNames = field(repr=False, compare=False)
@@ -171,6 +172,7 @@ def _capture(closures: _Closures, root: Key) -> Closure:
         definitions=tuple(assembly.definitions),
         statements=tuple(assembly.statements),
         running=tuple(assembly.running),
+        ordered=frozenset(module for module, _ in assembly.ordered),
         full="text" in reads,
         execution=assembly.execution,
         project=project,

@@ -73,9 +73,21 @@ def _needed_of(closure: Closure) -> dict[str, _Needed]:
         table = closure.project.table(module)
         if table is not None and ast.get_docstring(table.module.tree) is not None:
             needed[module].statements.add(0)
-    for module, position, name in closure.execution.leading({encoded.module for encoded in closure.running}):
+    running = closure.ordered | {encoded.module for encoded in closure.running}
+    for module, position, name in closure.execution.leading(running | _replacing(closure.project, modules)):
         needed[module].executed.setdefault(position, []).append(name)
     return {module: needed[module] for module in {*needed, *modules}}  # some modules are only imported, and stay empty
+
+
+def _replacing(project: ProjectNames, modules: Iterable[str]) -> set[str]:
+    """The modules whose import replaces something of the same name that their package defines."""
+    found = set()
+    for module in modules:
+        package, _, name = module.rpartition(".")
+        table = project.table(package) if package else None
+        if table is not None and table.is_definition(name):
+            found.add(module)
+    return found
 
 
 class _Writer:

@@ -12,9 +12,9 @@ import polars as pl
 from featurestore import __version__, times
 from featurestore.config import Project
 from featurestore.errors import UsageError
-from featurestore.locking import write_lock
 from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
 from featurestore.workflows.datasets.label_files import LabelFile
+from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.question import JoinQuestion
 from featurestore.workflows.table_files import TableFile
@@ -129,6 +129,6 @@ def store_dataset(
         with output.path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         dataset = replace(dataset, output_form=output.output_form, output_sha256=digest)
-    with write_lock(project):
+    with writing_turn(project, store):
         store.store_dataset(dataset, labels.chunks() if dataset.labels_kept else None)
     return dataset

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from featurestore import times
 from featurestore.config import DriftSettings, Project
 from featurestore.errors import UsageError
-from featurestore.locking import write_lock
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import Baseline, OfflineStore
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.timeline import Point, find_point, points_of
+from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.references import resolve_one
 
 
@@ -46,7 +46,7 @@ def set_baseline(
         raise UsageError("a run and --window can't be combined", hint="name one run, or a rolling window")
     version = resolve_one(project, store, name)
     method = drift_settings(project, version.id.feature).method
-    with write_lock(project):
+    with writing_turn(project, store):
         points = points_of(store, version)
         point = None if window else points[-1] if run is None else find_point(points, run)
         baseline = Baseline(point.run_seq if point else None, _duration(window) if window else None, method)

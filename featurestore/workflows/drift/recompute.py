@@ -81,9 +81,12 @@ def recompute(
 
 
 def _measure_again(samples: StoredSamples, point: Point) -> Mapping[str, Json] | None:
-    """The recomputed verdict of a point; None if a sample is missing or the recorded verdict is an error."""
+    """The recomputed verdict of a point.
+
+    None if a sample is missing, or was drawn again after an erasure, or the recorded verdict is an error.
+    """
     current = samples.current(point)
-    if current is None or point.status.startswith("error"):
+    if current is None or current.facts.remade or point.status.startswith("error"):
         return None
     if point.reference_run is None:
         method = point.verdict.get("method")
@@ -92,5 +95,8 @@ def _measure_again(samples: StoredSamples, point: Point) -> Mapping[str, Json] |
     reference = samples.reference(point)
     if reference is None:
         return None
-    verdict = measure(reference.sample(), current, threshold=point.threshold, reference_run=point.reference_run)
+    before = reference.sample()
+    if before.facts.remade:
+        return None
+    verdict = measure(before, current, threshold=point.threshold, reference_run=point.reference_run)
     return replace(verdict, reference_since=reference.since).json()

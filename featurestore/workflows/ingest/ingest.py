@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
-from featurestore.locking import write_lock
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -24,6 +23,7 @@ from featurestore.runs import new_run_id
 from featurestore.sources.contract import Offer
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
+from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
 from featurestore.workflows.ingest.targets import Target, find_targets
@@ -77,7 +77,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
     for name in request.sources:
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
-    with write_lock(project):
+    with writing_turn(project, store):
         state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
         registry = discover(project, tree)

@@ -14,6 +14,7 @@ from featurestore.offline.open import open_offline
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
+from featurestore.workflows.erasure.completion import complete_if_broken_off
 from featurestore.workflows.sync import SyncResult, active_features
 from featurestore.workflows.verify.differences import KINDS, Kind, Mismatch
 from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect
@@ -54,6 +55,8 @@ def verify_project(
 ) -> VerifyResult:
     """Opens the project's stores and runs `verify` for the active versions of these features (default: everything)."""
     offline = open_offline(project)
+    if fix:
+        complete_if_broken_off(project, offline)
     versions = active_features(project, offline, names)
     with closing(open_online(project)) as online:
         return verify(

@@ -1,0 +1,74 @@
+"""The last run that this checkout committed, in a file beside the history: one that was set back is noticed by it.
+
+A backup that was restored, a write-ahead file that was lost, another database under the same address: the history then
+lacks a run that somebody was told is committed. It can still be read, with a warning; nothing is written to it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from featurestore.atomic import write_atomically
+from featurestore.config import Project
+from featurestore.errors import SetBackError
+from featurestore.offline.sql import SqlConnection
+
+FILE = "history.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """A committed run by number and id. No other run ever gets the id, in a restored store either."""
+
+    run_seq: int
+    run_id: str
+
+
+def read_last_run(project: Project, store: str) -> LastRun | None:
+    """The last run committed to a store, by its name. None where there was none, or the file can't be read."""
+    found = _read(project).get(store)
+    try:
+        return None if found is None else LastRun(int(found["run_seq"]), str(found["run_id"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def write_last_run(project: Project, store: str, last: LastRun) -> None:
+    """Records a run that was committed. Raises OSError."""
+    stores = {**_read(project), store: {"run_seq": last.run_seq, "run_id": last.run_id}}
+    text = json.dumps({"format": FORMAT, "stores": stores}, indent=1)
+    write_atomically(project.state / FILE, text.encode(), mode=0o600)
+
+
+def set_back(project: Project, store: str, connection: SqlConnection | None, where: str) -> SetBackError | None:
+    """The error for a history (None: there is none) that ends before the last run committed here, or has another one.
+
+    None where all is well.
+    """
+    last = read_last_run(project, store)
+    if last is None:
+        return None
+    query = "SELECT c.run_seq, r.run_id FROM counter c LEFT JOIN runs r ON r.run_seq = $1"
+    found = [] if connection is None else connection.rows(query, [last.run_seq])
+    end, run_id = (found[0]["run_seq"], found[0]["run_id"]) if found else (0, None)
+    if end >= last.run_seq and run_id in (None, last.run_id):
+        return None
+    what = "is older than" if end < last.run_seq else "is another one than that of"
+    return SetBackError(
+        f"the history {what} run {last.run_seq} ({last.run_id}), which was committed here: "
+        "was a backup restored, or the write-ahead file lost?",
+        where=where,
+        hint=f"put the newer one back; where this one is meant, remove {project.state / FILE}, "
+        "then run featurestore sync --full",
+    )
+
+
+def _read(project: Project) -> dict[str, dict[str, Any]]:
+    try:
+        data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
+        return dict(data["stores"]) if data["format"] == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

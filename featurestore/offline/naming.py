@@ -1,0 +1,18 @@
+"""Whether a text names an entity: for what is stored of it in sentences and raw rows rather than under its keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+
+def naming(keys: Sequence[str]) -> Callable[[str], bool]:
+    """A test of texts: does one have all these keys, each as a word of its own? ``7`` is not in ``2017``."""
+    words = [re.compile(_word(key)) for key in keys]
+    return lambda text: all(word.search(text) for word in words)
+
+
+def _word(key: str) -> str:
+    before = r"(?<!\w)" if re.match(r"\w", key) else ""
+    after = r"(?!\w)" if re.search(r"\w\Z", key) else ""
+    return before + re.escape(key) + after

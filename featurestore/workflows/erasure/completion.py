@@ -1,0 +1,119 @@
+"""Completing an erasure: the values online, everything derived from the history, and the bytes that stay on disk.
+
+The transaction that erases records that this is still to be done. Whatever ends it early, every command that writes
+begins by doing it (`writing_turn`); each step may be done again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+
+from featurestore.atomic import sweep
+from featurestore.config import Project
+from featurestore.errors import ConfigError, FeatureStoreError, ForeignStoreError, StoreError, from_os_error
+from featurestore.locking import write_lock
+from featurestore.offline.contract import Erasure, OfflineStore
+from featurestore.online.contract import OnlineStore
+from featurestore.registry.summary import write_summary
+from featurestore.serving.ownership import require_own_store
+from featurestore.workflows.summaries import summarize
+
+FLAG = "erasing"  # a file: an erasure has begun here. For commands that open no store; the store's record counts.
+
+
+@contextmanager
+def writing_turn(project: Project, offline: OfflineStore) -> Iterator[None]:
+    """Holds the project's write lock, and completes erasures that were broken off. Raises LockedError, StoreError."""
+    with write_lock(project):
+        complete_erasures(project, offline)
+        yield
+
+
+def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
+    """The same for a command that needs no lock of its own."""
+    if offline.erasures():
+        with writing_turn(project, offline):
+            pass
+
+
+def complete_broken_off(project: Project) -> None:
+    """The same for a command that opens no store, under the lock that it holds: where one was broken off here."""
+    if (project.state / FLAG).exists():
+        from featurestore.offline.open import open_offline
+
+        complete_erasures(project, open_offline(project))
+
+
+def flag_erasure(project: Project) -> None:
+    """Notes that an erasure begins. Raises StoreError."""
+    try:
+        (project.state / FLAG).touch(mode=0o600)
+    except OSError as exc:
+        raise from_os_error(exc) from exc
+
+
+def complete_erasures(project: Project, offline: OfflineStore, online: OnlineStore | None = None) -> str | None:
+    """Does what committed erasures have left to do, under the project's lock.
+
+    Returns why the online values could not be removed, where they could not; the record then stays for the next
+    command. Raises StoreError where the disk or the offline store refuses.
+    """
+    pending = offline.erasures()
+    if pending:
+        error = _remove_online(project, offline, pending, online)
+        left = pending if error else []
+        _remove_derived(project)
+        # First without the keys, then rewritten, and forgotten last: at no moment is there a key and no record.
+        offline.set_erasures([replace(item, online_key=None) if not error else item for item in pending])
+        offline.purge()
+        offline.set_erasures(left)
+        with suppress(OSError, FeatureStoreError):  # it is derived again by whoever needs it
+            write_summary(project.summary, summarize(offline))
+        if error:
+            return error
+    with suppress(OSError):
+        (project.state / FLAG).unlink(missing_ok=True)
+    return None
+
+
+def _remove_online(
+    project: Project, offline: OfflineStore, pending: list[Erasure], online: OnlineStore | None
+) -> str | None:
+    keys = [item.online_key for item in pending if item.online_key is not None]
+    if not keys:
+        return None
+    try:
+        if online is not None:
+            return remove_online(project, offline, online, keys)
+        from featurestore.online.open import open_online
+
+        with closing(open_online(project)) as opened:
+            return remove_online(project, offline, opened, keys)
+    except ConfigError as exc:
+        return str(exc)
+
+
+def remove_online(project: Project, offline: OfflineStore, online: OnlineStore, keys: list[str]) -> str | None:
+    """Removes entities from the online store; says why it could not, where it could not."""
+    try:
+        require_own_store(project, offline, online)
+        online.remove(keys)
+    except (StoreError, ForeignStoreError) as exc:
+        return str(exc)
+    return None
+
+
+def _remove_derived(project: Project) -> None:
+    """Removes all that was made from the history and may hold what was erased, finished or not."""
+    columns = project.state / "columns"
+    try:
+        for _ in range(3):  # a join that replaces its own meanwhile may take away what is just being removed
+            with suppress(FileNotFoundError):
+                shutil.rmtree(columns)
+        project.summary.unlink(missing_ok=True)
+        sweep(project.state)
+    except OSError as exc:
+        raise from_os_error(exc) from exc

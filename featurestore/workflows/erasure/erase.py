@@ -1,0 +1,168 @@
+"""``delete --erase``: removes all that is stored of an entity, for the law.
+
+What stays behind elsewhere is said: files of the sources that still name it, and what no program can reach.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.model import EntityType, StoredVersion
+from featurestore.offline.contract import DataSet, Measures, OfflineStore
+from featurestore.online import format as layout
+from featurestore.online.contract import OnlineStore
+from featurestore.point_in_time.entities import Entity
+from featurestore.progress import SILENT, Progress
+from featurestore.registry.discovery import discover
+from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.workflows.datasets.label_files import datasets_naming
+from featurestore.workflows.delete import DeleteResult, deletion_run, entity_frame
+from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, remove_online, writing_turn
+from featurestore.workflows.erasure.measures import measure_without
+from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
+
+COPIES = "backups, and files of your own: sources, labels, exports, results of joins, reports"
+POSTGRESQL = "PostgreSQL's write-ahead log, its archive and standbys; its statistics too, unless you own the database"
+REDIS = "snapshots and append-only files of the online store, until it writes them again"
+
+
+def erase(
+    project: Project,
+    offline: OfflineStore,
+    online: OnlineStore,
+    entity_type: EntityType,
+    entity: Entity,
+    *,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> DeleteResult:
+    """Removes every row of an entity, offline and online, for good, and whatever was measured or derived from it.
+
+    Stored label files that name it go too: their data sets can't be made again. Rows that were set aside and name it
+    go, and the texts of recorded errors, which may quote it. The audit log records how many rows were erased, not
+    whose. With ``dry_run`` the result says what would be erased. Raises LockedError, StoreError; where the online
+    store can't be reached, the result says so, and the next command that writes erases there.
+    """
+    if dry_run:
+        found = _find_rows(offline, entity_type, entity)
+        return _result(project, entity_type, entity, found, SourcesNaming((), ()))
+    run_id: str | None = None
+    online_error: str | None = None
+    errors = 0
+    online_key = layout.entity_key(project.name, entity_type, entity)
+    with writing_turn(project, offline):
+        found = _find_rows(offline, entity_type, entity)
+        if found:
+            flag_erasure(project)
+            run_id, errors = _erase_offline(project, offline, found, online_key)
+            # Online after the commit: a sync in between would write the values again from a history that has them.
+            online_error = complete_erasures(project, offline, online)
+        else:
+            online_error = remove_online(project, offline, online, [online_key])
+    left = sources_naming(project, entity_type, entity, progress)
+    return _result(project, entity_type, entity, found, left, run_id=run_id, online_error=online_error, errors=errors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traces:
+    """What the offline store has of an entity.
+
+    ``rows`` are counts, and ``runs`` those that wrote them, by version; ``named`` counts set-aside rows and recorded
+    errors that name it; ``datasets`` are those whose stored labels do.
+    """
+
+    entity: pl.DataFrame
+    rows: Mapping[StoredVersion, int]
+    runs: Mapping[StoredVersion, set[int]]
+    named: int
+    datasets: Sequence[DataSet]
+
+    def __bool__(self) -> bool:
+        return bool(self.datasets or self.named) or any(self.rows.values())
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(key) for key in self.entity.row(0)]
+
+    def by_feature(self) -> Mapping[str, int]:
+        rows: Counter[str] = Counter()
+        for version, count in self.rows.items():
+            rows[version.id.feature] += count
+        return +rows
+
+    def affected(self) -> list[StoredVersion]:
+        """The versions that lose rows, and those that the data sets were made of."""
+        used = {(item.feature, item.sha256) for dataset in self.datasets for item in dataset.features}
+        return [
+            version for version, count in self.rows.items() if count or (version.id.feature, version.id.sha256) in used
+        ]
+
+
+def _find_rows(offline: OfflineStore, entity_type: EntityType, entity: Entity) -> _Traces:
+    wanted = entity_frame(entity_type, entity)
+    rows: dict[StoredVersion, int] = {}
+    runs: dict[StoredVersion, set[int]] = {}
+    with offline.reading():
+        for version in offline.versions():
+            if version.entity_type == entity_type:
+                held = offline.scan(version, entities=wanted)
+                rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
+        named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
+        return _Traces(wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
+
+
+def _erase_offline(project: Project, offline: OfflineStore, found: _Traces, online_key: str) -> tuple[str, int]:
+    """Erases in one transaction, and records there what is still to be done; gives the run's id, and errors dropped."""
+    note = "1 entity erased"
+    if found.datasets:
+        note += f", and the labels of {', '.join(dataset.name for dataset in found.datasets)}"
+    # Before the store is open for writing: it is read for what remains.
+    measured = [(version, each) for version in found.rows for each in _measures(project, offline, version, found)]
+    with offline.reading():
+        others = {version.id.feature for version in offline.versions()} - {version.id.feature for version in found.rows}
+    with deletion_run(project, offline, found.affected(), found.by_feature(), note) as (run_id, run):
+        run.begin_erasure(online_key)
+        for version in found.rows:
+            run.erase(version, found.entity)
+        for version, measures in measured:
+            run.replace_measures(version.id, measures)
+        run.erase_rejected(found.keys)
+        errors = run.drop_errors(keep=others)
+        run.drop_labels({dataset.labels_sha256 for dataset in found.datasets})
+    return run_id, errors
+
+
+def _measures(project: Project, offline: OfflineStore, version: StoredVersion, found: _Traces) -> list[Measures]:
+    if not found.rows[version]:
+        return []
+    declared = discover(project, SourceTree(project.root)).features
+    tags = next((item.tags for item in declared if item.name == version.id.feature), ())
+    settings = project.drift.of(version.id.feature, tags)
+    with offline.reading():
+        return list(measure_without(offline, version, found.entity, found.runs[version], settings))
+
+
+def _result(
+    project: Project,
+    entity_type: EntityType,
+    entity: Entity,
+    found: _Traces,
+    left: SourcesNaming,
+    *,
+    run_id: str | None = None,
+    online_error: str | None = None,
+    errors: int = 0,
+) -> DeleteResult:
+    beyond = [COPIES]
+    beyond += [POSTGRESQL] if project.offline_url else []
+    beyond += [REDIS] if project.online_url else []
+    return DeleteResult(
+        entity_type, entity, True, times.now(), found.by_feature(), run_id, online_error,
+        tuple(dataset.name for dataset in found.datasets), errors, left.named_in, left.unread, tuple(beyond),
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Looking through a project's sources for an entity that is erased: the next reading would bring it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, NothingToReadError
+from featurestore.model import EntityType, Source
+from featurestore.offline.naming import naming
+from featurestore.point_in_time.entities import Entity
+from featurestore.progress import SILENT, Progress
+from featurestore.registry.discovery import discover
+from featurestore.sources.offers import open_source
+from featurestore.tables.batch import Batch
+from featurestore.versioning.analysis.tree import SourceTree
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesNaming:
+    """Files, or what a source of another type calls its parts, that name an entity; and sources that can't be read."""
+
+    named_in: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+def sources_naming(
+    project: Project, entity_type: EntityType, entity: Entity, progress: Progress = SILENT
+) -> SourcesNaming:
+    """Reads every source as it is now. Writes nothing, runs nobody's code.
+
+    A row names an entity by the key columns; in a source without them, by any columns, if features of the entity type
+    read it.
+    """
+    registry = discover(project, SourceTree(project.root))
+    feeding = {item.source_name for item in registry.features if item.entity_type == entity_type}
+    named: dict[str, None] = {}
+    unread: list[str] = []
+    for source in project.sources.values():
+        progress(f"looking through source {source.name}")
+        try:
+            for origin in _origins(project, source, entity_type, entity, anywhere=source.name in feeding):
+                named[origin] = None
+        except FeatureStoreError as exc:
+            unread.append(f"source {source.name} can't be looked through: {exc}")
+    return SourcesNaming(tuple(named), tuple(unread))
+
+
+def _origins(
+    project: Project, source: Source, entity_type: EntityType, entity: Entity, *, anywhere: bool
+) -> Iterator[str]:
+    opened = open_source(project, source)
+    try:
+        offer = opened.offer()
+    except NothingToReadError:
+        return
+    keys = {name: str(entity[name]) for name in entity_type.key_names}
+    names = naming(list(keys.values()))
+    found = ""
+    for batch in opened.read(offer, report=lambda _warning: None):
+        if batch.origin != found and (
+            _is_in(batch, entity_type, keys, anywhere=anywhere) or any(names(row.text) for row in batch.unreadable)
+        ):
+            found = batch.origin
+            yield found
+
+
+def _is_in(batch: Batch, entity_type: EntityType, keys: dict[str, str], *, anywhere: bool) -> bool:
+    frame = batch.frame
+    by_name = all(name in frame.columns for name in keys)
+    if not by_name and not anywhere:
+        return False
+    flat = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
+    if not flat:
+        return False
+    texts = frame.select(pl.col(flat).cast(pl.String, strict=False))
+    whole = {key.name for key in entity_type.keys if key.type == "int"}  # 007 is 7
+
+    def equal(name: str, text: str) -> pl.Expr:
+        return pl.col(name).cast(pl.Int64, strict=False) == int(text) if name in whole else pl.col(name) == text
+
+    same = [equal(name, text) if by_name else pl.any_horizontal(pl.col(flat) == text) for name, text in keys.items()]
+    return bool(texts.select(pl.all_horizontal(same).any()).item())

@@ -1,0 +1,141 @@
+"""Runs command lines in forked children, and kills them just before a line of the program that changes something.
+
+Started once as a process of its own (`Killer`), because a fork needs a parent without threads; so a trial costs what
+the command itself costs, and no imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+PACKAGE = Path(__file__).parents[2] / "featurestore"
+# Where an erasure changes something: the lines of these files are the points at which it is killed.
+WATCHED = (
+    "atomic.py", "offline/audit_log.py", "offline/datasets.py", "offline/duckdb/", "offline/last_run.py",
+    "offline/postgres/store.py", "offline/postgres/run.py", "offline/postgres/connection.py", "online/sqlite.py",
+    "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of a command: its exit code (None: it was killed), and the distinct lines that it came to."""
+
+    code: int | None
+    lines: tuple[str, ...]
+    said: str
+
+
+class Killer:
+    """The process that forks. A context manager."""
+
+    def __init__(self, root: Path) -> None:
+        self._log = root / "trials.log"
+
+    def __enter__(self) -> Killer:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.erasure.killing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=PACKAGE.parent,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *_of_an_exception: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def run(
+        self,
+        project: Path,
+        *arguments: str,
+        before: str | None = None,
+        watch: bool = False,
+        env: Mapping[str, str] | None = None,
+        file_bytes: int | None = None,
+    ) -> Trial:
+        """Runs ``featurestore -C PROJECT ARGUMENTS``; killed where it first comes to the line ``before``.
+
+        ``watch`` notes the lines that it comes to, which takes time.
+        With ``file_bytes`` no file can grow beyond that, which is what a full disk looks like to each of them.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order: dict[str, object] = {
+            "arguments": ["-C", str(project), *arguments],
+            "before": before,
+            "log": str(self._log),
+            "limit": file_bytes,
+        }
+        order["watch"] = watch or before is not None
+        self._process.stdin.write(json.dumps({**order, "env": dict(env or {})}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Trial(answer["code"], tuple(answer["lines"]), self._log.read_text(errors="replace"))
+
+
+def _serve() -> None:
+    import duckdb  # noqa: F401
+    import polars  # noqa: F401
+
+    from featurestore.cli import app  # noqa: F401
+    from featurestore.workflows.erasure import erase  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reading)
+            _obey(order, writing)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            lines = pipe.read().split()
+        _, status = os.waitpid(child, 0)
+        code = None if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        sys.stdout.write(json.dumps({"code": code, "lines": lines}) + "\n")
+        sys.stdout.flush()
+
+
+def _obey(order: Mapping[str, Any], pipe: int) -> None:
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.environ.update(order["env"])
+    if order["limit"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+    seen: set[str] = set()
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        if not frame.f_code.co_filename.startswith(str(PACKAGE)) or frame.f_code.co_name == "<module>":
+            return None
+        name = os.path.relpath(frame.f_code.co_filename, PACKAGE)
+        if not name.startswith(WATCHED):
+            return None
+        if event == "line" and (point := f"{name}:{frame.f_lineno}") not in seen:
+            seen.add(point)
+            os.write(pipe, f"{point}\n".encode())
+            if point == order["before"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    from featurestore.cli.app import run
+
+    sys.settrace(trace if order["watch"] else None)
+    code = run(list(order["arguments"]))
+    sys.settrace(None)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve()

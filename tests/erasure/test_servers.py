@@ -1,0 +1,104 @@
+"""The same on servers: no byte in a file of PostgreSQL's tables, nor in Redis, after a kill and the next command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import cycle
+
+import pytest
+import redis
+
+from tests.conftest import Folder
+from tests.erasure.killing import Killer
+from tests.erasure.test_killed import NEEDLES, NEXT, WHO, killer, left_in, lived
+from tests.services import Server, new_server, serve
+from tests.services_postgres import PostgresServer, own_postgres
+
+__all__ = ["killer", "own_postgres"]
+
+
+@pytest.fixture
+def valkey() -> Iterator[Server]:
+    yield from serve(new_server())
+
+
+def bytes_of(client: redis.Redis) -> dict[bytes, bytes]:
+    """All that a server holds, each value in its serialized form."""
+    keys = [bytes(key) for key in client.scan_iter()]
+    return {key: bytes(client.dump(key)) for key in keys}  # type: ignore[arg-type]
+
+
+def left_on(postgres: PostgresServer, database: str, client: redis.Redis) -> list[str]:
+    """What is left on the servers: in any file of the database, in any key or value."""
+    postgres.run("CHECKPOINT")
+    (found,) = postgres.sql(f"SELECT oid FROM pg_database WHERE datname = '{database}'")
+    files = [path for path in (postgres.folder / "data" / "base" / str(found["oid"])).rglob("*") if path.is_file()]
+    left = [f"{path.name}: {needle!r}" for path in files for needle in NEEDLES if needle in path.read_bytes()]
+    hashes = {bytes(key): client.hgetall(key) for key in client.scan_iter(_type="hash")}
+    return left + [
+        f"redis {key!r}" for key, held in hashes.items() for needle in NEEDLES if needle in key + repr(held).encode()
+    ]
+
+
+def try_some(folder: Folder, killer: Killer, postgres: PostgresServer, valkey: Server, trials: int) -> int:
+    """Kills an erasure at some steps, each in copies of the folder, the database and the keys."""
+    base, copy = folder.root, folder.root.parent / "copy"
+    client = valkey.client()
+    keys = bytes_of(client)
+
+    def fresh() -> None:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(base, copy)
+        postgres.run("DROP DATABASE IF EXISTS trial")
+        postgres.run("CREATE DATABASE trial TEMPLATE base")
+        client.flushall()
+        for key, dumped in keys.items():
+            client.restore(key, 0, dumped)
+
+    env = {"FEATURESTORE_OFFLINE_URL": url_of(postgres, "trial"), "FEATURESTORE_ONLINE_URL": valkey.url}
+    fresh()
+    assert left_on(postgres, "trial", client)
+    whole = killer.run(copy, "delete", "patient", WHO, "--erase", "--yes", env=env, watch=True)
+    assert whole.code == 0, whole.said
+    assert left_in(copy) == []
+    assert left_on(postgres, "trial", client) == []
+    taken_up = 0
+    commands = cycle(NEXT)
+    for point in whole.lines[:: max(len(whole.lines) // trials, 1)]:
+        fresh()
+        assert killer.run(copy, "delete", "patient", WHO, "--erase", "--yes", before=point, env=env).code is None, point
+        words = [str(copy / word) if word.endswith(".csv") else word for word in next(commands)]
+        after = killer.run(copy, *words, env=env)
+        assert after.code in (0, 3), f"{point}, {words}: {after.code}\n{after.said}"
+        if killer.run(copy, "history", "said", WHO, env=env).said.count("quixotic"):
+            assert killer.run(copy, "delete", "patient", WHO, "--erase", "--yes", env=env).code == 0, point
+        else:
+            taken_up += 1
+        assert left_in(copy) == [], f"{point}, then {words}"
+        assert left_on(postgres, "trial", client) == [], f"{point}, then {words}"
+    return taken_up
+
+
+def url_of(postgres: PostgresServer, database: str) -> str:
+    return f"postgresql://postgres@/{database}?host={postgres.folder}&port={postgres.port}"
+
+
+@pytest.fixture
+def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    own_postgres.run("CREATE DATABASE base")
+    monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(own_postgres, "base"))
+    monkeypatch.setenv("FEATURESTORE_ONLINE_URL", valkey.url)
+    lived(folder)
+    return folder
+
+
+def test_an_erasure_that_is_killed_is_completed_by_the_next_command(
+    shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server
+) -> None:
+    assert try_some(shared, killer, own_postgres, valkey, trials=6) > 1
+
+
+@pytest.mark.nightly
+def test_at_every_step(shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server) -> None:
+    assert try_some(shared, killer, own_postgres, valkey, trials=10_000) > 30

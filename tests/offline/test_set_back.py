@@ -1,0 +1,121 @@
+"""A history that was set back is noticed: read with a warning, and not written to until somebody says it is meant."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Folder
+from tests.services_postgres import PostgresServer, postgres
+
+__all__ = ["postgres"]
+
+MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"
+
+
+def history(folder: Folder) -> Path:
+    return folder.root / ".featurestore" / "history.duckdb"
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def set_back(
+    request: pytest.FixtureRequest, project: Folder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], None]]:
+    """A project with two runs, and how its history goes back to the first: as a backup does it."""
+    server: PostgresServer | None = None
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", server.url)
+    project.run("ingest")
+    if server is None:
+        backup = project.root / "backup"
+        shutil.copy(history(project), backup)
+    else:
+        server.run("CREATE SCHEMA kept")
+        tables = [row["t"] for row in server.sql("SELECT tablename AS t FROM pg_tables WHERE schemaname = 'fs_test'")]
+        server.run(";".join(f'CREATE TABLE kept."{name}" AS TABLE fs_test."{name}"' for name in tables))
+    project.write({"visits2.csv": MORE})
+    project.run("ingest")
+
+    def restore() -> None:
+        if server is None:
+            shutil.copy(backup, history(project))
+        else:
+            copies = (
+                f'DELETE FROM fs_test."{name}"; INSERT INTO fs_test."{name}" TABLE kept."{name}"' for name in tables
+            )
+            server.run(";".join(copies))
+
+    yield restore
+    if server is not None:
+        server.run("DROP SCHEMA IF EXISTS fs_test CASCADE; DROP SCHEMA IF EXISTS kept CASCADE")
+
+
+def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None], project: Folder) -> None:
+    set_back()
+    ran = project.run("export", "age_share")
+    assert len(ran.out.splitlines()) == 4
+    assert ran.err.count("the history is older than run 2") == 1
+    assert "history.json" in ran.err
+    error = project.json("ingest", code=4)["error"]
+    assert error["code"] == "set_back"
+    assert "run 2" in error["message"]
+    for words in (["baseline", "age_share"], ["delete", "patient", "001", "--erase", "--yes"]):
+        assert project.json(*words, code=4)["error"]["code"] == "set_back"
+    assert [run["run_seq"] for run in project.json("runs")["runs"]] == [1]
+
+
+def test_where_it_is_meant_it_goes_on_from_there(set_back: Callable[[], None], project: Folder) -> None:
+    set_back()
+    (project.root / ".featurestore" / "history.json").unlink()
+    ran = project.run("ingest", "--json")
+    assert ran.json["features"][0]["rows_written"] == 1
+    assert "older" not in ran.err
+    assert [run["run_seq"] for run in project.json("runs")["runs"]] == [2, 1]
+
+
+def test_another_run_of_the_number_is_another_history(set_back: Callable[[], None], project: Folder) -> None:
+    mark = project.root / ".featurestore" / "history.json"
+    before = mark.read_text()
+    set_back()
+    mark.unlink()
+    project.run("ingest")
+    mark.write_text(before)
+    assert "another one than that of run 2" in project.json("ingest", code=4)["error"]["message"]
+
+
+def test_a_history_that_is_gone_is_noticed(project: Folder) -> None:
+    project.run("ingest")
+    history(project).unlink()
+    assert "older than run 1" in project.run("runs").err
+    assert project.json("ingest", code=4)["error"]["code"] == "set_back"
+    assert not history(project).exists()
+
+
+def test_a_run_leaves_no_write_ahead_log(project: Folder) -> None:
+    project.run("ingest")
+    assert not [path.name for path in (project.root / ".featurestore").iterdir() if path.suffix == ".wal"]
+
+
+def test_a_lost_write_ahead_log_is_noticed(project: Folder) -> None:
+    """Written by another program, or by a process that was killed before it could put the log into the file."""
+    import duckdb
+
+    project.run("ingest")
+    project.write({"visits2.csv": MORE})
+    before = history(project).read_bytes()
+    project.run("ingest")
+    history(project).write_bytes(before)  # what the file is without the log
+    assert duckdb.connect(str(history(project)), read_only=True).execute("SELECT max(run_seq) FROM runs").fetchall()
+    assert "write-ahead file lost" in project.json("ingest", code=4)["error"]["message"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 99}', '{"format": 1, "stores": {"embedded": {}}}'])
+def test_a_damaged_record_proves_nothing(project: Folder, text: str) -> None:
+    project.run("ingest")
+    (project.root / ".featurestore" / "history.json").write_text(text)
+    project.write({"visits2.csv": MORE})
+    project.run("ingest")
