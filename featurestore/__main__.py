@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 
+from featurestore.cli.starting import exit_at_once_on_interrupt
+
 
 def main() -> None:
+    exit_at_once_on_interrupt()
     if sys.argv[1:] in (["--version"], ["-V"]):
         from featurestore import __version__
         from featurestore.cli import streams
 
         streams.prepare()
         sys.exit(streams.answer(f"featurestore {__version__}\n"))
-    from featurestore.cli import interrupts, streams
+    from featurestore.cli import streams
 
-    interrupts.exit_at_once_on_interrupt()
     streams.prepare()
     import gc
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.declared_files import DeclaredFiles
+from featurestore.declared_files import DeclaredFiles, check_pattern
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import (
@@ -406,6 +406,11 @@ def _files_from_header(value: Json) -> Dependencies:
         raise TypeError(f"{value!r} is not a list")
     tables = [_mapping(item) for item in value]
     sizes = _number(int)
+    for table in tables:  # a clone brings the header, and files are written where it says
+        try:
+            check_pattern(_text(table["path"]))
+        except DeclarationError as exc:
+            raise ValueError(exc.message) from exc
     files = tuple(
         DeclaredFile(_text(table["path"]), _text(table["sha256"]), int(sizes(table["size"]))) for table in tables
     )

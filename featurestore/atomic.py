@@ -7,22 +7,84 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
+_FEW, _FLUSHES = 8, 16
 
 _OURS = re.compile(r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp")
+
+
+# The files of `together` that are written and not yet in place: what they are called now, and will be.
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Writes a file as `replace_atomically` does, and its folder where there is none. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_atomically(path, mode=mode) as file:
+    waiting = _waiting.get()
+    if waiting is None:
+        with replace_atomically(path, mode=mode) as file:
+            file.write(data)
+        return
+    sweep(path.parent)
+    beside = _beside(path)
+    waiting.append((beside, path))
+    with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Inside it, what `write_atomically` writes takes its place on leaving, in order; nothing does if that raises.
+
+    The files are flushed at the same time: a disk takes as long for a hundred of them as for a few. Raises OSError.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        _flush_all([beside for beside, _ in waiting])
+        for beside, path in waiting:
+            os.replace(beside, path)  # noqa: PTH105
+    except BaseException:
+        for beside, _ in waiting:
+            beside.unlink(missing_ok=True)
+        raise
+    finally:
+        _waiting.reset(token)
+    _flush_all(dict.fromkeys(path.parent for _, path in waiting))
+
+
+def _flush_all(paths: Collection[Path]) -> None:
+    if len(paths) < _FEW:
+        for path in paths:
+            _flush(path)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # 5 ms that few files don't need
+
+    with ThreadPoolExecutor(_FLUSHES) as pool:
+        list(pool.map(_flush, paths))
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir():
+        flush_folder(path)
+        return
+    descriptor = os.open(path, os.O_RDWR)  # Windows flushes only what may be written
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / f".{path.name}.{os.getpid()}-{_here()}{os.urandom(2).hex()}{SUFFIX}"
 
 
 @contextlib.contextmanager
@@ -34,7 +96,7 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """
     folder = path.parent
     sweep(folder)
-    beside = folder / f".{path.name}.{os.getpid()}-{_here()}{os.urandom(2).hex()}{SUFFIX}"
+    beside = _beside(path)
     try:
         # With its permissions from the beginning: a chmod afterwards would leave it open to others for a moment.
         with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:

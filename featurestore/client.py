@@ -15,10 +15,12 @@ from featurestore.errors import UsageError
 from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
 from featurestore.online.open import open_online
+from featurestore.online.tables import Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
-from featurestore.workflows.get import find_entity_type
+from featurestore.workflows.get import find_entity_type, max_ages
+from featurestore.workflows.lives import read_lives
 
 EntityId = str | int | Mapping[str, str | int]
 
@@ -47,7 +49,7 @@ class OnlineReader:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._store = open_online(project)
-        self._reader = Reader(project.name, self._store)
+        self._reader = Reader(project.name, self._store, max_ages=self._max_ages)
 
     def get(
         self,
@@ -60,11 +62,13 @@ class OnlineReader:
         """What is served of each entity, in order: value, time, version and status by feature.
 
         An entity is its id as typed on the command line, or its key columns by name. ``features`` are names, or
-        ``name@2`` for a version that is online; all features of the entity type by default. ``now`` (microseconds since
-        1970 UTC; the clock by default) decides what has expired. Raises UsageError for an entity or a feature that does
+        ``name@2`` for a version that is online; all features of the entity type by default. Both are lists, also where
+        they have one item: a text in place of a list is an error. ``now`` (microseconds since 1970 UTC; the clock by
+        default) decides what has expired. Raises UsageError for an entity or a feature that does
         not exist, StoreError where the online store fails.
         """
-        rows = self._reader.read(*self._question(entity_type, entities), features, times.now() if now is None else now)
+        question = self._question(entity_type, entities)
+        rows = self._reader.read(*question, _names(features), times.now() if now is None else now)
         return [{item.name: item for item in row} for row in rows]
 
     def values(
@@ -76,14 +80,19 @@ class OnlineReader:
         now: int | None = None,
     ) -> list[dict[str, OnlineValue]]:
         """The bare values of `get`: None for what is null, missing or expired."""
-        return self._reader.values(
-            *self._question(entity_type, entities), features, times.now() if now is None else now
-        )
+        question = self._question(entity_type, entities)
+        return self._reader.values(*question, _names(features), times.now() if now is None else now)
+
+    def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
+        """As declared when the pointers were read: a sync that changes any is followed by reading both again."""
+        return max_ages(read_lives(self._project), pointers)
 
     def _question(
         self, entity_type: str, entities: Sequence[EntityId]
     ) -> tuple[EntityType, list[Mapping[str, str | int]]]:
         parsed = find_entity_type(self._project, entity_type)
+        if isinstance(entities, str | bytes | Mapping | int):  # of a text each letter would be an entity
+            raise UsageError(f"entities is a list of ids, not {entities!r}", hint=f"write [{entities!r}]")
         return parsed, [_keys(parsed, entity) for entity in entities]
 
     def close(self) -> None:
@@ -96,6 +105,13 @@ class OnlineReader:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _names(features: Sequence[str] | None) -> Sequence[str] | None:
+    """The references to features. Raises UsageError where a text is given in place of a list."""
+    if isinstance(features, str | bytes):
+        raise UsageError(f"features is a list of names, not {features!r}", hint=f"write [{features!r}]")
+    return features
 
 
 def _keys(entity_type: EntityType, entity: EntityId) -> Mapping[str, str | int]:

@@ -73,7 +73,8 @@ class Project:
     ``offline_url`` and ``online_url`` are None for the embedded defaults under `state`; the offline store's
     password may be in a file of its own. ``notify`` is the command that is run on drift. With ``require_committed``
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
-    name. ``memory`` is about how many bytes a join may use, whatever the size of the history.
+    name. ``memory`` is about how many bytes a join may use, whatever the size of the history. ``online_timeout`` is how
+    many seconds to wait for a connection to the online store.
     """
 
     root: Path
@@ -89,6 +90,7 @@ class Project:
     notify: str | None = None
     require_committed: bool = False
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    online_timeout: float = 10.0
 
     @property
     def features(self) -> Path:
@@ -162,7 +164,8 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         sources={name: read_source(name, table) for name, table in top.tables("sources")},
         drift=_drift(top.table("drift").allow("method", "threshold", "sample", "features", "tags")),
         offline_url=_url("OFFLINE", offline),
-        online_url=_url("ONLINE", top.table("online").allow("url")),
+        online_url=_url("ONLINE", top.table("online").allow("url", "timeout")),
+        online_timeout=_online_timeout(top.table("online")),
         offline_password_file=_file("password_file", offline, root),
         memory=_memory(memory, offline),
         lock_timeout=_lock_timeout(lock_timeout, project),
@@ -194,6 +197,13 @@ def _lock_timeout(flag: float | None, table: TomlTable) -> float:
     seconds = float(table.get("lock_timeout", (int, float), 60))
     if not 0 <= seconds < float("inf"):
         raise table.error("lock_timeout", "is not a number of seconds")
+    return seconds
+
+
+def _online_timeout(table: TomlTable) -> float:
+    seconds = float(table.get("timeout", (int, float), 10))
+    if not 0 < seconds < float("inf"):
+        raise table.error("timeout", "is not a number of seconds above 0")
     return seconds
 
 

@@ -112,6 +112,8 @@ def check_pattern(pattern: str) -> None:
         reason = "leads out of the project"
     elif "." in parts or "" in parts:
         reason = "is not written plainly"
+    elif re.fullmatch(r"\.env(\..*)?", parts[-1]):
+        reason = "names secrets, and a copy of it would be committed"
     elif any(pattern == ours or pattern.startswith(f"{ours}/") for ours in _OURS):
         reason = "names a file of the store"
     elif any(0xD800 <= ord(letter) < 0xE000 for letter in pattern):

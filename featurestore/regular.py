@@ -41,6 +41,11 @@ def read_own(path: Path, most: int) -> bytes:
     return _read(path, most, os.lstat(path))  # a third of the time
 
 
+def read_start(path: Path, size: int) -> bytes:
+    """The first bytes of a file that featurestore wrote. Raises OSError, OddFileError among them."""
+    return _read(path, VERSION, os.lstat(path), size)
+
+
 class Fence:
     """The folders that files are read from: the project's, and those of the repository that it is in.
 
@@ -86,19 +91,20 @@ def _repository_of(root: str) -> str:
     return folder
 
 
-def _read(path: Path, most: int, found: os.stat_result) -> bytes:
+def _read(path: Path, most: int, found: os.stat_result, size: int | None = None) -> bytes:
+    """The file, or its first bytes where ``size`` says how many."""
     _check(path, most, found)
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, most, os.fstat(descriptor))  # it may have been exchanged
         pieces: list[bytes] = []
-        left = most + 1
+        left = most + 1 if size is None else size
         while left and (piece := os.read(descriptor, left)):
             pieces.append(piece)
             left -= len(piece)
     finally:
         os.close(descriptor)
-    if not left:
+    if not left and size is None:
         raise _too_large(path, most)
     return b"".join(pieces)
 

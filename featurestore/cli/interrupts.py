@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from featurestore import signals
+from featurestore.cli.starting import EXIT_INTERRUPT, INTERRUPTED, exit_at_once
 from featurestore.cli.streams import say
 from featurestore.signals import TerminatedError
 
-EXIT_INTERRUPT, EXIT_TERMINATED = 130, 143
+EXIT_TERMINATED = 143
 MESSAGES = {
-    signal.SIGINT: (EXIT_INTERRUPT, "interrupted; nothing half-done is left"),
+    signal.SIGINT: (EXIT_INTERRUPT, INTERRUPTED),
     signal.SIGTERM: (EXIT_TERMINATED, "terminated; nothing half-done is left"),
 }
 
 
 _received: list[int] = []  # since the command began
 _ending = False  # the command is being ended: another signal changes nothing
-
-
-def exit_at_once_on_interrupt() -> None:
-    """Ctrl-C during start-up: one line and the exit code. No work has begun, so there is nothing to clean up.
-
-    As an exception it would end in a traceback, or be swallowed, depending on which import it hits.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
-        signal.signal(signal.SIGINT, _exit_at_once)
 
 
 @contextmanager
@@ -42,7 +33,7 @@ def listening() -> Iterator[None]:
         yield
         return
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _raise)}
-    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _exit_at_once):
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, exit_at_once):
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _raise)
     signals.repeat_if_lost({KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM})
     try:
@@ -78,9 +69,3 @@ def _raise(number: int, _frame: FrameType | None) -> None:
     if _ending:
         return
     raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
-
-
-def _exit_at_once(number: int, _frame: FrameType | None) -> None:
-    code, message = MESSAGES[signal.Signals(number)]
-    say(message)
-    os._exit(code)

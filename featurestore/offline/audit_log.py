@@ -48,6 +48,11 @@ _LAST_STATISTICS = (
 )
 
 
+# The order of commits, whatever the clocks of the machines said; a run that committed nothing comes after the last one
+# that had begun before it.
+_IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at), 0) AS place FROM runs"
+
+
 class SqlAuditLog(ABC):
     """The reading half of `AuditLog` and `Samples`, and `History.versions`. A store gives it ``_rows``."""
 
@@ -101,7 +106,10 @@ class SqlAuditLog(ABC):
             require("starts_with(run_id, {})", run_id)
         where = " AND ".join(clauses)
         limit = "" if last is None else f" LIMIT {last:d}"
-        chosen = f"FROM runs WHERE {where} ORDER BY started_at DESC, run_seq DESC NULLS LAST, run_id{limit}"
+        chosen = (
+            f"FROM ({_IN_ORDER}) runs WHERE {where} "
+            f"ORDER BY place DESC, run_seq DESC NULLS FIRST, started_at DESC, run_id{limit}"
+        )
         runs = self._rows(f"SELECT * {chosen}", values)
         if not runs:
             return []
@@ -183,7 +191,15 @@ class SqlAuditLog(ABC):
         return {row["run_seq"]: bytes(row["sample"]) for row in reversed(rows)}
 
 
-class SqlRun:
+# What is stored of a version beside its values, by table: the columns other than the version's own.
+_BESIDE_HISTORY = {
+    "positions": "source, fingerprint, cursor, run_seq",
+    "samples": "run_seq, sample",
+    "drift_references": "run_seq, span, method, set_at",
+}
+
+
+class SqlRun(ABC):
     """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
 
     def __init__(self, connection: SqlConnection, run_id: str) -> None:
@@ -225,7 +241,7 @@ class SqlRun:
     def drop_labels(self, hashes: Collection[str]) -> None:
         drop_labels(self._sql, hashes, self.learned_at)
 
-    def begin_erasure(self, online_key: str) -> None:
+    def begin_erasure(self, online_key: str | None) -> None:
         others = read_erasures(self._sql.rows("SELECT * FROM meta"))
         write_erasures(self._sql, [*others, Erasure(self._run_id, online_key)])
 
@@ -265,6 +281,36 @@ class SqlRun:
 
     def finish(self, run: Run) -> None:
         insert_run(self._sql, run)
+
+    def drop(self, version: StoredVersion) -> int:
+        table = history_table(version.id)
+        rows = int(self._sql.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
+        self._sql.rows(f"DELETE FROM {table} WHERE TRUE RETURNING 1")
+        for beside in _BESIDE_HISTORY:
+            self._sql.rows(
+                f"DELETE FROM {beside} WHERE feature = $1 AND sha256 = $2 RETURNING 1",
+                [version.id.feature, version.id.sha256],
+            )
+        self._sql.rows(
+            "UPDATE run_features SET statistics = NULL, drift = NULL WHERE name = $1 AND sha256 = $2 RETURNING 1",
+            [version.id.feature, version.id.sha256],
+        )
+        self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
+        return rows
+
+    @abstractmethod
+    def copy_history(self, old: VersionId, version: StoredVersion) -> int:
+        """Makes the table of ``version`` as a copy of another version's, and returns the number of its rows."""
+
+    def carry(self, old: VersionId, version: StoredVersion) -> int:
+        rows = self.copy_history(old, version)
+        for table, columns in _BESIDE_HISTORY.items():
+            self._sql.rows(
+                f"INSERT INTO {table} (feature, sha256, {columns}) SELECT $1, sha256, {columns} FROM {table} "
+                "WHERE feature = $2 AND sha256 = $3 RETURNING 1",
+                [version.id.feature, old.feature, old.sha256],
+            )
+        return rows
 
     def note_version(self, version: StoredVersion) -> None:
         """Records that the version has a table, made by this run."""

@@ -205,6 +205,21 @@ class HistoryWriter(Protocol):
         """Removes every row of these entities (a frame of key columns); returns how many. Changes the ``store_id``."""
         ...
 
+    def drop(self, version: StoredVersion) -> int:
+        """Removes all rows of a version, and all that was measured of them; returns how many. Changes the ``store_id``.
+
+        What it has read is forgotten too, so that it can be computed again.
+        """
+        ...
+
+    def carry(self, old: VersionId, version: StoredVersion) -> int:
+        """Copies all that is stored of a version to the same version of a feature that is called otherwise.
+
+        Its rows keep the runs that learned them; positions, samples and references come too. ``version`` has no rows
+        yet. Returns the number of rows.
+        """
+        ...
+
 
 class AuditWriter(Protocol):
     """The record of an open run. Used by the thread that opened the run."""
@@ -239,8 +254,11 @@ class RunTransaction(HistoryWriter, AuditWriter, Protocol):
         """Removes the stored label files with these SHA-256s; their data sets record that they were erased."""
         ...
 
-    def begin_erasure(self, online_key: str) -> None:
-        """Records that this run erases an entity, so that `OfflineStore.erasures` has it until it is complete."""
+    def begin_erasure(self, online_key: str | None) -> None:
+        """Records that this run erases an entity, or (without a key) versions.
+
+        `OfflineStore.erasures` has it until it is complete.
+        """
         ...
 
     def replace_measures(self, version: VersionId, measures: Measures) -> None:

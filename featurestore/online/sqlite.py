@@ -2,6 +2,9 @@
 
 The rows are clustered by (field, key), so loading or removing a version touches neighbouring rows. In WAL mode readers
 are not blocked by a writer; a writer locks the file for one batch at a time. Each thread has its own connection.
+
+The file names its project. Under another name it reads as an empty store, as the keys of a server would, and whoever
+writes first under the new name removes what there was.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ CREATE TABLE IF NOT EXISTS entities
 CREATE TABLE IF NOT EXISTS tables
     (name TEXT, entry TEXT, text TEXT NOT NULL, PRIMARY KEY (name, entry)) WITHOUT ROWID;
 """
+_PROJECT = "SELECT text FROM tables WHERE name = 'file' AND entry = 'project'"
+_ANY_KEY = "SELECT key FROM entities LIMIT 1"
 _GENERATION = f"SELECT text FROM tables WHERE name = 'active' AND entry = '{GENERATION}'"  # noqa: S608  (our own constant)
 _INSERT = "INSERT OR IGNORE INTO entities VALUES (?, ?, ?)"
 _REPLACE = f"""
@@ -68,10 +73,14 @@ WHERE substr(excluded.packed, 1, {layout.ORDER}) >= substr(packed, 1, {layout.OR
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class _ThreadConnection:
-    """The connection of one thread, closed when the thread ends. ``inode`` is that of the file it has open."""
+    """The connection of one thread, closed when the thread ends.
+
+    ``inode`` is that of the file it has open; ``project`` is whose values the file has, empty where it has none.
+    """
 
     connection: sqlite3.Connection
     inode: int
+    project: str
 
     def __del__(self) -> None:
         self.connection.close()
@@ -210,6 +219,11 @@ class SQLiteStore:
     def checks(self) -> Iterator[Check]:
         size = self._path.stat().st_size if is_there(self._path) else 0
         yield Check("online", "ok", f"embedded, {size / 1e6:,.1f} MB")
+        if self._path.exists():
+            opened = self._opened_here()
+            if opened.project not in ("", self._project.name):
+                what = f"holds the values of the project under its earlier name {opened.project}"
+                yield Check("online", "warn", what, f"featurestore sync writes those of {self._project.name} instead")
 
     def close(self) -> None:
         with self._opening:
@@ -227,8 +241,14 @@ class SQLiteStore:
             return None
         opened: _ThreadConnection | None = getattr(self._local, "opened", None)
         if opened is None or opened.inode != inode:  # the file was replaced since it was opened
-            return self._open()
-        return opened.connection
+            opened = self._open()
+        return opened.connection if opened.project in ("", self._project.name) else None
+
+    def _opened_here(self) -> _ThreadConnection:
+        """This thread's connection to the file, whosever values it has."""
+        self._reading()
+        opened: _ThreadConnection = self._local.opened
+        return opened
 
     def _leave_to_parent(self) -> None:
         """Starts afresh in a forked child, which may neither use nor close its parent's connections."""
@@ -245,6 +265,7 @@ class SQLiteStore:
             # began to read.
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self._claim(connection)
                 yield connection
             except BaseException:
                 if connection.in_transaction:  # a full disk has rolled back already
@@ -252,14 +273,27 @@ class SQLiteStore:
                 raise
             connection.execute("COMMIT")
 
+    def _claim(self, connection: sqlite3.Connection) -> None:
+        """Makes the file this project's, within a transaction that writes: what is stored under another name goes."""
+        name = self._project.name
+        found = connection.execute(_PROJECT).fetchone()
+        if found is None or found[0] != name:
+            if _project_of(connection) not in ("", name):
+                connection.execute("DELETE FROM entities")
+                connection.execute("DELETE FROM tables")
+            connection.execute("INSERT OR REPLACE INTO tables VALUES ('file', 'project', ?)", (name,))
+        self._local.opened.project = name
+
     def _create(self) -> sqlite3.Connection:
+        if self._path.exists():  # it has the values of another name
+            return self._opened_here().connection
         prepare_state(self._project)
         with _TranslatedErrors(self._path):
             # SQLite would create the file with the permissions that the umask leaves.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        return self._open()
+        return self._open().connection
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> _ThreadConnection:
         with _TranslatedErrors(self._path):
             # Closed by `close` or by the garbage collector, in whichever thread that is.
             connection = sqlite3.connect(
@@ -280,10 +314,20 @@ class SQLiteStore:
                 # Before the transaction, in which it can't be changed.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {FORMAT};COMMIT;")
-        self._local.opened = opened = _ThreadConnection(connection, self._path.stat().st_ino)
+            opened = _ThreadConnection(connection, self._path.stat().st_ino, _project_of(connection))
+        self._local.opened = opened
         with self._opening:
             self._opened.add(opened)
-        return connection
+        return opened
+
+
+def _project_of(connection: sqlite3.Connection) -> str:
+    """Whose values a file has; empty where it has none. The first release did not write it down."""
+    found = connection.execute(_PROJECT).fetchone()
+    if found is not None:
+        return str(found[0])
+    found = connection.execute(_ANY_KEY).fetchone()
+    return "" if found is None else str(found[0]).partition(":")[2].partition(":")[0]
 
 
 class _TranslatedErrors:

@@ -66,6 +66,11 @@ class Pointer:
         return VersionId(self.feature, self.sha256)
 
     @property
+    def fields(self) -> list[int]:
+        """The fields that readers may be served from by it."""
+        return [self.field, *([self.previous.field] if self.previous else [])]
+
+    @property
     def previous_version(self) -> VersionId | None:
         return None if self.previous is None else VersionId(self.feature, self.previous.sha256)
 
@@ -76,6 +81,11 @@ class Pointers:
 
     generation: str
     features: Mapping[str, Pointer]
+
+    @property
+    def in_use(self) -> set[int]:
+        """The fields that readers may be served from."""
+        return {field for pointer in self.features.values() for field in pointer.fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The program is asked, in one way: starting it costs 3 ms, importing a library fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from featurestore.declared_files import LARGEST, fits
@@ -14,6 +14,8 @@ from featurestore.errors import FeatureStoreError
 from featurestore.frozen import frozen
 
 TIMEOUT = 30.0  # seconds
+_LINK, _SUBMODULE = "120000", "160000"
+_MOST_LINKS = 40
 VERSIONS = "features/.versions"
 
 # A repository may come from anybody: nothing that its configuration names is run, and a bare repository that lies
@@ -172,13 +174,13 @@ def export_declared(root: Path, folder: Path, patterns: Sequence[str], revision:
             chosen = [
                 entry
                 for entry in entries
-                if entry.merged and entry.mode != "160000" and entry.path not in written and fits(entry.path, wanted)
+                if entry.merged and entry.mode != _SUBMODULE and entry.path not in written and fits(entry.path, wanted)
             ]
             if not chosen:
                 return
             _write(root, _small(root, chosen, folder), folder)
             written.update(entry.path for entry in chosen)
-            links = [folder / entry.path for entry in chosen if entry.mode == "120000"]
+            links = [folder / entry.path for entry in chosen if entry.mode == _LINK]
             wanted = {os.path.relpath(link.parent / link.readlink(), folder) for link in links}
     except _NoRepositoryError:
         return
@@ -209,7 +211,12 @@ def export_index(root: Path, folder: Path) -> bool:
         index = _index_of_hook(root)
         listed = _git(root, "ls-files", "--stage", "-z", index=index)
         entries = [_Entry.of_index(line) for line in listed.split("\0") if line]
-        _export(root, (entry for entry in entries if entry.merged), folder)
+
+        def below(path: str) -> list[_Entry]:
+            found = _git(root, "ls-files", "--full-name", "--stage", "-z", "--", f":(top,literal){path}", index=index)
+            return [_Entry.of_index(line) for line in found.split("\0") if line]
+
+        _Export(root, folder, below).write([entry for entry in entries if entry.merged])
     except _NoRepositoryError:
         return False
     return True
@@ -224,7 +231,12 @@ def export_revision(root: Path, revision: str, folder: Path) -> bool:
     except (GitError, _NoRepositoryError):
         return False
     listed = _git(root, "ls-tree", "-r", "-z", revision)
-    _export(root, [_Entry.of_tree(line) for line in listed.split("\0") if line], folder)
+
+    def below(path: str) -> list[_Entry]:
+        found = _git(root, "ls-tree", "-r", "-z", "--full-tree", revision, "--", path)
+        return [_Entry.of_tree(line) for line in found.split("\0") if line]
+
+    _Export(root, folder, below).write([_Entry.of_tree(line) for line in listed.split("\0") if line])
     return True
 
 
@@ -251,19 +263,79 @@ class _Entry:
 
     @property
     def wanted(self) -> bool:
-        is_ours = self.path.endswith(".py") or self.path == "featurestore.toml" or self.path.startswith(f"{VERSIONS}/")
-        return is_ours and self.mode != "160000"  # a submodule's commit
+        is_ours = self.path.endswith(".py") or self.path == "featurestore.toml"
+        return (is_ours and self.mode not in (_LINK, _SUBMODULE)) or self.path.startswith(f"{VERSIONS}/")
 
 
-def _export(root: Path, entries: Iterable[_Entry], folder: Path) -> None:
-    """Writes the wanted files. From their blobs: a sparse checkout has no other copy, and no filter is run."""
-    _write(root, [entry for entry in entries if entry.wanted], folder)
+class _Export:
+    """Writes a project as git has it into a folder: its Python files, its toml and its versions.
+
+    From their blobs: a sparse checkout has no other copy, and no filter is run. A link is written as what it leads to,
+    which may be anywhere in the repository; a submodule with the files of its commit. ``below`` lists what git has at
+    a path of the repository, or below it.
+    """
+
+    def __init__(self, root: Path, folder: Path, below: Callable[[str], list[_Entry]]) -> None:
+        self._root, self._folder, self._below = root, folder, below
+
+    def write(self, entries: Sequence[_Entry]) -> None:
+        """Writes what is wanted of the project's entries."""
+        written = [entry for entry in entries if entry.wanted]
+        links = [entry for entry in entries if entry.mode == _LINK and not entry.wanted]
+        _write(self._root, [*written, *(self._followed(links) if links else ())], self._folder)
+        for entry in entries:
+            if entry.mode == _SUBMODULE:
+                self._submodule(entry)
+
+    def _followed(self, links: Sequence[_Entry]) -> list[_Entry]:
+        """The files that links lead to, under the names that they have through the links."""
+        prefix = _git(self._root, "rev-parse", "--show-prefix").rstrip("\n")
+        found: list[_Entry] = []
+        # Each with where it is in the repository, which its own target is relative to, and how many links led there.
+        pending = [(entry, f"{prefix}{entry.path}", 0) for entry in links]
+        while pending:
+            entry, place, hops = pending.pop()
+            target = os.fsdecode(_git_bytes(self._root, "cat-file", "blob", entry.blob))
+            led = os.path.normpath(os.path.join(os.path.dirname(place), target))  # noqa: PTH118, PTH120
+            inside = not os.path.isabs(target) and led.split("/")[0] != ".." and hops < _MOST_LINKS  # noqa: PTH117
+            if inside and (led == "." or f"{place}/".startswith(f"{led}/")):
+                continue  # a folder that it is in, whose files are there anyway
+            held = self._below(led) if inside else []
+            for item in held:
+                named = _Entry(item.mode, item.blob, f"{entry.path}{item.path[len(led) :]}")
+                if item.mode == _LINK:
+                    pending.append((named, item.path, hops + 1))
+                elif named.wanted:
+                    found.append(named)
+            if not held and entry.path.endswith(".py"):
+                # Whoever reads it says where it leads, so that this has to be its place and not one beside the copy.
+                path = self._folder / entry.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(os.path.normpath(self._root / Path(entry.path).parent / target))
+        return found
+
+    def _submodule(self, entry: _Entry) -> None:
+        """Writes the files of a submodule's commit. Raises GitError where a part of ``features/`` is not there."""
+        inside = self._root / entry.path
+        try:
+            listed = _git(inside, "ls-tree", "-r", "-z", "--full-tree", entry.blob)
+        except (GitError, _NoRepositoryError) as exc:
+            if not entry.path.startswith("features/"):
+                return
+            raise GitError(
+                "is a submodule, and its commit is not here", where=entry.path,
+                hint=f"git submodule update --init {entry.path}",
+            ) from exc  # fmt: skip
+        items = [_Entry.of_tree(line) for line in listed.split("\0") if line]
+        wanted = [item for item in items if item.path.endswith(".py") and item.mode not in (_LINK, _SUBMODULE)]
+        _write(inside, wanted, self._folder / entry.path)
 
 
 def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
     names = "".join(f"{entry.blob}\n" for entry in wanted)
     answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))
     at = 0
+    links: list[tuple[Path, str]] = []
     for entry in wanted:
         end = at + bytes(answer[at : at + 200]).index(b"\n")
         header = bytes(answer[at:end]).split(b" ")
@@ -273,10 +345,12 @@ def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
         content, at = answer[end + 1 : end + 1 + size], end + 2 + size
         path = folder / entry.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if entry.mode == "120000":
-            path.symlink_to(os.fsdecode(bytes(content)))
+        if entry.mode == _LINK:
+            links.append((path, os.fsdecode(bytes(content))))
         else:
             path.write_bytes(content)
+    for path, target in links:  # last, so that nothing is written through one
+        path.symlink_to(target)
 
 
 def _index_of_hook(root: Path) -> str | None:

@@ -34,7 +34,11 @@ def finding_lines(result: CheckResult) -> list[str]:
 
 def staging_lines(locked: LockResult, root: Path) -> list[str]:
     """The version files that a hook wrote and git has yet to be told of; at most ten lines."""
-    lines = [f"wrote {item.version.path.relative_to(root)}; git add it" for item in locked.versions]
+    lines = []
+    for item in locked.versions:
+        path = item.version.path.relative_to(root)
+        copies = item.version.path.with_suffix(".files").is_dir()
+        lines.append(f"wrote {path} and {path.stem}.files; git add them" if copies else f"wrote {path}; git add it")
     lines += [f"settled the merge conflict in {path}; git add it" for path in locked.settled]
     return _at_most(lines, "git add features/.versions")
 

@@ -19,7 +19,7 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import WriteCounts
 from featurestore.online.tables import Marker, version_entry
 from featurestore.serving.last_sync import LastSync, read_last_sync, write_last_sync
-from featurestore.serving.online_tables import OnlineTables, is_abandoned, pointer_fields
+from featurestore.serving.online_tables import OnlineTables, is_abandoned
 from featurestore.serving.ownership import check_owner
 from featurestore.serving.plan import Situation, SyncPlan, Task, plan_sync, repoint, superseded
 from featurestore.serving.request import SyncRequest
@@ -164,21 +164,23 @@ class Attempt:
 
     def _sweep(self) -> bool:
         """Removes values that no reader is served, and records the state of the store. False where it was just lost."""
+        left = self.request.left
+        self.tables.unpoint(left)
         markers, pointers = self.tables.markers(), self.tables.pointers()
         if markers.epoch != self.epoch:
             return False
         # What is to go is recorded by compare-and-set, together with why: whoever comes after us clears it too.
-        for version, marker in superseded(markers, pointers).items():
+        for version, marker in superseded(markers, pointers, left).items():
             self.tables.forget(version, marker)
         for field, reservation in markers.reservations.items():
             if is_abandoned(self.epoch, field, reservation, times.now()):
                 self.tables.cancel(field, reservation)
-        in_use = {field for pointer in pointers.features.values() for field in pointer_fields(pointer)}
-        self.tables.clear(but=in_use)
+        self.tables.clear(but=pointers.in_use)
         project = self.request.project
         watermarks = {version_entry(version): marker.run_seq for version, marker in markers.versions.items()}
-        last = LastSync(self.epoch, watermarks)
-        if not self.totals.unrepaired and last != read_last_sync(project):  # else the loss would not be noticed again
+        before = read_last_sync(project)
+        last = LastSync(self.epoch, watermarks, before.former)
+        if not self.totals.unrepaired and last != before:  # else the loss would not be noticed again
             write_last_sync(project, last)
         return True
 
@@ -220,6 +222,7 @@ def _check_owner(request: SyncRequest, seen: Situation) -> None:
 
 
 def _look(request: SyncRequest) -> Situation:
+    request.progress("asking the online store")
     tables, pulse = OnlineTables(request.online), request.online.pulse()
     last = read_last_sync(request.project)
     # First the last sync, then the tables, then the history: whoever writes meanwhile can only be ahead, never behind.

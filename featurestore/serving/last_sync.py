@@ -21,17 +21,25 @@ EMBEDDED = "online.sqlite"  # sqlite.FILE, without the time that importing sqlit
 
 @frozen
 class LastSync:
-    """The store's epoch, and the watermark of each version (``<feature>@<sha256>``), at the last sync."""
+    """The store's epoch, and the watermark of each version (``<feature>@<sha256>``), at the last sync.
+
+    ``former`` are names that the project had at earlier syncs: another name is another store.
+    """
 
     epoch: str = ""
     watermarks: Mapping[str, int] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
 
 
 def read_last_sync(project: Project) -> LastSync:
     """The record of the last sync; an empty one where there is none or it can't be read."""
     try:
         data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
-        return LastSync(str(data["epoch"]), {str(k): int(v) for k, v in data["watermarks"].items()})
+        name, former = str(data.get("project", project.name)), [str(one) for one in data.get("former", ())]
+        if name != project.name:
+            return LastSync(former=_without(project.name, [*former, name]))
+        watermarks = {str(k): int(v) for k, v in data["watermarks"].items()}
+        return LastSync(str(data["epoch"]), watermarks, _without(name, former))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return LastSync()
 
@@ -50,8 +58,13 @@ def online_features(project: Project) -> frozenset[str]:
 def write_last_sync(project: Project, last: LastSync) -> None:
     """Replaces the record. Raises StoreError where the folder can't be written."""
     path = prepare_state(project) / FILE
-    text = json.dumps({"epoch": last.epoch, "watermarks": dict(last.watermarks)}, indent=1)
+    record = {"epoch": last.epoch, "watermarks": dict(last.watermarks), "project": project.name, "former": last.former}
+    text = json.dumps(record, indent=1)
     try:
         write_atomically(path, text.encode())
     except OSError as exc:
         raise StoreError(f"can't be written: {os_reason(exc)}", where=str(path)) from exc
+
+
+def _without(name: str, names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one for one in names if one != name))

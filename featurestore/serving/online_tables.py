@@ -73,7 +73,7 @@ class OnlineTables:
                 types = {
                     field: pointer.entity_type
                     for pointer in self.pointers().features.values()
-                    for field in pointer_fields(pointer)
+                    for field in pointer.fields
                 }
                 updates |= {EPOCH: secrets.token_hex(16), NEXT_FIELD: str(max(types, default=-1) + 1)}
                 updates |= {_clearing_entry(field): entity_type for field, entity_type in types.items()}
@@ -87,11 +87,7 @@ class OnlineTables:
         """
         for _ in range(ATTEMPTS):
             pointers = self.pointers()
-            gone: dict[str, str | None] = {name: None for name in pointers.features if name not in features}
-            if gone and not self._store.swap(
-                "active", {GENERATION: pointers.generation or None}, {GENERATION: secrets.token_hex(8), **gone}
-            ):
-                continue
+            self.unpoint([name for name in pointers.features if name not in features])
             table = self._store.table("meta")
             expected: dict[str, str | None] = {OWNER: table.get(OWNER)}
             updates: dict[str, str | None] = {OWNER: owner}
@@ -207,6 +203,16 @@ class OnlineTables:
             pointer.version in versions and versions[pointer.version].field == pointer.field for pointer in pointers
         )
 
+    def unpoint(self, features: Collection[str]) -> None:
+        """Takes features from readers. Their values stay until they are swept."""
+        for _ in range(ATTEMPTS):
+            pointers = self.pointers()
+            gone: dict[str, str | None] = {name: None for name in features if name in pointers.features}
+            expected = {GENERATION: pointers.generation or None}
+            if not gone or self._store.swap("active", expected, {GENERATION: secrets.token_hex(8), **gone}):
+                return
+        raise _contended()
+
     def forget(self, version: VersionId, marker: Marker) -> None:
         """Reduces a marker to the fact that the version was once active, and records that its values are to go.
 
@@ -275,11 +281,6 @@ def is_abandoned(epoch: str, field: int, reservation: Reservation, now: int) -> 
     except PermissionError:
         return False
     return False
-
-
-def pointer_fields(pointer: Pointer) -> list[int]:
-    """The fields that readers may be served from by a pointer."""
-    return [pointer.field, *([pointer.previous.field] if pointer.previous else [])]
 
 
 def _clearing_entry(field: int) -> str:

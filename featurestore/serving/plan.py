@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -163,14 +163,14 @@ def repoint(task: Task, markers: Mapping[VersionId, Marker], current: Pointer | 
     )  # fmt: skip
 
 
-def superseded(markers: Markers, pointers: Pointers) -> dict[VersionId, Marker]:
-    """Versions that were served once and are neither active nor previous any more."""
+def superseded(markers: Markers, pointers: Pointers, left: Collection[str] = ()) -> dict[VersionId, Marker]:
+    """Versions that were served once and are neither active nor previous any more, or whose feature was left."""
     in_use = {pointer.version for pointer in pointers.features.values()}
     in_use |= {pointer.previous_version for pointer in pointers.features.values() if pointer.previous_version}
     return {
         version: marker
         for version, marker in markers.versions.items()
-        if marker.field is not None and marker.pointed and version not in in_use
+        if marker.field is not None and version not in in_use and (marker.pointed or version.feature in left)
     }
 
 

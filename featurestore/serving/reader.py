@@ -5,8 +5,8 @@ Standard library only, since this is what a serving process imports. The threads
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from featurestore.errors import StoreError, UsageError, did_you_mean
@@ -38,13 +38,30 @@ class _Cache:
     lookups: dict[tuple[str, tuple[str, ...] | None], Lookup]
 
 
-class Reader:
-    """Reads the entities of one project from one online store. ``lookups`` bounds what is cached."""
+def as_synced(_pointers: Pointers) -> Mapping[str, int | None]:
+    """No age limits but those that the last sync wrote."""
+    return {}
 
-    def __init__(self, project: str, store: OnlineStore, *, lookups: int = LOOKUPS) -> None:
+
+class Reader:
+    """Reads the entities of one project from one online store. ``lookups`` bounds what is cached.
+
+    ``max_ages`` gives, for pointers that were just read, the age limits (µs) that hold now of some features; those of
+    the others are as the last sync wrote them.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        store: OnlineStore,
+        *,
+        lookups: int = LOOKUPS,
+        max_ages: Callable[[Pointers], Mapping[str, int | None]] = as_synced,
+    ) -> None:
         self._project = project
         self._store = store
         self._most_lookups = lookups
+        self._max_ages = max_ages
         self._cache = _Cache(Pointers("", {}), {})  # threads share it, so it is replaced as a whole
 
     def read(
@@ -101,7 +118,13 @@ class Reader:
         raise StoreError("the online store's active versions keep changing", hint="try again")
 
     def _refresh(self) -> _Cache:
-        self._cache = cache = _Cache(OnlineTables(self._store).pointers(), {})
+        pointers = OnlineTables(self._store).pointers()
+        limits = self._max_ages(pointers)
+        features = {
+            name: replace(pointer, max_age=limits.get(name, pointer.max_age))
+            for name, pointer in pointers.features.items()
+        }
+        self._cache = cache = _Cache(Pointers(pointers.generation, features), {})
         return cache
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from featurestore import times
@@ -37,7 +37,8 @@ class SyncRequest:
 
     ``full`` compares everything instead of what was learned since the watermarks. ``promote`` serves the versions even
     where that steps back. Without ``repair`` an incremental sync leaves features alone whose values the store has lost.
-    ``take_over`` writes into a store that belongs to another history. ``now`` is the clock, in µs since 1970: what is
+    ``take_over`` writes into a store that belongs to another history. ``left`` are features that are not served any
+    more: readers lose them once everything else is done. ``now`` is the clock, in µs since 1970: what is
     dated later is not served yet.
     """
 
@@ -49,6 +50,7 @@ class SyncRequest:
     promote: bool = False
     repair: bool = True
     take_over: bool = False
+    left: Collection[str] = ()
     now: Callable[[], int] = times.now
     progress: Progress = SILENT
     sizes: SyncSizes = DEFAULT_SIZES

@@ -176,7 +176,8 @@ class _Reading:
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
         batch = batch.select(self.wanted, self.required)
-        self.without_key |= {key: batch.origin for key in self.types.keys if key not in batch.frame.columns}
+        present = batch.frame.columns
+        self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
         accepted = self.types.accept(batch)
         if accepted.frame.height:
             self.places.append(PlaceRange(self.height, accepted.origin, accepted.first, accepted.rows))
@@ -186,22 +187,24 @@ class _Reading:
     def _frame(self) -> pl.DataFrame:
         """All batches under the union of their columns, in the types that they came to."""
         schema: dict[str, pl.DataType] = {}
+        seen_types: dict[str, pl.DataType] = {}
+        for frame in reversed(self.frames):  # a frame's schema is made anew each time that it is asked for
+            seen_types.update(frame.schema)
         for name in self.names or self.required:
             if self.wanted is None or name in self.wanted:
                 found = self.types.type_of(name)
-                seen = next((frame.schema[name] for frame in self.frames if name in frame.schema), pl.String())
-                schema[name] = column_type(found.kind) if found else seen
+                schema[name] = column_type(found.kind) if found else seen_types.get(name, pl.String())
         if not self.frames:
             return pl.DataFrame(schema=schema)
         return pl.concat([self._aligned(frame, schema) for frame in self.frames])
 
     def _aligned(self, frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """The frame with all columns: null where its origin has none, or nothing but nulls."""
-        columns = []
+        columns, held = [], frame.schema
         for name, dtype in schema.items():
-            if frame.schema.get(name) == dtype:
+            if held.get(name) == dtype:
                 columns.append(frame[name])
-            elif name not in frame.schema or frame[name].null_count() == frame.height:
+            elif name not in held or frame[name].null_count() == frame.height:
                 columns.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
             else:
                 raise SourceError(

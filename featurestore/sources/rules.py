@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from featurestore.errors import ConfigError
 from featurestore.model import Column, Json
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.sources.casts.from_text import cast_text
+from featurestore.sources.patterns import find_mismatches
 from featurestore.tables.batch import Mask
 
 _SHOWN = 12
@@ -46,8 +46,7 @@ def find_violations(values: pl.Series, column: Column, zone: str | None) -> Iter
         yield from _where(~values.is_in(choices.implode()), f"is not one of {shown}{more}")
     if column.pattern is not None:
         # Python's expressions, by which the settings were checked; those of Polars are Rust's, and differ.
-        pattern = re.compile(column.pattern)
-        wrong = [text for text in values.unique().drop_nulls() if not pattern.fullmatch(text)]
+        wrong = find_mismatches(column.pattern, values.unique().drop_nulls().to_list(), column.name)
         if wrong:
             reason = f"does not match {column.pattern}"
             yield from _where(values.is_in(pl.Series(wrong, dtype=pl.String).implode()), reason)

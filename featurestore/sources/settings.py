@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
+from featurestore.sources.bounds import read_bounds, read_choices
 from featurestore.sources.contract import SourceType
+from featurestore.sources.patterns import check_pattern
 from featurestore.sources.types import find_type
 from featurestore.toml import TomlTable
 
@@ -60,33 +60,20 @@ def _read_column(name: str, table: TomlTable) -> Column:
     if kind is None:
         text = table.required_text("type")
         raise table.error("type", "is not a known column type", did_you_mean(text, KINDS))
-    choices = table.get("in", list)
     pattern = table.text("pattern")
     if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as exc:
-            raise table.error("pattern", f"is not a regular expression: {exc}") from None
+        problem = check_pattern(pattern)
+        if problem is not None:
+            raise table.error("pattern", problem)
         if kind != "string":
             raise table.error("pattern", f"needs a string column, not {kind}")
+    low, high = read_bounds(kind, table)
     return Column(
-        name=name, type=kind, null=table.get("null", bool, True), min=_bound("min", kind, table),
-        max=_bound("max", kind, table), choices=None if choices is None else tuple(choices), pattern=pattern,
+        name=name, type=kind, null=table.get("null", bool, True), min=low, max=high,
+        choices=read_choices(kind, table), pattern=pattern,
     )  # fmt: skip
 
 
 def read_kind(text: object) -> Scalar | None:
     """The data type of that name; None where there is none."""
     return next((kind for kind in KINDS if kind == text), None)
-
-
-def _bound(name: str, kind: str, table: TomlTable) -> float | str | None:
-    """A number for numbers; ISO 8601 text for dates and datetimes (TOML's own dates are taken too)."""
-    value = table.data.get(name)
-    if value is None:
-        return None
-    if kind in ("int", "float"):
-        return table.get(name, (int, float))  # type: ignore[no-any-return]
-    if kind in ("date", "datetime"):
-        return value if isinstance(value, str) else str(value.isoformat())
-    raise table.error(name, f"has no meaning for a {kind} column")

@@ -6,6 +6,7 @@ Runs no user code. Reads files only, as long as the summary of the audit log fit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
@@ -14,12 +15,13 @@ from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active
+from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, named_columns, version_hash
 from featurestore.workflows.active import active_version
+from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 
@@ -102,7 +104,11 @@ class Filter:
 
 @frozen
 class Detail:
-    """Everything that the files say about one feature."""
+    """Everything that the files say about one feature.
+
+    One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
+    it, and ``retired`` whether it was retired.
+    """
 
     entry: Entry
     closure: Closure | None
@@ -110,6 +116,8 @@ class Detail:
     files: tuple[VersionFile, ...]
     observed: tuple[Observation, ...] = ()
     warnings: tuple[str, ...] = ()
+    note: str | None = None
+    retired: bool = False
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -130,15 +138,31 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
 
 
 def show_feature(project: Project, name: str) -> Detail:
-    """One feature in detail. Raises DeclarationError for a name that is not declared."""
+    """One feature in detail, also one that was removed or retired. Raises DeclarationError for any other name."""
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     history = current_summary(project)
+    lives = read_lives(project, registry)
+    if lives.note(name) is not None and versions_of(project.versions, name):
+        return _gone(project, name, lives, history)
     (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = tuple(named_columns(entry.feature, closure)) if closure else ()
     return Detail(entry, closure, columns, versions, entry.observed(project), history.warnings)
+
+
+def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) -> Detail:
+    """A feature that is not declared any more, from its last version file and its metadata."""
+    listed = list_files(project.versions, name)
+    versions = tuple(read_version(item.path) for item in listed.versions)
+    last = versions[-1].feature
+    path = versions[-1].name.path.relative_to(project.root)
+    source = None if last.source is None else project.sources.get(last.source.name, last.source)
+    feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
+    entry = _entry_of(project, feature, listed, history, None, None)
+    note, retired = lives.note(name), lives.retired(name) is not None
+    return Detail(entry, None, (), versions, (), history.warnings, note, retired)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:
@@ -179,12 +203,25 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
 
 def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary, *, promotions: bool) -> Entry:
     hashed, problem = None, None
-    summary = history.features.get(feature.name, FeatureSummary())
     listed = list_files(project.versions, feature.name)
     try:
         hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
+    return _entry_of(project, feature, listed, history, hashed, problem, promotions=promotions)
+
+
+def _entry_of(
+    project: Project,
+    feature: Feature,
+    listed: FeatureFiles,
+    history: CurrentSummary,
+    hashed: VersionHash | None,
+    problem: Problem | None,
+    *,
+    promotions: bool = True,
+) -> Entry:
+    summary = history.features.get(feature.name, FeatureSummary())
     promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
     active = active_version(promoted, lambda: summary.committed_sha256)
     return Entry(

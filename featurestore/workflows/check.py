@@ -26,6 +26,7 @@ from featurestore.versioning.folder.copies import verify_copies
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.lock import LockResult, lock
 from featurestore.workflows.summaries import current_summary, stored_summary
 
@@ -70,13 +71,17 @@ class HashObservation:
 
 @frozen
 class CheckResult:
-    """How much was checked, what is wrong, and with ``fix`` what was written."""
+    """How much was checked, what is wrong, and with ``fix`` what was written.
+
+    ``notes`` are about features that are not declared any more and were not retired: no findings either.
+    """
 
     features: int
     versions: int
     findings: tuple[CheckFinding, ...]
     limits: tuple[HashLimit, ...]
     observations: tuple[HashObservation, ...] = ()
+    notes: tuple[str, ...] = ()
     fixed: LockResult = LockResult()
 
 
@@ -160,8 +165,11 @@ def _check(
     ]
     findings += [finding for entry in chosen for finding in _missing(entry)]
     versions = 0
+    lives = read_lives(project, registry)
+    folders = files.features_of(project.versions)
+    removed = [name for name in folders if lives.is_removed(name) and files.versions_of(project.versions, name)]
     all_versions: dict[str, Sequence[VersionName]] = {}
-    for name in files.features_of(project.versions):
+    for name in folders:
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
@@ -189,7 +197,7 @@ def _check(
         for entry in chosen
         for item in entry.observed(project)
     ]
-    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations))
+    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations), lives.notes(removed))
 
 
 def _missing(entry: Entry) -> list[CheckFinding]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,19 +20,21 @@ from featurestore import __version__, times
 from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
-from featurestore.model import Check
+from featurestore.model import Check, StoredVersion
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.online.tables import Marker
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
 from featurestore.registry.git import git_state, has_git, uncommitted
+from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import is_set_back
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import all_versions
 from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
@@ -118,11 +122,6 @@ def _features(project: Project) -> Iterator[Check]:
         state: Literal["fail", "warn"] = "fail" if broken in registry.broken else "warn"
         yield Check("features", state, f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
-    known = KnownVersions.of_summary(project, current_summary(project).features)
-    for item in known.lost(all_versions(project.versions), registry.names()):
-        reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
-        what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
-        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
 
 
 def _lock(project: Project) -> Iterator[Check]:
@@ -150,6 +149,22 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         yield Check("clock", "fail", what, "set the clock; until then runs are dated just after the last one")
     else:
         yield Check("clock", "ok", f"{times.format_instant(now())}, after the last run")
+    yield from _stored_features(project, versions)
+
+
+def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Iterator[Check]:
+    """Features that are stored and not declared any more, and versions that have lost their files."""
+    registry = discover(project, SourceTree(project.root))
+    lives = read_lives(project, registry)
+    for name in sorted({stored.id.feature for stored in versions}):
+        if lives.is_removed(name):
+            hint = f"featurestore retire {name}, or declare it again"
+            yield Check("features", "warn", lives.note(name) or name, hint)
+    known = KnownVersions.of_summary(project, current_summary(project).features)
+    for item in known.lost(all_versions(project.versions), registry.names()):
+        reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
+        what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
+        yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
 
 
 def _online(project: Project) -> Iterator[Check]:
@@ -167,6 +182,19 @@ def _online(project: Project) -> Iterator[Check]:
             yield Check("online", "ok", "nothing is served yet", "run featurestore sync")
     finally:
         store.close()
+    if project.online_url is not None:
+        for name in read_last_sync(project).former:
+            yield from _left_behind(replace(project, name=name))
+
+
+def _left_behind(former: Project) -> Iterator[Check]:
+    """What is served under a name that the project had before."""
+    with closing(open_online(former)) as store:
+        features = len(OnlineTables(store).pointers().features)
+    if features:
+        what = f"under the project's earlier name {former.name} {features} features are online still"
+        hint = f"unless another project is called so, remove the keys fs1:{former.name}:* from the server"
+        yield Check("online", "warn", what, hint)
 
 
 def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Iterator[Check]:

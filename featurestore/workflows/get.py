@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from featurestore import times
 from featurestore.config import Project
@@ -12,9 +13,11 @@ from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
+from featurestore.online.tables import Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
+from featurestore.workflows.lives import Lives, read_lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,14 @@ class EntityValues:
 
 @dataclass(frozen=True, slots=True)
 class GetResult:
-    """What is served online, one item for each entity asked for."""
+    """What is served online, one item for each entity asked for.
+
+    ``warnings`` are about features that are served though they are not declared any more.
+    """
 
     entity_type: EntityType
     entities: tuple[EntityValues, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def get_by_id(
@@ -66,8 +73,19 @@ def get(
     entity type or a feature that does not exist, StoreError where the store fails.
     """
     parsed = find_entity_type(project, entity_type)
-    rows = Reader(project.name, online).read(parsed, entities, features, now)
-    return GetResult(parsed, tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)))
+    lives = read_lives(project)
+    rows = Reader(project.name, online, max_ages=partial(max_ages, lives)).read(parsed, entities, features, now)
+    names = (served.name.partition("@")[0] for row in rows for served in row)
+    return GetResult(
+        parsed,
+        tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)),
+        lives.notes(names),
+    )
+
+
+def max_ages(lives: Lives, pointers: Pointers) -> Mapping[str, int | None]:
+    """The age limits (µs) as declared now, of the features that are declared here."""
+    return {name: lives.declared[name].max_age for name in pointers.features if name in lives.declared}
 
 
 def find_entity_type(project: Project, name: str) -> EntityType:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from featurestore.atomic import together
 from featurestore.config import FILE, Project
 from featurestore.errors import DeclarationError, StoreError, VersionFileError, os_reason
 from featurestore.frozen import frozen
@@ -23,6 +24,7 @@ from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.erasure.completion import complete_broken_off
 from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.renaming import carry_versions
 from featurestore.workflows.summaries import current_summary
 
 MOST_PLACES = 5
@@ -66,7 +68,10 @@ def lock(
         settled = tuple(path.relative_to(project.root).as_posix() for path in _settle(project, dry_run=dry_run))
         if settled and dry_run:  # what comes after it can't be read before
             return LockResult(settled=settled)
-        entries = read_entries(project, tree, select(registry, list(names)), promotions=False)
+        chosen = select(registry, list(names))
+        if not dry_run:
+            carry_versions(project, chosen, [*registry.names(), *(item.name for item in registry.broken)])
+        entries = read_entries(project, tree, chosen, promotions=False)
         problems = [entry.problem for entry in entries if entry.problem is not None]
         if problems and not skip_broken:
             raise _unusable(problems)
@@ -77,7 +82,8 @@ def lock(
             _refuse_ambiguous(project, entries, known)
         commit = commit_of(project.root) if new and not dry_run else None
         try:
-            done = [item for entry in entries for item in _lock(project, entry, known, commit, dry_run=dry_run)]
+            with together():
+                done = [item for entry in entries for item in _lock(project, entry, known, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
         return LockResult(tuple(done), settled)

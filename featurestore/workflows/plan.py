@@ -18,6 +18,7 @@ from featurestore.versioning.folder.versionfile import VersionName, read_version
 from featurestore.versioning.recipe.closure import Limit
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.remarks import version_remarks
 from featurestore.workflows.summaries import current_summary
 
@@ -67,8 +68,10 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     registry = discover(project, tree)
     versions = files.all_versions(project.versions)
     present = {*registry.names(), *(item.name for item in registry.broken)}
-    removed = [name for name in versions if name not in present and (not names or name in names)]
-    declared = [name for name in names if name not in removed]
+    lives = read_lives(project, registry)
+    left = [name for name in versions if name not in present and (not names or name in names)]
+    removed = [name for name in left if lives.retired(name) is None]
+    declared = [name for name in names if name not in left]
     history = current_summary(project)
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}

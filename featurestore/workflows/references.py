@@ -1,6 +1,7 @@
 """Resolves ``name``, ``name@2`` or ``name@1f2e3d4c`` to a version that has history in the offline store.
 
 A number is what the version files say today; values are stored by hash, so a renumbered version keeps its history.
+An age limit is what the declaration says today, whatever it was when the version was first stored.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.active import active_version
+from featurestore.workflows.lives import read_lives
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference as it was typed, and the version it stands for."""
+    """A reference as it was typed, and the version it stands for.
+
+    ``note`` is what to say of a feature that is not declared any more.
+    """
 
     text: str
     version: StoredVersion
+    note: str | None = None
 
 
 def resolve(project: Project, store: OfflineStore, references: Iterable[str]) -> list[Reference]:
@@ -31,8 +37,13 @@ def resolve(project: Project, store: OfflineStore, references: Iterable[str]) ->
 
     A version without history is refused: there is nothing to answer from.
     """
+    lives = read_lives(project)
     with store.reading():
-        return [Reference(text, _resolve(project, store, text)) for text in references]
+        versions = [(text, _resolve(project, store, text)) for text in references]
+    return [
+        Reference(text, replace(version, max_age=lives.max_age(version)), lives.note(version.id.feature))
+        for text, version in versions
+    ]
 
 
 def resolve_one(project: Project, store: OfflineStore, reference: str) -> StoredVersion:

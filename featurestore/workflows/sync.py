@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -24,11 +24,12 @@ from featurestore.offline.open import open_offline
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
-from featurestore.registry.discovery import discover
+from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
-from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.folder.files import features_of
 from featurestore.workflows.erasure.completion import complete_if_broken_off
+from featurestore.workflows.lives import Lives, read_lives
 from featurestore.workflows.references import active_versions
 
 Mode = Literal["full", "incremental"]
@@ -93,15 +94,17 @@ def sync_project(
     open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> SyncResult:
     """Opens the project's stores and runs `sync` for the active versions of these features (default: all)."""
-    offline = open_offline(project)
+    offline, lives = open_offline(project), read_lives(project)
     if not dry_run:
         complete_if_broken_off(project, offline)
-    versions = active_features(project, offline, names)
+    versions = active_features(project, offline, names, lives)
+    left = left_features(project, offline, lives)
     with closing(open_online(project)) as online:
-        return sync(
+        result = sync(
             project, offline, online, versions, mode,
-            dry_run=dry_run, repair=repair, take_over=take_over, progress=progress,
+            dry_run=dry_run, repair=repair, take_over=take_over, left=left, progress=progress,
         )  # fmt: skip
+    return replace(result, warnings=(*lives.notes(version.id.feature for version in versions), *result.warnings))
 
 
 def sync_repeatedly(
@@ -148,6 +151,7 @@ def sync(
     promote: bool = False,
     repair: bool = True,
     take_over: bool = False,
+    left: Collection[str] = (),
     now: Callable[[], int] = times.now,
     progress: Progress = SILENT,
     sizes: SyncSizes = DEFAULT_SIZES,
@@ -157,8 +161,9 @@ def sync(
     Incremental reads what was learned after each version's watermark; full reads everything, and removes entities that
     the history does not have any more. A second sync writes nothing. With ``promote`` the versions are served even
     where that undoes a later promotion. Without ``repair`` an incremental sync writes nothing of features whose values
-    the store has lost. With ``take_over`` a store that belongs to another history becomes this one's. Values dated
-    after ``now`` (µs) are not served yet: the first sync after their time writes them.
+    the store has lost. With ``take_over`` a store that belongs to another history becomes this one's. Features of
+    ``left`` are not served any more. Values dated after ``now`` (µs) are not served yet: the first sync after their
+    time writes them.
 
     Raises StoreError where a store fails or the history is behind what is online (full replaces that),
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
@@ -167,8 +172,10 @@ def sync(
     started = time.perf_counter()
     full = mode == "full"
     request = SyncRequest(
-        project, offline, online, versions, full, promote, repair, take_over, now, progress, sizes
+        project, offline, online, versions, full, promote, repair, take_over,
+        left, now, progress, sizes,
     )  # fmt: skip
+    renamed = _renamed(project)
     totals = preview_sync(request) if dry_run else sync_stores(request)
     return SyncResult(
         mode=mode,
@@ -178,14 +185,28 @@ def sync(
             SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
             for v in totals.versions
         ),
-        warnings=tuple(totals.warnings),
+        warnings=(*renamed, *totals.warnings),
         refused=tuple(totals.refused),
         unrepaired=totals.unrepaired,
     )
 
 
-def active_features(project: Project, offline: OfflineStore, names: Sequence[str] = ()) -> list[StoredVersion]:
-    """The active version of each named feature (default: of all that have history), with its max_age as declared now.
+def _renamed(project: Project) -> tuple[str, ...]:
+    """What to say at the first sync under a new name of the project."""
+    last = read_last_sync(project)
+    if not last.former or last.epoch:
+        return ()
+    old = last.former[-1]
+    stay = (
+        "" if project.online_url is None else f"; those under {old} stay in the online store: see featurestore doctor"
+    )
+    return (f"the project was called {old} before: all values are written under its name {project.name}{stay}",)
+
+
+def active_features(
+    project: Project, offline: OfflineStore, names: Sequence[str] = (), lives: Lives | None = None
+) -> list[StoredVersion]:
+    """The active version of each named feature (default: of all to be served), with its max_age as declared now.
 
     Raises UsageError for a name without history, and for a reference to a version: only the active one is served.
     """
@@ -194,8 +215,25 @@ def active_features(project: Project, offline: OfflineStore, names: Sequence[str
         if at:
             hint = f"featurestore promote {feature} {version} makes that version the active one"
             raise UsageError(f"{name} names a version; say {feature}, for its active one", hint=hint)
-    declared = {item.name: item for item in discover(project, SourceTree(project.root)).features}
+    lives = lives or read_lives(project)
+    retired = [name for name in names if lives.retired(name) is not None]
+    if retired:
+        raise UsageError(f"{lives.note(retired[0])}", hint="name another feature")
+    gone = left_features(project, offline, lives)
     return [
-        replace(version, max_age=declared[version.id.feature].max_age) if version.id.feature in declared else version
+        replace(version, max_age=lives.max_age(version))
         for version in active_versions(project, offline, names)
+        if version.id.feature not in gone
     ]
+
+
+def left_features(project: Project, offline: OfflineStore, lives: Lives) -> frozenset[str]:
+    """The features that are not to be served any more: retired ones, and former names once the new one has history."""
+    with offline.reading():
+        stored = {version.id.feature for version in offline.versions()}
+    gone = {name: lives.retired(name) for name in {*stored, *features_of(project.versions)}}
+    return frozenset(
+        name
+        for name, retired in gone.items()
+        if retired is not None and (retired.renamed_to is None or retired.renamed_to in stored)
+    )

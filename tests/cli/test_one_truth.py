@@ -168,19 +168,10 @@ def test_a_run_that_is_killed_after_its_commit_is_seen_by_all(project: Folder) -
 
 CRASHED = """
 import os
-from contextlib import contextmanager
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.cli.app import run
 
-opened = DuckDBStore._opened
-
-@contextmanager
-def crash_before_closing(store):
-    with opened(store) as file:
-        yield file
-        os._exit(9)
-
-DuckDBStore._opened = crash_before_closing
+DuckDBStore._settle = lambda *_: os._exit(9)  # right after the commit
 run(["-C", {root!r}, "ingest"])
 """
 
@@ -300,4 +291,4 @@ def test_a_server_that_is_away_is_said_and_the_last_answer_given(shared: Folder,
 
 def test_the_folder_of_the_state_has_no_leftovers(two_versions: Folder) -> None:
     names = {path.name for path in (two_versions.root / ".featurestore").iterdir()}
-    assert names == {".gitignore", "history.duckdb", "lock", "summary.json"}
+    assert names == {".gitignore", "hashes", "history.duckdb", "history.json", "lock", "summary.json"}

@@ -90,12 +90,14 @@ def test_a_deleted_working_folder(project: Folder, command: str) -> None:
 
 def test_interrupted_while_it_starts(project: Folder) -> None:
     """At every moment from the first import to the end of the command: the exit code, and at most one line."""
-    code = "import os, signal, sys; from featurestore.__main__ import main; sys.argv[1:] = ['list']\n"
+    code = "import os, sys; from featurestore.__main__ import main; sys.argv[1:] = ['list']\n"
+    code += "for name in ('errno', 'contextlib'): sys.modules.pop(name, None)\n"  # as after a bare start
     code += "class Finder:\n"
     code += "    def find_spec(self, name, path, target=None):\n"
-    code += "        if name == WANTED: os.kill(os.getpid(), signal.SIGINT)\n"
+    code += "        if name == WANTED: os.kill(os.getpid(), 2)\n"
     code += "sys.meta_path.insert(0, Finder()); main()"
-    for module in ("featurestore.cli.app", "featurestore.config", "typer", "featurestore.workflows.catalogue"):
+    early = ("featurestore.cli.streams", "errno", "contextlib", "featurestore.signals")
+    for module in (*early, "featurestore.cli.app", "featurestore.config", "typer", "featurestore.workflows.catalogue"):
         script = code.replace("WANTED", repr(module))
         done = subprocess.run([sys.executable, "-c", script], cwd=project.root, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (130, "interrupted; nothing half-done is left\n"), module

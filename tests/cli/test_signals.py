@@ -155,3 +155,31 @@ asyncio.run(check_in_a_loop())
 def test_a_program_that_calls_ours_keeps_its_signals(project: Folder) -> None:
     project.run("ingest")
     run_to_the_end(ANOTHER_PROGRAM, str(project.root))
+
+
+def test_a_job_that_ignores_ctrl_c_goes_on(project: Folder) -> None:
+    """A shell starts its background jobs so. Polars, once imported, would end them all the same."""
+    project.write({"features/cardiac.py": '''
+        import os
+        import time
+
+        import polars as pl
+        from featurestore import feature
+
+
+        def interrupted(age: int) -> int:
+            os.kill(os.getpid(), 2)
+            time.sleep(0.1)
+            return age
+
+
+        @feature(entity_type="patient", data_type="int")
+        def age(visits: pl.LazyFrame) -> pl.DataFrame:
+            value = pl.col("age").map_elements(interrupted, return_dtype=pl.Int64)
+            return visits.select(entity_id="patient_id", value=value, computed_at="visit_at").collect(
+                engine="streaming"
+            )
+        '''})  # fmt: skip
+    script = f"trap '' INT; exec {sys.executable} -m featurestore ingest"
+    done = subprocess.run(["sh", "-c", script], cwd=project.root, capture_output=True, text=True)
+    assert (done.returncode, "interrupted" in done.stderr) == (0, False), done.stderr

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "lineage": ["age_share"], "delete": ["patient", "001", "--dry-run"], "get": ["patient", "001"],
     "join": ["labels.csv", "-f", "age_share", "--timestamp-column", "at"], "history": ["age_share", "001"],
     "export": ["age_share"], "stats": ["age_share"], "baseline": ["age_share"],
+    "rename": ["age_share", "share", "--dry-run"], "retire": ["age_share"],
 }  # fmt: skip
 DONE = re.compile(r"^ +\d+\.\d\d s  done, exit code 0$", re.MULTILINE)
 
@@ -31,6 +32,8 @@ def at_work(project: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_reports_its_steps(at_work: Folder, command: str) -> None:
     arguments = [command, *ARGUMENTS.get(command, [])]
+    if command == "retire":  # only code that is gone
+        at_work.write({"features/cardiac.py": ""})
     plain = at_work.run(*arguments)
     verbose = at_work.run(*arguments, "-v")
     assert DONE.search(verbose.err)

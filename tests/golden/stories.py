@@ -76,6 +76,13 @@ def _damage_online(folder: Folder) -> None:
     store.close()
 
 
+def _remove_chol_word(folder: Folder) -> None:
+    path = folder.root / "features" / "cardiac.py"
+    head, _, rest = path.read_text(encoding="utf-8").partition("def chol_word")
+    _, _, after = rest.partition("\n\n\n")
+    path.write_text(head[: head.rindex("@feature")] + after, encoding="utf-8")
+
+
 def _lock(folder: Folder) -> AbstractContextManager[object]:
     return write_lock(load_project(folder.root))
 
@@ -163,6 +170,23 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("promote_dry_run", "promote age_share 1 --dry-run"),
         Case("promote", "promote age_share 1"),
         Case("promote_again", "promote age_share 1"),
+    ),
+    "lives": (
+        lay_down,
+        run("ingest"),
+        run("sync"),
+        Case("rename_dry_run", "rename age_share share_of_age --dry-run"),
+        Case("rename", "rename age_share share_of_age"),
+        Case("rename_again", "rename age_share share_of_age"),
+        _remove_chol_word,
+        Case("check_removed", "check"),
+        Case("sync_removed", "sync"),
+        Case("get_removed", "get patient p0"),
+        Case("retire_dry_run", "retire chol_word --dry-run"),
+        Case("retire", "retire chol_word"),
+        Case("show_retired", "show chol_word"),
+        Case("retire_erase", "retire chol_word --erase --yes"),
+        Case("retire_again", "retire chol_word --erase --yes"),
     ),
     "ingestion": (
         lay_down,

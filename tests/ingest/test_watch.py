@@ -75,6 +75,11 @@ MET: Mapping[str, tuple[str, list[tuple[str, str]]]] = {
     "numpy": ("import numpy\nnumpy.loadtxt('d/one.txt')", [("file", "d/one.txt")]),
     "numpy.fromfile": ("import numpy\nnumpy.fromfile('d/one.txt', sep=' ')", [("file", "d/one.txt")]),
     "linecache": ("import linecache\nlinecache.getline('d/one.txt', 1)", [("file", "d/one.txt")]),
+    "a package's files": (
+        "import importlib.resources as r\nr.files('features').joinpath('w.txt').read_text()",
+        [("file", "features/w.txt")],
+    ),
+    "pkgutil": ("import pkgutil\npkgutil.get_data('features', 'w.txt')", [("file", "features/w.txt")]),
     "configparser": ("import configparser\nconfigparser.ConfigParser().read('nothing.ini')", [("file", "nothing.ini")]),
     "outside": ("open('/etc/hostname').read()", [("file", "/etc/hostname")]),
     "a missing one": ("try:\n    open('none.json')\nexcept OSError: pass", [("file", "none.json")]),
@@ -127,7 +132,7 @@ MET: Mapping[str, tuple[str, list[tuple[str, str]]]] = {
 @pytest.mark.parametrize("how", MET)
 def test_what_a_function_meets(risk: Folder, how: str) -> None:
     body, expected = MET[how]
-    risk.write({"features/lib.py": "K = 1\n"})
+    risk.write({"features/lib.py": "K = 1\n", "features/__init__.py": "", "features/w.txt": "1"})
     lines = ingest(risk, module(body))
     found = observed(risk)
     if how == "a url":  # Python resolves and connects for it, too

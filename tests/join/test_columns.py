@@ -23,6 +23,7 @@ from featurestore.offline.columns.files import (
     SortedColumns,
     can_write,
     folder_of,
+    has_damage,
     read_columns,
 )
 from featurestore.offline.contract import OfflineStore
@@ -128,6 +129,7 @@ def test_columns_are_not_used_for_a_restored_backup_with_other_runs(tmp_path: Pa
     learn(store, "run-2", {VERSION: [Row(("c",), at, 2, 4.0) for at in range(len(rows))]})
     before = check_held(tmp_path, store, VERSION)
     shutil.copy(tmp_path / "backup", file)
+    (tmp_path / ".featurestore" / "history.json").unlink()  # the older one is meant
     learn(store, "run-2-again", {VERSION: rows})
     after = check_held(tmp_path, store, VERSION)
     assert (before.mark.rows, before.mark.run_seq) == (after.mark.rows, after.mark.run_seq)
@@ -138,7 +140,7 @@ def test_columns_of_an_old_store_are_not_used_for_a_new_one(tmp_path: Path) -> N
         store = duckdb_store(tmp_path)
         learn(store, "run-1", {VERSION: [Row(("a",), 1, 1, value)]})
         check_held(tmp_path, store, VERSION)
-        (tmp_path / ".featurestore" / "history.duckdb").unlink()
+        shutil.rmtree(tmp_path / ".featurestore")
 
 
 def damage_size(folder: Path) -> None:
@@ -156,7 +158,7 @@ def write_nonsense(folder: Path) -> None:
 
 def make_newer(folder: Path) -> None:
     stamp = folder / "stamp.json"
-    stamp.write_text(stamp.read_text().replace('"format": 2', '"format": 3'))
+    stamp.write_text(stamp.read_text().replace('"format": 3', '"format": 4'))
 
 
 @pytest.mark.parametrize("harm", [damage_size, lose_a_file, write_nonsense, make_newer])
@@ -168,6 +170,46 @@ def test_damaged_columns_are_made_again(tmp_path: Path, harm: object) -> None:
     harm(generation)  # type: ignore[operator]
     check_held(tmp_path, store, VERSION)
     assert not generation.exists()
+
+
+@pytest.mark.parametrize("name", ["entities.arrow", "offsets.npy", "computed_at.npy", "run_seq.npy", "value.arrow"])
+def test_columns_with_other_bytes_are_made_again(tmp_path: Path, name: str) -> None:
+    """A bit that has flipped in any place is noticed before the bytes are read as what they may be no more."""
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    check_held(tmp_path, store, VERSION)
+    folder = folder_of(tmp_path, VERSION)
+    for step in range(7):
+        (generation,) = folder.iterdir()
+        path = generation / "0" / name
+        harmed = bytearray(path.read_bytes())
+        harmed[len(harmed) * step // 7] ^= 4
+        path.write_bytes(harmed)
+        assert has_damage(folder, VERSION)
+        check_held(tmp_path, store, VERSION)
+        assert not has_damage(folder, VERSION)
+
+
+def test_a_stamp_with_other_numbers_is_not_believed(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    check_held(tmp_path, store, VERSION)
+    (generation,) = folder_of(tmp_path, VERSION).iterdir()
+    stamp = generation / "stamp.json"
+    stamp.write_text(stamp.read_text().replace('"rows": 2', '"rows": 3'))
+    assert has_damage(folder_of(tmp_path, VERSION), VERSION)
+    check_held(tmp_path, store, VERSION)
+
+
+def test_columns_that_were_copied_are_used(tmp_path: Path) -> None:
+    store = duckdb_store(tmp_path)
+    learn(store, "run-1", {VERSION: EARLY})
+    check_held(tmp_path, store, VERSION)
+    for path in folder_of(tmp_path, VERSION).rglob("*.npy"):
+        path.touch()
+    mark = store.mark(VERSION)
+    assert mark is not None
+    assert find_columns(tmp_path, VERSION, mark, MEMORY) is not None
 
 
 def test_a_refresh_reports_that_columns_cant_be_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion
+from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import history_schema
@@ -26,6 +26,19 @@ VALUES: dict[str, list[Any]] = {
     "string": ["", "a", "'; DROP TABLE runs; --", "é", None],
     "list[float]": [[1.0, 2.0], [float("nan"), 0.0], None],
 }
+
+
+def test_runs_are_in_the_order_of_their_commits_whatever_the_clocks_said(store: OfflineStore) -> None:
+    """One machine's clock is an hour behind the other's."""
+    hour = 3_600_000_000
+    for number, started in enumerate([5 * hour, 4 * hour, 6 * hour, 5 * hour], 1):
+        with store.writing(f"run-{number}") as run:
+            run.finish(replace(run_of((run.run_seq, run.learned_at), f"run-{number}"), started_at=started))
+    store.log(replace(run_of(None, "failed", status="failed"), started_at=6 * hour + 1))
+    store.log(replace(run_of(None, "first", status="failed"), started_at=1))
+    assert [run.run_id for run in store.runs()] == ["failed", "run-4", "run-3", "run-2", "run-1", "first"]
+    assert [run.run_id for run in store.runs(last=2)] == ["failed", "run-4"]
+    assert [run.run_id for run in store.runs(status="failed")] == ["failed", "first"]
 
 
 def test_an_empty_store_answers_nothing_and_makes_no_file(store: OfflineStore, tmp_path: Path) -> None:
@@ -392,6 +405,56 @@ def test_rows_ahead_of_an_instant_are_passed_over_and_come_due(store: OfflineSto
     assert store.newest(of, up_to_run=1) == start + 3 * day
     assert store.newest(of, after_run=2) is None
     assert store.newest(version("int", PATIENT, name="none")) is None
+
+
+def test_a_version_is_carried_to_another_name_with_all_that_is_stored_of_it(store: OfflineStore) -> None:
+    old = version("int", PATIENT, name="old")
+    new = replace(old, id=VersionId("new", old.id.sha256))
+    learn(store, old, [("a", 0, 1), ("b", 0, 2)], "r1")
+    learn(store, old, [("a", 1, None), ("b", 0, 3)], "r2")
+    with store.writing("r3") as run:
+        run.delete(old, frame(old, [("b", 2, None)]).drop("value"))
+        run.set_position(Position(old.id, "visits", "print", {"files": {}}, run.run_seq))
+        run.store_sample(old.id, b"sample")
+        run.finish(run_of((run.run_seq, run.learned_at), "r3"))
+    store.set_reference(old.id, Baseline(2, None, "psi"))
+    with store.writing("r4") as run:
+        assert run.carry(old.id, new) == 5
+        run.finish(run_of((run.run_seq, run.learned_at), "r4", FeatureRun("new", "rename", "ok", 1, new.id.sha256)))
+    assert store.scan(new).equals(store.scan(old))
+    assert store.latest(new, after_run=2).equals(store.latest(old, after_run=2))
+    assert store.versions("new") == [new]
+    assert store.last_committed("new") == new.id
+    assert store.position(new.id, "visits") == Position(new.id, "visits", "print", {"files": {}}, 3)
+    assert (store.sample(new.id, 3), store.reference(new.id)) == (b"sample", Baseline(2, None, "psi"))
+    mark, before = store.mark(new), store.mark(old)
+    assert mark is not None
+    assert mark == before
+    assert learn(store, new, [("a", 0, 1), ("c", 0, 9)], "r5").new == 1
+    assert store.scan(old).height == 5
+
+
+def test_a_dropped_version_has_nothing_left_and_begins_anew(store: OfflineStore) -> None:
+    of, other = version("int", PATIENT), version("int", PATIENT, name="other")
+    learn(store, of, [("a", 0, 1), ("b", 0, 2)], "r1")
+    learn(store, other, [("a", 0, 1)], "r2")
+    with store.writing("r3") as run:
+        run.set_position(Position(of.id, "visits", "print", {"files": {}}, run.run_seq))
+        run.store_sample(of.id, b"sample")
+        run.finish(run_of((run.run_seq, run.learned_at), "r3"))
+    before = store.mark(other)
+    with store.writing("r4") as run:
+        run.begin_erasure(None)
+        assert run.drop(of) == 2
+        run.finish(run_of((run.run_seq, run.learned_at), "r4"))
+    assert (store.scan(of).height, store.mark(of), store.position(of.id, "visits")) == (0, None, None)
+    assert (store.sample(of.id, 3), [item.online_key for item in store.erasures()]) == (None, [None])
+    after = store.mark(other)
+    assert before is not None
+    assert after is not None
+    assert (after.rows, after.store_id != before.store_id) == (1, True)
+    assert learn(store, of, [("a", 0, 1)], "r5").new == 1
+    assert store.latest(of)["value"].to_list() == [1]
 
 
 def test_an_id_that_no_store_could_hold_is_asked_for_in_vain(store: OfflineStore) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import polars as pl
 import pytest
 
 from featurestore import FeatureStore
@@ -204,3 +205,24 @@ def test_another_project_on_the_same_server_is_another_world(reader: OnlineReade
     other = OnlineReader(replace(project, name=project.name + "x"))
     with pytest.raises(UsageError, match="no feature 'age'"):
         other.get("patient", ["p1"], ["age"])
+
+
+@pytest.mark.parametrize("entities", ["p3", b"p3", {"patient_id": "p3"}, 3])
+def test_one_id_in_place_of_a_list_is_refused(reader: OnlineReader, entities: Any) -> None:
+    """Of a text each letter would be an entity, of a mapping each column."""
+    for ask in (reader.get, reader.values):
+        with pytest.raises(UsageError, match="entities is a list of ids") as caught:
+            ask("patient", entities, ["age"])
+        assert caught.value.hint == f"write [{entities!r}]"
+
+
+@pytest.mark.parametrize("features", ["age", b"age"])
+def test_one_name_in_place_of_a_list_is_refused(reader: OnlineReader, features: Any) -> None:
+    for ask in (reader.get, reader.values):
+        with pytest.raises(UsageError, match="features is a list of names"):
+            ask("patient", ["p3"], features)
+
+
+def test_any_row_of_ids_and_names_will_do(reader: OnlineReader) -> None:
+    assert reader.values("patient", ("p2",), ("age",)) == [{"age": 0.2}]
+    assert reader.values("patient", pl.Series(["p2"]), pl.Series(["age"])) == [{"age": 0.2}]  # type: ignore[arg-type]

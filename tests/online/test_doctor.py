@@ -115,6 +115,7 @@ def test_what_comes_from_another_history_fails(tmp_path: Path, own_server: Serve
     commit(project, AGE, [("a", TUESDAY, 2.0)])
     sync(project, DuckDBStore(project), open_online(project), [AGE])
     shutil.copy(older / "history.duckdb", project.state)
+    (project.state / "history.json").unlink()  # the older one is meant
     assert [(check.state, check.what) for check in online()] == [
         ("fail", "run 2 is online, but the history ends at run 1")
     ]
@@ -122,6 +123,7 @@ def test_what_comes_from_another_history_fails(tmp_path: Path, own_server: Serve
     (set_back,) = online()
     assert (set_back.state, "was set back" in set_back.what) == ("fail", True)
     (project.state / "history.duckdb").unlink()
+    (project.state / "history.json").unlink()
     commit(project, AGE, [("a", MONDAY, 1.0)])
     (foreign,) = online()
     assert (foreign.state, first in foreign.what, "--take-over" in str(foreign.hint)) == ("fail", True, True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +17,9 @@ import pytest
 import redis
 
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError
-from featurestore.online.contract import WriteCounts
-from featurestore.online.redis.servers import Retries
+from featurestore.online.contract import OnlineStore, WriteCounts
+from featurestore.online.open import open_online
+from featurestore.online.redis.servers import Retries, Servers
 from featurestore.online.redis.store import RedisStore
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import Reader
@@ -215,6 +219,97 @@ def test_each_refusal_is_reported_in_our_words(tmp_path: Path, answer: str, erro
         with pytest.raises(error, match=words) as caught:
             store.table("meta")
     assert "s3cr3t" not in f"{caught.value!r} {caught.value} {getattr(caught.value, 'hint', '')}"
+
+
+@contextmanager
+def silent() -> Iterator[tuple[int, list[socket.socket]]]:
+    """A server that accepts every connection and never says a word: its port, and the connections so far."""
+    accepted: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                accepted.append(listener.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield int(listener.getsockname()[1]), accepted
+    for connection in accepted:
+        connection.close()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
+def test_a_server_that_stays_silent_is_waited_for_once(tmp_path: Path, scheme: str) -> None:
+    with silent() as (port, accepted):
+        project = replace(make_project(tmp_path, url=f"{scheme}://127.0.0.1:{port}"), online_timeout=0.2)
+        calls: list[Callable[[OnlineStore], object]] = [
+            lambda store: store.table("meta"), lambda store: store.pulse(), lambda store: list(store.checks()),
+        ]  # fmt: skip
+        for ask in calls:
+            accepted.clear()
+            with pytest.raises(StoreError, match="does not answer") as caught:
+                ask(open_online(project))
+            assert (caught.value.exit_code, len(accepted)) == (12, 1)
+
+
+def test_a_server_without_tls_is_not_waited_for_again_and_again(tmp_path: Path, own_server: Server) -> None:
+    url = f"rediss://localhost:{own_server.port}/0"
+    project = replace(make_project(tmp_path, url=url), online_timeout=0.2)
+    with pytest.raises(StoreError) as caught:
+        open_online(project).table("meta")
+    assert "TLS" in (caught.value.hint or "")
+
+
+def test_a_connection_that_is_refused_is_tried_again(tmp_path: Path) -> None:
+    """For as long as a server takes to come back; it is there at once, or not at all."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    tried: list[None] = []
+    servers = Servers(f"redis://127.0.0.1:{port}/0", QUICK)
+
+    def ask() -> object:
+        tried.append(None)
+        return servers.nodes()[0].ask("PING")
+
+    with pytest.raises(StoreError, match="can't be reached"):
+        servers.attempt(ask)
+    assert len(tried) == 4
+
+
+FOREIGN = {
+    "a status": "+OK", "nothing": "$-1", "no list": "*-1", "a number": ":7", "an empty list": "*0",
+    "another list": "*1\r\n:3", "a text": "$3\r\nabc",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+@pytest.mark.parametrize("answer", FOREIGN)
+def test_an_answer_of_the_wrong_kind_is_refused_and_shown(tmp_path: Path, answer: str, scheme: str) -> None:
+    """By every call; an empty list is what an empty table is, so there a call may be answered."""
+    calls: dict[str, Callable[[OnlineStore], object]] = {
+        "fetch": lambda store: store.fetch(["fs1:p:patient:a"], [0, 1]),
+        "table": lambda store: store.table("meta"),
+        "swap": lambda store: store.swap("meta", {}, {"a": "b"}),
+        "merge": lambda store: store.merge([pl.DataFrame({"key": ["fs1:p:patient:a"], "0": [b"x" * 25]})]),
+        "discard": lambda store: store.discard(0, ["fs1:p:patient:a"], 1),
+        "keys": lambda store: list(store.keys("patient", [0])),
+        "scan": lambda store: list(store.scan("patient")),
+        "pulse": lambda store: store.pulse(),
+        "checks": lambda store: list(store.checks()),
+    }
+    refused = {}
+    with refusing(FOREIGN[answer]) as port:
+        for name, call in calls.items():
+            store = RedisStore(make_project(tmp_path), f"{scheme}://127.0.0.1:{port}", QUICK)
+            try:
+                call(store)
+            except StoreError as exc:
+                refused[name] = exc
+    assert all(exc.exit_code == 12 for exc in refused.values())
+    assert "fetch" in refused
+    if answer != "an empty list":
+        assert {"fetch", "table", "merge", "discard", "keys", "scan", "checks"} <= set(refused)
+        assert any("was answered with" in exc.message for exc in refused.values())
 
 
 def test_a_server_that_hangs_is_given_up(tmp_path: Path, own_server: Server) -> None:

@@ -15,6 +15,7 @@ import pytest
 from featurestore.errors import SourceError
 from featurestore.sources.files import HashedFile, open_hashed
 from featurestore.sources.offers import fingerprint
+from featurestore.tables.batch import MAX_COLUMNS
 from tests.sources.conftest import Shop, Shops
 
 GOOD = "id,x\na,1\n"
@@ -192,3 +193,15 @@ def test_fingerprints_are_those_of_the_first_release(kind: str, more: str, expec
     shop.write("visits2", "two")
     shop.write("features/.versions/visits.columns.toml", '[columns]\nextra = "float"\n"a b" = "string"\n')
     assert shop.fingerprint() == expected
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+def test_as_many_columns_as_can_be_read_are_read(form: str, shops: Shops) -> None:
+    """In seconds: what is done for each column must not look at all the others."""
+    width = MAX_COLUMNS - 1
+    shop = shops(f'type = "{form}"\npath = "wide.{form}"\n[sources.visits.columns]\nc3 = {{ type = "float" }}')
+    frame = pl.DataFrame({"id": ["a", "b"], **{f"c{at}": [at, at + 1] for at in range(width - 1)}})
+    getattr(frame, f"write_{form}")(shop.root / f"wide.{form}")
+    taken = shop.read()
+    assert taken.frame.shape == (2, width)
+    assert taken.frame.row(1)[:5] == ("b", 1, 2, 3, 4.0)

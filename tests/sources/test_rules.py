@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from featurestore.errors import ConfigError
+from featurestore.sources.patterns import find_mismatches
+from tests.conftest import Folder
 from tests.sources.conftest import Shops
 
 RULES: list[tuple[str, list[tuple[str, str | None]]]] = [
@@ -99,19 +103,80 @@ def test_a_row_is_rejected_once_for_the_first_thing_wrong(shops: Shops) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "said"),
     [
-        'type = "int", in = ["1"]',
-        'type = "int", in = [1.5]',
-        'type = "int", in = [true]',
-        'type = "string", in = [1]',
-        'type = "date", min = "yesterday"',
-        'type = "bool", in = ["true"]',
-        'type = "float", in = [[1]]',
+        ('type = "int", in = ["1"]', "x.in holds what can't be a value of the column: item 1 is not a whole number"),
+        ('type = "int", in = [1, 1.5]', "item 2 is not a whole number"),
+        ('type = "int", in = [true]', "item 1 is not a whole number"),
+        ('type = "int", in = [9223372036854775808]', "item 1 is not a whole number"),
+        ('type = "string", in = [1]', "item 1 is not text"),
+        ('type = "float", in = ["10.5"]', "item 1 is not a number"),
+        ('type = "float", in = [[1]]', "item 1 is not a number"),
+        ('type = "float", in = []', "x.in is empty: no value can be right"),
+        ('type = "float", in = 1', "x.in must be a list, not a whole number"),
+        ('type = "bool", in = ["true"]', "item 1 is not true or false"),
+        ('type = "date", in = ["2024-13-01"]', "item 1 is not a date"),
+        ('type = "date", min = "yesterday"', "x.min is not a date, for example 2024-01-31"),
+        ('type = "date", min = 5', "x.min is not a date"),
+        ('type = "date", max = "2024-01-01T00:00:00Z"', "x.max is not a date"),
+        ('type = "datetime", max = [1]', "x.max is not a time, for example 2024-01-31T08:00:00Z"),
+        ('type = "datetime", max = 10:00:00', "x.max is not a time"),
+        ('type = "int", min = "0"', "x.min is not a number"),
+        ('type = "int", min = true', "x.min is not a number"),
+        ('type = "float", max = nan', "x.max is not a number"),
+        ('type = "float", max = 1000000000000000000000', "x.max is not a number"),
+        ('type = "string", min = 0', "x.min has no meaning for a string column"),
+        ('type = "int", min = 2, max = 1', "x.min is above max: no value can be right"),
+        ('type = "float", min = 0.5, max = -inf', "x.min is above max"),
+        ('type = "datetime", min = "2024-01-01T01:00:00+01:00", max = 2023-12-31', "x.min is above max"),
+        ('type = "string", pattern = "("', "x.pattern is not a regular expression"),
+        (f'type = "string", pattern = "{"(" * 20_000 + ")" * 20_000}"', "x.pattern is a regular expression that is"),
+        ('type = "string", pattern = "a{99999999999}"', "x.pattern is a regular expression that is too large"),
     ],
-)
-def test_a_rule_with_a_value_that_the_column_can_not_have_is_a_configuration_error(rule: str, shops: Shops) -> None:
-    shop = shops('type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { ' + rule + " }")
-    shop.write("visits.csv", "id,x\na,\n")
-    with pytest.raises(ConfigError, match="a rule of column 'x' names"):
-        shop.read()
+)  # fmt: skip
+def test_a_rule_that_no_value_can_keep_is_refused_before_any_row_is_read(rule: str, said: str, shops: Shops) -> None:
+    with pytest.raises(ConfigError) as caught:
+        shops('type = "csv"\npath = "visits.csv"\n[sources.visits.columns]\nx = { ' + rule + " }")
+    assert said in str(caught.value)
+    assert "featurestore.toml: sources.visits.columns.x." in str(caught.value)
+
+
+def test_toml_s_own_dates_are_values(shops: Shops) -> None:
+    columns = '[sources.visits.columns]\nx = { type = "date", in = [2024-01-31, "2024-02-29"], min = 2024-01-31 }'
+    shop = shops('type = "csv"\npath = "visits.csv"\n' + columns)
+    shop.write("visits.csv", "id,x\na,2024-01-31\nb,2024-02-29\nc,2024-03-01\n")
+    assert [row[0] for row in shop.rejected(shop.read())] == [3]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(a|aa)+", "(?:a*)*b", "(.*,){12}x"])
+def test_a_pattern_that_backtracks_for_ever_is_refused_in_time(pattern: str) -> None:
+    texts = ["aa", "a" * 60 + "!", "1," * 40]
+    with pytest.raises(
+        ConfigError, match=r"the pattern of column 'x' takes more than 0\.2 s for one value, "
+    ) as caught:
+        find_mismatches(pattern, texts, "x", seconds=0.2)
+    assert caught.value.exit_code == 2
+
+
+def test_a_pattern_in_a_process_of_its_own_judges_as_one_in_this() -> None:
+    texts = ["", "ab", "AB", "aab\n", "é9", "\ud800", "a" * 50_000, "x\ty", "٣"]
+    for pattern in (
+        r"a+b*",
+        r"(a|b)+",
+        r"(?i:ab)+",
+        r"\w+\d+",
+        r"(?=.*x).+",
+        r"(.)\1+",
+        r"[^\W]*\s?",
+        r"(?s:.*)\Z",
+        "",
+        "a?b?",
+    ):
+        expected = [text for text in texts if not re.fullmatch(pattern, text)]
+        assert find_mismatches(pattern, texts, "x") == expected, pattern
+
+
+def test_a_run_with_such_a_pattern_is_exit_2(project: Folder) -> None:
+    project.edit("featurestore.toml", 'chol = { type = "float" }', 'note = { type = "string", pattern = "(a+)+" }')
+    project.write({"visits.csv": f"patient_id,visit_at,age,note\n001,2024-01-01T00:00:00Z,50,{'a' * 60}!\n"})
+    assert "the pattern of column 'note' takes more than" in project.run("ingest", code=2).err

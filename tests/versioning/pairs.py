@@ -68,6 +68,7 @@ def _read(text: str) -> Iterator[Pair]:
         name, _, words = head.rpartition(" | ")
         verdict, *given = words.split()
         flags = frozenset(given)
+        assert "== " not in {line.lstrip("›¦")[:3] for line in rest.splitlines()}, f"a pair begins within {name}"
         assert verdict in ("differ", "equal"), head
         assert flags <= FLAGS, head
         sides = [_side(rest, flags, which) for which in (0, 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import subprocess
 import sys
@@ -166,6 +167,37 @@ def test_the_old_version_runs_with_the_old_file_when_that_is_gone(folder: Folder
     assert folder.json("history", "risk@1", "001")["values"][-1]["value"] == 120
 
 
+PACKAGED = {
+    "importlib.resources": 'importlib.resources.files("features.data").joinpath("w.json").read_text()',
+    "read_text": 'importlib.resources.read_text("features.data", "w.json")',
+    "pkgutil": 'pkgutil.get_data("features.data", "w.json")',
+    "as_file": (
+        'importlib.resources.as_file(importlib.resources.files("features") / "data/w.json").__enter__().read_text()'
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PACKAGED)
+def test_files_of_a_package_are_found_by_the_old_version_too(folder: Folder, how: str) -> None:
+    text = module(f'return pl.col("age") * json.loads({PACKAGED[how]})["a"] * data.K', '["features/data/w.json"]')
+    text = text.replace("import json\n", "import importlib.resources\nimport json\nimport pkgutil\n")
+    text = text.replace("HERE = ", "from features import data\n\nHERE = ")
+    folder.write(
+        {
+            "featurestore.toml": TOML, "features/m.py": text, "visits.csv": VISITS,
+            "features/data/__init__.py": "K = 1\n", "features/data/w.json": '{"a": 2}',
+        }
+    )  # fmt: skip
+    assert folder.json("ingest")["warnings"] == []
+    assert folder.json("check", "--strict")["findings"] == []
+    folder.run("promote", "risk", "1")
+    folder.write({"features/data/w.json": '{"a": 5}', "features/data/__init__.py": "K = 10\n"})
+    folder.write({"visits.csv": VISITS + "001,2024-03-01T00:00:00Z,60,\n"})
+    folder.run("ingest")
+    assert folder.json("history", "risk@1", "001")["values"][-1]["value"] == 120
+    assert folder.json("history", "risk@2", "001")["values"][-1]["value"] == 3000
+
+
 def test_an_old_and_a_new_version_run_side_by_side(risk: Folder) -> None:
     risk.run("ingest")
     risk.run("promote", "risk", "1")
@@ -276,6 +308,48 @@ def test_renumbering_takes_the_copies_along(risk: Folder) -> None:
     assert risk.json("check")["findings"] == []
 
 
+@pytest.mark.parametrize("which", ["copies", "inside the copies", "feature", "versions"])
+def test_copies_are_not_written_through_links_that_a_clone_brings(
+    risk: Folder, which: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    victim = tmp_path_factory.mktemp("victim")
+    text = WEIGHTED.replace('["weights.json"]', '["d/w.json", "weights.json"]')
+    risk.write({"features/m.py": text, "d/w.json": "1"})
+    number = risk.json("plan")["features"][0]["new_sha256"][:12]
+    folder = risk.root / "features/.versions"
+    links = {
+        "copies": folder / "risk" / f"0001-{number}.files",
+        "inside the copies": folder / "risk" / f"0001-{number}.files" / "d",
+        "feature": folder / "risk",
+        "versions": folder,
+    }
+    links[which].parent.mkdir(parents=True, exist_ok=True)
+    links[which].symlink_to(victim, target_is_directory=True)
+    ran = risk.run("lock", code={"feature": 2, "versions": 12}.get(which, 0))
+    assert not list(victim.rglob("*.json"))
+    if which in ("copies", "inside the copies"):
+        assert (copies(risk) / "d/w.json").read_text() == "1"
+    else:
+        assert "is a link" in ran.err
+
+
+@pytest.mark.parametrize("path", ["../../x", "/tmp/x", "a/../../x", ".env", "features/.versions/risk/active"])
+def test_a_header_that_names_a_file_elsewhere_is_damaged(risk: Folder, path: str) -> None:
+    risk.run("lock")
+    (version,) = risk.root.glob("features/.versions/risk/0001-*.py")
+    opening, _, below = version.read_text().replace('"weights.json"', f'"{path}"').split("\n", 2)
+    checksum = hashlib.sha256(below.encode()).hexdigest()
+    version.write_text(f'{opening}\n# checksum = "{checksum}"\n{below}')
+    assert "has a header that can't be used" in risk.json("check", code=1)["findings"][-1]["message"]
+
+
+def test_the_hook_that_locks_names_the_copies_too(risk: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    from featurestore.cli.hook import run_hook
+
+    assert run_hook(["lock", "-C", str(risk.root)]) == 1
+    assert ".files; git add them" in capsys.readouterr().err
+
+
 # Declarations that can't be used
 
 
@@ -354,6 +428,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("", NOTHING, "is not a path"),
     ("d\\\\w", NOTHING, "is not a path"),
     ("w\\0", NOTHING, "is not a path"),
+    (".env", NOTHING, "names secrets"),
+    ("deploy/.env.local", NOTHING, "names secrets"),
     ("featurestore.toml", NOTHING, "names a file of the store"),
     (".featurestore/history.duckdb", NOTHING, "names a file of the store"),
     ("features/.versions/risk/metadata.toml", NOTHING, "names a file of the store"),

@@ -6,6 +6,7 @@ it. ``Worker`` is the side of the tests; ``main`` reads a request a line, and an
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -53,18 +54,25 @@ def feature_of(features: Sequence[Feature]) -> Feature:
 
 
 def live_values(root: str) -> dict[str, Any]:
-    """The values of a project's feature, its modules run as `ingest` runs them."""
+    """The values of a project's feature, its modules run as `ingest` runs them, and what they met and don't declare."""
     from featurestore.config import load_project
     from featurestore.registry.discovery import discover
     from featurestore.versioning.analysis.tree import SourceTree
-    from featurestore.versioning.running.modules import load_function
+    from featurestore.versioning.folder.observed import undeclared
+    from featurestore.versioning.running.modules import isolation_of, load_function
+    from featurestore.versioning.running.watch import Watch
 
     tree = SourceTree(Path(root))
     feature = feature_of(discover(load_project(tree.root), tree).features)
-    function = load_function(tree, feature.module, feature.function)
     assert feature.source is not None
     columns = {name: column.type for name, column in feature.source.columns.items()}
-    return {"values": _values(feature, function, columns), "columns": columns}
+    folder = tree.root if feature.depends_on.files else None
+    watch = Watch(tree.root)
+    with watch.watching():
+        values = _values(feature, load_function(tree, feature.module, feature.function, folder), columns)
+    modules = isolation_of(tree).modules
+    observed = [item.text for item in undeclared(feature, watch.observations(modules))]
+    return {"values": values, "columns": columns, "observed": observed}
 
 
 def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
@@ -74,6 +82,24 @@ def file_values(path: str, columns: dict[str, str]) -> dict[str, Any]:
 
     version = read_version(Path(path))
     return {"values": _values(version.feature, load(version), columns)}
+
+
+def plain_import(root: str, module: str, function: str) -> dict[str, Any]:
+    """What a function of a module returns that Python imports by itself, and which modules of the root it imported."""
+    sys.path.insert(0, root)
+    importlib.invalidate_caches()
+    before = set(sys.modules)
+    try:
+        value = getattr(importlib.import_module(module), function)()
+        paths = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}
+        return {
+            "value": value,
+            "modules": sorted(name for name, path in paths.items() if path and path.startswith(root)),
+        }
+    finally:
+        sys.path.remove(root)
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
 
 
 def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list[str]:
@@ -105,11 +131,12 @@ def _values(feature: Feature, function: Any, columns: Mapping[str, str]) -> list
     return [repr(value) for value in cast_value(result["value"], feature.data_type)]
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"live": live_values, "file": file_values}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"live": live_values, "file": file_values, "import": plain_import}
 
 
 def main() -> None:
     """Answers requests until there are no more."""
+    sys.dont_write_bytecode = True
     import numpy  # noqa: F401
     import polars  # noqa: F401
 
@@ -117,7 +144,8 @@ def main() -> None:
     import featurestore.evaluation.evaluate
     import featurestore.registry.discovery
     import featurestore.versioning.running.modules
-    import featurestore.versioning.running.replay  # noqa: F401
+    import featurestore.versioning.running.replay
+    import featurestore.versioning.running.watch  # noqa: F401
 
     answers = os.dup(1)
     os.dup2(2, 1)  # what a project prints is no answer

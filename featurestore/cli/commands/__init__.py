@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("Features and versions", "Check that every feature's code has its version file (for hooks and CI)."),
     "diff": ("Features and versions", "Compare two versions: code, distribution, entities."),
     "promote": ("Features and versions", "Make an older or newer version the active one."),
+    "rename": ("Features and versions", "Give a feature another name; its history comes along."),
+    "retire": ("Features and versions", "End the serving of a feature whose code is gone."),
     "lineage": ("Features and versions", "Draw source, columns, helpers, feature and versions."),
     "delete": ("Features and versions", "Delete an entity from an instant on, or erase it for good."),
     "ingest": ("Data in", "Read sources, validate, compute, version, store, measure."),
@@ -37,4 +39,4 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 # What these have done stays done, and their exit code theirs, where standard output can't be written.
-WRITERS = frozenset({"init", "lock", "promote", "delete", "ingest", "sync", "baseline"})
+WRITERS = frozenset({"init", "lock", "promote", "rename", "retire", "delete", "ingest", "sync", "baseline"})

@@ -34,5 +34,9 @@ def command(
 
     session: Session = ctx.obj
     names = [name.strip() for item in features or () for name in item.split(",")] or None
-    result = get_by_id(session.project(), entity_type, ids, names)
+    project = session.project()
+    with session.progress("asking the online store"):
+        result = get_by_id(project, entity_type, ids, names)
+    for warning in result.warnings:
+        session.warn(warning)
     session.show(lambda: json.get.get_document(result), lambda: text.get.values_table(result))

@@ -31,7 +31,8 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    result = promote(project, session.offline(project), open_online(project), name, version, dry_run=dry_run)
+    with session.progress("switching the online store"):
+        result = promote(project, session.offline(project), open_online(project), name, version, dry_run=dry_run)
     for warning in result.warnings:
         session.warn(warning)
     session.show(

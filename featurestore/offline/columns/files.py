@@ -7,8 +7,8 @@ id, the row count), and is used only where the store gives the same mark now.
 Under ``.featurestore/columns/<feature>_<sha12>/`` each generation is a folder, written beside and renamed. Its
 entities are in partitions, mostly one, each small enough for the memory allowed:
 
-- ``stamp.json``: format, mark, how the partitions were made, and of each the size of every file and a digest of
-  all but the values (`layout`)
+- ``stamp.json``: format, mark, how the partitions were made, and of each the size, time and checksum of every file
+  and a digest of all but the values (`layout`); a checksum of itself
 - ``0/entities.arrow``: one row per entity, its keys; ``0/offsets.npy``: where its rows begin, and the end
 - ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where there are
   tombstones)
@@ -23,6 +23,7 @@ import os
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -39,12 +40,19 @@ from featurestore.offline.contract import HistoryMark
 from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
 from featurestore.tables.types import key_types, value_type
 
-FORMAT = 2
+FORMAT = 3
 STAMP = "stamp.json"
 # A generation that was begun longer ago was left by a process that died; a younger one may belong to another process.
 ABANDONED_SECONDS = 86_400.0
 
 _ENTITIES, _VALUES = "entities.arrow", "value.arrow"
+# A panic of Polars is no Exception.
+_UNREADABLE = (OSError, ValueError, EOFError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+_BLOCK = 1 << 20
+
+
+class _DamagedError(Exception):
+    """A file is not what its stamp says."""
 
 
 class ColumnsLostError(Exception):
@@ -160,7 +168,8 @@ class Generation:
             _flush(path)
         flush_folder(folder)
         sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-        self.partitions.append({"layout": layout, "sizes": sizes})
+        sums = {path.name: [path.stat().st_mtime_ns, _checksum(path)] for path in folder.iterdir()}
+        self.partitions.append({"layout": layout, "sizes": sizes, "sums": sums})
 
 
 def folder_of(state: Path, version: StoredVersion) -> Path:
@@ -179,8 +188,22 @@ def can_write(folder: Path) -> bool:
 
 def read_columns(folder: Path, version: StoredVersion) -> list[SortedColumns]:
     """The generations that are complete, the latest first. What can't be read counts as missing."""
-    found = [columns for path in _generations(folder) if (columns := _read_stamp(path, version)) is not None]
+    found = []
+    for path in _generations(folder):
+        with suppress(_DamagedError):
+            if (columns := _read_stamp(path, version)) is not None:
+                found.append(columns)
     return sorted(found, key=lambda columns: -columns.mark.run_seq)
+
+
+def has_damage(folder: Path, version: StoredVersion) -> bool:
+    """Whether a generation is there whose bytes have changed since it was written."""
+    for path in _generations(folder):
+        try:
+            _read_stamp(path, version)
+        except _DamagedError:
+            return True
+    return False
 
 
 @contextmanager
@@ -204,7 +227,7 @@ def new_generation(
             "made_rows": made_rows,
             "parts": generation.partitions,
         }
-        (part / STAMP).write_text(json.dumps(stamp), encoding="utf-8")
+        (part / STAMP).write_text(json.dumps({**stamp, "sha256": _digest(stamp)}), encoding="utf-8")
         _flush(part / STAMP)
         flush_folder(part)
         # All is on the disk before it gets its name, part of which is random: two joins may make the same generation.
@@ -239,7 +262,7 @@ def layout_of(entities: pl.DataFrame, *arrays: NDArray[Any] | None) -> str:
 def _reading() -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, pl.exceptions.PolarsError) as exc:  # another process is replacing it
+    except _UNREADABLE as exc:  # another process is replacing it, or its bytes are not what they were
         raise ColumnsLostError from exc
 
 
@@ -251,21 +274,50 @@ def _generations(folder: Path) -> list[Path]:
 
 
 def _read_stamp(path: Path, version: StoredVersion) -> SortedColumns | None:
+    """A generation; None where there is none, or it is another release's. Raises _DamagedError."""
     try:
-        stamp: Mapping[str, Any] = json.loads((path / STAMP).read_bytes())
-        if stamp["format"] != FORMAT or stamp["version"] != _identity(version):
+        stamp: dict[str, Any] = json.loads((path / STAMP).read_bytes())
+        if stamp["format"] != FORMAT:
             return None
+        if stamp.pop("sha256") != _digest(stamp):
+            raise _DamagedError
+        if stamp["version"] != _identity(version):
+            return None
+        parts = stamp["parts"]
         partitions = tuple(
-            Partition(path / str(number), version, each["layout"], each["sizes"])
-            for number, each in enumerate(stamp["parts"])
+            Partition(path / str(number), version, each["layout"], each["sizes"]) for number, each in enumerate(parts)
         )
-        # A file that a full disk or a copy has cut short would give wrong answers.
-        if any((each.folder / name).stat().st_size != size for each in partitions for name, size in each.sizes.items()):
-            return None
+        for partition, each in zip(partitions, parts, strict=True):
+            for name, size in partition.sizes.items():
+                _check(partition.folder / name, size, *each["sums"][name])
         mark, memory, made_rows = HistoryMark(**stamp["mark"]), int(stamp["memory"]), int(stamp["made_rows"])
         return SortedColumns(mark, memory, made_rows, partitions)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except FileNotFoundError:  # another process is replacing it
         return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise _DamagedError from exc
+
+
+def _check(path: Path, size: int, modified: int, checksum: int) -> None:
+    """Raises _DamagedError for a file that would give wrong answers: cut short, or with other bytes than were written.
+
+    The bytes are read only where the file was touched since: a join of few labels reads a small part of them.
+    """
+    found = path.stat()
+    if found.st_size != size or (found.st_mtime_ns != modified and _checksum(path) != checksum):
+        raise _DamagedError
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _digest(stamp: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(version: StoredVersion) -> list[Any]:

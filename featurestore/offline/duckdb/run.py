@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from featurestore.model import StoredVersion
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, Written
@@ -48,6 +48,12 @@ class DuckDBRun(SqlRun):
             f"FROM {table} SEMI JOIN incoming USING ({keys}) WHERE op = {VALUE} GROUP BY {keys}"
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
+
+    def copy_history(self, old: VersionId, version: StoredVersion) -> int:
+        self._prepare(version)
+        table, columns = history_table(version.id), f"{key_list(version)}, computed_at, run_seq, op, value"
+        self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
+        return int(self._file.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
 
     def _prepare(self, version: StoredVersion) -> bool:
         """Creates the version's table if there is none. True if it has no rows yet."""

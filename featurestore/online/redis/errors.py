@@ -116,6 +116,9 @@ def _diagnosis(exc: Exception, text: str) -> tuple[str, str]:
     for cause in CAUSES:
         if code in cause.codes or any(isinstance(each, cause.kinds) for each in chain):
             return f"the online store {cause.message}", cause.hint
+    if any(isinstance(each, TimeoutError | redis_errors.TimeoutError) for each in chain):
+        hint = "is it the right host and port, with TLS as [online] url says? [online] timeout is how long to wait"
+        return "the online store can't be reached: it does not answer", hint
     if isinstance(exc, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
         return "the online store can't be reached", "is it running? try again"
     return f"the online store refuses: {text}", "see the log of the server"

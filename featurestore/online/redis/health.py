@@ -9,6 +9,12 @@ from featurestore.model import Check
 NEARLY_FULL = 0.9
 
 
+def count_of(info: Mapping[str, str], name: str) -> int:
+    """A count in an INFO answer; 0 where it is not there."""
+    text = info.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
 def checks_of(info: Mapping[str, str], where: str) -> Iterator[Check]:
     """The checks of an INFO answer. What a server does not report is not checked."""
     kind = info.get("server_name", "redis").capitalize()
@@ -19,13 +25,13 @@ def checks_of(info: Mapping[str, str], where: str) -> Iterator[Check]:
             "online", "fail", f"{where}: maxmemory-policy {policy} drops entities when memory is short",
             "CONFIG SET maxmemory-policy noeviction, and in its configuration file",
         )  # fmt: skip
-    evicted = int(info.get("evicted_keys", 0))
+    evicted = count_of(info, "evicted_keys")
     if evicted:
         yield Check(
             "online", "warn", f"{where}: {evicted:,} keys were evicted since it started",
             "the next featurestore sync writes the lost values again; give it more memory",
         )  # fmt: skip
-    used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    used, most = count_of(info, "used_memory"), count_of(info, "maxmemory")
     if most and used > NEARLY_FULL * most:
         yield Check("online", "warn", f"{where}: {used / most:.0%} of maxmemory is used", "raise its maxmemory")
     if info.get("role", "master") != "master":

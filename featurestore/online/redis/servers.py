@@ -26,9 +26,10 @@ from redis.crc import key_slot
 
 from featurestore.errors import ConfigError
 from featurestore.hosts import name_server
+from featurestore.online.redis import answers
 from featurestore.online.redis.errors import error_of, is_transient, reply_error
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 RECEIVE = 1 << 16
 
@@ -50,12 +51,15 @@ class Connection:
     """One open connection: made and authenticated by redis-py, then used through its socket and a hiredis parser.
 
     redis-py would spend more time on an answer than the network does; here the answer is parsed in C and that is all.
+    Each answer is waited for ``answer_seconds``; while the connection is made, each step for as long as redis-py was
+    told.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, answer_seconds: float) -> None:
         connection.connect()
         self._connection = connection
         self.socket: socket.socket = vars(connection)["_sock"]
+        self.socket.settimeout(answer_seconds)
         self._reader = hiredis.Reader()
 
     def send(self, packed: bytes) -> None:
@@ -67,9 +71,9 @@ class Connection:
 
     def read_many(self, count: int) -> list[Any]:
         """The next answers. The first error among them is raised, and the connection can't be used any more then."""
-        answers: list[Any] = []
-        take, got = self._reader.gets, answers.append
-        while len(answers) < count:
+        found: list[Any] = []
+        take, got = self._reader.gets, found.append
+        while len(found) < count:
             answer = take()
             if answer is False:  # incomplete: RESP 2 has no false
                 data = self.socket.recv(RECEIVE)
@@ -80,7 +84,7 @@ class Connection:
                 raise reply_error(str(answer))
             else:
                 got(answer)
-        return answers
+        return found
 
     def close(self) -> None:
         self._connection.disconnect()
@@ -89,8 +93,8 @@ class Connection:
 class RedisNode:
     """One server and its idle connections. Any thread may take one; after a failure it is closed, not given back."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Any], answer_seconds: float) -> None:
+        self._make, self._answer_seconds = make, answer_seconds
         self._idle: deque[Connection] = deque()
         self._process = os.getpid()
 
@@ -111,7 +115,7 @@ class RedisNode:
         try:
             return self._idle.pop()
         except IndexError:
-            return Connection(self._make())
+            return Connection(self._make(), self._answer_seconds)
 
     def give(self, connection: Connection) -> None:
         self._idle.append(connection)
@@ -137,12 +141,15 @@ class SlotMap:
 
 
 class Servers:
-    """The nodes behind a url, and which of them has a key."""
+    """The nodes behind a url, and which of them has a key.
 
-    def __init__(self, url: str, retries: Retries) -> None:
+    ``seconds`` is how long to wait for a connection, all attempts together, and at least how long for an answer.
+    """
+
+    def __init__(self, url: str, retries: Retries, seconds: float = CONNECT_SECONDS) -> None:
         self._scheme = url.partition("://")[0]
         self.cluster = self._scheme.endswith("+cluster")
-        self._retries = retries
+        self._retries, self._seconds = retries, seconds
         self._kind, self._options = self._parse(url.replace("+cluster", "", 1))
         self._nodes: dict[tuple[str, int], RedisNode] = {}
         self._slots: SlotMap | None = None  # threads share it, so it is replaced as a whole
@@ -153,8 +160,14 @@ class Servers:
             _check_database(url)
             pool = ConnectionPool.from_url(url)
             # redis-py must not try again by itself: `attempt` does, and is given only what may be done twice.
+            given = pool.connection_kwargs
+            # Until a connection is made, the answers to TLS and to the login are part of it.
+            connecting = given.get("socket_connect_timeout", self._seconds)
+            answering = given.get("socket_timeout")
+            self._answer_seconds = float(answering or max(ANSWER_SECONDS, self._seconds))
+            step = min(connecting, answering or connecting)
             options = {
-                "socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS, **pool.connection_kwargs,
+                **given, "socket_connect_timeout": connecting, "socket_timeout": step,
                 "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
             }  # fmt: skip
             pool.connection_class(**options)  # does not connect yet, but refuses unknown arguments
@@ -188,11 +201,12 @@ class Servers:
 
     def attempt(self, work: Callable[[], Result]) -> Result:
         """Runs an idempotent exchange, again after each failure that may pass. Raises StoreError or ConfigError."""
+        deadline = time.monotonic() + self._seconds
         for retry in range(self._retries.count + 1):
             try:
                 return work()
             except (redis_errors.RedisError, hiredis.HiredisError, OSError) as exc:
-                if retry == self._retries.count or not is_transient(exc):
+                if retry == self._retries.count or not is_transient(exc) or time.monotonic() >= deadline:
                     raise error_of(exc, self.where, self._secrets()) from None
                 self.disconnect()
             # At random, so that clients that failed together don't come back together.
@@ -217,20 +231,19 @@ class Servers:
         seeds = deque(dict.fromkeys([self._node("", 0), *self._nodes.values()]))
         while True:
             try:
-                slots = seeds.popleft().ask("CLUSTER", "SLOTS")
+                ranges = answers.slot_ranges("CLUSTER SLOTS", seeds.popleft().ask("CLUSTER", "SLOTS"))
                 break
             except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError):
                 if not seeds:
                     raise
-        ranges = sorted(slots, key=lambda item: int(item[0]))
         if not ranges:
             raise redis_errors.ClusterDownError("no slots are served")
-        owners = tuple(self._node(owner[0].decode() or host, owner[1]) for _, _, owner, *_ in ranges)
-        return SlotMap(tuple(item[0] for item in ranges), owners)
+        owners = tuple(self._node(owner.decode(errors="replace") or host, port) for _, owner, port in ranges)
+        return SlotMap(tuple(first for first, _, _ in ranges), owners)
 
     def _node(self, host: str, port: int) -> RedisNode:
         place = {"host": host, "port": port} if host else {}
-        node = RedisNode(lambda: self._kind(**{**self._options, **place}))
+        node = RedisNode(lambda: self._kind(**{**self._options, **place}), self._answer_seconds)
         return self._nodes.setdefault((host, port), node)  # in one step: two threads must end up with the same node
 
 

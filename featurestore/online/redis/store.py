@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.crc import key_slot
@@ -20,9 +20,9 @@ from featurestore.config import Project
 from featurestore.model import Check
 from featurestore.online import format as layout
 from featurestore.online.contract import Pulse, RefusedError, TableName, WriteCounts
-from featurestore.online.redis import wire
+from featurestore.online.redis import answers, wire
 from featurestore.online.redis.errors import note_written
-from featurestore.online.redis.health import checks_of
+from featurestore.online.redis.health import checks_of, count_of
 from featurestore.online.redis.scripts import DISCARD, MERGE, SWAP
 from featurestore.online.redis.servers import DEFAULT_RETRIES, RedisNode, Retries, Servers
 from featurestore.online.tables import EPOCH, GENERATION
@@ -35,6 +35,7 @@ ENTITIES_PER_CALL = 500
 KEYS_PER_SCAN = 2_000
 SLOTS = 16_384
 SHARD_MARKS = 128
+Answer = TypeVar("Answer")
 TOKEN = "token"  # noqa: S105  (of a mark, no secret)
 
 
@@ -43,7 +44,7 @@ class RedisStore:
 
     def __init__(self, project: Project, url: str, retries: Retries = DEFAULT_RETRIES) -> None:
         self._project = project.name
-        self._servers = Servers(url, retries)
+        self._servers = Servers(url, retries, project.online_timeout)
         self._tables = {"active": layout.active_key(project.name), "meta": layout.meta_key(project.name)}
         self._active = self._tables["active"].encode()
         self._generation = wire.command("HGET", self._tables["active"], GENERATION)
@@ -59,13 +60,14 @@ class RedisStore:
         try:
             # The generation last: if it is the expected one, no field was given up while its values were read.
             connection.send(wire.hmget(keys, fields) + self._generation)
-            answers = connection.read_many(len(keys) + 1 if fields else 1)
+            found = connection.read_many(len(keys) + 1 if fields else 1)
+            generation = answers.text_or_nothing("HGET", found.pop())
+            rows = answers.rows("HMGET", found, len(fields))
         except BaseException:
             connection.close()
             raise
         node.give(connection)
-        generation = answers.pop() or b""
-        return generation.decode(), answers if fields else [[] for _ in keys]
+        return (generation or b"").decode(errors="replace"), rows if fields else [[] for _ in keys]
 
     def _fetch_from_many(self, keys: Sequence[str], fields: tuple[int, ...]) -> tuple[str, list[list[bytes | None]]]:
         """One exchange with each shard, all at the same time; one more where a value is missing."""
@@ -75,25 +77,26 @@ class RedisStore:
             places.setdefault(self._servers.node_of(key.encode()), []).append(place)
         asked = {node: (wire.hmget([keys[at] for at in some], fields), len(some)) for node, some in places.items()}
         asked[first] = (asked[first][0] + self._generation, asked[first][1] + 1)
-        answers = wire.exchange(asked)
-        generation = answers[first].pop()
+        found = wire.exchange(asked)
+        generation = answers.text_or_nothing("HGET", found[first].pop())
         rows: list[list[bytes | None]] = [[] for _ in keys]
         for node, some in places.items():
-            for at, row in zip(some, answers[node], strict=True):
+            for at, row in zip(some, answers.rows("HMGET", found[node], len(fields)), strict=True):
                 rows[at] = row
         if len(asked) > 1 and any(None in row for row in rows):
             # Another shard may have answered a moment later, when its values had already moved to other fields.
-            generation = self._ask(self._tables["active"], "HGET", self._tables["active"], GENERATION)
-        return (generation or b"").decode(), rows
+            node = self._servers.node_of(self._active)
+            generation = answers.text_or_nothing("HGET", node.ask("HGET", self._tables["active"], GENERATION))
+        return (generation or b"").decode(errors="replace"), rows
 
     def table(self, name: TableName) -> dict[str, str]:
-        answer: list[bytes] = self._ask(self._tables[name], "HGETALL", self._tables[name])
-        return {entry: text.decode() for entry, text in wire.pairs(answer).items()}
+        found = self._ask(answers.pairs, self._tables[name], "HGETALL", self._tables[name])
+        return {entry: text.decode(errors="replace") for entry, text in found.items()}
 
     def swap(self, name: TableName, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
         key = self._tables[name]
         words = [str(len(expected)), *wire.entries(expected), str(len(updates)), *wire.entries(updates)]
-        return bool(self._ask(key, "EVAL", SWAP, 1, key, *words))
+        return bool(self._ask(answers.number, key, "EVAL", SWAP, 1, key, *words))
 
     def load(self, batches: Iterable[pl.DataFrame]) -> None:
         from featurestore.online.redis.bulk import Stream, hset_commands
@@ -119,11 +122,11 @@ class RedisStore:
                 return [len(fields), *fields, *chain.from_iterable(rows[key] for key in keys)]
 
             try:
-                answers = self._run(MERGE, list(rows), arguments)
+                found = self._run(MERGE, list(rows), arguments, 2 * len(fields))
             except RefusedError as exc:
                 exc.written += done
                 raise
-            counts = [sum(column) for column in zip(*answers, strict=True)]
+            counts = [sum(column) for column in zip(*found, strict=True)]
             for name, written, created in zip(fields, counts, counts[len(fields) :], strict=False):
                 total = totals.get(int(name), WriteCounts())
                 totals[int(name)] = WriteCounts(total.written + written, total.created + created)
@@ -131,7 +134,7 @@ class RedisStore:
         return totals
 
     def discard(self, field: int | str, keys: Sequence[str], up_to_run: int) -> int:
-        return sum(self._run(DISCARD, keys, lambda _: [field, up_to_run]))
+        return sum(count for (count,) in self._run(DISCARD, keys, lambda _: [field, up_to_run], 1))
 
     def clear(self, entity_type: str, fields: Sequence[int]) -> None:
         import polars as pl
@@ -164,20 +167,25 @@ class RedisStore:
     def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
         for node, keys in self._scan_keys(entity_type):
             asked = {node: (b"".join(wire.command("HGETALL", key) for key in keys), len(keys))}
-            hashes = self._servers.attempt(partial(wire.exchange, asked, tolerate="WRONGTYPE"))[node]
-            yield [(key, wire.pairs(fields)) for key, fields in zip(keys, hashes, strict=True) if fields]
+            hashes = self._servers.attempt(partial(self._hashes, asked, node))
+            yield [(key, fields) for key, fields in zip(keys, hashes, strict=True) if fields]
+
+    @staticmethod
+    def _hashes(asked: Mapping[RedisNode, tuple[bytes, int]], node: RedisNode) -> list[dict[str, bytes]]:
+        found = wire.exchange(asked, tolerate="WRONGTYPE")[node]
+        return [answers.pairs("HGETALL", fields) for fields in found]
 
     def pulse(self) -> Pulse:
         infos = self._servers.attempt(lambda: [wire.info(node) for node in self._servers.nodes()])
         servers = ",".join(sorted(info.get("run_id", "") for info in infos))
-        evicted = sum(int(info.get("evicted_keys", 0)) for info in infos)
+        evicted = sum(count_of(info, "evicted_keys") for info in infos)
         return Pulse(servers, evicted, len(infos), self._contents())
 
     def mark_shards(self) -> None:
         if self._servers.cluster and not self._contents():
             token = secrets.token_hex(8)
             for key in shard_keys(self._project):
-                self._ask(key, "HSET", key, TOKEN, token)
+                self._ask(answers.number, key, "HSET", key, TOKEN, token)
 
     def _contents(self) -> str:
         """The token that all parts of a cluster have; empty where it is not the same."""
@@ -189,7 +197,8 @@ class RedisStore:
             for key in shard_keys(self._project):
                 places.setdefault(self._servers.node_of(key.encode()), []).append(wire.command("HGET", key, TOKEN))
             asked = {node: (b"".join(commands), len(commands)) for node, commands in places.items()}
-            return {token for tokens in wire.exchange(asked).values() for token in tokens}
+            found = wire.exchange(asked).values()
+            return {answers.text_or_nothing("HGET", token) for tokens in found for token in tokens}
 
         tokens = self._servers.attempt(ask)
         token = tokens.pop() if len(tokens) == 1 else None
@@ -206,27 +215,30 @@ class RedisStore:
     def close(self) -> None:
         self._servers.disconnect()
 
-    def _ask(self, key: str, *words: str | int) -> Any:
-        return self._servers.attempt(lambda: self._servers.node_of(key.encode()).ask(*words))
+    def _ask(self, read: Callable[[str, Any], Answer], key: str, *words: str | int) -> Answer:
+        """One command to the server that has a key; ``read`` takes its answer, or refuses it."""
+        return self._servers.attempt(lambda: read(str(words[0]), self._servers.node_of(key.encode()).ask(*words)))
 
-    def _run(self, script: str, keys: Sequence[str], arguments: Callable[[Sequence[str]], list[Any]]) -> list[Any]:
-        """Calls a script for all keys, some hundreds per call and one slot per call, and returns its answers."""
+    def _run(
+        self, script: str, keys: Sequence[str], arguments: Callable[[Sequence[str]], list[Any]], width: int
+    ) -> list[list[int]]:
+        """Calls a script for all keys, some hundreds per call and one slot per call: ``width`` numbers of each call."""
 
-        def work() -> list[Any]:
-            answers: list[Any] = []
+        def work() -> list[list[int]]:
+            found: list[list[int]] = []
             done = 0
             try:
                 for node, groups in self._groups(keys).items():
                     # Each time, because a server that was restarted has forgotten it.
-                    sha = node.ask("SCRIPT", "LOAD", script)
+                    sha = answers.text("SCRIPT LOAD", node.ask("SCRIPT", "LOAD", script))
                     calls = (("EVALSHA", sha, len(group), *group, *arguments(group)) for group in groups)
                     for group, answer in zip(groups, wire.pipeline(node, calls), strict=True):
-                        answers.append(answer)
+                        found.append(answers.numbers("EVALSHA", answer, width))
                         done += len(group)
             except redis_errors.ResponseError as exc:
                 note_written(exc, done)
                 raise
-            return answers
+            return found
 
         return self._servers.attempt(work)
 
@@ -251,6 +263,10 @@ class RedisStore:
         for node in dict.fromkeys(owners):
             yield node, batch.filter(pl.Series([owner is node for owner in owners]))
 
+    @staticmethod
+    def _page(node: RedisNode, words: tuple[str | bytes | int, ...]) -> tuple[bytes, list[bytes]]:
+        return answers.page("SCAN", node.ask(*words))
+
     def _scan_keys(self, entity_type: str) -> Iterator[tuple[RedisNode, list[str]]]:
         """Every key of an entity type, node by node; one may come twice."""
         pattern = layout.key_prefix(self._project, entity_type) + "*"
@@ -258,7 +274,7 @@ class RedisStore:
             cursor: bytes | int = 0
             while True:
                 words = ("SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_SCAN)
-                cursor, keys = self._servers.attempt(partial(node.ask, *words))
+                cursor, keys = self._servers.attempt(partial(self._page, node, words))
                 if keys:
                     yield node, [key.decode() for key in keys]
                 if cursor in (b"0", 0):

@@ -12,6 +12,7 @@ import hiredis
 from redis import exceptions as redis_errors
 
 from featurestore.online.contract import UNREADABLE
+from featurestore.online.redis import answers
 from featurestore.online.redis.servers import Connection, RedisNode
 
 COMMANDS_PER_SEND = 20
@@ -73,11 +74,6 @@ def pipeline(node: RedisNode, commands: Iterable[tuple[Any, ...]]) -> Iterator[A
             yield connection.read()
 
 
-def pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
-    """The answer of HGETALL by field; bytes of a name that are not UTF-8 are replaced."""
-    return {flat[at].decode(errors="replace"): flat[at + 1] for at in range(0, len(flat), 2)}
-
-
 def entries(items: Mapping[str, str | None]) -> list[str]:
     """Entries as the arguments of a script: name, 1 for present or 0 for absent, text."""
     return [word for name, text in items.items() for word in (name, "0" if text is None else "1", text or "")]
@@ -85,7 +81,7 @@ def entries(items: Mapping[str, str | None]) -> list[str]:
 
 def info(node: RedisNode) -> dict[str, str]:
     """The answer of INFO."""
-    text: bytes = node.ask("INFO", "default")
+    text = answers.text("INFO", node.ask("INFO", "default"))
     return dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
 
 

@@ -15,6 +15,7 @@ def check_document(result: CheckResult) -> dict[str, Json]:
         "findings": [asdict(item) for item in result.findings],
         "limits": [asdict(item) for item in result.limits],
         "observations": [asdict(item) for item in result.observations],
+        "notes": list(result.notes),
         "fixed": [
             {"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed.versions
         ],

@@ -69,6 +69,8 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "active_since": instant(entry.active_since),
         "statistics": entry.statistics,
         "drift": entry.drift,
+        "declared": detail.note is None,
+        "retired": detail.retired,
     }
 
 

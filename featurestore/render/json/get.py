@@ -22,7 +22,7 @@ def get_document(result: GetResult) -> dict[str, Json]:
         }
         for item in result.entities
     ]
-    return {"entity_type": result.entity_type.name, "entities": entities}
+    return {"entity_type": result.entity_type.name, "entities": entities, "warnings": list(result.warnings)}
 
 
 def served_document(served: ServedValue) -> dict[str, Json]:

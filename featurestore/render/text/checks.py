@@ -22,6 +22,7 @@ def check_lines(result: CheckResult) -> str:
         for item in result.observations
         if (item.feature, item.message) not in found
     ]
+    lines += result.notes
     if not result.findings:
         counts = f"{plural(result.features, 'feature')}, {plural(result.versions, 'version file')}"
         lines.append(f"{counts}: nothing is wrong")

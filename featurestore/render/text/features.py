@@ -45,6 +45,7 @@ def feature_page(detail: Detail) -> RenderableType:
     entry, feature = detail.entry, detail.entry.feature
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
+    parts += [line(detail.note, WARN)] if detail.note else []
     parts += [Text(""), facts(_declared(detail))]
     for limit in detail.limits:
         parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))

@@ -21,7 +21,16 @@ IN_MEMORY = ""
 
 DEEPEST = 20
 _PATHS = {"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath", "pathlib.PurePosixPath", "os.fspath", "builtins.str"}
-_SAME = {"os.path.abspath", "os.path.realpath", "os.path.normpath", "os.path.expanduser", "codecs.open", "io.open"}
+_SAME = {
+    "os.path.abspath",
+    "os.path.realpath",
+    "os.path.normpath",
+    "os.path.expanduser",
+    "codecs.open",
+    "io.open",
+    "builtins.open",
+}
+_RESOURCES = ("importlib.resources.", "importlib_resources.", "pkgutil.get_data")
 _BUFFERS = {"io.StringIO", "io.BytesIO"}
 _UNCHANGED = {"resolve", "absolute", "open", "as_posix", "expanduser", "__str__", "__fspath__"}
 _FILE_ARGUMENTS = {
@@ -32,6 +41,8 @@ _FILE_ARGUMENTS = {
 
 def file_of(reach: Reach, call: ast.Call) -> str | None:
     """The file that a call names by its first argument or a keyword; None where it can't be worked out."""
+    if (_name(reach, call.func) or "").startswith(_RESOURCES):
+        return _of_package(reach, call.args) if len(call.args) > 1 else None  # a package alone is no file
     if call.args:
         return path_of(reach, call.args[0])
     for keyword in call.keywords:
@@ -108,36 +119,52 @@ def _path(reach: Reach, node: ast.expr, depth: int) -> str | None:
 
 
 def _called(reach: Reach, node: ast.Call, depth: int) -> str | None:
-    name = _name(reach, node.func)
+    name = _name(reach, node.func) or ""
     arguments = [_path(reach, argument, depth + 1) for argument in node.args] if not node.keywords else []
     if name in _BUFFERS:
         return IN_MEMORY
     if name in _PATHS or name == "os.path.join":
         return posixpath.join(*(text for text in arguments if text)) if arguments and all(arguments) else None
-    if name in _SAME or name == "builtins.open":
+    if name in _SAME:
         return _path(reach, node.args[0], depth + 1) if node.args else None
+    if name.startswith(_RESOURCES):
+        return _of_package(reach, node.args)
     if name == "os.path.dirname":
         return _parent(arguments[0]) if arguments else None
     if name in ("pathlib.Path.cwd", "os.getcwd"):
         return "."
     if isinstance(node.func, ast.Attribute):
-        inner = _path(reach, node.func.value, depth + 1)
-        if not inner:
-            return None
-        if node.func.attr in _UNCHANGED:
-            return inner
-        if node.func.attr in ("joinpath", "glob", "rglob") and arguments and all(arguments):
-            return posixpath.join(inner, *(text for text in arguments if text))
-        if node.func.attr == "with_name" and arguments and arguments[0]:
-            return posixpath.join(posixpath.dirname(inner), arguments[0])
-        if node.func.attr == "with_suffix" and arguments and arguments[0]:
-            return posixpath.splitext(inner)[0] + arguments[0]
+        return _by_method(node.func.attr, _path(reach, node.func.value, depth + 1), arguments)
     return None
+
+
+def _by_method(method: str, path: str | None, arguments: list[str | None]) -> str | None:
+    """What a method of a path gives."""
+    if not path:
+        return None
+    if method in _UNCHANGED:
+        return path
+    given = [text for text in arguments if text]
+    if not given or len(given) < len(arguments):
+        return None
+    if method in ("joinpath", "glob", "rglob"):
+        return posixpath.join(path, *given)
+    if method == "with_name":
+        return posixpath.join(posixpath.dirname(path), given[0])
+    return posixpath.splitext(path)[0] + given[0] if method == "with_suffix" else None
 
 
 def _joined(reach: Reach, parts: list[ast.expr], depth: int) -> str | None:
     texts = [_path(reach, part.value if isinstance(part, ast.FormattedValue) else part, depth + 1) for part in parts]
     return "".join(text for text in texts if text) if all(texts) else None
+
+
+def _of_package(reach: Reach, arguments: list[ast.expr]) -> str | None:
+    """A file or folder of a package that is named by a text, as `importlib.resources` and `pkgutil` find it."""
+    texts = [_text(reach, argument, 0) for argument in arguments]
+    if not texts or not all(texts):
+        return None
+    return posixpath.join(str(texts[0]).replace(".", "/"), *(text for text in texts[1:] if text))
 
 
 def _parent(path: str | None, up: int = 1) -> str | None:

@@ -7,6 +7,7 @@ copies (or of the project's files, as long as they are still the same): so both 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -32,10 +33,17 @@ def folder_of(version: Path) -> Path:
 
 
 def write_copies(version: Path, feature: Feature) -> None:
-    """Writes the copies that a version file is about to need. Raises OSError."""
+    """Writes the copies that a version file is about to need. Raises OSError.
+
+    A clone may bring links, and a file that is written through one lands wherever it leads to.
+    """
     files = kept(feature.depends_on.files)
     if not files:
         return
+    for folder in (version.parent, version.parent.parent):
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, "is a link: declared files are not written through it", str(folder))
+    remove_copies(version)
     for file in files:
         assert file.content is not None, f"{file.path} was not read here"
         write_atomically(folder_of(version) / file.path, file.content)
@@ -50,9 +58,19 @@ def rename_copies(before: Path, after: Path) -> None:
         folder_of(before).rename(folder_of(after))
 
 
+def copy_copies(version: Path, other: Path) -> None:
+    """Copies the copies of a version file for another one, before that is written. Raises OSError."""
+    if folder_of(version).is_dir():
+        import shutil  # 5 ms that listings don't need
+
+        shutil.copytree(folder_of(version), folder_of(other), dirs_exist_ok=True)
+
+
 def remove_copies(version: Path) -> None:
     """Removes the copies of a version file that is gone. Raises OSError."""
-    if folder_of(version).is_dir():
+    if folder_of(version).is_symlink():
+        folder_of(version).unlink()
+    elif folder_of(version).is_dir():
         import shutil  # 5 ms that listings don't need
 
         shutil.rmtree(folder_of(version))

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from featurestore.arguments import default_metadata, metadata_of
@@ -19,12 +20,19 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
-from featurestore.versioning.folder.copies import remove_copies, rename_copies, write_copies
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version, write_text
+from featurestore.versioning.folder.copies import copy_copies, remove_copies, rename_copies, write_copies
+from featurestore.versioning.folder.versionfile import (
+    VersionFile,
+    VersionName,
+    read_version,
+    under_another_name,
+    write_text,
+)
 from featurestore.versioning.recipe.hashing import VersionHash
 
 ACTIVE = "active"
 METADATA = "metadata.toml"
+RETIRED = "retired"
 SHORTEST_PREFIX = 6
 
 
@@ -55,6 +63,14 @@ class Active:
 
     sha256: str
     since: int
+
+
+@frozen
+class Retired:
+    """When a feature was retired (µs), and the name that it has now where it was renamed."""
+
+    since: int
+    renamed_to: str | None = None
 
 
 def versions_of(folder: Path, feature: str) -> list[VersionName]:
@@ -126,18 +142,22 @@ def write_version(
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
     """The installed versions of Python, Polars and these packages, by import name, as far as they are installed."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in sorted({*packages, "polars"}):
+        installed = _installed(package)
+        if installed is not None:
+            versions[package] = installed
+    return versions
+
+
+@cache
+def _installed(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    by_import: Mapping[str, Sequence[str]] | None = None
-    for package in sorted({*packages, "polars"}):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            by_import = packages_distributions() if by_import is None else by_import
-            for distribution in by_import.get(package, ())[:1]:
-                versions[package] = version(distribution)
-    return versions
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return next((version(name) for name in packages_distributions().get(package, ())[:1]), None)
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
@@ -263,6 +283,50 @@ def write_active(folder: Path, feature: str, active: Active) -> None:
     _refuse_link(folder / feature)
     lines = toml_lines({"sha256": active.sha256, "since": format_instant(active.since)})
     write_atomically(folder / feature / ACTIVE, _text(lines))
+
+
+def read_retired(folder: Path, feature: str) -> Retired | None:
+    """Whether a feature was retired; None where it was not. Raises VersionFileError for a damaged file."""
+    path = folder / feature / RETIRED
+    hint = f"remove the file, then run featurestore retire {feature} again"
+    table = _read_toml(path, hint)
+    if table is None:
+        return None
+    try:
+        renamed_to = table.get("renamed_to")
+        return Retired(parse_instant(str(table["since"]))[0], None if renamed_to is None else str(renamed_to))
+    except (KeyError, ValueError) as exc:
+        raise VersionFileError(f"does not say since when: {exc}", where=str(path), hint=hint) from exc
+
+
+def write_retired(folder: Path, feature: str, retired: Retired) -> None:
+    """Retires a feature. Its version files stay."""
+    facts = {"since": format_instant(retired.since), "renamed_to": retired.renamed_to}
+    lines = toml_lines({name: value for name, value in facts.items() if value is not None})
+    write_atomically(folder / feature / RETIRED, _text(lines))
+
+
+def remove_retired(folder: Path, feature: str) -> None:
+    """Removes the record that a feature was retired, where there is one. Raises OSError."""
+    (folder / feature / RETIRED).unlink(missing_ok=True)
+
+
+def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
+    """Writes a feature's versions, with their numbers, and its promotion under another name, which has none yet.
+
+    Raises VersionFileError for a damaged file, OSError.
+    """
+    copied = []
+    for name in versions_of(folder, feature):
+        read_version(name.path)  # so that no damage gets a checksum that fits
+        path = folder / new / name.path.name
+        copy_copies(name.path, path)
+        write_atomically(path, under_another_name(name.path.read_bytes(), new))
+        copied.append(VersionName(name.number, name.short, path))
+    active = read_active(folder, feature)
+    if active is not None:
+        write_active(folder, new, active)
+    return copied
 
 
 def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:

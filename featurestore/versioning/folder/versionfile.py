@@ -51,6 +51,7 @@ _WRITTEN_LINE = (  # compiled where it is used: most commands don't need it
     r"""# (?!created )(?:\w+|"(?:[^"\\\x00-\x1f\x7f]|\\["\\])+") = "(?:[^"\\\x00-\x1f\x7f]|\\["\\])*\""""
 )
 _WRITTEN_TABLES = ("# [packages]", "# [parts]")
+_FEATURE = re.compile(rb'\A# feature = "[a-z0-9_]+"\Z')
 _CHECKSUM = re.compile(rb'# checksum = "([0-9a-f]{64})"')
 
 
@@ -181,6 +182,15 @@ def _is_well_formed(written: list[tuple[str, str]]) -> bool:
         and ("", "# created") in names
         and all(line == table or re.fullmatch(_WRITTEN_LINE, line, re.ASCII) for table, line in written)
     )
+
+
+def under_another_name(data: bytes, feature: str) -> bytes:
+    """The same version of a feature that is called otherwise: a name is in a version file, but not in its hash."""
+    opening, _checksum, below = data.split(b"\n", 2)
+    head, closing, code = below.partition(f"\n{CLOSING}\n".encode())
+    lines = [_FEATURE.sub(f'# feature = "{feature}"'.encode(), line) for line in head.split(b"\n")]
+    below = b"\n".join(lines) + closing + code
+    return b"\n".join((opening, f'# checksum = "{sha256(below).hexdigest()}"'.encode(), below))
 
 
 def read_version(path: Path) -> VersionFile:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Protocol
 
@@ -108,6 +109,26 @@ class TextLoader:
     def is_package(self, name: str) -> bool:
         """Whether modules lie below that name."""
         return self.isolation.provider.is_package(name)
+
+    def get_data(self, path: str) -> bytes:
+        """A file that lies beside the modules, for `pkgutil`. Raises OSError."""
+        return Path(path).read_bytes()
+
+    def get_resource_reader(self, name: str) -> PackageFiles | None:
+        """The files of a package, for `importlib.resources`."""
+        folder = self.isolation.provider.folder(name)
+        return None if folder is None else PackageFiles(Path(folder))
+
+
+class PackageFiles:
+    """What `importlib.resources` asks for the files of a package."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def files(self) -> Path:
+        """The package's folder."""
+        return self._folder
 
 
 class Isolation:

@@ -167,8 +167,8 @@ class _SectionProvider:
     def is_package(self, name: str) -> bool:
         return self._tree.is_package(name)
 
-    def folder(self, name: str) -> str | None:  # captured packages have no folder
-        return None
+    def folder(self, name: str) -> str | None:  # captured packages have none, but for declared files
+        return None if self._folder is None else str(self._folder.joinpath(*name.split(".")))
 
 
 def _unannotate(tree: ast.Module) -> None:

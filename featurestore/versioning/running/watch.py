@@ -261,7 +261,8 @@ def _caller() -> str | None:
             if frame.f_code.co_name == "<module>":
                 return str(name)
         elif not users:
-            if frame.f_code.co_filename.startswith((_IMPORTS, _ZIPS)) or name.startswith(_OURSELVES):
+            ours = name.startswith(_OURSELVES) and frame.f_code.co_name != TextLoader.get_data.__name__
+            if ours or frame.f_code.co_filename.startswith((_IMPORTS, _ZIPS)):
                 return None
             if name in ("traceback", "warnings", "logging", "mimetypes"):
                 return None

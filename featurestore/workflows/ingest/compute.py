@@ -16,7 +16,7 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.declared_files import changed_since
-from featurestore.errors import CancelledError, FeatureError, FeatureStoreError
+from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError
 from featurestore.evaluation.evaluate import (
     SortedRows,
     build_expression,
@@ -251,7 +251,7 @@ class _SourceRun:
             )  # fmt: skip
             if self._options.strict and rows.rejected_count:
                 raise strict_error(self._source.name, rows.rejected_count, rows.rejected[0])
-        except CancelledError:
+        except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
             raise
         except FeatureStoreError as exc:
             yield from (Failed(target, problem_of(exc, self._project, target)) for target in due)

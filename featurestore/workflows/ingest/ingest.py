@@ -27,6 +27,7 @@ from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
 from featurestore.workflows.ingest.targets import Target, find_targets
+from featurestore.workflows.renaming import carry_histories, carry_versions
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
 POLL_SECONDS = 0.1
@@ -82,6 +83,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         features = _chosen(registry, request)
+        carried = [] if request.options.dry_run else _carry(project, store, features, registry, state.commit)
         with store.reading():
             targets, failed = find_targets(project, store, tree, features)
         if not request.names and not request.sources:
@@ -91,7 +93,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if state.problem is not None:
             result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
         left_out = [f"{item.problem.where}: {item.problem.message}; it is left out" for item in registry.left_out]
-        result = replace(result, warnings=(*result.warnings, *left_out))
+        result = replace(result, warnings=(*carried, *result.warnings, *left_out))
         if request.options.dry_run:
             return result
         summarize_run(project, store, result.run, summary)
@@ -109,6 +111,15 @@ def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
     if request.options.input is not None and len({item.source_name for item in features}) > 1:
         raise UsageError("--input replaces one source, and these features read several", hint="name one with --source")
     return features
+
+
+def _carry(
+    project: Project, store: OfflineStore, features: Sequence[Feature], registry: Registry, commit: str | None
+) -> list[str]:
+    """Brings what renamed features had under their former names, and says so."""
+    names = [*registry.names(), *(item.name for item in registry.broken)]
+    carry_versions(project, features, names)
+    return [str(done) for done in carry_histories(store, features, names, commit)]
 
 
 def _broken(registry: Registry) -> list[FeatureRun]:

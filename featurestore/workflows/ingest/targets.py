@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore import times
+from featurestore.atomic import together
 from featurestore.config import Project
 from featurestore.declared_files import kept
 from featurestore.errors import FeatureStoreError, StoreError, VersionFileError, os_reason
@@ -106,12 +107,13 @@ def find_targets(
 def write_version_files(project: Project, targets: Sequence[Target], commit: str | None) -> None:
     """Writes the version file and the metadata of each target of the working tree. Raises StoreError."""
     try:
-        for target in targets:
-            if target.hashed is not None:
-                if target.new:
-                    write_version(project, target.hashed, commit, target.version.number)
-                files.write_metadata(project.versions, target.feature)
-                write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
+        with together():
+            for target in targets:
+                if target.hashed is not None:
+                    if target.new:
+                        write_version(project, target.hashed, commit, target.version.number)
+                    files.write_metadata(project.versions, target.feature)
+                    write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
     except OSError as exc:
         raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
 

@@ -79,7 +79,7 @@ class _Join:
             name=self.labels_name,
             first_row=done + 1,
         )
-        grouped, state = self._prepare(question, times)
+        grouped, state, damaged = self._prepare(question, times)
         search = BatchSearch(self.project, self.store, question, grouped, state, self.limits)
         answers = self._answer(search, done)
         facts = JoinFacts(
@@ -90,21 +90,26 @@ class _Join:
             entity_type=entity_type,
             features=tuple(feature for feature, _ in answers),
             as_of_run=state.last_run,
-            warnings=times.warnings,
+            warnings=(*times.warnings, *damaged),
         )
         return frame.hstack([column for _, column in answers]), facts
 
-    def _prepare(self, question: JoinQuestion, times: EntityTimes) -> tuple[kernel.GroupedLabels, StoreState]:
-        """Groups the labels, looks up the store's state, and brings sorted columns up to date."""
+    def _prepare(
+        self, question: JoinQuestion, times: EntityTimes
+    ) -> tuple[kernel.GroupedLabels, StoreState, list[str]]:
+        """Groups the labels, looks up the store's state, and brings sorted columns up to date; with what to say."""
         with ThreadPoolExecutor(1) as beside:  # grouping runs while the store answers
             grouping = beside.submit(kernel.group_labels, times.keys, times.instants)
             state = _store_state(self.store, question)
             grouped = grouping.result()
+        damaged = []
         for feature in question.features:
             mark = state.marks[feature.version.id]
             self.progress(f"preparing {feature.column_name}: {0 if mark is None else mark.rows:,} rows of history")
-            prepare_columns(self.project, self.store, feature.version, mark, len(grouped.entities), self.limits)
-        return grouped, state
+            entities = len(grouped.entities)
+            said = prepare_columns(self.project, self.store, feature.version, mark, entities, self.limits)
+            damaged += [said] if said else []
+        return grouped, state, damaged
 
     def _answer(self, search: BatchSearch, done: int) -> list[tuple[JoinedFeature, pl.Series]]:
         features = search.question.features

@@ -74,11 +74,13 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
 
 
 def add_warnings(question: JoinQuestion, facts: JoinFacts) -> JoinFacts:
-    """The facts with a warning for each feature that no label has a value of."""
-    features = (
-        feature if feature.matched or not facts.labels else replace(feature, warnings=(_no_match(question, feature),))
-        for feature in facts.features
-    )
+    """The facts with a warning for each feature that no label has a value of, or that is not declared any more."""
+    features = []
+    for asked, feature in zip(question.features, facts.features, strict=True):
+        warnings = [] if asked.note is None else [asked.note]
+        if facts.labels and not feature.matched:
+            warnings.append(_no_match(question, feature))
+        features.append(replace(feature, warnings=tuple(warnings)))
     return replace(facts, features=tuple(features))
 
 

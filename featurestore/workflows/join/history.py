@@ -11,7 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
-from featurestore.offline.columns.files import can_write, folder_of
+from featurestore.offline.columns.files import can_write, folder_of, has_damage
 from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 
@@ -79,16 +79,23 @@ def prepare_columns(
     mark: HistoryMark | None,
     entities: int,
     limits: HistoryLimits = DEFAULT_LIMITS,
-) -> None:
+) -> str | None:
     """Brings the version's sorted columns up to date where that is worth it for a join about so many entities.
 
-    Not to be called inside `OfflineStore.reading`: sorting takes long, and the open connection would block writers.
+    Returns what to say where they were damaged. Not to be called inside `OfflineStore.reading`: sorting takes long, and
+    the open connection would block writers.
     """
     if mark is None or mark.rows < limits.sort_rows or entities < limits.sort_entities:
-        return
+        return None
     columns = find_columns(project.state, version, mark, project.memory)
-    if columns is None and can_write(folder_of(project.state, version)):
-        refresh_columns(project.state, store, version, mark, project.memory)
+    folder = folder_of(project.state, version)
+    damaged = columns is None and has_damage(folder, version)
+    made = columns is None and can_write(folder)
+    made = made and refresh_columns(project.state, store, version, mark, project.memory)
+    if not damaged:
+        return None
+    then = "made again" if made else "not used"
+    return f"{version.id.feature}: its sorted columns in {folder} were damaged, and were {then}"
 
 
 def read_columns(

@@ -15,10 +15,14 @@ from featurestore.workflows.references import resolve
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFeature:
-    """A column of the result, named after the reference as typed, and the version that answers it."""
+    """A column of the result, named after the reference as typed, and the version that answers it.
+
+    ``note`` is what to say of a feature that is not declared any more.
+    """
 
     column_name: str
     version: StoredVersion
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def resolve_features(project: Project, store: OfflineStore, references: Iterable
     Raises UsageError for a name that does not exist or has no history, VersionFileError.
     """
     expanded = expand_sets(project, references)
-    return tuple(ResolvedFeature(item.text, item.version) for item in resolve(project, store, expanded))
+    return tuple(ResolvedFeature(item.text, item.version, item.note) for item in resolve(project, store, expanded))
 
 
 def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_name: str) -> None:
