@@ -19,6 +19,7 @@ from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
 from featurestore.regular import SETTINGS, Fence, reason
 from featurestore.sources.settings import read_source
+from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, interpolate, parse_toml
 
 FILE = "featurestore.toml"
@@ -28,6 +29,10 @@ _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
+TABLES = (
+    "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions", "log",
+)  # fmt: skip
+LEAST_KEEP = 86_400_000_000
 
 
 @frozen
@@ -73,8 +78,9 @@ class Project:
     ``offline_url`` and ``online_url`` are None for the embedded defaults under `state`; the offline store's
     password may be in a file of its own. ``notify`` is the command that is run on drift. With ``require_committed``
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
-    name. ``memory`` is about how many bytes a join may use, whatever the size of the history. ``online_timeout`` is how
-    many seconds to wait for a connection to the online store.
+    name. ``memory`` is about how many bytes a join may use, whatever the size of the history. ``keep`` is how long (µs)
+    details of runs are kept, None for ever. ``online_timeout`` is how many seconds to wait for a connection to the
+    online store.
     """
 
     root: Path
@@ -90,6 +96,7 @@ class Project:
     notify: str | None = None
     require_committed: bool = False
     feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keep: int | None = None
     online_timeout: float = 10.0
 
     @property
@@ -153,7 +160,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     except ValueError as exc:
         raise ConfigError(str(exc), where=str(path)) from exc
     top = TomlTable(data, str(path))
-    top.allow("project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions")
+    top.allow(*TABLES)
     project = top.table("project", required=True).allow("name", "lock_timeout")
     offline = top.table("offline").allow("url", "password_file", "memory")
     entity_types = {name: _entity_type(name, table) for name, table in top.tables("entity_types")}
@@ -171,6 +178,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         lock_timeout=_lock_timeout(lock_timeout, project),
         require_committed=top.table("versions").allow("require_committed").get("require_committed", bool, False),
         notify=top.table("notify").allow("command").text("command"),
+        keep=_keep(top.table("log").allow("keep")),
         feature_sets={name: _feature_set(name, table) for name, table in top.tables("feature_sets")},
     )
 
@@ -198,6 +206,19 @@ def _lock_timeout(flag: float | None, table: TomlTable) -> float:
     if not 0 <= seconds < float("inf"):
         raise table.error("lock_timeout", "is not a number of seconds")
     return seconds
+
+
+def _keep(table: TomlTable) -> int | None:
+    text = table.text("keep")
+    if text is None:
+        return None
+    try:
+        keep = parse_duration(text)
+    except ValueError as exc:
+        raise table.error("keep", str(exc), 'for example keep = "400d"') from exc
+    if keep < LEAST_KEEP:
+        raise table.error("keep", f"is too short: {text}; at least a day", 'for example keep = "400d"')
+    return keep
 
 
 def _online_timeout(table: TomlTable) -> float:

@@ -50,6 +50,17 @@ def is_utc(zone: str | None) -> bool:
     return zone is None or zone in _UTC
 
 
+def is_zone(name: str) -> bool:
+    """Whether a name is that of a time zone that this machine has data of."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
+        return False
+    return True
+
+
 def parse_instant(text: str, *, up: bool = False) -> tuple[int, bool]:
     """Reads a date or a date and time: (microseconds since the epoch, whether it has no zone).
 

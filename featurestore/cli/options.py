@@ -46,6 +46,15 @@ def duration(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option}: {exc}") from None
 
 
+def zone(option: str, text: str | None) -> str | None:
+    """A time zone that this machine knows. Raises UsageError."""
+    if text is None:
+        return None
+    if not times.is_zone(text):
+        raise UsageError(f"{option} {text!r} is not a time zone", hint="for example Europe/Paris")
+    return text
+
+
 def output_table(session: Session, text: str | None, format_: str | None) -> TableFile | None:
     """A table to write: the file of ``--output``, else standard output; with the format of ``--format``.
 

@@ -17,6 +17,7 @@ from featurestore.offline import audit_rows
 from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Erasure, Measures, Position
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
+from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.registry.summary import FeatureSummary
 
@@ -153,6 +154,9 @@ class SqlAuditLog(ABC):
         errors = self._rows("SELECT error FROM run_features WHERE error IS NOT NULL")
         texts = ("\n".join(map(str, json.loads(row["error"]).values())) for row in errors)
         return len(rejected_naming(self._rows, keys)) + sum(map(names, texts))
+
+    def count_details(self, before: int) -> int:
+        return count_details(self._rows, before, times.now())
 
     def erasures(self) -> list[Erasure]:
         return read_erasures(self._rows("SELECT * FROM meta"))

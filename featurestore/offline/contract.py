@@ -135,7 +135,8 @@ class DataSet:
     ``labels_form`` its format. If ``labels_kept``, the file's bytes are stored under ``labels_sha256``; they were until
     ``labels_erased`` if an entity that they named was erased.
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
-    ``batch_rows`` labels at a time.
+    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV;
+    with ``typed`` a file with types got the columns of such a CSV in theirs.
     """
 
     name: str
@@ -161,6 +162,9 @@ class DataSet:
     writer: str
     batch_rows: int
     labels_erased: int | None = None
+    timezone: str | None = None
+    delimiter: str = ","
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +408,10 @@ class AuditLog(Readable, Protocol):
         """How many rejected rows and recorded errors name an entity, with all its keys (as text)."""
         ...
 
+    def count_details(self, before: int) -> int:
+        """How many runs that ended before an instant (µs) still have details that `drop_details` would drop."""
+        ...
+
     def committed_runs(self) -> list[CommittedRun]:
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
@@ -465,6 +473,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
         Raises TransientStoreError where the connection was lost and nothing of the run was committed, nor will be: a
         commit whose answer was lost is looked up before. Raises StoreError where that can't be found out.
         """
+        ...
+
+    def drop_details(self, before: int) -> None:
+        """Drops the details of runs that ended before an instant (µs): see `offline.retention`. One transaction."""
         ...
 
     @property

@@ -14,6 +14,7 @@ import polars as pl
 from featurestore.errors import SourceError, UsageError, nearest
 from featurestore.model import EntityType, Key
 from featurestore.point_in_time.kernel import Integers
+from featurestore.tables.batch import nfc
 from featurestore.tables.instants import Instants, read_instants
 
 ENTITY_ID = "entity_id"
@@ -24,12 +25,14 @@ class EntityTimes:
     """The entity and the time of each label, in the order of the label table.
 
     ``keys`` has the entity type's key columns by name and type, null where a label names no entity;
-    ``instants`` holds the times (microseconds); ``warnings`` say what had to be assumed.
+    ``instants`` holds the times (microseconds); ``warnings`` say what had to be assumed, ``naive`` that some times had
+    no zone and none was named.
     """
 
     keys: pl.DataFrame
     instants: Integers
     warnings: tuple[str, ...]
+    naive: bool = False
 
 
 def read_labels(
@@ -38,23 +41,24 @@ def read_labels(
     *,
     timestamp_column: str,
     entity_columns: Sequence[str] = (),
+    timezone: str | None = None,
     name: str = "labels",
     first_row: int = 1,
 ) -> EntityTimes:
     """Finds and reads the keys and the times of a label table.
 
     ``entity_columns`` names one column per key, in the order of the keys. Without it the keys are looked up by
-    their own names, and a single key also as ``entity_id``. ``name`` is what messages call the table and
-    ``first_row`` the number of its first row. Raises UsageError for a column that is missing or of the wrong
-    type, SourceError naming the row for a cell that can't be read.
+    their own names, and a single key also as ``entity_id``. ``timezone`` is that of times without one. ``name``
+    is what messages call the table and ``first_row`` the number of its first row. Raises UsageError for a column that
+    is missing or of the wrong type, SourceError naming the row for a cell that can't be read.
     """
     columns = _key_columns(frame, entity_type, entity_columns, name)
-    _require(frame, timestamp_column, name, "--timestamp-column")
+    timestamp_column = _require(frame, timestamp_column, name, "--timestamp-column")
     warnings: list[str] = []
     keys = _read_keys(frame, entity_type, columns, name, warnings, first_row)
-    times: Instants = read_instants(frame[timestamp_column], name, first_row)
+    times: Instants = read_instants(frame[timestamp_column], name, first_row, timezone)
     warnings += [f"{name}, column {timestamp_column!r}: {assumed}" for assumed in times.assumed]
-    return EntityTimes(keys, times.micros, tuple(warnings))
+    return EntityTimes(keys, times.micros, tuple(warnings), times.naive)
 
 
 def read_keys(frame: pl.DataFrame, entity_type: EntityType, entity_columns: Sequence[str], name: str) -> pl.DataFrame:
@@ -84,9 +88,7 @@ def _key_columns(
                 f"{entity_type.name} has {len(keys)} key columns ({', '.join(keys)}), not {len(entity_columns)}",
                 hint="repeat --entity-column once per key, in that order",
             )
-        for column in entity_columns:
-            _require(frame, column, name, "--entity-column")
-        return tuple(entity_columns)
+        return tuple(_require(frame, column, name, "--entity-column") for column in entity_columns)
     missing = [key for key in keys if key not in frame.columns]
     if not missing:
         return keys
@@ -101,9 +103,13 @@ def _key_columns(
     )
 
 
-def _require(frame: pl.DataFrame, column: str, name: str, option: str) -> None:
+def _require(frame: pl.DataFrame, column: str, name: str, option: str) -> str:
+    """The column of that name, which is the same in every Unicode form. Raises UsageError."""
     if column in frame.columns:
-        return
+        return column
+    for other in frame.columns:
+        if nfc(other) == nfc(column):
+            return other
     close = nearest(column, frame.columns)
     meant = f"did you mean {option} {close}? " if close else ""
     raise UsageError(f"no column {column!r}", where=name, hint=f"{meant}the columns are: {', '.join(frame.columns)}")

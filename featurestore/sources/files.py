@@ -148,15 +148,17 @@ class FileSource:
         where = f"source {self._name}"
         import glob
 
-        path = base / Path(pattern).expanduser()
+        pattern = str(Path(pattern).expanduser())
+        path = base / pattern
         if path.is_dir():
             raise SourceError(f"{shown} is a folder", where=where, hint=f"name its files: {shown.rstrip('/')}/*.csv")
         if path.exists():
             return [path]
         # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
         # order.
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
-        files = [Path(name) for name in matches if not Path(name).is_dir()]
+        # Below the folder, not as a part of one pattern: its own name may hold [ ] or *.
+        matches = sorted(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207  # a pattern may be absolute
+        files = [base / name for name in matches if not (base / name).is_dir()]
         if not files:
             fix = "" if self._given else f"; fix sources.{self._name}.path or give --input PATH"
             raise NothingToReadError(

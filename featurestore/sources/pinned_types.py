@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from unicodedata import normalize
 
 from featurestore.atomic import write_atomically
 from featurestore.errors import VersionFileError, did_you_mean
@@ -49,7 +50,7 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
             raise VersionFileError(
                 f"column {name!r}: {kind!r} is not a type", where=where, hint=did_you_mean(str(kind), KINDS)
             )
-    return columns
+    return {normalize("NFC", name): kind for name, kind in columns.items()}
 
 
 def add_pins(folders: ProjectFolders, source: Source, columns: Mapping[str, Scalar]) -> None:

@@ -139,8 +139,9 @@ class _Reading:
     def run(self, offer: Offer) -> pl.DataFrame:
         first: str | None = None
         origin: str | None = None
-        for batch in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
+        for found in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
             self.progress.check()
+            batch = found.normalized()
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)

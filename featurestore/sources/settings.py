@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
+from featurestore import times
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
 from featurestore.sources.bounds import read_bounds, read_choices
@@ -10,7 +13,13 @@ from featurestore.sources.patterns import check_pattern
 from featurestore.sources.types import find_type
 from featurestore.toml import TomlTable
 
+_ROLES = ("event_time", "updated_at")
 COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
+
+
+def nfc(name: str) -> str:
+    """The name of a column as sources have it: in Unicode's composed form."""
+    return normalize("NFC", name)
 
 
 def read_source(name: str, table: TomlTable) -> Source:
@@ -23,14 +32,15 @@ def read_source(name: str, table: TomlTable) -> Source:
     if zone is not None:
         _check_zone(zone, table)
     settings = source_type.read_settings(table)
-    columns = {column: _read_column(column, inner) for column, inner in table.tables("columns")}
-    for role in ("event_time", "updated_at"):
-        column = columns.get(str(table.text(role)))
+    columns = {nfc(column): _read_column(nfc(column), inner) for column, inner in table.tables("columns")}
+    roles = {role: None if table.text(role) is None else nfc(str(table.text(role))) for role in _ROLES}
+    for role, named in roles.items():
+        column = columns.get(str(named))
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
     return Source(
-        name=name, type=table.required_text("type"), settings=settings, event_time=table.text("event_time"),
-        timezone=zone, updated_at=table.text("updated_at"), columns=columns,
+        name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
+        timezone=zone, updated_at=roles["updated_at"], columns=columns,
     )  # fmt: skip
 
 
@@ -46,12 +56,8 @@ def _find_type(table: TomlTable) -> SourceType:
 
 
 def _check_zone(zone: str, table: TomlTable) -> None:
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
-        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"') from None
+    if not times.is_zone(zone):
+        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"')
 
 
 def _read_column(name: str, table: TomlTable) -> Column:

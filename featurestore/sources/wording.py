@@ -14,6 +14,7 @@ import polars as pl
 from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.tables.iso8601 import parse_column
+from featurestore.tables.lookalikes import folded
 from featurestore.times import EPOCH
 
 _LONGEST = 80
@@ -76,12 +77,11 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
     for name, kind in keys.items():
         if kind == "string" and name in frame.columns:
             ids = frame[name].alias("").unique()
-            folded = ids.str.normalize("NFC").str.strip_chars().str.to_lowercase()
-            alike = folded.is_duplicated()
+            alike = folded(ids).is_duplicated()
             if alike.any():
                 shown = ", ".join(repr(each) for each in ids.filter(alike).sort()[:3])
                 yield (
-                    f"{int(alike.sum())} values of {name} differ only by whitespace, case or Unicode form, "
+                    f"{int(alike.sum())} values of {name} differ only by whitespace, case, Unicode form or .0, "
                     f"as {shown}: each is an entity of its own"
                 )
 

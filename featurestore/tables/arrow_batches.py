@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch
+from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
@@ -66,7 +66,7 @@ def select_columns(names: list[str], wanted: Collection[str] | None, name: str) 
             raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
         if "\0" in column:
             raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    return names if wanted is None else [column for column in names if column in wanted]
+    return names if wanted is None else [column for column in names if nfc(column) in wanted]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from featurestore.errors import SourceError
 
 Rows: TypeAlias = npt.NDArray[np.uint32]
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -18,6 +21,11 @@ MAX_COLUMNS = 5_000
 MAX_REJECTED = 10_000
 
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
+
+
+def nfc(name: str) -> str:
+    """The name of a column in Unicode's composed form: names are equal if these are."""
+    return normalize("NFC", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,23 @@ class Batch:
     def row(self, index: int) -> int:
         """The number in its file of a row of the frame."""
         return self.first + index if self.rows is None else int(self.rows[index])
+
+    def normalized(self) -> Batch:
+        """The same rows with the names of columns in Unicode's composed form, in which people type them.
+
+        Raises SourceError where two names become one.
+        """
+        names = {name: nfc(name) for name in self.frame.columns if not name.isascii() and nfc(name) != name}
+        taken = set(self.frame.columns)
+        for name in names.values():
+            if name in taken:
+                message = f"has two columns {name!r}, in two Unicode forms"
+                raise SourceError(message, where=self.origin, hint="rename one of them")
+            taken.add(name)
+        if not names:
+            return self
+        kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
+        return replace(self, frame=self.frame.rename(names), kinds=kinds)
 
     def select(self, wanted: set[str] | None, required: Collection[str]) -> Batch:
         """The same rows with the wanted columns only (None means all); a required one that is missing is null."""

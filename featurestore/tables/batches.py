@@ -29,14 +29,15 @@ _CSV_BLOCK = 4 << 20
 
 
 def read_batches(
-    source: Path | BinaryIO, *, name: str, form: Format | None = None, rows: int
+    source: Path | BinaryIO, *, name: str, form: Format | None = None, rows: int, delimiter: str = ","
 ) -> Iterator[pl.DataFrame]:
     """The table in frames of ``rows`` rows, the last one shorter; one empty frame where it has none. CSV is text.
 
-    ``name`` is for messages. Raises what `open_table` raises, and SourceError for what is not in its format.
+    ``name`` is for messages, ``delimiter`` the character between two fields of a CSV. Raises what `open_table` raises,
+    and SourceError for what is not in its format.
     """
     with open_table(source, name, form) as (stream, found):
-        yield from _cut(_read_frames(stream, name, found, rows), rows)
+        yield from _cut(_read_frames(stream, name, found, rows, delimiter), rows)
 
 
 @contextmanager
@@ -75,9 +76,13 @@ def _reporting_errors(path: Path | None) -> Iterator[None]:
         raise OutputError(f"{what}: {os_reason(exc)}", where=None if path is None else str(path)) from exc
 
 
-def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterator[pl.DataFrame]:
+def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, delimiter: str) -> Iterator[pl.DataFrame]:
     if form == "csv":
-        yield from (batch.frame for batch in read_csv(stream, name, _ignore, strict=True, block_size=_CSV_BLOCK))
+        hint = 'say what is between its fields with --delimiter "{}"'
+        batches = read_csv(
+            stream, name, _ignore, strict=True, block_size=_CSV_BLOCK, delimiter=delimiter, delimiter_hint=hint
+        )
+        yield from (batch.frame for batch in batches)
     elif form == "ndjson":
         yield from read_json_types(stream, name)
     elif not stream.read(1):
@@ -87,6 +92,8 @@ def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int) -> Iterat
         try:
             if form == "arrow" and not _is_arrow_file(stream):
                 yield from _arrow_stream(stream)
+            elif _has_fixed_offsets(stream, form):
+                yield from _by_arrow(stream, form, rows)
             else:
                 yield from _slices(stream, pl.scan_parquet if form == "parquet" else pl.scan_ipc, rows)
         except (*NATIVE, OSError, ValueError) as exc:
@@ -122,8 +129,44 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
     return magic == b"ARROW1"
 
 
+def _has_fixed_offsets(stream: BinaryIO, form: Format) -> bool:
+    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics. Goes to its start."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from featurestore.tables.arrow_batches import has_fixed_offset
+
+    try:
+        schema = pq.read_schema(stream) if form == "parquet" else pa.ipc.open_file(stream).schema
+    except (pa.ArrowException, OSError, ValueError):  # for Polars to say what is wrong with it
+        return False
+    finally:
+        stream.seek(0)
+    return any(has_fixed_offset(kind) for kind in schema.types)
+
+
+def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFrame]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from featurestore.tables.arrow_batches import batch_of
+
+    if form == "parquet":
+        file = pq.ParquetFile(stream)
+        schema, batches = file.schema_arrow, file.iter_batches(min(rows, _MOST_ROWS))
+    else:
+        reader = pa.ipc.open_file(stream)
+        schema = reader.schema
+        batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
+    yield batch_of(schema.empty_table(), "").frame
+    for batch in batches:
+        yield batch_of(batch, "").frame
+
+
 def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
+
+    from featurestore.tables.arrow_batches import batch_of, has_fixed_offset
 
     try:
         reader = pa.ipc.open_stream(stream)
@@ -132,6 +175,11 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
         yield pl.read_ipc_stream(stream)
         return
     with reader:
+        if any(has_fixed_offset(kind) for kind in reader.schema.types):
+            yield batch_of(reader.schema.empty_table(), "").frame
+            for batch in reader:
+                yield batch_of(batch, "").frame
+            return
         yield cast("pl.DataFrame", pl.from_arrow(reader.schema.empty_table()))
         for batch in reader:
             yield cast("pl.DataFrame", pl.from_arrow(batch))
@@ -206,7 +254,10 @@ def _arrow_writer(stream: BinaryIO, form: Format, first: pl.DataFrame) -> Iterat
             f"column {huge[0]!r} holds integers of over 64 bits, which Arrow has no type for",
             hint="write CSV or JSON lines, or all labels at once with a larger --batch-rows",
         )
-    table = first.to_arrow()
+    # An Arrow file has one dictionary for a column, and each batch brings its own.
+    texts = [name for name, kind in first.schema.items() if isinstance(kind, pl.Categorical | pl.Enum)]
+    plain = pl.col(texts if form == "arrow" else []).cast(pl.String)
+    table = first.with_columns(plain).to_arrow()
     options = {"compression": "zstd", "compression_level": 1}
     made = (
         pq.ParquetWriter(stream, table.schema, **options)
@@ -215,4 +266,4 @@ def _arrow_writer(stream: BinaryIO, form: Format, first: pl.DataFrame) -> Iterat
     )
     with made as writer:
         writer.write_table(table)
-        yield lambda frame: writer.write_table(frame.to_arrow())
+        yield lambda frame: writer.write_table(frame.with_columns(plain).to_arrow())

@@ -31,9 +31,13 @@ _MAGIC: dict[bytes, Format] = {b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xf
 _ROWS = 65_536  # written at a time as text
 
 
-def format_of(path: str | Path) -> Format:
-    """The format that a file's name says. Raises UsageError."""
+def format_of(path: str | Path, *, packed: bool = False) -> Format:
+    """The format that a file's name says; with ``packed`` text may be gzipped: ``.csv.gz``. Raises UsageError."""
     suffix = Path(path).suffix.lower()
+    if packed and suffix == ".gz":
+        inner = FORMATS.get(Path(path).with_suffix("").suffix.lower())
+        if inner in ("csv", "ndjson"):
+            return inner
     if suffix not in FORMATS:
         raise UsageError(
             f"{suffix or 'no suffix'} says no format that can be read or written",
@@ -64,7 +68,7 @@ def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -
         try:
             if isinstance(source, Path):
                 if form is None and (source.is_file() or not source.exists()):
-                    form = format_of(source)
+                    form = format_of(source, packed=True)
                 source = files.enter_context(source.open("rb"))
             if not source.seekable():
                 copy = files.enter_context(tempfile.TemporaryFile())

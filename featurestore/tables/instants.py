@@ -1,7 +1,8 @@
 """A column of times of any type as instants: integers, microseconds since the epoch, UTC.
 
 ISO 8601 text, datetimes with or without a zone, and dates. A time that is missing or can't be read is an error that
-names its row; what had to be assumed comes back with the instants.
+names its row; what had to be assumed comes back with the instants. What is below a microsecond is cut off, so that a
+value of the same microsecond is not in the future.
 """
 
 from __future__ import annotations
@@ -13,42 +14,78 @@ import numpy.typing as npt
 import polars as pl
 
 from featurestore.errors import SourceError, UsageError
+from featurestore.tables.batch import Mask
 from featurestore.tables.iso8601 import parse_column
+from featurestore.tables.precision import micros_of
+from featurestore.tables.types import INSTANT
+from featurestore.times import MAX_INSTANT, MIN_INSTANT, is_utc
 
 NAIVE = "times without a zone were taken as UTC"
 DATES = "dates were taken as the start of their day, UTC"
+ISO = "write ISO 8601, for example 2026-03-01T12:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
 class Instants:
-    """The instants of a column, and what was assumed in reading them."""
+    """The instants of a column, and what was assumed in reading them.
+
+    ``naive`` says that some had no zone, and that none was named for them.
+    """
 
     micros: npt.NDArray[np.int64]
     assumed: tuple[str, ...]
+    naive: bool = False
 
 
-def read_instants(column: pl.Series, table: str, first_row: int = 1) -> Instants:
+def read_instants(column: pl.Series, table: str, first_row: int = 1, zone: str | None = None) -> Instants:
     """Reads a column of times. For messages: its table's name, and the number of its first row.
 
-    Raises SourceError naming the first row (counted from 1) without a readable time, UsageError where the
-    column's type holds no times.
+    ``zone`` is that of times without one; with None they are taken as UTC. Raises SourceError naming the first row
+    (counted from 1) without a readable time, UsageError where the column's type holds no times.
     """
     kind = column.dtype
     if isinstance(kind, pl.Categorical | pl.Enum) or kind == pl.Null:
         column, kind = column.cast(pl.String), pl.String()
     if column.null_count():
         raise _missing(column, table, first_row)
+    dates = np.full(len(column), kind == pl.Date)
     if isinstance(kind, pl.Datetime):
-        return Instants(_micros(column, kind), (NAIVE,) if kind.time_zone is None else ())
-    if kind == pl.Date:
-        return Instants(column.cast(pl.Datetime("us")).to_physical().to_numpy(), (DATES,))
-    if kind == pl.String:
-        return _parse(column, table, first_row)
-    raise UsageError(
-        f"column {column.name!r} holds {kind}, not times",
-        where=table,
-        hint="name a column of ISO 8601 text, datetimes or dates with --timestamp-column",
-    )
+        micros, naive = micros_of(column, up=False), np.full(len(column), kind.time_zone is None)
+    elif kind == pl.Date:
+        micros, naive = micros_of(column.cast(pl.Datetime("ms")), up=False), dates
+    elif kind == pl.String:
+        parsed = parse_column(column)
+        micros, naive = pl.Series(parsed.micros).set(pl.Series(~parsed.valid), None), parsed.naive & parsed.valid
+        dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
+    else:
+        raise UsageError(
+            f"column {column.name!r} holds {kind}, not times",
+            where=table,
+            hint="name a column of ISO 8601 text, datetimes or dates with --timestamp-column",
+        )
+    what = "is not a time" if kind == pl.String else "is not in the years 1 to 9999"
+    _refuse(column, micros.is_null(), what, ISO, table, first_row)
+    if zone is not None:
+        return Instants(_local(column, micros, naive, table, first_row, zone).to_numpy(), ())
+    assumed = (NAIVE,) * bool((naive & ~dates).any()) + (DATES,) * bool(dates.any())
+    return Instants(micros.to_numpy(), assumed, bool(naive.any()))
+
+
+def in_zone(values: pl.Series, zone: str) -> pl.Series:
+    """Naive local times of a zone as UTC; null for those that never happened, happened twice, or leave the years."""
+    utc = values.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+    outside = ~utc.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
+    return utc.set(outside, None) if outside.any() else utc
+
+
+def _local(column: pl.Series, micros: pl.Series, naive: Mask, table: str, first_row: int, zone: str) -> pl.Series:
+    """The instants, of which the naive ones are local times of a zone."""
+    if is_utc(zone) or not naive.any():
+        return micros
+    local = in_zone(micros.cast(INSTANT), zone).to_physical()
+    what = f"is not one instant in {zone}: its clocks skip or repeat it there"
+    _refuse(column, local.is_null() & pl.Series(naive), what, "write it with its offset", table, first_row)
+    return local.zip_with(pl.Series(naive), micros)
 
 
 def _missing(column: pl.Series, table: str, first_row: int) -> SourceError:
@@ -61,24 +98,11 @@ def _missing(column: pl.Series, table: str, first_row: int) -> SourceError:
     )
 
 
-def _micros(column: pl.Series, kind: pl.Datetime) -> npt.NDArray[np.int64]:
-    physical = column.to_physical()
-    if kind.time_unit == "ns":
-        physical = physical // 1_000  # floored: a value of the same microsecond is not in the future
-    elif kind.time_unit == "ms":
-        physical = physical * 1_000
-    return physical.to_numpy()
-
-
-def _parse(column: pl.Series, table: str, first_row: int) -> Instants:
-    parsed = parse_column(column)
-    if not parsed.valid.all():
-        at = int(np.argmin(parsed.valid))
+def _refuse(column: pl.Series, bad: pl.Series, what: str, hint: str, table: str, first_row: int) -> None:
+    """Raises SourceError naming the first row that ``bad`` marks, if there is one."""
+    if bad.any():
+        at = int(bad.arg_true()[0])
+        shown = repr(column[at]) if column.dtype == pl.String else str(column.slice(at, 1).to_physical().item())
         raise SourceError(
-            f"{column[at]!r} in column {column.name!r} is not a time",
-            where=f"{table}, row {at + first_row}",
-            hint="write ISO 8601, for example 2026-03-01T12:00:00Z",
+            f"{shown} in column {column.name!r} {what}", where=f"{table}, row {at + first_row}", hint=hint
         )
-    dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
-    naive = bool((parsed.naive & ~dates).any())
-    return Instants(parsed.micros, (NAIVE,) * naive + (DATES,) * bool(dates.any()))

@@ -21,6 +21,7 @@ from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
 from featurestore.model import Check, StoredVersion
+from featurestore.offline.contract import AuditLog
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.online.tables import Marker
@@ -143,6 +144,7 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         yield Check("offline", "fail", notice)
     kind = "PostgreSQL" if project.offline_url else "DuckDB"
     yield Check("offline", "ok", f"{kind}; runs: {len(learned)}, feature versions: {len(versions)}")
+    yield _retention(project, store, now())
     ahead = learned[-1].learned_at - now() if learned else 0
     if ahead > CLOCK_TOLERANCE:
         what = f"this machine's clock is {ahead // 1_000_000:,} s behind the last run"
@@ -165,6 +167,14 @@ def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Ite
         reused = f", and {item.feature}@{item.number} is another version now" if item.reused else ""
         what = f"version {item.number} of {item.feature} ({item.short}) has no file{reused}: {item.path}"
         yield Check("features", "fail", what, "restore the file from git, then run featurestore lock")
+
+
+def _retention(project: Project, store: AuditLog, now: int) -> Check:
+    if project.keep is None:
+        return Check("offline", "ok", "details of runs are kept for ever; [log] keep sets a time")
+    due, kept = store.count_details(now - project.keep), times.format_duration(project.keep)
+    what = f"details of runs are kept for {kept}" + (f"; the next ingest drops those of {due:,}" if due else "")
+    return Check("offline", "ok", what)
 
 
 def _online(project: Project) -> Iterator[Check]:

@@ -15,12 +15,13 @@ class TableFile:
     """A table in a file or an open stream.
 
     ``form`` is its format, needed where neither the file's name nor its first bytes show it. ``name`` is what
-    messages call the table; by default the path.
+    messages call the table; by default the path. ``delimiter`` is between two fields of a CSV that is read.
     """
 
     place: Path | BinaryIO
     form: Format | None = None
     name: str = ""
+    delimiter: str = ","
 
     @property
     def path(self) -> Path | None:
@@ -38,6 +39,11 @@ class TableFile:
         return self.form or (format_of(self.path) if self.path else "csv")
 
 
+def has_types(form: Format) -> bool:
+    """Whether a column has a type in a format, and not only each value."""
+    return form in ("parquet", "arrow")
+
+
 def parse_format(option: str, text: str | None) -> Format | None:
     """``csv``, ``parquet``, ``arrow`` or ``ndjson``, or a file suffix that means one of them. Raises UsageError."""
     if text is None:
@@ -49,6 +55,14 @@ def parse_format(option: str, text: str | None) -> Format | None:
     return formats[text.lower()]
 
 
+def parse_delimiter(option: str, text: str) -> str:
+    """One ASCII character, or ``\\t``. Raises UsageError."""
+    delimiter = "\t" if text == "\\t" else text
+    if len(delimiter) != 1 or delimiter in '\r\n"' or not delimiter.isascii():
+        raise UsageError(f"{option} must be one ASCII character, not {text!r}", hint="for example ';' or '\\t'")
+    return delimiter
+
+
 def check_output(output: TableFile, labels: Path | None = None) -> None:
     """Raises UsageError where a result can't be written to ``output``. Called before the work, not after it.
 
@@ -57,7 +71,7 @@ def check_output(output: TableFile, labels: Path | None = None) -> None:
     """
     form = output.output_form
     if output.path is None:
-        if form in ("parquet", "arrow") and not isinstance(output.place, Path) and output.place.isatty():
+        if has_types(form) and not isinstance(output.place, Path) and output.place.isatty():
             raise UsageError(
                 f"refusing to write {form.capitalize()} to a terminal",
                 hint="name a file with --output, or redirect with > FILE",

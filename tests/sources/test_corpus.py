@@ -154,7 +154,7 @@ def test_ids_that_look_alike_stay_different_and_are_reported(shops: Shops) -> No
     shop.write("visits.csv", "id,x\nu1,1\nU1,2\n u1,3\nv,4\n")
     taken = shop.read()
     assert taken.frame["id"].n_unique() == 4
-    assert taken.warnings[0].startswith("3 values of id differ only by whitespace, case or Unicode form")
+    assert taken.warnings[0].startswith("3 values of id differ only by whitespace, case, Unicode form or .0")
 
 
 def test_a_column_that_is_text_because_of_a_few_words_is_said(shops: Shops) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,6 +194,25 @@ def test_fingerprints_are_those_of_the_first_release(kind: str, more: str, expec
     shop.write("visits2", "two")
     shop.write("features/.versions/visits.columns.toml", '[columns]\nextra = "float"\n"a b" = "string"\n')
     assert shop.fingerprint() == expected
+
+
+def test_the_names_of_columns_are_equal_in_every_unicode_form(shops: Shops) -> None:
+    apart = unicodedata.normalize("NFD", "größe")
+    shop = shops(f'type = "csv"\npath = "v.csv"\n[sources.visits.columns]\n"{apart}" = {{ type = "float" }}')
+    shop.write("v.csv", f"id,{apart}\na,1\n")
+    assert shop.read().frame["größe"].to_list() == [1.0]
+    shop.write("v.csv", f"id,{apart},größe\na,1,2\n")
+    with pytest.raises(SourceError, match="in two Unicode forms"):
+        shop.read()
+
+
+@pytest.mark.parametrize("folder", ["plain", "a [2024]", "b *1"])
+def test_a_pattern_is_looked_for_below_a_folder_of_any_name(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    shop = Shops(tmp_path / folder)('type = "csv"\npath = "data/v-*.csv"')
+    shop.write("data/v-1.csv", "id,x\na,1\n")
+    shop.write("data/v-2.csv", "id,x\nb,1\n")
+    assert shop.read().frame["id"].to_list() == ["a", "b"]
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])

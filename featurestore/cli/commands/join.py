@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, instant, names, output_table
+from featurestore.cli.options import duration, instant, names, output_table, zone
 from featurestore.cli.session import Session
 
 
@@ -56,6 +56,10 @@ def command(
     replace: Annotated[
         bool, typer.Option("--replace", help="With --dataset: replace an existing one of that name.")
     ] = False,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Of the labels' times without one, e.g. Europe/Paris.")
+    ] = None,
+    delimiter: Annotated[str, typer.Option(metavar="C", help="Between two fields of a label CSV.")] = ",",
     batch_rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
@@ -82,7 +86,7 @@ def command(
     from featurestore.workflows.datasets.create import NewDataSet
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
-    from featurestore.workflows.table_files import TableFile, parse_format
+    from featurestore.workflows.table_files import TableFile, parse_delimiter, parse_format
 
     session: Session = ctx.obj
     project = session.project(memory=memory)
@@ -91,6 +95,7 @@ def command(
         sys.stdin.buffer if labels == "-" else Path(labels),
         parse_format("--labels-format", labels_format),
         "standard input" if labels == "-" else labels,
+        parse_delimiter("--delimiter", delimiter),
     )
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
@@ -98,6 +103,7 @@ def command(
         resolve_features(project, store, names(features)), timestamp_column,
         EntityColumns(entity_type, tuple(entity_column or ())), known=known,
         as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
+        timezone=zone("--timezone", timezone),
     )  # fmt: skip
     new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
     with session.progress("reading the labels") as progress:
@@ -106,11 +112,11 @@ def command(
             dry_run=dry_run, batch_rows=batch_rows, progress=progress,
         )  # fmt: skip
     facts = result.facts
+    for warning in facts.all_warnings:
+        session.warn(warning)
     if dry_run:
         session.show(lambda: json.joins.plan_document(facts), lambda: text.joins.plan_page(facts))
         return
-    for warning in facts.all_warnings:
-        session.warn(warning)
     if session.json or path is not None:
         session.show(
             lambda: json.joins.join_document(facts, path, result.frame, result.dataset),

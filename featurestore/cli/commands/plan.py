@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -52,7 +51,7 @@ def command(
     if markdown and not session.json:
         from featurestore.render.markdown.previews import plan_page
 
-        sys.stdout.write(plan_page(result, previews))
+        session.write_text(plan_page(result, previews))
     else:
         session.show(
             lambda: json.features.plan_document(result, previews),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from featurestore.errors import ConfigError
 from featurestore.signals import interrupt_on_signal
 
 # Beyond this DuckDB spills to disk: an ingestion must fit into 1.5 GB together with it.
@@ -24,6 +25,7 @@ def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | Non
         "preserve_insertion_order": "true",
     }
     if path is not None:
+        check_path(path)
         spill = spill_beside(path)
     if spill is not None:
         settings["temp_directory"] = str(spill)
@@ -31,6 +33,16 @@ def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | Non
     interrupt_on_signal(connection)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def check_path(path: Path) -> None:
+    """Raises ConfigError for a path that DuckDB takes apart: it looks for the write-ahead log before the first ?."""
+    if "?" in str(path):
+        raise ConfigError(
+            "DuckDB can't use a file whose path holds a ?",
+            where=str(path),
+            hint="move the project to another folder, or keep its history in PostgreSQL ([offline] url)",
+        )
 
 
 def spill_beside(path: Path) -> Path:

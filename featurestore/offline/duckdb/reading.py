@@ -28,6 +28,7 @@ class Engine:
     """A DuckDB in memory, to which one file is attached while any thread reads it. Threads share it."""
 
     def __init__(self, path: Path, memory: int) -> None:
+        duck.check_path(path)
         self._path = path
         self._connection = duck.connect(memory=memory, spill=duck.spill_beside(path))
         self.users = 0

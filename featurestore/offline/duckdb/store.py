@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
+from featurestore import times
 from featurestore.atomic import flush_folder, is_there
 from featurestore.config import Project
 from featurestore.errors import SetBackError, StoreError, from_os_error
@@ -42,6 +43,7 @@ from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
+from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
@@ -130,6 +132,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         with suppress(duckdb.Error, OSError):  # the run is committed all the same
             file.connection.execute("CHECKPOINT")
             write_last_run(self._project, LOCAL, last)
+
+    def drop_details(self, before: int) -> None:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            drop_details(file, before, times.now())
+            file.connection.execute("COMMIT")
 
     def set_erasures(self, erasures: Sequence[Erasure]) -> None:
         with self._writable() as file:

@@ -44,6 +44,7 @@ from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
 from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
+from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
 
@@ -166,6 +167,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         with suppress(OSError, FeatureStoreError):  # the run is committed all the same
             prepare_state(self._project)
             write_last_run(self._project, self.name, LastRun(run.run_seq, run_id))
+
+    def drop_details(self, before: int) -> None:
+        with self._writable() as connection:
+            drop_details(connection, before, times.now())
+            connection.commit()
 
     def set_erasures(self, erasures: Sequence[Erasure]) -> None:
         with self._writable() as connection:

@@ -26,6 +26,7 @@ def join_document(
         "labels": facts.labels,
         "columns": list(facts.columns),
         "features": [_feature(item) for item in facts.features],
+        "warnings": list(facts.all_warnings),
         **({} if dataset is None else {"dataset": dataset_document(dataset)}),
         **({"output": str(target)} if frame is None else {"rows": table_rows(frame)}),
     }
@@ -40,6 +41,7 @@ def plan_document(plan: JoinFacts) -> dict[str, Json]:
         "features": [
             {**_feature(item), "rows_scanned": item.rows_scanned, "share": plan.share(item)} for item in plan.features
         ],
+        "warnings": list(plan.all_warnings),
     }
 
 

@@ -8,7 +8,6 @@ import polars as pl
 
 from featurestore.model import Scalar
 from featurestore.tables.batch import Mask
-from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
 EXACT_FLOAT = 1 << 53  # from here on a float may stand for another integer
 
@@ -43,10 +42,3 @@ def compare(source: pl.Series, values: pl.Series, wrong: pl.Series | None = None
     if values.null_count() == source.null_count():
         return Cast(values, None, naive)
     return Cast(values, (values.is_null() & source.is_not_null()).to_numpy(), naive)
-
-
-def in_zone(values: pl.Series, zone: str) -> pl.Series:
-    """Naive local times of a zone as UTC; null for those that never happened, happened twice, or leave the years."""
-    utc = values.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-    outside = ~utc.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
-    return utc.set(outside, None) if outside.any() else utc

@@ -16,8 +16,9 @@ import numpy as np
 import polars as pl
 
 from featurestore.model import Scalar
-from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare, in_zone
+from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
+from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import parse_column, parse_dates
 from featurestore.tables.types import INSTANT, column_type
 

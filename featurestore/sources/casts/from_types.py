@@ -6,8 +6,9 @@ import polars as pl
 
 from featurestore.errors import SourceError
 from featurestore.model import Scalar
-from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare, in_zone
+from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare
 from featurestore.sources.casts.from_text import cast_text
+from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY
 from featurestore.tables.precision import lossy_as_floats, lossy_lists, micros_of
 from featurestore.tables.types import INSTANT, column_type

@@ -154,14 +154,16 @@ _SPECIAL: dict[str, tuple[Kind, str]] = {
     **{
         name: ("code", message)
         for name, message in {
-            "builtins.": "names reached through builtins are not followed",
+            "builtins.": "names reached through builtins are not followed; use the names themselves",
             "sys.modules": "modules reached through sys.modules are not followed; import them by name",
-            "sys._getframe": "names reached through stack frames are not followed",
-            "sys._current_frames": "names reached through stack frames are not followed",
-            "inspect.": "objects found by inspect at run time are not followed",
-            "gc.get_referrers": "objects found by gc at run time are not followed",
-            "gc.get_referents": "objects found by gc at run time are not followed",
-            "functools.singledispatch": "implementations registered by other modules are not followed",
+            "sys._getframe": "names reached through stack frames are not followed; pass them as arguments",
+            "sys._current_frames": "names reached through stack frames are not followed; pass them as arguments",
+            "inspect.": "objects found by inspect at run time are not followed; use the objects themselves",
+            "gc.get_referrers": "objects found by gc at run time are not followed; use the objects themselves",
+            "gc.get_referents": "objects found by gc at run time are not followed; use the objects themselves",
+            "functools.singledispatch": (
+                "implementations registered by other modules are not followed; register them in this one"
+            ),
             "pydantic.validate_call": "the function's annotations convert its arguments, and are not part of the hash",
         }.items()
     },

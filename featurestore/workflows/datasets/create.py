@@ -87,6 +87,9 @@ def describe(
         git_commit=commit,
         writer=writer(),
         batch_rows=batch_rows,
+        timezone=question.timezone,
+        delimiter=labels.delimiter,
+        typed=True,
     )
 
 

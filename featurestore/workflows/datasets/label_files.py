@@ -23,13 +23,17 @@ _BATCH_ROWS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The bytes that labels are read from: an open file, its name as typed, its format and its hash."""
+    """The bytes that labels are read from: an open file, its name as typed, its format and its hash.
+
+    ``delimiter`` is between two fields of a CSV.
+    """
 
     stream: BinaryIO
     name: str
     form: Format
     sha256: str
     size: int
+    delimiter: str = ","
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes once more. Raises SourceError where they have changed since they were hashed."""
@@ -42,7 +46,7 @@ class LabelFile:
             raise SourceError("changed while it was read", where=self.name, hint="run the same command again")
 
 
-def hash_labels(stream: BinaryIO, form: Format, name: str) -> LabelFile:
+def hash_labels(stream: BinaryIO, form: Format, name: str, delimiter: str = ",") -> LabelFile:
     """Hashes the bytes of an open label file that can seek, before they are joined."""
     digest = hashlib.sha256()
     stream.seek(0)
@@ -50,7 +54,7 @@ def hash_labels(stream: BinaryIO, form: Format, name: str) -> LabelFile:
         digest.update(chunk)
     size = stream.tell()
     stream.seek(0)
-    return LabelFile(stream, name, form, digest.hexdigest(), size)
+    return LabelFile(stream, name, form, digest.hexdigest(), size, delimiter)
 
 
 def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
@@ -63,6 +67,13 @@ def label_format(dataset: DataSet) -> Format:
     """The format of a data set's label file."""
     forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "arrow": "arrow", "ndjson": "ndjson"}
     return forms[dataset.labels_form]
+
+
+def read_labels(dataset: DataSet, copy: BinaryIO, rows: int) -> Iterator[pl.DataFrame]:
+    """The labels of a data set, from a copy of their file, in frames of ``rows`` rows."""
+    return read_batches(
+        copy, name=dataset.labels_name, form=label_format(dataset), rows=rows, delimiter=dataset.delimiter
+    )
 
 
 def datasets_naming(store: OfflineStore, entity_type: EntityType, entity: pl.DataFrame) -> list[DataSet]:
@@ -85,7 +96,7 @@ def _names(store: OfflineStore, dataset: DataSet, entity_type: EntityType, entit
     with tempfile.TemporaryFile() as copy:
         copy.writelines(store.label_file(dataset.labels_sha256))
         try:
-            for frame in read_batches(copy, name=dataset.labels_name, form=label_format(dataset), rows=_BATCH_ROWS):
+            for frame in read_labels(dataset, copy, _BATCH_ROWS):
                 keys = read_keys(frame, entity_type, dataset.entity_columns, dataset.labels_name)
                 if keys.join(entity, on=entity.columns, how="semi").height:
                     return True

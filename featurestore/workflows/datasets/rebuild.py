@@ -17,13 +17,20 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean, os_reason
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
-from featurestore.tables.batches import read_batches, write_batches
+from featurestore.tables.batches import write_batches
 from featurestore.tables.content import ContentHash
 from featurestore.workflows.datasets.create import writer
-from featurestore.workflows.datasets.label_files import label_format, read_chunks
+from featurestore.workflows.datasets.label_files import read_chunks, read_labels
 from featurestore.workflows.join.batches import join
-from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
-from featurestore.workflows.table_files import TableFile, check_output
+from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
+from featurestore.workflows.join.question import (
+    EntityColumns,
+    JoinQuestion,
+    ResolvedFeature,
+    entity_type_of,
+    key_columns,
+)
+from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,8 @@ def rebuild_file(
     with tempfile.TemporaryFile() as waiting:
         place = waiting if output is None or output.path is None else output.path
         with write_batches(place, form=None if output is None else output.form) as write:
-            result = rebuild(project, store, name, write, labels, progress=progress)
+            typed = output is not None and has_types(output.output_form)
+            result = rebuild(project, store, name, write, labels, typed=typed, progress=progress)
             _require_same(result)
         if output is not None and not isinstance(output.place, Path):
             waiting.seek(0)
@@ -102,11 +110,13 @@ def rebuild(
     write: Callable[[pl.DataFrame], None],
     labels: Path | None = None,
     *,
+    typed: bool = False,
     progress: Progress = SILENT,
 ) -> RebuildResult:
     """Makes a data set again, as the store was then, and calls ``write`` with each batch.
 
-    ``labels`` names the label file where it was not stored and has moved. Raises UsageError for an unknown name,
+    ``labels`` names the label file where it was not stored and has moved. With ``typed`` the columns of a label CSV are
+    written in the types that they had then. Raises UsageError for an unknown name,
     FeatureStoreError where the labels or a history it needs are gone.
     """
     dataset = find_dataset(store, name)
@@ -115,11 +125,15 @@ def rebuild(
 
     def write_joined(frame: pl.DataFrame) -> None:
         content.update(frame)
-        write(frame)
+        write(with_types(frame, types))
 
     with tempfile.TemporaryFile() as copy:
         _copy_labels(store, dataset, copy, labels)
-        batches = read_batches(copy, name=dataset.labels_name, form=label_format(dataset), rows=dataset.batch_rows)
+        types: LabelTypes = {}
+        if typed and dataset.typed and dataset.labels_form == "csv":
+            ids = key_columns(question, entity_type_of(project, question))
+            types = find_label_types(read_labels(dataset, copy, dataset.batch_rows), ids, dataset.timezone)
+        batches = read_labels(dataset, copy, dataset.batch_rows)
         join(project, store, question, batches, write_joined, labels_name=dataset.labels_name, progress=progress)
     sha256 = content.hexdigest()
     reasons = () if sha256 == dataset.content_sha256 else tuple(_reasons(store, dataset, question.features))
@@ -153,6 +167,7 @@ def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
         EntityColumns(columns=dataset.entity_columns),
         known=dataset.known,
         last_run=dataset.run_seq,
+        timezone=dataset.timezone,
     )
 
 

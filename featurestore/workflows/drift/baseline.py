@@ -49,6 +49,11 @@ def set_baseline(
     with writing_turn(project, store):
         points = points_of(store, version)
         point = None if window else points[-1] if run is None else find_point(points, run)
+        if point is not None and store.sample(version.id, point.run_seq) is None:
+            raise UsageError(
+                f"the sample of run {point.run_id} is not stored any more",
+                hint="name a later run, or a rolling --window",
+            )
         baseline = Baseline(point.run_seq if point else None, _duration(window) if window else None, method)
         changed = store.reference(version.id) != baseline
         if changed and not dry_run:

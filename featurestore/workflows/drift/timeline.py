@@ -14,7 +14,10 @@ from featurestore.workflows.references import resolve_one
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run that wrote rows of a version. ``verdict`` is empty where drift was not measured."""
+    """One run that wrote rows of a version.
+
+    ``verdict`` is empty where drift was not measured, ``statistics`` where they are no longer kept.
+    """
 
     run_id: str
     run_seq: int
@@ -86,11 +89,11 @@ def points_of(store: OfflineStore, version: StoredVersion) -> list[Point]:
 def points_in(runs: Iterable[Run], version: StoredVersion) -> list[Point]:
     """The points of the version in some runs. The runs are newest first, the points oldest first."""
     points = [
-        Point(run.run_id, run.run_seq, run.started_at, item.statistics, item.drift or {})
+        Point(run.run_id, run.run_seq, run.started_at, item.statistics or {}, item.drift or {})
         for run in runs
         for item in run.features
         if item.name == version.id.feature and item.sha256 == version.id.sha256
-        if run.run_seq is not None and item.statistics is not None
+        if run.run_seq is not None and (item.statistics is not None or item.drift is not None)
     ]
     return points[::-1]
 

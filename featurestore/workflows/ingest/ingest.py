@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
@@ -96,11 +97,22 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         result = replace(result, warnings=(*carried, *result.warnings, *left_out))
         if request.options.dry_run:
             return result
+        drop_old_details(project, store)
         summarize_run(project, store, result.run, summary)
     # The command of `notify` runs without the lock, since it may take long or start featurestore itself.
     if result.run.run_seq is None:
         return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
+
+
+def drop_old_details(project: Project, store: OfflineStore) -> None:
+    """Drops the details of runs that are older than ``[log] keep``, under the run's lock."""
+    if project.keep is None:
+        return
+    before = times.now() - project.keep
+    with suppress(StoreError):  # the next run does it
+        if store.count_details(before):
+            store.drop_details(before)
 
 
 def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:

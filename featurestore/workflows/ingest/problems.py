@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 import polars as pl
 
@@ -35,6 +36,9 @@ def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, wh
         return Problem("feature", f"{target.feature.function}() asks for a column that is not there", where)
     name, *others = quoted
     message = f"{target.feature.function}() asks for the column {name!r}, which its rows don't have"
+    if normalize("NFC", name) in others:
+        hint = "the code has the name in another Unicode form (letters and accents apart); type it anew"
+        return Problem("feature", message, where, hint)
     return Problem("feature", message, where, did_you_mean(name, others) or "fix the function, or the source's columns")
 
 

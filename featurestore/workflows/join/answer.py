@@ -77,7 +77,8 @@ class BatchSearch:
             column.fill(partition.values(), matches)
             rows, matched = rows + matches.searched, matched + matches.matched
         values = _with_zone(column.series()).alias(feature.column_name)
-        return JoinedFeature(feature.column_name, version, rows, matched, values.null_count(), max_age), values
+        empty = self.state.marks[version.id] is None
+        return JoinedFeature(feature.column_name, version, rows, matched, values.null_count(), max_age, empty), values
 
     def _search(
         self, number: int, partition: HistoryPartition, max_age: int | None, last_run: int | None

@@ -18,11 +18,15 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import EntityTimes, read_labels
 from featurestore.progress import SILENT, Progress
+from featurestore.tables.instants import NAIVE
 from featurestore.workflows.history import no_history
 from featurestore.workflows.join.answer import BatchSearch, StoreState
-from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, add_batch, add_warnings
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, add_batch
 from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits, prepare_columns
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns, entity_type_of
+from featurestore.workflows.join.warnings import with_warnings, zone_warnings
+
+SAMPLE_LABELS = 1_000  # whose ids are compared with those of the history where no label has a value
 
 
 def join(
@@ -47,14 +51,17 @@ def join(
     """
     shared = _Join(project, store, labels_name, limits, progress)
     facts: JoinFacts | None = None
+    sample: pl.DataFrame | None = None
     for frame in labels:
-        joined, batch = shared.join_batch(question, frame, 0 if facts is None else facts.labels)
+        times = shared.read(question, frame, 0 if facts is None else facts.labels)
+        sample = times.keys.head(SAMPLE_LABELS).unique() if sample is None else sample
+        joined, batch = shared.join_batch(question, frame, times, 0 if facts is None else facts.labels)
         write(joined)
         facts = batch if facts is None else add_batch(facts, batch)
         question = replace(question, last_run=batch.as_of_run)
-    if facts is None:
+    if facts is None or sample is None:
         raise ValueError("labels must have at least one frame; an empty table is one empty frame")
-    return add_warnings(question, facts)
+    return with_warnings(project, store, question, facts, sample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +74,26 @@ class _Join:
     limits: HistoryLimits
     progress: Progress
 
-    def join_batch(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> tuple[pl.DataFrame, JoinFacts]:
-        """The joined batch and its facts; ``done`` labels came before it."""
+    def read(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> EntityTimes:
+        """The keys and times of a batch; ``done`` labels came before it."""
         check_columns(question, frame.columns, self.labels_name)
-        entity_type = entity_type_of(self.project, question)
-        times = read_labels(
+        return read_labels(
             frame,
-            entity_type,
+            entity_type_of(self.project, question),
             timestamp_column=question.timestamp_column,
             entity_columns=question.entity.columns,
+            timezone=question.timezone,
             name=self.labels_name,
             first_row=done + 1,
         )
+
+    def join_batch(
+        self, question: JoinQuestion, frame: pl.DataFrame, times: EntityTimes, done: int
+    ) -> tuple[pl.DataFrame, JoinFacts]:
+        """The joined batch and its facts."""
+        zones: tuple[str, ...] = ()
+        if times.naive and not done:
+            zones = zone_warnings(self.project, question.features, self.labels_name, question.timestamp_column)
         grouped, state, damaged = self._prepare(question, times)
         search = BatchSearch(self.project, self.store, question, grouped, state, self.limits)
         answers = self._answer(search, done)
@@ -87,10 +102,11 @@ class _Join:
             first=int(times.instants.min()) if len(frame) else None,
             last=int(times.instants.max()) if len(frame) else None,
             columns=(*frame.columns, *(feature.column_name for feature, _ in answers)),
-            entity_type=entity_type,
+            entity_type=entity_type_of(self.project, question),
             features=tuple(feature for feature, _ in answers),
             as_of_run=state.last_run,
-            warnings=(*times.warnings, *damaged),
+            # Each of the zones says of naive times all that the general warning does.
+            warnings=(*(each for each in times.warnings if not (zones and each.endswith(NAIVE))), *zones, *damaged),
         )
         return frame.hstack([column for _, column in answers]), facts
 

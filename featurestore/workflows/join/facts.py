@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from featurestore.model import EntityType, StoredVersion
-from featurestore.workflows.join.question import JoinQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +12,8 @@ class JoinedFeature:
     """The counts of one feature.
 
     ``rows_scanned`` counts the history rows of the labels' entities, ``matched`` the labels that a row answers, and
-    ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null.
+    ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``empty`` says
+    that the version has no row at all.
     """
 
     column_name: str
@@ -22,6 +22,7 @@ class JoinedFeature:
     matched: int
     nulls: int
     max_age: int | None
+    empty: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -71,25 +72,3 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
         features=tuple(features),
         warnings=tuple(dict.fromkeys((*facts.warnings, *batch.warnings))),
     )
-
-
-def add_warnings(question: JoinQuestion, facts: JoinFacts) -> JoinFacts:
-    """The facts with a warning for each feature that no label has a value of, or that is not declared any more."""
-    features = []
-    for asked, feature in zip(question.features, facts.features, strict=True):
-        warnings = [] if asked.note is None else [asked.note]
-        if facts.labels and not feature.matched:
-            warnings.append(_no_match(question, feature))
-        features.append(replace(feature, warnings=tuple(warnings)))
-    return replace(facts, features=tuple(features))
-
-
-def _no_match(question: JoinQuestion, feature: JoinedFeature) -> str:
-    options = {
-        "--known": question.known,
-        "--as-of": question.as_of is not None,
-        "max_age": feature.max_age is not None,
-    }
-    used = ", ".join(name for name, given in options.items() if given)
-    also = f", and whether {used} excludes too much" if used else ""
-    return f"no label has a value of {feature.column_name}: check that keys and times are of the same kind{also}"

@@ -19,8 +19,9 @@ from featurestore.workflows.datasets.create import NewDataSet, check_new, descri
 from featurestore.workflows.datasets.label_files import hash_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
-from featurestore.workflows.join.question import JoinQuestion
-from featurestore.workflows.table_files import TableFile, check_output
+from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
+from featurestore.workflows.join.question import JoinQuestion, entity_type_of, key_columns
+from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 BATCH_ROWS = 2_000_000
 BATCH_VALUES = 100_000_000  # 0.8 GB of floats
@@ -65,20 +66,27 @@ def join_files(
     rows = batch_rows or default_batch_rows(len(question.features))
     with open_table(labels.place, labels.title, labels.form) as (stream, form):
 
+        def read() -> Iterator[pl.DataFrame]:
+            return read_batches(stream, name=labels.title, form=form, rows=rows, delimiter=labels.delimiter)
+
         def join_to(write: Callable[[pl.DataFrame], None]) -> JoinFacts:
-            batches = read_batches(stream, name=labels.title, form=form, rows=rows)
+            batches = read()
             return join(project, store, question, batches, write, labels_name=labels.title, progress=progress)
 
         if dry_run:
             return JoinResult(join_to(lambda _frame: None))
+        types: LabelTypes = {}
+        if form == "csv" and question.features and output is not None and has_types(output.output_form):
+            ids = key_columns(question, entity_type_of(project, question))
+            types = find_label_types(read(), ids, question.timezone)
         if dataset is None:
-            with _writer(output, progress) as (write, frames):
+            with _writer(output, progress, types) as (write, frames):
                 facts = join_to(write)
             return JoinResult(facts, None if output else pl.concat(frames))
         content = ContentHash()
         commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
-        label_file = hash_labels(stream, form, labels.title)
-        with _writer(output, progress, content) as (write, frames):
+        label_file = hash_labels(stream, form, labels.title, labels.delimiter)
+        with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
             record = describe(
                 project, store, dataset, question, facts, label_file,
@@ -92,7 +100,7 @@ def join_files(
 
 @contextmanager
 def _writer(
-    output: TableFile | None, progress: Progress, content: ContentHash | None = None
+    output: TableFile | None, progress: Progress, types: LabelTypes, content: ContentHash | None = None
 ) -> Iterator[tuple[Callable[[pl.DataFrame], None], list[pl.DataFrame]]]:
     """A function that writes joined batches to the output, and the list that gets them where there is none."""
     frames: list[pl.DataFrame] = []
@@ -102,7 +110,7 @@ def _writer(
             progress("writing")
             if content is not None:
                 content.update(frame)
-            write(frame)
+            write(with_types(frame, types) if types else frame)
 
         yield write_joined, frames
 

@@ -9,6 +9,7 @@ from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
+from featurestore.point_in_time.labels import ENTITY_ID
 from featurestore.workflows.feature_sets import expand_sets
 from featurestore.workflows.references import resolve
 
@@ -43,7 +44,7 @@ class JoinQuestion:
 
     ``features`` come from `resolve_features`; ``timestamp_column`` is the labels' column of times. ``known`` asks that
     a value was learned by the label's time. ``as_of`` answers as the store was then, ``last_run`` as it was after that
-    run. ``max_age`` replaces each feature's own.
+    run. ``max_age`` replaces each feature's own. ``timezone`` is that of label times without one.
     """
 
     features: Sequence[ResolvedFeature]
@@ -53,6 +54,7 @@ class JoinQuestion:
     as_of: int | None = None
     max_age: int | None = None
     last_run: int | None = None
+    timezone: str | None = None
 
     def max_age_of(self, version: StoredVersion) -> int | None:
         """The age limit that holds for a version."""
@@ -89,6 +91,15 @@ def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_n
         if name in names:
             raise UsageError(f"{name} is asked for twice", hint="name it once")
         names.add(name)
+
+
+def key_columns(question: JoinQuestion, entity_type: EntityType) -> tuple[str, ...]:
+    """The labels' columns that may hold the entity's text ids."""
+    if question.entity.columns:
+        pairs = zip(question.entity.columns, entity_type.keys, strict=False)
+        return tuple(column for column, key in pairs if key.type == "string")
+    texts = tuple(key.name for key in entity_type.keys if key.type == "string")
+    return (*texts, ENTITY_ID) if texts and not entity_type.composite else texts
 
 
 def entity_type_of(project: Project, question: JoinQuestion) -> EntityType:

@@ -1,0 +1,26 @@
+"""Ids that a person would take for one: ``7.0`` beside ``7``, ``Ann`` beside `` ann``. To the stores they are two."""
+
+from __future__ import annotations
+
+import polars as pl
+
+
+def folded(ids: pl.Series, *, zeros: bool = False) -> pl.Series:
+    """Ids without what is easily lost: case, outer spaces, Unicode form, ``.0``; with ``zeros`` leading zeros too.
+
+    ``7.0`` is what pandas and spreadsheets make of 7 in a column where an id is missing.
+    """
+    plain = ids.str.normalize("NFC").str.strip_chars().str.to_lowercase().str.replace(r"^(-?[0-9]+)\.0+$", "$1")
+    return plain.str.replace(r"^(-?)0+([0-9])", "$1$2") if zeros else plain
+
+
+def find_pair(ids: pl.Series, others: pl.Series) -> tuple[str, str] | None:
+    """The first of some ids that differs only by what `folded` drops from one of the others, and that one."""
+    both = pl.DataFrame({"id": ids.unique(maintain_order=True)}).with_columns(
+        folded=folded(ids.unique(maintain_order=True), zeros=True)
+    )
+    held = pl.DataFrame({"held": others.unique(maintain_order=True)}).with_columns(
+        folded=folded(others.unique(maintain_order=True), zeros=True)
+    )
+    pairs = both.join(held, on="folded", maintain_order="left").filter(pl.col("id") != pl.col("held"))
+    return (pairs["id"][0], pairs["held"][0]) if pairs.height else None

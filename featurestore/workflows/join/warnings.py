@@ -1,0 +1,101 @@
+"""What a join warns of: labels in another zone than the source's, and features that no label has a value of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from unicodedata import normalize
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError
+from featurestore.model import Source, StoredVersion
+from featurestore.offline.contract import OfflineStore
+from featurestore.tables.lookalikes import find_pair
+from featurestore.times import is_utc
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import read_version
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
+from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
+
+MOST_ROWS = 2_000_000  # of a history that is looked through for ids like those of the labels
+
+
+def zone_warnings(project: Project, features: Sequence[ResolvedFeature], table: str, column: str) -> tuple[str, ...]:
+    """For labels without a zone: each zone but UTC that the features' sources have their own local times in."""
+    zones: dict[str, str] = {}
+    if any(not is_utc(source.timezone) for source in project.sources.values()):
+        for feature in features:
+            source = _source_of(project, feature.version)
+            if source is not None and source.timezone is not None and not is_utc(source.timezone):
+                zones.setdefault(source.timezone, f"{feature.column_name} comes from {source.name}")
+    return tuple(
+        f"{table}, column {column!r}: times without a zone were taken as UTC, but {where}, whose local times are those "
+        f"of {zone}; if the labels' are too, say --timezone {zone}, else --timezone UTC"
+        for zone, where in zones.items()
+    )
+
+
+def with_warnings(
+    project: Project, store: OfflineStore, question: JoinQuestion, facts: JoinFacts, keys: pl.DataFrame
+) -> JoinFacts:
+    """The facts with a warning for each feature that no label has a value of, or that is not declared any more.
+
+    ``keys`` are those of some labels.
+    """
+    features = []
+    for asked, feature in zip(question.features, facts.features, strict=True):
+        warnings = [] if asked.note is None else [asked.note]
+        if facts.labels and not feature.matched:
+            warnings.append(_no_match(project, store, question, feature, keys))
+        features.append(replace(feature, warnings=tuple(warnings)))
+    return replace(facts, features=tuple(features))
+
+
+def _no_match(
+    project: Project, store: OfflineStore, question: JoinQuestion, feature: JoinedFeature, keys: pl.DataFrame
+) -> str:
+    name = feature.column_name
+    if feature.empty:
+        return f"{name} has no values yet: no run has written one"
+    found = f"no label has a value of {name}"
+    pair = _find_lookalikes(store, feature.version, keys)
+    if pair is not None:
+        same_form = normalize("NFC", pair[0]) == normalize("NFC", pair[1])  # which look the same on a screen
+        mine, theirs = (ascii(each) if same_form else repr(each) for each in pair)
+        return f"{found}: the labels have the id {mine} where the history has {theirs}"
+    source = _source_of(project, feature.version)
+    if source is not None and source.event_time is None:
+        return (
+            f"{found}: its source {source.name} has no event_time, so that its values count from the run on that "
+            "learned them; labels from before that get none"
+        )
+    options = {
+        "--known": question.known,
+        "--as-of": question.as_of is not None,
+        "max_age": feature.max_age is not None,
+    }
+    used = ", ".join(name for name, given in options.items() if given)
+    also = f", and whether {used} excludes too much" if used else ""
+    return f"{found}: check that keys and times are of the same kind{also}"
+
+
+def _find_lookalikes(store: OfflineStore, version: StoredVersion, keys: pl.DataFrame) -> tuple[str, str] | None:
+    """An id of the labels and one of the history that a person would take for the same; None where ids are equal."""
+    texts = [key.name for key in version.entity_type.keys if key.type == "string"]
+    with store.reading():
+        mark = store.mark(version)
+        if not texts or mark is None or mark.rows > MOST_ROWS or store.scan(version, entities=keys).height:
+            return None
+        held = store.scan(version)
+    pairs = (find_pair(keys[name].drop_nulls(), held[name]) for name in texts)
+    return next((pair for pair in pairs if pair is not None), None)
+
+
+def _source_of(project: Project, version: StoredVersion) -> Source | None:
+    """The source that a version declares, as its file has it; None where the file can't be read."""
+    try:
+        return read_version(files.resolve(project.versions, version.id.feature, version.id.sha256).path).feature.source
+    except (FeatureStoreError, OSError):
+        return None
