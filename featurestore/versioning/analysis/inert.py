@@ -149,8 +149,8 @@ BASES = frozenset({
     "typing.NamedTuple", "typing.Protocol", "typing.TypedDict",
 })  # fmt: skip
 BUILTIN_BASES = frozenset({
-    "object", "dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bytes", "Exception", "ValueError",
-    "TypeError", "KeyError", "RuntimeError", "LookupError", "ArithmeticError",
+    "object", "type", "dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bytes", "BaseException",
+    "Exception", "ValueError", "TypeError", "KeyError", "RuntimeError", "LookupError", "ArithmeticError",
 })  # fmt: skip
 
 # What can change anything in the process.

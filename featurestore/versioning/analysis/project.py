@@ -72,15 +72,25 @@ class ProjectNames:
         module = table.module.name
         imports = table.imports.get(name)
         if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
-            maybe = self._possible_modules(table, name)
-            starred = self._from_stars(table, name, after=max(table.statements_of(name), default=-1))
-            return starred or Definition(module, name, maybe=maybe)
+            return Definition(module, name, maybe=self._possible_modules(table, name))
         if imports:
-            starred = self._from_stars(table, name, after=imports[-1].position)
-            if starred is not None:
-                return starred
+            starred = [found for star in table.stars if (found := self._from_star(table, star, name)) is not None]
+            if starred and not same([self._follow_import(table, imports[0]), *starred]):
+                return Definition(module, name, maybe=self._possible_modules(table, name))
             return _through(self._follow_import(table, imports[0]), (module, name))
-        return self._from_stars(table, name, after=-1)
+        return self._from_stars(table, name)
+
+    def imports_of(self, module: str, name: str) -> list[tuple[int, Global]]:
+        """What imports at the top of a module give to a name that is a definition there, each with its position."""
+        table = self.table(module)
+        if table is None:
+            return []
+        found = [(one.position, self._follow_import(table, one)) for one in table.imports.get(name, ())]
+        for star in table.stars:
+            target = self._from_star(table, star, name)
+            if target is not None:
+                found.append((star.position, target))
+        return sorted(found, key=lambda one: one[0])
 
     def _follow_import(self, table: SymbolTable, found: Imported) -> Global:
         return imported(self.world(table.module.name), found.statement, found.alias)
@@ -103,22 +113,22 @@ class ProjectNames:
             modules[f"{table.module.name}.{name}"] = None
         return tuple(modules)
 
-    def _from_stars(self, table: SymbolTable, name: str, *, after: int) -> Global | None:
-        """What a name is that a star import of a project module provides after that position; the last one counts."""
+    def _from_stars(self, table: SymbolTable, name: str) -> Global | None:
+        """What a name is that a star import of a project module provides; the last one counts."""
         for star in reversed(table.stars):
-            if star.position < after:
-                break
-            node = star.statement
-            assert isinstance(node, ast.ImportFrom)
-            origin = self.world(table.module.name).absolute(node.level, node.module or "")
-            other = self.table(origin) if origin else None
-            if other is None:
-                continue
-            if name in other.exported if other.exported is not None else not name.startswith("_"):
-                found = self.member(other.module.name, name)
-                if found is not None:
-                    return _through(found, (table.module.name, name))
+            found = self._from_star(table, star, name)
+            if found is not None:
+                return _through(found, (table.module.name, name))
         return None
+
+    def _from_star(self, table: SymbolTable, star: Imported, name: str) -> Global | None:
+        node = star.statement
+        assert isinstance(node, ast.ImportFrom)
+        origin = self.world(table.module.name).absolute(node.level, node.module or "")
+        other = self.table(origin) if origin else None
+        if other is None or not (name in other.exported if other.exported is not None else not name.startswith("_")):
+            return None
+        return self.member(other.module.name, name)
 
     def world(self, module: str) -> ModuleWorld:
         """The names as one module sees them."""

@@ -64,13 +64,12 @@ class SymbolTable:
         positions = set(self.bindings.get(name, ()))
         if name in self.imports:
             positions.update(found.position for found in self.imports[name])
-        if name not in self.imports or name in self.bindings:
-            positions.update(position for position, _ in self.assigned_by_functions.get(name, ()))
+        positions.update(position for position, _ in self.assigned_by_functions.get(name, ()))
         return sorted(positions)
 
     def is_definition(self, name: str) -> bool:
         """Whether anything but plain imports binds the name."""
-        return name in self.bindings or (name in self.assigned_by_functions and name not in self.imports)
+        return name in self.bindings or name in self.assigned_by_functions
 
     @cached_property
     def bound(self) -> dict[int, list[str]]:

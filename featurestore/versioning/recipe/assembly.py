@@ -91,8 +91,8 @@ class Assembly:
         self._chunks.append(b"(%d =%s " % (number, name.encode()))
         for statement in definition.statements:
             self._statement(statement)
-        for alias, target in definition.aliases:
-            self._chunks.append(b"(Import G:%s " % alias.encode())
+        for alias, target, after in definition.aliases:
+            self._chunks.append(b"(Import G:%s %d " % (alias.encode(), after))
             self._target(target)
             self._chunks.append(b")")
         self._chunks.append(b")")
@@ -144,6 +144,7 @@ class Assembly:
         found = dict(execution.outside)
         for key in self._sharing:
             found.update(dict.fromkeys(execution.touching(key)))
+        found.update(dict.fromkeys(execution.causes([*(one.module for one in self.running), *(at[0] for at in found)])))
         done = {(statement.module, statement.position) for statement in self.running}
         return sorted(found.keys() - done, key=execution.order.__getitem__)
 
@@ -155,7 +156,11 @@ class Assembly:
         execution = self.execution
         places = self._statement_numbers
         running = [(one.module, one.position) for one in self.running]
-        changed = {definition.key for definition in self.definitions if len(definition.statements) > 1}
+        changed = {
+            definition.key
+            for definition in self.definitions
+            if len(definition.statements) + len(definition.aliases) > 1
+        }
         changed.update(key for place in running for key in execution.changeable(place))
         outside = any(place in execution.outside for place in running)
         if not changed and not outside:

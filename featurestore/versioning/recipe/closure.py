@@ -182,7 +182,7 @@ def _capture(closures: _Closures, root: Key) -> Closure:
 def _dotted(assembly: Assembly) -> frozenset[str]:
     names: set[str] = set()
     for definition in assembly.definitions:
-        names.update(target.name for _, target in definition.aliases if isinstance(target, Dotted))
+        names.update(target.name for _, target, _ in definition.aliases if isinstance(target, Dotted))
     for statement in assembly.statements:
         names |= statement.dotted
     return frozenset(names)

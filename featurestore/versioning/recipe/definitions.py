@@ -45,14 +45,14 @@ class EncodedStatement:
 
 
 class EncodedDefinition:
-    """A definition: the statements that bind a name. ``aliases`` are the imports of a module taken as a value."""
+    """A definition: the statements that bind a name. ``aliases`` are imports."""
 
     __slots__ = ("aliases", "key", "statements")
 
     def __init__(self, key: Key, statements: list[EncodedStatement]) -> None:
         self.key = key
         self.statements = statements
-        self.aliases: list[tuple[str, Global]] = []
+        self.aliases: list[tuple[str, Global, int]] = []
 
 
 class Definitions:
@@ -76,7 +76,12 @@ class Definitions:
         module, name = key
         table = self.project.table(module)
         assert table is not None
-        return EncodedDefinition(key, [self.statement(table, position) for position in table.statements_of(name)])
+        imported = self.project.imports_of(module, name)
+        positions = [at for at in table.statements_of(name) if at not in dict(imported) or at in table.bound]
+        definition = EncodedDefinition(key, [self.statement(table, position) for position in positions])
+        # An import is written with its place among the statements, since a star may be cut down to a name.
+        definition.aliases = [(name, target, sum(position < at for position in positions)) for at, target in imported]
+        return definition
 
     def _whole(self, module: str) -> EncodedDefinition:
         """A module taken as a value: everything in it counts."""
@@ -96,7 +101,7 @@ class Definitions:
         for name in table.names():
             target = world.lookup(name)
             if not (isinstance(target, Definition) and target.module == module):
-                definition.aliases.append((name, target))
+                definition.aliases.append((name, target, 0))
         return definition
 
     def statement(self, table: SymbolTable, position: int) -> EncodedStatement:

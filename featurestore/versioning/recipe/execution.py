@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Set
 
 from featurestore.errors import DeclarationError
 from featurestore.versioning.analysis.effects import Effect, Effects, changed_by_functions
-from featurestore.versioning.analysis.names import WHOLE, Key
+from featurestore.versioning.analysis.names import WHOLE, Definition, Key
 from featurestore.versioning.analysis.project import LimitAt, ProjectNames
 from featurestore.versioning.analysis.scopes import running
 from featurestore.versioning.analysis.symbols import SymbolTable
@@ -65,6 +65,7 @@ class Imports:
         if origin is None or not project.tree.holds(origin):
             return
         yield origin
+        yield from self._by_getattr(origin, node)
         for alias in node.names:
             names: Iterable[str] = [alias.name]
             if alias.name == "*":
@@ -72,13 +73,20 @@ class Imports:
                 names = sorted(other.exported or ()) if other is not None else ()
             yield from (f"{origin}.{name}" for name in names if project.is_module(f"{origin}.{name}"))
 
+    def _by_getattr(self, origin: str, node: ast.ImportFrom) -> Iterator[str]:
+        """What a module's ``__getattr__`` imports when it is asked for a name."""
+        table = self._project.table(origin)
+        if table is not None and any(self._project.member(origin, alias.name) is None for alias in node.names):
+            for position in table.bindings.get("__getattr__", ()):
+                yield from self.later(table, position)
+
 
 class Execution:
     """What a list of modules executes when they are imported one after another."""
 
     def __init__(self, definitions: Definitions, effects: Effects, imports: Imports, roots: Iterable[str]) -> None:
         self.order: dict[Place, int] = {}
-        self.modules: dict[str, None] = {}
+        self.modules: dict[str, Place | None] = {}  # each with the statement by which it runs
         self.acting: dict[Place, None] = {}
         self.outside: dict[Place, None] = {}
         self._definitions = definitions
@@ -113,6 +121,8 @@ class Execution:
                 key = pending.pop()
                 if key not in found:
                     found.add(key)
+                    imported = self._project.imports_of(*key) if self._is_definition(key) else []
+                    pending += [target.key for _, target in imported if isinstance(target, Definition)]
                     for other in self._binding(key):
                         pending += self._mentions(other)
         return found
@@ -143,6 +153,21 @@ class Execution:
             leads |= more
         for module in self.modules:
             yield from ((module, position, name) for position, name in imports[module] if self._leads(name, leads))
+
+    def causes(self, modules: Iterable[str]) -> Iterator[Place]:
+        """The statements, other than imports at the top of a module, by which modules come to run."""
+        seen: set[str] = set()
+        pending = list(modules)
+        while pending:
+            module = pending.pop()
+            place = self.modules.get(module)
+            if module in seen or place is None:
+                continue
+            seen.add(module)
+            pending.append(place[0])
+            table = self._project.table(place[0])
+            if table is not None and not isinstance(table.body[place[1]], ast.Import | ast.ImportFrom):
+                yield place
 
     def run_time_limits(self, key: Key) -> list[LimitAt]:
         """The limits of a module's name: which functions assign or change it when they are called."""
@@ -192,37 +217,39 @@ class Execution:
 
     def _run(self, roots: Iterable[str]) -> None:
         for root in roots:
-            stack = [self._steps(root)]
+            stack = [self._steps(root, None)]
             while stack:
-                name = next(stack[-1], None)
-                if name is None:
+                found = next(stack[-1], None)
+                if found is None:
                     stack.pop()
                 else:
-                    stack.append(self._steps(name))
+                    stack.append(self._steps(*found))
 
-    def _steps(self, module: str) -> Iterator[str]:
-        """Runs a module's statements, and yields the modules that have to run at each point."""
+    def _steps(self, module: str, by: Place | None) -> Iterator[tuple[str, Place | None]]:
+        """Runs a module's statements, and yields the modules that have to run at each point, each with its import."""
         if module in self.modules:
             return
         parent = module.rpartition(".")[0]
         if parent and parent not in self.modules:
-            yield parent
+            yield parent, by
         if module in self.modules:  # the package has imported it
             return
-        self.modules[module] = None
+        self.modules[module] = by
         table = self._table(module)
         if table is None:
             return
         for position in range(len(table.body)):
-            yield from self._imports.now(table, position)
             place = (module, position)
+            for name in self._imports.now(table, position):
+                yield name, place
             effect = self._effects.of_statement(table, position)
             if not effect.is_inert:
                 outside = effect.outside
                 if effect.calls:
                     outside |= any(each.outside for each in self._effects_of_bodies(place))
                     for other in self._code(place):
-                        yield from self._later(other)
+                        for name in self._later(other):
+                            yield name, place
                 self.acting[place] = None
                 if outside:
                     self.outside[place] = None
@@ -242,6 +269,10 @@ class Execution:
         if table is None or name == WHOLE:
             return []
         return [(module, position) for position in table.statements_of(name)]
+
+    def _is_definition(self, key: Key) -> bool:
+        table = self._table(key[0])
+        return table is not None and (table.is_definition(key[1]) or key[1] in table.imports)
 
     def _mentions(self, place: Place) -> Set[Key]:
         table = self._project.table(place[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
@@ -59,7 +59,7 @@ def _needed_of(closure: Closure) -> dict[str, _Needed]:
     modules: set[str] = set()
     for definition in closure.definitions:
         modules.add(definition.key[0])
-        for alias, target in definition.aliases:
+        for alias, target, _ in definition.aliases:
             hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
@@ -104,11 +104,8 @@ class _Writer:
         """The section's text, ending in a line feed; empty where nothing of the module is needed."""
         own = self._needed[self._table.module.name]
         texts: dict[int, str] = {position: self._statement(position) for position in own.statements}
-        for position, text in self._imports(own.names):
+        for position, text in self._imports(own.names, own.executed):
             texts.setdefault(position, text)
-        for position, modules in own.executed.items():
-            if position not in texts:
-                texts[position] = self._execution(position, modules)
         if not texts:
             return ""
         for position, statement in enumerate(self._body):
@@ -139,27 +136,42 @@ class _Writer:
         imports = ast.Import | ast.ImportFrom
         return int(isinstance(first, imports) != isinstance(second, imports))
 
-    def _imports(self, names: Iterable[str]) -> list[tuple[int, str]]:
-        """Import lines for these names; an import of several names is cut down to them."""
-        wanted: dict[int, list[Imported]] = {}
+    def _imports(self, names: Iterable[str], executed: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
+        """Import lines for these names, and for what modules do when they run; cut down to that."""
+        wanted: dict[int, list[ast.alias]] = {}
         found: list[tuple[int, str]] = []
         for name in sorted(names):
             for imported in self._table.imports.get(name, ()):
                 if self._is_captured(imported):
-                    wanted.setdefault(imported.position, []).append(imported)
-            if name not in self._table.imports:
-                found += self._from_star(name)
-        for position, many in wanted.items():
+                    wanted.setdefault(imported.position, []).append(imported.alias)
+            found += self._from_stars(name)
+        for position, modules in executed.items():
+            wanted.setdefault(position, []).extend(self._executing(position, modules))
+        for position, aliases in wanted.items():
             statement = self._body[position]
             assert isinstance(statement, ast.Import | ast.ImportFrom)
-            if len(many) == len(statement.names):
+            kept = [alias for alias in statement.names if alias in aliases]
+            if len(kept) == len(statement.names):
                 found.append((position, self._statement(position)))
-            else:
-                found.append((position, _import_line(statement, [imported.alias for imported in many])))
+            elif kept:
+                found.append((position, _import_line(statement, kept)))
+            elif position not in dict(found):
+                # Under names that nothing uses.
+                lines = (f"import {module} as _{module.replace('.', '_')}_" for module in executed[position])
+                found.append((position, "\n".join(lines)))
         merged: dict[int, str] = {}
         for position, text in found:
             merged[position] = f"{merged[position]}\n{text}" if position in merged else text
         return list(merged.items())
+
+    def _executing(self, position: int, modules: Sequence[str]) -> list[ast.alias]:
+        """The parts of an import statement by which modules run."""
+        node = self._body[position]
+        if isinstance(node, ast.Import):
+            return [alias for alias in node.names if alias.name in modules]
+        assert isinstance(node, ast.ImportFrom)
+        origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
+        return [alias for alias in node.names if f"{origin}.{alias.name}" in modules]
 
     def _is_captured(self, imported: Imported) -> bool:
         """Whether the module of ``import a.b`` is part of the closure, or of another package."""
@@ -168,26 +180,13 @@ class _Writer:
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
-    def _execution(self, position: int, modules: Sequence[str]) -> str:
-        """An import that is there for what the modules do when they run."""
-        node = self._body[position]
-        if isinstance(node, ast.Import):
-            kept = [alias for alias in node.names if alias.name in modules]
-            return _import_line(node, kept)
-        assert isinstance(node, ast.ImportFrom)
-        kept = [alias for alias in node.names if any(module.endswith(f".{alias.name}") for module in modules)]
-        if kept and len(kept) == len(modules):
-            return _import_line(node, kept)
-        return "\n".join(f"import {module}" for module in modules)
-
-    def _from_star(self, name: str) -> list[tuple[int, str]]:
-        for star in reversed(self._table.stars):
-            node = star.statement
-            assert isinstance(node, ast.ImportFrom)
-            origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
-            if origin is not None and self._project.member(origin, name) is not None:
-                return [(star.position, _import_line(node, [ast.alias(name)]))]
-        return []
+    def _from_stars(self, name: str) -> list[tuple[int, str]]:
+        """A star import, cut down to the name. Each counts where other statements bind the name too, else the last."""
+        positions = {at for at, _ in self._project.imports_of(self._table.module.name, name)}
+        stars = [star for star in self._table.stars if star.position in positions]
+        if name not in self._table.imports and not self._table.is_definition(name):
+            stars = stars[-1:]
+        return [(star.position, _import_line(star.statement, [ast.alias(name)])) for star in stars]
 
     def _statement(self, position: int) -> str:
         node = self._body[position]
