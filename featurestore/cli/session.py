@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,20 @@ class Session:
             from featurestore.render.console import print_result
 
             print_result(shown)
+
+    def show_problems(self, lines: Callable[[], Sequence[str]], text: Callable[[], RenderableType | None]) -> None:
+        """Prints on stderr what failed or was left out, with ``-q`` too; with ``--json`` as lines, without Rich."""
+        sys.stdout.flush()
+        if self.json:
+            for line in lines():
+                self.report(f"error: {line}")
+            return
+        shown = text()
+        if shown is not None:
+            from featurestore.render.console import print_problem
+
+            with suppress(OSError, ValueError):  # nobody reads it
+                print_problem(shown)
 
     def write_text(self, text: str) -> None:
         """Writes lines for people to stdout: what data brings into them is written out, never obeyed."""

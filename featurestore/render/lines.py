@@ -10,6 +10,7 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
+    from featurestore.model import RejectedRow, Run
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
     from featurestore.workflows.delete import DeleteResult
@@ -26,6 +27,19 @@ def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in broken
     ]
+
+
+def run_lines(run: Run, rejected: Sequence[RejectedRow]) -> list[str]:
+    """A line for each feature that failed, and for the first rows that were set aside."""
+    failed = [
+        f"{item.name}: {item.error.message}"
+        + (f" ({item.error.where})" if item.error.where else "")
+        + (f"; {item.error.hint}" if item.error.hint else "")
+        for item in run.features
+        if item.error is not None
+    ]
+    rows = [f"set aside: {row.place}: {row.column or 'row'}: {row.reason}" for row in rejected]
+    return [*failed, *_at_most(rows, f"featurestore runs {run.run_id} --json")]
 
 
 def finding_lines(result: CheckResult) -> list[str]:

@@ -39,8 +39,10 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in (*result.warnings, *problem_lines((*result.broken, *result.left_out))):
+    for line in result.warnings:
         session.warn(line)
+    for line in problem_lines((*result.broken, *result.left_out)):
+        session.report(f"warning: {line}")
     previews = None
     if stats:
         from featurestore.workflows.preview import preview
