@@ -65,6 +65,7 @@ from featurestore.versioning.analysis.scopes import (
     import_name,
     is_compound,
     is_guard,
+    runs_code,
     target_names,
     type_parameter_names,
     walruses,
@@ -201,11 +202,6 @@ class Walk(Reach):
     def _mention(self, key: Key) -> None:
         self.out.append(Mention(key))
 
-    def _call_last(self) -> None:
-        last = self.out[-1]
-        if isinstance(last, Mention):
-            last.called = True
-
     def _links(self, node: ast.expr) -> None:
         """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
         links: list[tuple[ast.expr, list[str]]] = []
@@ -224,8 +220,6 @@ class Walk(Reach):
             self._special_call(node)
         else:
             self._walk(node)
-        if links and isinstance(links[-1][0], ast.Call):
-            self._call_last()
         for link, names in reversed(links):
             if isinstance(link, ast.Call):
                 self._items(link.args)
@@ -455,8 +449,10 @@ class Walk(Reach):
         self.out.append(")")
 
     def _annotated(self, node: ast.AnnAssign) -> None:
-        # In a class body an annotation may decide what the class is, as for a dataclass.
-        if self.scopes and self.scopes[-1].kind == "class":
+        # In a class body an annotation may decide what the class is, as for a dataclass; at module level it is
+        # evaluated, and so may have an effect.
+        kind = self.scopes[-1].kind if self.scopes else "module"
+        if kind == "class" or (kind == "module" and runs_code(node.annotation)):
             self.out.append("(AnnAssign ")
             self._walk(node.target)
             self._annotation(node.annotation)
@@ -601,12 +597,7 @@ class Walk(Reach):
         self.out.append(f"({node.__class__.__name__} ")
         self.out.append(f"={node.name} " if self.scopes else OwnName(node.name))
         decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
-        self.out.append("[")
-        for decorator in decorators:
-            self._walk(decorator)
-            if isinstance(decorator, ast.Name | ast.Attribute):
-                self._call_last()
-        self.out.append("]")
+        self._items(decorators)
 
     def _arguments(self, node: ast.arguments, *, record: bool = False) -> None:
         out = self.out

@@ -22,7 +22,7 @@ class EncodedStatement:
     """
 
     __slots__ = (
-        "defaults", "dotted", "held", "hops", "limits", "mentions", "module", "modules", "out", "position", "reads",
+        "defaults", "dotted", "hops", "limits", "mentions", "module", "modules", "out", "position", "reads",
         "segments", "strings",
     )  # fmt: skip
 
@@ -32,7 +32,6 @@ class EncodedStatement:
         self.out = walk.out
         self.segments = _compress(walk.out)
         self.mentions = frozenset(piece.key for piece in walk.out if isinstance(piece, Mention))
-        self.held = frozenset(piece.key for piece in walk.out if isinstance(piece, Mention) and not piece.called)
         self.strings = walk.strings
         self.reads = walk.reads
         self.dotted = walk.dotted

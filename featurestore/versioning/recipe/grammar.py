@@ -30,16 +30,12 @@ DROPPED = {"ctx", "kind", "type_comment"}
 
 
 class Mention:
-    """In the walk's output: a mention of a definition of the project, which gets its number in the closure.
+    """In the walk's output: a mention of a definition of the project, which gets its number in the closure."""
 
-    ``called``: it is only called there, or used as a decorator.
-    """
-
-    __slots__ = ("called", "key")
+    __slots__ = ("key",)
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.called = False
 
 
 class OwnName:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
-from featurestore.versioning.analysis.names import Definition, Key, ProjectModule
+from featurestore.versioning.analysis.names import Key, ProjectModule
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
@@ -181,15 +181,8 @@ class _Writer:
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
     def _from_stars(self, name: str) -> list[tuple[int, str]]:
-        """A star import, cut down to the name. Each counts where other statements bind the name too, else the last.
-
-        None does where an import beside it gives the same: what the star would give need not be captured there.
-        """
-        module = self._table.module.name
-        target = self._project.world(module).lookup(name)
-        if name in self._table.imports and not (isinstance(target, Definition) and target.key == (module, name)):
-            return []
-        positions = {at for at, _ in self._project.imports_of(module, name)}
+        """A star import, cut down to the name. Each counts where other statements bind the name too, else the last."""
+        positions = {at for at, _ in self._project.imports_of(self._table.module.name, name)}
         stars = [star for star in self._table.stars if star.position in positions]
         if name not in self._table.imports and not self._table.is_definition(name):
             stars = stars[-1:]
