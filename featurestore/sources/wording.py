@@ -79,8 +79,8 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
             blank = int((frame[name].str.strip_chars() == "").sum() or 0)
             if blank:
                 yield (
-                    f"{blank:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field without "
-                    'quotes is no id at all ("" is an empty one)'
+                    f"{blank:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
+                    'without quotes is no id at all ("" is an empty one)'
                 )
             ids = frame[name].alias("").unique()
             alike = folded(ids).is_duplicated()
