@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -77,4 +76,3 @@ def test_what_reads_a_whole_history_stays_within_the_memory(
     assert max(peaks.values()) < MEMORY_MB + PROCESS_MB, peaks
     if server is not None:
         server.run("DROP SCHEMA IF EXISTS fs_test CASCADE")
-    assert os.environ["PYTHONPATH"]
