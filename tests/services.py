@@ -29,7 +29,7 @@ TLS = Path(__file__).parent / "tls"
 # All that a user of the online store needs.
 PERMISSIONS = (
     "~fs1:*", "-@all", "+hget", "+hmget", "+hgetall", "+hset", "+hdel", "+unlink", "+scan", "+eval", "+evalsha",
-    "+script|load", "+info", "+ping", "+client|setinfo", "+client|setname", "+select",
+    "+script|load", "+info", "+ping", "+client|setname", "+select",
 )  # fmt: skip
 SLOTS = 16_384
 

@@ -13,7 +13,7 @@ from featurestore.cli import interrupts, streams
 from featurestore.cli.commands import COMMANDS, WRITERS
 from featurestore.cli.session import Session, split_global_options
 from featurestore.errors import FeatureStoreError, OutputError, UsageError, did_you_mean, from_os_error
-from featurestore.render.printable import printable
+from featurestore.render.printable import one_line, printable
 from featurestore.signals import TerminatedError
 
 EXIT_DEFECT = 70
@@ -90,19 +90,25 @@ def _written(code: int, command: str) -> int:
 
 def _fail(session: Session, exc: FeatureStoreError) -> int:
     if session.traceback:
-        sys.excepthook(type(exc), exc, exc.__traceback__)
+        _show_traceback(exc)
     if session.json:
         where = {"where": exc.where} if exc.where else {}
         session.write_json({"error": {"code": exc.code, "message": exc.message, **where, "hint": exc.hint}})
-    streams.say(f"error: {printable(str(exc))}" + (f"\n  hint: {printable(exc.hint)}" if exc.hint else ""))
+    streams.say(f"error: {one_line(str(exc))}" + (f"\n  hint: {one_line(exc.hint)}" if exc.hint else ""))
     return exc.exit_code
+
+
+def _show_traceback(exc: BaseException) -> None:
+    import traceback
+
+    streams.say(printable("".join(traceback.format_exception(exc))).rstrip())
 
 
 def _defect(session: Session, exc: BaseException) -> int:
     from featurestore.cli.defects import write_report
 
     if session.traceback:
-        sys.excepthook(type(exc), exc, exc.__traceback__)
+        _show_traceback(exc)
     message = f"a defect of featurestore {__version__}: {type(exc).__name__}"
     try:
         hint = f"the report is in {write_report(session, exc)}; please file it"

@@ -11,7 +11,7 @@ import sys
 from featurestore.config import find_root, load_project
 from featurestore.errors import FeatureStoreError
 from featurestore.render.lines import finding_lines, staging_lines
-from featurestore.render.printable import printable
+from featurestore.render.printable import one_line
 from featurestore.workflows.check import check
 from featurestore.workflows.lock import lock
 
@@ -31,5 +31,5 @@ def run_hook(arguments: list[str]) -> int:
     except FeatureStoreError as exc:
         lines = [f"{exc}" + (f"; {exc.hint}" if exc.hint else "")]
     for line in lines:
-        sys.stderr.write(printable(line) + "\n")
+        sys.stderr.write(one_line(line) + "\n")
     return 1 if lines else 0

@@ -6,9 +6,11 @@ Typer only parses. The function itself runs outside it, so that its errors, its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -27,13 +29,14 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     settings = {"obj": session, "help_option_names": ["-h", "--help"]}
     app.command(name, epilog=GLOBAL_HELP, context_settings=settings)(_bound(module.command))
     try:
-        parsed = app(list(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
+        parsed = app(_hide_numbers(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
     except typer.TyperException as exc:
-        raise UsageError(exc.format_message(), hint=f"run featurestore {name} --help") from exc
+        raise UsageError(exc.format_message().replace(_MINUS, "-"), hint=_hint(name, exc)) from exc
     except SystemExit:  # how Typer ends when its help goes into a closed pipe
         raise BrokenPipeError from None
     if not isinstance(parsed, partial):
         return int(parsed)  # the help was asked for
+    parsed = partial(parsed.func, *parsed.args, **{key: _shown(value) for key, value in parsed.keywords.items()})
     try:
         return parsed() or 0
     except typer.Exit as exc:
@@ -41,6 +44,38 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     # What Typer's prompts raise for "no" and for Ctrl-C.
     except typer.Abort:
         raise KeyboardInterrupt from None
+
+
+# A number is never an option. Typer takes what begins with - for one, so it is shown another character there.
+_NUMBER = re.compile(r"-\.?\d.*", re.DOTALL)
+_MINUS = "\ue000"  # of no writing
+
+
+def _hide_numbers(arguments: Sequence[str]) -> list[str]:
+    hidden: list[str] = []
+    for at, item in enumerate(arguments):
+        if item == "--":
+            return [*hidden, *arguments[at:]]
+        after_option = at > 0 and arguments[at - 1].startswith("-") and not _NUMBER.fullmatch(arguments[at - 1])
+        # After an option it may be the option's value, which Typer takes as it is.
+        hidden.append(_MINUS + item[1:] if _NUMBER.fullmatch(item) and not after_option else item)
+    return hidden
+
+
+def _shown(value: Any) -> Any:
+    """A parsed value with its numbers as they were written."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_shown, value))
+    if isinstance(value, str | Path) and str(value).startswith(_MINUS):
+        return type(value)("-" + str(value)[len(_MINUS) :])
+    return value
+
+
+def _hint(name: str, exc: typer.TyperException) -> str:
+    option = getattr(exc, "option_name", "")
+    if _NUMBER.fullmatch(option):  # it stands behind an option that takes no value
+        return f"put -- before what begins with a minus: featurestore {name} … -- {option}"
+    return f"run featurestore {name} --help"
 
 
 def _bound(command: Command) -> Callable[..., partial[int | None]]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from featurestore.config import FILE, Project, find_root, load_project
 from featurestore.errors import UsageError
 from featurestore.frozen import frozen
 from featurestore.progress import SILENT, Progress
-from featurestore.render.printable import printable
+from featurestore.render.printable import one_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,11 +83,30 @@ class Session:
         elif not self.quiet:
             shown = text()
             if isinstance(shown, str):
-                sys.stdout.write(f"{shown}\n" if shown else "")
+                if shown:
+                    self.write_text(f"{shown}\n")
                 return
             from featurestore.render.console import print_result
 
             print_result(shown)
+
+    def show_problems(self, lines: Callable[[], Sequence[str]], text: Callable[[], RenderableType | None]) -> None:
+        """Prints on stderr what failed or was left out, with ``-q`` too; with ``--json`` as lines, without Rich."""
+        sys.stdout.flush()
+        if self.json:
+            for line in lines():
+                self.report(f"error: {line}")
+            return
+        shown = text()
+        if shown is not None:
+            from featurestore.render.console import print_problem
+
+            with suppress(OSError, ValueError):  # nobody reads it
+                print_problem(shown)
+
+    def write_text(self, text: str) -> None:
+        """Writes lines for people to stdout: what data brings into them is written out, never obeyed."""
+        sys.stdout.write(printable(text))
 
     def write_json(self, document: Mapping[str, Any]) -> None:
         from featurestore.render.json.writing import write_document
@@ -97,7 +116,7 @@ class Session:
 
     def report(self, message: str) -> None:
         """A line for people on stderr, with ``-q`` too: what is wrong."""
-        say(printable(message))
+        say(one_line(message))
 
     def note(self, message: str) -> None:
         """A line for people on stderr; nothing with ``-q``."""
@@ -149,6 +168,8 @@ def split_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
         name, equals, value = item.partition("=")
         if item == "--":
             rest += ["--", *items]
+        elif len(item) > 2 and item[0] == "-" and all(f"-{letter}" in _FLAGS for letter in item[1:]):  # -vq
+            options |= {_FLAGS[f"-{letter}"]: True for letter in item[1:]}
         elif item in _FLAGS:
             options[_FLAGS[item]] = True
         elif name in _VALUES and (equals or name == item):

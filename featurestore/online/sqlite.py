@@ -107,6 +107,8 @@ class SQLiteStore:
             for start in range(0, len(keys), KEYS_PER_SELECT):
                 some = keys[start : start + KEYS_PER_SELECT]
                 for key, field, packed in connection.execute(_select(len(fields), len(some)), (*fields, *some)):
+                    if key not in values or type(packed) is not bytes:
+                        raise self._damaged()
                     values[key][field] = packed
             # Last: if it is the expected one, no field was given up while its values were read.
             generation = connection.execute(_GENERATION).fetchone()
@@ -117,11 +119,17 @@ class SQLiteStore:
         if connection is None:
             return {}
         with _TranslatedErrors(self._path):
-            return dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+            return self._entries(connection, name)
+
+    def _entries(self, connection: sqlite3.Connection, name: TableName) -> dict[str, str]:
+        entries = dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+        if not {*map(type, entries), *map(type, entries.values())} <= {str}:
+            raise self._damaged()
+        return entries
 
     def swap(self, name: TableName, expected: Mapping[str, str | None], updates: Mapping[str, str | None]) -> bool:
         with self._writing() as connection:
-            entries = dict(connection.execute("SELECT entry, text FROM tables WHERE name = ?", (name,)))
+            entries = self._entries(connection, name)
             if any(entries.get(entry) != text for entry, text in expected.items()):
                 return False
             for entry, text in updates.items():
@@ -164,7 +172,7 @@ class SQLiteStore:
                 gone = [
                     (field, key)
                     for key, packed in connection.execute(sql, (field, *some))
-                    if len(packed) < layout.ORDER or layout.run_seq_of(packed) <= up_to_run
+                    if type(packed) is not bytes or len(packed) < layout.ORDER or layout.run_seq_of(packed) <= up_to_run
                 ]
                 removed += connection.executemany("DELETE FROM entities WHERE field = ? AND key = ?", gone).rowcount
         return removed
@@ -190,6 +198,8 @@ class SQLiteStore:
             for field in fields:
                 rows = connection.execute("SELECT key FROM entities WHERE field = ?", (field,))
                 while batch := rows.fetchmany(BATCH):
+                    if not {type(key) for (key,) in batch} <= {str}:
+                        raise self._damaged()
                     yield [key for (key,) in batch]
 
     def scan(self, entity_type: str) -> Iterator[list[tuple[str, dict[str, bytes]]]]:
@@ -201,7 +211,7 @@ class SQLiteStore:
             fields = [field for (field,) in connection.execute("SELECT DISTINCT field FROM entities")]
             sql = "SELECT key, field, packed FROM entities WHERE field = ? AND key >= ? AND key < ? ORDER BY key"
             # ";" is the character after the ":" that ends the prefix.
-            columns = [connection.execute(sql, (field, prefix, prefix[:-1] + ";")) for field in fields]
+            columns = [self._sound(connection.execute(sql, (field, prefix, prefix[:-1] + ";"))) for field in fields]
             batch: list[tuple[str, dict[str, bytes]]] = []
             for key, rows in groupby(merge_sorted(*columns, key=itemgetter(0)), key=itemgetter(0)):
                 batch.append((key, {str(field): packed for _, field, packed in rows}))
@@ -209,6 +219,13 @@ class SQLiteStore:
                     yield batch
                     batch = []
             yield batch
+
+    def _sound(self, rows: Iterable[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, bytes]]:
+        """The rows, as long as they are what was written: a damaged file may give anything."""
+        for row in rows:
+            if type(row[0]) is not str or type(row[2]) is not bytes:
+                raise self._damaged()
+            yield row
 
     def pulse(self) -> Pulse:
         return Pulse(str(self._path.stat().st_ino) if is_there(self._path) else "")
@@ -224,6 +241,9 @@ class SQLiteStore:
             if opened.project not in ("", self._project.name):
                 what = f"holds the values of the project under its earlier name {opened.project}"
                 yield Check("online", "warn", what, f"featurestore sync writes those of {self._project.name} instead")
+
+    def _damaged(self) -> DamagedError:
+        return DamagedError("the embedded online store is damaged", where=str(self._path), hint=AFRESH)
 
     def close(self) -> None:
         with self._opening:

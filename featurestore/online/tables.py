@@ -33,6 +33,7 @@ LOADING = "@loading:"
 CLEARING = "@clearing:"
 OWNER = "@owner"
 UNKNOWN = Pulse("")
+_LATER = {"run_id", "clock", "ahead", "contents", "feature"}  # not in every record; a pointer's feature is its entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,14 @@ def _read_pointer(feature: str, text: str) -> Pointer:
 
 
 def _known(kind: type[DataclassInstance], data: dict[str, Any]) -> dict[str, Any]:
-    """The entries that are fields of a record: a later release may write more."""
+    """The entries that are fields of a record: a later release may write more, and the first one wrote fewer.
+
+    Raises KeyError where one is missing that every release has written.
+    """
     names = {item.name for item in fields(kind)}
+    missing = names - data.keys() - _LATER
+    if missing:
+        raise KeyError(*missing)
     return {name: value for name, value in data.items() if name in names}
 
 

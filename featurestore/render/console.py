@@ -29,6 +29,12 @@ class DataConsole(Console):
         raise BrokenPipeError
 
 
+def print_problem(renderable: RenderableType) -> None:
+    """Prints on stderr what failed, as wide as a result."""
+    width = None if sys.stderr.isatty() or os.environ.get("COLUMNS") else WIDTH
+    DataConsole(width=width, highlight=False, markup=False, emoji=False, stderr=True).print(renderable)
+
+
 def print_result(renderable: RenderableType) -> None:
     """Prints a result on stdout: 120 columns wide where that is not a terminal, unless COLUMNS says otherwise."""
     width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featurestore.point_in_time.entities import format_entity
 from featurestore.render.words import plural
 
 if TYPE_CHECKING:
+    from featurestore.model import RejectedRow, Run
     from featurestore.registry.discovery import BrokenDeclaration
     from featurestore.workflows.check import CheckResult
+    from featurestore.workflows.delete import DeleteResult
     from featurestore.workflows.lock import LockResult
     from featurestore.workflows.sync import SyncResult
 
@@ -24,6 +27,19 @@ def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in broken
     ]
+
+
+def run_lines(run: Run, rejected: Sequence[RejectedRow]) -> list[str]:
+    """A line for each feature that failed, and for the first rows that were set aside."""
+    failed = [
+        f"{item.name}: {item.error.message}"
+        + (f" ({item.error.where})" if item.error.where else "")
+        + (f"; {item.error.hint}" if item.error.hint else "")
+        for item in run.features
+        if item.error is not None
+    ]
+    rows = [f"set aside: {row.place}: {row.column or 'row'}: {row.reason}" for row in rejected]
+    return [*failed, *_at_most(rows, f"featurestore runs {run.run_id} --json")]
 
 
 def finding_lines(result: CheckResult) -> list[str]:
@@ -41,6 +57,13 @@ def staging_lines(locked: LockResult, root: Path) -> list[str]:
         lines.append(f"wrote {path} and {path.stem}.files; git add them" if copies else f"wrote {path}; git add it")
     lines += [f"settled the merge conflict in {path}; git add it" for path in locked.settled]
     return _at_most(lines, "git add features/.versions")
+
+
+def left_lines(result: DeleteResult) -> list[str]:
+    """What still names an erased entity, and would bring it back."""
+    name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
+    back = f"still names {name}; remove it there, or the next ingestion brings it back"
+    return [*(f"{file} {back}" for file in result.named_in), *result.unread]
 
 
 def sync_line(result: SyncResult) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from featurestore.versioning.recipe.parts import split_part
 
 CODE = ("helper", "class", "constant", "module")
+RUNNING = "running "
 COUNTED = (*CODE, "default", "column", "running")
 
 
 def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """One sentence for each difference, the function's own first. A helper that only moved is not a difference."""
+    running = _running(old, new)
+    old, new = _without_running(old), _without_running(new)
     removed = [key for key in old if key not in new]
     added = [key for key in new if key not in old]
     sentences = [_changed(key, old[key], new[key]) for key in old if key in new and old[key] != new[key]]
@@ -30,9 +33,46 @@ def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
             sentences.append(f"{_called(key)} renamed to `{renamed.rpartition('.')[2]}`")
     sentences += [_added(key, new[key]) for key in added]
     sentences += [_removed(key, old[key]) for key in removed]
+    sentences += running
     if not sentences and dict(old) != dict(new):
         sentences.append("code moved between modules")
     return sentences or ["the order of statements changed, or which of two definitions with the same name is used"]
+
+
+def _without_running(parts: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in parts.items() if not key.startswith(RUNNING)}
+
+
+def _running(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What differs among the statements that count because they run at import."""
+    before, after = _statements(old), _statements(new)
+    digests = {digest for _, digest, _ in before}, {digest for _, digest, _ in after}
+    gone = [item for item in before if item[1] not in digests[1]]
+    come = [item for item in after if item[1] not in digests[0]]
+    sentences = []
+    for module, _, text in gone:
+        match = next((item for item in come if item[0] == module), None)
+        if match is None:
+            sentences.append(f"`{text}` no longer runs at import of {module}")
+        else:
+            come.remove(match)
+            changed = f"`{text}` → `{match[2]}`" if text != match[2] else f"`{text}` changed"
+            sentences.append(f"{changed}, which runs at import of {module}")
+    sentences += [f"`{text}` added, which runs at import of {module}" for module, _, text in come]
+    if not sentences and [item[1] for item in before] != [item[1] for item in after]:
+        modules = ", ".join(dict.fromkeys(module for module, _, _ in after))
+        sentences.append(f"the order of what runs at import of {modules} changed")
+    return sentences
+
+
+def _statements(parts: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Module, digest and text of each statement that runs."""
+    found = []
+    for key, value in parts.items():
+        if key.startswith(RUNNING):
+            digest, text = split_part(value)
+            found.append((key.split(" ")[1], digest, text or "a statement"))
+    return found
 
 
 def explain_recipe(old: Mapping[str, str], new: Mapping[str, str], recipe: int, number: int) -> list[str]:

@@ -19,7 +19,7 @@ from featurestore.versioning.folder.files import FeatureFiles, list_files, read_
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns, version_hash
+from featurestore.versioning.recipe.hashing import VersionHash, named_columns, version_hash
 from featurestore.workflows.active import active_version
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
@@ -192,7 +192,7 @@ def read_entries(
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
     """The hash of the working tree's code, as its version file and the stores have it. Raises DeclarationError."""
     hashed = version_hash(feature, capture(tree, feature.module, feature.function))
-    if hashed.recipe == min(RECIPES):
+    if any(name.short == hashed.short for name in versions):
         return hashed
     from featurestore.versioning.running.replay import (
         stored_hash,  # only where an older recipe may have written the file

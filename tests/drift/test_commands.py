@@ -303,3 +303,18 @@ def test_a_report_without_evidently_says_what_to_install(watched: Folder, monkey
 
 def test_the_reference_itself_has_no_report(watched: Folder) -> None:
     assert "no other to be compared with" in watched.run("drift", "chol", "--report", "x.html", code=2).err
+
+
+def test_a_reference_that_is_too_small_is_replaced_by_the_first_run_that_is_large_enough(project: Folder) -> None:
+    (project.root / "visits.csv").unlink()
+    project.write({"features/cardiac.py": CHOL})
+    for month, rows in ((1, 10), (2, 200)):
+        (project.root / f"visits{month:02d}.csv").write_text(visits(month, rows=rows), encoding="utf-8")
+        ran = project.run("ingest")
+    first, second = (run["run_id"] for run in reversed(project.json("runs")["runs"]))
+    assert f"chol: its reference, run {first}, has too few values to be compared with; this run is the" in ran.err
+    verdict = add(project, 3, shift=2.0)["chol"]["drift"]
+    assert (verdict["reference_run"], verdict["detected"]) == (second, True)
+    project.run("baseline", "chol", "1")
+    assert add(project, 4)["chol"]["drift"]["reference_run"] == first, "what somebody has named is not replaced"
+    project.run("drift", "chol", "--recompute")

@@ -216,3 +216,28 @@ def test_types_of_a_source_that_gave_nothing_are_not_pinned(project: Folder, tmp
     project.write({"features/more.py": failing.replace('pl.col("age") / 100', 'pl.col("v") / 100')})
     project.run("ingest", code=3)
     assert not (project.root / "features/.versions/other.columns.toml").exists()
+
+
+@pytest.mark.parametrize("flags", [(), ("-q",), ("--json",)])
+def test_failures_and_rows_that_are_set_aside_are_said_on_stderr(project: Folder, flags: tuple[str, ...]) -> None:
+    project.write({"visits.csv": VISITS + "003,2024-01-01T00:00:00Z,430,\n"})
+    project.write({"features/more.py": AGE.replace("age_share", "torn").replace('"age"', '"nope"')})
+    ran = project.run("ingest", *flags, code=3)
+    for said in ("torn", "asks for the column 'nope'", "visits.csv row 4", "'430' is above the maximum 120"):
+        assert said in ran.err
+    if "--json" not in flags:
+        assert "nope" not in ran.out
+    project.write({"features/more.py": AGE.replace('"float"', '"flaot"')})
+    for command in ("list", "plan"):
+        assert "flaot" in project.run(command, *flags).err
+
+
+def test_a_number_with_a_minus_is_an_id_and_no_option(project: Folder) -> None:
+    project.edit("featurestore.toml", '"string"', '"int"')
+    project.write({"visits.csv": "patient_id,visit_at,age,chol\n-7,2024-01-01T00:00:00Z,50,\n"})
+    project.run("ingest")
+    project.run("sync")
+    assert [item["value"] for item in project.json("history", "age_share", "-7")["values"]] == [0.5]
+    assert project.json("get", "patient", "-f", "age_share", "-7")["entities"][0]["entity_id"] == "-7"
+    assert project.json("get", "patient", "-7", "-f", "age_share")["entities"][0]["entity_id"] == "-7"
+    assert "No such option: -x" in project.run("history", "age_share", "-x", code=2).err

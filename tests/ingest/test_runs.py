@@ -222,7 +222,7 @@ def test_a_source_that_is_not_there_is_named(project: Folder, flag: str) -> None
         assert "did you mean 'visits'?" in project.run("ingest", "--source", "visit", code=2).err
     else:
         ran = project.run("ingest", "--input", "nowhere.csv", code=4)
-        assert "nowhere.csv does not exist" in ran.out
+        assert "nowhere.csv does not exist" in ran.err
 
 
 def test_a_mistyped_feature_gets_a_did_you_mean(project: Folder) -> None:

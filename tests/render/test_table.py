@@ -79,3 +79,9 @@ def test_a_table_says_how_wide_it_is(width: int) -> None:
 def _stripped(rows: list[tuple[str, ...]]) -> str:
     columns = (Column("", "name"), Column("value", "value"))
     return "".join(line.rstrip() + "\n" for line in drawn(columns, rows, 60).splitlines())
+
+
+def test_a_value_that_nobody_reads_on_a_screen_is_shown_in_part() -> None:
+    shown = drawn((Column("value", "value"),), [("x" * 30_000_000,)], 80)
+    assert shown.count("x") < 11_000
+    assert "30,000,000 characters" in " ".join(shown.split())

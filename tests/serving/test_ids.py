@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
 from tests.conftest import Folder
@@ -12,7 +13,8 @@ from tests.services import Server
 NASTY = [
     "", " ", "a", "A", " a", "a ", "007", "7", "+7", "7.0", "a,b", "a%2Cb", "a%2cb", "%", "%%", "%00", "a:b",
     "fs1:test:@meta", "@active", "@meta", "{a}", "{", "}", "*", "?", "[a-z]", "\\", "\\x00", "a\x00b", "\x00", "a\nb",
-    "a\r\nb", "a\tb", "\x1b[2J", "é", "e\u0301", "日本語", "😀", "\u200b", "\ufeffa", "\u202eabc", "ﬁ", "'", '"',
+    "a\r\nb", "a\rb", "\r", "a\r", "\n",
+    "a\tb", "\x1b[2J", "é", "e\u0301", "日本語", "😀", "\u200b", "\ufeffa", "\u202eabc", "ﬁ", "'", '"',
     '{"patient_id": "a"}', "patient_id=a", "../../etc/passwd", "$(id)", "'; DROP TABLE entities; --",
     "*3\r\n$3\r\nSET\r\n", "=cmd()", "[/x]", "null", "NaN", "a" * 4_000, "é" * 1_000,
 ]  # fmt: skip
@@ -41,6 +43,23 @@ def test_each_id_is_served_its_own_value(served: Folder) -> None:
     values = [item["features"]["age_share"]["value"] for item in answers]
     assert values == pytest.approx([at / 100 for at in range(len(NASTY))])
     assert "\x1b" not in served.run("get", "patient", "\x1b[2J").out
+
+
+def test_line_breaks_in_an_id_are_found_everywhere(served: Folder) -> None:
+    """By a history, and by labels in CSV, where they are in quotes."""
+    names = [name for name in NASTY if "\r" in name or "\n" in name]
+    labels = "".join(f'"{name}",2024-03-01T00:00:00Z\n' for name in names)
+    (served.root / "labels.csv").write_bytes(f"patient_id,at\n{labels}".encode())
+    output = str(served.root / "joined.parquet")
+    served.run(
+        "join", str(served.root / "labels.csv"), "-f", "age_share", "--timestamp-column", "at", "--output", output
+    )
+    joined = pl.read_parquet(output)
+    assert joined["patient_id"].to_list() == names
+    assert joined["age_share"].to_list() == pytest.approx([NASTY.index(name) / 100 for name in names])
+    for name in names:
+        (value,) = served.json("history", "age_share", name)["values"]
+        assert value["value"] == pytest.approx(NASTY.index(name) / 100)
 
 
 def test_deleting_one_leaves_the_others(served: Folder) -> None:

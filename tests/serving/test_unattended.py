@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.serving.last_sync import EMBEDDED
 from tests.conftest import Folder
 from tests.services import Server
 
@@ -149,3 +150,17 @@ def test_a_signal_in_the_middle_of_a_query_is_not_a_defect(project: Folder, numb
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.endswith("nothing half-done is left\n")
     assert not (project.root / ".featurestore" / "logs").exists()
+
+
+@pytest.mark.parametrize("command", [["get", "patient", "001"], ["sync"], ["verify"]])
+def test_a_file_that_is_no_store_says_the_way_out(project: Folder, command: list[str]) -> None:
+    project.run("ingest")
+    project.run("sync")
+    state = project.root / ".featurestore"
+    for suffix in ("", "-wal", "-shm"):
+        (state / f"{EMBEDDED}{suffix}").unlink(missing_ok=True)
+    (state / EMBEDDED).write_bytes(b"no database at all" * 1_000)
+    ran = project.run(*command, code=4)
+    assert "sync --full" in ran.err
+    (state / EMBEDDED).unlink()
+    assert project.json("sync", "--full")["features"][0]["entities_written"] == 2

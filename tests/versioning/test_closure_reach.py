@@ -80,3 +80,10 @@ def test_a_chain_of_a_thousand_links_is_hashed(projects: Projects) -> None:
     before = projects.closure(f"def f(x):\n    return x{chain}\n")
     after = projects.closure(f"def f(x):\n    return x{chain.replace('then(499)', 'then(498)')}\n")
     assert before.canonical != after.canonical
+
+
+@pytest.mark.parametrize("value", [" + ".join(["x"] * 60_000), "(" * 10_000 + "1" + ")" * 10_000])
+def test_code_that_is_nested_too_deeply_is_refused_with_its_line(projects: Projects, value: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        projects.closure(f"x = 1\nK = {value}\ndef f():\n    return K\n")
+    assert caught.value.where == "features/m.py:2"

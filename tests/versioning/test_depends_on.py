@@ -350,6 +350,17 @@ def test_the_hook_that_locks_names_the_copies_too(risk: Folder, capsys: pytest.C
     assert ".files; git add them" in capsys.readouterr().err
 
 
+def test_a_feature_that_is_renamed_takes_its_copies_along_and_nothing_else(risk: Folder) -> None:
+    risk.run("ingest")
+    (copies(risk) / "endless").symlink_to("/dev/zero")
+    renamed = WEIGHTED.replace('data_type="float"', 'data_type="float", renamed_from="risk"')
+    risk.write({"features/m.py": renamed.replace("def risk", "def danger")})
+    risk.run("lock")
+    (folder,) = risk.root.glob("features/.versions/danger/0001-*.files")
+    assert [path.name for path in folder.iterdir()] == ["weights.json"]
+    assert (folder / "weights.json").read_text() == '{"a": 2}'
+
+
 # Declarations that can't be used
 
 

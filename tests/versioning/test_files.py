@@ -64,7 +64,7 @@ def test_a_version_file_gives_back_what_was_written(projects: Projects, folder: 
     version = full(projects, folder)
     assert (version.number, version.recipe, version.parent, version.created, version.commit) == (
         1,
-        1,
+        2,
         None,
         CREATED,
         "abc123+dirty",
@@ -231,7 +231,8 @@ def test_a_comparison_of_texts_accepts_a_file_only_if_hashing_again_does(project
 def test_a_file_of_a_newer_release_is_not_reported_as_damage(projects: Projects, folder: Path, key: str) -> None:
     path = full(projects, folder).name.path
     _, _, below = path.read_bytes().split(b"\n", 2)
-    path.write_bytes(with_checksum(below.replace(f"# {key} = 1".encode(), f"# {key} = 2".encode())))
+    number = {"format": 1, "recipe": 2}[key]
+    path.write_bytes(with_checksum(below.replace(f"# {key} = {number}".encode(), f"# {key} = {number + 1}".encode())))
     with pytest.raises(NewerFormatError):
         read_version(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from featurestore.versioning.recipe.closure import Closure
 from tests.versioning.conftest import Projects, read_cases
 
 LIB = {"features/lib.py": "K = 1\ndef scale(x):\n    return x\n"}
@@ -58,16 +59,25 @@ def test_column_names_are_found_among_the_texts(projects: Projects) -> None:
 
 
 @pytest.mark.parametrize("patching", ["features/__init__.py", "features/setup.py"])
-def test_an_assignment_by_any_imported_module_is_reported(projects: Projects, patching: str) -> None:
-    files = {
-        "features/m.py": "from features import lib\nimport features.setup\ndef f():\n    return lib.scale(lib.K)\n",
-        "features/setup.py": "",
-        **LIB,
-        patching: "import features.lib as lib\n\nlib.K = 3\nlib.other = 4\n",
-    }
-    limits = projects.closure(files).limits
-    assert [limit.place for limit in limits] == [f"{patching}:3"]
-    assert limits[0].message.startswith("features.lib.K is assigned when features")
+def test_an_assignment_by_any_imported_module_counts(projects: Projects, patching: str) -> None:
+    def closure(value: int) -> Closure:
+        files = {
+            "features/m.py": "from features import lib\nimport features.setup\ndef f():\n    return lib.scale(lib.K)\n",
+            "features/setup.py": "",
+            **LIB,
+            patching: f"import features.lib as lib\n\nlib.K = {value}\nlib.other = 4\n",
+        }
+        return projects.closure(files)
+
+    before, after = closure(3), closure(4)
+    assert before.canonical != after.canonical
+    assert before.limits == ()
+    assert (
+        "lib.other"
+        not in {section.module: section.text for section in before.sections}[
+            patching.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        ]
+    )
 
 
 def test_a_broken_module_that_nothing_reaches_is_no_obstacle(projects: Projects) -> None:

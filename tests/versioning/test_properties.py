@@ -151,7 +151,6 @@ def value_of(texts: dict[str, str]) -> object:
         return None
 
 
-@pytest.mark.xfail
 @given(seeds)
 @settings(max_examples=30)
 def test_whatever_changes_the_values_changes_the_version(seed: int) -> None:

@@ -238,12 +238,12 @@ def test_a_chain_of_a_thousand_links_runs(projects: Projects, tmp_path: Path) ->
 def test_a_new_recipe_renumbers_nothing(projects: Projects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "K = 1\ndef f():\n    return K\n"
     old = freeze(projects.tree(text), tmp_path)
-    monkeypatch.setitem(hashing.RECIPES, 2, lambda feature, closure: sha256(b"2" + closure.canonical).hexdigest())
-    assert verify(old.name.path).recipe == 1
+    monkeypatch.setitem(hashing.RECIPES, 3, lambda feature, closure: sha256(b"3" + closure.canonical).hexdigest())
+    assert verify(old.name.path).recipe == 2
     same, changed = projects.hash(f"# moved\n{text}"), projects.hash(text.replace("1", "2"))
-    assert (same.recipe, changed.recipe) == (2, 2)
+    assert (same.recipe, changed.recipe) == (3, 3)
     assert stored_hash(same, [old.name]).sha256 == old.sha256
     assert stored_hash(changed, [old.name]) is changed
     new = freeze(projects.tree(text.replace("1", "2")), tmp_path)
-    assert (new.number, new.recipe) == (2, 2)
+    assert (new.number, new.recipe) == (2, 3)
     assert stored_hash(changed, [old.name, new.name]) is changed

@@ -41,6 +41,7 @@ def command(
     from featurestore.online.open import open_online
     from featurestore.point_in_time.entities import parse_entity
     from featurestore.render import json, text
+    from featurestore.render.lines import left_lines
     from featurestore.workflows.delete import delete
     from featurestore.workflows.erasure.erase import erase as erase_entity
     from featurestore.workflows.get import find_entity_type
@@ -62,7 +63,7 @@ def command(
             result = erase_entity(project, offline, online, kind, entity, dry_run=dry_run, progress=report)
     if result.online_error:
         session.warn(f"{result.online_error}; the next command that writes erases the online values")
-    for line in text.deletion.left_lines(result):
+    for line in left_lines(result):
         session.warn(line)
     session.show(
         lambda: json.deletion.delete_document(result, dry_run=dry_run),

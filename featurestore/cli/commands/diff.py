@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -57,7 +56,7 @@ def command(
     if session.json or form == "json":
         session.write_json(json.diff.diff_document(found.code, found.values, found.entity_type))
     elif form == "markdown":
-        sys.stdout.write(diff_page(shown, found.values, found.entity_type))
+        session.write_text(diff_page(shown, found.values, found.entity_type))
     else:
         session.show(dict, lambda: text.diff.diff_page(shown, found.values, found.entity_type))
     raise typer.Exit(1 if exit_code and found.code.code_changed else 0)

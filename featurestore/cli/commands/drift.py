@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +63,7 @@ def command(
         if markdown and not session.json:
             from featurestore.render.markdown.drift import drift_page
 
-            sys.stdout.write(drift_page(result) + "\n")
+            session.write_text(drift_page(result) + "\n")
             return
         session.show(lambda: json.drift.drift_document(result), lambda: text.drift.drift_page(result))
     else:
@@ -72,6 +71,6 @@ def command(
         if markdown and not session.json:
             from featurestore.render.markdown.drift import overview_page
 
-            sys.stdout.write(overview_page(rows) + "\n")
+            session.write_text(overview_page(rows) + "\n")
             return
         session.show(lambda: json.drift.overview_document(rows), lambda: text.drift.overview_table(rows))

@@ -39,6 +39,7 @@ def command(
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
     from featurestore.render import json, text
+    from featurestore.render.lines import run_lines
     from featurestore.workflows.ingest.compute import IngestOptions
     from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 
@@ -53,6 +54,9 @@ def command(
         session.warn(warning)
     session.show(
         lambda: json.runs.ingest_document(result.run, result.warnings, dry_run=dry_run),
-        lambda: text.runs.ingest_page(result.run, result.rejected, dry_run=dry_run),
+        lambda: text.runs.ingest_page(result.run, dry_run=dry_run),
+    )
+    session.show_problems(
+        lambda: run_lines(result.run, result.rejected), lambda: text.runs.ingest_problems(result.run, result.rejected)
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))

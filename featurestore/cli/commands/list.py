@@ -34,6 +34,8 @@ def command(
     session: Session = ctx.obj
     wanted = Filter(query, entity_type, tag, status, owner, source)
     result = list_features(session.project(), wanted)
-    for line in (*result.warnings, *problem_lines(result.broken)):
+    for line in result.warnings:
         session.warn(line)
+    for line in problem_lines(result.broken):
+        session.report(f"warning: {line}")
     session.show(lambda: json.features.list_document(result), lambda: text.features.list_table(result, wanted))

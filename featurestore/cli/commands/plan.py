@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -40,8 +39,10 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     result = plan(project, names or ())
-    for line in (*result.warnings, *problem_lines((*result.broken, *result.left_out))):
+    for line in result.warnings:
         session.warn(line)
+    for line in problem_lines((*result.broken, *result.left_out)):
+        session.report(f"warning: {line}")
     previews = None
     if stats:
         from featurestore.workflows.preview import preview
@@ -52,7 +53,7 @@ def command(
     if markdown and not session.json:
         from featurestore.render.markdown.previews import plan_page
 
-        sys.stdout.write(plan_page(result, previews))
+        session.write_text(plan_page(result, previews))
     else:
         session.show(
             lambda: json.features.plan_document(result, previews),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -38,6 +37,6 @@ def command(
     store = session.offline(project)
     result = stats(project, store, name, run=run, last=last)
     if markdown and not session.json:
-        sys.stdout.write(stats_page(result) + "\n")
+        session.write_text(stats_page(result) + "\n")
         return
     session.show(lambda: json.stats.stats_document(result), lambda: text.stats.stats_page(result))

@@ -84,19 +84,17 @@ def _show_round(session: Session, finished: SyncRound) -> None:
     from featurestore.render import json
     from featurestore.render.json.writing import write_line
     from featurestore.render.lines import sync_line
-    from featurestore.render.printable import printable
 
     at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
     if finished.result is None:
-        sys.stderr.write(printable(f"error: {at} {finished.error}; trying again\n"))
-        sys.stderr.flush()
+        session.report(f"error: {at} {finished.error}; trying again")
         return
     for warning in finished.result.warnings:
         session.warn(warning)
     if session.json:
         sys.stdout.write(write_line(json.sync.sync_document(finished.result)))
     elif not session.quiet:
-        sys.stdout.write(f"{at} {sync_line(finished.result)}\n")
+        session.write_text(f"{at} {sync_line(finished.result)}\n")
     sys.stdout.flush()
 
 

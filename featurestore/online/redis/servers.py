@@ -33,6 +33,8 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 RECEIVE = 1 << 16
 
+_PING = b"*1\r\n$4\r\nPING\r\n"
+
 Result = TypeVar("Result")
 
 
@@ -59,8 +61,12 @@ class Connection:
         connection.connect()
         self._connection = connection
         self.socket: socket.socket = vars(connection)["_sock"]
-        self.socket.settimeout(answer_seconds)
         self._reader = hiredis.Reader()
+        # Whoever accepts and says nothing is found out now, and not at the first command, for which there is more time.
+        self.send(_PING)
+        with suppress(redis_errors.ResponseError):  # a user who may not ask has an answer too
+            self.read()
+        self.socket.settimeout(answer_seconds)
 
     def send(self, packed: bytes) -> None:
         self.socket.sendall(packed)
@@ -168,6 +174,8 @@ class Servers:
             step = min(connecting, answering or connecting)
             options = {
                 **given, "socket_connect_timeout": connecting, "socket_timeout": step,
+                # Not every release knows the command for it, and it would be one more to be permitted.
+                "driver_info": None,
                 "protocol": 2, "decode_responses": False, "retry": None, "retry_on_error": [],
             }  # fmt: skip
             pool.connection_class(**options)  # does not connect yet, but refuses unknown arguments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ def write_line(document: Mapping[str, Any]) -> str:
     return _writable(json.dumps(document, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
+# What JSON leaves as it is and a terminal obeys: DEL, the second set of control characters, and changes of direction.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+
+
 def _writable(text: str) -> str:
-    """The text with the bytes of names that aren't UTF-8 as JSON's own escapes, such as ``\\udcff``."""
+    """The text with the bytes of names that aren't UTF-8, and what a terminal obeys, as JSON's own escapes."""
+    text = _OBEYED.sub(lambda found: json.dumps(found[0])[1:-1], text)
     return text.encode("utf-8", "backslashreplace").decode()

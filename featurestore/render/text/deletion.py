@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from featurestore.point_in_time.entities import format_entity
+from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, line
 from featurestore.render.words import plural
 from featurestore.times import format_instant
@@ -35,15 +36,8 @@ def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     return Group(*lines)
 
 
-def left_lines(result: DeleteResult) -> list[str]:
-    """What still names an erased entity, and would bring it back."""
-    name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
-    back = f"still names {name}; remove it there, or the next ingestion brings it back"
-    return [*(f"{file} {back}" for file in result.named_in), *result.unread]
-
-
 def erase_question(plan: DeleteResult) -> str:
     """The question before an erasure, with what it would remove."""
     name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
     labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
-    return f"Erase {name} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"
+    return f"Erase {one_line(name)} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"

@@ -16,11 +16,15 @@ from featurestore.workflows.runs import RunDetail
 MOST_REJECTED = 20
 
 
-def ingest_page(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType:
-    """One run: its features with counts, what was set aside, what failed and why, and a closing line."""
-    parts = _run_parts(run, rejected)
-    gap = "\n" if parts and isinstance(parts[-1], Text) else ""  # below a table there is one
-    return Group(*parts, line(gap + _closing(run, dry_run=dry_run)))
+def ingest_page(run: Run, *, dry_run: bool = False) -> RenderableType:
+    """One run: its features with counts, and a closing line. `ingest_problems` is the other half."""
+    return Group(*([_features(run)] if run.features else []), line(_closing(run, dry_run=dry_run)))
+
+
+def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = ()) -> RenderableType | None:
+    """What of one run failed and why, and what was set aside; None where nothing was."""
+    parts = [*_errors(run), *(_rejected(run, rejected) if rejected else [])]
+    return Group(*parts) if parts else None
 
 
 def runs_table(runs: Sequence[Run]) -> RenderableType:

@@ -1,7 +1,7 @@
 """Tables that fit: which columns give way on a narrow screen, and how, is said by their kind.
 
-A value is never hidden and a number never broken. An identifier is cut in the middle, because its ends tell it from
-others. Where that is not enough, the columns that can be spared go.
+A value is never hidden, but for what nobody reads on a screen, and a number never broken. An identifier is cut in the
+middle, because its ends tell it from others. Where that is not enough, the columns that can be spared go.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ NARROWEST = {"name": 24, "id": 12, "value": 36, "words": 24, "line": 16}
 WIDENED = ("value", "name", "id", "words", "line")
 NARROWED = (("line", 8), ("words", 12), ("id", 8), ("value", 20), ("name", 8), ("value", 8), ("words", 8))
 GAP, TIGHT_GAP = 3, 2
+MOST_SHOWN = 10_000  # characters of a cell: to fold a text of 30 MB takes minutes
 NUMERIC = re.compile(r"–|null|deleted|-?[\d,]+(\.\d+)?(e[-+]\d+)?")
 
 
@@ -64,12 +65,20 @@ class FittedTable:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> FittedTable:
     """A table with a ruled head and no other lines. Columns that are empty in every row are left out."""
-    texts = tuple(tuple(cell if isinstance(cell, Text) else line(cell) for cell in row) for row in rows)
+    texts = tuple(tuple(_readable(cell if isinstance(cell, Text) else line(cell)) for cell in row) for row in rows)
     cells = list(zip(*texts, strict=True)) or [()] * len(columns)
     fitting = [_aligned(column, below) for column, below in zip(columns, cells, strict=True)]
     return _reduced(
         FittedTable(tuple(fitting), texts), [not texts or any(cell.plain for cell in below) for below in cells]
     )
+
+
+def _readable(cell: Text) -> Text:
+    """The cell, or as much of it as can be shown."""
+    if len(cell.plain) <= MOST_SHOWN:
+        return cell
+    rest = f"… (the first {MOST_SHOWN:,} of {len(cell.plain):,} characters; --json gives them all)"
+    return Text(cell.plain[:MOST_SHOWN] + rest, style=cell.style)
 
 
 def middle_cut(text: str, width: int) -> str:

@@ -161,7 +161,9 @@ _SPECIAL: dict[str, tuple[Kind, str]] = {
             "inspect.": "objects found by inspect at run time are not followed; use the objects themselves",
             "gc.get_referrers": "objects found by gc at run time are not followed; use the objects themselves",
             "gc.get_referents": "objects found by gc at run time are not followed; use the objects themselves",
-            "functools.singledispatch": "implementations registered by other modules are not followed; register here",
+            "functools.singledispatch": (
+                "implementations registered by other modules are not followed; register them in this one"
+            ),
             "pydantic.validate_call": "the function's annotations convert its arguments, and are not part of the hash",
         }.items()
     },
@@ -238,6 +240,9 @@ SQL = {"sql", "execute", "executemany", "query", "sql_expr", "from_query"}
 """Methods and functions that take SQL, which may name files."""
 
 ATTRIBUTE = {
+    "__code__": "what a code object tells of its text and place is not followed",
+    "__globals__": "names reached through a function's __globals__ are not followed",
+    "__builtins__": "names reached through builtins are not followed",
     "__subclasses__": "subclasses are not followed from their base class",
     "__init_subclass__": "subclasses are not followed from their base class",
 }

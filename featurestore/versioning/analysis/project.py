@@ -11,12 +11,11 @@ import builtins
 
 from featurestore.versioning.analysis.names import Definition, Dotted, Global, Hops, Key, Plain, ProjectModule
 from featurestore.versioning.analysis.reach import MODULE_NAMES, imported, same
-from featurestore.versioning.analysis.scopes import bound_by, root_name, running
+from featurestore.versioning.analysis.scopes import bound_by
 from featurestore.versioning.analysis.symbols import Imported, SymbolTable
 from featurestore.versioning.analysis.tree import SourceTree
 
 BUILTINS = frozenset(dir(builtins))
-_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
 
 LimitAt = tuple[str, int, str]
 """File, line and sentence of something that can't be followed."""
@@ -31,7 +30,6 @@ class ProjectNames:
         self._names: dict[Key, Global | None] = {}
         self._worlds: dict[str, ModuleWorld] = {}
         self._following: set[Key] = set()
-        self._judging: set[Key] = set()
 
     def table(self, module: str) -> SymbolTable | None:
         """The symbol table of a project module; None where there is no such file."""
@@ -74,15 +72,24 @@ class ProjectNames:
         module = table.module.name
         imports = table.imports.get(name)
         if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
-            maybe = self._possible_modules(table, name)
-            starred = self._from_stars(table, name, after=max(table.statements_of(name), default=-1))
-            return starred or Definition(module, name, maybe=maybe)
+            return Definition(module, name, maybe=self._possible_modules(table, name))
         if imports:
-            starred = self._from_stars(table, name, after=imports[-1].position)
-            if starred is not None:
-                return starred
+            if any(self._from_star(table, star, name) is not None for star in table.stars):
+                return Definition(module, name, maybe=self._possible_modules(table, name))
             return _through(self._follow_import(table, imports[0]), (module, name))
-        return self._from_stars(table, name, after=-1)
+        return self._from_stars(table, name)
+
+    def imports_of(self, module: str, name: str) -> list[tuple[int, Global]]:
+        """What imports at the top of a module give to a name that is a definition there, each with its position."""
+        table = self.table(module)
+        if table is None:
+            return []
+        found = [(one.position, self._follow_import(table, one)) for one in table.imports.get(name, ())]
+        for star in table.stars:
+            target = self._from_star(table, star, name)
+            if target is not None:
+                found.append((star.position, target))
+        return sorted(found, key=lambda one: one[0])
 
     def _follow_import(self, table: SymbolTable, found: Imported) -> Global:
         return imported(self.world(table.module.name), found.statement, found.alias)
@@ -90,6 +97,9 @@ class ProjectNames:
     def _possible_modules(self, table: SymbolTable, name: str) -> tuple[str, ...]:
         """The project modules that a name with several bindings may be: imported in a ``try``, or one after another."""
         modules: dict[str, None] = {}
+        submodule = f"{table.module.name}.{name}"  # whose first import replaces what the package bound
+        if table.module.package and self.is_module(submodule):
+            modules[submodule] = None
         world = self.world(table.module.name)
         for position in table.statements_of(name):
             bound = bound_by([table.body[position]], walrus=False)
@@ -99,86 +109,28 @@ class ProjectNames:
                     modules[target.name] = None
         return tuple(modules)
 
-    def _from_stars(self, table: SymbolTable, name: str, *, after: int) -> Global | None:
-        """What a name is that a star import of a project module provides after that position; the last one counts."""
+    def _from_stars(self, table: SymbolTable, name: str) -> Global | None:
+        """What a name is that a star import of a project module provides; the last one counts."""
         for star in reversed(table.stars):
-            if star.position < after:
-                break
-            node = star.statement
-            assert isinstance(node, ast.ImportFrom)
-            origin = self.world(table.module.name).absolute(node.level, node.module or "")
-            other = self.table(origin) if origin else None
-            if other is None:
-                continue
-            if name in other.exported if other.exported is not None else not name.startswith("_"):
-                found = self.member(other.module.name, name)
-                if found is not None:
-                    return _through(found, (table.module.name, name))
+            found = self._from_star(table, star, name)
+            if found is not None:
+                return _through(found, (table.module.name, name))
         return None
+
+    def _from_star(self, table: SymbolTable, star: Imported, name: str) -> Global | None:
+        node = star.statement
+        assert isinstance(node, ast.ImportFrom)
+        origin = self.world(table.module.name).absolute(node.level, node.module or "")
+        other = self.table(origin) if origin else None
+        if other is None or not (name in other.exported if other.exported is not None else not name.startswith("_")):
+            return None
+        return self.member(other.module.name, name)
 
     def world(self, module: str) -> ModuleWorld:
         """The names as one module sees them."""
         if module not in self._worlds:
             self._worlds[module] = ModuleWorld(self, module)
         return self._worlds[module]
-
-    def run_time_limits(self, module: str, name: str) -> list[LimitAt]:
-        """The limits of a module's name: which functions assign or change it when they are called."""
-        table = self.table(module)
-        if table is None:
-            return []
-        path = table.module.path.as_posix()
-        if name in table.assigned_by_functions:
-            _, line = table.assigned_by_functions[name][0]
-            return [
-                (
-                    path,
-                    line,
-                    f"{name!r} is assigned at run time (global {name}); that value is not part of the hash",
-                )
-            ]
-        if table.is_fixed(name):
-            return []
-        functions = table.changed_by_functions.items()
-        return [
-            (path, changed[name], f"{name!r} is changed at run time by {function}()")
-            for function, changed in functions
-            if name in changed
-        ]
-
-    def makes_state(self, module: str, statement: ast.stmt) -> bool:
-        """Whether the statement creates an object that may change: a list, dict or set, or the result of a call.
-
-        Calls of Polars don't count: its expressions never change.
-        """
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            return False
-        for node in running(statement):
-            if isinstance(node, _DISPLAYS):
-                return True
-            root = root_name(node.func) if isinstance(node, ast.Call) else None
-            if isinstance(node, ast.Call) and (root is None or not self._is_polars(module, root)):
-                return True
-        return False
-
-    def _is_polars(self, module: str, name: str) -> bool:
-        """Whether a name at module level comes from Polars, or is made of nothing but what comes from Polars."""
-        target = self.world(module).lookup(name)
-        if isinstance(target, Dotted):
-            return target.name.partition(".")[0] == "polars"
-        if not isinstance(target, Definition) or target.key in self._judging:
-            return isinstance(target, Definition)
-        self._judging.add(target.key)
-        try:
-            table = self.table(target.module)
-            positions = table.statements_of(target.name) if table is not None else []
-            statements = [table.body[position] for position in positions] if table is not None else []
-            values = [item.value for item in statements if isinstance(item, ast.Assign | ast.AnnAssign)]
-            return len(values) == len(statements) and not any(
-                self.makes_state(target.module, statement) for statement in statements
-            )
-        finally:
-            self._judging.discard(target.key)
 
 
 class ModuleWorld:
@@ -262,7 +214,10 @@ class ModuleWorld:
         if not inside:
             return Dotted(f"{origin}.{name}" if origin else name, missing=bool(level))
         found = project.member(origin, name) if project.is_module(origin) else None
-        return found or Dotted(f"{origin}.{name}", missing=True)
+        submodule = f"{origin}.{name}"  # what a package's own `from . import name` binds
+        if found is None and project.is_module(submodule):
+            found = ProjectModule(submodule)
+        return found or Dotted(submodule, missing=True)
 
 
 def _through(target: Global, hop: Key) -> Global:

@@ -28,6 +28,22 @@ from featurestore.versioning.analysis.scopes import BoundNames, import_name
 
 DECORATORS = ("featurestore.feature", "featurestore.authoring.feature")
 MODULE_NAMES = {"__name__", "__file__", "__doc__", "__package__", "__spec__", "__loader__", "__path__", "__builtins__"}
+# What reads the texts of code: docstrings and annotations, the function's own name, or the module's.
+READING = {
+    "__doc__": "text", "__annotations__": "text", "__annotate__": "text", "__signature__": "text",
+    "__text_signature__": "text", "__type_params__": "text", "__wrapped__": "text",
+    "__name__": "name", "__qualname__": "name", "__module__": "module",
+}  # fmt: skip
+READERS = (
+    "typing.get_type_hints",
+    "typing.get_annotations",
+    "typing_extensions.get_",
+    "inspect.",
+    "annotationlib.",
+    "pydoc.",
+    "dataclasses.fields",
+    "pydantic.",
+)
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:\w+)?")
 PLACE_NAMES = {"__file__", "__path__", "__spec__", "__loader__"}
 
@@ -61,6 +77,7 @@ class Reach:
     def __init__(self, world: World) -> None:
         self.world = world
         self.strings: set[str] = set()
+        self.reads: set[str] = set()
         self.dotted: set[str] = set()
         self.hops: dict[Key, None] = {}
         self.modules: dict[str, None] = {}
@@ -163,6 +180,8 @@ class Reach:
         self.dotted.add(name)
         if missing:
             self.limit(node, f"{name} is not in the project", "project")
+        if name.startswith(READERS):
+            self.reads.update(("text", "name") if name.startswith("inspect.") else ("text",))
         if name.startswith("polars.col."):
             self.strings.add(name.split(".")[2])
         if isinstance(node, ast.stmt):
@@ -233,7 +252,7 @@ class Reach:
                 self.limit(call.func, limits.MESSAGES[kind], kind, files if kind == "native" else ())
 
     def _outside(
-        self, node: ast.expr, kind: LimitKind, message: str, file: str | None, call: ast.Call | None = None
+        self, node: ast.expr | ast.stmt, kind: LimitKind, message: str, file: str | None, call: ast.Call | None = None
     ) -> None:
         given = call.args[0] if call is not None and call.args else None
         if kind in limits.OF_FILES:
@@ -252,10 +271,12 @@ class Reach:
         target = self.world.imported(0, name.partition(":")[0], None)
         return isinstance(target, Dotted) and not target.missing
 
-    def met_plain(self, target: Plain, node: ast.expr) -> None:
+    def met_plain(self, target: Plain, node: ast.expr | ast.stmt) -> None:
         """Notes a builtin or undefined name."""
         name = target.name
         if name in MODULE_NAMES:
+            if name in READING:
+                self.reads.add("module" if name == "__name__" else READING[name])
             if name in PLACE_NAMES:
                 self.limit(node, f"{name} depends on where the project is", "file", (None,))
         elif target.limit:

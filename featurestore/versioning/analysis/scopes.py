@@ -124,9 +124,24 @@ def import_name(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str
     return alias.name.partition(".")[0] if isinstance(statement, ast.Import) else alias.name
 
 
+def is_guard(statement: ast.AST) -> bool:
+    """Whether it is ``if __name__ == "__main__"`` or ``if TYPE_CHECKING``, whose body does not run at import."""
+    if not isinstance(statement, ast.If):
+        return False
+    match statement.test:
+        case ast.Name("TYPE_CHECKING") | ast.Attribute(ast.Name(), "TYPE_CHECKING"):
+            return True
+        case ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")]) | ast.Compare(
+            ast.Constant("__main__"), [ast.Eq()], [ast.Name("__name__")]
+        ):
+            return True
+    return False
+
+
 def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
-    """The lists of statements inside a compound statement; of a definition, its body."""
-    for field in ("body", "orelse", "finalbody"):
+    """The lists of statements inside a compound statement that may run; of a definition, its body."""
+    fields = ("orelse",) if is_guard(statement) else ("body", "orelse", "finalbody")
+    for field in fields:
         block = getattr(statement, field, None)
         if block:
             yield block
@@ -135,18 +150,22 @@ def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
             yield item.body
 
 
-def nested(statement: ast.stmt) -> Iterator[ast.stmt]:
-    """All statements inside a compound statement, but not those inside definitions."""
-    if not isinstance(statement, _DEFINITIONS):
-        for block in blocks(statement):
-            for inner in block:
-                yield inner
-                yield from nested(inner)
-
-
 def is_compound(statement: ast.stmt) -> bool:
     """Whether the statement contains others that may run any number of times. Definitions are not compound."""
     return not isinstance(statement, _DEFINITIONS) and any(True for _ in blocks(statement))
+
+
+def annotations_of(node: Function) -> list[ast.expr]:
+    """The annotations of a function's arguments and of what it returns."""
+    given = node.args
+    arguments = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
+    found = [item.annotation for item in arguments if item is not None]
+    return [item for item in (*found, node.returns) if item is not None]
+
+
+def has_call(node: ast.AST) -> bool:
+    """Whether an annotation calls anything."""
+    return not isinstance(node, ast.Name | ast.Constant) and any(isinstance(item, ast.Call) for item in ast.walk(node))
 
 
 def target_names(target: ast.expr) -> Iterator[str]:
@@ -162,13 +181,15 @@ def target_names(target: ast.expr) -> Iterator[str]:
 
 def walruses(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Names bound by ``:=`` in these expressions, including their comprehensions but not their lambdas."""
-    for node in nodes:
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
         if isinstance(node, ast.NamedExpr):
             yield from target_names(node.target)
         if isinstance(node, ast.Lambda):
-            yield from walruses([*node.args.defaults, *(item for item in node.args.kw_defaults if item)])
+            pending += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         else:
-            yield from walruses(ast.iter_child_nodes(node))
+            pending += ast.iter_child_nodes(node)
 
 
 def argument_names(arguments: ast.arguments) -> Iterator[str]:
@@ -183,13 +204,6 @@ def argument_names(arguments: ast.arguments) -> Iterator[str]:
 def type_parameter_names(node: ast.AST) -> list[str]:
     """The names in ``def f[T]`` and ``class C[T]`` (Python 3.12)."""
     return [parameter.name for parameter in getattr(node, "type_params", ())]
-
-
-def root_name(node: ast.expr) -> str | None:
-    """``a`` of ``a.b[c].d``."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
 
 
 def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
@@ -220,5 +234,7 @@ def running(statement: ast.stmt) -> Iterator[ast.AST]:
     while pending:
         node = pending.pop()
         yield node
-        if not isinstance(node, _CODE):
+        if is_guard(node):
+            pending += node.orelse  # type: ignore[attr-defined]  # it is an `if`
+        elif not isinstance(node, _CODE):
             pending += ast.iter_child_nodes(node)

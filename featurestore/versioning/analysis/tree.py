@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from featurestore.toml import decode
 
 Attached = TypeVar("Attached")
 OURSELVES = "featurestore"
-DEEPEST = 100_000
+TOO_DEEP = "is nested too deeply"
+SPLIT = "split the expression, or put the values into a list"
 
 
 @frozen
@@ -108,7 +108,8 @@ def parse(name: str, relative: Path, fence: Fence, package: bool) -> Module:
             f"can't be parsed: {exc.msg}", where=f"{relative.as_posix()}:{exc.lineno}", hint="fix the syntax"
         ) from exc
     except (RecursionError, MemoryError) as exc:
-        raise DeclarationError("is nested too deeply to be parsed", where=relative.as_posix(), hint="split it") from exc
+        longest = max(enumerate(text.split("\n"), 1), key=lambda line: len(line[1]))[0]
+        raise DeclarationError(TOO_DEEP, where=f"{relative.as_posix()}:{longest}", hint=SPLIT) from exc
     except OSError as exc:
         raise DeclarationError(reason(exc), where=relative.as_posix()) from exc
     except ValueError as exc:
@@ -117,11 +118,9 @@ def parse(name: str, relative: Path, fence: Fence, package: bool) -> Module:
 
 
 @contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Raises the recursion limit for a walk: the tree of a hundred chained ``.when().then()`` is a thousand deep."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, DEEPEST))
+def refusing_depth(path: str, line: int) -> Iterator[None]:
+    """Names the code that is nested too deeply for Python to walk or compile it. Raises DeclarationError."""
     try:
         yield
-    finally:
-        sys.setrecursionlimit(before)
+    except (RecursionError, MemoryError) as exc:
+        raise DeclarationError(TOO_DEEP, where=f"{path}:{line}", hint=SPLIT) from exc

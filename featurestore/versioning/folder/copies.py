@@ -58,12 +58,16 @@ def rename_copies(before: Path, after: Path) -> None:
         folder_of(before).rename(folder_of(after))
 
 
-def copy_copies(version: Path, other: Path) -> None:
-    """Copies the copies of a version file for another one, before that is written. Raises OSError."""
-    if folder_of(version).is_dir():
-        import shutil  # 5 ms that listings don't need
+def copy_copies(version: Path, other: Path, feature: Feature) -> None:
+    """Copies the copies of a version file for another one, before that is written: what was hashed, and nothing else.
 
-        shutil.copytree(folder_of(version), folder_of(other), dirs_exist_ok=True)
+    Raises OSError.
+    """
+    remove_copies(other)
+    for file in kept(feature.depends_on.files):
+        data = _read(folder_of(version), file)
+        if data is not None:  # a damaged one is `check`'s to name
+            write_atomically(folder_of(other) / file.path, data)
 
 
 def remove_copies(version: Path) -> None:

@@ -318,9 +318,9 @@ def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
     """
     copied = []
     for name in versions_of(folder, feature):
-        read_version(name.path)  # so that no damage gets a checksum that fits
+        version = read_version(name.path)  # so that no damage gets a checksum that fits
         path = folder / new / name.path.name
-        copy_copies(name.path, path)
+        copy_copies(name.path, path, version.feature)
         write_atomically(path, under_another_name(name.path.read_bytes(), new))
         copied.append(VersionName(name.number, name.short, path))
     active = read_active(folder, feature)

@@ -6,7 +6,7 @@
     # checksum = "…"              SHA-256 of every byte below this line
     # feature = "age_normalized"
     # sha256 = "…"                the version's hash
-    # recipe = 1
+    # recipe = 2
     # parent = "9f86d081884c"     the version before it, where there is one
     # created = "2025-01-31T08:00:00Z"
     # …                           what is needed to run it and to hash it again

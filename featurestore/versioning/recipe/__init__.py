@@ -1,1 +1,1 @@
-"""How the code that a feature reaches, and what it declares, become its hash: recipe 1."""
+"""How the code that a feature reaches, and what it declares, become its hash: recipe 2."""

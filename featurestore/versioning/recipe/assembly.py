@@ -6,61 +6,118 @@ function is 0)::
     "(" number " =" name statements ")"      the name of number 0 is left out
     statement   "(s" number " " code ")"     the first time, as `canonical` writes it; later "(s" number ")"
 
-and, where statements of one module may depend on each other's effects, their order: ``(order s… )``.
+then, for each statement that runs at import and may matter to what the closure reaches so far, ``(runs statement)``
+in the order in which they run, and the definitions that they mention; and again, until there are no more. Where
+statements may depend on each other's effects, their order follows: ``(order s… )``.
 """
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Set
+
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key, ProjectModule
 from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition, EncodedStatement
-from featurestore.versioning.recipe.grammar import OwnName
+from featurestore.versioning.recipe.execution import Execution, Executions, Place, bound_at, unmarked
+from featurestore.versioning.recipe.grammar import OwnName, constant
 
 
 class Assembly:
-    """Numbers the definitions of a closure in the order of first mention, and writes each once."""
+    """Numbers the definitions of a closure in the order of first mention, and writes each once.
 
-    def __init__(self, definitions: Definitions, root: Key) -> None:
+    ``running`` are the statements that belong to the closure because of what they do when they run. ``reads`` is what
+    code of the closure reads of texts: the ``name`` of the function, the ``module``.
+    """
+
+    def __init__(self, executions: Executions, definitions: Definitions, root: Key, reads: Set[str]) -> None:
         self.definitions: list[EncodedDefinition] = []
         self.statements: list[EncodedStatement] = []
+        self.running: list[EncodedStatement] = []
         self._all = definitions
+        self._reads = reads
+        self._executions = executions
         self._root = root
         self._numbers = {root: 0}
         self._order = [root]
-        self._statement_numbers: dict[int, int] = {}
+        self._sharing: dict[Key, None] = {}
+        self._lazy: dict[str, None] = {}
+        self._statement_numbers: dict[Place, int] = {}
         self._chunks: list[bytes] = []
+        self.execution: Execution
+        self.ordered: list[Place] = []
 
     def write(self) -> bytes:
-        """Writes the closure from its root on, and fills `definitions` and `statements`. Called once."""
-        chunks = self._chunks
-        for number, key in enumerate(self._order):  # grows as definitions are mentioned
-            definition = self._all.at(key)
-            self.definitions.append(definition)
-            # The feature's own function is the same code under any name.
-            name = "" if key == self._root else key[1]
-            chunks.append(b"(%d =%s " % (number, name.encode()))
-            for statement in definition.statements:
+        """Writes the closure from its root on, and fills the lists. Called once."""
+        written = 0
+        while True:
+            while written < len(self._order):
+                self._definition(written, self._order[written])
+                written += 1
+            self.execution = self._executions.of((self._root[0], *self._lazy))
+            found = self._mattering()
+            if not found:
+                break
+            for place in found:
+                table = self._all.project.table(place[0])
+                assert table is not None
+                statement = self._all.statement(table, place[1])
+                self.running.append(statement)
+                self._chunks.append(b"(runs ")
                 self._statement(statement)
-            for alias, target in definition.aliases:
-                chunks.append(b"(Import G:%s " % alias.encode())
-                self._target(target)
-                chunks.append(b")")
-            chunks.append(b")")
-        return b"".join((*chunks, *self._sequence()))
+                self._chunks.append(b")")
+        return b"".join((*self._chunks, *self._sequence(), *self._texts()))
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules of the closure, by first mention."""
+        return list(dict.fromkeys(name for one in self.statements for name in (one.module, *one.modules)))
+
+    def _texts(self) -> list[bytes]:
+        """The docstring and the ``__future__`` of each module, where they may be read."""
+        texts: list[bytes] = []
+        for module in self.modules if self._all.full else ():
+            table = self._all.project.table(module)
+            text = ast.get_docstring(table.module.tree, clean=False) if table is not None else None
+            if text is not None:
+                texts.append(f"(doc {constant(text)})".encode("utf-8", "surrogatepass"))
+        return texts
+
+    def _definition(self, number: int, key: Key) -> None:
+        definition = self._all.at(key)
+        self.definitions.append(definition)
+        self._sharing[key] = None
+        # The feature's own function is the same code under any name.
+        name = "" if key == self._root else key[1]
+        self._chunks.append(b"(%d =%s " % (number, name.encode()))
+        for statement in definition.statements:
+            self._statement(statement)
+        for alias, target, after in definition.aliases:
+            self._chunks.append(b"(Import G:%s %d " % (alias.encode(), after))
+            self._target(target)
+            self._chunks.append(b")")
+        self._chunks.append(b")")
 
     def _statement(self, statement: EncodedStatement) -> None:
         chunks = self._chunks
-        seen = self._statement_numbers.get(id(statement))
+        place = (statement.module, statement.position)
+        seen = self._statement_numbers.get(place)
         if seen is not None:
             chunks.append(b"(s%d)" % seen)
             return
-        self._statement_numbers[id(statement)] = len(self.statements)
+        self._statement_numbers[place] = len(self.statements)
         chunks.append(b"(s%d " % len(self.statements))
+        if "module" in self._reads:
+            chunks.append(b"@%s " % statement.module.encode())
         self.statements.append(statement)
+        table = self._all.project.table(statement.module)
+        assert table is not None
+        self._sharing.update(dict.fromkeys(bound_at(place, name) for name in table.bound.get(statement.position, ())))
+        self._lazy.update(dict.fromkeys(self._executions.imports.later(table, statement.position)))
         for segment in statement.segments:
             if isinstance(segment, bytes):
                 chunks.append(segment)
             elif isinstance(segment, OwnName):
-                own = (statement.module, segment.name) == self._root
+                own = (statement.module, segment.name) == self._root and "name" not in self._reads
                 chunks.append(b"= " if own else b"=%s " % segment.name.encode())
             else:
                 self._mention(segment.key)
@@ -81,35 +138,58 @@ class Assembly:
             self._order.append(key)
         self._chunks.append(b"#%d " % number)
 
+    def _mattering(self) -> list[Place]:
+        """The statements not yet written that may matter to what is reached, in the order in which they run."""
+        execution = self.execution
+        found = dict.fromkeys(execution.outside)
+        for key in self._sharing:
+            found.update(dict.fromkeys(execution.meeting.get(key, ())))
+            found.update(dict.fromkeys(execution.meeting.get((key[0], WHOLE), ())))
+        found.update(dict.fromkeys(execution.causes([*(one.module for one in self.running), *(at[0] for at in found)])))
+        done = {(statement.module, statement.position) for statement in self.running}
+        return sorted(found.keys() - done, key=execution.order.__getitem__)
+
     def _sequence(self) -> list[bytes]:
-        """The order, within each module, of statements that change something or depend on such changes.
+        """The order of statements that change something or depend on such changes.
 
         Uses the captured statements only, so that it is the same for a version file.
         """
-        changed = {definition.key for definition in self.definitions if definition.changed}
-        state = {definition.key for definition in self.definitions if definition.holds_state}
-        if not changed and not state:
-            return []
-        late = self._changes_later()
-        several = {
-            id(statement)
+        execution = self.execution
+        places = self._statement_numbers
+        running = {(one.module, one.position) for one in self.running}
+        changed = {
+            definition.key
             for definition in self.definitions
-            if definition.changed
-            for statement in definition.statements
+            if len(definition.statements) + len(definition.aliases) > 1
         }
-        modules: dict[str, list[tuple[int, int]]] = {}
-        for number, statement in enumerate(self.statements):
-            calls = statement.calls_now and (late or statement.now & state)
-            if id(statement) in several or statement.now & changed or (calls and statement.now):
-                modules.setdefault(statement.module, []).append((statement.position, number))
-        ordered = [sorted(found) for found in modules.values() if len(found) > 1]
-        return [b"(order %s)" % b"".join(b"s%d " % number for _, number in found) for found in ordered]
+        outside = False
+        for place in running:
+            impact = execution.impact(place)
+            changed.update(map(unmarked, impact.meets))
+            outside |= impact.outside
+        if not changed and not outside:
+            return []
+        self.ordered = sorted(
+            (
+                place
+                for place in places
+                if place in execution.order and (place in running or self._depends(place, changed, outside=outside))
+            ),
+            key=execution.order.__getitem__,
+        )
+        if len(self.ordered) < 2:
+            return []
+        return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in self.ordered)]
 
-    def _changes_later(self) -> bool:
-        """Whether a function of the closure changes something of it when it is called."""
-        for module, name in self._numbers:
-            table = self._all.project.table(module)
-            changed = table.changed_by_functions.get(name, ()) if table is not None else ()
-            if any((module, other) in self._numbers for other in changed):
-                return True
-        return False
+    def _depends(self, place: Place, changed: set[Key], *, outside: bool) -> bool:
+        table = self._all.project.table(place[0])
+        assert table is not None
+        effect = self._executions.effects.of_statement(table, place[1])
+        names = table.bound.get(place[1], ())
+        if effect.is_inert and not effect.used and all(len(table.bindings[name]) == 1 for name in names):
+            return False  # a definition or a constant: it only has to come before its use
+        if any((place[0], name) in changed for name in names):
+            return True
+        if outside and effect.runs:
+            return True
+        return not changed.isdisjoint(self.execution.links(place))

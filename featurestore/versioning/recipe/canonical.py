@@ -1,4 +1,4 @@
-"""The canonical form of Python code: recipe 1, our own walk of the syntax tree.
+"""The canonical form of Python code: recipe 2, our own walk of the syntax tree.
 
 The same program gives the same bytes on every Python from 3.11 up, however it is formatted. This is the format;
 any change of it is a new recipe.
@@ -42,6 +42,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from featurestore.versioning.analysis import limits
+from featurestore.versioning.analysis.inert import BASES, PACKAGES
 from featurestore.versioning.analysis.names import (
     WHOLE,
     Definition,
@@ -53,14 +54,17 @@ from featurestore.versioning.analysis.names import (
     Referent,
     World,
 )
-from featurestore.versioning.analysis.reach import MODULE_NAMES, Import, Reach, Scope, chain, imported
+from featurestore.versioning.analysis.reach import MODULE_NAMES, READING, Import, Reach, Scope, chain, imported
 from featurestore.versioning.analysis.scopes import (
     Comprehension,
     Function,
+    annotations_of,
     argument_names,
     bound_by,
+    has_call,
     import_name,
     is_compound,
+    is_guard,
     target_names,
     type_parameter_names,
     walruses,
@@ -73,19 +77,16 @@ _IMPORTS = {ast.Import, ast.ImportFrom}
 class Walk(Reach):
     """Writes one top-level statement to ``out``: texts, with mentions of definitions between them.
 
-    ``defaults`` are the arguments with a default of a top-level function, each with its range in ``out``; ``now`` are
-    the definitions mentioned outside function bodies, which are needed when the module is imported. ``calls_now`` says
-    whether anything is called then.
+    ``defaults`` are the arguments with a default of a top-level function, each with its range in ``out``. A
+    ``full`` form has docstrings and the annotations of functions too.
     """
 
-    def __init__(self, world: World, *, walrus: bool = True) -> None:
+    def __init__(self, world: World, *, walrus: bool = True, full: bool = False) -> None:
         super().__init__(world)
         self.out: list[Piece] = []
         self.defaults: list[tuple[str, int, int]] = []
-        self.now: set[Key] = set()
-        self.calls_now = False
+        self._full = full
         self._walrus = walrus
-        self._deferred = 0
 
     def statement(self, node: ast.stmt) -> None:
         """Writes a statement of a module's top level. Called once."""
@@ -175,7 +176,7 @@ class Walk(Reach):
                 return
         self.out.append(f"G:{name} ")
 
-    def _target(self, target: Referent, node: ast.expr, *, value: bool = True) -> None:
+    def _target(self, target: Referent, node: ast.expr | ast.stmt, *, value: bool = True) -> None:
         """Writes what a name stands for. ``value`` is false where only an attribute of it is used."""
         self.passed(target)
         if isinstance(target, Local | Definition):
@@ -199,22 +200,76 @@ class Walk(Reach):
 
     def _mention(self, key: Key) -> None:
         self.out.append(Mention(key))
-        if not self._deferred:
-            self.now.add(key)
 
-    def _attribute(self, node: ast.Attribute) -> None:
+    def _links(self, node: ast.expr) -> None:
+        """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
+        links: list[tuple[ast.expr, list[str]]] = []
+        while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+            names, inner = self._link(node)
+            if inner is None:
+                break
+            links.append((node, names))
+            node = inner
+        out = self.out
+        for link, names in links:
+            out.append(f"({link.__class__.__name__} " * (len(names) or 1))
+        if isinstance(node, ast.Attribute):
+            self._path(node)
+        elif isinstance(node, ast.Call):
+            self._special_call(node)
+        else:
+            self._walk(node)
+        for link, names in reversed(links):
+            if isinstance(link, ast.Call):
+                self._items(link.args)
+                self._items(link.keywords)
+                out.append(")")
+            elif isinstance(link, ast.Subscript):
+                self._walk(link.slice)
+                out.append(")")
+            else:
+                self._attribute_ends(names)
+
+    def _link(self, node: ast.Attribute | ast.Call | ast.Subscript) -> tuple[list[str], ast.expr | None]:
+        """A link's attributes, and what it is a link of: None where the chain begins."""
+        if isinstance(node, ast.Attribute):
+            names, inner = chain(node)
+            self._met_attributes(names, node)
+            if isinstance(inner, ast.Name):
+                return names, None
+            self.met_attributes(names, inner, node)
+            return names, inner
+        if isinstance(node, ast.Subscript):
+            return [], node.value
+        self.met_call(node)
+        if self._getattr_of(node) is None:
+            self.met_names(node)
+        return [], None if self._is_special(node) else node.func
+
+    def _met_attributes(self, names: Sequence[str], node: ast.expr) -> None:
+        for name in names:
+            if name in READING:
+                self.reads.add(READING[name])
+            elif name in limits.ATTRIBUTE and name != "__init_subclass__":
+                self.limit(node, limits.ATTRIBUTE[name])
+
+    def _path(self, node: ast.Attribute) -> None:
+        """Attributes of a name."""
         names, base = chain(node)
-        if names[0] == "__subclasses__":
-            self.limit(node, limits.ATTRIBUTE[names[0]])
-        if not isinstance(base, ast.Name):
-            self._attributes(names, base, node)
-            return
+        assert isinstance(base, ast.Name)
         target = self.find(base.id)
         if isinstance(target, Local):
-            self._attributes(names, base, node)
+            self.met_attributes(names, base, node)
+            self.out.append("(Attribute " * len(names))
+            if base.id not in self.scopes[-1].sometimes:
+                self.out.append(f"L:{base.id} ")
+            else:
+                self._walk(base)
+            self._attribute_ends(names)
             self._maybe_members(target, names[-1], base)
             return
-        if isinstance(target, ProjectModule | Dotted) and node.ctx.__class__ is not ast.Load:
+        later = any(scope.kind == "function" for scope in self.scopes)
+        if later and isinstance(target, ProjectModule | Dotted) and node.ctx.__class__ is not ast.Load:
             self.limit(node, f"{target.name}.{'.'.join(reversed(names))} is assigned at run time")
         target = self.follow(target, names, base)
         if isinstance(target, Dotted):
@@ -228,15 +283,6 @@ class Walk(Reach):
         self._attribute_ends(names)
         if names and isinstance(target, Definition):
             self._maybe_members(target, names[-1], base)
-
-    def _attributes(self, names: list[str], base: ast.expr, node: ast.expr) -> None:
-        self.met_attributes(names, base, node)
-        self.out.append("(Attribute " * len(names))
-        if isinstance(base, ast.Name) and base.id not in self.scopes[-1].sometimes:
-            self.out.append(f"L:{base.id} ")
-        else:
-            self._walk(base)
-        self._attribute_ends(names)
 
     def _attribute_ends(self, names: list[str]) -> None:
         self.out.append("".join(f"={name} )" for name in reversed(names)))
@@ -258,6 +304,8 @@ class Walk(Reach):
     def _constant(self, node: ast.Constant | ast.MatchSingleton) -> None:
         if isinstance(node.value, str):
             self.strings.add(node.value)
+            if node.value in READING:
+                self.reads.add(READING[node.value])
         self.out.append(constant(node.value))
 
     def _singleton(self, node: ast.MatchSingleton) -> None:
@@ -294,23 +342,36 @@ class Walk(Reach):
 
     # Calls
 
-    def _call(self, node: ast.Call) -> None:
-        if not self._deferred:
-            self.calls_now = True
-        function, arguments = node.func, node.args
-        self.met_call(node)
-        if isinstance(function, ast.Name) and function.id == "getattr" and len(arguments) > 1:
-            name = arguments[1]
-            module = self.module_of(arguments[0])
-            if module is not None and isinstance(name, ast.Constant) and isinstance(name.value, str):
-                self._known_getattr(node, module, name.value)
-                return
-        self.met_names(node)
-        self.out.append("(Call ")
-        self._walk(function)
-        self._items(arguments)
-        self._items(node.keywords)
-        self.out.append(")")
+    def _is_special(self, node: ast.Call) -> bool:
+        return self._is_logger(node) or self._getattr_of(node) is not None
+
+    def _special_call(self, node: ast.Call) -> None:
+        module = self._getattr_of(node)
+        if module is None:
+            self.out.append("(Call ")
+            self._walk(node.func)
+            self.out.append("[M:__name__ ][])")
+            return
+        name = node.args[1]
+        assert isinstance(name, ast.Constant)
+        self._known_getattr(node, module, str(name.value))
+
+    def _getattr_of(self, node: ast.Call) -> ProjectModule | None:
+        """The project module of which ``getattr`` takes an attribute by a constant name."""
+        arguments = node.args
+        if not isinstance(node.func, ast.Name) or node.func.id != "getattr" or len(arguments) < 2:
+            return None
+        name = arguments[1]
+        text = isinstance(name, ast.Constant) and isinstance(name.value, str)
+        return self.module_of(arguments[0]) if text else None
+
+    def _is_logger(self, node: ast.Call) -> bool:
+        """``logging.getLogger(__name__)``: a logger's name decides no value."""
+        if len(node.args) != 1 or not isinstance(node.args[0], ast.Name) or node.args[0].id != "__name__":
+            return False
+        names, base = chain(node.func)
+        target = self.find(base.id) if isinstance(base, ast.Name) else None
+        return isinstance(target, Dotted) and ".".join((target.name, *reversed(names))) == "logging.getLogger"
 
     def _known_getattr(self, node: ast.Call, module: ProjectModule, name: str) -> None:
         names = [name]
@@ -319,6 +380,19 @@ class Walk(Reach):
         self._target(target, node.args[0])
         self._items(node.args[2:])
         self.out.append(")")
+
+    def _binary(self, node: ast.expr) -> None:
+        """``a + b + c``: from the left, since a sum may be long."""
+        operations: list[ast.BinOp] = []
+        while isinstance(node, ast.BinOp):
+            operations.append(node)
+            node = node.left
+        self.out.append("(BinOp " * len(operations))
+        self._walk(node)
+        for operation in reversed(operations):
+            self._walk(operation.op)
+            self._walk(operation.right)
+            self.out.append(")")
 
     def _keyword(self, node: ast.keyword) -> None:
         if node.arg is None:
@@ -333,6 +407,11 @@ class Walk(Reach):
 
     def _nothing(self, node: ast.Pass) -> None:
         """Writes nothing: ``pass`` has no effect on values."""
+
+    def _docstring(self, body: Sequence[ast.AST]) -> None:
+        first = body[0] if body and self._full else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            self.out.append(f"(doc {constant(first.value.value)})")
 
     def _expression(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):
@@ -373,15 +452,65 @@ class Walk(Reach):
         if self.scopes and self.scopes[-1].kind == "class":
             self.out.append("(AnnAssign ")
             self._walk(node.target)
-            self._walk(node.annotation)
+            self._annotation(node.annotation)
             self._optional(node.value)
             self.out.append(f"{node.simple} )")
+        elif self._full and not any(scope.kind == "function" for scope in self.scopes):
+            self.out.append("(AnnAssign ")
+            self._walk(node.target)
+            self._annotation(node.annotation)
+            self._optional(node.value)
+            self.out.append(")")
         elif node.value is not None:
+            if has_call(node.annotation) and not self.scopes:
+                self.reads.add("text")
             self.out.append("(Assign [")
             self._walk(node.target)
             self.out.append("]")
             self._walk(node.value)
             self.out.append(")")
+
+    def _annotation(self, node: ast.expr | None) -> None:
+        """In a full form, text is the code that it holds: it may be evaluated."""
+        if self._full and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                parsed = ast.parse(node.value, mode="eval").body
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                self._walk(node)
+                return
+            for item in ast.walk(parsed):
+                if isinstance(item, ast.expr):
+                    ast.copy_location(item, node)
+            self.out.append("(quoted ")
+            self._walk(parsed)
+            self.out.append(")")
+        else:
+            self._optional(node)
+
+    def _if(self, node: ast.If) -> None:
+        """With all its ``elif``. What stands under ``if TYPE_CHECKING`` does not run."""
+        depth = 0
+        while True:
+            depth += 1
+            if is_guard(node):
+                self._passed_guard(node.test)
+                self.out.append("(If (guard )[]")
+            else:
+                self.out.append("(If ")
+                self._walk(node.test)
+                self._items(node.body)
+            if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
+                break
+            self.out.append("[")
+            node = node.orelse[0]
+        self._items(node.orelse)
+        self.out.append(")" + "])" * (depth - 1))
+
+    def _passed_guard(self, test: ast.expr) -> None:
+        """The import of ``TYPE_CHECKING`` is needed to run it."""
+        for item in ast.walk(test):
+            if isinstance(item, ast.Name):
+                self.passed(self.find(item.id))
 
     def _loop(self, node: ast.For | ast.AsyncFor) -> None:
         """A loop at module level is a scope: its variables are local to the code in its body."""
@@ -408,7 +537,13 @@ class Walk(Reach):
         # Sorted, since a tool that sorts imports must not make a new version.
         for name, node, alias in sorted(found, key=lambda item: item[0]):
             target = imported(self.world, node, alias)
-            if scope is None or name not in scope.aliases:
+            if isinstance(node, ast.Import) and isinstance(self.world.imported(0, alias.name, None), Dotted):
+                self.out.append("missing " if isinstance(target, ProjectModule) else "")
+            if scope is not None and scope.kind == "class" and name not in scope.globals:
+                self.out.append(f"(Import L:{name} ")
+                self._target(target, node)
+                self.out.append(")")
+            elif scope is None or name not in scope.aliases:
                 local = scope is not None and name not in scope.globals
                 self.out.append(f"(Import {'L' if local else 'G'}:{name} ")
                 self._bound_to(target)
@@ -429,8 +564,15 @@ class Walk(Reach):
         self._arguments(node.args, record=not self.scopes)
         if node.name == "__init_subclass__":
             self.limit(node, limits.ATTRIBUTE[node.name])
-        if any(chain(decorator)[0][:1] == ["register"] for decorator in node.decorator_list):
+        if self._full:
+            self._items([argument.arg for argument in _arguments_of(node.args) if argument.annotation is not None])
+            for annotation in annotations_of(node):
+                self._annotation(annotation)
+        elif any(has_call(item) for item in annotations_of(node)):
+            self.reads.add("text")  # an effect may be in it
+        elif any(chain(decorator)[0][:1] == ["register"] for decorator in node.decorator_list):
             self._items([argument.annotation for argument in _arguments_of(node.args)])
+        self._docstring(node.body)
         self._inside(self.scope_of(bound_by(node.body, walrus=self._walrus), parameters), node.body)
         self.out.append(")")
 
@@ -445,9 +587,7 @@ class Walk(Reach):
     def _inside(self, scope: Scope, body: Sequence[ast.AST]) -> None:
         """The body of a function, which runs later, in its own scope."""
         self.scopes.append(scope)
-        self._deferred += 1
         self._items(body)
-        self._deferred -= 1
         self.scopes.pop()
 
     def _head(self, node: Function | ast.ClassDef) -> None:
@@ -455,8 +595,6 @@ class Walk(Reach):
         self.out.append(f"={node.name} " if self.scopes else OwnName(node.name))
         decorators = [decorator for decorator in node.decorator_list if not self.is_feature(decorator)]
         self._items(decorators)
-        if decorators and not self._deferred:
-            self.calls_now = True
 
     def _arguments(self, node: ast.arguments, *, record: bool = False) -> None:
         out = self.out
@@ -503,11 +641,13 @@ class Walk(Reach):
         self._items(getattr(node, "type_params", []))
         self._items(node.bases)
         self._items(node.keywords)
+        self._met_foreign(node)
         full = self.scope_of(bound_by(node.body, walrus=self._walrus, annotated=False))
         scope = Scope(set(), "class")
         scope.globals, scope.maybe, scope.bound = full.globals, full.maybe, full.names
         self.scopes.append(scope)
         self.classes.append(node.name)
+        self._docstring(node.body)
         self.out.append("[")
         for statement in node.body:
             self._class_statement(statement, scope, full)
@@ -515,6 +655,16 @@ class Walk(Reach):
         self.classes.pop()
         self.scopes[-2:] = []
         self.out.append(")")
+
+    def _met_foreign(self, node: ast.ClassDef) -> None:
+        """A base class or decorator of another package may read what the annotations say."""
+        for item in (*node.bases, *node.decorator_list):
+            names, base = chain(item.func if isinstance(item, ast.Call) else item)
+            target = self.find(base.id) if isinstance(base, ast.Name) else None
+            if isinstance(target, Dotted):
+                name = ".".join((target.name, *reversed(names)))
+                if name not in BASES and name not in PACKAGES:
+                    self.reads.add("text")
 
     def _class_statement(self, statement: ast.stmt, scope: Scope, full: Scope) -> None:
         """A class body runs from top to bottom: a name is the class's own only once it is bound."""
@@ -540,9 +690,10 @@ class Walk(Reach):
     _METHODS: ClassVar[dict[type[ast.AST], Any]] = {
         getattr(ast, name): method
         for name, method in {
-            "Name": _name, "Attribute": _attribute, "Constant": _constant, "MatchSingleton": _singleton,
+            "Name": _name, "Attribute": _links, "Subscript": _links,
+            "BinOp": _binary, "If": _if, "Constant": _constant, "MatchSingleton": _singleton,
             "JoinedStr": _template, "TemplateStr": _template, "FormattedValue": _placeholder,
-            "Interpolation": _placeholder, "Call": _call, "keyword": _keyword, "Pass": _nothing, "Expr": _expression,
+            "Interpolation": _placeholder, "Call": _links, "keyword": _keyword, "Pass": _nothing, "Expr": _expression,
             "AnnAssign": _annotated, "AugAssign": _augmented, "Delete": _delete, "For": _loop, "AsyncFor": _loop,
             "Global": _outer_names, "Nonlocal": _outer_names, "Import": _import, "ImportFrom": _import,
             "FunctionDef": _function, "AsyncFunctionDef": _function, "Lambda": _lambda, "ListComp": _comprehension,

@@ -16,11 +16,11 @@ from featurestore.frozen import frozen
 from featurestore.versioning.analysis.columns import ColumnUse, column_use
 from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
-from featurestore.versioning.analysis.patches import Patches
 from featurestore.versioning.analysis.project import ProjectNames
-from featurestore.versioning.analysis.tree import SourceTree, deep_recursion
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.recipe.assembly import Assembly
-from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition
+from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition, EncodedStatement
+from featurestore.versioning.recipe.execution import Execution, Executions
 from featurestore.versioning.recipe.parts import parts_of, wants_lazy
 from featurestore.versioning.recipe.sections import Section, sections_of
 
@@ -49,7 +49,9 @@ class Closure:
     """A feature's code. ``canonical`` is what is hashed; the rest is for explaining and running it.
 
     ``strings`` are all text constants and attributes of ``pl.col``, among them the columns that the code names.
-    ``dotted`` are the names of other packages, such as ``polars.col``.
+    ``dotted`` are the names of other packages, such as ``polars.col``. ``running`` are the statements that count
+    because of what they do when they run, ``ordered`` the modules of those whose order counts. In a ``full`` form
+    docstrings and annotations count, because they may be read.
     """
 
     module: str
@@ -58,26 +60,26 @@ class Closure:
     strings: frozenset[str]
     dotted: frozenset[str]
     definitions: tuple[EncodedDefinition, ...] = field(repr=False, compare=False)
+    statements: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
+    running: tuple[EncodedStatement, ...] = field(repr=False, compare=False)
+    ordered: frozenset[str] = field(repr=False, compare=False)
+    execution: Execution = field(repr=False, compare=False)
+    full: bool = field(repr=False, compare=False)
     project: ProjectNames = field(repr=False, compare=False)
-    patches: Patches = field(repr=False, compare=False)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
         """What can't be followed in the closure, sorted by place."""
-        statements = [statement for definition in self.definitions for statement in definition.statements]
-        limits = {Limit(*limit) for statement in statements for limit in statement.limits}
-        limits.update(Limit(*limit) for definition in self.definitions for limit in definition.limits)
-        hops = {hop for statement in statements for hop in statement.hops}
-        limits.update(Limit(*limit) for hop in hops for limit in self.project.run_time_limits(*hop))
-        modules = {statement.module for statement in statements}
-        reached = {definition.key for definition in self.definitions}
-        limits.update(Limit(*limit) for limit in self.patches.reached(modules, reached, self.dotted))
+        limits = {Limit(*limit) for statement in self.statements for limit in statement.limits}
+        hops = {hop for statement in self.statements for hop in statement.hops}
+        keys = {*hops, *(definition.key for definition in self.definitions)}
+        limits.update(Limit(*limit) for key in keys for limit in self.execution.run_time_limits(key))
         return _merged(limits)
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
         """The captured statements by module, with their imports: together they run without the project."""
-        return sections_of(self.project, self.definitions)
+        return sections_of(self)
 
     @cached_property
     def columns(self) -> ColumnUse:
@@ -88,7 +90,7 @@ class Closure:
     @cached_property
     def parts(self) -> Mapping[str, str]:
         """Each part by a readable name, with the digest of its own code: what `explain` compares."""
-        return parts_of(self.project, self.definitions)
+        return parts_of(self.project, self.definitions, self.running)
 
     @cached_property
     def lazy(self) -> bool:
@@ -98,7 +100,7 @@ class Closure:
     @property
     def modules(self) -> frozenset[str]:
         """The project modules that hold some of the closure's code."""
-        return frozenset(definition.key[0] for definition in self.definitions)
+        return frozenset(statement.module for statement in self.statements)
 
     @property
     def third_party(self) -> tuple[str, ...]:
@@ -129,8 +131,8 @@ class _Closures:
 
     def __init__(self, tree: SourceTree) -> None:
         project = ProjectNames(tree)
-        self.definitions = Definitions(project)
-        self.patches = Patches(project)
+        self.executions = Executions(Definitions(project))
+        self.full = Definitions(project, full=True)
         self.captured: dict[Key, Closure] = {}
 
 
@@ -143,37 +145,46 @@ def capture(tree: SourceTree, module: str, function: str) -> Closure:
     key = (module, function)
     closure = closures.captured.get(key)
     if closure is None:
-        with deep_recursion():
-            closure = closures.captured[key] = _capture(closures.definitions, closures.patches, key)
+        closure = closures.captured[key] = _capture(closures, key)
     return closure
 
 
-def _capture(definitions: Definitions, patches: Patches, root: Key) -> Closure:
+def _capture(closures: _Closures, root: Key) -> Closure:
     module, function = root
-    table = definitions.project.table(module)
+    executions = closures.executions
+    project = executions.definitions.project
+    table = project.table(module)
     if table is None or not table.is_definition(function):
         path = module.replace(".", "/") + ".py" if table is None else table.module.path.as_posix()
         raise DeclarationError(f"there is no function {function!r}", where=path)
-    assembly = Assembly(definitions, root)
+    assembly = Assembly(executions, executions.definitions, root, reads=frozenset())
     canonical = assembly.write()
+    reads = frozenset().union(*(statement.reads for statement in assembly.statements))
+    if reads:
+        assembly = Assembly(executions, closures.full if "text" in reads else executions.definitions, root, reads)
+        canonical = assembly.write()
     return Closure(
         module=module,
         function=function,
         canonical=canonical,
         strings=frozenset().union(*(statement.strings for statement in assembly.statements)),
-        dotted=_dotted(assembly.definitions),
+        dotted=_dotted(assembly),
         definitions=tuple(assembly.definitions),
-        project=definitions.project,
-        patches=patches,
+        statements=tuple(assembly.statements),
+        running=tuple(assembly.running),
+        ordered=frozenset(module for module, _ in assembly.ordered),
+        full="text" in reads,
+        execution=assembly.execution,
+        project=project,
     )
 
 
-def _dotted(definitions: Iterable[EncodedDefinition]) -> frozenset[str]:
+def _dotted(assembly: Assembly) -> frozenset[str]:
     names: set[str] = set()
-    for definition in definitions:
-        names.update(target.name for _, target in definition.aliases if isinstance(target, Dotted))
-        for statement in definition.statements:
-            names |= statement.dotted
+    for definition in assembly.definitions:
+        names.update(target.name for _, target, _ in definition.aliases if isinstance(target, Dotted))
+    for statement in assembly.statements:
+        names |= statement.dotted
     return frozenset(names)
 
 

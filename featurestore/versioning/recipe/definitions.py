@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key
-from featurestore.versioning.analysis.project import LimitAt, ProjectNames
+from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.symbols import SymbolTable
+from featurestore.versioning.analysis.tree import refusing_depth
 from featurestore.versioning.recipe.canonical import Walk
 from featurestore.versioning.recipe.grammar import Mention, OwnName, Piece
 
@@ -16,12 +17,12 @@ from featurestore.versioning.recipe.grammar import Mention, OwnName, Piece
 class EncodedStatement:
     """One top-level statement of a module: its canonical pieces (``out``) and what it needs.
 
-    ``segments`` are the pieces with the texts between mentions joined and encoded. The other attributes are
-    those of `Walk`.
+    ``segments`` are the pieces with the texts between mentions joined and encoded, ``mentions`` the definitions that
+    it mentions. The other attributes are those of `Walk`.
     """
 
     __slots__ = (
-        "calls_now", "defaults", "dotted", "hops", "limits", "module", "modules", "now", "out", "position",
+        "defaults", "dotted", "hops", "limits", "mentions", "module", "modules", "out", "position", "reads",
         "segments", "strings",
     )  # fmt: skip
 
@@ -30,7 +31,9 @@ class EncodedStatement:
         self.position = position
         self.out = walk.out
         self.segments = _compress(walk.out)
+        self.mentions = frozenset(piece.key for piece in walk.out if isinstance(piece, Mention))
         self.strings = walk.strings
+        self.reads = walk.reads
         self.dotted = walk.dotted
         self.hops = walk.hops
         self.modules = walk.modules
@@ -39,34 +42,25 @@ class EncodedStatement:
             (path, *limit) for limit in walk.limits
         ]
         self.defaults = walk.defaults
-        self.now = walk.now
-        self.calls_now = walk.calls_now
 
 
 class EncodedDefinition:
-    """A definition: the statements that make a name what it is.
+    """A definition: the statements that bind a name. ``aliases`` are imports."""
 
-    ``changed`` marks a name whose first value is replaced while modules are imported, ``holds_state`` one whose
-    object may change in a way that the analysis can't see. ``aliases`` are the imports of a module that is taken
-    as a value.
-    """
+    __slots__ = ("aliases", "key", "statements")
 
-    __slots__ = ("aliases", "changed", "holds_state", "key", "limits", "statements")
-
-    def __init__(self, key: Key, statements: list[EncodedStatement], limits: list[LimitAt]) -> None:
+    def __init__(self, key: Key, statements: list[EncodedStatement]) -> None:
         self.key = key
         self.statements = statements
-        self.limits = limits
-        self.changed = key[1] != WHOLE and len(statements) != 1
-        self.holds_state = False
-        self.aliases: list[tuple[str, Global]] = []
+        self.aliases: list[tuple[str, Global, int]] = []
 
 
 class Definitions:
-    """Encodes the definitions of one tree, each on first use."""
+    """Encodes the definitions of one tree, each on first use; ``full`` with docstrings and annotations."""
 
-    def __init__(self, project: ProjectNames) -> None:
+    def __init__(self, project: ProjectNames, *, full: bool = False) -> None:
         self.project = project
+        self.full = full
         self._statements: dict[tuple[str, int], EncodedStatement] = {}
         self._definitions: dict[Key, EncodedDefinition] = {}
 
@@ -82,18 +76,18 @@ class Definitions:
         module, name = key
         table = self.project.table(module)
         assert table is not None
-        statements = [self._statement(table, position) for position in table.statements_of(name)]
-        definition = EncodedDefinition(key, statements, self.project.run_time_limits(module, name))
-        definition.holds_state = not table.is_fixed(name) and any(
-            self.project.makes_state(module, table.body[statement.position]) for statement in statements
-        )
+        imported = self.project.imports_of(module, name)
+        positions = [at for at in table.statements_of(name) if at not in dict(imported) or at in table.bound]
+        definition = EncodedDefinition(key, [self.statement(table, position) for position in positions])
+        # An import is written with its place among the statements, since a star may be cut down to a name.
+        definition.aliases = [(name, target, sum(position < at for position in positions)) for at, target in imported]
         return definition
 
     def _whole(self, module: str) -> EncodedDefinition:
         """A module taken as a value: everything in it counts."""
         table = self.project.table(module)
         if table is None:
-            return EncodedDefinition((module, WHOLE), [], [])
+            return EncodedDefinition((module, WHOLE), [])
         world = self.project.world(module)
         positions = sorted({position for name in table.names() for position in table.statements_of(name)})
         imports = {
@@ -102,20 +96,22 @@ class Definitions:
             if not table.is_definition(name)
             for imported in many
         }
-        statements = [self._statement(table, position) for position in positions if position not in imports]
-        definition = EncodedDefinition((module, WHOLE), statements, [])
+        statements = [self.statement(table, position) for position in positions if position not in imports]
+        definition = EncodedDefinition((module, WHOLE), statements)
         for name in table.names():
             target = world.lookup(name)
             if not (isinstance(target, Definition) and target.module == module):
-                definition.aliases.append((name, target))
+                definition.aliases.append((name, target, 0))
         return definition
 
-    def _statement(self, table: SymbolTable, position: int) -> EncodedStatement:
+    def statement(self, table: SymbolTable, position: int) -> EncodedStatement:
+        """A top-level statement, encoded."""
         at = (table.module.name, position)
         statement = self._statements.get(at)
         if statement is None:
-            walk = Walk(self.project.world(table.module.name), walrus=table.walrus)
-            walk.statement(table.body[position])
+            walk = Walk(self.project.world(table.module.name), walrus=table.walrus, full=self.full)
+            with refusing_depth(table.module.path.as_posix(), table.body[position].lineno):
+                walk.statement(table.body[position])
             statement = self._statements[at] = EncodedStatement(table, position, walk)
         return statement
 

@@ -1,4 +1,4 @@
-"""How nodes and constants are written: the tables of recipe 1. The format is described in `canonical`."""
+"""How nodes and constants are written: the tables of recipe 2. The format is described in `canonical`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def constant(value: object) -> str:
 
 
 class _Shapes(dict[type[ast.AST], tuple[str, tuple[str, ...]]]):
-    """How each node opens, and its fields; the fields of a node that recipe 1 does not list are sorted by name."""
+    """How each node opens, and its fields; the fields of a node that recipe 2 does not list are sorted by name."""
 
     def __missing__(self, kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
         name = kind.__name__

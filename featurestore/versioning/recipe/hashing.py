@@ -1,6 +1,6 @@
 """The hash of a version: its code's canonical form and the declared facts that decide its values.
 
-SHA-256 over ``featurestore recipe 1`` and a line feed, then each fact as ``=`` name value in the order of
+SHA-256 over ``featurestore recipe 2`` and a line feed, then each fact as ``=`` name value in the order of
 their names (constants as in `canonical`, lists in brackets; an absent fact is left out, so that a fact to come
 doesn't change the hashes of today), then the closure's canonical bytes.
 
@@ -86,16 +86,16 @@ def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) 
     return VersionHash(RECIPES[recipe](feature, closure), recipe, feature, closure)
 
 
-def _recipe_1(feature: Feature, closure: Closure) -> str:
-    digest = sha256(b"featurestore recipe 1\n")
+def _recipe_2(feature: Feature, closure: Closure) -> str:
+    digest = sha256(b"featurestore recipe 2\n")
     for name, value in sorted(facts(feature, closure).items()):
         digest.update(f"={constant(name)}{_encode(value)}".encode("utf-8", "surrogatepass"))
     digest.update(closure.canonical)
     return digest.hexdigest()
 
 
-RECIPES: dict[int, Callable[[Feature, Closure], str]] = {1: _recipe_1}
-"""Every recipe that version files may have been written with. New recipes are added; an old one never changes."""
+RECIPES: dict[int, Callable[[Feature, Closure], str]] = {2: _recipe_2}
+"""The recipes whose hashes can be computed. An older one's code is gone: `running.replay` hashes its files anew."""
 
 
 def facts(feature: Feature, closure: Closure) -> dict[str, Json]:

@@ -19,8 +19,13 @@ DIGEST = 16
 LONGEST_VALUE = 60
 
 
-def parts_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> dict[str, str]:
-    """``{"function": digest, "constant features.cardiac.LIMIT": "digest 240", …}``."""
+def parts_of(
+    project: ProjectNames, definitions: Sequence[EncodedDefinition], running: Sequence[EncodedStatement]
+) -> dict[str, str]:
+    """``{"function": digest, "constant features.cardiac.LIMIT": "digest 240", …}``.
+
+    Statements that count because they run at import are numbered within their module.
+    """
     parts: dict[str, str] = {}
     for definition in definitions:
         root = definition is definitions[0]
@@ -36,6 +41,13 @@ def parts_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) ->
                 parts[key] = _with_value(
                     _digest(encoded.out[start:end], name), _default_text(project, encoded, argument)
                 )
+    numbers: dict[str, int] = {}
+    for encoded in running:
+        number = numbers[encoded.module] = numbers.get(encoded.module, 0) + 1
+        table = project.table(encoded.module)
+        text = ast.get_source_segment(table.module.text, table.body[encoded.position]) if table is not None else None
+        key = f"running {encoded.module} {number}"
+        parts[key] = _with_value(_digest(encoded.out, ""), _first_line(text))
     return parts
 
 
@@ -119,6 +131,12 @@ def _short(text: str | None) -> str | None:
         return None
     text = " ".join(text.split())
     return text if len(text) <= LONGEST_VALUE else None
+
+
+def _first_line(text: str | None) -> str | None:
+    """The statement's text, shortened to one line."""
+    line = " ".join((text or "").split("\n", 1)[0].split())
+    return line if len(line) <= LONGEST_VALUE else f"{line[: LONGEST_VALUE - 1]}…"
 
 
 def wants_lazy(project: ProjectNames, definition: EncodedDefinition, function: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
 from featurestore.versioning.analysis.names import Key, ProjectModule
@@ -12,7 +13,9 @@ from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
 from featurestore.versioning.analysis.symbols import Imported, SymbolTable
-from featurestore.versioning.recipe.definitions import EncodedDefinition
+
+if TYPE_CHECKING:
+    from featurestore.versioning.recipe.closure import Closure
 
 
 @frozen
@@ -25,42 +28,66 @@ class Section:
 
 
 class _Needed:
-    """What is captured of one module: positions of statements, and names from its imports."""
+    """What is captured of one module: positions of statements, names from its imports, and modules that these run."""
 
     def __init__(self) -> None:
         self.statements: set[int] = set()
         self.names: set[str] = set()
+        self.executed: dict[int, list[str]] = {}
 
 
-def sections_of(project: ProjectNames, definitions: Sequence[EncodedDefinition]) -> tuple[Section, ...]:
-    """One section per module, sorted by name; packages of which nothing is captured have none."""
-    needed = _needed_of(definitions)
+def sections_of(closure: Closure) -> tuple[Section, ...]:
+    """One section per module, sorted by name. Modules that run but of which nothing counts have an empty one."""
+    project = closure.project
+    needed = _needed_of(closure)
     sections = []
-    for module in sorted(needed):
-        table = project.table(module)
+    for module in sorted({*needed, *closure.execution.modules}):
+        table = project.table(module) if module in needed else None
         text = _Writer(project, table, needed).write() if table is not None else ""
-        if text or not any(other.startswith(f"{module}.") for other in needed):
-            sections.append(Section(module, text, package=table is None or table.module.package))
+        if not text and any(other.startswith(f"{module}.") for other in needed):
+            continue
+        found = project.tree.module(module) if module not in needed else None
+        if module in needed or found is not None:
+            package = found.package if found is not None else table is None or table.module.package
+            sections.append(Section(module, text, package=package))
     return tuple(sections)
 
 
-def _needed_of(definitions: Sequence[EncodedDefinition]) -> dict[str, _Needed]:
+def _needed_of(closure: Closure) -> dict[str, _Needed]:
     needed: defaultdict[str, _Needed] = defaultdict(_Needed)
     hops: set[Key] = set()
     modules: set[str] = set()
-    for definition in definitions:
+    for definition in closure.definitions:
         modules.add(definition.key[0])
-        for encoded in definition.statements:
-            needed[encoded.module].statements.add(encoded.position)
-            hops.update(encoded.hops)
-            modules.update(encoded.modules)
-        for alias, target in definition.aliases:
+        for alias, target, _ in definition.aliases:
             hops.update([(definition.key[0], alias), *target.hops])
             if isinstance(target, ProjectModule):
                 modules.add(target.name)
+    for encoded in closure.statements:
+        needed[encoded.module].statements.add(encoded.position)
+        hops.update(encoded.hops)
+        modules.update(encoded.modules)
     for module, name in hops:
         needed[module].names.add(name)
+    for module in [*needed, *modules] if closure.full else ():
+        table = closure.project.table(module)
+        if table is not None and ast.get_docstring(table.module.tree) is not None:
+            needed[module].statements.add(0)
+    running = closure.ordered | {encoded.module for encoded in closure.running}
+    for module, position, name in closure.execution.leading(running | _replacing(closure.project, modules)):
+        needed[module].executed.setdefault(position, []).append(name)
     return {module: needed[module] for module in {*needed, *modules}}  # some modules are only imported, and stay empty
+
+
+def _replacing(project: ProjectNames, modules: Iterable[str]) -> set[str]:
+    """The modules whose import replaces something of the same name that their package defines."""
+    found = set()
+    for module in modules:
+        package, _, name = module.rpartition(".")
+        table = project.table(package) if package else None
+        if table is not None and table.is_definition(name):
+            found.add(module)
+    return found
 
 
 class _Writer:
@@ -77,7 +104,7 @@ class _Writer:
         """The section's text, ending in a line feed; empty where nothing of the module is needed."""
         own = self._needed[self._table.module.name]
         texts: dict[int, str] = {position: self._statement(position) for position in own.statements}
-        for position, text in self._imports(own.names):
+        for position, text in self._imports(own.names, own.executed):
             texts.setdefault(position, text)
         if not texts:
             return ""
@@ -109,27 +136,42 @@ class _Writer:
         imports = ast.Import | ast.ImportFrom
         return int(isinstance(first, imports) != isinstance(second, imports))
 
-    def _imports(self, names: Iterable[str]) -> list[tuple[int, str]]:
-        """Import lines for these names; an import of several names is cut down to them."""
-        wanted: dict[int, list[Imported]] = {}
+    def _imports(self, names: Iterable[str], executed: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
+        """Import lines for these names, and for what modules do when they run; cut down to that."""
+        wanted: dict[int, list[ast.alias]] = {}
         found: list[tuple[int, str]] = []
         for name in sorted(names):
             for imported in self._table.imports.get(name, ()):
                 if self._is_captured(imported):
-                    wanted.setdefault(imported.position, []).append(imported)
-            if name not in self._table.imports:
-                found += self._from_star(name)
-        for position, many in wanted.items():
+                    wanted.setdefault(imported.position, []).append(imported.alias)
+            found += self._from_stars(name)
+        for position, modules in executed.items():
+            wanted.setdefault(position, []).extend(self._executing(position, modules))
+        for position, aliases in wanted.items():
             statement = self._body[position]
             assert isinstance(statement, ast.Import | ast.ImportFrom)
-            if len(many) == len(statement.names):
+            kept = [alias for alias in statement.names if alias in aliases]
+            if len(kept) == len(statement.names):
                 found.append((position, self._statement(position)))
-            else:
-                found.append((position, _import_line(statement, [imported.alias for imported in many])))
+            elif kept:
+                found.append((position, _import_line(statement, kept)))
+            elif position not in dict(found):
+                # Under names that nothing uses.
+                lines = (f"import {module} as _{module.replace('.', '_')}_" for module in executed[position])
+                found.append((position, "\n".join(lines)))
         merged: dict[int, str] = {}
         for position, text in found:
             merged[position] = f"{merged[position]}\n{text}" if position in merged else text
         return list(merged.items())
+
+    def _executing(self, position: int, modules: Sequence[str]) -> list[ast.alias]:
+        """The parts of an import statement by which modules run."""
+        node = self._body[position]
+        if isinstance(node, ast.Import):
+            return [alias for alias in node.names if alias.name in modules]
+        assert isinstance(node, ast.ImportFrom)
+        origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
+        return [alias for alias in node.names if f"{origin}.{alias.name}" in modules]
 
     def _is_captured(self, imported: Imported) -> bool:
         """Whether the module of ``import a.b`` is part of the closure, or of another package."""
@@ -138,14 +180,13 @@ class _Writer:
             return True
         return any(module == name or module.startswith(f"{name}.") for module in self._needed)
 
-    def _from_star(self, name: str) -> list[tuple[int, str]]:
-        for star in reversed(self._table.stars):
-            node = star.statement
-            assert isinstance(node, ast.ImportFrom)
-            origin = self._project.world(self._table.module.name).absolute(node.level, node.module or "")
-            if origin is not None and self._project.member(origin, name) is not None:
-                return [(star.position, _import_line(node, [ast.alias(name)]))]
-        return []
+    def _from_stars(self, name: str) -> list[tuple[int, str]]:
+        """A star import, cut down to the name. Each counts where other statements bind the name too, else the last."""
+        positions = {at for at, _ in self._project.imports_of(self._table.module.name, name)}
+        stars = [star for star in self._table.stars if star.position in positions]
+        if name not in self._table.imports and not self._table.is_definition(name):
+            stars = stars[-1:]
+        return [(star.position, _import_line(star.statement, [ast.alias(name)])) for star in stars]
 
     def _statement(self, position: int) -> str:
         node = self._body[position]

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType
 
 from featurestore.versioning.analysis.names import Key
-from featurestore.versioning.analysis.tree import deep_recursion
 from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
 
 Place = tuple[str, int]
@@ -237,8 +236,4 @@ def _statements_of(text: ModuleText) -> list[CodeType]:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__" and not statement.level:
             for alias in statement.names:
                 flags |= getattr(__future__, alias.name).compiler_flag
-    with deep_recursion():
-        return [
-            compile(ast.Module([statement], []), text.filename, "exec", flags, dont_inherit=True)
-            for statement in text.tree.body
-        ]
+    return [text.compiled(statement, flags) for statement in text.tree.body]

@@ -7,6 +7,7 @@ one second may leave a file's size and time unchanged, and Python would then run
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -16,24 +17,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Protocol
 
 from featurestore.frozen import frozen
-from featurestore.versioning.analysis.tree import deep_recursion
+from featurestore.versioning.analysis.tree import refusing_depth
 
 _SYS_MODULES = threading.RLock()
 
 
 @frozen
 class ModuleText:
-    """One module's code: the tree to run, its text, the file name for tracebacks, and ``__file__`` where it differs."""
+    """One module's code: the tree to run, its text, the file name for tracebacks, and ``__file__`` where it differs.
+
+    ``first_line`` is the line of the file at which the text begins: more than 1 in a version file.
+    """
 
     tree: ast.Module
     text: str
     filename: str
     package: bool
     file: str | None = None
+    first_line: int = 1
+
+    def compiled(self, statement: ast.stmt | None = None, flags: int = 0) -> CodeType:
+        """The module's code, or that of one of its statements. Raises DeclarationError for code nested too deeply."""
+        body = self.tree if statement is None else ast.Module([statement], [])
+        code: CodeType
+        try:
+            # Else the ``__future__`` imports of this module would hold for the user's code.
+            code = compile(body, self.filename, "exec", flags, dont_inherit=True)
+        except RecursionError:
+            code = self._compiled_text(statement, flags)
+        return code
+
+    def _compiled_text(self, statement: ast.stmt | None, flags: int) -> CodeType:
+        """Python goes three times deeper into a text than into a tree."""
+        lines = self.text.split("\n")
+        first, last = 1, len(lines)
+        if statement is not None:
+            decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+            first = min([statement.lineno, *(item.lineno for item in decorators)]) - self.first_line + 1
+            last = (statement.end_lineno or statement.lineno) - self.first_line + 1
+        text = "\n" * (first + self.first_line - 2) + "\n".join(lines[first - 1 : last]) + "\n"
+        if self.first_line > 1:
+            flags |= __future__.annotations.compiler_flag
+        code: CodeType
+        with refusing_depth(self.filename, first + self.first_line - 1):
+            code = compile(text, self.filename, "exec", flags, dont_inherit=True)
+        return code
 
 
 class Provider(Protocol):
@@ -143,9 +175,7 @@ class Isolation:
 
     def _run(self, module: ModuleType, text: ModuleText) -> bool:
         """Runs a module's code. False where it has not finished."""
-        with deep_recursion():
-            # Else the ``__future__`` imports of this module would hold for the user's code.
-            code = compile(text.tree, text.filename, "exec", dont_inherit=True)
+        code = text.compiled()
         exec(code, vars(module))  # noqa: S102  # running the user's code is the purpose
         return True
 

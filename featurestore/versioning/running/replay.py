@@ -14,6 +14,7 @@ from featurestore.versioning.folder.copies import verify_copies, working_folder
 from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
+from featurestore.versioning.recipe.sections import Section
 from featurestore.versioning.running.import_cycles import WaitingIsolation
 from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
 from featurestore.versioning.running.modules import with_its_modules, working_in
@@ -50,10 +51,12 @@ def folder_of(version: VersionFile) -> Path | None:
 def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
     """Computes the hash of the captured code again, by the file's own recipe unless another is named.
 
-    Raises DeclarationError where this Python can't parse the code.
+    An older recipe's hash can't be computed any more: there the newest one's is given. Raises DeclarationError where
+    this Python can't parse the code.
     """
     closure = capture(SectionTree(version), version.feature.module, version.feature.function)
-    return version_hash(version.feature, closure, version.recipe if recipe is None else recipe)
+    recipe = version.recipe if recipe is None else recipe
+    return version_hash(version.feature, closure, recipe if recipe >= min(RECIPES) else None)
 
 
 def stored_hash(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
@@ -63,7 +66,7 @@ def stored_hash(version: VersionHash, files: Iterable[VersionName]) -> VersionHa
     makes new versions of unchanged code.
     """
     files = list(files)
-    if version.recipe == min(RECIPES) or any(name.short == version.short for name in files):
+    if any(name.short == version.short for name in files):
         return version
     for name in files:
         file = read_version(name.path)
@@ -82,13 +85,20 @@ def verify(path: Path) -> VersionFile:
         again = rehash(version)
     except FeatureStoreError as exc:
         raise VersionFileError(f"can't be hashed again: {exc.message}", where=str(path), hint=RESTORE) from exc
+    if again.recipe != version.recipe:
+        return version
     if again.sha256 != version.sha256:
         message = f"contains code whose hash is {again.short}, not {version.sha256[:12]}"
         raise VersionFileError(message, where=str(path), hint=RESTORE)
-    if again.closure.sections != version.sections:
+    if _held(again.closure.sections) != _held(version.sections):
         raise VersionFileError("contains more than the code that was hashed", where=str(path), hint=RESTORE)
     verify_copies(path, version.feature)
     return version
+
+
+def _held(sections: Iterable[Section]) -> list[Section]:
+    """The sections that hold code: what else runs and holds nothing of the closure, the file alone does not tell."""
+    return [section for section in sections if section.text]
 
 
 class SectionTree(SourceTree):
@@ -126,6 +136,7 @@ class _SectionProvider:
 
     def __init__(self, version: VersionFile, folder: Path | None) -> None:
         self._tree = SectionTree(version)
+        self._full = capture(self._tree, version.feature.module, version.feature.function).full
         self._filename = str(version.name.path)
         self._folder = folder
 
@@ -134,9 +145,11 @@ class _SectionProvider:
         if module is None:
             return None
         tree = ast.parse(module.text)
-        _unannotate(tree)
-        ast.increment_lineno(tree, self._tree.first_line(name) - 1)
-        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package))
+        if not self._full:
+            _unannotate(tree)
+        first = self._tree.first_line(name)
+        ast.increment_lineno(tree, first - 1)
+        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package), first)
 
     def _place(self, name: str, package: bool) -> str | None:
         """Where the module lay in its project, in the folder that is laid out like it."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from featurestore import times
 from featurestore.drift.assess import ReferenceRuns
+from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.sample import unpack_sample
 from featurestore.model import VersionId
-from featurestore.offline.contract import CommittedRun, OfflineStore
+from featurestore.offline.contract import Baseline, CommittedRun, OfflineStore
 
 MOST_RUNS = 200
 
@@ -20,7 +22,7 @@ def find_reference(
     A rolling reference is the runs in its window before ``now``, at most the newest `MOST_RUNS`. If there are none in
     the window, it is the newest run before it.
     """
-    baseline = store.reference(version)
+    baseline = find_baseline(store, version)
     if baseline is None:
         return None
     if baseline.window is None:
@@ -35,6 +37,31 @@ def find_reference(
     if runs is None and past:
         runs = pool_runs(store, version, learned, past[0].run_seq, past[-1].run_seq, method=baseline.method, limit=1)
     return runs
+
+
+def find_baseline(store: OfflineStore, version: VersionId) -> Baseline | None:
+    """What a version's next run is compared with; None before its first.
+
+    Where nobody has named a reference it is the first run, or where that has too few values to be compared with, the
+    first of the newest `MOST_RUNS` that has enough.
+    """
+    baseline = store.reference(version)
+    if baseline is None or baseline.run_seq is None or baseline.method is not None:
+        return baseline
+    blob = store.sample(version, baseline.run_seq)
+    if blob is None or not _is_too_small(blob):
+        return baseline
+    later = store.samples(version, baseline.run_seq + 1, (1 << 62), MOST_RUNS)
+    enough = (run_seq for run_seq, blob in later.items() if not _is_too_small(blob))
+    return Baseline(next(enough, baseline.run_seq))
+
+
+def _is_too_small(blob: bytes) -> bool:
+    try:
+        facts = unpack_sample(blob).facts
+    except ValueError:  # damaged: said where it is measured
+        return False
+    return facts.kind != "none" and facts.finite < LEAST_VALUES
 
 
 def find_previous(store: OfflineStore, version: VersionId, learned: Sequence[CommittedRun]) -> ReferenceRuns | None:

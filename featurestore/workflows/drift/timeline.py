@@ -67,10 +67,12 @@ def timeline(project: Project, store: OfflineStore, name: str, *, last: int | No
 
     Raises UsageError for a name that is not a feature's, and for a version without history.
     """
+    from featurestore.workflows.drift.reference import find_baseline  # loads NumPy, which documents need not
+
     with store.reading():
         version = resolve_one(project, store, name)
         points = points_of(store, version)
-        baseline = store.reference(version.id)
+        baseline = find_baseline(store, version.id)
     return DriftResult(version, tuple(points if last is None else points[-last:]), baseline)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -18,8 +18,9 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
+from featurestore.drift.measure import LEAST_VALUES
 from featurestore.errors import FeatureError
-from featurestore.model import FeatureRun, FeatureStatus, Problem, RejectedRow, Run, RunStatus, VersionId
+from featurestore.model import FeatureRun, FeatureStatus, Json, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
@@ -200,6 +201,11 @@ class Recorder:
                 f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
                 "run featurestore audit to see whether a value depends on rows that come later"
             )
+        if measured and self._measure_drift and _replaces_reference(measured.verdict):
+            self.warnings.append(
+                f"{target.feature.name}: its reference, run {measured.verdict['reference_run']}, has too few values to "
+                "be compared with; this run is the reference from now on"
+            )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
         if written.deleted:
             notes.append(f"{written.deleted:,} of the rows were deleted before, and stay deleted")
@@ -253,6 +259,18 @@ class Recorder:
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
         )  # fmt: skip
+
+
+def _replaces_reference(verdict: Mapping[str, Json]) -> bool:
+    """Whether a run could not be compared because its reference is too small, and it is large enough itself."""
+    here, before = verdict.get("n"), verdict.get("reference_n")
+    return (
+        verdict.get("reference_run") is not None
+        and verdict.get("reference_since") is None
+        and isinstance(here, int)
+        and isinstance(before, int)
+        and before < LEAST_VALUES <= here
+    )
 
 
 def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
