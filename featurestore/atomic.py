@@ -25,18 +25,37 @@ _waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", de
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Writes a file as `replace_atomically` does, and its folder where there is none. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file as `replace_atomically` does, and its folder where there is none. Raises OSError.
+
+    Others may read both, whatever the umask, unless ``mode`` says otherwise: most are files of a project, which is
+    shared, and what is private is in a folder that is.
+    """
+    _make_folder(path.parent)
     waiting = _waiting.get()
     if waiting is None:
         with replace_atomically(path, mode=mode) as file:
             file.write(data)
+            _open_to_others(file, mode)
         return
     sweep(path.parent)
     beside = _beside(path)
     waiting.append((beside, path))
     with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(data)
+        _open_to_others(file, mode)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(folder.stat().st_mode | 0o755)
+
+
+def _open_to_others(file: BinaryIO, mode: int) -> None:
+    with contextlib.suppress(OSError):  # some file systems have no permissions
+        os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | (0o644 & mode))
 
 
 @contextlib.contextmanager

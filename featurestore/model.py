@@ -229,7 +229,11 @@ class Problem:
 
 @frozen
 class FeatureRun:
-    """What one run did with one feature. Counts are rows; see `CLI` for their meaning."""
+    """What one run did with one feature. Counts are rows.
+
+    ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
+    already; ``rows_rejected`` were set aside before the feature's function saw them.
+    """
 
     name: str
     source: str

@@ -75,13 +75,17 @@ class TomlTable:
         """An error about one key, to be raised by the caller."""
         return ConfigError(f"{self.key(name)} {message}", where=self.file, hint=hint)
 
-    def allow(self, *names: str) -> TomlTable:
-        """The table itself. Raises ConfigError for a key that is not among ``names``."""
+    def allow(self, *names: str, elsewhere: Callable[[], Iterable[str]] = tuple) -> TomlTable:
+        """The table itself. Raises ConfigError for a key that is not among ``names``.
+
+        It is quoted where it is much like one of them, or one of those that ``elsewhere`` gives, which other tables
+        have. Else it may be anything: a url that was meant to be a value.
+        """
         for name in self.data:
             if name in names:
                 continue
             hint = did_you_mean(name, names)
-            if nearest(name, names) is None:  # it may be anything: a url that was meant to be a value
+            if nearest(name, names) is None and name not in set(elsewhere()):
                 here = f"[{self.path}] " if self.path else ""
                 raise ConfigError(f"{here}has a key that is not known", where=self.file, hint=hint)
             raise self.error(name, "is not a known key", hint)

@@ -29,8 +29,10 @@ def read_parquet(
     import pyarrow.parquet as pq
 
     from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
+    from featurestore.tables.formats import refuse_foreign
 
     with naming_the_file(name, "Parquet"):
+        refuse_foreign(stream, name, "Parquet")
         reader = pq.ParquetFile(stream, page_checksum_verification=True)
         chosen = select_columns(reader.schema_arrow.names, columns, name)
         yield batch_of(reader.schema_arrow.empty_table().select(chosen), name)

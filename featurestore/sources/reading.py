@@ -166,11 +166,21 @@ class _Reading:
             if name not in present:
                 shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
                 close = nearest(name, present)
+                asked = self._asking_for(name)
                 raise SourceError(
-                    f"has no column {name!r}; it has {shown or 'none'}",
-                    where=origin,
-                    hint=f"did you mean {close!r}?" if close else "fix the file, or what asks for the column",
-                )
+                    f"has no column {name!r}; it has {shown or 'none'}", where=origin,
+                    hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
+                )  # fmt: skip
+
+    def _asking_for(self, name: str) -> str:
+        """The setting that names a column which must be there."""
+        source = self.source
+        for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
+            if name == column:
+                return f"sources.{source.name}.{role}"
+        if name in source.columns:
+            return f"[sources.{source.name}.columns]"
+        return "[entity_types]" if name in self.types.keys else "the code"
 
     def _add(self, batch: Batch) -> None:
         self.names.update(dict.fromkeys(batch.frame.columns))

@@ -10,7 +10,7 @@ from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
 from featurestore.sources.bounds import read_bounds, read_choices
 from featurestore.sources.contract import SourceType
 from featurestore.sources.patterns import check_pattern
-from featurestore.sources.types import find_type
+from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at")
@@ -27,7 +27,7 @@ def read_source(name: str, table: TomlTable) -> Source:
     if not FEATURE_NAME.fullmatch(name):
         raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
     source_type = _find_type(table)
-    table.allow(*COMMON, *source_type.KEYS)
+    table.allow(*COMMON, *source_type.KEYS, elsewhere=all_keys)
     zone = table.text("timezone")
     if zone is not None:
         _check_zone(zone, table)

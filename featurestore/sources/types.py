@@ -24,3 +24,8 @@ def find_type(name: str) -> SourceType:
     if name not in SOURCE_TYPES:
         raise SourceError(f"{name!r} is not a known source type", hint=did_you_mean(name, SOURCE_TYPES))
     return cast("SourceType", import_module(SOURCE_TYPES[name]))
+
+
+def all_keys() -> set[str]:
+    """The settings of every type."""
+    return {key for name in SOURCE_TYPES for key in find_type(name).KEYS}

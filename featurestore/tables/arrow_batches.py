@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
+from featurestore.tables.formats import refuse_foreign
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
-OTHER_FORMATS = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "gzip"}
 LARGEST_SCHEMA = 1 << 24  # bytes; Arrow's streams of before 2019 begin with the length of their schema
 
 _OFFSET = re.compile(r"[+-]\d\d:?\d\d")
@@ -83,12 +83,10 @@ def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.Recor
             hint = "copy it again: an Arrow file is only complete with its end"
             raise SourceError("is an Arrow file that was cut or damaged", hint=hint) from exc
         return reader.schema, (reader.get_batch(at) for at in range(reader.num_record_batches))
-    other = next((what for magic, what in OTHER_FORMATS.items() if head.startswith(magic)), None)
+    refuse_foreign(stream, "", "Arrow")
     if not head.startswith(CONTINUATION) and int.from_bytes(head[:4], "little") > LARGEST_SCHEMA:
-        other = other or "text, or another format"
-    if other is not None:  # Arrow would take its first bytes for a length, and ask for that many
-        hint = 'set type = "parquet"' if other == "Parquet" else "set the type that the file is of"
-        raise SourceError(f"is not Arrow but {other}", hint=hint)
+        # Arrow would take its first bytes for a length, and ask for that many.
+        raise SourceError("is not Arrow but text, or another format", hint="set the type that the file is of")
     streamed = pa.ipc.open_stream(stream)
     return streamed.schema, iter(streamed)
 

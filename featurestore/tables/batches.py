@@ -18,6 +18,7 @@ from featurestore.atomic import replace_atomically
 from featurestore.errors import OutputError, SourceError, UsageError, os_reason, quoted_os_error
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
+from featurestore.tables.formats import refuse_foreign
 from featurestore.tables.json_types import read_json_types
 
 Write = Callable[[pl.DataFrame], None]
@@ -89,6 +90,7 @@ def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, delimiter
         raise SourceError("is empty", where=name)
     else:
         stream.seek(0)
+        refuse_foreign(stream, name, form.capitalize())
         try:
             if form == "arrow" and not _is_arrow_file(stream):
                 yield from _arrow_stream(stream)

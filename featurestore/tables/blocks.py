@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from featurestore.errors import SourceError, os_reason
+from featurestore.tables.formats import foreign_format
 
 UTF8_MARK = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -24,6 +25,9 @@ def read_blocks(stream: IO[bytes], name: str, size: int) -> Iterator[bytes]:
     stream.seek(0)
     text = gzip.GzipFile(fileobj=stream) if packed else stream
     first = _read(text, name, min(size, _FIRST))
+    other = foreign_format(first[:16], text=True)
+    if other is not None:
+        raise SourceError(f"is not text but {other[0]}", where=name, hint=other[1])
     # Without the mark too: in UTF-16 every other byte of ASCII text is NUL.
     if first.startswith(_UTF16_MARKS) or first[:200].count(0) > len(first[:200]) // 4:
         raise SourceError(

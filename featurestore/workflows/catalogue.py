@@ -6,6 +6,7 @@ Runs no user code. Reads files only, as long as the summary of the audit log fit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from featurestore.config import Project
@@ -14,12 +15,13 @@ from featurestore.frozen import frozen
 from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
+from featurestore.sources.pinned_types import read_pins
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
-from featurestore.versioning.recipe.hashing import VersionHash, named_columns, version_hash
+from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 from featurestore.workflows.active import active_version
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
@@ -148,8 +150,20 @@ def show_feature(project: Project, name: str) -> Detail:
     (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
-    columns = tuple(named_columns(entry.feature, closure)) if closure else ()
+    columns = _columns_of(project, entry.feature, closure) if closure else ()
     return Detail(entry, closure, columns, versions, entry.observed(project), history.warnings)
+
+
+def _columns_of(project: Project, feature: Feature, closure: Closure) -> tuple[str, ...]:
+    """The columns of the source that the code names: of those that are declared, and those whose types are pinned."""
+    if feature.source is None:
+        return ()
+    declared, pinned = list(feature.source.columns), {}
+    with suppress(FeatureStoreError):  # `check` says what is wrong with the file
+        pinned = read_pins(project, feature.source)
+    use = closure.columns
+    # A name that is computed may be any of those that are declared.
+    return tuple(name for name in [*declared, *pinned] if name in use.texts or (use.computed and name in declared))
 
 
 def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) -> Detail:

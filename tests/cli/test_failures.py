@@ -164,3 +164,18 @@ def test_files_of_somebody_else_are_named_with_their_owner(ingested: Folder) -> 
 def test_duckdb_has_the_classes_that_are_told_apart() -> None:
     assert issubclass(duckdb.IOException, duckdb.OperationalError)
     assert issubclass(duckdb.SerializationException, duckdb.Error)
+
+
+def test_version_files_are_for_others_to_read(project: Folder) -> None:
+    """Made by root in a container under its umask, committed and read by somebody else."""
+    before = os.umask(0o077)
+    try:
+        project.run("ingest")
+    finally:
+        os.umask(before)
+    versions = project.root / "features" / ".versions"
+    for path in (versions, *versions.rglob("*")):
+        wanted = 0o755 if path.is_dir() else 0o644
+        assert path.stat().st_mode & 0o777 == wanted, path
+    assert (project.root / ".featurestore").stat().st_mode & 0o777 == 0o700
+    assert (project.root / ".featurestore" / "history.duckdb").stat().st_mode & 0o777 == 0o600

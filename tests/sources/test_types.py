@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import uuid
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -402,7 +405,7 @@ def test_reading_writes_nothing(shops: Shops) -> None:
         (b"PAR1 and the rest", "visits: is not Arrow but Parquet", 'set type = "parquet"'),
         (b"id,amount\na,1\n", "visits: is not Arrow but text, or another format", "set the type"),
         (b"ARROW1" + b"\0" * 40, "visits: is an Arrow file that was cut or damaged", "copy it again"),
-        (b"\x1f\x8b\x08\0\0\0\0\0", "visits: is not Arrow but gzip", "set the type"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "visits: is not Arrow but gzip", "unpack it"),
     ],
 )
 def test_another_format_under_arrow_is_named(shops: Shops, data: bytes, message: str, hint: str) -> None:
@@ -485,3 +488,44 @@ def test_uuids_are_texts_with_hyphens(form: str, shops: Shops) -> None:
     taken = shop.read()
     assert taken.frame["id"].to_list() == [str(known)]
     assert taken.rejected_count == 1
+
+
+A_PARQUET, AN_IPC, A_STREAM, A_ZIP = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
+pl.DataFrame({"id": ["a"]}).write_parquet(A_PARQUET)
+pl.DataFrame({"id": ["a"]}).write_ipc(AN_IPC)
+pl.DataFrame({"id": ["a"]}).write_ipc_stream(A_STREAM)
+with zipfile.ZipFile(A_ZIP, "w") as archive:
+    archive.writestr("visits.csv", "id,amount\na,1\n")
+OTHER_FILES = [
+    (A_PARQUET.getvalue(), "Parquet", 'set type = "parquet"'),
+    (AN_IPC.getvalue(), "Arrow", 'set type = "arrow"'),
+    (A_STREAM.getvalue(), "an Arrow stream", 'set type = "arrow"'),
+    (A_ZIP.getvalue(), "a zip archive (or an Excel workbook)", "unpack it"),
+    (bz2.compress(b"id,amount\na,1\n"), "packed by bzip2", "bzip2 -d"),
+    (lzma.compress(b"id,amount\na,1\n"), "packed by xz", "xz -d"),
+    (b"\x28\xb5\x2f\xfd\x04\x58\x71\x00\x00", "packed by zstd", "zstd -d"),
+    (b"SQLite format 3\0" + bytes(100), "a SQLite database", 'set type = "sqlite"'),
+    (bytes(8) + b"DUCK" + bytes(100), "a DuckDB database", 'set type = "duckdb"'),
+    (b"%PDF-1.7\n%\xe2\xe3", "a PDF document", "export the table as CSV"),
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet", "arrow"])
+@pytest.mark.parametrize(("data", "what", "hint"), OTHER_FILES, ids=[what for _, what, _ in OTHER_FILES])
+def test_another_format_is_named_by_what_it_is(shops: Shops, form: str, data: bytes, what: str, hint: str) -> None:
+    if form == what.removeprefix("an ").split()[0].lower():
+        return
+    shop = shops(f'type = "{form}"\npath = "visits"')
+    shop.write("visits", data)
+    with pytest.raises(SourceError) as caught:
+        shop.read()
+    expected = "text" if form in ("csv", "ndjson") else form.capitalize()
+    assert str(caught.value) == f"visits: is not {expected} but {what}"
+    assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("word", ["PAR1", "ORC", "BZh", "FEA1", "%PDF"])
+def test_a_word_that_begins_a_line_of_text_is_text(shops: Shops, word: str) -> None:
+    shop = shops('type = "csv"\npath = "visits"')
+    shop.write("visits", f"{word},id\n1,a\n")
+    assert shop.read().frame.rows() == [("a", 1)] or shop.read().frame.rows() == [(1, "a")]

@@ -19,7 +19,9 @@ def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
     source = feature.source
     shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
     root = Tree(Text.assemble(("source ", DIM), *shown), guide_style=DIM)
-    columns = root.add(Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "(none found in the code)"))
+    columns = root.add(
+        Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "(none known before the first ingestion)")
+    )
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns
     middle = above.add(Text.assemble(("feature ", DIM), (feature.name, NAME), (f"  {feature.place}", DIM)))

@@ -13,11 +13,12 @@ DEMO = (
     "featurestore ingest        compute the features and store their history",
     "featurestore list          see them",
 )
-EMPTY = (
-    "edit featurestore.toml     entity types and sources",
-    "edit features/examples.py  a first feature",
-    "featurestore plan          see what you declared",
-)
+# Each file, where it was written, and what to do with it.
+EDITED = {
+    "featurestore.toml": "edit featurestore.toml     entity types and sources",
+    "features/examples.py": "edit features/examples.py  a first feature",
+}
+LAST = "featurestore plan          see what you declared"
 
 
 def init_lines(result: InitResult, *, dry_run: bool) -> RenderableType:
@@ -25,6 +26,7 @@ def init_lines(result: InitResult, *, dry_run: bool) -> RenderableType:
         return line(f"{result.root} is already a project; nothing changed")
     lines = [f"{'would write' if dry_run else 'wrote'} to {result.root}:", *(f"  {path}" for path in result.created)]
     if not dry_run:
-        steps = DEMO if result.demo else EMPTY
+        edited = [step for path, step in EDITED.items() if path in map(str, result.created)]
+        steps = DEMO if result.demo else (*edited, LAST)
         lines += ["", "next:", f"  cd {shlex.quote(str(result.root))}", *(f"  {step}" for step in steps)]
     return Group(*map(line, lines))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError, VersionFileError
+from featurestore.versioning.analysis.scopes import runs_code
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.copies import verify_copies, working_folder
 from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
@@ -149,9 +150,11 @@ class _SectionProvider:
             _unannotate(tree)
         first = self._tree.first_line(name)
         ast.increment_lineno(tree, first - 1)
-        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package), first)
+        return ModuleText(
+            tree, module.text, self._filename, module.package, self._place(name, package=module.package), first
+        )
 
-    def _place(self, name: str, package: bool) -> str | None:
+    def _place(self, name: str, *, package: bool) -> str | None:
         """Where the module lay in its project, in the folder that is laid out like it."""
         if self._folder is None:
             return None
@@ -169,13 +172,16 @@ class _SectionProvider:
 
 
 def _unannotate(tree: ast.Module) -> None:
-    """Turns annotations outside class bodies into strings: the names in them were not captured."""
-    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    """Turns annotations into strings where the names in them were not captured: see `recipe.canonical`."""
+    pending: list[tuple[ast.AST, str]] = [(tree, "module")]
     while pending:
-        node, in_class = pending.pop()
-        in_class = isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _CODE))
+        node, kind = pending.pop()
+        kind = "class" if isinstance(node, ast.ClassDef) else "function" if isinstance(node, _CODE) else kind
         for field in ("annotation", "returns"):
             annotation = getattr(node, field, None)
-            if annotation is not None and not (in_class and isinstance(node, ast.AnnAssign)):
+            kept = isinstance(node, ast.AnnAssign) and (
+                kind == "class" or (kind == "module" and runs_code(node.annotation))
+            )
+            if annotation is not None and not kept:
                 setattr(node, field, ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation))
-        pending += ((child, in_class) for child in ast.iter_child_nodes(node))
+        pending += ((child, kind) for child in ast.iter_child_nodes(node))

@@ -1,0 +1,55 @@
+"""A source that lacks a column: the error names the file, and the setting that asks for the column."""
+
+from __future__ import annotations
+
+import pytest
+
+from featurestore.errors import SourceError
+from tests.conftest import Folder
+from tests.sources.conftest import Shops
+
+
+@pytest.mark.parametrize(
+    ("header", "setting", "asked"),
+    [
+        ("idd,at,upd,x", "", "[entity_types]"),
+        ("id,att,upd,x", 'event_time = "at"', "sources.visits.event_time"),
+        ("id,at,up,x", 'updated_at = "upd"', "sources.visits.updated_at"),
+        ("id,at,upd,xx", '[sources.visits.columns]\nx = { type = "int" }', "[sources.visits.columns]"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_the_setting_that_names_a_missing_column_is_named(
+    header: str, setting: str, asked: str, form: str, shops: Shops
+) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits.x"\n{setting}')
+    names = header.split(",")
+    lines = {"csv": f"{header}\n1,2,3,4\n", "ndjson": "{" + ", ".join(f'"{name}": 1' for name in names) + "}\n"}
+    shop.write("visits.x", lines[form])
+    with pytest.raises(SourceError, match=r"^visits\.x: has no column '\w+'; it has ") as caught:
+        shop.read()
+    assert str(caught.value.hint).endswith(f"{asked} names it: fix that, or the file")
+
+
+def test_lineage_names_the_columns_that_the_code_names(project: Folder) -> None:
+    project.write({"features/chol.py": """
+        import polars as pl
+        from featurestore import feature
+
+
+        @feature(entity_type="patient", data_type="float")
+        def extra() -> pl.Expr:
+            return pl.col("weight") + 0.5
+        """})  # fmt: skip
+    assert "none known before the first ingestion" in project.run("lineage", "extra").out
+    project.write({"visits.csv": "patient_id,visit_at,age,chol,weight\n001,2024-01-01T00:00:00Z,50,1,70\n"})
+    project.run("ingest")
+    assert project.json("lineage", "extra")["columns"] == ["weight"]
+
+
+def test_init_names_only_what_it_wrote(project: Folder) -> None:
+    said = project.run("init", str(project.root)).out
+    assert ".gitignore" in said
+    assert "examples.py" not in said
+    assert "edit featurestore.toml" not in said
+    assert "features/examples.py  a first feature" in project.run("init", str(project.root / "new")).out
