@@ -236,10 +236,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         up_to_run: int | None = None,
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         columns = f"{keys}, computed_at, run_seq, op, value"
-        order = f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq"
+        within = f"{between(up_to_run, after_run)} AND {_within(version, key_range)}"
+        order = f"WHERE {within} ORDER BY {keys}, computed_at, run_seq"
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
         names = version.entity_type.key_names
@@ -346,11 +348,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
 
         return self._ask(ask, [])
 
-    def current(self, version: StoredVersion) -> pl.DataFrame:
+    def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         query = (
             f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
-            f"ORDER BY {keys}, computed_at, run_seq DESC"
+            f"WHERE {_within(version, key_range)} ORDER BY {keys}, computed_at, run_seq DESC"
         )
         return self._history(version, [(query, ())])
 
