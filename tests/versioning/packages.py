@@ -35,10 +35,6 @@ def _module(random: Random, name: str, others: list[str], chosen: list[str]) -> 
     below = [other.rpartition(".")[2] for other in chosen if other.rpartition(".")[0] == name]
     if below and random.random() < 0.3:
         lines.append(f"__all__ = {random.sample(below, random.randint(0, len(below)))!r}")
-    if below and random.random() < 0.3:
-        lazy = random.choice(below)
-        lines += ["def __getattr__(name):", "    if name == 'lazy':", f"        from . import {lazy}"]
-        lines += [f"        return {lazy}.K", "    raise AttributeError(name)"]
     noisy = name == "m" or random.random() < 0.8
     log = [f"from {TOP}.log import LOG", f"LOG.append({name!r})"] if noisy else []
     at = random.choice([0, len(lines)])  # logs before what it imports, or after
@@ -121,16 +117,9 @@ def _attribute(random: Random, name: str, other: str) -> list[str]:
     return [f"import {TOP}", f"Z = getattr({TOP}, {other.partition('.')[0]!r}, None)"]
 
 
-def _lazy(random: Random, name: str, other: str) -> list[str]:
-    package = random.choice(PACKAGES)
-    if name == package:
-        return []
-    return ["try:", f"    from {TOP}.{package} import lazy", "except ImportError:", "    lazy = 0"]
-
-
 WAYS: list[Callable[[Random, str, str], list[str]]] = [
     _import, _import_as, _from_package, _from_module, _relative_member, _relative_module, _star, _try_missing,
-    _try_found, _condition, _loop, _class, _function, _attribute, _lazy,
+    _try_found, _condition, _loop, _class, _function, _attribute,
 ]  # fmt: skip
 
 
