@@ -24,6 +24,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.running.recipes import current_parts
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary
 
@@ -105,7 +106,7 @@ def diff(
     if store is None:
         return Difference(code)
     entity_type = next((version.entity_type for version in store.versions(feature)), None)
-    return Difference(code, compare_values(store, code, tolerance=tolerance), entity_type)
+    return Difference(code, compare_values(store, code, tolerance=tolerance, memory=project.memory), entity_type)
 
 
 def diff_code(
@@ -143,21 +144,23 @@ def diff_code(
     )
 
 
-def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0) -> ValueDiff:
-    """Compares the histories of both versions.
+def compare_values(
+    store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0, memory: int = 2_000_000_000
+) -> ValueDiff:
+    """Compares the histories of both versions, within about so many bytes of memory.
 
     Statistics are of the latest learned value of every (entity, computed_at), so that it does not matter whether a
     version was computed by one run or by fifty.
     """
-    from featurestore.drift.statistics import describe
-    from featurestore.drift.version_changes import compare_entities, shift
+    from featurestore.drift.version_changes import combine, compare_entities, shift
+    from featurestore.workflows.partitions import key_ranges
 
     with store.reading():
         stored = {version.id: version for version in store.versions(difference.feature)}
         sides: list[StoredVersion | None] = [
             stored.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
         ]
-        described = [None if side is None else describe(store.current(side)["value"], side.data_type) for side in sides]
+        described = [None if side is None else _describe(store, side, memory) for side in sides]
         before, after = sides
         if before is None or after is None:
             return ValueDiff(described[0], described[1], {}, None)
@@ -165,8 +168,22 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
         entities = None
         if comparable:
             keys = after.entity_type.key_names
-            entities = compare_entities(store.latest(before), store.latest(after), keys, after.data_type, tolerance)
+            entities = combine(
+                compare_entities(
+                    store.latest(before, key_range=each), store.latest(after, key_range=each), keys, after.data_type,
+                    tolerance,
+                )
+                for each in key_ranges(store, [before, after], memory)
+            )  # fmt: skip
     return ValueDiff(described[0], described[1], shift(described[0] or {}, described[1] or {}), entities)
+
+
+def _describe(store: OfflineStore, version: StoredVersion, memory: int) -> dict[str, Json]:
+    from featurestore.drift.large import describe_all
+    from featurestore.workflows.partitions import key_ranges
+
+    ranges = key_ranges(store, [version], memory)
+    return describe_all((store.current(version, key_range=each)["value"] for each in ranges), version.data_type, memory)
 
 
 def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName]) -> tuple[Side, Side]:
@@ -226,7 +243,8 @@ def _working_side(entry: Entry) -> Side:
 def _file_side(name: VersionName) -> Side:
     version = read_version(name.path)
     code = {section.module: section.text for section in version.sections}
-    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, version.parts)
+    parts = current_parts(version)
+    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, parts)
 
 
 def _metadata(project: Project, entry: Entry) -> dict[str, tuple[Json, Json]]:

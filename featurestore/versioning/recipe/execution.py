@@ -21,7 +21,8 @@ from featurestore.versioning.recipe.definitions import Definitions
 Place = tuple[str, int]
 """A top-level statement: its module, and its position there."""
 
-_INSIDE = re.compile(r"(?:^[ \t]|[:;]).*\bimport\b", re.MULTILINE)
+# From the last separator on: a table of a megabyte on one line would otherwise be read once for each of its colons.
+_INSIDE = re.compile(r"^[ \t].*\bimport\b|[:;][^\n:;]*\bimport\b", re.MULTILINE)
 
 
 class Imports:
