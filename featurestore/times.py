@@ -90,8 +90,11 @@ def is_instant_layout(layout: str) -> bool:
 
 
 def format_instant(micros: int) -> str:
-    """ISO 8601 in UTC with ``Z``; a fraction only where there is one."""
-    moment = EPOCH + timedelta(microseconds=micros)
+    """ISO 8601 in UTC with ``Z``; a fraction only where there is one. Outside the years 1 to 9999 the microseconds."""
+    try:
+        moment = EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return f"{micros} us after 1970"
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 

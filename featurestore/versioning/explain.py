@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from featurestore.versioning.recipe.parts import split_part
 
 CODE = ("helper", "class", "constant", "module")
-RUNNING = "running "
 COUNTED = (*CODE, "default", "column", "running")
+RUNNING = "running "
 
 
 def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -37,6 +37,33 @@ def explain(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     if not sentences and dict(old) != dict(new):
         sentences.append("code moved between modules")
     return sentences or ["the order of statements changed, or which of two definitions with the same name is used"]
+
+
+def explain_recipe(old: Mapping[str, str], new: Mapping[str, str], recipe: int, number: int) -> list[str]:
+    """The same for a version that an older recipe wrote: what the newest one counts, and the version does not hold.
+
+    ``old`` are the parts that the newest recipe finds in the version's own file. Where something that both have is
+    different, the code has changed, and that is the reason.
+    """
+    code = _without_running(old)
+    more = {key: value for key, value in new.items() if key not in code and key.partition(" ")[0] in COUNTED}
+    held = {digest for _, digest, _ in _statements(old)}
+    more = {
+        key: value for key, value in more.items() if not key.startswith(RUNNING) or split_part(value)[0] not in held
+    }
+    if any(code[key] != new.get(key) for key in code):
+        return explain(old, new)
+    ending = f"which version {number} does not hold"
+    if not more:
+        return [f"recipe {recipe} counts more of what runs at import, {ending}"]
+    return [f"recipe {recipe} counts {_counted(key, value)}, {ending}" for key, value in more.items()]
+
+
+def _counted(key: str, value: str) -> str:
+    kind, _, path = key.partition(" ")
+    if f"{kind} " == RUNNING:
+        return f"`{split_part(value)[1] or 'a statement'}` in {path.partition(' ')[0]}"
+    return f"the type of {_called(key)}" if kind == "column" else _called(key)
 
 
 def _without_running(parts: Mapping[str, str]) -> dict[str, str]:
@@ -73,28 +100,6 @@ def _statements(parts: Mapping[str, str]) -> list[tuple[str, str, str]]:
             digest, text = split_part(value)
             found.append((key.split(" ")[1], digest, text or "a statement"))
     return found
-
-
-def explain_recipe(old: Mapping[str, str], new: Mapping[str, str], recipe: int, number: int) -> list[str]:
-    """The same for a version that an older recipe wrote: what the newest one counts, and the version does not hold.
-
-    ``old`` are the parts that the newest recipe finds in the version's own file. Where something that both have is
-    different, the code has changed, and that is the reason.
-    """
-    more = {key: value for key, value in new.items() if key not in old and key.partition(" ")[0] in COUNTED}
-    if any(old[key] != new.get(key) for key in old if not key.startswith("running ")):
-        return explain(old, new)
-    ending = f"which version {number} does not hold"
-    if not more:
-        return [f"recipe {recipe} counts more of what runs at import, {ending}"]
-    return [f"recipe {recipe} counts {_counted(key, value)}, {ending}" for key, value in more.items()]
-
-
-def _counted(key: str, value: str) -> str:
-    kind, _, path = key.partition(" ")
-    if kind == "running":
-        return f"`{split_part(value)[1] or 'a statement'}` in {path.partition(' ')[0]}"
-    return f"the type of {_called(key)}" if kind == "column" else _called(key)
 
 
 def _moved(key: str, added: list[str]) -> str | None:

@@ -208,7 +208,7 @@ def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionN
     hashed = version_hash(feature, capture(tree, feature.module, feature.function))
     if any(name.short == hashed.short for name in versions):
         return hashed
-    from featurestore.versioning.running.replay import (
+    from featurestore.versioning.running.recipes import (
         stored_hash,  # only where an older recipe may have written the file
     )
 

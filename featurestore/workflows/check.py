@@ -23,6 +23,7 @@ from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.copies import verify_copies
+from featurestore.versioning.folder.rehashed import read_recipes
 from featurestore.versioning.folder.versionfile import VersionName, is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
@@ -246,7 +247,7 @@ def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles)
     """What is wrong with the metadata and the promotion that are stored beside the versions."""
     findings = []
     reads: list[Callable[[Path, str], object]] = [files.read_metadata] if listed.versions else []
-    for read in (*reads, files.read_active):
+    for read in (*reads, files.read_active, read_recipes):
         try:
             read(project.versions, feature)
         except VersionFileError as exc:

@@ -24,6 +24,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.running.recipes import current_parts
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary
 
@@ -226,7 +227,8 @@ def _working_side(entry: Entry) -> Side:
 def _file_side(name: VersionName) -> Side:
     version = read_version(name.path)
     code = {section.module: section.text for section in version.sections}
-    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, version.parts)
+    parts = current_parts(version)
+    return Side(f"version {name.number}", name.number, version.sha256, version.feature.source_name, code, parts)
 
 
 def _metadata(project: Project, entry: Entry) -> dict[str, tuple[Json, Json]]:

@@ -21,7 +21,7 @@ from featurestore.config import FILE, Project, load_project
 from featurestore.errors import FeatureStoreError, os_reason
 from featurestore.locking import holder_of
 from featurestore.model import Check, StoredVersion
-from featurestore.offline.contract import AuditLog
+from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.online.tables import Marker
@@ -34,6 +34,7 @@ from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_forei
 from featurestore.serving.plan import is_set_back
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import all_versions
+from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary
@@ -144,6 +145,7 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         yield Check("offline", "fail", notice)
     kind = "PostgreSQL" if project.offline_url else "DuckDB"
     yield Check("offline", "ok", f"{kind}; runs: {len(learned)}, feature versions: {len(versions)}")
+    yield from _rows_set_aside(project, store)
     yield _retention(project, store, now())
     ahead = learned[-1].learned_at - now() if learned else 0
     if ahead > CLOCK_TOLERANCE:
@@ -152,6 +154,16 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
     else:
         yield Check("clock", "ok", f"{times.format_instant(now())}, after the last run")
     yield from _stored_features(project, versions)
+
+
+def _rows_set_aside(project: Project, store: OfflineStore) -> Iterator[Check]:
+    """Rows of the sources as they are that no run has taken."""
+    declared = [item for item in discover(project, SourceTree(project.root)).features if item.source_name is not None]
+    with store.reading():
+        last = [(store.last_committed(item.name), str(item.source_name)) for item in declared]
+        positions = [store.position(version, source) for version, source in last if version is not None]
+        for reminder in reminders(find_set_aside(store, positions).values()):
+            yield Check("sources", "warn", reminder, "correct them at their source, or the rules in featurestore.toml")
 
 
 def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Iterator[Check]:

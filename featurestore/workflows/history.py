@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -12,8 +13,9 @@ from featurestore.errors import UsageError
 from featurestore.model import Json, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, CommittedRun, OfflineStore
 from featurestore.point_in_time.entities import Entity, parse_entity
-from featurestore.tables.types import key_types
+from featurestore.tables.types import INSTANT, key_types
 from featurestore.tables.values import json_value
+from featurestore.times import format_instant
 from featurestore.workflows.references import resolve_one
 
 
@@ -56,7 +58,7 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
     rows = store.scan(version, entities=wanted)
     columns = (
         rows["computed_at"].to_physical().to_list(), rows["run_seq"].to_list(), rows["op"].to_list(),
-        rows["value"].to_list(),
+        _values(rows["value"]),
     )  # fmt: skip
     return HistoryResult(
         version,
@@ -66,6 +68,14 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
             for computed_at, seq, op, value in zip(*columns, strict=True)
         ),
     )
+
+
+def _values(column: pl.Series) -> list[Any]:
+    """A column as Python values; times that Python has no value for, which an earlier release stored, as their text."""
+    try:
+        return column.to_list()
+    except (ValueError, OverflowError):
+        return [None if count is None else format_instant(count) for count in column.cast(INSTANT).to_physical()]
 
 
 def runs_of(store: OfflineStore, version: StoredVersion) -> Mapping[int, CommittedRun]:

@@ -21,6 +21,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.versionfile import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.erasure.completion import complete_broken_off
 from featurestore.workflows.known_versions import KnownVersions
@@ -161,6 +162,8 @@ def _lock(
         if not dry_run:
             files.write_metadata(folder, entry.feature)
         done.append(LockedVersion(name, entry.working, "metadata"))
+    if not dry_run:
+        update_recipes(folder, name, entry.versions)
     return done
 
 

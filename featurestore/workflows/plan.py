@@ -14,8 +14,9 @@ from featurestore.registry.discovery import BrokenDeclaration, Registry, discove
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Limit
+from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
@@ -105,7 +106,7 @@ def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:
         )
     if old.short != hashed.short:
         before = read_version(old.path)
-        reasons = tuple(explain(before.parts, hashed.parts))
+        reasons = tuple(_reasons(before, hashed))
         following = known.next_number(name, entry.versions)
         return PlannedFeature(
             name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits
@@ -115,6 +116,14 @@ def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:
         reasons = (f"metadata only: {', '.join(metadata)}",)
         return PlannedFeature(name, "metadata", reasons, old, hashed.sha256, hashed.sha256, entry.working)
     return PlannedFeature(name, "none", (), old, hashed.sha256, hashed.sha256, entry.working)
+
+
+def _reasons(before: VersionFile, now: VersionHash) -> list[str]:
+    if before.recipe == now.recipe:
+        return explain(before.parts, now.parts)
+    from featurestore.versioning.running.recipes import reasons  # only for versions of an older recipe
+
+    return reasons(before, now)
 
 
 def _removed(name: str, versions: Sequence[VersionName], registry: Registry, *, renamed: bool) -> PlannedFeature:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from featurestore.config import Project
-from featurestore.model import StoredVersion
-from featurestore.offline.contract import OfflineStore
+from featurestore.model import Json, StoredVersion
+from featurestore.offline.contract import VALUE, OfflineStore
 from featurestore.workflows.drift.timeline import Point, find_point, points_of
 from featurestore.workflows.references import resolve_one
+
+MOST_ROWS = 5_000_000  # of a history that is described as a whole
 
 
 @dataclass(frozen=True, slots=True)
 class StatsResult:
-    """The run whose statistics are shown, and the points of the timeline, oldest first."""
+    """The run whose statistics are shown, and the points of the timeline, oldest first.
+
+    ``held`` are the statistics of all values that are held now, of each entity and time the last learned; None for a
+    history of over `MOST_ROWS` rows. ``rows`` counts the rows of the history.
+    """
 
     version: StoredVersion
     shown: Point
     points: tuple[Point, ...]
+    rows: int = 0
+    held: Mapping[str, Json] | None = None
 
 
 def stats(
@@ -31,4 +40,20 @@ def stats(
     version = resolve_one(project, store, name)
     points = points_of(store, version)
     shown = points[-1] if run is None else find_point(points, run)
-    return StatsResult(version, shown, tuple(points if last is None else points[-last:]))
+    rows, held = _held(store, version)
+    return StatsResult(version, shown, tuple(points if last is None else points[-last:]), rows, held)
+
+
+def _held(store: OfflineStore, version: StoredVersion) -> tuple[int, Mapping[str, Json] | None]:
+    from featurestore.drift.statistics import describe_rows  # loads NumPy, which documents need not
+
+    with store.reading():
+        mark = store.mark(version)
+        if mark is None or mark.rows > MOST_ROWS:
+            return 0 if mark is None else mark.rows, None
+        current = store.current(version)
+    values = current.filter(current["op"] == VALUE)
+    try:
+        return mark.rows, describe_rows(values, version.entity_type.key_names, version.data_type)
+    except (ValueError, OverflowError):  # a time that an earlier release stored outside the years 1 to 9999
+        return mark.rows, None

@@ -104,8 +104,13 @@ def test_its_version_files_are_good_and_nothing_is_to_be_locked(landed: Folder) 
     folder = landed.root / "features" / ".versions"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     landed.run("check")
+    assert landed.json("lock") == {"written": [], "settled": []}
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path: data for path, data in after.items() if path.name != "recipes.toml"} == before
+    assert {path.parent for path in after if path.name == "recipes.toml"} == {path.parent for path in before} - {folder}
+    landed.run("check")
     landed.run("lock")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == after
 
 
 def test_nothing_new_is_found_in_the_same_files(landed: Folder) -> None:

@@ -100,3 +100,14 @@ def test_a_sparkline_runs_from_the_least_to_the_greatest_with_gaps() -> None:
 
 def test_columns_have_a_line_across_where_there_is_room() -> None:
     assert columns([0.0, 0.5, 1.0], top=1.0, line=0.6, height=2) == ["┄┄█", "▁██"]
+
+
+def test_what_is_held_now_is_told_apart_from_what_the_last_run_brought(three_runs: Ledger) -> None:
+    result = stats(three_runs.project, three_runs.store, "score")
+    assert result.held is not None
+    held = three_runs.store.current(result.version)["value"]
+    assert (result.held["count"], result.shown.statistics["count"]) == (len(held), 303)
+    assert result.held["mean"] == pytest.approx(float(held.mean()))  # type: ignore[arg-type]
+    page = drawn(result)
+    assert page.index("held now") < page.index("what run run-2 brought")
+    assert f"Held now: {len(held):,} values of" in stats_markdown(result)

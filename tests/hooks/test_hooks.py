@@ -74,6 +74,8 @@ def test_check_finds_a_version_file_that_was_changed_in_any_way(repository: Fold
     assert changed != text
     path.write_bytes(changed)
     assert "damaged" in kinds(repository)
+    said = repository.run("check", code=1).err
+    assert ("features/.versions/** -text` to .gitattributes" in said) is (damage == "crlf")
 
 
 def test_named_files_narrow_what_is_looked_at(repository: Folder) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -61,6 +62,7 @@ def test_rows_that_are_still_set_aside_are_said_again_and_fail_a_strict_run(proj
     first = project.json("ingest", code=3)["run_id"]
     again = project.run("ingest")
     assert f"1 row of visits is still set aside: featurestore runs {first} says which, and why" in again.err
+    assert f"1 row of visits is still set aside: featurestore runs {first}" in project.run("doctor").out
     (feature,) = project.json("ingest", "--strict", code=4)["features"]
     assert (
         "1 row of 'visits' breaks its rules; the first: '430' is above the maximum 120" in feature["error"]["message"]
@@ -241,3 +243,17 @@ def test_a_number_with_a_minus_is_an_id_and_no_option(project: Folder) -> None:
     assert project.json("get", "patient", "-f", "age_share", "-7")["entities"][0]["entity_id"] == "-7"
     assert project.json("get", "patient", "-7", "-f", "age_share")["entities"][0]["entity_id"] == "-7"
     assert "No such option: -x" in project.run("history", "age_share", "-x", code=2).err
+
+
+def test_one_time_that_nothing_can_show_does_not_fail_a_history(project: Folder) -> None:
+    """An earlier release stored it; none comes in any more."""
+    code = AGE.replace('"float"', '"datetime"').replace('pl.col("age") / 100', 'pl.col("visit_at")')
+    project.write({"features/cardiac.py": code})
+    project.run("ingest")
+    with duckdb.connect(str(project.root / ".featurestore/history.duckdb")) as store:
+        (table,) = store.execute("SELECT table_name FROM versions").fetchone() or ("",)
+        store.execute(f"UPDATE \"{table}\" SET value = '12000-01-01 00:00:00' WHERE computed_at = '2024-01-01'")
+    values = [item["value"] for item in project.json("history", "age_share", "001")["values"]]
+    assert values == ["316516204800000000 us after 1970", "2024-02-01T00:00:00Z"]
+    assert "us after 1970" in project.run("history", "age_share", "001").out
+    assert project.json("stats", "age_share")["held"]["rows"] == 3

@@ -1,16 +1,20 @@
 """Which values are the value that is held: null, NaN, infinities and extremes beside a tolerance, on every store."""
 
 import math
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from featurestore.errors import FeatureError
 from featurestore.offline.contract import OfflineStore
+from featurestore.times import MAX_INSTANT, MIN_INSTANT
 from tests.offline.conftest import Factory
-from tests.offline.history import START, learn, version
+from tests.offline.history import START, frame, learn, version
 
 FLOATS = st.sampled_from(
     [None, math.nan, math.inf, -math.inf, 0.0, 1.0, 1.05, 1.5, -1.0, 1e300, 1.7976931348623157e308, -1.7e308, 5e-324]
@@ -77,3 +81,28 @@ def test_rows_that_met_a_tombstone_are_counted(store: OfflineStore) -> None:
     written = learn(store, of, [("a", 0, 2.0), ("b", 0, 1.0), ("c", 0, 1.0)], "r3")
     assert (written.new, written.unchanged, written.deleted) == (1, 2, 1)
     assert store.latest(of).filter(patient_id="a")["computed_at"].to_list() == [START]
+
+
+@pytest.mark.parametrize("micros", [MAX_INSTANT + 1, MIN_INSTANT - 1])
+@pytest.mark.parametrize("with_times", [True, False])
+def test_instants_outside_the_years_do_not_come_in(store: OfflineStore, micros: int, *, with_times: bool) -> None:
+    of = version("datetime")
+    learn(store, of, [("a", 0, START)], "r1")
+    value = pl.Series([micros]).cast(pl.Datetime("us"))
+    rows = frame(of, [("b", 0, START)])
+    with store.writing("r2") as run:
+        write = run.write if with_times else run.write_changes
+        with pytest.raises(FeatureError, match=r"patient_id='b'.* value is not in the years 1 to 9999"):
+            write(of, rows.with_columns(value=value))
+        with pytest.raises(FeatureError, match="computed_at is not in the years"):
+            write(of, rows.with_columns(computed_at=value))
+        assert write(of, rows).new == 1
+
+
+def test_dates_outside_the_years_do_not_come_in(store: OfflineStore) -> None:
+    of = version("date")
+    rows = frame(of, [("b", 0, date(2024, 1, 1))]).with_columns(
+        value=pl.Series([3_000_000], dtype=pl.Int32).cast(pl.Date)
+    )
+    with store.writing("r1") as run, pytest.raises(FeatureError, match="value is not in the years"):
+        run.write(of, rows)

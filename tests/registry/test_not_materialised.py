@@ -68,6 +68,7 @@ def test_it_has_versions(both: Folder) -> None:
         "findings": [],
         "limits": [],
         "observations": [],
+        "notes": [],
         "fixed": [],
     }
     sides = both.json("diff", "ratio", "1", "2", "--code")

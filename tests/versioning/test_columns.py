@@ -25,6 +25,11 @@ WEIGHTS = {"age": 1.0, "chol": 2.0}
 LIST = ["age"]
 def half(x):
     return x / 2
+def g(items):
+    total = pl.lit(0)
+    for weight in (1, 2):
+        total += pl.col("age") * weight
+    return total
 """
 
 
@@ -59,6 +64,7 @@ BY_LITERALS = {
     "a comprehension over a constant": ("sum(pl.col(n) for n in NAMES)", ["age", "chol"]),
     "the items of a dict": ("sum(w for n, w in WEIGHTS.items()) * pl.col('age')", ["age", "chol"]),
     "an item of a dict": ("pl.col('age') * WEIGHTS['age']", ["age", "chol"]),
+    "added up in a loop": ("g([pl.col('age'), pl.col('chol')])", ["age", "chol"]),
     "a lambda": ("pl.col('age').map_elements(lambda v: v + 1)", ["age"]),
     "names of statistics": ("pl.max('age') - pl.mean('chol')", ["age", "chol"]),
     "a text that is no column": ("pl.col('age').alias('thalassemia')", ["age"]),
@@ -107,6 +113,8 @@ COMPUTED = {
     "another package": "pl.col('age') + os.environ['A']",
     "names of this place": "pl.col('age') + half(locals())",
     "a module": "pl.col('age') + half(pl)",
+    "a list of letters": "[].extend('th') or pl.col('age')",
+    "a set of letters": "{1}.update(NAME) or pl.col('age')",
     "the greatest letter": "pl.col('age') + half(max('thal'))",
 }
 BEFORE = {"pl.col under another name": "c = pl.col\n", "another package": "import os\n"}
@@ -133,6 +141,10 @@ MODULES = {
     "a helper that unpacks": "def g(name):\n    a, b = name\n    return half(a + b)\n"
     + short_form("pl.col('age') + g('th')"),
     "a loop in a helper": "def g(names):\n    for n in names:\n        half(n)\n"
+    + short_form("pl.col('age') + g('th')"),
+    "a list that takes letters": "def g(name):\n    names = []\n    names += name\n    return half(names)\n"
+    + short_form("pl.col('age') + g('th')"),
+    "a slice that takes letters": "def g(name):\n    names = []\n    names[0:0] = name\n    return half(names)\n"
     + short_form("pl.col('age') + g('th')"),
     "a star import": "from os.path import *\n" + short_form("pl.col('age') + half(sep)"),
     "an assigned global": "def g():\n    global NAME\n    NAME = pl.Int64\n"
@@ -184,6 +196,8 @@ SHOWN_FRAMES = {
     "rows without nulls": "return df.drop_nulls().select('age')",
     "rows without NaN": "return df.drop_nans().select('age')",
     "renamed by a function": "return df.rename(half).select('age')",
+    "exploded by type": "return df.explode(pl.List).select('age')",
+    "rows without nulls by type": "return df.drop_nulls(pl.Int64).select('age')",
     "described": "return df.describe(), pl.col('age')",
     "sql": "return df.sql('select age from self')",
     "a query": "return pl.SQLContext(t=df).execute('select age from t')",

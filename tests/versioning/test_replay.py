@@ -19,7 +19,8 @@ from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe import hashing
 from featurestore.versioning.recipe.hashing import version_hash
 from featurestore.versioning.running.modules import load_function, user_frame
-from featurestore.versioning.running.replay import load, rehash, stored_hash, verify
+from featurestore.versioning.running.recipes import stored_hash
+from featurestore.versioning.running.replay import load, rehash, verify
 from tests.versioning.conftest import Projects, feature, write
 from tests.versioning.test_closure_reach import LIB, WAYS, project
 

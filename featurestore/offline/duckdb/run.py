@@ -13,6 +13,7 @@ from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, Written
 from featurestore.offline.duckdb.file import DuckDBFile
+from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.sql import history_columns, history_table, key_list
 
 
@@ -25,6 +26,7 @@ class DuckDBRun(SqlRun):
         self._connection = file.connection
 
     def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        refuse_impossible(version, frame)
         if self._prepare(version):
             self._append(version, frame)
             return Written(frame.height, 0, 0, frame)
@@ -38,6 +40,7 @@ class DuckDBRun(SqlRun):
         return self._write_changed(version, frame, held, f"{keys}, computed_at", tolerance, corrects=True)
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        refuse_impossible(version, frame)
         if self._prepare(version):
             self._append(version, frame)
             return Written(frame.height, 0, 0, frame)

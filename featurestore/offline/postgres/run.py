@@ -16,6 +16,7 @@ from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, Written
+from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.sql import history_table, key_list, quote
@@ -72,6 +73,7 @@ class PostgresRun(SqlRun):
     def _write(
         self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str], tolerance: float | None
     ) -> Written:
+        refuse_impossible(version, frame)
         _refuse_what_has_no_place(version, frame)
         if not tables.has_table(self._connection, table_name(version.id)):
             tables.make_history(self._connection, version)

@@ -18,6 +18,7 @@ def stats_document(result: StatsResult) -> dict[str, Json]:
         **version_keys(result.version),
         "run_id": result.shown.run_id,
         "statistics": dict(result.shown.statistics),
+        "held": {"rows": result.rows, "statistics": None if result.held is None else dict(result.held)},
         "drift": [
             {
                 "run_id": point.run_id,

@@ -59,7 +59,8 @@ def feature_page(detail: Detail) -> RenderableType:
     if isinstance(entry.statistics, dict):
         statistics = entry.statistics
         rows = [(name.replace("_", " "), number(statistics[name])) for name in SHOWN_STATISTICS if name in statistics]
-        parts += [Text(""), facts(rows)]
+        brought = "of the values that its last run brought; featurestore stats describes all that are held"
+        parts += [Text(""), line(brought, DIM), facts(rows)]
     return Group(*parts)
 
 

@@ -27,12 +27,20 @@ def stats_page(result: StatsResult) -> RenderableType:
     means = [numeric(point.statistics.get("mean")) for point in result.points]
     return Group(
         Text.assemble((title, NAME), f"  {version.data_type}", (f"  {version.id.short}", DIM)),
-        Text(f"run {shown.run_id}, {instant(shown.started_at)}\n", style=DIM),
+        *_held(result),
+        Text(f"what run {shown.run_id} brought, {instant(shown.started_at)}\n", style=DIM),
         Numbers((*counts(shown.statistics), ("drift", verdict_with_score(shown))), tuple(moments(shown.statistics))),
         *_histogram(bars(shown.statistics)),
         *([MeanLine(tuple(means))] if sum(mean is not None for mean in means) > 1 else []),
         points_table(result.points),
     )
+
+
+def _held(result: StatsResult) -> list[RenderableType]:
+    """All values that are held now, which one run seldom brings."""
+    if result.held is None:
+        return [Text(f"held now: {result.rows:,} rows of history\n")] if result.rows else []
+    return [Text("held now\n", style=DIM), Numbers(tuple(counts(result.held)), tuple(moments(result.held)))]
 
 
 @dataclass(frozen=True, slots=True)

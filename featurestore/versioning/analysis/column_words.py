@@ -39,6 +39,10 @@ OF_EXPRESSIONS = _words("replace replace_strict n_unique unique drop_nulls drop_
 # Of those and of frames, the ones that are harmless where the columns are named in the call.
 WITH_COLUMNS = _words("unique drop_nulls drop_nans")
 
+# What takes the items of its arguments, and what takes types of columns as well as their names.
+ITERATING_METHODS = _words("extend update")
+LITERALLY = _words("explode")
+
 NAMESPACES = {
     "str": _words(
         """

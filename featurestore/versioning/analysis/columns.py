@@ -65,13 +65,10 @@ def chooses(texts: Iterable[str]) -> bool:
 
 def _is_made_of(name: str, texts: frozenset[str]) -> bool:
     """Whether a name is one of the texts, or several of them one after another."""
-    if name in texts:
-        return True
-    parts = [text for text in texts if text and text in name]
     reached = {0}
-    for start in range(len(name)):
-        if start in reached:
-            reached.update(start + len(text) for text in parts if name.startswith(text, start))
+    for end in range(1, len(name) + 1):
+        if any(name[start:end] in texts for start in reached):
+            reached.add(end)
     return len(name) in reached and bool(name)
 
 
@@ -222,7 +219,9 @@ class _Use(Reach):
     def _subscript(self, node: ast.Subscript) -> None:
         self._later(node.slice)
         names, target, _ = self._resolved(node.value)
-        if node.ctx.__class__ is ast.Load and not isinstance(node.value, ast.Dict):
+        if node.ctx.__class__ is not ast.Load:
+            self.computed |= isinstance(node.slice, ast.Slice)  # a list takes a text's letters
+        elif not isinstance(node.value, ast.Dict):
             is_type = isinstance(target, Dotted | Plain)  # list[float]
             written_out = isinstance(target, Definition) and not names and self._display(target)
             self.computed |= not is_type and not written_out
@@ -233,6 +232,15 @@ class _Use(Reach):
     def _constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.texts.add(node.value)
+
+    def _written_out(self, node: ast.List | ast.Tuple | ast.Set | ast.Dict) -> None:
+        """A table may have a million entries: those that are constants are taken without a turn of the loop."""
+        for item in ast.iter_child_nodes(node):
+            if item.__class__ is ast.Constant:
+                if isinstance(item.value, str):
+                    self.texts.add(item.value)
+            else:
+                self._pending.append(item)
 
     def _template(self, node: ast.JoinedStr) -> None:
         if all(isinstance(part, ast.Constant) for part in node.values):
@@ -245,6 +253,10 @@ class _Use(Reach):
         self._later(left, node.right if isinstance(node, ast.BinOp) else node.value)
         if isinstance(node.op, ast.Mod) and not self._is_expression(left):
             self.formats = True
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):  # a list takes a text's letters
+            number = isinstance(node.value, ast.Constant) and not isinstance(node.value.value, str | bytes)
+            harmless = number or self._is_expression(node.value) or self._can_be_gone_through(node.value)
+            self.computed |= not harmless
 
     # Calls
 
@@ -259,11 +271,7 @@ class _Use(Reach):
         if dotted in ("isinstance", "issubclass"):  # the types are only compared
             self._later(*node.args[:1])
             return
-        if dotted in words.BY_NAME:
-            self.computed |= not node.args or not all(map(self._is_literal, node.args))
-        elif dotted in words.ITERATING or (dotted in ("min", "max") and len(node.args) == 1):
-            given = node.args[1:] if dotted in ("map", "filter", "functools.reduce") else node.args[:1]
-            self.computed |= not all(map(self._can_be_gone_through, node.args if dotted == "zip" else given))
+        self._check_arguments(node, dotted)
         for keyword in node.keywords:
             if keyword.arg is None:
                 self.computed |= not isinstance(keyword.value, ast.Dict)
@@ -277,14 +285,28 @@ class _Use(Reach):
             function = function.value
         self._later(function)
 
+    def _check_arguments(self, node: ast.Call, dotted: str) -> None:
+        """Looks at arguments that are taken apart, or taken for columns of a type. ``dotted`` is what is called."""
+        if dotted in words.BY_NAME:
+            self.computed |= not node.args or not all(map(self._is_literal, node.args))
+        elif dotted in words.ITERATING or (dotted in ("min", "max") and len(node.args) == 1):
+            given = node.args[1:] if dotted in ("map", "filter", "functools.reduce") else node.args[:1]
+            self.computed |= not all(map(self._can_be_gone_through, node.args if dotted == "zip" else given))
+        if isinstance(node.func, ast.Attribute):
+            if node.func.attr in words.ITERATING_METHODS:
+                self.computed |= not all(map(self._can_be_gone_through, node.args))
+            elif node.func.attr in words.LITERALLY:
+                self.computed |= not all(map(self._is_literal, node.args))
+
     def _is_known_method(self, node: ast.Call, function: ast.Attribute) -> bool:
         """Whether a method that is not harmless everywhere is harmless here."""
         name, receiver = function.attr, function.value
         if isinstance(receiver, ast.Attribute) and receiver.attr in words.NAMESPACES:
             return False
-        keywords = {keyword.arg for keyword in node.keywords}
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         if name in words.WITH_COLUMNS and (node.args or "subset" in keywords):
-            return True
+            named = [*node.args, *(keywords[key] for key in ("subset",) if key in keywords)]
+            return all(map(self._is_literal, named)) or self._is_expression(receiver)
         if name == "join":  # of a frame: a text's takes one thing
             return len(node.args) > 1 or bool(keywords)
         if name == "rename":
@@ -465,6 +487,7 @@ class _Use(Reach):
         getattr(ast, name): method
         for name, method in {
             "Name": _name, "Attribute": _attribute, "Subscript": _subscript, "Constant": _constant,
+            "List": _written_out, "Tuple": _written_out, "Set": _written_out, "Dict": _written_out,
             "JoinedStr": _template, "TemplateStr": _everything, "BinOp": _operation,
             "AugAssign": _operation, "Call": _call, "Match": _everything, "Global": _everything,
             "Import": _nothing, "ImportFrom": _import_from, "Expr": _expression, "Assign": _assign,

@@ -149,8 +149,8 @@ BASES = frozenset({
     "typing.NamedTuple", "typing.Protocol", "typing.TypedDict",
 })  # fmt: skip
 BUILTIN_BASES = frozenset({
-    "object", "dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bytes", "Exception", "ValueError",
-    "TypeError", "KeyError", "RuntimeError", "LookupError", "ArithmeticError",
+    "object", "type", "dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bytes", "BaseException",
+    "Exception", "ValueError", "TypeError", "KeyError", "RuntimeError", "LookupError", "ArithmeticError",
 })  # fmt: skip
 
 # What can change anything in the process.
@@ -170,3 +170,11 @@ CHANGING = frozenset({
     "sort", "subtract", "symmetric_difference_update", "update", "__delattr__", "__delitem__", "__setattr__",
     "__setitem__",
 })  # fmt: skip
+
+# Inert calls that call what they are given.
+CALLING = frozenset({"filter", "functools.reduce", "iter", "map", "max", "min", "sorted"})
+# Methods of loggers, series and frames that change them, or what others see of them. A level decides no value.
+LOGGER = frozenset({"addFilter", "removeFilter"})
+SETTING = LOGGER | CHANGING | {
+    "drop_in_place", "insert_column", "replace_column", "scatter", "set_at_idx", "shrink_to_fit",
+}  # fmt: skip

@@ -244,6 +244,10 @@ ATTRIBUTE = {
     "__globals__": "names reached through a function's __globals__ are not followed",
     "__builtins__": "names reached through builtins are not followed",
     "__subclasses__": "subclasses are not followed from their base class",
+    "co_firstlineno": "where the code of a function stands in its file is not part of the hash",
+    "level": "the level of a logger is not part of the hash",
+    "f_lineno": "where code stands in its file is not part of the hash",
+    "tb_lineno": "where code stands in its file is not part of the hash",
     "__init_subclass__": "subclasses are not followed from their base class",
 }
 

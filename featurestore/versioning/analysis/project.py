@@ -74,7 +74,8 @@ class ProjectNames:
         if table.is_definition(name) or (imports and not same(self._follow_import(table, found) for found in imports)):
             return Definition(module, name, maybe=self._possible_modules(table, name))
         if imports:
-            if any(self._from_star(table, star, name) is not None for star in table.stars):
+            starred = [found for star in table.stars if (found := self._from_star(table, star, name)) is not None]
+            if starred and not same([self._follow_import(table, imports[0]), *starred]):
                 return Definition(module, name, maybe=self._possible_modules(table, name))
             return _through(self._follow_import(table, imports[0]), (module, name))
         return self._from_stars(table, name)
@@ -107,6 +108,9 @@ class ProjectNames:
                 target = imported(world, node, alias)
                 if isinstance(target, ProjectModule):
                     modules[target.name] = None
+        # Once a submodule of that name is imported, Python binds the name to it.
+        if table.module.package and self.is_module(f"{table.module.name}.{name}"):
+            modules[f"{table.module.name}.{name}"] = None
         return tuple(modules)
 
     def _from_stars(self, table: SymbolTable, name: str) -> Global | None:

@@ -227,12 +227,14 @@ class Reach:
         asks = names[0] if names else base.id if isinstance(base, ast.Name) else ""
         texts = [item.value for item in call.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]
         found: tuple[LimitKind, str] | None = None
-        if asks == "getattr" and len(call.args) > 1 and texts:
+        if asks == "getattr" and len(call.args) > 1:
             names, base = chain(call.args[0])
             target = self.find(base.id) if isinstance(base, ast.Name) else None
-            if isinstance(target, Dotted):
+            if isinstance(target, Dotted) and isinstance(call.args[1], ast.BinOp | ast.JoinedStr | ast.Call):
+                found = ("code", f"a name of {target.name} that is computed is not followed; write it out")
+            elif isinstance(target, Dotted) and texts:
                 found = limits.of_dotted(".".join((target.name, *reversed(names), texts[0])))
-            else:
+            elif texts:
                 found = limits.of_method(texts[0], called=True)
         elif asks in ("methodcaller", "attrgetter") and texts:
             found = limits.of_method(texts[0].rpartition(".")[2], called=True)

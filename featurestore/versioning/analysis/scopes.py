@@ -138,6 +138,11 @@ def is_guard(statement: ast.AST) -> bool:
     return False
 
 
+def runs_code(annotation: ast.expr) -> bool:
+    """Whether an annotation calls anything when it is evaluated."""
+    return any(isinstance(node, ast.Call | ast.NamedExpr) for node in ast.walk(annotation))
+
+
 def blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
     """The lists of statements inside a compound statement that may run; of a definition, its body."""
     fields = ("orelse",) if is_guard(statement) else ("body", "orelse", "finalbody")

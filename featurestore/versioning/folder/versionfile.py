@@ -42,6 +42,7 @@ from featurestore.versioning.recipe.sections import Section
 
 FORMAT = 1
 MARKER = "# /// module "
+LINE_ENDS = "add the line `features/.versions/** -text` to .gitattributes, delete the file, and git checkout it again"
 RESTORE = "restore it with git checkout; version files are never edited"
 
 _NAME = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.py")
@@ -217,11 +218,9 @@ def parse_version(name: VersionName, data: bytes) -> VersionFile:
     checksum, _, below = rest.partition(b"\n")
     found = _CHECKSUM.fullmatch(checksum)
     if opening != OPENING.encode() or found is None:
-        raise VersionFileError(
-            _complaint(data, "does not begin like a version file"), where=_shown(name.path), hint=RESTORE
-        )
+        raise _damaged(name, data, "does not begin like a version file")
     if sha256(below).hexdigest().encode() != found[1]:
-        raise VersionFileError(_complaint(data, "does not match its checksum"), where=_shown(name.path), hint=RESTORE)
+        raise _damaged(name, data, "does not match its checksum")
     try:
         lines = below.decode().split("\n")
         end = lines.index(CLOSING)
@@ -266,6 +265,11 @@ def _version(name: VersionName, table: dict[str, Any], lines: list[str], end: in
         sections=tuple(sections),
         first_lines=tuple(first_lines),
     )
+
+
+def _damaged(name: VersionName, data: bytes, otherwise: str) -> VersionFileError:
+    hint = LINE_ENDS if b"\r\n" in data else RESTORE
+    return VersionFileError(_complaint(data, otherwise), where=_shown(name.path), hint=hint)
 
 
 def _complaint(data: bytes, otherwise: str) -> str:

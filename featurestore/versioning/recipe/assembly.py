@@ -18,7 +18,7 @@ from collections.abc import Set
 
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key, ProjectModule
 from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition, EncodedStatement
-from featurestore.versioning.recipe.execution import Execution, Executions, Place, bound_at, unmarked
+from featurestore.versioning.recipe.execution import Execution, Executions, Place
 from featurestore.versioning.recipe.grammar import OwnName, constant
 
 
@@ -111,7 +111,7 @@ class Assembly:
         self.statements.append(statement)
         table = self._all.project.table(statement.module)
         assert table is not None
-        self._sharing.update(dict.fromkeys(bound_at(place, name) for name in table.bound.get(statement.position, ())))
+        self._sharing.update(dict.fromkeys((place[0], name) for name in table.bound.get(statement.position, ())))
         self._lazy.update(dict.fromkeys(self._executions.imports.later(table, statement.position)))
         for segment in statement.segments:
             if isinstance(segment, bytes):
@@ -141,10 +141,9 @@ class Assembly:
     def _mattering(self) -> list[Place]:
         """The statements not yet written that may matter to what is reached, in the order in which they run."""
         execution = self.execution
-        found = dict.fromkeys(execution.outside)
+        found = dict(execution.outside)
         for key in self._sharing:
-            found.update(dict.fromkeys(execution.meeting.get(key, ())))
-            found.update(dict.fromkeys(execution.meeting.get((key[0], WHOLE), ())))
+            found.update(dict.fromkeys(execution.touching(key)))
         found.update(dict.fromkeys(execution.causes([*(one.module for one in self.running), *(at[0] for at in found)])))
         done = {(statement.module, statement.position) for statement in self.running}
         return sorted(found.keys() - done, key=execution.order.__getitem__)
@@ -156,17 +155,14 @@ class Assembly:
         """
         execution = self.execution
         places = self._statement_numbers
-        running = {(one.module, one.position) for one in self.running}
+        running = [(one.module, one.position) for one in self.running]
         changed = {
             definition.key
             for definition in self.definitions
             if len(definition.statements) + len(definition.aliases) > 1
         }
-        outside = False
-        for place in running:
-            impact = execution.impact(place)
-            changed.update(map(unmarked, impact.meets))
-            outside |= impact.outside
+        changed.update(key for place in running for key in execution.changeable(place))
+        outside = any(place in execution.outside for place in running)
         if not changed and not outside:
             return []
         self.ordered = sorted(
@@ -181,15 +177,17 @@ class Assembly:
             return []
         return [b"(order %s)" % b"".join(b"s%d " % places[place] for place in self.ordered)]
 
-    def _depends(self, place: Place, changed: set[Key], *, outside: bool) -> bool:
+    def _depends(self, place: Place, changed: Set[Key], *, outside: bool) -> bool:
+        """Whether it matters when a statement runs, beside those that change something."""
         table = self._all.project.table(place[0])
         assert table is not None
-        effect = self._executions.effects.of_statement(table, place[1])
+        execution, effects = self.execution, self._executions.effects
         names = table.bound.get(place[1], ())
-        if effect.is_inert and not effect.used and all(len(table.bindings[name]) == 1 for name in names):
-            return False  # a definition or a constant: it only has to come before its use
+        inert = effects.of_statement(table, place[1]).is_inert and not execution.uses(place)
+        if inert and all(len(table.bindings[name]) == 1 for name in names):
+            return False  # a constant: it only has to come before its use
         if any((place[0], name) in changed for name in names):
             return True
-        if outside and effect.runs:
-            return True
-        return not changed.isdisjoint(self.execution.links(place))
+        if effects.is_deferred(table, place[1]):
+            return False
+        return (outside and execution.runs(place)) or not changed.isdisjoint(execution.uses(place))

@@ -65,6 +65,7 @@ from featurestore.versioning.analysis.scopes import (
     import_name,
     is_compound,
     is_guard,
+    runs_code,
     target_names,
     type_parameter_names,
     walruses,
@@ -448,8 +449,10 @@ class Walk(Reach):
         self.out.append(")")
 
     def _annotated(self, node: ast.AnnAssign) -> None:
-        # In a class body an annotation may decide what the class is, as for a dataclass.
-        if self.scopes and self.scopes[-1].kind == "class":
+        # In a class body an annotation may decide what the class is, as for a dataclass; at module level it is
+        # evaluated, and so may have an effect.
+        kind = self.scopes[-1].kind if self.scopes else "module"
+        if kind == "class" or (kind == "module" and runs_code(node.annotation)):
             self.out.append("(AnnAssign ")
             self._walk(node.target)
             self._annotation(node.annotation)

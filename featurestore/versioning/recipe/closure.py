@@ -84,8 +84,7 @@ class Closure:
     @cached_property
     def columns(self) -> ColumnUse:
         """The columns that the code names, or may name."""
-        statements = [statement for definition in self.definitions for statement in definition.statements]
-        return column_use(self.project, {(statement.module, statement.position): None for statement in statements})
+        return column_use(self.project, [(statement.module, statement.position) for statement in self.statements])
 
     @cached_property
     def parts(self) -> Mapping[str, str]:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 
 from featurestore.errors import DeclarationError
-from featurestore.frozen import frozen
-from featurestore.versioning.analysis.effect import CALLED, Effect
-from featurestore.versioning.analysis.effects import Effects
+from featurestore.versioning.analysis.effects import Effect, Effects, changed_by_functions
 from featurestore.versioning.analysis.names import WHOLE, Definition, Key
 from featurestore.versioning.analysis.project import LimitAt, ProjectNames
 from featurestore.versioning.analysis.scopes import running
@@ -24,25 +21,8 @@ from featurestore.versioning.recipe.definitions import Definitions
 Place = tuple[str, int]
 """A top-level statement: its module, and its position there."""
 
-_INSIDE = re.compile(r"(?:^[ \t]|[:;]).*\bimport\b", re.MULTILINE)
-
-
-@frozen
-class Impact:
-    """What a statement may matter to: the names ``meets``, and everything where ``outside``."""
-
-    meets: frozenset[Key]
-    outside: bool
-
-
-def bound_at(place: Place, name: str) -> Key:
-    """What one statement binds a name to, apart from what others do."""
-    return (place[0], f"{name}@{place[1]}")
-
-
-def unmarked(key: Key) -> Key:
-    """The name itself."""
-    return (key[0], key[1].partition("@")[0])
+# From the last separator on: a table of a megabyte on one line would otherwise be read once for each of its colons.
+_INSIDE = re.compile(r"^[ \t].*\bimport\b|[:;][^\n:;]*\bimport\b", re.MULTILINE)
 
 
 class Imports:
@@ -86,12 +66,20 @@ class Imports:
         if origin is None or not project.tree.holds(origin):
             return
         yield origin
+        yield from self._by_getattr(origin, node)
         for alias in node.names:
             names: Iterable[str] = [alias.name]
             if alias.name == "*":
                 other = project.table(origin)
                 names = sorted(other.exported or ()) if other is not None else ()
             yield from (f"{origin}.{name}" for name in names if project.is_module(f"{origin}.{name}"))
+
+    def _by_getattr(self, origin: str, node: ast.ImportFrom) -> Iterator[str]:
+        """What a module's ``__getattr__`` imports when it is asked for a name."""
+        table = self._project.table(origin)
+        if table is not None and any(self._project.member(origin, alias.name) is None for alias in node.names):
+            for position in table.bindings.get("__getattr__", ()):
+                yield from self.later(table, position)
 
 
 class Execution:
@@ -100,51 +88,49 @@ class Execution:
     def __init__(self, definitions: Definitions, effects: Effects, imports: Imports, roots: Iterable[str]) -> None:
         self.order: dict[Place, int] = {}
         self.modules: dict[str, Place | None] = {}  # each with the statement by which it runs
+        self.acting: dict[Place, None] = {}
+        self.outside: dict[Place, None] = {}
         self._definitions = definitions
         self._project = definitions.project
         self._effects = effects
         self._imports = imports
-        self._touching: defaultdict[Key, list[Place]] = defaultdict(list)
-        self._active: list[Place] = []
+        self._uses: dict[Place, set[Key]] = {}
+        self._changed: dict[str, dict[str, list[tuple[str, int]]]] = {}
         self._run(roots)
-        self._impacts: dict[Place, Impact] = {}
-        self.meeting: defaultdict[Key, list[Place]] = defaultdict(list)
-        self.outside: list[Place] = []
-        for place in self._active:
-            impact = self.impact(place)
-            for key in impact.meets:
-                self.meeting[key].append(place)
-            if impact.outside:
-                self.outside.append(place)
+        self._groups = _Groups()
+        for place in self.acting:
+            self._groups.add(place, self.changeable(place))
 
-    def effect(self, place: Place) -> Effect:
-        """A statement's effect, with what the functions do that it calls."""
-        table = self._project.table(place[0])
-        assert table is not None
-        return self._effects.settled(self._effects.of_statement(table, place[1]))
+    def touching(self, key: Key) -> list[Place]:
+        """The statements that may change what a name stands for when they run."""
+        return [*self._groups.of(key), *self._groups.of((key[0], WHOLE))]
 
-    def has_effect(self, place: Place) -> bool:
-        """Whether a statement may change anything."""
-        return place in self._impacts
+    def changeable(self, place: Place) -> set[Key]:
+        """The names that stand for something that a statement may change, itself or by the code that it may run."""
+        effects = [self._effect(place), *(self._effects_of_bodies(place) if self._effect(place).calls else ())]
+        reaches = any(effect.reaches for effect in effects)
+        keys = {key for key in self.uses(place) if self._effects.has_state(key) or (reaches and self._is_code(key))}
+        return keys.union(*(effect.changes for effect in effects))
 
-    def impact(self, place: Place) -> Impact:
-        """What a statement may matter to."""
-        impact = self._impacts.get(place)
-        if impact is None:
-            impact = self._impacts[place] = self._impact(place)
-        return impact
+    def uses(self, place: Place) -> set[Key]:
+        """All names that a statement uses, directly or through what they are bound to."""
+        found = self._uses.get(place)
+        if found is None:
+            found = self._uses[place] = set()
+            pending = [*self._mentions(place), *self._effect(place).changes]
+            while pending:
+                key = pending.pop()
+                if key not in found:
+                    found.add(key)
+                    imported = self._project.imports_of(*key) if self._is_definition(key) else []
+                    pending += [target.key for _, target in imported if isinstance(target, Definition)]
+                    for other in self._binding(key):
+                        pending += self._mentions(other)
+        return found
 
-    def bound(self, place: Place) -> list[str]:
-        """The names that a statement binds."""
-        table = self._project.table(place[0])
-        return table.bound.get(place[1], []) if table is not None else []
-
-    def links(self, place: Place) -> set[Key]:
-        """The names whose objects a statement uses: those of the functions that it calls included."""
-        effect = self.effect(place)
-        found = set(effect.used)
-        code = [key for key, _, _ in effect.calls] + list(effect.opened)
-        return found | (self._mentioned(code) if code else set())
+    def runs(self, place: Place) -> bool:
+        """Whether a statement calls anything when it runs."""
+        return self._effect(place).runs
 
     def leading(self, modules: Set[str]) -> Iterator[tuple[str, int, str]]:
         """The imports at the top of modules (module, position, what is imported) by which these modules come to run."""
@@ -195,16 +181,17 @@ class Execution:
             _, line = table.assigned_by_functions[name][0]
             message = f"{name!r} is assigned at run time (global {name}); that value is not part of the hash"
             return [(path, line, message)]
-        if self._effects.value_of(key).kind in ("constant", "function"):
+        if self._effects.kind_of(key) in ("constant", "code"):
             return []
-        return [
-            (path, changed[key], f"{name!r} is changed at run time by {function[1]}()")
-            for position in range(len(table.body))
-            for function in self._effects.bodies(table, position)
-            if "." not in function[1]
-            for changed in [self._effects.of_body(function).changed]
-            if key in changed
-        ]
+        changed = self._changed_by_functions(module)
+        return [(path, line, f"{name!r} is changed at run time by {by}()") for by, line in changed.get(name, ())]
+
+    def _changed_by_functions(self, module: str) -> dict[str, list[tuple[str, int]]]:
+        """The module's names that its functions change when they are called: by which function, and in which line."""
+        if module not in self._changed:
+            table = self._project.table(module)
+            self._changed[module] = changed_by_functions(table) if table is not None else {}
+        return self._changed[module]
 
     # Running
 
@@ -216,6 +203,10 @@ class Execution:
     def _now(self, module: str, position: int) -> list[str]:
         table = self._project.table(module)
         return self._imports.now(table, position) if table is not None else []
+
+    def _later(self, place: Place) -> list[str]:
+        table = self._project.table(place[0])
+        return self._imports.later(table, place[1]) if table is not None else []
 
     def _leads(self, name: str, leads: Set[str]) -> bool:
         """Whether importing a module, and so the packages around it, runs one of these."""
@@ -254,13 +245,15 @@ class Execution:
                 yield name, place
             effect = self._effects.of_statement(table, position)
             if not effect.is_inert:
-                for name in self._called_imports(effect):
-                    yield name, place
-                settled = self._effects.settled(effect)
-                if settled.touched or settled.opened or settled.outside:
-                    self._active.append(place)
-                    for key in settled.touched:
-                        self._touching[key].append(place)
+                outside = effect.outside
+                if effect.calls:
+                    outside |= any(each.outside for each in self._effects_of_bodies(place))
+                    for other in self._code(place):
+                        for name in self._later(other):
+                            yield name, place
+                self.acting[place] = None
+                if outside:
+                    self.outside[place] = None
             self.order[place] = len(self.order)
 
     def _table(self, module: str) -> SymbolTable | None:
@@ -268,12 +261,6 @@ class Execution:
             return self._project.table(module)
         except DeclarationError:  # it can't be parsed, and so it can't run
             return None
-
-    def _called_imports(self, effect: Effect) -> Iterator[str]:
-        for place in self._places([*(key for key, _, _ in effect.calls), *effect.opened]):
-            table = self._project.table(place[0])
-            if table is not None:
-                yield from self._imports.later(table, place[1])
 
     # Names
 
@@ -288,105 +275,59 @@ class Execution:
         table = self._table(key[0])
         return table is not None and (table.is_definition(key[1]) or key[1] in table.imports)
 
-    def _places(self, functions: Iterable[Key]) -> list[Place]:
-        """The statements of functions and of everything that they mention."""
-        seen: dict[Key, None] = {}
-        found: dict[Place, None] = {}
-        pending = [(module, name.partition(".")[0].removesuffix(CALLED)) for module, name in functions]
-        while pending:
-            key = pending.pop()
-            if key in seen:
-                continue
-            seen[key] = None
-            for place in self._binding(key):
-                if place not in found:
-                    found[place] = None
-                    table = self._project.table(place[0])
-                    assert table is not None
-                    pending += self._definitions.statement(table, place[1]).mentions
-        return list(found)
+    def _mentions(self, place: Place) -> Set[Key]:
+        table = self._project.table(place[0])
+        assert table is not None
+        return self._definitions.statement(table, place[1]).mentions
 
-    def _mentioned(self, functions: Iterable[Key]) -> set[Key]:
-        found: set[Key] = set()
-        for place in self._places(functions):
-            table = self._project.table(place[0])
+    def _code(self, place: Place) -> list[Place]:
+        """The statements whose functions a statement may run."""
+        return list(dict.fromkeys(other for key in self.uses(place) for other in self._binding(key)))
+
+    def _effect(self, place: Place) -> Effect:
+        table = self._project.table(place[0])
+        assert table is not None
+        return self._effects.of_statement(table, place[1])
+
+    def _effects_of_bodies(self, place: Place) -> Iterator[Effect]:
+        for other in self._code(place):
+            table = self._project.table(other[0])
             assert table is not None
-            found |= self._definitions.statement(table, place[1]).mentions
-        return found
+            yield self._effects.of_bodies(table, other[1])
 
-    def _impact(self, place: Place) -> Impact:
-        effect = self.effect(place)
-        outside, rebound = effect.outside, set(effect.rebound)
-        touched = self._closed(effect.touched)
-        if effect.opened:
-            more, bound, worse = self._opened(effect.opened)
-            rebound |= bound
-            touched |= more
-            outside |= worse
-        return Impact(frozenset(rebound) | frozenset(key for key in touched if self._has_state(key)), outside)
+    def _is_code(self, key: Key) -> bool:
+        return self._effects.kind_of(key) == "code"
 
-    def _closed(self, keys: Iterable[Key]) -> set[Key]:
-        """These names, and the names of all objects that theirs may be or contain.
 
-        A name that one statement binds together with another is there as ``name@position``: two loops that use the
-        same variable don't share its value.
-        """
-        found: set[Key] = set()
-        pending = list(keys)
-        while pending:
-            key = pending.pop()
-            if key in found:
-                continue
-            if key[1].endswith(CALLED):
-                pending += self._mentioned([key])
-                continue
-            found.add(key)
-            if self._is_definition(key):
-                targets = [target for _, target in self._project.imports_of(*key)]
-                pending += [target.key for target in targets if isinstance(target, Definition)]
-            for place in (*self._binding(key), *self._touching.get(key, ())):
-                pending += self.links(place)
-                for name in self.bound(place):
-                    if (mark := bound_at(place, name)) not in found:
-                        found.add(mark)
-                        for other in self._touching.get((place[0], name), ()):
-                            pending += self.links(other)
-        return found
+class _Groups:
+    """Names that statements use together: from then on they may stand for one object, or one may hold the other's."""
 
-    def _opened(self, keys: Iterable[Key]) -> tuple[set[Key], set[Key], bool]:
-        """What the code of these objects may touch and rebind when it runs, and whether it reaches outside."""
-        touched: set[Key] = set()
-        rebound: set[Key] = set()
-        outside = False
-        seen: set[Place] = set()
-        pending = list(self._closed(keys))
-        done: set[Key] = set()
-        while pending:
-            key = pending.pop()
-            key = (key[0], key[1].removesuffix(CALLED))
-            if key in done:
-                continue
-            done.add(key)
-            for place in (*self._binding(key), *self._touching.get(key, ())):
-                if place in seen:
-                    continue
-                seen.add(place)
-                table = self._project.table(place[0])
-                assert table is not None
-                for function in self._effects.bodies(table, place[1]):
-                    body = Effect()
-                    body.calls = [(function, frozenset(), frozenset())]
-                    settled = self._effects.settled(body)
-                    touched |= settled.touched
-                    rebound |= settled.rebound
-                    outside |= settled.outside
-                    pending += settled.opened
-                pending += self._definitions.statement(table, place[1]).mentions
-        return self._closed(touched), rebound, outside
+    def __init__(self) -> None:
+        self._parents: dict[Key, Key] = {}
+        self._members: dict[Key, list[Place]] = {}
 
-    def _has_state(self, key: Key) -> bool:
-        """Whether a name's object can be changed at all: not where it is bound to constants only."""
-        return self._effects.value_of(unmarked(key)).kind != "constant"
+    def add(self, place: Place, keys: Iterable[Key]) -> None:
+        """Joins the groups of these names to one, which has this statement too."""
+        roots = {self._root(key) for key in keys}
+        if not roots:
+            return
+        first, *others = sorted(roots)
+        members = self._members.setdefault(first, [])
+        for root in others:
+            self._parents[root] = first
+            members += self._members.pop(root, [])
+        members.append(place)
+
+    def of(self, key: Key) -> list[Place]:
+        """The statements of a name's group."""
+        return self._members.get(self._root(key), []) if key in self._parents else []
+
+    def _root(self, key: Key) -> Key:
+        self._parents.setdefault(key, key)
+        while self._parents[key] != key:
+            self._parents[key] = self._parents[self._parents[key]]
+            key = self._parents[key]
+        return key
 
 
 class Executions:

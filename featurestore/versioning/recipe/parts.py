@@ -32,14 +32,14 @@ def parts_of(
         module, name = definition.key
         kind = "function" if root else f"{_kind(project, definition)} {module if name == WHOLE else f'{module}.{name}'}"
         parts[kind] = _with_value(
-            _digest(_body(definition), name), None if root else _constant_text(project, definition)
+            _digest(project, _body(definition), name), None if root else _constant_text(project, definition)
         )
         prefix = "" if root else f"{module}.{name}."
         for encoded in definition.statements:
             for argument, start, end in encoded.defaults:
                 key = f"default {prefix}{argument}"
                 parts[key] = _with_value(
-                    _digest(encoded.out[start:end], name), _default_text(project, encoded, argument)
+                    _digest(project, encoded.out[start:end], name), _default_text(project, encoded, argument)
                 )
     numbers: dict[str, int] = {}
     for encoded in running:
@@ -47,7 +47,7 @@ def parts_of(
         table = project.table(encoded.module)
         text = ast.get_source_segment(table.module.text, table.body[encoded.position]) if table is not None else None
         key = f"running {encoded.module} {number}"
-        parts[key] = _with_value(_digest(encoded.out, ""), _first_line(text))
+        parts[key] = _with_value(_digest(project, encoded.out, ""), _first_line(text))
     return parts
 
 
@@ -83,13 +83,16 @@ def _body(definition: EncodedDefinition) -> list[Piece]:
     return pieces
 
 
-def _digest(pieces: Iterable[Piece], own: str) -> str:
+def _digest(project: ProjectNames, pieces: Iterable[Piece], own: str) -> str:
     texts = []
     for piece in pieces:
         if isinstance(piece, Mention):
             texts.append(f"#{piece.key[1]} ")
         elif isinstance(piece, OwnName):
             texts.append("= " if piece.name == own else f"={piece.name} ")
+        elif piece.startswith("T:") and project.tree.holds(piece[2:-1]):
+            # A version file of recipe 1 may lack a module that its code mentions, which is no change of that code.
+            texts.append(f"#{piece[2:-1].rpartition('.')[2]} ")
         else:
             texts.append("G: " if piece == f"G:{own} " else piece)
     return sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]

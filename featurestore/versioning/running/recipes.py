@@ -10,34 +10,19 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
-from featurestore.atomic import write_atomically
 from featurestore.errors import FeatureStoreError, VersionFileError
-from featurestore.frozen import frozen
-from featurestore.regular import SETTINGS, read_own, read_start, reason
-from featurestore.toml import Plain, parse_toml, toml_lines
+from featurestore.regular import read_start
+from featurestore.versioning.explain import explain, explain_recipe
 from featurestore.versioning.folder.header import OPENING
+from featurestore.versioning.folder.rehashed import Rehashed, read_recipes, write_recipes
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running.replay import rehash
 
-FILE = "recipes.toml"
-
-_ABOUT = "# What newer recipes give for versions of older ones. Made by featurestore lock; commit it.\n"
 _HEAD = re.compile(rb'# checksum = "([0-9a-f]{64})"\n(?:# .*\n){0,8}?# recipe = (\d+)\n')
-_CHECKSUM = re.compile(rb'# checksum = "([0-9a-f]{64})"\n')
 _START = 2_000  # bytes, in which a version file says its checksum and its recipe
-
-
-@frozen
-class Rehashed:
-    """The SHA-256 that a recipe gives for the code of a version file with this checksum."""
-
-    checksum: str
-    recipe: int
-    sha256: str
 
 
 def stored_hash(version: VersionHash, names: Iterable[VersionName]) -> VersionHash:
@@ -59,70 +44,43 @@ def stored_hash(version: VersionHash, names: Iterable[VersionName]) -> VersionHa
     return version
 
 
-def missing_recipes(folder: Path, feature: str, names: Iterable[VersionName]) -> dict[str, Rehashed] | None:
-    """What ``recipes.toml`` of a feature should hold; None where it does. ``folder`` is ``features/.versions``."""
+def update_recipes(folder: Path, feature: str, names: Iterable[VersionName]) -> None:
+    """Writes down what the newest recipe gives for a feature's older versions. ``folder`` is ``features/.versions``.
+
+    Raises OSError.
+    """
     newest = max(RECIPES)
+    damaged = False
     try:
         known = read_recipes(folder, feature)
     except VersionFileError:
-        known = {}
+        known, damaged = {}, True
     found: dict[str, Rehashed] = {}
     for name in names:
         start = _start(name)
         again = _again(name, start[0], newest, known) if start is not None and start[1] < newest else None
         if again is not None:
             found[name.short] = again
-    return None if found == known else found
+    if found != known or damaged:
+        write_recipes(folder, feature, found)
 
 
-def write_recipes(folder: Path, feature: str, found: Mapping[str, Rehashed]) -> None:
-    """Writes the file, or removes it where nothing is to be said. Raises OSError."""
-    path = folder / feature / FILE
-    if not found:
-        path.unlink(missing_ok=True)
-        return
-    table: dict[str, Plain] = {
-        short: {"checksum": item.checksum, "recipe": item.recipe, "sha256": item.sha256}
-        for short, item in sorted(found.items())
-    }
-    below = (_ABOUT + "".join(f"{line}\n" for line in toml_lines(table))).encode()
-    write_atomically(path, f'# checksum = "{sha256(below).hexdigest()}"\n'.encode() + below)
-
-
-def read_recipes(folder: Path, feature: str) -> dict[str, Rehashed]:
-    """What the file says by the first digits of the versions' hashes; empty where there is none.
-
-    Raises VersionFileError for one that was changed in any way.
-    """
-    path = folder / feature / FILE
-    hint = f"run featurestore lock {feature} to write it again"
+def current_parts(version: VersionFile) -> Mapping[str, str]:
+    """A version's parts as the newest recipe has them, to be compared with those of today."""
+    if version.recipe == max(RECIPES):
+        return version.parts
     try:
-        data = read_own(path, SETTINGS)
-    except FileNotFoundError:
-        return {}
-    except OSError as exc:
-        raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
-    checksum = _CHECKSUM.match(data)
-    if checksum is None or sha256(data[checksum.end() :]).hexdigest().encode() != checksum[1]:
-        raise VersionFileError("does not match its checksum", where=str(path), hint=hint)
-    try:
-        return {
-            short: Rehashed(str(item["checksum"]), int(item["recipe"]), str(item["sha256"]))
-            for short, item in parse_toml(data).items()
-        }
-    except (KeyError, TypeError, ValueError) as exc:
-        raise VersionFileError(f"can't be used: {exc}", where=str(path), hint=hint) from exc
+        return rehash(version, max(RECIPES)).parts
+    except FeatureStoreError:
+        return version.parts
 
 
 def reasons(before: VersionFile, now: VersionHash) -> list[str]:
     """Why a version that an older recipe wrote is not the working tree's, although its code may be the same."""
-    from featurestore.versioning.explain import explain, explain_recipe
-
-    try:
-        again = rehash(before)
-    except FeatureStoreError:
-        return explain(before.parts, now.parts)
-    return explain_recipe(again.parts, now.parts, now.recipe, before.number)
+    parts = current_parts(before)
+    if parts is before.parts:
+        return explain(parts, now.parts)
+    return explain_recipe(parts, now.parts, now.recipe, before.number)
 
 
 def _read(folder: Path) -> Mapping[str, Rehashed]:
@@ -147,6 +105,6 @@ def _again(name: VersionName, checksum: str, recipe: int, known: Mapping[str, Re
     if item is not None and item.checksum == checksum and item.recipe == recipe:
         return item
     try:
-        return Rehashed(checksum, recipe, rehash(read_version(name.path)).sha256)
+        return Rehashed(checksum, recipe, rehash(read_version(name.path), recipe).sha256)
     except FeatureStoreError:
         return None

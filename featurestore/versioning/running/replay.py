@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError, VersionFileError
+from featurestore.versioning.analysis.scopes import runs_code
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.copies import verify_copies, working_folder
-from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, VersionName, read_version
+from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, read_version
 from featurestore.versioning.recipe.closure import capture
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
 from featurestore.versioning.recipe.sections import Section
@@ -59,34 +59,19 @@ def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
     return version_hash(version.feature, closure, recipe if recipe >= min(RECIPES) else None)
 
 
-def stored_hash(version: VersionHash, files: Iterable[VersionName]) -> VersionHash:
-    """The version with the hash under which its file and the stores have it.
-
-    That differs from the newest recipe's hash only where an older recipe wrote the file: a new recipe never
-    makes new versions of unchanged code.
-    """
-    files = list(files)
-    if any(name.short == version.short for name in files):
-        return version
-    for name in files:
-        file = read_version(name.path)
-        if file.recipe < version.recipe and rehash(file, version.recipe).sha256 == version.sha256:
-            return replace(version, sha256=file.sha256, recipe=file.recipe)
-    return version
-
-
 def verify(path: Path) -> VersionFile:
     """Reads a version file and checks that its code has the hash that the header gives.
 
-    Raises VersionFileError for a file that was changed in any way, even if the checksum was updated to match.
+    Raises VersionFileError for a file that was changed in any way, even if the checksum was updated to match; a file of
+    an older recipe, whose hash can't be computed any more, rests on its checksum.
     """
     version = read_version(path)
+    if version.recipe < min(RECIPES):
+        return version
     try:
         again = rehash(version)
     except FeatureStoreError as exc:
         raise VersionFileError(f"can't be hashed again: {exc.message}", where=str(path), hint=RESTORE) from exc
-    if again.recipe != version.recipe:
-        return version
     if again.sha256 != version.sha256:
         message = f"contains code whose hash is {again.short}, not {version.sha256[:12]}"
         raise VersionFileError(message, where=str(path), hint=RESTORE)
@@ -149,9 +134,11 @@ class _SectionProvider:
             _unannotate(tree)
         first = self._tree.first_line(name)
         ast.increment_lineno(tree, first - 1)
-        return ModuleText(tree, module.text, self._filename, module.package, self._place(name, module.package), first)
+        return ModuleText(
+            tree, module.text, self._filename, module.package, self._place(name, package=module.package), first
+        )
 
-    def _place(self, name: str, package: bool) -> str | None:
+    def _place(self, name: str, *, package: bool) -> str | None:
         """Where the module lay in its project, in the folder that is laid out like it."""
         if self._folder is None:
             return None
@@ -169,13 +156,16 @@ class _SectionProvider:
 
 
 def _unannotate(tree: ast.Module) -> None:
-    """Turns annotations outside class bodies into strings: the names in them were not captured."""
-    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    """Turns annotations into strings where the names in them were not captured: see `recipe.canonical`."""
+    pending: list[tuple[ast.AST, str]] = [(tree, "module")]
     while pending:
-        node, in_class = pending.pop()
-        in_class = isinstance(node, ast.ClassDef) or (in_class and not isinstance(node, _CODE))
+        node, kind = pending.pop()
+        kind = "class" if isinstance(node, ast.ClassDef) else "function" if isinstance(node, _CODE) else kind
         for field in ("annotation", "returns"):
             annotation = getattr(node, field, None)
-            if annotation is not None and not (in_class and isinstance(node, ast.AnnAssign)):
+            kept = isinstance(node, ast.AnnAssign) and (
+                kind == "class" or (kind == "module" and runs_code(node.annotation))
+            )
+            if annotation is not None and not kept:
                 setattr(node, field, ast.copy_location(ast.Constant(ast.unparse(annotation)), annotation))
-        pending += ((child, in_class) for child in ast.iter_child_nodes(node))
+        pending += ((child, kind) for child in ast.iter_child_nodes(node))

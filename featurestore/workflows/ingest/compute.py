@@ -43,6 +43,7 @@ from featurestore.workflows.ingest.problems import (
     slice_problem,
     strict_error,
 )
+from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -89,16 +90,6 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """The rows of a source that a run set aside: how many, and the first that is known."""
-
-    run_id: str
-    source: str
-    count: int
-    first: RejectedRow | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Unchanged:
     """A target that has taken these very rows already, but for those that were set aside then and still are."""
 
@@ -138,7 +129,7 @@ def compute(
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
         positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
-        set_aside = _set_aside(store, positions, with_rows=options.strict)
+        set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     for name in dict.fromkeys(target.source.name for target in targets):
         group = [target for target in targets if target.source.name == name]
         readers = [item for item in declared if item.source is not None and item.source.name == name]
@@ -146,23 +137,6 @@ def compute(
         progress(f"reading {name}")
         run = _SourceRun(project, project.sources[name], keys, options, progress, set_aside)
         yield from run.run(group, positions, copies)
-
-
-def _set_aside(
-    store: OfflineStore, positions: Mapping[VersionId, Position | None], *, with_rows: bool
-) -> dict[VersionId, SetAside]:
-    """What the run of each position set aside; the first row ``with_rows``."""
-    held: dict[VersionId, SetAside] = {}
-    for run_seq in {position.run_seq for position in positions.values() if position is not None}:
-        for run in store.runs(run_id=str(run_seq)):
-            rows = store.rejected(run.run_id) if with_rows else []
-            for item in run.features:
-                if item.rows_rejected and item.sha256 is not None:
-                    first = next((row for row in rows if row.source == item.source), None)
-                    held[VersionId(item.name, item.sha256)] = SetAside(
-                        run.run_id, item.source, item.rows_rejected, first
-                    )
-    return held
 
 
 # A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.

@@ -27,7 +27,7 @@ from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
-from featurestore.workflows.ingest.targets import Target, find_targets
+from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.renaming import carry_histories, carry_versions
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
@@ -89,6 +89,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             targets, failed = find_targets(project, store, tree, features)
         if not request.names and not request.sources:
             failed = [*_broken(registry), *failed]
+        if not request.options.dry_run:
+            note_recipes(project, targets)
         summary = stored_summary(project)
         result = _Ingestion(project, store, request, registry, progress).run(targets, failed, state.commit)
         if state.problem is not None:

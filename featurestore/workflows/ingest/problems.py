@@ -98,13 +98,5 @@ def ahead_problem(target: Target, count: int) -> Problem:
     )
 
 
-def still_set_aside(sources: Sequence[str], run_id: str, count: int) -> str:
-    """The reminder of a run that has nothing new: rows of its sources were never taken."""
-    return (
-        f"{_rows(count)} of {', '.join(sources)} {'is' if count == 1 else 'are'} still set aside: "
-        f"featurestore runs {run_id} says which, and why"
-    )
-
-
 def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"

@@ -26,7 +26,7 @@ from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
-from featurestore.workflows.ingest.problems import still_set_aside
+from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
@@ -61,7 +61,7 @@ class Recorder:
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
         self._reactivated: list[Position] = []
-        self._set_aside: dict[str, dict[str, int]] = {}  # of earlier runs, by their id and the source
+        self._set_aside: list[SetAside] = []  # by earlier runs
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -107,7 +107,7 @@ class Recorder:
     def _leave(self, event: Unchanged, target: Target) -> None:
         """A target that has nothing new. What was set aside once is said again: it is still missing."""
         if event.set_aside is not None:
-            self._set_aside.setdefault(event.set_aside.run_id, {})[event.set_aside.source] = event.set_aside.count
+            self._set_aside.append(event.set_aside)
         note = None
         if target.reactivates:
             self._reactivated.append(event.position)
@@ -116,8 +116,7 @@ class Recorder:
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
-        for run_id, counts in self._set_aside.items():
-            self.warnings.append(still_set_aside(list(counts), run_id, sum(counts.values())))
+        self.warnings += reminders(self._set_aside)
         self._write_pending()
         if self._transaction is not None and not self._stored:
             self._roll_back()

@@ -6,7 +6,7 @@ A promoted version is computed from its version file, so that it gets new values
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,10 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.copies import folder_of
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
+from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import hash_feature
 from featurestore.workflows.known_versions import KnownVersions
 
@@ -116,6 +117,15 @@ def write_version_files(project: Project, targets: Sequence[Target], commit: str
                     write_observed(project.versions, target.feature.name, target.version.id.sha256, target.observed)
     except OSError as exc:
         raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
+
+
+def note_recipes(project: Project, targets: Sequence[Target]) -> None:
+    """Writes down which versions of an older recipe are the working tree's: listings then need not work it out."""
+    with suppress(OSError), together():
+        for target in targets:
+            if target.hashed is not None and target.hashed.recipe < max(RECIPES):
+                names = files.versions_of(project.versions, target.feature.name)
+                update_recipes(project.versions, target.feature.name, names)
 
 
 def write_version(project: Project, hashed: VersionHash, commit: str | None, number: int) -> files.WrittenVersion:

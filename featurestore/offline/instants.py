@@ -1,0 +1,32 @@
+"""The bound of every instant in a store, kept at its door: the years 1 to 9999, UTC.
+
+Readers keep it too. What passed it nevertheless could be stored, and then neither shown nor served.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.model import StoredVersion
+from featurestore.times import MAX_INSTANT, MIN_INSTANT
+
+_DAY = 86_400_000_000
+
+
+def refuse_impossible(version: StoredVersion, frame: pl.DataFrame) -> None:
+    """Raises FeatureError naming the entity of the first time that is outside, in ``computed_at`` or ``value``."""
+    for name in ("computed_at", "value"):
+        kind = frame.schema[name]
+        if not isinstance(kind, pl.Datetime | pl.Date):
+            continue
+        units = _DAY if kind == pl.Date else 1
+        physical = frame[name].to_physical()
+        wrong = (~physical.is_between(MIN_INSTANT // units, MAX_INSTANT // units)).fill_null(value=False)
+        if wrong.any():
+            row = frame.select(version.entity_type.key_names).row(int(wrong.arg_max() or 0), named=True)
+            entity = ", ".join(f"{key}={str(value)[:60]!r}" for key, value in row.items())
+            raise FeatureError(
+                f"the row of {entity}: {name} is not in the years 1 to 9999", where=version.id.feature,
+                hint="keep it within these, or null for what has no end",
+            )  # fmt: skip
