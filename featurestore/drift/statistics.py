@@ -132,8 +132,11 @@ def _percentile(finite: Numbers, share: float) -> float:
     rank = share * (len(finite) - 1)
     below = int(rank)
     above = min(below + 1, len(finite) - 1)
-    weight = rank - below
-    low, high = float(finite[below]), float(finite[above])
+    return interpolate(float(finite[below]), float(finite[above]), rank - below)
+
+
+def interpolate(low: float, high: float, weight: float) -> float:
+    """The value between two neighbours, of which the higher one has so much weight."""
     # Equal neighbours as they are, since the sum may round. And a sum, since high - low may overflow.
     return low if weight == 0 or low == high else low * (1 - weight) + high * weight
 
@@ -189,10 +192,11 @@ def _ranked(present: pl.Series) -> pl.DataFrame:
 
 
 def _top(counts: pl.DataFrame) -> list[Json]:
-    return [{"value": _shown(value), "count": count} for value, count in counts.iter_rows()]
+    return [{"value": shown_value(value), "count": count} for value, count in counts.iter_rows()]
 
 
-def _shown(value: Json) -> Json:
+def shown_value(value: Json) -> Json:
+    """A value as statistics have it: long texts cut."""
     return value[:TEXT_SHOWN] + "…" if isinstance(value, str) and len(value) > TEXT_SHOWN else value
 
 
@@ -201,9 +205,15 @@ def _instants(present: pl.Series, data_type: DataType) -> dict[str, Json]:
     steps = np.sort(present.cast(pl.Date if date else pl.Datetime("us")).to_physical().to_numpy())
     if not len(steps):
         return {"distinct": 0, "min": None, "max": None}
-    unit = 86_400_000_000 if date else 1
-    first, last = (format_instant(int(step) * unit) for step in (steps[0], steps[-1]))
-    return {"distinct": _distinct(steps), "min": first[:10] if date else first, "max": last[:10] if date else last}
+    first, last = (format_step(int(step), data_type) for step in (steps[0], steps[-1]))
+    return {"distinct": _distinct(steps), "min": first, "max": last}
+
+
+def format_step(step: int, data_type: DataType) -> str:
+    """A date, of days since 1970, or a datetime, of microseconds, as ISO text."""
+    if data_type.kind == "date":
+        return format_instant(step * 86_400_000_000)[:10]
+    return format_instant(step)
 
 
 def _lists(present: pl.Series) -> dict[str, Json]:

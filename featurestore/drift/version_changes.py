@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -64,6 +65,25 @@ def compare_entities(
             for row in top.iter_rows(named=True)
         ),
     )
+
+
+def combine(parts: Iterable[EntityComparison]) -> EntityComparison:
+    """One comparison for several of different entities; of the largest changes those that are the largest of all."""
+    held = list(parts)
+    changes = sorted((change for part in held for change in part.largest), key=_size)
+    return EntityComparison(
+        compared=sum(part.compared for part in held),
+        changed=sum(part.changed for part in held),
+        only_old=sum(part.only_old for part in held),
+        only_new=sum(part.only_new for part in held),
+        largest=tuple(changes[:LARGEST]),
+    )
+
+
+def _size(change: EntityChange) -> tuple[bool, float, tuple[str | int, ...]]:
+    """The order of `compare_entities`: the largest first, then those without a size, each by their keys."""
+    unsized = change.change is None or math.isnan(change.change)
+    return unsized, 0.0 if unsized else -abs(change.change or 0.0), tuple(change.keys.values())
 
 
 def shift(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, Json]:

@@ -303,11 +303,12 @@ class History(Readable, Protocol):
         up_to_run: int | None = None,
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         """History sorted by (keys, computed_at, run_seq): key columns, computed_at, run_seq, op, value.
 
-        ``entities`` (a frame of key columns) selects entities; ``after_run`` selects rows learned later. A version
-        that has no table gives an empty frame of the right types.
+        ``entities`` (a frame of key columns) or ``key_range`` selects entities; ``after_run`` selects rows learned
+        later. A version that has no table gives an empty frame of the right types.
         """
         ...
 
@@ -359,8 +360,8 @@ class History(Readable, Protocol):
         """
         ...
 
-    def current(self, version: StoredVersion) -> pl.DataFrame:
-        """One row per (keys, computed_at): the latest learned, sorted; same columns as `scan`."""
+    def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+        """One row per (keys, computed_at) of a partition: the latest learned, sorted; same columns as `scan`."""
         ...
 
 

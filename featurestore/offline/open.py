@@ -31,4 +31,19 @@ def _open_postgres(project: Project) -> OfflineStore:
             f"offline.url needs the package {str(exc.name).replace('_', '-')}, which is not installed",
             where=str(project.root / FILE), hint="pip install 'featurestore[postgres]'",
         ) from exc  # fmt: skip
-    return PostgresStore(project)
+    return PostgresStore(project, owned=True)
+
+
+def take_over(project: Project) -> None:
+    """Makes this project the one that its schema on the server belongs to. Nothing for the embedded store.
+
+    Raises StoreError, ConfigError.
+    """
+    if project.offline_url is None:
+        return
+    from featurestore.offline.ownership import write_project_id
+    from featurestore.offline.postgres.store import PostgresStore
+
+    owner = PostgresStore(project).owner()
+    if owner is not None:
+        write_project_id(project, owner)

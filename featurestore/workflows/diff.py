@@ -106,7 +106,7 @@ def diff(
     if store is None:
         return Difference(code)
     entity_type = next((version.entity_type for version in store.versions(feature)), None)
-    return Difference(code, compare_values(store, code, tolerance=tolerance), entity_type)
+    return Difference(code, compare_values(store, code, tolerance=tolerance, memory=project.memory), entity_type)
 
 
 def diff_code(
@@ -144,21 +144,23 @@ def diff_code(
     )
 
 
-def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0) -> ValueDiff:
-    """Compares the histories of both versions.
+def compare_values(
+    store: OfflineStore, difference: CodeDiff, *, tolerance: float = 0.0, memory: int = 2_000_000_000
+) -> ValueDiff:
+    """Compares the histories of both versions, within about so many bytes of memory.
 
     Statistics are of the latest learned value of every (entity, computed_at), so that it does not matter whether a
     version was computed by one run or by fifty.
     """
-    from featurestore.drift.statistics import describe
-    from featurestore.drift.version_changes import compare_entities, shift
+    from featurestore.drift.version_changes import combine, compare_entities, shift
+    from featurestore.workflows.partitions import key_ranges
 
     with store.reading():
         stored = {version.id: version for version in store.versions(difference.feature)}
         sides: list[StoredVersion | None] = [
             stored.get(VersionId(difference.feature, side.sha256)) for side in (difference.old, difference.new)
         ]
-        described = [None if side is None else describe(store.current(side)["value"], side.data_type) for side in sides]
+        described = [None if side is None else _describe(store, side, memory) for side in sides]
         before, after = sides
         if before is None or after is None:
             return ValueDiff(described[0], described[1], {}, None)
@@ -166,8 +168,22 @@ def compare_values(store: OfflineStore, difference: CodeDiff, *, tolerance: floa
         entities = None
         if comparable:
             keys = after.entity_type.key_names
-            entities = compare_entities(store.latest(before), store.latest(after), keys, after.data_type, tolerance)
+            entities = combine(
+                compare_entities(
+                    store.latest(before, key_range=each), store.latest(after, key_range=each), keys, after.data_type,
+                    tolerance,
+                )
+                for each in key_ranges(store, [before, after], memory)
+            )  # fmt: skip
     return ValueDiff(described[0], described[1], shift(described[0] or {}, described[1] or {}), entities)
+
+
+def _describe(store: OfflineStore, version: StoredVersion, memory: int) -> dict[str, Json]:
+    from featurestore.drift.large import describe_all
+    from featurestore.workflows.partitions import key_ranges
+
+    ranges = key_ranges(store, [version], memory)
+    return describe_all((store.current(version, key_range=each)["value"] for each in ranges), version.data_type, memory)
 
 
 def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName]) -> tuple[Side, Side]:

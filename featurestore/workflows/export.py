@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 
 from featurestore.config import Project
+from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import TOMBSTONE, OfflineStore
 from featurestore.tables.batches import write_batches
 from featurestore.tables.types import INSTANT_UTC
 from featurestore.workflows.history import runs_of
+from featurestore.workflows.partitions import key_ranges
 from featurestore.workflows.references import resolve_one
 from featurestore.workflows.table_files import TableFile, check_output
 
@@ -20,11 +24,14 @@ from featurestore.workflows.table_files import TableFile, check_output
 class ExportResult:
     """A version's history, sorted by keys, computed_at and the order of runs.
 
-    ``frame`` has the key columns, value, computed_at, ingested_at (both UTC), run_id and tombstone (a boolean).
+    It has ``rows`` rows of the key columns, value, computed_at, ingested_at (both UTC), run_id and tombstone (a
+    boolean). ``frame`` is None where they were written to an output.
     """
 
     version: StoredVersion
-    frame: pl.DataFrame
+    rows: int
+    columns: tuple[str, ...]
+    frame: pl.DataFrame | None = None
 
 
 def export_feature(
@@ -32,21 +39,35 @@ def export_feature(
 ) -> ExportResult:
     """The history of the version that a reference names, written to ``output`` where there is one.
 
-    Raises what `resolve_one`, `export`, `check_output` and `write_batches` raise.
+    To an output it goes some entities at a time, within the project's memory. Raises what `resolve_one`, `export`,
+    `check_output` and `write_batches` raise.
     """
     if output is not None:
         check_output(output)
-    result = export(store, resolve_one(project, store, reference))
-    if output is not None:
-        with write_batches(output.place, form=output.form) as write:
-            write(result.frame)
-    return result
+    version = resolve_one(project, store, reference)
+    frames = export(store, version, project.memory)
+    if output is None:
+        frame = pl.concat(frames)
+        return ExportResult(version, frame.height, tuple(frame.columns), frame)
+    first = next(frames)  # before the output is opened: what can't be exported leaves no file
+    rows = 0
+    with write_batches(output.place, form=output.form) as write:
+        for frame in chain([first], frames):
+            write(frame)
+            rows += frame.height
+    return ExportResult(version, rows, tuple(first.columns))
 
 
-def export(store: OfflineStore, version: StoredVersion) -> ExportResult:
-    """The whole history of a version. Raises UsageError for a version without history, StoreError."""
-    runs = runs_of(store, version)
-    rows = store.scan(version)
+def export(store: OfflineStore, version: StoredVersion, memory: int) -> Iterator[pl.DataFrame]:
+    """The whole history of a version as it is now, in frames of some entities each; at least one.
+
+    The store is not open between two frames, so that a run may commit meanwhile; its rows do not show. Raises
+    UsageError for a version without history, StoreError, also where something was erased meanwhile.
+    """
+    with store.reading():
+        runs = runs_of(store, version)
+        mark = store.mark(version)
+        ranges = key_ranges(store, [version], memory)
     learned = pl.DataFrame(
         {
             "run_seq": list(runs),
@@ -56,14 +77,17 @@ def export(store: OfflineStore, version: StoredVersion) -> ExportResult:
         schema={"run_seq": pl.Int64, "ingested_at": pl.Int64, "run_id": pl.String},
     ).with_columns(pl.col("ingested_at").cast(INSTANT_UTC))
     value = pl.col("value")
-    return ExportResult(
-        version,
-        rows.join(learned, on="run_seq", how="left", maintain_order="left").select(
+    for key_range in ranges:
+        with store.reading():
+            now = store.mark(version)
+            if mark is not None and (now is None or now.store_id != mark.store_id):
+                raise StoreError("something was erased while it was read", hint="run the same command again")
+            rows = store.scan(version, key_range=key_range, up_to_run=max(runs, default=0))
+        yield rows.join(learned, on="run_seq", how="left", maintain_order="left").select(
             *version.entity_type.key_names,
             value.dt.replace_time_zone("UTC") if isinstance(rows.schema["value"], pl.Datetime) else value,
             pl.col("computed_at").dt.replace_time_zone("UTC"),
             "ingested_at",
             "run_id",
             (pl.col("op") == TOMBSTONE).alias("tombstone"),
-        ),
-    )
+        )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
 from featurestore.offline.contract import TOMBSTONE, VALUE, CommittedRun, HistoryMark, OfflineStore, RunTransaction
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.tables.types import history_schema
 
 PATIENT = EntityType("patient", (Key("patient_id", "string"),))
@@ -158,7 +159,9 @@ class MemoryStore:
         up_to_run: int | None = None,
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
+        assert key_range == ALL_KEYS, "as sample_keys says, it is small"
         self.scans += 1
         wanted = None if entities is None else set(entities.rows())
         return history_frame(
@@ -171,6 +174,9 @@ class MemoryStore:
                 and (wanted is None or row.key in wanted)
             ],
         )
+
+    def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
+        return []
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         rows = [row for row in self.rows[version] if up_to_run is None or row.run <= up_to_run]

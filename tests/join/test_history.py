@@ -21,6 +21,8 @@ STORE = memory_store(
     {V: [Row(A, 5, 1, NOON), Row(A, 1, 3, None, TOMBSTONE), Row(A, 1, 2, None), Row(B, 2, 1, NOON)]}, (10, 20, 30)
 )
 
+MEMORY = 1 << 30
+
 
 def test_an_entitys_values_come_oldest_first_with_when_they_were_learned() -> None:
     assert history(STORE, V, {"shop": 7, "product": "tea"}).values == (
@@ -42,14 +44,14 @@ def test_an_unknown_entity_has_no_values() -> None:
 
 def test_a_version_without_history_says_what_to_run() -> None:
     other = version_of(digit="b")
-    for ask in (lambda: history(STORE, other, {"patient_id": "a"}), lambda: export(STORE, other)):
+    for ask in (lambda: history(STORE, other, {"patient_id": "a"}), lambda: next(export(STORE, other, MEMORY))):
         with pytest.raises(UsageError, match="has no history here") as failed:
             ask()
         assert failed.value.hint == "run featurestore ingest score"
 
 
 def test_an_export_is_the_whole_history_in_order() -> None:
-    frame = export(STORE, V).frame
+    frame = pl.concat(export(STORE, V, MEMORY))
     assert frame.columns == ["shop", "product", "value", "computed_at", "ingested_at", "run_id", "tombstone"]
     assert frame.select("shop", "run_id", "tombstone").rows() == [
         (-7, "run-1", False), (7, "run-2", False), (7, "run-3", True), (7, "run-1", False),
@@ -67,6 +69,6 @@ def test_a_real_store_returns_what_it_learned(tmp_path: Path) -> None:
         HistoryValue(1.0, 1, first, "first", tombstone=False),
         HistoryValue(2.0, 1, second, "second", tombstone=False),
     )
-    frame = export(store, version).frame
+    frame = pl.concat(export(store, version, MEMORY))
     assert frame.schema["ingested_at"] == pl.Datetime("us", "UTC")
     assert frame["run_id"].to_list() == ["first", "second", "first"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
+from featurestore.offline.partitions import KeyRange
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
@@ -39,6 +41,21 @@ def test_runs_are_in_the_order_of_their_commits_whatever_the_clocks_said(store: 
     assert [run.run_id for run in store.runs()] == ["failed", "run-4", "run-3", "run-2", "run-1", "first"]
     assert [run.run_id for run in store.runs(last=2)] == ["failed", "run-4"]
     assert [run.run_id for run in store.runs(status="failed")] == ["failed", "first"]
+
+
+def test_a_history_is_read_whole_range_by_range(store: OfflineStore) -> None:
+    of = version("int", PAIR, "stock")
+    rows = [(shop, product, day, day) for shop in range(-3, 4) for product in ("", "a", "é", "~") for day in (1, 2)]
+    learn(store, of, rows, "one")
+    learn(store, of, [(0, "a", 1, 9), (3, "~", 5, 5)], "two")
+    cuts: list[tuple[str | int, ...] | None] = [None, (-2, "a"), (0, ""), (0, "a"), (2, "zz"), None]
+    ranges = [KeyRange(after, up_to) for after, up_to in pairwise(cuts)]
+    for read in (store.scan, store.current):
+        parts = [read(of, key_range=key_range) for key_range in ranges]
+        assert pl.concat(parts).equals(read(of))
+        assert all(part.height for part in parts)
+    parts = [store.scan(of, key_range=key_range, up_to_run=1) for key_range in ranges]
+    assert pl.concat(parts).equals(store.scan(of, up_to_run=1))
 
 
 def test_an_empty_store_answers_nothing_and_makes_no_file(store: OfflineStore, tmp_path: Path) -> None:

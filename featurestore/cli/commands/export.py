@@ -37,6 +37,6 @@ def command(
     path = sink.path if sink else None
     result = export_feature(project, session.offline(project), name, sink)
     if path is not None:
-        session.note(f"{result.frame.height:,} rows written to {path}")
+        session.note(f"{result.rows:,} rows written to {path}")
     if session.json:
         session.write_json(json.history.export_document(result, path))

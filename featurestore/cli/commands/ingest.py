@@ -16,6 +16,9 @@ def command(
     input_: Annotated[
         str | None, typer.Option("--input", metavar="PATH", help="Read this in place of the source's path; - is stdin.")
     ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Make the history on the server this project's, where it is another's.")
+    ] = False,
     full: Annotated[bool, typer.Option("--full", help="Compute even where neither data nor code changed.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A row that breaks a rule fails the source.")] = False,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 when a feature has drifted.")] = False,
@@ -47,6 +50,10 @@ def command(
     project = session.project()
     options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
+    if take_over and not dry_run:
+        from featurestore.offline.open import take_over as take_over_history
+
+        take_over_history(project)
     store = session.offline(project)
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)

@@ -189,13 +189,17 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
         up_to_run: int | None = None,
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
+        bounds: list[str | int] = []
+        within = _within(version, key_range, bounds)
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
         return self._history(
             version,
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}{semi} "
-            f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq",
+            f"WHERE {between(up_to_run, after_run)} AND {within} ORDER BY {keys}, computed_at, run_seq",
+            bounds,
             entities=entities,
         )
 
@@ -311,13 +315,16 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
 
         return self._ask(ask, 0)
 
-    def current(self, version: StoredVersion) -> pl.DataFrame:
+    def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
+        bounds: list[str | int] = []
+        within = _within(version, key_range, bounds)
         return self._history(
             version,
-            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} "
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {within} "
             f"QUALIFY row_number() OVER (PARTITION BY {keys}, computed_at ORDER BY run_seq DESC) = 1 "
             f"ORDER BY {keys}, computed_at",
+            bounds,
         )
 
     def set_reference(self, version: VersionId, baseline: Baseline) -> None:

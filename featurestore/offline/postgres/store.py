@@ -39,6 +39,13 @@ from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import UNFINISHED, Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
+from featurestore.offline.ownership import (
+    foreign_schema,
+    is_known,
+    new_project_id,
+    read_project_id,
+    write_project_id,
+)
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
@@ -83,9 +90,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         doubt_seconds: float = 30.0,
         entities_per_query: int = 10_000,
         pages_per_batch: int = 10_000,
+        owned: bool = False,
     ) -> None:
         """Raises ConfigError where ``project.offline_url`` can't be read.
 
+        With ``owned`` a schema that belongs to another project is refused, by ForeignStoreError, at the first call.
         ``doubt_seconds`` is how long the server is asked whether a commit arrived whose answer was lost.
         """
         assert project.offline_url is not None, "open_offline checks it"
@@ -104,7 +113,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         self._lock_timeout, self._doubt_seconds = project.lock_timeout, doubt_seconds
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
-        self._project = project
+        self._project, self._owned = project, owned
         self.notices: tuple[str, ...] = ()
 
     def stamp(self) -> str:
@@ -142,10 +151,36 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             opening.callback(connection.rollback)
             meta = tables.meta_of(connection)
             schema.check_format(int(meta[0]["format"]) if meta else 0, self._server.address.shown)
+            if meta and self._owned:
+                self._check_owner(connection)
             lost = self._set_back(connection, exists=bool(meta))
             said = () if lost is None else (f"{lost}; {lost.hint}",)
             self.notices = (*said, UNFINISHED) if read_erasures(meta) else said
             return _Snapshot(connection, not meta, opening.pop_all())
+
+    def owner(self) -> str | None:
+        """The id of the project that the schema belongs to; None where it has none."""
+        with self._snapshot() as snapshot:
+            return None if snapshot.empty else tables.owner_of(snapshot.connection)
+
+    def _check_owner(self, connection: Connection) -> str | None:
+        """The id of the project that the schema belongs to, which must be this one; None where it has none yet."""
+        owner = tables.owner_of(connection)
+        if owner is None or owner == read_project_id(self._project):
+            return owner
+        stored = [(row["feature"], row["sha256"]) for row in connection.rows("SELECT feature, sha256 FROM versions")]
+        if read_project_id(self._project) is None and is_known(self._project, stored):
+            return owner
+        raise foreign_schema(self._project, owner, self._server.address.shown)
+
+    def _claim(self, connection: Connection) -> None:
+        """Gives the schema and the project one id, where one of them has none."""
+        owner, mine = self._check_owner(connection), read_project_id(self._project)
+        chosen = owner or mine or new_project_id()
+        if mine is None:  # before the schema has it: else a crash in between would make it another project's
+            write_project_id(self._project, chosen)
+        if owner is None:
+            tables.set_owner(connection, chosen)
 
     def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
         """What to say of a schema that lacks the last run committed from here."""
@@ -201,10 +236,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         up_to_run: int | None = None,
         after_run: int | None = None,
         entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         columns = f"{keys}, computed_at, run_seq, op, value"
-        order = f"WHERE {between(up_to_run, after_run)} ORDER BY {keys}, computed_at, run_seq"
+        within = f"{between(up_to_run, after_run)} AND {_within(version, key_range)}"
+        order = f"WHERE {within} ORDER BY {keys}, computed_at, run_seq"
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
         names = version.entity_type.key_names
@@ -311,11 +348,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
 
         return self._ask(ask, [])
 
-    def current(self, version: StoredVersion) -> pl.DataFrame:
+    def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         query = (
             f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
-            f"ORDER BY {keys}, computed_at, run_seq DESC"
+            f"WHERE {_within(version, key_range)} ORDER BY {keys}, computed_at, run_seq DESC"
         )
         return self._history(version, [(query, ())])
 
@@ -364,6 +401,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             if lost is not None:
                 raise lost
             tables.migrate(connection, self._server.address.shown)
+            if self._owned:
+                self._claim(connection)
             yield connection
 
     @contextmanager

@@ -63,6 +63,19 @@ def format_of(connection: Connection) -> int:
     return int(meta[0]["format"]) if meta else 0
 
 
+def owner_of(connection: Connection) -> str | None:
+    """The id of the project that the schema belongs to; None where it has none."""
+    rows = connection.rows("SELECT project_id FROM owner") if has_table(connection, "owner") else []
+    return None if not rows else str(rows[0]["project_id"])
+
+
+def set_owner(connection: Connection, project_id: str) -> None:
+    """Records which project a schema without an owner belongs to."""
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS owner (project_id TEXT NOT NULL); INSERT INTO owner VALUES ({literal(project_id)})"
+    )
+
+
 def migrate(connection: Connection, where: str) -> None:
     """Brings the schema to this release's format, within the open transaction, under the project's lock.
 

@@ -38,7 +38,7 @@ def export_document(result: ExportResult, target: Path | None) -> dict[str, Json
     """The facts of an export; its rows where they go to no file."""
     return {
         **version_keys(result.version),
-        "count": result.frame.height,
-        "columns": list(result.frame.columns),
-        **({"rows": table_rows(result.frame)} if target is None else {"output": str(target)}),
+        "count": result.rows,
+        "columns": list(result.columns),
+        **({"output": str(target)} if result.frame is None else {"rows": table_rows(result.frame)}),
     }

@@ -68,6 +68,19 @@ class VerifyLimits:
 DEFAULT_LIMITS = VerifyLimits()
 
 
+def limits_within(memory: int) -> VerifyLimits:
+    """The limits for a comparison that may use about so many bytes; no greater than the default ones."""
+    sizes = SyncSizes(
+        batch_rows=min(DEFAULT_SIZES.batch_rows, memory // 10_000),
+        first_rows=min(DEFAULT_SIZES.first_rows, memory // 4_000),
+        most_rows=min(DEFAULT_SIZES.most_rows, memory // 2_000),
+    )
+    return VerifyLimits(
+        rows=min(DEFAULT_LIMITS.rows, memory // 1_000), entities=min(DEFAULT_LIMITS.entities, memory // 10_000),
+        sizes=sizes,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyRequest:
     """What is compared: the active ``versions``, and the previous ones that are still online.
@@ -162,7 +175,6 @@ class Inspection:
 
     def _check_tables(self) -> TableCheck:
         offline = self.request.offline
-        self.request.progress("asking the online store")
         with offline.reading():
             learned, versions = offline.committed_runs(), offline.versions()
         run_ids = {run.run_seq: run.run_id for run in learned}

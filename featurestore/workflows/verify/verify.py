@@ -17,7 +17,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.workflows.erasure.completion import complete_if_broken_off
 from featurestore.workflows.sync import SyncResult, active_features
 from featurestore.workflows.verify.differences import KINDS, Kind, Mismatch
-from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect
+from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect, limits_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ def verify_project(
     versions = active_features(project, offline, names)
     with closing(open_online(project)) as online:
         return verify(
-            project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress
-        )
+            project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress,
+            limits=limits_within(project.memory),
+        )  # fmt: skip
 
 
 def verify(
