@@ -76,6 +76,12 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
     """Ids that a person would take for one. They stay different entities."""
     for name, kind in keys.items():
         if kind == "string" and name in frame.columns:
+            blank = int((frame[name].str.strip_chars() == "").sum() or 0)
+            if blank:
+                yield (
+                    f"{blank:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
+                    'without quotes is no id at all ("" is an empty one)'
+                )
             ids = frame[name].alias("").unique()
             alike = folded(ids).is_duplicated()
             if alike.any():

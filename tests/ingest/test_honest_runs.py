@@ -7,6 +7,8 @@ import duckdb
 import polars as pl
 import pytest
 
+from featurestore.errors import ConfigError
+from featurestore.offline.duckdb import connect as duck
 from tests.conftest import AGE, VISITS, Folder
 
 CODE = """
@@ -257,3 +259,11 @@ def test_one_time_that_nothing_can_show_does_not_fail_a_history(project: Folder)
     assert values == ["316516204800000000 us after 1970", "2024-02-01T00:00:00Z"]
     assert "us after 1970" in project.run("history", "age_share", "001").out
     assert project.json("stats", "age_share")["held"]["rows"] == 3
+
+
+def test_a_folder_that_duckdb_can_not_use_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "what?"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="whose path holds a \\?"):
+        duck.connect(folder / "history.duckdb")
+    assert list(folder.iterdir()) == []

@@ -225,3 +225,11 @@ def test_a_key_that_json_leaves_out_is_null(shops: Shops) -> None:
         ("a.ndjson", 1, "entity key is null"),
         ("b.ndjson", 2, "entity key is null"),
     ]
+
+
+def test_empty_ids_are_entities_and_said(shops: Shops) -> None:
+    shop = shops()
+    shop.write("visits.csv", 'id,x\n"",1\n" ",2\na,3\n')
+    rows = shop.read()
+    assert rows.frame["id"].to_list() == ["", " ", "a"]
+    assert any(each.startswith("2 rows have an empty id, which is an entity like any other") for each in rows.warnings)

@@ -20,6 +20,7 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
+from featurestore.versioning.folder.conflicts import has_markers
 from featurestore.versioning.folder.copies import copy_copies, remove_copies, rename_copies, write_copies
 from featurestore.versioning.folder.versionfile import (
     VersionFile,
@@ -387,12 +388,16 @@ def _names(folder: Path) -> list[str]:
 
 def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     try:
-        table = parse_toml(read_own(path, SETTINGS))
+        data = read_own(path, SETTINGS)
+        table = parse_toml(data)
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
     except ValueError as exc:
+        if has_markers(data):
+            settle = f"run featurestore lock, which settles most; else {hint}"
+            raise VersionFileError("contains merge conflict markers", where=str(path), hint=settle) from exc
         raise VersionFileError(str(exc), where=str(path), hint=hint) from exc
     if not table:  # such a file always says something
         raise VersionFileError("is empty", where=str(path), hint=hint)
