@@ -222,7 +222,6 @@ def _check_owner(request: SyncRequest, seen: Situation) -> None:
 
 
 def _look(request: SyncRequest) -> Situation:
-    request.progress("asking the online store")
     tables, pulse = OnlineTables(request.online), request.online.pulse()
     last = read_last_sync(request.project)
     # First the last sync, then the tables, then the history: whoever writes meanwhile can only be ahead, never behind.

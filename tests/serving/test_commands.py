@@ -188,6 +188,7 @@ def test_sync_every_survives_a_server_that_goes_and_comes_back_empty(project: Fo
 def test_verify_is_content_with_what_sync_wrote(synced: Folder) -> None:
     assert synced.json("verify") == {
         "checked": 2, "missing": 0, "stale": 0, "different": 0, "unexpected": 0, "examples": [], "fixed": False,
+        "warnings": [],
     }  # fmt: skip
     assert "all match the history" in synced.run("verify").out
 

@@ -175,7 +175,6 @@ class Inspection:
 
     def _check_tables(self) -> TableCheck:
         offline = self.request.offline
-        self.request.progress("asking the online store")
         with offline.reading():
             learned, versions = offline.committed_runs(), offline.versions()
         run_ids = {run.run_seq: run.run_id for run in learned}
