@@ -15,11 +15,12 @@ from typing import Any, Literal
 from featurestore.versioning.analysis import inert
 from featurestore.versioning.analysis.names import WHOLE, Definition, Dotted, Global, Key, Plain, ProjectModule
 from featurestore.versioning.analysis.project import ProjectNames
-from featurestore.versioning.analysis.reach import DECORATORS, chain
+from featurestore.versioning.analysis.reach import DECORATORS, chain, imported
 from featurestore.versioning.analysis.scopes import (
     Function,
     argument_names,
     bound_by,
+    import_name,
     is_guard,
     runs_code,
     target_names,
@@ -44,14 +45,15 @@ class Effect:
     ``changes`` are names that it assigns into, or deletes from, and functions and classes that it hands over, so that
     others may; with `WHOLE` any name of a module. Where it ``reaches``, it may change whatever is behind what it uses,
     such as the class of an object. ``calls`` says whether it may run the code of what it mentions, ``runs`` whether it
-    calls anything at all.
+    calls anything at all. ``deletes`` are names that have to be there, because it deletes them.
     """
 
-    __slots__ = ("acts", "calls", "changes", "outside", "reaches", "runs")
+    __slots__ = ("acts", "calls", "changes", "deletes", "outside", "reaches", "runs")
 
     def __init__(self) -> None:
         self.acts = self.outside = self.calls = self.runs = self.reaches = False
         self.changes: set[Key] = set()
+        self.deletes: set[Key] = set()
 
     @property
     def is_inert(self) -> bool:
@@ -121,7 +123,7 @@ class Effects:
         """The only statement that binds a name; None where there are others, or imports, or functions that bind it."""
         module, name = key
         table = self.project.table(module)
-        if table is None or name in table.imports or name in table.assigned_by_functions:
+        if table is None or name in table.assigned_by_functions or self.project.imports_of(module, name):
             return None
         positions = table.bindings.get(name, ())
         return table.body[positions[0]] if len(positions) == 1 else None
@@ -131,7 +133,7 @@ class Effects:
         table = self.project.table(module)
         if name == WHOLE:
             return "code"
-        if table is None or name in table.imports or name in table.assigned_by_functions:
+        if table is None or name in table.assigned_by_functions or self.project.imports_of(module, name):
             return "object"
         judge = _Judge(self, module)
         kinds = {judge.kind_bound(table.body[position], name) for position in table.bindings.get(name, ())}
@@ -223,6 +225,7 @@ class _Judge:
         self._project = effects.project
         self._world = effects.project.world(module)
         self.locals: dict[str, Kind] = {}
+        self.imports: dict[str, Global] = {}
         self.effect = Effect()
 
     def look(self, nodes: Iterable[ast.AST]) -> None:
@@ -232,7 +235,10 @@ class _Judge:
             if isinstance(node, ast.comprehension):
                 self.locals |= dict.fromkeys(target_names(node.target), self.kind(node.iter))
             elif isinstance(node, ast.ClassDef):
-                self.locals |= dict.fromkeys(bound_by(node.body, walrus=False).everything(), "object")
+                self.locals |= dict.fromkeys(bound_by(node.body, walrus=False).names, "object")
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias for alias in node.names if alias.name != "*"]
+                self.imports |= {import_name(node, alias): imported(self._world, node, alias) for alias in names}
         called = {id(node.func) for node in found if isinstance(node, ast.Call)}
         for node in found:
             method = _LOOKS.get(node.__class__)
@@ -284,7 +290,7 @@ class _Judge:
         if name is not None:
             return "inert" if _lookup(name) else "outside"
         if isinstance(function, ast.Name) and function.id not in self.locals:
-            target = self._world.lookup(function.id)
+            target = self.lookup(function.id)
             if isinstance(target, Plain):
                 if function.id in inert.BUILTINS or function.id == "super":
                     return "inert"
@@ -394,8 +400,11 @@ class _Judge:
 
     def deleted(self, node: ast.Delete) -> None:
         for target in node.targets:
-            key = (self._world.module, target.id) if isinstance(target, ast.Name) else None
-            if key is not None and self._all.kind_of(key) == "object":  # __del__
+            if not isinstance(target, ast.Name) or target.id in self.locals:
+                continue
+            key = (self._world.module, target.id)
+            self.effect.deletes.add(key)
+            if self._all.kind_of(key) == "object":  # __del__
                 self.effect.acts = self.effect.calls = True
                 self.effect.changes.add(key)
 
@@ -403,6 +412,10 @@ class _Judge:
         self.effect.outside = True  # whether an import fails may decide what any other module does
 
     # What is known of values
+
+    def lookup(self, name: str) -> Global:
+        """What a name stands for: by an import that is looked at, else at module level."""
+        return self.imports.get(name) or self._world.lookup(name)
 
     def is_feature(self, decorator: ast.expr) -> bool:
         """Whether a decorator is ``@feature``."""
@@ -457,7 +470,7 @@ class _Judge:
     def kind(self, node: ast.expr) -> Kind:
         """What is known of an expression's value."""
         if isinstance(node, ast.Name):
-            return self.locals.get(node.id) or self.kind_of_target(self._world.lookup(node.id))
+            return self.locals.get(node.id) or self.kind_of_target(self.lookup(node.id))
         if isinstance(node, ast.Attribute):
             return self.kind_of_attribute(node)
         if isinstance(node, ast.Call):
@@ -520,7 +533,7 @@ class _Judge:
         names, base = chain(node)
         if not isinstance(base, ast.Name) or base.id in self.locals:
             return None
-        target = self._world.lookup(base.id)
+        target = self.lookup(base.id)
         while names and isinstance(target, ProjectModule):
             member = self._project.member(target.name, names.pop())
             if member is None:
@@ -533,7 +546,7 @@ class _Judge:
         names, base = chain(node)
         if not isinstance(base, ast.Name) or base.id in self.locals:
             return None
-        target = self._world.lookup(base.id)
+        target = self.lookup(base.id)
         while names and isinstance(target, ProjectModule):
             member = self._project.member(target.name, names.pop())
             if member is None:

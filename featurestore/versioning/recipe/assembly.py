@@ -64,6 +64,8 @@ class Assembly:
                 self.running.append(statement)
                 self._chunks.append(b"(runs ")
                 self._statement(statement)
+                for key in sorted(self._executions.effects.of_statement(table, place[1]).deletes):
+                    self._mention(key)
                 self._chunks.append(b")")
         return b"".join((*self._chunks, *self._sequence(), *self._texts()))
 

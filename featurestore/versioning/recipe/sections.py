@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
-from featurestore.versioning.analysis.names import Key, ProjectModule
+from featurestore.versioning.analysis.names import Definition, Key, ProjectModule
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
@@ -182,9 +182,14 @@ class _Writer:
 
     def _from_stars(self, name: str) -> list[tuple[int, str]]:
         """A star import, cut down to the name. Each counts where other statements bind the name too, else the last."""
-        positions = {at for at, _ in self._project.imports_of(self._table.module.name, name)}
+        module = self._table.module.name
+        target = self._project.member(module, name)
+        counts_each = isinstance(target, Definition) and target.module == module
+        if name in self._table.imports and not counts_each:
+            return []  # a plain import gives the same thing
+        positions = {at for at, _ in self._project.imports_of(module, name)}
         stars = [star for star in self._table.stars if star.position in positions]
-        if name not in self._table.imports and not self._table.is_definition(name):
+        if not counts_each:
             stars = stars[-1:]
         return [(star.position, _import_line(star.statement, [ast.alias(name)])) for star in stars]
 
