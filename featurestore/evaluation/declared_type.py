@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import polars as pl
 
 from featurestore.errors import FeatureError
@@ -74,7 +76,8 @@ def refuse_rows(values: pl.Series, bad: pl.Series, complaint: str, hint: str) ->
     if bad.any():
         row = int(bad.arg_true()[0])
         value = values[row]
-        shown = "" if value is None else f" ({show(value.to_list() if isinstance(value, pl.Series) else value)})"
+        plain = value.to_list() if isinstance(value, pl.Series) else value
+        shown = "" if plain is None else f" ({plain if isinstance(plain, Decimal) else show(plain)})"
         more = int(bad.sum() or 0) - 1
         others = f" and in {more} more" if more else ""
         raise FeatureError(f"{values.name} {complaint} in row {row + 1}{shown}{others}", hint=hint)
