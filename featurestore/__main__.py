@@ -10,6 +10,10 @@ from featurestore.cli.starting import exit_at_once_on_interrupt
 
 def main() -> None:
     exit_at_once_on_interrupt()
+    if sys.getfilesystemencoding() != "utf-8":
+        # A locale without UTF-8, in which ids, names of files and results could be neither read nor written.
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # ourselves
     if sys.argv[1:] in (["--version"], ["-V"]):
         from featurestore import __version__
         from featurestore.cli import streams

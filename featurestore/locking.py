@@ -6,6 +6,7 @@ The descriptor is closed in children, so that a fork of user code can't keep the
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -31,7 +32,7 @@ def write_lock(project: Project) -> Iterator[None]:
     except OSError as exc:
         raise StoreError(f"the lock can't be opened: {os_reason(exc)}", where=str(path)) from exc
     try:
-        _acquire(descriptor, project.lock_timeout)
+        _acquire(descriptor, path, project.lock_timeout)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(_myself()).encode(), 0)
         _OPEN.add(descriptor)
@@ -87,7 +88,7 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
-def _acquire(descriptor: int, timeout: float) -> None:
+def _acquire(descriptor: int, path: Path, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -99,6 +100,13 @@ def _acquire(descriptor: int, timeout: float) -> None:
                     hint="wait for it, or wait longer with --lock-timeout SECONDS",
                 ) from None
             time.sleep(POLL_SECONDS)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            raise StoreError(
+                f"its file system has no locks: {exc.strerror}", where=str(path),
+                hint="keep the project's .featurestore on a local disk",
+            ) from exc  # fmt: skip
         else:
             return
 

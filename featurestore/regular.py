@@ -14,7 +14,7 @@ from pathlib import Path
 from featurestore.errors import os_reason
 
 SETTINGS = 1_000_000  # bytes of a TOML file
-CODE = 16_000_000  # of a module
+CODE = 11_000_000  # of a module: what can be hashed within seconds
 VERSION = 64_000_000  # of a version file, which holds many
 
 _KINDS = {

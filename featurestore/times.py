@@ -54,11 +54,20 @@ def is_zone(name: str) -> bool:
     """Whether a name is that of a time zone that this machine has data of."""
     from zoneinfo import ZoneInfo
 
+    if name in _UTC:  # which needs no data
+        return True
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError on some systems
         return False
     return True
+
+
+def has_zones() -> bool:
+    """Whether this machine has data of time zones at all; bare containers have none."""
+    from zoneinfo import available_timezones
+
+    return bool(available_timezones())
 
 
 def parse_instant(text: str, *, up: bool = False) -> tuple[int, bool]:

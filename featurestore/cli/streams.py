@@ -56,9 +56,11 @@ def prepare() -> None:
     if sys.stderr is None:
         _plug(2, os.O_WRONLY)  # writing does nothing
         sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
-    encoding, errors = ("utf-8", "strict") if sys.stdout is None else (sys.stdout.encoding, sys.stdout.errors)
+    # Not in the locale's encoding: in one without UTF-8 a name, a rule of a table or a hint would be an error.
     out = _Stdout(io.FileIO(1, "w", closefd=False))
-    sys.stdout = io.TextIOWrapper(out, encoding, errors, line_buffering=out.isatty())
+    sys.stdout = io.TextIOWrapper(out, "utf-8", "backslashreplace", line_buffering=out.isatty())
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _plug(number: int, mode: int) -> None:

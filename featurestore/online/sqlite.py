@@ -313,12 +313,20 @@ class SQLiteStore:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return self._open().connection
 
+    def _connect(self) -> sqlite3.Connection:
+        """Reading needs no right to write: a file that can't be written is read as one that nobody changes."""
+        place, uri = str(self._path), False
+        if not (os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)):
+            log = self._path.with_name(f"{FILE}-wal")
+            # With a log beside it somebody writes, and the log is read too.
+            how = "mode=ro" if is_there(log) and log.stat().st_size else "mode=ro&immutable=1"
+            place, uri = f"{self._path.absolute().as_uri()}?{how}", True
+        return sqlite3.connect(place, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
+
     def _open(self) -> _ThreadConnection:
         with _TranslatedErrors(self._path):
             # Closed by `close` or by the garbage collector, in whichever thread that is.
-            connection = sqlite3.connect(
-                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            connection = self._connect()
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > FORMAT:
                 connection.close()

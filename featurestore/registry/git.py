@@ -421,6 +421,7 @@ def _error(said: str) -> Exception:
     message = message.removeprefix("fatal: ")
     if message.startswith("not a git repository"):
         return _NoRepositoryError(message)
+    # Git has one exit code, 128, for all that it refuses; it is asked in English (see `_environment`).
     if "dubious ownership" in message:
         folder = message.partition("'")[2].rstrip("'")
         return GitError(

@@ -57,6 +57,9 @@ def _find_type(table: TomlTable) -> SourceType:
 
 def _check_zone(zone: str, table: TomlTable) -> None:
     if not times.is_zone(zone):
+        if not times.has_zones():
+            hint = "install it: the system's package tzdata, or pip install tzdata; UTC works without"
+            raise table.error("timezone", "can't be used: this machine has no time zone data", hint)
         raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"')
 
 

@@ -15,7 +15,7 @@ from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.tables.iso8601 import parse_column
 from featurestore.tables.lookalikes import folded
-from featurestore.times import EPOCH
+from featurestore.times import EPOCH, is_utc
 
 _LONGEST = 80
 _MOSTLY = 0.9
@@ -43,7 +43,7 @@ def _time_reason(value: object, zone: str | None) -> str:
     micros = _micros(value)
     if micros is None or zone is None:
         return f"{show(value)} is not a datetime: ISO 8601, years 1 to 9999"
-    local = (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=ZoneInfo(zone))
+    local = (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=UTC if is_utc(zone) else ZoneInfo(zone))
     try:
         local.astimezone(UTC)
     except OverflowError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -179,3 +180,65 @@ def test_version_files_are_for_others_to_read(project: Folder) -> None:
         assert path.stat().st_mode & 0o777 == wanted, path
     assert (project.root / ".featurestore").stat().st_mode & 0o777 == 0o700
     assert (project.root / ".featurestore" / "history.duckdb").stat().st_mode & 0o777 == 0o600
+
+
+def on_a_machine(project: Folder, before: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a process in which some lines of Python ran first, such as one that takes a module away."""
+    code = f"import sys\n{before}\nfrom featurestore.cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=project.root, env={**os.environ, **environment},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_machine_without_time_zone_data_says_so(project: Folder) -> None:
+    def ingest() -> subprocess.CompletedProcess[str]:
+        return on_a_machine(project, "sys.modules['tzdata'] = None", "ingest", PYTHONTZPATH="")
+
+    project.edit("featurestore.toml", 'event_time = "visit_at"', 'event_time = "visit_at"\ntimezone = "UTC"')
+    assert ingest().returncode == 0
+    project.edit("featurestore.toml", '"UTC"', '"Europe/Paris"')
+    ran = ingest()
+    assert ran.returncode == 2
+    assert "sources.visits.timezone can't be used: this machine has no time zone data" in ran.stderr
+    assert "pip install tzdata" in ran.stderr
+
+
+# The system calls by which a file is locked, refused as on a file system that has no locks.
+NO_LOCKS = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def insn(code, jt, jf, k): return struct.pack("HBBI", code, jt, jf, k)
+program = b"".join([
+    insn(0x20, 0, 0, 0), insn(0x15, 5, 0, 73),                          # flock
+    insn(0x15, 0, 5, 72), insn(0x20, 0, 0, 24),                         # fcntl: its command
+    insn(0x15, 2, 0, 5), insn(0x15, 1, 0, 6), insn(0x15, 0, 1, 7),      # F_GETLK, F_SETLK, F_SETLKW
+    insn(0x06, 0, 0, 0x00050000 | 37), insn(0x06, 0, 0, 0x7FFF0000),
+])
+buffer = ctypes.create_string_buffer(program, len(program))
+class Filter(ctypes.Structure): _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, ctypes.byref(Filter(9, ctypes.addressof(buffer))), 0, 0) == 0
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="numbers of system calls")
+def test_a_file_system_without_locks_is_said(project: Folder) -> None:
+    ran = on_a_machine(project, NO_LOCKS, "ingest")
+    assert ran.returncode == 12, ran.stderr
+    assert "its file system has no locks: No locks available" in ran.stderr
+    assert "on a local disk" in ran.stderr
+    project.run("ingest")
+    ran = on_a_machine(project, NO_LOCKS, "runs")
+    assert (ran.returncode, "has no locks" in ran.stderr) == (12, True), ran.stderr
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_a_locale_without_utf_8_changes_nothing(project: Folder, locale: str) -> None:
+    project.write({"visits.csv": "patient_id,visit_at,age,chol\njosé,2024-01-01T00:00:00Z,50,1\n"})
+    settings = {"LC_ALL": locale, "LANG": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    for command in (["ingest"], ["history", "age_share", "josé"], ["export", "age_share"], ["show", "age_share"]):
+        line = [sys.executable, "-m", "featurestore", *command]
+        ran = subprocess.run(line, cwd=project.root, env={**os.environ, **settings}, capture_output=True)
+        assert ran.returncode == 0, ran.stderr
+        assert b"Traceback" not in ran.stderr

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
+from featurestore.model import Check
 from featurestore.render.console import DataConsole
+from featurestore.render.text.doctor import doctor_block
 from featurestore.render.text.table import Column, middle_cut, table
 
 COLUMNS = (
@@ -85,3 +87,19 @@ def test_a_value_that_nobody_reads_on_a_screen_is_shown_in_part() -> None:
     shown = drawn((Column("value", "value"),), [("x" * 30_000_000,)], 80)
     assert shown.count("x") < 11_000
     assert "30,000,000 characters" in " ".join(shown.split())
+
+
+def test_half_of_a_wide_character_leaves_no_gap_at_the_ellipsis() -> None:
+    assert middle_cut("東京都港区六本木ヒルズ森タワー", 8) == "東京…ー"
+    assert middle_cut("東京都港区六本木ヒルズ森タワー", 9) == "東京…ワー"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_checks_text_is_folded_below_itself(width: int) -> None:
+    long = Check("configuration", "warn", "much to say about it " * 8, "and something to do " * 6)
+    out = io.StringIO()
+    DataConsole(file=out, width=width).print(doctor_block([Check("git", "ok", "fine"), long]))
+    lines = out.getvalue().splitlines()
+    assert all(cell_len(text) <= width for text in lines)
+    assert lines[0].rstrip() == "ok    git            fine"
+    assert all(text.startswith(" " * 21) for text in lines[2:-1])

@@ -22,7 +22,7 @@ _AGAIN = "run the same command again"
 
 def error_of(exc: duckdb.Error, path: Path) -> FeatureStoreError:
     """An error of an open file, or of opening it, in our words."""
-    said = str(exc).partition("\n")[0]
+    said = _said(exc)
     refused = quoted_os_error(said)
     if refused is not None:
         return _refused(OSError(refused.errno, refused.strerror, str(path)))
@@ -50,7 +50,12 @@ def is_busy(exc: duckdb.Error) -> bool:
     """Whether another process has the file open."""
     # DuckDB has no class for it; its text begins so. On a file system without locks it ends with the system's error.
     mark = 'IO Error: Could not set lock on file "'
-    return isinstance(exc, duckdb.IOException) and str(exc).startswith(mark) and quoted_os_error(str(exc)) is None
+    return isinstance(exc, duckdb.IOException) and str(exc).startswith(mark) and quoted_os_error(_said(exc)) is None
+
+
+def _said(exc: duckdb.Error) -> str:
+    """The first line, without the address of the manual."""
+    return str(exc).partition("\n")[0].partition(". See also ")[0]
 
 
 def _is_damage(exc: duckdb.Error) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from featurestore.model import Check
-from featurestore.render.printable import printable
 from featurestore.render.text.style import BAD, DIM, GOOD, WARN, line
 
 COLOURS = {"ok": GOOD, "warn": WARN, "fail": BAD}
@@ -17,13 +16,14 @@ COLOURS = {"ok": GOOD, "warn": WARN, "fail": BAD}
 
 def doctor_block(checks: Sequence[Check]) -> RenderableType:
     """A line for each check, and under it what to do."""
-    width = max(len(check.area) for check in checks)
-    parts: list[RenderableType] = []
+    block = Table.grid(padding=(0, 2, 0, 0))
+    block.add_column(no_wrap=True)
+    block.add_column(no_wrap=True)
+    block.add_column(overflow="fold")
     for check in checks:
-        state = (f"{check.state:4}", COLOURS[check.state])
-        parts.append(Text.assemble(state, f"  {check.area:{width}}  ", printable(check.what)))
+        block.add_row(line(check.state, COLOURS[check.state]), line(check.area), line(check.what))
         if check.hint:
-            parts.append(Padding(line(f"→ {check.hint}", DIM), (0, 0, 0, width + 8), expand=False))
+            block.add_row("", "", line(f"→ {check.hint}", DIM))
     failed, warned = (sum(check.state == state for check in checks) for state in ("fail", "warn"))
     wrong = [*([f"{failed} failed"] if failed else []), *([f"{warned} to look at"] if warned else [])]
-    return Group(*parts, Text(", ".join(wrong) or "nothing is wrong", style=DIM))
+    return Group(block, Text(", ".join(wrong) or "nothing is wrong", style=DIM))

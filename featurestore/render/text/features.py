@@ -132,7 +132,7 @@ def _versions(detail: Detail) -> RenderableType:
     entry = detail.entry
     columns = [
         Column("version", "number"), Column("sha256"), Column("written"), Column("packages", style=DIM, spare=1),
-        Column("commit", style=DIM, spare=2), Column(""),
+        Column("commit", style=DIM, spare=2), Column("", "words"),
     ]  # fmt: skip
     rows = []
     for version in detail.files:

@@ -86,7 +86,8 @@ def middle_cut(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     head, tail = width // 2, (width - 1) // 2
-    return set_cell_size(text, head) + "…" + set_cell_size(text[::-1], tail)[::-1]
+    # Half of a wide character is no character: its cell is left empty at the end, not beside the ellipsis.
+    return f"{set_cell_size(text, head).rstrip(' ')}…{set_cell_size(text[::-1], tail)[::-1].lstrip(' ')}"
 
 
 def _aligned(column: Column, cells: Sequence[Text]) -> Column:

@@ -31,6 +31,7 @@ def problem_of(error: BaseException, project: Project, target: Target) -> Proble
 
 def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, where: str) -> Problem:
     """Polars names the column and lists all others; people need the nearest one."""
+    # The exception has no field for the column: only its text names it.
     quoted = re.findall(r'"([^"]*)"', str(error).split("\n\n")[0])
     if not quoted:
         return Problem("feature", f"{target.feature.function}() asks for a column that is not there", where)

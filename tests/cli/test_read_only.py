@@ -1,0 +1,59 @@
+"""A project that may only be read: every command that reads answers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Folder
+
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+READERS = (
+    ["get", "patient", "001"], ["verify"], ["list"], ["show", "age_share"], ["runs"], ["history", "age_share", "001"],
+    ["export", "age_share"], ["stats", "age_share"], ["doctor"],
+    ["join", "labels.csv", "-f", "age_share", "--timestamp-column", "at"],
+)  # fmt: skip
+
+
+def like_anybody() -> None:
+    """Root may write everywhere; without this capability its files are protected from it as from others."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+@pytest.fixture
+def locked(project: Folder) -> Iterator[Folder]:
+    (project.root / "labels.csv").write_text("patient_id,at\n001,2024-03-01T00:00:00Z\n")
+    project.run("ingest")
+    project.run("sync")
+    state = project.root / ".featurestore"
+    paths = [*state.rglob("*"), state, project.root]
+    for path in paths:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    yield project
+    for path in reversed(paths):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+@pytest.mark.parametrize("arguments", READERS, ids=lambda arguments: arguments[0])
+def test_a_command_that_reads_needs_no_right_to_write(locked: Folder, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(locked.root), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, preexec_fn=like_anybody, cwd=locked.root
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_that_writes_says_that_it_may_not(locked: Folder) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(locked.root), "ingest"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=like_anybody)
+    assert done.returncode in (4, 12), done.stderr
+    assert "ermission denied" in done.stderr
