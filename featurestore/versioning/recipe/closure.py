@@ -17,7 +17,7 @@ from featurestore.versioning.analysis.columns import ColumnUse, column_use
 from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.project import ProjectNames
-from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.analysis.tree import SourceTree, without_collecting
 from featurestore.versioning.recipe.assembly import Assembly
 from featurestore.versioning.recipe.definitions import Definitions, EncodedDefinition, EncodedStatement
 from featurestore.versioning.recipe.execution import Execution, Executions
@@ -144,7 +144,8 @@ def capture(tree: SourceTree, module: str, function: str) -> Closure:
     key = (module, function)
     closure = closures.captured.get(key)
     if closure is None:
-        closure = closures.captured[key] = _capture(closures, key)
+        with without_collecting():
+            closure = closures.captured[key] = _capture(closures, key)
     return closure
 
 
