@@ -355,7 +355,8 @@ class _Judge:
             self.effect.outside |= found == "outside"
             if found is not None:
                 self.effect.acts = self.effect.calls = True
-        if node.bases and any(isinstance(item, Function) and item.name in _MAKING for item in node.body):
+        making = any(isinstance(item, Function) and item.name in _MAKING for item in node.body)
+        if making and any(self.is_foreign_base(base) for base in node.bases):
             self.effect.acts = self.effect.calls = True  # a base such as Enum calls them while the class is made
         for keyword in node.keywords:
             if not (keyword.arg == "metaclass" and self.foreign(keyword.value) == "abc.ABCMeta"):
@@ -381,6 +382,16 @@ class _Judge:
             return "project"
         inner = _Judge(self._all, target.module)
         return next((found for item in base.bases if (found := inner.base(item)) is not None), None)
+
+    def is_foreign_base(self, node: ast.expr) -> bool:
+        """Whether a base, or a base of it, is not a class of the project that is known."""
+        node = node.value if isinstance(node, ast.Subscript) else node
+        target = self.target(node)
+        base = self._all.single(target.key) if isinstance(target, Definition) else None
+        if not isinstance(target, Definition) or not isinstance(base, ast.ClassDef):
+            return self.foreign(node) != "abc.ABC"
+        inner = _Judge(self._all, target.module)
+        return any(inner.is_foreign_base(item) for item in base.bases)
 
     def decorated(self, node: Function | ast.ClassDef) -> None:
         for decorator in node.decorator_list:
