@@ -168,7 +168,6 @@ def test_whatever_changes_the_values_changes_the_version(seed: int) -> None:
             assert before.canonical != after.canonical or before.limits, (made.texts(), other)
 
 
-@pytest.mark.xfail(strict=False, reason="a star that provides another package: fixtures/hash/wrong.txt")
 @given(seeds)
 @settings(max_examples=50)
 def test_a_version_file_keeps_every_change(seed: int) -> None:

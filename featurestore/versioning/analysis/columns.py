@@ -186,7 +186,7 @@ class _Use(Reach):
             self._later(base)
         else:
             self._value(target)
-        if node.ctx.__class__ is not ast.Load:
+        if node.ctx.__class__ is not ast.Load and names:  # none are left where a name of a module is assigned
             self.defined.add(names[0])
             names = names[1:]
         self._attributes([*reversed(names)], target, base)

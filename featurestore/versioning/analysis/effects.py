@@ -36,6 +36,7 @@ _KINDS: dict[str, Kind] = {"constant": "constant", "plain": "constant", "class":
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEEPEST_ALIAS = 10
+_BEHIND = {"__class__", "__dict__", "__mro__", "__bases__"}
 _MAKING = {"__new__", "__init__", "__init_subclass__", "__set_name__", "_generate_next_value_", "_missing_"}
 
 
@@ -240,6 +241,7 @@ class _Judge:
                 names = [alias for alias in node.names if alias.name != "*"]
                 self.imports |= {import_name(node, alias): imported(self._world, node, alias) for alias in names}
         called = {id(node.func) for node in found if isinstance(node, ast.Call)}
+        called |= {id(each) for node in found for each in getattr(node, "decorator_list", ())}
         for node in found:
             method = _LOOKS.get(node.__class__)
             if method is not None:
@@ -271,12 +273,17 @@ class _Judge:
             self.effect.outside = True
         elif found != "container" and "foreign" in kinds:
             self.effect.outside = True  # the code that is called may change what it is given
-        self.effect.reaches |= found == "builtin"
+        self.effect.reaches |= found == "builtin" and not self.is_plain_setting(node)
         if found == "container" and isinstance(node.func, ast.Attribute):
             target = self.target(node.func.value)
             self.effect.changes.update([target.key] if isinstance(target, Definition) else ())
         self.effect.acts = True
         self.effect.calls |= found != "container"
+
+    def is_plain_setting(self, node: ast.Call) -> bool:
+        """Whether it sets an attribute of something that has a name, rather than, say, of the class of an object."""
+        named = isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr", "next")
+        return named and isinstance(next(iter(node.args), None), ast.Name)
 
     def kind_given(self, argument: ast.expr) -> Kind:
         """The kind of an argument. A generator that nobody else has is what it yields."""
@@ -322,7 +329,7 @@ class _Judge:
         elif self.kind(owner) != "data":
             self.effect.calls = True
         names, base = _path(node)
-        self.effect.reaches |= not isinstance(base, ast.Name) or not {"__class__", "__dict__"}.isdisjoint(names)
+        self.effect.reaches |= not isinstance(base, ast.Name) or not _BEHIND.isdisjoint(names)
         target = self.target(owner)
         if isinstance(target, ProjectModule):
             self.effect.changes.add((target.name, node.attr if isinstance(node, ast.Attribute) else WHOLE))
@@ -331,6 +338,7 @@ class _Judge:
 
     def load(self, node: ast.Attribute | ast.Subscript) -> None:
         if isinstance(node.ctx, ast.Load):
+            self.effect.reaches |= isinstance(node, ast.Attribute) and node.attr in _BEHIND
             self.use(node.value)
             if isinstance(node, ast.Subscript):
                 self.use(node.slice)

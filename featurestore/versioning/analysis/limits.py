@@ -245,6 +245,7 @@ ATTRIBUTE = {
     "__builtins__": "names reached through builtins are not followed",
     "__subclasses__": "subclasses are not followed from their base class",
     "co_firstlineno": "where the code of a function stands in its file is not part of the hash",
+    "addFilter": "what a filter of a logger does when something is logged is not followed",
     "level": "the level of a logger is not part of the hash",
     "f_lineno": "where code stands in its file is not part of the hash",
     "tb_lineno": "where code stands in its file is not part of the hash",

@@ -94,6 +94,7 @@ class Execution:
         self._project = definitions.project
         self._effects = effects
         self._imports = imports
+        self._importers: dict[str, list[Place]] = {}
         self._uses: dict[Place, set[Key]] = {}
         self._changed: dict[str, dict[str, list[tuple[str, int]]]] = {}
         self._run(roots)
@@ -161,14 +162,16 @@ class Execution:
         pending = list(modules)
         while pending:
             module = pending.pop()
-            place = self.modules.get(module)
-            if module in seen or place is None:
+            first = self.modules.get(module)
+            if module in seen or first is None:
                 continue
             seen.add(module)
-            pending.append(place[0])
-            table = self._project.table(place[0])
-            if table is not None and not isinstance(table.body[place[1]], ast.Import | ast.ImportFrom):
-                yield place
+            pending.append(first[0])
+            # The first may be under a condition that does not hold, and a later one then the cause.
+            for place in dict.fromkeys([first, *self._importers.get(module, ())]):
+                table = self._project.table(place[0])
+                if table is not None and not isinstance(table.body[place[1]], ast.Import | ast.ImportFrom):
+                    yield place
 
     def run_time_limits(self, key: Key) -> list[LimitAt]:
         """The limits of a module's name: which functions assign or change it when they are called."""
@@ -242,6 +245,7 @@ class Execution:
         for position in range(len(table.body)):
             place = (module, position)
             for name in self._imports.now(table, position):
+                self._importers.setdefault(name, []).append(place)
                 yield name, place
             effect = self._effects.of_statement(table, position)
             if not effect.is_inert:
