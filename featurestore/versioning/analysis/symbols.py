@@ -81,8 +81,11 @@ class SymbolTable:
         return found
 
     @cached_property
-    def exported(self) -> frozenset[str] | None:
-        """The names of a literal ``__all__``; None where there is none, or it is computed."""
+    def exported(self) -> tuple[str, ...] | None:
+        """The names of a literal ``__all__``; None where there is none, or it is computed.
+
+        In their order, in which a star imports them where they are submodules.
+        """
         positions = self.bindings.get("__all__", [])
         if len(positions) != 1 or self.module.text.count("__all__") != 1:
             return None
@@ -91,7 +94,7 @@ class SymbolTable:
         if not isinstance(value, ast.List | ast.Tuple):
             return None
         items = [item.value for item in value.elts if isinstance(item, ast.Constant)]
-        return frozenset(str(item) for item in items) if len(items) == len(value.elts) else None
+        return tuple(str(item) for item in items) if len(items) == len(value.elts) else None
 
     @cached_property
     def assigned_by_functions(self) -> dict[str, list[tuple[int, int]]]:

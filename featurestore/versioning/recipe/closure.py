@@ -74,6 +74,7 @@ class Closure:
         hops = {hop for statement in self.statements for hop in statement.hops}
         keys = {*hops, *(definition.key for definition in self.definitions)}
         limits.update(Limit(*limit) for key in keys for limit in self.execution.run_time_limits(key))
+        limits.update(Limit(*limit) for limit in self.execution.unfinished_stars)
         return _merged(limits)
 
     @cached_property

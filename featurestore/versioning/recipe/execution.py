@@ -71,7 +71,7 @@ class Imports:
             names: Iterable[str] = [alias.name]
             if alias.name == "*":
                 other = project.table(origin)
-                names = sorted(other.exported or ()) if other is not None else ()
+                names = (other.exported or ()) if other is not None else ()
             yield from (f"{origin}.{name}" for name in names if project.is_module(f"{origin}.{name}"))
 
     def _by_getattr(self, origin: str, node: ast.ImportFrom) -> Iterator[str]:
@@ -95,6 +95,8 @@ class Execution:
         self._effects = effects
         self._imports = imports
         self._importers: dict[str, list[Place]] = {}
+        self._finished: set[str] = set()
+        self.unfinished_stars: list[LimitAt] = []
         self._uses: dict[Place, set[Key]] = {}
         self._changed: dict[str, dict[str, list[tuple[str, int]]]] = {}
         self._run(roots)
@@ -244,6 +246,7 @@ class Execution:
             return
         for position in range(len(table.body)):
             place = (module, position)
+            self._note_unfinished_star(table, position)
             for name in self._imports.now(table, position):
                 self._importers.setdefault(name, []).append(place)
                 yield name, place
@@ -259,6 +262,19 @@ class Execution:
                 if outside:
                     self.outside[place] = None
             self.order[place] = len(self.order)
+        self._finished.add(module)
+
+    def _note_unfinished_star(self, table: SymbolTable, position: int) -> None:
+        """A star import of a module that is just being imported gives the names that are there so far."""
+        node = table.body[position]
+        if not isinstance(node, ast.ImportFrom) or node.names[0].name != "*":
+            return
+        origin = self._project.world(table.module.name).absolute(node.level, node.module or "")
+        if origin in self.modules and origin not in self._finished:
+            message = (
+                f"`from {origin} import *` runs while {origin} is being imported; which names it gives is not followed"
+            )
+            self.unfinished_stars.append((table.module.path.as_posix(), node.lineno, message))
 
     def _table(self, module: str) -> SymbolTable | None:
         try:
