@@ -97,7 +97,7 @@ def test_a_mistyped_setting_is_refused_with_the_nearest(watched: Folder) -> None
         ('method = "jensen"', "'jensenshannon'"),
         ("threshold = 4", "from 0 to below 1"),
         ("sample = 3", "30 to 1,000,000"),
-        ("[drift.features.chol]\nlimit = 1", "drift.features.chol.limit is not a known key"),
+        ("[drift.features.chol]\nlimit = 1", "[drift.features.chol] has a key that is not known"),
     ):
         watched.edit("featurestore.toml", "[project]", f"[drift]\n{text}\n[project]")
         assert said in watched.run("ingest", code=2).err

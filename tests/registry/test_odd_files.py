@@ -40,7 +40,7 @@ ODD: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link out": (link("/etc/hostname"), "is a link that leads out of the project, to /etc/hostname"),
     "a link to nothing": (link("nowhere"), "is a link to nothing"),
     "a link to itself": (link("odd.py"), "can't be read: Too many levels of symbolic links"),
-    "an endless file": (make_huge, "is larger than 16 MB"),
+    "an endless file": (make_huge, "is larger than 11 MB"),
 }
 
 

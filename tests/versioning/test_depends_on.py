@@ -270,7 +270,7 @@ def test_a_copy_that_is_not_what_was_hashed_is_found_and_not_run(risk: Folder, d
     command = [sys.executable, "-m", "featurestore", "-C", str(risk.root), "ingest", "--full"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ran.returncode == 3
-    assert "runs with weights.json as it was" in ran.stdout
+    assert "runs with weights.json as it was" in ran.stderr
 
 
 def test_large_files_are_kept_by_their_hash_only(risk: Folder) -> None:

@@ -110,6 +110,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         self.warnings = found.warnings
         self.name = found.identity
         self._schema = tables.schema_name(project.name)
+        self._place = f"{self.name} {self._schema}"  # in `last_run`: another name is another history
         self._lock_timeout, self._doubt_seconds = project.lock_timeout, doubt_seconds
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
@@ -184,7 +185,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
 
     def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
         """What to say of a schema that lacks the last run committed from here."""
-        return set_back(self._project, self.name, connection if exists else None, self._server.address.shown)
+        return set_back(self._project, self._place, connection if exists else None, self._server.address.shown)
 
     @contextmanager
     def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[PostgresRun]:
@@ -201,7 +202,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
         with suppress(OSError, FeatureStoreError):  # the run is committed all the same
             prepare_state(self._project)
-            write_last_run(self._project, self.name, LastRun(run.run_seq, run_id))
+            write_last_run(self._project, self._place, LastRun(run.run_seq, run_id))
 
     def drop_details(self, before: int) -> None:
         with self._writable() as connection:
