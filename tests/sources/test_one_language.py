@@ -91,7 +91,7 @@ def test_what_one_door_refuses_all_refuse(text: str, shops: Shops) -> None:
         read_instants(pl.Series("at", [text]), "labels.csv")
     assert shop_of(shops, text).read().frame.height == 0
     if text:
-        with pytest.raises(ConfigError, match="at.min is not a time"):
+        with pytest.raises(ConfigError, match=r"at\.min is not a time"):
             shop_of(shops, "2024-01-31", minimum=text).read()
 
 
