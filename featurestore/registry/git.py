@@ -227,8 +227,12 @@ def export_revision(root: Path, revision: str, folder: Path) -> bool:
     if revision.startswith("-"):
         return False
     try:
+        _git(root, "rev-parse", "--git-dir")  # raises where git refuses the repository, whatever the revision
+    except _NoRepositoryError:
+        return False
+    try:
         _git(root, "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
-    except (GitError, _NoRepositoryError):
+    except GitError:
         return False
     listed = _git(root, "ls-tree", "-r", "-z", revision)
 

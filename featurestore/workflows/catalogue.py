@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import STATUSES, Feature, Json, Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
@@ -22,7 +22,7 @@ from featurestore.versioning.folder.observed import Observation, read_observed, 
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, version_hash
-from featurestore.workflows.active import active_version
+from featurestore.workflows.active import ActiveVersion, active_version
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
@@ -31,7 +31,8 @@ from featurestore.workflows.summaries import CurrentSummary, current_summary
 class Entry:
     """A feature of the working tree with its hash, its versions, and the summary of its history.
 
-    ``hashed`` is None where the code can't be hashed, and ``problem`` says why.
+    ``hashed`` is None where the code can't be hashed, and ``problem`` says why. ``damaged`` says
+    why the file can't be read that tells which version is active; then ``active`` is None.
     """
 
     feature: Feature
@@ -42,6 +43,7 @@ class Entry:
     active_sha256: str | None
     promoted_at: int | None
     online: bool = False
+    damaged: Problem | None = None
 
     @property
     def versions(self) -> tuple[VersionName, ...]:
@@ -136,7 +138,13 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
-    return Catalogue(tuple(read_entries(project, tree, features, history)), registry.problems, history.warnings)
+    entries = tuple(read_entries(project, tree, features, history))
+    return Catalogue(entries, (*registry.problems, *damaged_files(entries)), history.warnings)
+
+
+def damaged_files(entries: Iterable[Entry]) -> list[BrokenDeclaration]:
+    """The features whose active version is not known, since its file is damaged."""
+    return [BrokenDeclaration(entry.feature.name, entry.damaged) for entry in entries if entry.damaged]
 
 
 def show_feature(project: Project, name: str) -> Detail:
@@ -151,7 +159,13 @@ def show_feature(project: Project, name: str) -> Detail:
     versions = tuple(read_version(item.path) for item in entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = _columns_of(project, entry.feature, closure) if closure else ()
-    return Detail(entry, closure, columns, versions, entry.observed(project), history.warnings)
+    return Detail(entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)))
+
+
+def _damage(entry: Entry) -> list[str]:
+    """What to warn of where the active version of a feature that is shown is not known."""
+    found = entry.damaged
+    return [f"which version is active is not known: {found.where}: {found.message}; {found.hint}"] if found else []
 
 
 def _columns_of(project: Project, feature: Feature, closure: Closure) -> tuple[str, ...]:
@@ -176,7 +190,7 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
-    return Detail(entry, None, (), versions, (), history.warnings, note, retired)
+    return Detail(entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:
@@ -236,8 +250,13 @@ def _entry_of(
     promotions: bool = True,
 ) -> Entry:
     summary = history.features.get(feature.name, FeatureSummary())
-    promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
-    active = active_version(promoted, lambda: summary.committed_sha256)
+    damaged = None
+    active = ActiveVersion(None)
+    try:
+        promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
+        active = active_version(promoted, lambda: summary.committed_sha256)
+    except VersionFileError as exc:  # which version is active is not known then, of this feature alone
+        damaged = Problem(exc.code, exc.message, exc.where, exc.hint)
     return Entry(
         feature=feature,
         hashed=hashed,
@@ -247,6 +266,7 @@ def _entry_of(
         active_sha256=active.sha256,
         promoted_at=active.promoted_at,
         online=feature.name in history.online,
+        damaged=damaged,
     )
 
 

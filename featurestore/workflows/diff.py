@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from featurestore.arguments import metadata_of
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
-from featurestore.errors import UsageError, did_you_mean
+from featurestore.errors import UsageError, VersionFileError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover, named_files
@@ -187,6 +187,8 @@ def _describe(store: OfflineStore, version: StoredVersion, memory: int) -> dict[
 
 
 def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName]) -> tuple[Side, Side]:
+    if entry is not None and entry.damaged is not None:
+        raise VersionFileError(entry.damaged.message, where=entry.damaged.where, hint=entry.damaged.hint)
     active = (entry.active if entry else None) or (versions[-1] if versions else None)
     if active is None:
         raise UsageError(f"{feature} has no versions yet", hint=f"run featurestore ingest {feature}")

@@ -17,7 +17,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Limit
 from featurestore.versioning.recipe.hashing import VersionHash
-from featurestore.workflows.catalogue import Entry, read_entries
+from featurestore.workflows.catalogue import Entry, damaged_files, read_entries
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.remarks import version_remarks
@@ -32,7 +32,8 @@ class PlannedFeature:
 
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
     is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
-    or changed feature and is not part of its hash.
+    or changed feature and is not part of its hash. ``promoted`` says that ``old`` was promoted, and that the code of a
+    changed feature is therefore not what is used.
     """
 
     name: str
@@ -44,6 +45,12 @@ class PlannedFeature:
     locked: VersionName | None = None
     next_number: int | None = None
     limits: tuple[Limit, ...] = ()
+    promoted: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something left to do: not where a version was promoted, and the code is that of another."""
+        return self.change != "none" and not (self.promoted and self.locked is not None)
 
 
 @frozen
@@ -82,6 +89,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     broken = [
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
+        *damaged_files(entries),
     ]
     remarks = [
         line
@@ -109,8 +117,9 @@ def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:
         reasons = tuple(_reasons(before, hashed))
         following = known.next_number(name, entry.versions)
         return PlannedFeature(
-            name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits
-        )
+            name, "changed", reasons, old, before.sha256, hashed.sha256, entry.working, following, hashed.limits,
+            promoted=entry.promoted_at is not None,
+        )  # fmt: skip
     metadata = files.metadata_changes(old.path.parent.parent, entry.feature)
     if metadata:
         reasons = (f"metadata only: {', '.join(metadata)}",)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import StoreError, UsageError, os_reason
+from featurestore.errors import StoreError, UsageError, VersionFileError, os_reason
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
 from featurestore.versioning.folder import files
 from featurestore.workflows.erasure.completion import writing_turn
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.references import active_id, resolve_one
-from featurestore.workflows.sync import active_features, sync
+from featurestore.workflows.sync import refuse_retired, sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ def promote(
     """Promotes ``feature@wanted``. Raises UsageError or VersionFileError for a version that is not there or has no
     history, StoreError where the online store can't follow; then nothing has changed here.
 
+    A damaged record of what was promoted before is replaced, and a link in its place too, not what it leads to.
     The new version's values are online before readers are switched, and readers before the file here is written.
     """
     if "@" in feature:
@@ -45,17 +47,22 @@ def promote(
         )
     with writing_turn(project, offline):
         version = resolve_one(project, offline, f"{feature}@{wanted}")
-        active = active_id(project, offline, feature)
+        try:
+            promoted = files.read_active(project.versions, feature)
+        except VersionFileError:
+            if not files.is_active_replaceable(project.versions, feature):
+                raise
+            promoted, active = None, None
+        else:
+            active = active_id(project, offline, feature)
         before = None if active is None else resolve_one(project, offline, f"{feature}@{active.sha256}")
-        promoted = files.read_active(project.versions, feature)
         changed = promoted is None or promoted.sha256 != version.id.sha256
         served = feature in online.table("active")
         written = 0
         warnings: tuple[str, ...] = ()
         if served and not dry_run:
-            # max_age is not part of a version: readers go by what is declared now.
-            declared = active_features(project, offline, [feature])[0].max_age
-            result = sync(project, offline, online, [replace(version, max_age=declared)], promote=True)
+            refuse_retired(read_lives(project), [feature])
+            result = sync(project, offline, online, [version], promote=True)
             written, warnings = result.entities_written, result.warnings
         if changed and not dry_run:
             try:

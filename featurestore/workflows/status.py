@@ -77,6 +77,7 @@ def project_state(
         f"{item.problem.where or item.name}: {item.problem.message}"
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in catalogue.broken
+        if all(entry.feature.name != item.name for entry in catalogue.entries)  # those have it among their own
     ]
     watermarks: Mapping[VersionId, int] = {}
     try:
@@ -105,6 +106,9 @@ def _state(
     problems, rank = [], 5
     if entry.problem is not None:
         problems.append(f"can't be hashed: {entry.problem.message}, at {entry.problem.where}")
+        rank = 0
+    if entry.damaged is not None:
+        problems.append(f"{entry.damaged.where}: {entry.damaged.message}; {entry.damaged.hint}")
         rank = 0
     failure = _failure(items)
     if failure is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,6 +17,7 @@ from featurestore.errors import (
     NewerFormatError,
     StoreError,
     UsageError,
+    VersionFileError,
 )
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
@@ -50,7 +51,8 @@ class SyncedFeature:
 class SyncResult:
     """What a sync did, or would do with ``dry_run``.
 
-    ``refused`` are features whose readers stay on another version than the active one, since it was promoted later.
+    ``refused`` are features whose readers stay on another version than the active one, since it was promoted later, or
+    as they are, since the files of the project don't say which version is active.
     ``unrepaired`` are features that have lost values, which were not written again because that was not wanted. Each
     has its part in ``warnings``.
     """
@@ -97,14 +99,18 @@ def sync_project(
     offline, lives = open_offline(project), read_lives(project)
     if not dry_run:
         complete_if_broken_off(project, offline)
-    versions = active_features(project, offline, names, lives)
+    versions, damaged = usable_features(project, offline, names, lives)
     left = left_features(project, offline, lives)
     with closing(open_online(project)) as online:
         result = sync(
             project, offline, online, versions, mode,
             dry_run=dry_run, repair=repair, take_over=take_over, left=left, progress=progress,
         )  # fmt: skip
-    return replace(result, warnings=(*lives.notes(version.id.feature for version in versions), *result.warnings))
+    warnings = (
+        *lives.notes(version.id.feature for version in versions),
+        *(f"{name} stays as it is online: {problem}; {problem.hint}" for name, problem in damaged.items()),
+    )
+    return replace(result, warnings=(*warnings, *result.warnings), refused=(*result.refused, *damaged))
 
 
 def sync_repeatedly(
@@ -216,15 +222,38 @@ def active_features(
             hint = f"featurestore promote {feature} {version} makes that version the active one"
             raise UsageError(f"{name} names a version; say {feature}, for its active one", hint=hint)
     lives = lives or read_lives(project)
-    retired = [name for name in names if lives.retired(name) is not None]
-    if retired:
-        raise UsageError(f"{lives.note(retired[0])}", hint="name another feature")
+    refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
     return [
         replace(version, max_age=lives.max_age(version))
         for version in active_versions(project, offline, names)
         if version.id.feature not in gone
     ]
+
+
+def usable_features(
+    project: Project, offline: OfflineStore, names: Sequence[str], lives: Lives
+) -> tuple[list[StoredVersion], dict[str, VersionFileError]]:
+    """What `active_features` gives; where none is named, without those whose files are damaged, which come by name."""
+    if names:
+        return active_features(project, offline, names, lives), {}
+    versions: list[StoredVersion] = []
+    damaged: dict[str, VersionFileError] = {}
+    gone = left_features(project, offline, lives)
+    with offline.reading():
+        for name in sorted({version.id.feature for version in offline.versions()} - gone):
+            try:
+                versions += active_versions(project, offline, [name])
+            except VersionFileError as exc:
+                damaged[name] = exc
+    return [replace(version, max_age=lives.max_age(version)) for version in versions], damaged
+
+
+def refuse_retired(lives: Lives, names: Iterable[str]) -> None:
+    """Raises UsageError for a feature that was retired: it is not served."""
+    for name in names:
+        if lives.retired(name) is not None:
+            raise UsageError(f"{lives.note(name)}", hint="name another feature")
 
 
 def left_features(project: Project, offline: OfflineStore, lives: Lives) -> frozenset[str]:

@@ -1,6 +1,8 @@
 """list, show, plan, lock and diff: what is declared, what would change and why, and what a change is worth."""
 
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -228,3 +230,82 @@ def test_names_and_numbers_are_whole_on_any_terminal(
     assert f"{run_id} " in two.run("runs").out
     for command in (["plan", "-v"], ["show", "age_share"], ["stats", "age_share"]):
         assert "age_share" in two.run(*command).out
+
+
+BROKEN = {
+    "text": lambda path: path.write_text("zzz", encoding="utf-8"),
+    "a link": lambda path: path.symlink_to("/dev/zero"),
+    "a link to a file": lambda path: path.symlink_to(path.parent / "metadata.toml"),
+    "a link to a folder": lambda path: path.symlink_to(path.parent),
+}
+
+
+def break_active(project: Folder, name: str, how: Callable[[Path], object]) -> Path:
+    path = project.root / "features/.versions" / name / "active"
+    path.unlink(missing_ok=True)
+    how(path)
+    return path
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_damaged_active_file_is_one_feature_s_problem_and_promote_replaces_it(two: Folder, how: str) -> None:
+    two.run("ingest")
+    two.run("sync")
+    path = break_active(two, "is_old", BROKEN[how])
+    kept = (path.parent / "metadata.toml").read_bytes()
+
+    listed = two.json("list")
+    assert {item["name"]: item["active_version"] for item in listed["features"]} == {"age_share": 1, "is_old": None}
+    assert [(item["name"], item["where"]) for item in listed["problems"]] == [("is_old", str(path))]
+    assert "run featurestore promote is_old VERSION" in two.run("list").err
+    two.run("plan", "--exit-code", code=2)
+    assert {item["change"] for item in two.json("plan")["features"]} == {"none"}
+    assert "which version is active is not known" in two.run("show", "is_old").err
+    two.run("show", "age_share")
+    status = {item["name"]: item["problems"] for item in two.json("status", code=1)["features"]}
+    assert (status["age_share"], len(status["is_old"])) == ([], 1)
+    two.run("diff", "is_old", "--code", code=2)
+
+    synced = two.json("sync", code=3)
+    assert [item["name"] for item in synced["features"]] == ["age_share"]
+    assert "is_old stays as it is online" in synced["warnings"][0]
+    assert "is_old" in two.run("get", "patient", "001").out
+    two.run("sync", "--feature", "age_share")
+    two.run("sync", "--feature", "is_old", code=2)
+    assert set(two.features("--full", code=3)) == {"age_share", "is_old"}
+
+    two.run("promote", "is_old", "1")
+    assert not path.is_symlink()
+    assert path.read_text(encoding="utf-8").startswith("sha256 = ")
+    assert (path.parent / "metadata.toml").read_bytes() == kept
+    assert two.json("list")["problems"] == []
+    two.run("sync")
+
+
+def test_a_folder_in_the_place_of_the_active_file_is_to_be_removed(two: Folder) -> None:
+    two.run("ingest")
+    path = break_active(two, "is_old", Path.mkdir)
+    assert two.json("list")["problems"][0]["name"] == "is_old"
+    ran = two.run("promote", "is_old", "1", code=2)
+    assert "is a folder, not a regular file" in ran.err
+    assert "hint: remove the folder, then run featurestore promote is_old VERSION" in ran.err
+    path.rmdir()
+    two.run("promote", "is_old", "1")
+
+
+def test_a_promoted_version_beside_newer_code_is_no_pending_change(two: Folder) -> None:
+    two.run("ingest")
+    two.edit("features/lib.py", "LIMIT = 55", "LIMIT = 50")
+    two.run("ingest")
+    two.run("plan", "--exit-code")
+    two.run("promote", "is_old", "1")
+    two.run("check")
+    ran = two.run("plan", "--exit-code")
+    what = "is_old@1 is promoted while the working tree's code is version 2"
+    assert f"{what}; featurestore promote is_old 2 makes that the active one" in " ".join(ran.out.split())
+    assert planned(two)["is_old"][0] == "changed"
+    two.edit("features/lib.py", "LIMIT = 50", "LIMIT = 40")
+    assert "is promoted while" not in two.run("plan", "--exit-code", code=1).out, "this code has no version file"
+    two.edit("features/lib.py", "LIMIT = 40", "LIMIT = 50")
+    two.run("promote", "is_old", "2")
+    assert "is promoted while" not in two.run("plan", "--exit-code").out

@@ -244,3 +244,4 @@ def test_a_refusal_of_git_is_reported(repository: Folder, monkeypatch: pytest.Mo
         ("warn", f"git config --global --add safe.directory {repository.root}")
     ]
     assert refused in repository.run("check", "--staged", code=4).err
+    assert refused in repository.run("diff", "age_share", "--rev", "HEAD", "--code", code=4).err

@@ -59,4 +59,6 @@ def command(
             lambda: json.features.plan_document(result, previews),
             lambda: text.features.plan_table(result, previews, verbose=session.verbose),
         )
-    raise typer.Exit(0 if not exit_code else 2 if result.broken else 1 if result.changes else 0)
+    raise typer.Exit(
+        0 if not exit_code else 2 if result.broken else 1 if any(item.is_pending for item in result.changes) else 0
+    )

@@ -74,6 +74,11 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
     parts: list[RenderableType] = [table(columns, rows)]
     if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
         parts.append(Text("featurestore lock writes these versions; ingest also computes them", style=DIM))
+    for item in shown:
+        if item.promoted and item.old is not None and item.locked is not None:
+            code = item.locked.number
+            what = f"{item.name}@{item.old.number} is promoted while the working tree's code is version {code}"
+            parts.append(line(f"{what}; featurestore promote {item.name} {code} makes that the active one", DIM))
     if previews:
         from featurestore.render.text.previews import preview_page
 

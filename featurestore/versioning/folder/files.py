@@ -266,17 +266,20 @@ def renumber(folder: Path, feature: str, held: frozenset[str] = frozenset()) -> 
 def read_active(folder: Path, feature: str) -> Active | None:
     """The promoted version; None where none was promoted. Raises VersionFileError for a damaged file."""
     path = folder / feature / ACTIVE
-    table = _read_toml(path, f"run featurestore promote {feature} VERSION to write it again")
+    hint = f"run featurestore promote {feature} VERSION to write it again"
+    table = _read_toml(path, f"remove the folder, then {hint}" if _is_folder(path) else hint)
     if table is None:
         return None
     try:
         sha256, since = str(table["sha256"]), parse_instant(str(table["since"]))[0]
     except (KeyError, ValueError) as exc:
-        message = f"does not say which version is active: {exc}"
-        raise VersionFileError(
-            message, where=str(path), hint=f"run featurestore promote {feature} VERSION to write it again"
-        ) from exc
+        raise VersionFileError(f"does not say which version is active: {exc}", where=str(path), hint=hint) from exc
     return Active(sha256, since)
+
+
+def is_active_replaceable(folder: Path, feature: str) -> bool:
+    """Whether `write_active` can replace what is in the place of its file: anything but a folder."""
+    return not _is_folder(folder / feature / ACTIVE)
 
 
 def write_active(folder: Path, feature: str, active: Active) -> None:
@@ -384,6 +387,10 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)  # noqa: PTH208  # a third of the time of iterdir
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
