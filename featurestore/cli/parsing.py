@@ -7,6 +7,7 @@ Typer only parses. The function itself runs outside it, so that its errors, its 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from importlib import import_module
@@ -15,9 +16,10 @@ from typing import Any
 
 import typer
 
+from featurestore.cli import streams
 from featurestore.cli.overview import GLOBAL_HELP
 from featurestore.cli.session import Session
-from featurestore.errors import UsageError
+from featurestore.errors import OutputError, UsageError
 
 Command = Callable[..., int | None]
 
@@ -35,7 +37,10 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     except SystemExit:  # how Typer ends when its help goes into a closed pipe
         raise BrokenPipeError from None
     if not isinstance(parsed, partial):
-        return int(parsed)  # the help was asked for
+        sys.stdout.flush()  # the help was asked for, of whatever command
+        if message := streams.failure():
+            raise OutputError(message)
+        return int(parsed)
     parsed = partial(parsed.func, *parsed.args, **{key: _shown(value) for key, value in parsed.keywords.items()})
     try:
         return parsed() or 0

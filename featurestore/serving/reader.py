@@ -128,6 +128,15 @@ class Reader:
         return cache
 
 
+class NotOnlineError(UsageError):
+    """A feature is asked for that is not served; ``online`` are those of the entity type that are."""
+
+    def __init__(self, feature: str, entity_type: str, online: tuple[str, ...]) -> None:
+        hint = did_you_mean(feature, online) or "run featurestore sync"
+        super().__init__(f"no feature {feature!r} of {entity_type} is online", hint=hint)
+        self.feature, self.online = feature, online
+
+
 def look_up(pointers: Pointers, entity_type: str, references: Sequence[str] | None) -> Lookup:
     """The fields of these references; of all features of the type where it is None. Raises UsageError."""
     of_type = {name: pointer for name, pointer in pointers.features.items() if pointer.entity_type == entity_type}
@@ -141,10 +150,7 @@ def _field_of(pointers: Mapping[str, Pointer], entity_type: str, reference: str)
     name, at, version = reference.partition("@")
     pointer = pointers.get(name)
     if pointer is None:
-        raise UsageError(
-            f"no feature {name!r} of {entity_type} is online",
-            hint=did_you_mean(name, pointers) or "run featurestore sync",
-        )
+        raise NotOnlineError(name, entity_type, tuple(pointers))
     if not at or _matches(version, pointer.number, pointer.sha256):
         kind = pointer.data_type.kind
         return FeatureField(reference, pointer.field, kind, pointer.number, pointer.sha256, pointer.max_age)

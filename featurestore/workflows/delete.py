@@ -37,7 +37,7 @@ class DeleteResult:
     could not be erased; ``datasets`` are those whose stored labels named the entity and were removed; ``errors`` counts
     the texts of recorded errors that were removed, since they may quote values; ``named_in`` are files of the sources
     that still name the entity, and ``unread`` says which could not be looked through; ``beyond`` is what an erasure
-    can't reach.
+    can't reach. ``deleted_before`` says that there is history of the entity, and all of it is deleted already.
     """
 
     entity_type: EntityType
@@ -52,6 +52,7 @@ class DeleteResult:
     named_in: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    deleted_before: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -90,7 +91,7 @@ def delete(
         for version, frame in todo.items():
             rows[version.id.feature] += frame.height
         if not todo or dry_run:
-            return DeleteResult(entity_type, entity, False, moment, rows, None)
+            return DeleteResult(entity_type, entity, False, moment, rows, None, deleted_before=has_history and not todo)
         with deletion_run(project, offline, list(todo), rows, "1 entity deleted") as (run_id, run):
             for version, frame in todo.items():
                 run.delete(version, frame)

@@ -16,7 +16,7 @@ from featurestore.online.open import open_online
 from featurestore.online.tables import Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
-from featurestore.serving.reader import Reader
+from featurestore.serving.reader import NotOnlineError, Reader
 from featurestore.workflows.lives import Lives, read_lives
 
 
@@ -74,13 +74,25 @@ def get(
     """
     parsed = find_entity_type(project, entity_type)
     lives = read_lives(project)
-    rows = Reader(project.name, online, max_ages=partial(max_ages, lives)).read(parsed, entities, features, now)
+    reader = Reader(project.name, online, max_ages=partial(max_ages, lives))
+    try:
+        rows = reader.read(parsed, entities, features, now)
+    except NotOnlineError as exc:
+        raise _with_declared(exc, lives, entity_type) from exc
     names = (served.name.partition("@")[0] for row in rows for served in row)
     return GetResult(
         parsed,
         tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)),
         lives.notes(names),
     )
+
+
+def _with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
+    """The error with the way out: another name, where it is neither declared nor known under another spelling."""
+    names = {name for name, feature in lives.declared.items() if feature.entity_type.name == entity_type}
+    if exc.feature in names or exc.feature in lives.broken:
+        return UsageError(exc.message, hint="run featurestore sync")
+    return UsageError(exc.message, hint=did_you_mean(exc.feature, {*names, *exc.online}) or exc.hint)
 
 
 def max_ages(lives: Lives, pointers: Pointers) -> Mapping[str, int | None]:

@@ -86,7 +86,7 @@ def _check(project: Project, offline: OfflineStore, lives: Lives, name: str, ver
     if not versions and not files.versions_of(project.versions, name):
         with offline.reading():
             known = {version.id.feature for version in offline.versions()}
-        known = {item for item in {*known, *files.features_of(project.versions)} if item not in lives.declared}
+        known = {item for item in {*known, *files.features_of(project.versions)} if lives.is_removed(item)}
         raise UsageError(f"nothing is known of a feature {name!r}", hint=did_you_mean(name, known))
     if lives.unreadable:
         raise UsageError(

@@ -140,7 +140,7 @@ def test_a_lock_timeout_is_a_number_of_seconds(project: Folder, text: str) -> No
     assert json.loads(error)["error"]["message"] == f"--lock-timeout {text!r} is not a number of seconds"
 
 
-@pytest.mark.parametrize("words", [["--version"], ["-V"], ["--help"], ["list", "--help"]])
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["--help"], ["list", "--help"], ["ingest", "--help"]])
 def test_a_full_or_closed_stdout_is_reported_by_every_answer(words: list[str]) -> None:
     command = shlex.join([sys.executable, "-m", "featurestore", *words])
     for target in (">/dev/full", ">&-"):

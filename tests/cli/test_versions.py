@@ -309,3 +309,48 @@ def test_a_promoted_version_beside_newer_code_is_no_pending_change(two: Folder) 
     two.edit("features/lib.py", "LIMIT = 40", "LIMIT = 50")
     two.run("promote", "is_old", "2")
     assert "is promoted while" not in two.run("plan", "--exit-code").out
+
+
+def test_sentences_agree_with_their_numbers_and_their_cases(two: Folder) -> None:
+    two.run("ingest")
+    assert (
+        "no feature 'is_odl' of patient is online"
+        in (got := two.run("get", "patient", "1", "-f", "is_odl", code=2)).err
+    )
+    assert "did you mean 'is_old'?" in got.err
+    assert "run featurestore sync" in two.run("get", "patient", "1", "-f", "is_old", code=2).err
+    two.run("sync", "--feature", "age_share")
+    assert "run featurestore sync" in two.run("get", "patient", "1", "-f", "is_old", code=2).err
+    assert "nothing is stored of patient 999" in two.run("delete", "patient", "999", "--yes").out
+    two.run("delete", "patient", "001", "--yes")
+    assert "nothing to do: patient 001 is deleted already" in two.run("delete", "patient", "001", "--yes").out
+
+
+def test_a_retired_feature_is_shown_as_such_and_not_offered(two: Folder) -> None:
+    two.write({"visits.csv": "patient_id,visit_at,age,chol\n001,2024-01-01T00:00:00Z,60,1\n"})
+    two.run("ingest")
+    path = two.root / "one.csv"
+    assert f"1 row written to {path}" in two.run("export", "is_old", "--output", str(path)).err
+    two.write({"features/cardiac.py": TWO.split('@feature(entity_type="patient", data_type="bool"')[0]})
+    assert "there is: is_old" in two.run("retire", "nope", code=2).err
+    assert "1 row of history was erased" in two.run("retire", "is_old", "--erase", "--yes").out
+    assert "is_old" not in two.run("retire", "nope", code=2).err
+    assert "retired" in next(line for line in two.run("show", "is_old").out.split("\n") if line.startswith("status"))
+
+
+def test_an_id_with_a_line_feed_is_one_line_of_the_table(two: Folder) -> None:
+    two.write({"visits.csv": 'patient_id,visit_at,age,chol\n"a\nb",2024-01-01T00:00:00Z,60,1\n'})
+    two.run("ingest")
+    two.run("sync")
+    assert "a\\nb" in two.run("get", "patient", '{"patient_id": "a\\nb"}').out
+
+
+def test_a_module_that_is_named_in_a_text_is_said_to_be(two: Folder) -> None:
+    code = TWO.replace("import polars as pl", "import importlib\n\nimport polars as pl").replace(
+        "return scale(", 'return importlib.import_module("features.lib").scale('
+    )
+    two.write({"features/cardiac.py": code})
+    limits = {item["name"]: item["limits"] for item in two.json("plan")["features"]}["age_share"]
+    assert [(item["message"], item["kind"]) for item in limits] == [
+        ("a module that is named in a text is not followed; write an import statement", "project")
+    ]

@@ -318,3 +318,12 @@ def test_a_reference_that_is_too_small_is_replaced_by_the_first_run_that_is_larg
     project.run("baseline", "chol", "1")
     assert add(project, 4)["chol"]["drift"]["reference_run"] == first, "what somebody has named is not replaced"
     project.run("drift", "chol", "--recompute")
+
+
+@pytest.mark.parametrize("options", [[], ["--recompute"], ["chol"]])
+def test_settings_of_a_feature_that_does_not_exist_are_refused(watched: Folder, options: list[str]) -> None:
+    with (watched.root / "featurestore.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[drift.features.cohl]\nthreshold = 0.2\n")
+    ran = watched.run("drift", *options, code=2)
+    assert "drift.features.cohl is not a feature" in ran.err
+    assert "did you mean 'chol'?" in ran.err

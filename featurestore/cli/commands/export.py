@@ -29,6 +29,7 @@ def command(
       featurestore export risk@1 > risk.csv
     """
     from featurestore.render import json
+    from featurestore.render.words import plural
     from featurestore.workflows.export import export_feature
 
     session: Session = ctx.obj
@@ -37,6 +38,6 @@ def command(
     path = sink.path if sink else None
     result = export_feature(project, session.offline(project), name, sink)
     if path is not None:
-        session.note(f"{result.rows:,} rows written to {path}")
+        session.note(f"{plural(result.rows, 'row')} written to {path}")
     if session.json:
         session.write_json(json.history.export_document(result, path))

@@ -13,10 +13,11 @@ from featurestore.workflows.delete import DeleteResult
 
 
 def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
-    name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
+    name = one_line(f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}")
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
     if not rows and not result.datasets and result.run_id is None:
-        return line(f"nothing to do: nothing is stored of {name}")
+        why = f"{name} is deleted already" if result.deleted_before else f"nothing is stored of {name}"
+        return line(f"nothing to do: {why}")
     if result.erased:
         verb = "would erase" if dry_run else "erased"
         lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows or not result.datasets else []

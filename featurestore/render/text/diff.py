@@ -11,6 +11,7 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.render.distribution import shifts
 from featurestore.render.text.code import CodeComparison
 from featurestore.render.text.previews import shift_table
+from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, NAME, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import number
@@ -62,7 +63,7 @@ def _entities(entities: EntityComparison, entity_type: EntityType) -> list[Rende
             Column("change", "number"),
         ]  # fmt: skip
         rows = [
-            (format_entity(entity_type, item.keys), number(item.old), number(item.new), number(item.change))
+            (one_line(format_entity(entity_type, item.keys)), number(item.old), number(item.new), number(item.change))
             for item in entities.largest
         ]
         parts.append(table(columns, rows))

@@ -122,7 +122,7 @@ def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
     entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
-        *show_rows(feature),
+        *((label, "retired" if detail.retired and label == "status" else text) for label, text in show_rows(feature)),
         ("columns", ", ".join(detail.columns) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from featurestore.point_in_time.entities import format_entity
+from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, number
@@ -27,7 +28,7 @@ def values_table(result: GetResult) -> RenderableType:
 
 def _rows(result: GetResult, item: EntityValues) -> list[tuple[str | Text, ...]]:
     """One entity's lines; its id is in the first."""
-    names = [format_entity(result.entity_type, item.keys)] + [""] * len(item.features)
+    names = [one_line(format_entity(result.entity_type, item.keys))] + [""] * len(item.features)
     return [(name, *_cells(served)) for name, served in zip(names, item.features, strict=False)]
 
 

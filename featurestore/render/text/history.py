@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.point_in_time.entities import format_entity
+from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, NAME, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import number
@@ -16,7 +17,7 @@ from featurestore.workflows.history import HistoryResult
 def history_table(result: HistoryResult) -> RenderableType:
     """Its values, oldest first: when each was true, and when it was learned."""
     version = result.version
-    entity = f"{version.entity_type.name} {format_entity(version.entity_type, result.entity)}"
+    entity = one_line(f"{version.entity_type.name} {format_entity(version.entity_type, result.entity)}")
     if not result.values:
         return line(f"there is no value of {entity}")
     columns = [

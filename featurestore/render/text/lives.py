@@ -39,7 +39,8 @@ def retire_lines(result: RetireResult, *, dry_run: bool) -> RenderableType:
     if result.online:
         lines.append(line(f"readers {'would not be' if dry_run else 'are not'} served it any more"))
     if result.rows:
-        lines.append(line(f"{plural(result.rows, 'row')} of history {'would be' if dry_run else 'were'} erased"))
+        verb = "would be" if dry_run else "was" if result.rows == 1 else "were"
+        lines.append(line(f"{plural(result.rows, 'row')} of history {verb} erased"))
     elif not result.erased:
         lines.append(line("its history stays; --erase removes it", DIM))
     if result.changed and not dry_run:

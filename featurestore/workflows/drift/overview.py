@@ -9,6 +9,8 @@ from featurestore.config import Project
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
+from featurestore.registry.discovery import discover
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.timeline import Point, points_in
 from featurestore.workflows.references import active_versions
 
@@ -42,8 +44,9 @@ def watched_versions(project: Project, store: OfflineStore) -> list[StoredVersio
     """The active version of every feature with history.
 
     Where the active version can't be determined, the newest one: a damaged or missing version file of one feature must
-    not hide the drift of the others.
+    not hide the drift of the others. Raises ConfigError for drift settings of a feature that does not exist.
     """
+    discover(project, SourceTree(project.root))  # which refuses the settings of a feature that does not exist
     versions = []
     with store.reading():
         newest = {version.id.feature: version for version in store.versions()}
