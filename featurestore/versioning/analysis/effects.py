@@ -420,7 +420,10 @@ class _Judge:
         target = self.target(node)
         base = self._all.single(target.key) if isinstance(target, Definition) else None
         if not isinstance(target, Definition) or not isinstance(base, ast.ClassDef):
-            return self.foreign(node) != "abc.ABC"
+            if isinstance(target, Plain):
+                return target.name not in inert.BUILTIN_BASES
+            name = self.foreign(node) or "enum."
+            return name.startswith("enum.") or name not in inert.BASES
         inner = _Judge(self._all, target.module)
         return any(inner.is_foreign_base(item) for item in base.bases)
 
