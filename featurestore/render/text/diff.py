@@ -9,9 +9,9 @@ from rich.text import Text
 
 from featurestore.point_in_time.entities import format_entity
 from featurestore.render.distribution import shifts
+from featurestore.render.printable import one_line
 from featurestore.render.text.code import CodeComparison
 from featurestore.render.text.previews import shift_table
-from featurestore.render.printable import one_line
 from featurestore.render.text.style import DIM, NAME, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import number
