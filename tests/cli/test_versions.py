@@ -343,14 +343,3 @@ def test_an_id_with_a_line_feed_is_one_line_of_the_table(two: Folder) -> None:
     two.run("ingest")
     two.run("sync")
     assert "a\\nb" in two.run("get", "patient", '{"patient_id": "a\\nb"}').out
-
-
-def test_a_module_that_is_named_in_a_text_is_said_to_be(two: Folder) -> None:
-    code = TWO.replace("import polars as pl", "import importlib\n\nimport polars as pl").replace(
-        "return scale(", 'return importlib.import_module("features.lib").scale('
-    )
-    two.write({"features/cardiac.py": code})
-    limits = {item["name"]: item["limits"] for item in two.json("plan")["features"]}["age_share"]
-    assert [(item["message"], item["kind"]) for item in limits] == [
-        ("a module that is named in a text is not followed; write an import statement", "project")
-    ]

@@ -34,9 +34,6 @@ MESSAGES: dict[Kind, str] = {
 }
 """The sentence of every kind that has only one: what is not in the hash, and the way out."""
 
-NAMED = "a module that is named in a text is not followed; write an import statement"
-"""The sentence of a module of the project whose name is written out, but not in an import."""
-
 _STRINGS = "code in strings ({}) is not followed; write it as a function"
 _REACHED = "names reached through {}() are not followed; use the names themselves"
 

@@ -262,10 +262,8 @@ class Reach:
             if file != paths.IN_MEMORY and not in_memory:
                 self.limit(node, message, kind, (file,))
             return
-        if message == limits.MESSAGES["project"] and isinstance(given, ast.Constant) and isinstance(given.value, str):
-            message = limits.NAMED
-            if self._elsewhere(given.value):
-                kind = "code"
+        if message == limits.MESSAGES["project"] and isinstance(given, ast.Constant) and self._elsewhere(given.value):
+            kind = "code"
         self.limit(node, message, kind)
 
     def _elsewhere(self, name: object) -> bool:
