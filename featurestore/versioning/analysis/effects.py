@@ -36,6 +36,7 @@ _KINDS: dict[str, Kind] = {"constant": "constant", "plain": "constant", "class":
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEEPEST_ALIAS = 10
+_SETTING_ATTRIBUTES = {"setattr", "getattr", "hasattr", "isinstance", "callable"}
 _BEHIND = {"__class__", "__dict__", "__mro__", "__bases__"}
 _MAKING = {"__new__", "__init__", "__init_subclass__", "__set_name__", "_generate_next_value_", "_missing_"}
 
@@ -104,6 +105,28 @@ class Effects:
         return all(map(judge.is_feature, node.decorator_list)) and all(
             judge.kind(item) == "constant" for item in defaults
         )
+
+    def keys_of_decorators(self, table: SymbolTable, position: int) -> set[Key] | None:
+        """What the decorators and defaults of a function name, where they don't run the function; else None."""
+        node = table.body[position]
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return None
+        judge = _Judge(self, table.module.name)
+        found: set[Key] = set()
+        for decorator in node.decorator_list:
+            called = isinstance(decorator, ast.Call)
+            target = judge.target(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            if isinstance(target, Definition):
+                function = self.single(target.key)
+                if not isinstance(function, ast.FunctionDef) or _calls_given(function.body, nested=called):
+                    return None
+            elif not judge.is_feature(decorator) and judge.callee_of(decorator) != "inert":
+                return None
+        defaults = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
+        for item in (item for each in (*node.decorator_list, *defaults) for item in ast.walk(each)):
+            named = judge.target(item) if isinstance(item, ast.Name | ast.Attribute) else None
+            found.update([named.key] if isinstance(named, Definition) else ())
+        return found
 
     def kind_of(self, key: Key) -> Kind:
         """What is known of a module's name."""
@@ -397,7 +420,10 @@ class _Judge:
         target = self.target(node)
         base = self._all.single(target.key) if isinstance(target, Definition) else None
         if not isinstance(target, Definition) or not isinstance(base, ast.ClassDef):
-            return self.foreign(node) != "abc.ABC"
+            if isinstance(target, Plain):
+                return target.name not in inert.BUILTIN_BASES
+            name = self.foreign(node) or "enum."
+            return name.startswith("enum.") or name not in inert.BASES
         inner = _Judge(self._all, target.module)
         return any(inner.is_foreign_base(item) for item in base.bases)
 
@@ -579,6 +605,34 @@ class _Judge:
                 inner = _Judge(self._all, target.module).foreign(node_.value, depth + 1)
                 return None if inner is None else ".".join((inner, *reversed(names)))
         return None
+
+
+def _calls_given(body: list[ast.stmt], *, nested: bool) -> bool:
+    """Whether a decorator may call what it decorates while it decorates: it calls anything that it has no name for.
+
+    With ``nested`` it is the function inside, which a call of the outer one returns.
+    """
+    inner = [node for node in body if isinstance(node, Function)]
+    names = {node.name for node in inner}
+    if nested and any(_calls_given(node.body, nested=False) for node in inner):
+        return True
+    pending: list[ast.AST] = [node for node in body if not isinstance(node, Function)]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Function | ast.Lambda | ast.ClassDef):
+            return True
+        if isinstance(node, ast.Call) and not (
+            isinstance(node.func, ast.Name) and node.func.id in _SETTING_ATTRIBUTES and node.func.id not in names
+        ):
+            return True
+        pending += ast.iter_child_nodes(node)
+    return any(item.decorator_list for node in inner for item in [node] if not _wraps(item))
+
+
+def _wraps(node: Function) -> bool:
+    """Whether a function inside of a decorator is decorated by nothing but ``functools.wraps(…)``."""
+    decorators = [item.func if isinstance(item, ast.Call) else item for item in node.decorator_list]
+    return all(getattr(item, "attr", getattr(item, "id", "")) == "wraps" for item in decorators)
 
 
 def _path(node: ast.expr) -> tuple[list[str], ast.expr]:

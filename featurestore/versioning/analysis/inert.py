@@ -131,6 +131,8 @@ PACKAGES = {
     "types.SimpleNamespace": "object",
     "os.environ.get": "constant",
     "os.getenv": "constant",
+    "os.cpu_count": "constant",
+    "multiprocessing.cpu_count": "constant",
     "os.path.abspath": "constant",
     "os.path.basename": "constant",
     "os.path.dirname": "constant",
@@ -147,6 +149,12 @@ PACKAGES = {
 BASES = frozenset({
     "abc.ABC", "enum.Enum", "enum.Flag", "enum.IntEnum", "enum.IntFlag", "enum.StrEnum", "typing.Generic",
     "typing.NamedTuple", "typing.Protocol", "typing.TypedDict",
+    "typing.Iterable", "typing.Iterator", "typing.Mapping", "typing.Sequence", "typing.Sized",
+    "collections.abc.Callable", "collections.abc.Collection", "collections.abc.Container",
+    "collections.abc.Hashable", "collections.abc.Iterable", "collections.abc.Iterator", "collections.abc.Mapping",
+    "collections.abc.MutableMapping", "collections.abc.MutableSequence", "collections.abc.Sequence",
+    "collections.abc.Set", "collections.abc.Sized",
+    "collections.OrderedDict", "collections.UserDict", "collections.UserList",
 })  # fmt: skip
 BUILTIN_BASES = frozenset({
     "object", "type", "dict", "list", "set", "frozenset", "tuple", "str", "int", "float", "bytes", "BaseException",

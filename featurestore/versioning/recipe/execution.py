@@ -119,16 +119,21 @@ class Execution:
         """All names that a statement uses, directly or through what they are bound to."""
         found = self._uses.get(place)
         if found is None:
-            found = self._uses[place] = set()
-            pending = [*self._mentions(place), *self._effect(place).changes]
-            while pending:
-                key = pending.pop()
-                if key not in found:
-                    found.add(key)
-                    imported = self._project.imports_of(*key) if self._is_definition(key) else []
-                    pending += [target.key for _, target in imported if isinstance(target, Definition)]
-                    for other in self._binding(key):
-                        pending += self._mentions(other)
+            found = self._uses[place] = self._closed([*self._mentions(place), *self._effect(place).changes])
+        return found
+
+    def _closed(self, keys: Iterable[Key]) -> set[Key]:
+        """These names, and all that they are bound to."""
+        found: set[Key] = set()
+        pending = list(keys)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                imported = self._project.imports_of(*key) if self._is_definition(key) else []
+                pending += [target.key for _, target in imported if isinstance(target, Definition)]
+                for other in self._binding(key):
+                    pending += self._mentions(other)
         return found
 
     def runs(self, place: Place) -> bool:
@@ -302,7 +307,11 @@ class Execution:
 
     def _code(self, place: Place) -> list[Place]:
         """The statements whose functions a statement may run."""
-        return list(dict.fromkeys(other for key in self.uses(place) for other in self._binding(key)))
+        table = self._project.table(place[0])
+        assert table is not None
+        keys = self._effects.keys_of_decorators(table, place[1])
+        used = self.uses(place) if keys is None else self._closed(keys)
+        return list(dict.fromkeys(other for key in used for other in self._binding(key)))
 
     def _effect(self, place: Place) -> Effect:
         table = self._project.table(place[0])
