@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from featurestore.errors import SetBackError
 from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 
@@ -483,6 +484,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
     @property
     def notices(self) -> tuple[str, ...]:
         """What to say, once a command, of the state in which the store was found when it was last opened."""
+        ...
+
+    def set_back(self) -> SetBackError | None:
+        """What a writer is told where the store lacks the last run committed from here; None where all is well."""
         ...
 
     def erasures(self) -> list[Erasure]:

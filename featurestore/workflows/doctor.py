@@ -224,6 +224,7 @@ def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Ite
     offline = open_offline(project)
     with offline.reading():
         run_ids = {run.run_seq: run.run_id for run in offline.committed_runs()}
+    lost = offline.set_back()
     if not run_ids:
         return
     if is_foreign(owner, run_ids):
@@ -232,10 +233,12 @@ def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Ite
     ahead = max((marker.run_seq for marker in markers if marker.run_seq not in run_ids), default=0)
     if ahead:
         what = f"run {ahead} is online, but the history ends at run {max(run_ids, default=0)}"
-        yield Check("online", "fail", what, "restore the history, or replace what is online: featurestore sync --full")
+        hint = "restore the history, or replace what is online: featurestore sync --full"
+        yield Check("online", "fail", what, lost.hint if lost else hint)
     elif any(is_set_back(marker, run_ids) for marker in markers):
         what = "the history was set back: what is online comes from runs that it does not have"
-        yield Check("online", "fail", what, "the next featurestore sync loads the features anew")
+        hint = "the next featurestore sync loads the features anew"
+        yield Check("online", "fail", what, lost.hint if lost else hint)
     elif owner:
         yield Check("online", "ok", f"belongs to this history, which began with run {owner}")
 

@@ -66,7 +66,7 @@ def project_state(
     """The state of the features of the working tree.
 
     A feature whose ``age`` is above ``max_age`` (µs) is too old. An online store that does not answer is a problem, and
-    hides nothing else. Raises StoreError where the offline store can't be read.
+    hides nothing else, and so is a history that was set back. Raises StoreError where the offline store can't be read.
     """
     now = times.now() if now is None else now
     catalogue = list_features(project, Filter())
@@ -78,6 +78,9 @@ def project_state(
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in catalogue.broken
     ]
+    lost = store.set_back()
+    if lost is not None:
+        problems.append(f"{lost}; {lost.hint}")
     watermarks: Mapping[VersionId, int] = {}
     try:
         watermarks = _watermarks(project)

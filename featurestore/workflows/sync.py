@@ -28,7 +28,7 @@ from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.folder.files import features_of
-from featurestore.workflows.erasure.completion import complete_if_broken_off
+from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
 from featurestore.workflows.lives import Lives, read_lives
 from featurestore.workflows.references import active_versions
 
@@ -93,9 +93,14 @@ def sync_project(
     progress: Progress = SILENT,
     open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> SyncResult:
-    """Opens the project's stores and runs `sync` for the active versions of these features (default: all)."""
+    """Opens the project's stores and runs `sync` for the active versions of these features (default: all).
+
+    Raises SetBackError for a history that was set back, before anything is written.
+    """
     offline, lives = open_offline(project), read_lives(project)
-    if not dry_run:
+    if dry_run:
+        refuse_set_back(offline)
+    else:
         complete_if_broken_off(project, offline)
     versions = active_features(project, offline, names, lives)
     left = left_features(project, offline, lives)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Folder
+from tests.conftest import AGE, Folder
 from tests.services_postgres import PostgresServer, postgres
 
 __all__ = ["postgres"]
 
-MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n"
+MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n001,2024-03-01T00:00:00Z,75,1\n"
 
 
 def history(folder: Folder) -> Path:
@@ -72,7 +72,7 @@ def test_where_it_is_meant_it_goes_on_from_there(set_back: Callable[[], None], p
     set_back()
     (project.root / ".featurestore" / "history.json").unlink()
     ran = project.run("ingest", "--json")
-    assert ran.json["features"][0]["rows_written"] == 1
+    assert ran.json["features"][0]["rows_written"] == 2
     assert "older" not in ran.err
     assert [run["run_seq"] for run in project.json("runs")["runs"]] == [2, 1]
 
@@ -119,3 +119,75 @@ def test_a_damaged_record_proves_nothing(project: Folder, text: str) -> None:
     (project.root / ".featurestore" / "history.json").write_text(text)
     project.write({"visits2.csv": MORE})
     project.run("ingest")
+
+
+# --- the online store ------------------------------------------------------------------------------------
+
+
+def version_files(project: Folder) -> dict[str, bytes]:
+    files = (project.root / "features" / ".versions").rglob("*")
+    return {str(path): path.read_bytes() for path in files if path.is_file()}
+
+
+def served(project: Folder) -> object:
+    return project.json("get", "patient", "001", "-f", "age_share")["entities"][0]["features"]["age_share"]["value"]
+
+
+@pytest.fixture
+def older(set_back: Callable[[], None], project: Folder) -> Folder:
+    """A project whose online store has the values of run 2, while the history ends with run 1."""
+    project.run("sync")
+    set_back()
+    assert served(project) == 0.75
+    return project
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sync"], ["sync", "--full"], ["sync", "--full", "--dry-run"], ["sync", "--dry-run"],
+        ["sync", "--no-auto-full"], ["sync", "--take-over"], ["verify", "--fix"], ["verify", "--fix", "--sample", "1"],
+        ["promote", "age_share", "1"], ["promote", "age_share", "1", "--dry-run"],
+    ],
+)  # fmt: skip
+def test_an_older_history_never_goes_online(older: Folder, words: list[str]) -> None:
+    before = version_files(older)
+    error = older.json(*words, code=4)["error"]
+    assert error["code"] == "set_back"
+    assert "history.json" in error["hint"]
+    assert served(older) == 0.75
+    assert version_files(older) == before
+
+
+def test_a_feature_is_not_retired_by_an_older_history(older: Folder) -> None:
+    (older.root / "features" / "cardiac.py").unlink()
+    before = version_files(older)
+    assert older.json("retire", "age_share", "--yes", code=4)["error"]["code"] == "set_back"
+    assert version_files(older) == before
+    older.write({"features/cardiac.py": AGE})
+    assert served(older) == 0.75
+
+
+def test_a_sync_replaces_what_is_online_once_the_older_history_is_meant(older: Folder) -> None:
+    (older.root / ".featurestore" / "history.json").unlink()
+    older.run("sync", code=12)
+    assert older.json("status")["project_problems"] == []
+    older.run("sync", "--full")
+    assert served(older) == 0.51
+    older.run("verify")
+
+
+def test_status_counts_it_as_a_problem(older: Folder) -> None:
+    (problem,) = older.json("status", code=1)["project_problems"]
+    assert "the history is older than run 2" in problem
+    assert "put the newer one back" in problem
+    assert "older than run 2" in older.run("status", "-q", code=1).err + older.run("status", code=1).out
+
+
+def test_verify_and_doctor_advise_to_put_the_newer_one_back(older: Folder) -> None:
+    page = " ".join(older.run("verify", code=1).out.split())
+    assert "the history was set back: put the newer one back" in page
+    assert "featurestore sync writes" not in page
+    checks = older.json("doctor", code=1)["checks"]
+    (hint,) = [item["hint"] for item in checks if "run 2 is online" in item["what"]]
+    assert "put the newer one back" in hint

@@ -81,6 +81,9 @@ class Rows:
     def committed_runs(self) -> list[CommittedRun]:
         return [CommittedRun(seq, self._run_id(seq), seq) for seq in range(1, self.last_run + 1)]
 
+    def set_back(self) -> None:
+        return None
+
     def erasures(self) -> list[Erasure]:
         return []
 

@@ -92,6 +92,16 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
             return () if lost is None else (f"{lost}; {lost.hint}",)
         return self._pending
 
+    def set_back(self) -> SetBackError | None:
+        if not is_there(self._path):
+            return self._set_back(None)
+        with self.reading():
+            file = self._file()
+            try:
+                return self._set_back(file)
+            except duckdb.Error as exc:
+                raise error_of(exc, self._path) from exc
+
     def stamp(self) -> str:
         return stamp_of(self._path)
 

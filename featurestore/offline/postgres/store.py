@@ -183,6 +183,17 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         if owner is None:
             tables.set_owner(connection, chosen)
 
+    def set_back(self) -> SetBackError | None:
+        # No snapshot: one from before a run that has just been committed would lack it.
+        with self._begin("READ COMMITTED READ ONLY") as connection:
+            exists = tables.format_of(connection)
+            schema.check_format(exists, self._server.address.shown)
+            if exists and self._owned:
+                self._check_owner(connection)
+            lost = self._set_back(connection, exists=exists > 0)
+            connection.rollback()
+            return lost
+
     def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
         """What to say of a schema that lacks the last run committed from here."""
         return set_back(self._project, self._place, connection if exists else None, self._server.address.shown)

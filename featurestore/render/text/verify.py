@@ -29,7 +29,7 @@ def verify_page(result: VerifyResult, project: Project) -> RenderableType:
     parts = [*_examples(result, project), line(f"{checked}: {counts}")]
     if result.fixed is None:
         hint = "featurestore sync writes what is new; featurestore verify --fix repairs the rest"
-        parts.append(Text(hint, style=DIM))
+        parts.append(Text(result.way_out or hint, style=DIM))
     return Group(*parts)
 
 

@@ -26,17 +26,29 @@ FLAG = "erasing"  # a file: an erasure has begun here. For commands that open no
 
 @contextmanager
 def writing_turn(project: Project, offline: OfflineStore) -> Iterator[None]:
-    """Holds the project's write lock, and completes erasures that were broken off. Raises LockedError, StoreError."""
+    """Holds the project's write lock, and completes erasures that were broken off.
+
+    Raises LockedError, StoreError, and SetBackError for a history that was set back, before anything is written.
+    """
     with write_lock(project):
+        refuse_set_back(offline)
         complete_erasures(project, offline)
         yield
 
 
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
     """The same for a command that needs no lock of its own."""
+    refuse_set_back(offline)
     if offline.erasures():
         with writing_turn(project, offline):
             pass
+
+
+def refuse_set_back(offline: OfflineStore) -> None:
+    """Raises SetBackError for a history that lacks the last run committed here: its older values go nowhere."""
+    lost = offline.set_back()
+    if lost is not None:
+        raise lost
 
 
 def complete_broken_off(project: Project) -> None:

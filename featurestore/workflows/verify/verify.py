@@ -25,7 +25,7 @@ class VerifyResult:
     """Counts of what was compared and of what was found, and some examples: all from before anything was fixed.
 
     ``fixed`` is the sync that ended the repair, None where nothing was to be fixed; ``left`` counts the differences
-    that are still there.
+    that are still there. ``way_out`` says what to do first where the history was set back, None where it was not.
     """
 
     checked: int
@@ -33,6 +33,7 @@ class VerifyResult:
     examples: tuple[Mismatch, ...]
     fixed: SyncResult | None
     left: int
+    way_out: str | None = None
 
     @property
     def found(self) -> int:
@@ -53,16 +54,21 @@ def verify_project(
     progress: Progress = SILENT,
     open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> VerifyResult:
-    """Opens the project's stores and runs `verify` for the active versions of these features (default: everything)."""
+    """Opens the project's stores and runs `verify` for the active versions of these features (default: everything).
+
+    With ``fix`` raises SetBackError for a history that was set back, before anything is written.
+    """
     offline = open_offline(project)
     if fix:
         complete_if_broken_off(project, offline)
+    lost = None if fix else offline.set_back()
     versions = active_features(project, offline, names)
     with closing(open_online(project)) as online:
-        return verify(
+        result = verify(
             project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress,
             limits=limits_within(project.memory),
         )  # fmt: skip
+    return result if lost is None else replace(result, way_out=f"the history was set back: {lost.hint}")
 
 
 def verify(
