@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 
 from featurestore.config import FILE, Project
 from featurestore.declared_files import DeclaredFiles, NamedFiles
-from featurestore.errors import ConfigError, DeclarationError, did_you_mean, nearest
+from featurestore.errors import ConfigError, DeclarationError, VersionFileError, did_you_mean, nearest
 from featurestore.frozen import frozen
-from featurestore.model import Feature, Problem
+from featurestore.model import FEATURE_NAME, Feature, Problem
 from featurestore.registry.declaration import declared_files, read_declaration
 from featurestore.registry.decorators import (
     LooseUse,
@@ -29,7 +29,7 @@ from featurestore.registry.decorators import (
 )
 from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
-from featurestore.versioning.folder.files import features_of
+from featurestore.versioning.folder.files import features_of, read_retired, versions_of
 
 # Where a name may be used or handed on: as a decorator or an argument, called, or imported.
 _MENTION = (
@@ -49,12 +49,16 @@ class BrokenDeclaration:
 class Registry:
     """The features of the working tree, by name, and the declarations that can't be used.
 
-    ``left_out`` are Python files that can't be modules, such as pipes and links that lead out of the project.
+    ``left_out`` are Python files that can't be modules, such as pipes and links that lead out of the project, and
+    ``unread`` the problems of all files that may declare any feature, for all that is known.
+    ``unparsed`` are of files that can't be parsed, and declare none; see `discover`.
     """
 
     features: tuple[Feature, ...]
     broken: tuple[BrokenDeclaration, ...]
     left_out: tuple[BrokenDeclaration, ...] = ()
+    unread: tuple[Problem, ...] = ()
+    unparsed: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[BrokenDeclaration, ...]:
@@ -65,20 +69,24 @@ class Registry:
         return [feature.name for feature in self.features]
 
 
-def discover(project: Project, tree: SourceTree, declared: DeclaredFiles | None = None) -> Registry:
+def discover(
+    project: Project, tree: SourceTree, declared: DeclaredFiles | None = None, *, parse_all: bool = False
+) -> Registry:
     """Reads all feature modules. Runs no user code and imports nothing of the user's.
 
     ``declared`` reads what they name in ``depends_on``; from the project's own files, where it is not given.
+    ``parse_all`` parses the files without features too, which takes longer, to name those that can't be parsed.
     Raises ConfigError for drift settings of a feature that does not exist.
     """
     declared = declared or tree.attached(declared_files)
     features: list[Feature] = []
     broken: list[BrokenDeclaration] = []
     left_out: list[BrokenDeclaration] = []
+    unread: list[BrokenDeclaration] = []
     files: list[PythonFile] = []
     for found in python_files(project, tree.fence):
         if isinstance(found, OddFile):
-            left_out.append(BrokenDeclaration(found.name, found.problem))
+            (unread if found.unread else left_out).append(BrokenDeclaration(found.name, found.problem))
         else:
             files.append(found)
     for module, names in _declaring(tree, files, broken):
@@ -95,9 +103,34 @@ def discover(project: Project, tree: SourceTree, declared: DeclaredFiles | None 
             BrokenDeclaration(name, Problem("declaration", message, places[-1], "give one of them another name="))
         )
     unique = sorted((item for item in features if item.name not in duplicates), key=lambda item: item.name)
-    registry = Registry(tuple(unique), tuple(broken), tuple(left_out))
+    # What can't be read is a failure only where a feature is missing, which may be in there.
+    if unread and _is_one_missing(project, features, {item.name for item in broken}):
+        broken += unread
+    else:
+        left_out += unread
+    unparsed = _unparsed(tree, files, {item.name for item in broken}) if parse_all else []
+    unknown = [item.problem for item in broken if not FEATURE_NAME.fullmatch(item.name)]
+    unknown += [item.problem for item in unread if item not in broken]
+    registry = Registry(tuple(unique), tuple(broken), tuple(left_out), tuple(unknown), tuple(unparsed))
     _check_drift_rules(project, registry)
     return registry
+
+
+def _is_one_missing(project: Project, features: Iterable[Feature], broken: set[str]) -> bool:
+    """Whether a feature has versions, though it is neither declared nor retired nor renamed."""
+    known = {*broken, *(item.name for item in features), *(item.renamed_from for item in features)}
+    return any(
+        versions_of(project.versions, name) and not _is_retired(project, name)
+        for name in features_of(project.versions)
+        if name not in known
+    )
+
+
+def _is_retired(project: Project, name: str) -> bool:
+    try:
+        return read_retired(project.versions, name) is not None
+    except VersionFileError:  # said by what needs to know
+        return False
 
 
 def _check_drift_rules(project: Project, registry: Registry) -> None:
@@ -199,6 +232,23 @@ def _parsed(tree: SourceTree, file: PythonFile, broken: list[BrokenDeclaration])
         return None
 
 
+def _unparsed(tree: SourceTree, files: Iterable[PythonFile], broken: set[str]) -> list[Problem]:
+    problems = []
+    for file in files:
+        if file.path.as_posix() not in broken:
+            try:
+                tree.module(file.name)
+            except DeclarationError as exc:
+                problems.append(_problem(exc))
+    return problems
+
+
+def unparsed_notes(registry: Registry, said: Iterable[Problem | None]) -> tuple[str, ...]:
+    """A line for each file without features that can't be parsed, unless a feature's problem names it."""
+    named = {problem.where for problem in said if problem is not None}
+    return tuple(f"{item.where}: {item.message}" for item in registry.unparsed if item.where not in named)
+
+
 def named_files(project: Project) -> list[str]:
     """The paths and patterns of ``depends_on`` in the project, in any feature. Opens none of the files."""
     tree = SourceTree(project.root)
@@ -226,7 +276,19 @@ def unknown_feature(registry: Registry, name: str) -> DeclarationError:
     for item in registry.problems:
         if item.name == name:
             return DeclarationError(item.problem.message, where=item.problem.where, hint=item.problem.hint)
+    if registry.unread:
+        problem, close = registry.unread[0], nearest(name, registry.names())
+        hint = problem.hint if close is None else f"did you mean {close!r}?"
+        message = f"whether {name} is declared is not known: {said_of_file(problem)}"
+        return DeclarationError(message, where=problem.where, hint=hint)
     return DeclarationError(f"there is no feature {name!r}", hint=did_you_mean(name, registry.names()))
+
+
+def said_of_file(problem: Problem) -> str:
+    """What is wrong with a file of features, with the file first."""
+    path = (problem.where or "").partition(":")[0]
+    between = " " if problem.message.startswith(("is ", "can't ")) else ": "
+    return f"{path}{between}{problem.message}"
 
 
 def _problem(exc: DeclarationError) -> Problem:

@@ -29,10 +29,11 @@ class PythonFile:
 
 @frozen
 class OddFile:
-    """A file or folder that is left out: what to call it, and why."""
+    """A file or folder that is left out: what to call it, and why; with ``unread`` it may hold features anyway."""
 
     name: str
     problem: Problem
+    unread: bool
 
 
 def python_files(project: Project, fence: Fence) -> Iterator[PythonFile | OddFile]:
@@ -54,7 +55,7 @@ def python_files(project: Project, fence: Fence) -> Iterator[PythonFile | OddFil
                 "make it a readable file of the project, or remove it",
             )
         if reason:
-            odd.append(_odd(path, reason, hint))
+            odd.append(_odd(path, reason, hint, unread=not _unusable(parts)[0]))
         else:
             names = [*parts[:-1], parts[-1].removesuffix(".py")]
             yield PythonFile(".".join(names[:-1] if names[-1] == "__init__" else names), path, data)
@@ -84,7 +85,7 @@ def _list(
     except FileNotFoundError:
         return
     except OSError as exc:
-        odd.append(_odd(Path(*folder), regular.reason(exc), "check who may read it"))
+        odd.append(_odd(Path(*folder), regular.reason(exc), "check who may read it", unread=True))
         return
     for entry in entries:
         name = entry.name
@@ -97,7 +98,8 @@ def _list(
             _list(project, fence, (*folder, name), (*above, real), found, odd)
         elif _holds_python(entry.path):
             reason = f"is a link that leads out of the project, to {os.path.realpath(entry.path)}"
-            odd.append(_odd(Path(*folder, name), reason, "copy the folder into the project or its repository"))
+            hint = "copy the folder into the project or its repository"
+            odd.append(_odd(Path(*folder, name), reason, hint, unread=True))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -132,5 +134,5 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _odd(path: Path, reason: str, hint: str) -> OddFile:
-    return OddFile(shown(path), Problem("declaration", reason, shown(path), hint))
+def _odd(path: Path, reason: str, hint: str, *, unread: bool) -> OddFile:
+    return OddFile(shown(path), Problem("declaration", reason, shown(path), hint), unread)

@@ -16,7 +16,7 @@ from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
 from featurestore.frozen import frozen
-from featurestore.registry.discovery import discover, named_files
+from featurestore.registry.discovery import discover, named_files, unparsed_notes
 from featurestore.registry.python_files import shown
 from featurestore.registry.summary import FeatureSummary
 from featurestore.regular import VERSION, read_own
@@ -74,7 +74,8 @@ class HashObservation:
 class CheckResult:
     """How much was checked, what is wrong, and with ``fix`` what was written.
 
-    ``notes`` are about features that are not declared any more and were not retired: no findings either.
+    ``notes`` are about features that are not declared any more and were not retired, and about files without features
+    that can't be parsed: no findings either.
     """
 
     features: int
@@ -155,7 +156,7 @@ def _check(
     project: Project, paths: Sequence[str], find_lost: FindLost, declared: DeclaredFiles | None = None
 ) -> CheckResult:
     tree = SourceTree(project.root)
-    registry = discover(project, tree, declared)
+    registry = discover(project, tree, declared, parse_all=True)
     entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features, promotions=False)}
     chosen = [entry for entry in entries.values() if not paths or _touches(entry, paths)]
     selected = {entry.feature.name for entry in chosen}
@@ -198,7 +199,12 @@ def _check(
         for entry in chosen
         for item in entry.observed(project)
     ]
-    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations), lives.notes(removed))
+    unparsed = unparsed_notes(registry, (entry.problem for entry in entries.values()))
+    notes = (
+        *lives.notes(removed),
+        *(line for line in unparsed if not paths or line.partition(":")[0] in paths),
+    )
+    return CheckResult(len(chosen), versions, tuple(findings), tuple(limits), tuple(observations), notes)
 
 
 def _missing(entry: Entry) -> list[CheckFinding]:

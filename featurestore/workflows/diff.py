@@ -18,7 +18,7 @@ from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import UsageError, VersionFileError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
-from featurestore.registry.discovery import discover, named_files
+from featurestore.registry.discovery import discover, named_files, unknown_feature
 from featurestore.registry.git import export_declared, export_revision
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -126,6 +126,8 @@ def diff_code(
     entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
+        if registry.unread:
+            raise unknown_feature(registry, feature)
         names = {*registry.names(), *files.all_versions(project.versions)}
         raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))
     if revision is not None:

@@ -12,8 +12,8 @@ from typing import Any
 from featurestore.config import Project
 from featurestore.errors import VersionFileError
 from featurestore.frozen import frozen
-from featurestore.model import FEATURE_NAME, Feature, StoredVersion
-from featurestore.registry.discovery import Registry, discover
+from featurestore.model import Feature, StoredVersion
+from featurestore.registry.discovery import Registry, discover, said_of_file
 from featurestore.times import format_instant, parse_duration
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
@@ -24,14 +24,15 @@ from featurestore.versioning.folder.files import Retired
 class Lives:
     """The declarations of the working tree, beside the version files in ``folder``.
 
-    ``broken`` are the names of declarations that can't be used; with ``unreadable`` a whole file can't be parsed, and
-    what is not found may be declared there. ``renamed`` has the new names by the old ones, as declared.
+    ``broken`` are the names of declarations that can't be used. ``unreadable`` says what is wrong with a file that
+    can't be parsed or read, in which whatever is not found may be declared; it is empty where there is none.
+    ``renamed`` has the new names by the old ones, as declared.
     """
 
     folder: Path
     declared: Mapping[str, Feature]
     broken: frozenset[str]
-    unreadable: bool
+    unreadable: str
     renamed: Mapping[str, str]
 
     def retired(self, name: str) -> Retired | None:
@@ -84,7 +85,7 @@ def read_lives(project: Project, registry: Registry | None = None) -> Lives:
         project.versions,
         {feature.name: feature for feature in found.features},
         frozenset(names),
-        any(not FEATURE_NAME.fullmatch(name) for name in names),
+        said_of_file(found.unread[0]) if found.unread else "",
         {feature.renamed_from: feature.name for feature in found.features if feature.renamed_from},
     )
 

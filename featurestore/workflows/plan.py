@@ -10,7 +10,7 @@ from typing import Literal
 
 from featurestore.config import Project
 from featurestore.frozen import frozen
-from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select
+from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
@@ -73,7 +73,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     Raises DeclarationError for a name that is neither declared nor has versions.
     """
     tree = SourceTree(project.root)
-    registry = discover(project, tree)
+    registry = discover(project, tree, parse_all=True)
     versions = files.all_versions(project.versions)
     present = {*registry.names(), *(item.name for item in registry.broken)}
     lives = read_lives(project, registry)
@@ -97,7 +97,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
         if item.change in ("new", "changed") and item.locked is None and entry.hashed is not None
         for line in version_remarks(entry.hashed)
     ]
-    warnings = (*history.warnings, *remarks)
+    warnings = (*history.warnings, *remarks, *unparsed_notes(registry, (item.problem for item in broken)))
     return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), warnings, registry.left_out)
 
 
@@ -142,7 +142,8 @@ def _removed(name: str, versions: Sequence[VersionName], registry: Registry, *, 
         stem = feature.module.replace(".", "/")
         for item in registry.problems:
             place = (item.problem.where or "").partition(":")[0]
-            if place in (f"{stem}.py", f"{stem}/__init__.py") and item.name in (place, feature.function):
+            of_it = place in (f"{stem}.py", f"{stem}/__init__.py") or f"{stem}/".startswith(f"{place}/")
+            if of_it and item.name in (place, feature.function):
                 return PlannedFeature(name, "none", (f"its declaration in {place} can't be used",), last)
     reason = "renamed" if renamed else "no longer declared; its versions and history remain"
     return PlannedFeature(name, "removed", (reason,), last, read_version(last.path).sha256)

@@ -13,7 +13,7 @@ from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import AuditLog, OfflineStore
-from featurestore.registry.discovery import discover
+from featurestore.registry.discovery import discover, unknown_feature
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.active import active_version
@@ -104,7 +104,10 @@ def _numbered(project: Project, version: StoredVersion) -> StoredVersion:
 
 
 def _no_history(project: Project, feature: str) -> FeatureStoreError:
-    declared = discover(project, SourceTree(project.root)).names()
+    registry = discover(project, SourceTree(project.root))
+    declared = registry.names()
     if feature in declared or files.versions_of(project.versions, feature):
         return UsageError(f"{feature} has no history yet", hint=f"run featurestore ingest {feature}")
+    if registry.unread:
+        return unknown_feature(registry, feature)
     return UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, declared))

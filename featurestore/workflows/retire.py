@@ -90,8 +90,8 @@ def _check(project: Project, offline: OfflineStore, lives: Lives, name: str, ver
         raise UsageError(f"nothing is known of a feature {name!r}", hint=did_you_mean(name, known))
     if lives.unreadable:
         raise UsageError(
-            f"whether {name} is declared is not known: a file of features can't be parsed",
-            hint="featurestore check names it",
+            f"whether {name} is declared is not known: {lives.unreadable}",
+            hint="featurestore check names every such file",
         )
 
 

@@ -205,3 +205,96 @@ def test_nothing_of_a_users_is_run(project: Folder) -> None:
         _, err = project._capture()
         assert "LOUD" not in err.replace("print('LOUD')", "").replace("RuntimeError('LOUD')", ""), arguments
         assert not ran.exists(), arguments
+
+
+def make_unreadable(path: Path) -> None:
+    path.write_text("x = 1\n")
+    path.chmod(0)
+
+
+UNREAD = {
+    **{name: ODD[name] for name in ("a pipe", "a link to an endless device", "a link out", "a link to nothing")},
+    **({} if os.geteuid() == 0 else {"mode 000": (make_unreadable, "can't be read: Permission denied")}),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_feature_whose_file_can_t_be_read_is_not_taken_for_removed(project: Folder, name: str) -> None:
+    project.run("ingest")
+    make, reason = UNREAD[name]
+    path = project.root / "features/cardiac.py"
+    path.unlink()
+    make(path)
+    said = f"features/cardiac.py: {reason}"
+    assert reason in project.run("ingest", "-q", code=4).err
+    assert said in project.run("plan", "--exit-code", code=2).err
+    assert project.json("plan")["features"][0]["change"] == "none"
+    assert "features/cardiac.py" in project.run("lock", code=2).err
+    assert f"whether age_share is declared is not known: features/cardiac.py {reason}" in (
+        project.run("retire", "age_share", code=2).err
+    )
+    assert not (project.root / "features/.versions/age_share/retired.toml").exists()
+    for arguments, code in ((["get", "age_share", "-e", "p1"], None), (["check"], 1), (["doctor"], 1), (["list"], 0)):
+        ran = run(["-C", str(project.root), *arguments])
+        assert code in (None, ran), arguments
+        out, err = project._capture()
+        assert "retire" not in out + err, arguments
+        assert "no longer declared" not in out + err, arguments
+
+
+def test_a_linked_folder_with_the_features_is_not_taken_for_their_removal(project: Folder, tmp_path: Path) -> None:
+    inner = project.root / "inner"
+    text = (project.root / "features/cardiac.py").read_text()
+    project.write({"inner/featurestore.toml": TOML, "inner/features/team/a.py": text, "inner/visits.csv": "",
+                   "outer/a.py": text})  # fmt: skip
+    at = ("-C", str(inner))
+    project.run(*at, "lock")
+    (inner / "features/team/a.py").unlink()
+    (inner / "features/team").rmdir()
+    (inner / "features/team").symlink_to("../../outer")
+    assert "features/team: is a link that leads out" in project.run(*at, "plan", "--exit-code", code=2).err
+    assert project.json(*at, "plan")["features"][0]["change"] == "none"
+    assert "features/team is a link that leads out" in project.run(*at, "retire", "age_share", code=2).err
+
+
+def test_a_file_whose_name_has_a_dot_does_not_hide_a_feature(project: Folder) -> None:
+    project.run("ingest")
+    (project.root / "features/cardiac.py").unlink()
+    project.write({"features/cardiac.v2.py": "x = 1\n"})
+    project.run("lock")
+    project.run("retire", "age_share")
+
+
+@pytest.mark.parametrize("arguments", [["show", "v"], ["rename", "v", "w"], ["diff", "v"], ["history", "v", "p1"]])
+def test_a_feature_may_be_declared_in_a_file_that_can_t_be_parsed(project: Folder, arguments: list[str]) -> None:
+    project.run("ingest")
+    project.write({"features/new.py": "from featurestore import feature\n\ndef v(:\n"})
+    err = project.run(*arguments, code=2).err
+    assert "whether v is declared is not known: features/new.py can't be parsed" in err
+    (project.root / "features/new.py").unlink()
+    os.mkfifo(project.root / "features/new.py")
+    err = project.run(*arguments, code=2).err
+    assert "whether v is declared is not known: features/new.py is a named pipe" in err
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"def half(:\n", "features/half.py:1: can't be parsed: "),
+        (b"x = '\xff'\n", "features/half.py: "),
+    ],
+)
+def test_a_file_without_features_that_can_t_be_parsed_is_named(project: Folder, data: bytes, said: str) -> None:
+    project.run("lock")
+    (project.root / "features/half.py").write_bytes(data)
+    planned = project.run("plan", "--exit-code")
+    assert said in planned.out + planned.err
+    checked = project.run("check")
+    assert said in checked.out + checked.err
+    assert any(line.startswith(said) for line in project.json("check")["notes"])
+    assert said in project.run("ingest").err
+    project.run("lock")
+    project.edit("features/cardiac.py", "import polars as pl", "import polars as pl\nfrom features.half import half")
+    project.edit("features/cardiac.py", "/ 100", "/ 100 + half()")
+    assert project.run("plan", code=0).err.count("features/half.py") == 1
+    assert project.json("check", code=1)["notes"] == []

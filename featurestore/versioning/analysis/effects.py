@@ -37,6 +37,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEEPEST_ALIAS = 10
 _SETTING_ATTRIBUTES = {"setattr", "getattr", "hasattr", "isinstance", "callable"}
+_LITERALS = (ast.Constant, ast.Load)
 _BEHIND = {"__class__", "__dict__", "__mro__", "__bases__"}
 _MAKING = {"__new__", "__init__", "__init_subclass__", "__set_name__", "_generate_next_value_", "_missing_"}
 
@@ -77,12 +78,32 @@ class Effects:
         """What a top-level statement may do when its module is imported, apart from the code that it calls."""
         at = (table.module.name, position)
         effect = self._statements.get(at)
+        if effect is None and self._is_plain(table, position):
+            effect = self._statements[at] = Effect()
         if effect is None:
             judge = _Judge(self, table.module.name)
             with refusing_depth(table.module.path.as_posix(), table.body[position].lineno):
                 judge.look(_running(table.body[position]))
             effect = self._statements[at] = judge.effect
         return effect
+
+    def _is_plain(self, table: SymbolTable, position: int) -> bool:
+        """Whether it is an import, or a function with literal defaults and no decorator but ``@feature``: most are."""
+        node = table.body[position]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return True
+        if not isinstance(node, ast.FunctionDef):
+            return False
+        given = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
+        for decorator in node.decorator_list:
+            if not isinstance(decorator, ast.Call) or not _Judge(self, table.module.name).is_feature(decorator):
+                return False
+            given += [*decorator.args, *(keyword.value for keyword in decorator.keywords)]
+        literal = (ast.Constant, ast.List, ast.Tuple, ast.Dict)
+        return all(
+            isinstance(item, literal) and all(isinstance(each, _LITERALS) for each in ast.iter_child_nodes(item))
+            for item in given
+        )
 
     def of_bodies(self, table: SymbolTable, position: int) -> Effect:
         """What the functions in a top-level statement may do when they are called, apart from what those do in turn."""

@@ -18,7 +18,7 @@ from featurestore.errors import FeatureStoreError, StoreError, TransientStoreErr
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
-from featurestore.registry.discovery import Registry, discover, select
+from featurestore.registry.discovery import Registry, discover, select, unparsed_notes
 from featurestore.registry.git import git_state
 from featurestore.runs import new_run_id
 from featurestore.sources.contract import Offer
@@ -82,7 +82,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
     with writing_turn(project, store):
         state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
-        registry = discover(project, tree)
+        registry = discover(project, tree, parse_all=True)
         features = _chosen(registry, request)
         carried = [] if request.options.dry_run else _carry(project, store, features, registry, state.commit)
         with store.reading():
@@ -96,7 +96,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if state.problem is not None:
             result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
         left_out = [f"{item.problem.where}: {item.problem.message}; it is left out" for item in registry.left_out]
-        result = replace(result, warnings=(*carried, *result.warnings, *left_out))
+        unparsed = unparsed_notes(registry, (item.error for item in result.run.features))
+        result = replace(result, warnings=(*carried, *result.warnings, *left_out, *unparsed))
         if request.options.dry_run:
             return result
         drop_old_details(project, store)
