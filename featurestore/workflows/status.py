@@ -73,11 +73,12 @@ def project_state(
     with store.reading():
         runs = store.runs(last=NEWEST_RUNS)
         learned = _learned(store, catalogue.entries)
+    damaged = {entry.feature.name for entry in catalogue.entries if entry.damaged is not None}
     problems = [
         f"{item.problem.where or item.name}: {item.problem.message}"
         + (f" ({item.problem.hint})" if item.problem.hint else "")
         for item in catalogue.broken
-        if all(entry.feature.name != item.name for entry in catalogue.entries)  # those have it among their own
+        if item.name not in damaged  # those have it among their own
     ]
     lost = store.set_back()
     if lost is not None:
