@@ -137,7 +137,7 @@ def ask_for_long(*_):
     threading.Timer(0.3, os.kill, (os.getpid(), int(sys.argv[2]))).start()
     duck.connect().execute("SELECT count(*) FROM range(1_000_000_000_000) WHERE random() > 2").fetchall()
 
-sync.active_features = ask_for_long
+sync.usable_features = ask_for_long
 signals.watch()  # as the executable does
 sys.exit(run(["-C", sys.argv[1], "sync"]))
 """
