@@ -33,7 +33,6 @@ Kind = Literal["constant", "data", "code", "foreign", "object"]
 project; something of another package; anything else, which may run any code when it is used."""
 
 _KINDS: dict[str, Kind] = {"constant": "constant", "plain": "constant", "class": "code", "data": "data"}
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _CODE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEEPEST_ALIAS = 10
 _SETTING_ATTRIBUTES = {"setattr", "getattr", "hasattr", "isinstance", "callable"}
@@ -94,7 +93,7 @@ class Effects:
             return True
         if not isinstance(node, ast.FunctionDef):
             return False
-        given = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
+        given = _defaults(node)
         for decorator in node.decorator_list:
             if not isinstance(decorator, ast.Call) or not _Judge(self, table.module.name).is_feature(decorator):
                 return False
@@ -122,9 +121,8 @@ class Effects:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return False
         judge = _Judge(self, table.module.name)
-        defaults = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         return all(map(judge.is_feature, node.decorator_list)) and all(
-            judge.kind(item) == "constant" for item in defaults
+            judge.kind(item) == "constant" for item in _defaults(node)
         )
 
     def keys_of_decorators(self, table: SymbolTable, position: int) -> set[Key] | None:
@@ -143,8 +141,7 @@ class Effects:
                     return None
             elif not judge.is_feature(decorator) and judge.callee_of(decorator) != "inert":
                 return None
-        defaults = [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
-        for item in (item for each in (*node.decorator_list, *defaults) for item in ast.walk(each)):
+        for item in (item for each in (*node.decorator_list, *_defaults(node)) for item in ast.walk(each)):
             named = judge.target(item) if isinstance(item, ast.Name | ast.Attribute) else None
             found.update([named.key] if isinstance(named, Definition) else ())
         return found
@@ -240,12 +237,16 @@ def _running(statement: ast.stmt) -> Iterator[ast.AST]:
             pending += node.orelse
         elif isinstance(node, _CODE):
             pending += getattr(node, "decorator_list", [])
-            pending += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
+            pending += _defaults(node)
         elif isinstance(node, ast.AnnAssign):
             pending += [node.target, *([node.value] if node.value else [])]
             pending += [node.annotation] if runs_code(node.annotation) else []
         else:
             pending += ast.iter_child_nodes(node)
+
+
+def _defaults(node: Function | ast.Lambda) -> list[ast.expr]:
+    return [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
 
 
 def _locals(statement: ast.stmt) -> set[str]:
@@ -594,36 +595,37 @@ class _Judge:
             return "constant"
         return "foreign"
 
-    def target(self, node: ast.expr) -> Global | None:
-        """What a name, or a chain of attributes of modules, stands for; None where it leads to no name."""
+    def resolved(self, node: ast.expr) -> tuple[Global | None, list[str]]:
+        """What a name, or a chain of attributes of modules, leads to, and the attributes left over, the last one first.
+
+        None where it leads to no name.
+        """
         names, base = chain(node)
         if not isinstance(base, ast.Name) or base.id in self.locals:
-            return None
+            return None, names
         target = self.lookup(base.id)
         while names and isinstance(target, ProjectModule):
-            member = self._project.member(target.name, names.pop())
+            member = self._project.member(target.name, names[-1])
             if member is None:
-                return target
+                break
             target = member
-        return target if not names else None
+            names.pop()
+        return target, names
+
+    def target(self, node: ast.expr) -> Global | None:
+        """What a name stands for, or a chain of attributes of modules; a module also for a name that it lacks."""
+        target, names = self.resolved(node)
+        return target if not names or isinstance(target, ProjectModule) else None
 
     def foreign(self, node: ast.expr, depth: int = 0) -> str | None:
         """The dotted name of something of another package, also where a module gives it another name."""
-        names, base = chain(node)
-        if not isinstance(base, ast.Name) or base.id in self.locals:
-            return None
-        target = self.lookup(base.id)
-        while names and isinstance(target, ProjectModule):
-            member = self._project.member(target.name, names.pop())
-            if member is None:
-                return None
-            target = member
+        target, names = self.resolved(node)
         if isinstance(target, Dotted):
             return ".".join((target.name, *reversed(names)))
         if isinstance(target, Definition) and depth < _DEEPEST_ALIAS:
-            node_ = self._all.single(target.key)
-            if isinstance(node_, ast.Assign) and isinstance(node_.value, ast.Name | ast.Attribute):
-                inner = _Judge(self._all, target.module).foreign(node_.value, depth + 1)
+            bound = self._all.single(target.key)
+            if isinstance(bound, ast.Assign) and isinstance(bound.value, ast.Name | ast.Attribute):
+                inner = _Judge(self._all, target.module).foreign(bound.value, depth + 1)
                 return None if inner is None else ".".join((inner, *reversed(names)))
         return None
 
@@ -647,7 +649,7 @@ def _calls_given(body: list[ast.stmt], *, nested: bool) -> bool:
         ):
             return True
         pending += ast.iter_child_nodes(node)
-    return any(item.decorator_list for node in inner for item in [node] if not _wraps(item))
+    return not all(map(_wraps, inner))
 
 
 def _wraps(node: Function) -> bool:

@@ -98,6 +98,8 @@ class Execution:
         self._finished: set[str] = set()
         self.unfinished_stars: list[LimitAt] = []
         self._uses: dict[Place, set[Key]] = {}
+        self._runs: dict[Place, list[Place]] = {}
+        self._changeable: dict[Place, set[Key]] = {}
         self._changed: dict[str, dict[str, list[tuple[str, int]]]] = {}
         self._run(roots)
         self._groups = _Groups()
@@ -110,10 +112,14 @@ class Execution:
 
     def changeable(self, place: Place) -> set[Key]:
         """The names that stand for something that a statement may change, itself or by the code that it may run."""
+        known = self._changeable.get(place)
+        if known is not None:
+            return known
         effects = [self._effect(place), *(self._effects_of_bodies(place) if self._effect(place).calls else ())]
         reaches = any(effect.reaches for effect in effects)
         keys = {key for key in self.uses(place) if self._effects.has_state(key) or (reaches and self._is_code(key))}
-        return keys.union(*(effect.changes for effect in effects))
+        known = self._changeable[place] = keys.union(*(effect.changes for effect in effects))
+        return known
 
     def uses(self, place: Place) -> set[Key]:
         """All names that a statement uses, directly or through what they are bound to."""
@@ -307,11 +313,14 @@ class Execution:
 
     def _code(self, place: Place) -> list[Place]:
         """The statements whose functions a statement may run."""
-        table = self._project.table(place[0])
-        assert table is not None
-        keys = self._effects.keys_of_decorators(table, place[1])
-        used = self.uses(place) if keys is None else self._closed(keys)
-        return list(dict.fromkeys(other for key in used for other in self._binding(key)))
+        found = self._runs.get(place)
+        if found is None:
+            table = self._project.table(place[0])
+            assert table is not None
+            keys = self._effects.keys_of_decorators(table, place[1])
+            used = self.uses(place) if keys is None else self._closed(keys)
+            found = self._runs[place] = list(dict.fromkeys(other for key in used for other in self._binding(key)))
+        return found
 
     def _effect(self, place: Place) -> Effect:
         table = self._project.table(place[0])
