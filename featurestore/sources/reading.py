@@ -111,7 +111,7 @@ def read_rows(
             *reading.warnings,
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
-            *wording.warn_of_text(frame, types.inferred, rows.place),
+            *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
         ]
         return replace(rows, warnings=tuple(warnings))
 
@@ -139,9 +139,13 @@ class _Reading:
     def run(self, offer: Offer) -> pl.DataFrame:
         first: str | None = None
         origin: str | None = None
-        for found in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
+        dialect = self.source.dialect
+        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        for found in self.opened.read(offer, columns=in_file, report=self.warnings.append):
             self.progress.check()
             batch = found.normalized()
+            if dialect.renamed:
+                batch = batch.renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
@@ -165,16 +169,19 @@ class _Reading:
         for name in self.required:
             if name not in present:
                 shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
-                close = nearest(name, present)
+                written = self.source.dialect.in_file(name)
+                close = nearest(written, present)
                 asked = self._asking_for(name)
                 raise SourceError(
-                    f"has no column {name!r}; it has {shown or 'none'}", where=origin,
+                    f"has no column {written!r}; it has {shown or 'none'}", where=origin,
                     hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
                 )  # fmt: skip
 
     def _asking_for(self, name: str) -> str:
         """The setting that names a column which must be there."""
         source = self.source
+        if name in source.dialect.renamed:
+            return f"rename in [sources.{source.name}.columns]"
         for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
             if name == column:
                 return f"sources.{source.name}.{role}"
@@ -186,7 +193,7 @@ class _Reading:
         self.names.update(dict.fromkeys(batch.frame.columns))
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
-        batch = batch.select(self.wanted, self.required)
+        batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
         accepted = self.types.accept(batch)
