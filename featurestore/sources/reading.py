@@ -18,6 +18,7 @@ from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
 from featurestore.sources.pinned_types import read_pins
+from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
 from featurestore.tables.types import column_type
 
@@ -81,8 +82,9 @@ def read_rows(
     them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
     be there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs)
     are rejected too.
-    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, and
-    CancelledError between two batches.
+    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
+    comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
+    batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
     roles = [name for name in (source.event_time, source.updated_at) if name]
@@ -106,6 +108,10 @@ def read_rows(
             places=tuple(reading.places),
             due=types.due,
         )
+        check_unique(frame, source.columns.values(), rows.place)
+        if rows.rejected:
+            first = rows.rejected[0]
+            check_rejected(source, rows.rows_read, rows.rejected_count, f"{first.place}: {first.reason}")
         warnings = [
             *offer.warnings,
             *reading.warnings,
