@@ -185,6 +185,9 @@ class MemoryStore:
             ],
         )
 
+    def has_withdrawn(self, version: VersionId) -> bool:
+        return any(row.op == WITHDRAWN for of, rows in self.rows.items() if of.id == version for row in rows)
+
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         return []
 
