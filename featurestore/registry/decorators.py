@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from featurestore.frozen import frozen
@@ -90,7 +91,10 @@ def decorated(module: Module, names: set[str]) -> Iterator[tuple[Decorated, ast.
 
 def loose_uses(module: Module, names: Iterable[str]) -> list[LooseUse]:
     """The uses of the decorator in a module that are neither imports nor decorators."""
-    wanted = {name for name in names if re.search(rf"(?<![\w.@]){re.escape(name)}\b(?!\s+import\b)", module.text)}
+    wanted = set(names)
+    if wanted:  # most modules mention it where they import it and above functions, and need not be walked
+        imported = Counter(word for node in _imports(module.tree) for alias in node.names for word in _words(alias))
+        wanted = {name for name in wanted if _mentions(name, module.text) > imported[name]}
     rebound = bound_by(module.tree.body, walrus=False).names
     wanted = {name for name in wanted if name.partition(".")[0] not in rebound}
     uses = []
@@ -101,6 +105,15 @@ def loose_uses(module: Module, names: Iterable[str]) -> list[LooseUse]:
             )
             uses.append(LooseUse(owner, node.lineno, text))
     return uses
+
+
+def _words(alias: ast.alias) -> tuple[str, ...]:
+    return (alias.name, alias.asname) if alias.asname else (alias.name,)
+
+
+def _mentions(name: str, text: str) -> int:
+    """How often a text has a name other than right behind an ``@``."""
+    return len(re.findall(rf"(?<![\w.@]){re.escape(name)}\b(?!\s+import\b)", text))
 
 
 def bound_names(module: Module, uses: Iterable[LooseUse]) -> set[str]:

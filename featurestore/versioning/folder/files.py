@@ -346,20 +346,30 @@ def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
 
 def write_metadata(folder: Path, feature: Feature) -> bool:
     """Writes the metadata of the working tree. False where the file is up to date."""
+    if is_locked_metadata(folder, feature):
+        return False
     path = folder / feature.name / METADATA
-    data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
-    try:
-        if read_own(path, SETTINGS) == data:
-            return False
-    except OSError:
-        pass
     _refuse_link(path.parent)
-    write_atomically(path, data)
+    write_atomically(path, _metadata_text(feature))
     return True
+
+
+def is_locked_metadata(folder: Path, feature: Feature) -> bool:
+    """Whether the file holds exactly the metadata of the working tree. Compares texts, which is faster than reading."""
+    try:
+        return read_own(folder / feature.name / METADATA, SETTINGS) == _metadata_text(feature)
+    except OSError:
+        return False
+
+
+def _metadata_text(feature: Feature) -> bytes:
+    return _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
 
 
 def metadata_changes(folder: Path, feature: Feature) -> list[str]:
     """The names of the metadata that changed since the last lock; empty before the first."""
+    if is_locked_metadata(folder, feature):
+        return []
     locked = read_metadata(folder, feature.name)
     if locked is None:
         return []
