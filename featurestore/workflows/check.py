@@ -23,8 +23,9 @@ from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.copies import verify_copies
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import read_recipes
-from featurestore.versioning.folder.versionfile import VersionName, is_file_of
+from featurestore.versioning.folder.versionfile import is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
 from featurestore.workflows.lives import read_lives
