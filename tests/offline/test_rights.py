@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import Folder
-from tests.services_postgres import PostgresServer, own_postgres
-
-__all__ = ["own_postgres"]
+from tests.services_postgres import PostgresServer
 
 
 def test_the_statement_to_run_is_named(
