@@ -36,11 +36,15 @@ def featurestore() -> Featurestore:
     """Runs ``featurestore ARGUMENTS`` in a folder and checks its exit code."""
 
     def run_in(*arguments: str, cwd: Path, exit_code: int = 0) -> Ran:
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        out, err = io.BytesIO(), io.BytesIO()
+        with chdir(cwd), redirect_stdout(_text_to(out)), redirect_stderr(_text_to(err)):
             code = run(list(arguments))
-        ran = Ran(*(cast("io.BytesIO", stream.buffer).getvalue().decode() for stream in (out, err)))
+        ran = Ran(out.getvalue().decode(), err.getvalue().decode())
         assert code == exit_code, f"featurestore {' '.join(arguments)}\n{ran.stdout}{ran.stderr}"
         return ran
 
     return run_in
+
+
+def _text_to(stream: io.BytesIO) -> io.TextIOWrapper:
+    return io.TextIOWrapper(stream, encoding="utf-8", write_through=True)

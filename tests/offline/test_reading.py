@@ -114,6 +114,7 @@ def test_a_file_that_is_no_database_is_said_to_be(project: Project) -> None:
 
 def test_a_file_that_is_replaced_between_two_reads_is_read_anew(project: Project, tmp_path: Path) -> None:
     """The DuckDB goes on running without the file."""
+    (tmp_path / "other").mkdir()
     other = Project(tmp_path / "other", "test", {}, {}, DriftSettings())
     learn(DuckDBStore(other), OF, [("b", 0, 2), ("c", 0, 3)], "r1")
     (project.state / "history.json").unlink(missing_ok=True)  # which knows the run of the file that is replaced
