@@ -251,7 +251,8 @@ class FeatureRun:
     """What one run did with one feature. Counts are rows.
 
     ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
-    already; ``rows_rejected`` were set aside before the feature's function saw them.
+    already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
+    aside before the feature's function saw them.
     """
 
     name: str
@@ -265,6 +266,7 @@ class FeatureRun:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_corrected: int = 0
+    rows_withdrawn: int = 0
     drift: Mapping[str, Json] | None = None
     statistics: Mapping[str, Json] | None = None
     note: str | None = None

@@ -63,6 +63,7 @@ def _feature(item: FeatureRun) -> dict[str, Json]:
         "rows_written": item.rows_written,
         "rows_unchanged": item.rows_unchanged,
         "rows_corrected": item.rows_corrected,
+        "rows_withdrawn": item.rows_withdrawn,
         "source": item.source,
         "drift": dict(item.drift) if item.drift is not None else dict(EMPTY_DRIFT),
         "note": item.note,
