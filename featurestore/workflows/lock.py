@@ -110,8 +110,10 @@ def _refuse_ambiguous(project: Project, entries: Sequence[Entry], known: KnownVe
         if not files.clashes(entry.versions):
             continue
         moving = {before.number for before, _ in files.renumbering(entry.versions, known.held(name)).moved}
-        for set_name, references in project.feature_sets.items():
-            for reference in references:
+        lists = [(f"feature_sets.{name}", each) for name, each in project.feature_sets.items()]
+        lists += [(f"models.{name}", each) for name, each in project.models.items()]
+        for set_name, listed in lists:
+            for reference in listed.features:
                 feature, _, wanted = reference.partition("=")[-1 if "=" in reference else 0].partition("@")
                 if feature.rpartition(".")[-1] == name and wanted.isdecimal() and int(wanted) in moving:
                     raise _ambiguous(project, set_name, reference, entry, int(wanted))
@@ -122,7 +124,7 @@ def _ambiguous(project: Project, set_name: str, reference: str, entry: Entry, nu
     name = entry.feature.name
     options = " or ".join(f"{name}@{short}" for short in meant)
     return VersionFileError(
-        f"feature_sets.{set_name} says {reference}, and a version of that number is to get another one: "
+        f"{set_name} says {reference}, and a version of that number is to get another one: "
         + " and ".join(f"{item.number:04d}-{item.short}" for item in entry.versions if item.number == number),
         where=str(project.root / FILE),
         hint=f"write {options} there, by the digits of its hash, then run featurestore lock again",
