@@ -65,8 +65,8 @@ def _label_warnings(question: JoinQuestion, facts: JoinFacts) -> Iterator[str]:
     own = facts.on_own_event
     if own and own > MANY_ON_OWN_EVENT * facts.labels:
         yield (
-            f"{own:,} of {facts.labels:,} labels got a value that is dated at their very time: where a label is itself "
-            "an event, that value is not there yet when the model is asked; --before leaves such values out"
+            f"{own:,} of {facts.labels:,} labels got a value that is dated at their very time, which may not be there "
+            "yet when a model is asked: --before leaves such values out"
         )
     for name, count in (facts.splits or {}).items():
         if facts.labels and not count:
