@@ -12,6 +12,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.frozen import frozen
 
 FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
@@ -89,6 +90,9 @@ class Column:
     max: float | str | None = None
     choices: tuple[Json, ...] | None = None
     pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    unique: bool = False
 
 
 @frozen
@@ -132,7 +136,8 @@ class SourceSettings(Protocol):
 class Source:
     """Where rows come from, and how their times are read.
 
-    ``settings`` belong to the type; None in a version file, which has only the times.
+    ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
+    written in it. ``max_rejected`` is the largest share of its rows that may be set aside.
     """
 
     name: str
@@ -142,6 +147,8 @@ class Source:
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    dialect: Dialect = STANDARD
+    max_rejected: float | None = None
 
     @property
     def location(self) -> str:
@@ -251,7 +258,8 @@ class FeatureRun:
     """What one run did with one feature. Counts are rows.
 
     ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
-    already; ``rows_rejected`` were set aside before the feature's function saw them.
+    already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
+    aside before the feature's function saw them.
     """
 
     name: str
@@ -265,6 +273,7 @@ class FeatureRun:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_corrected: int = 0
+    rows_withdrawn: int = 0
     drift: Mapping[str, Json] | None = None
     statistics: Mapping[str, Json] | None = None
     note: str | None = None

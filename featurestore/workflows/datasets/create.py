@@ -89,7 +89,8 @@ def describe(
         writer=writer(),
         batch_rows=batch_rows,
         timezone=question.timezone,
-        delimiter=labels.delimiter,
+        delimiter=labels.dialect.delimiter,
+        dialect=labels.dialect.identity,
         typed=True,
         entities=tuple(
             DataSetEntity(keys.entity_type.name, keys.columns, keys.role) for keys in dict.fromkeys(facts.keys)
