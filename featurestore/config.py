@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 
 from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
@@ -119,7 +120,7 @@ class Project:
     @property
     def versions(self) -> Path:
         """The folder of version files: written by featurestore, committed by the user."""
-        return self.root / "features" / ".versions"
+        return _versions_of(self.root)
 
     @property
     def state(self) -> Path:
@@ -130,6 +131,11 @@ class Project:
     def summary(self) -> Path:
         """What ``list`` shows of the stores without opening one."""
         return self.state / "summary.json"
+
+
+@lru_cache(maxsize=8)  # asked for several times for each feature
+def _versions_of(root: Path) -> Path:
+    return root / "features" / ".versions"
 
 
 def find_root(start: Path | None = None, named: str | None = None) -> Path:

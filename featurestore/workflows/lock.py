@@ -20,7 +20,7 @@ from featurestore.registry.git import commit_of
 from featurestore.regular import SETTINGS, Fence
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
