@@ -147,11 +147,13 @@ class _Reading:
         origin: str | None = None
         dialect = self.source.dialect
         in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        if in_file is not None:  # of a part of an object the object
+            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
         for found in self.opened.read(offer, columns=in_file, report=self.warnings.append):
             self.progress.check()
             batch = found.normalized()
             if dialect.renamed:
-                batch = batch.renamed(dialect.renamed)
+                batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
