@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from featurestore.workflows.join.question import EntityColumns
     from featurestore.workflows.join.splits import Splits
 
+_INSIDE = ("featurestore", "contextlib")
+
 Instant = str | date | datetime
 Duration = str | timedelta
 Columns = str | Sequence[str]
@@ -27,11 +29,11 @@ class FeatureStoreWarning(UserWarning):
 
 def warn(messages: Iterable[str]) -> None:
     """Warns whoever called into this package."""
-    level, frame = 2, sys._getframe(1)  # noqa: SLF001  # warnings.warn's own way of naming a caller
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("featurestore."):
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001  # as warnings itself finds a caller
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         level, frame = level + 1, frame.f_back
     for message in messages:
-        warnings.warn(message, FeatureStoreWarning, stacklevel=level - 1)
+        warnings.warn(message, FeatureStoreWarning, stacklevel=level)
 
 
 def instant(name: str, given: Instant | None) -> int | None:

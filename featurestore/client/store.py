@@ -7,6 +7,7 @@ is imported before it is needed.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from featurestore.client import notebook, options, results
 from featurestore.client.online import OnlineReader
 from featurestore.client.options import Duration, Entities, Instant
 from featurestore.config import Project, find_root, load_project
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError
 from featurestore.progress import Progress
 
@@ -106,7 +108,6 @@ class FeatureStore:
 
         >>> store.historical_features("labels.csv", ["age_normalized"], timestamp_column="diagnosed_at")
         """
-        from featurestore.dialect import Dialect
         from featurestore.workflows.datasets.create import NewDataSet
         from featurestore.workflows.join.files import join_files
         from featurestore.workflows.table_files import TableFile, parse_delimiter
@@ -243,7 +244,8 @@ class FeatureStore:
             given = None if file is None else str(file)
             how = IngestOptions(given, full, strict, allow_future, allow_shrunk, dry_run)
             request = IngestRequest(names, tuple(options.names("source", source)), how, drift=drift)
-            found = ingest(self.project, store, request, report)
+            project = self.project if tables.as_path(input) or input is None else _reading_frames(self.project)
+            found = ingest(project, store, request, report)
         options.warn(found.warnings)
         return results.IngestRun(ingest_document(found.run, found.warnings, dry_run=dry_run))
 
@@ -374,6 +376,14 @@ def _in_file(table: Any, what: str) -> Iterator[Path | None]:
         file = Path(folder) / f"{what}.parquet"
         frame.write_parquet(file, compression="uncompressed")
         yield file
+
+
+def _reading_frames(project: Project) -> Project:
+    """The project with sources that read what `_in_file` writes, in place of what they are declared to read."""
+    sources = {
+        name: dataclasses.replace(source, type="parquet", dialect=STANDARD) for name, source in project.sources.items()
+    }
+    return dataclasses.replace(project, sources=sources)
 
 
 def _frame(found: JoinResult) -> pl.DataFrame:
