@@ -48,8 +48,10 @@ def test_every_kind_of_frame_gets_the_answers_of_the_command(store: FeatureStore
     said = ingested.json("join", str(path), "-f", "age_share", "--timestamp-column", "at")
     wanted = [row["age_share"] for row in said["rows"]]
     frame = labels()
+    with duckdb.connect() as connection:
+        assert answers(store, connection.sql("from frame")) == wanted
     for table in (
-        path, str(path), frame, frame.lazy(), frame.to_arrow(), frame.to_pandas(), duckdb.sql("from frame"),
+        path, str(path), frame, frame.lazy(), frame.to_arrow(), frame.to_pandas(),
         frame.with_columns(pl.col("at").str.to_datetime(time_zone="UTC")).to_pandas(),
     ):  # fmt: skip
         assert answers(store, table) == wanted, type(table)

@@ -88,7 +88,7 @@ def test_results_are_values() -> None:
     with pytest.raises(AttributeError, match="cannot delete"):
         del one.features
     with pytest.raises(AttributeError, match="no field 'feature'"):
-        _ = one.feature  # type: ignore[attr-defined]
+        _ = one.feature
     one.to_dict()["features"].append("changed")  # type: ignore[union-attr]
     assert len(one.features) == 1
 
