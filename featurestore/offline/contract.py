@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from featurestore.errors import FeatureStoreError, SetBackError
@@ -137,8 +137,8 @@ class DataSet:
     ``labels_form`` its format. If ``labels_kept``, the file's bytes are stored under ``labels_sha256``; they were until
     ``labels_erased`` if an entity that they named was erased.
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
-    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV;
-    with ``typed`` a file with types got the columns of such a CSV in theirs.
+    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
+    ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
     """
 
     name: str
@@ -167,6 +167,7 @@ class DataSet:
     timezone: str | None = None
     delimiter: str = ","
     typed: bool = False
+    dialect: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

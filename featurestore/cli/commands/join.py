@@ -82,6 +82,7 @@ def command(
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
+    from featurestore.dialect import Dialect
     from featurestore.render import json, text
     from featurestore.workflows.datasets.create import NewDataSet
     from featurestore.workflows.join.files import join_files
@@ -95,7 +96,7 @@ def command(
         sys.stdin.buffer if labels == "-" else Path(labels),
         parse_format("--labels-format", labels_format),
         "standard input" if labels == "-" else labels,
-        parse_delimiter("--delimiter", delimiter),
+        Dialect(delimiter=parse_delimiter("--delimiter", delimiter)),
     )
     sink = output_table(session, output, format_)
     path = sink.path if sink else None

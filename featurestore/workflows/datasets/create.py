@@ -88,7 +88,8 @@ def describe(
         writer=writer(),
         batch_rows=batch_rows,
         timezone=question.timezone,
-        delimiter=labels.delimiter,
+        delimiter=labels.dialect.delimiter,
+        dialect=labels.dialect.identity,
         typed=True,
     )
 

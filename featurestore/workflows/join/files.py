@@ -67,7 +67,7 @@ def join_files(
     with open_table(labels.place, labels.title, labels.form) as (stream, form):
 
         def read() -> Iterator[pl.DataFrame]:
-            return read_batches(stream, name=labels.title, form=form, rows=rows, delimiter=labels.delimiter)
+            return read_batches(stream, name=labels.title, form=form, rows=rows, dialect=labels.dialect)
 
         def join_to(write: Callable[[pl.DataFrame], None]) -> JoinFacts:
             batches = read()
@@ -85,7 +85,7 @@ def join_files(
             return JoinResult(facts, None if output else pl.concat(frames))
         content = ContentHash()
         commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
-        label_file = hash_labels(stream, form, labels.title, labels.delimiter)
+        label_file = hash_labels(stream, form, labels.title, labels.dialect)
         with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
             record = describe(
