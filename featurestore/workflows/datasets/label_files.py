@@ -14,7 +14,7 @@ from featurestore.dialect import STANDARD, Dialect, dialect_of
 from featurestore.errors import SourceError
 from featurestore.model import EntityType
 from featurestore.offline.contract import DataSet, OfflineStore
-from featurestore.point_in_time.labels import read_keys
+from featurestore.point_in_time.labels import read_entities
 from featurestore.tables.batches import read_batches
 from featurestore.tables.files import Format
 
@@ -97,9 +97,17 @@ def _names(store: OfflineStore, dataset: DataSet, entity_type: EntityType, entit
         copy.writelines(store.label_file(dataset.labels_sha256))
         try:
             for frame in read_labels(dataset, copy, _BATCH_ROWS):
-                keys = read_keys(frame, entity_type, dataset.entity_columns, dataset.labels_name)
-                if keys.join(entity, on=entity.columns, how="semi").height:
-                    return True
+                for columns in _key_columns(dataset, entity_type):
+                    keys = read_entities(frame, entity_type, columns, name=dataset.labels_name).keys
+                    if keys.join(entity, on=entity.columns, how="semi").height:
+                        return True
         except SourceError:
             return True  # a damaged copy can't make a data set again, and may name any entity
     return False
+
+
+def _key_columns(dataset: DataSet, entity_type: EntityType) -> list[tuple[str, ...]]:
+    """The label columns that hold keys of the entity type, in each role; ``()`` for those called like the keys."""
+    if not dataset.entities:
+        return [dataset.entity_columns]
+    return [item.columns for item in dataset.entities if item.type == entity_type.name]
