@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.config import Project
+from featurestore.dialect import ISO_8601
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import LabelEntities, LabelTimes, read_entities, read_times
@@ -96,8 +97,10 @@ class _Join:
         check_columns(question, frame.columns, self.labels_name)
         keys = label_keys(self.project, question, frame.columns, self.labels_name)
         times = read_times(
-            frame, question.timestamp_column, timezone=question.timezone, name=self.labels_name, first_row=done + 1
-        )
+            frame, question.timestamp_column, timezone=question.timezone,
+            written=question.formats.get(question.timestamp_column, ISO_8601),
+            name=self.labels_name, first_row=done + 1,
+        )  # fmt: skip
         entities = {
             each: read_entities(
                 frame, each.entity_type, each.columns, role=each.role, name=self.labels_name, first_row=done + 1
