@@ -18,9 +18,12 @@ MOST_REJECTED = 20
 MOST_NAMES = 5
 
 
-def ingest_page(run: Run, *, dry_run: bool = False) -> RenderableType:
-    """One run: its features with counts, and a closing line. `ingest_problems` is the other half."""
-    return Group(*_features_and_notes(run), line(_closing(run, dry_run=dry_run)))
+def ingest_page(run: Run, *, dry_run: bool = False, sources: Sequence[RenderableType] = ()) -> RenderableType:
+    """One run: its features with counts, and a closing line. `ingest_problems` is the other half.
+
+    ``sources`` are pages of how each is read, for a dry run.
+    """
+    return Group(*sources, *_features_and_notes(run), line(_closing(run, dry_run=dry_run)))
 
 
 def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType | None:
