@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from featurestore.errors import SetBackError
+from featurestore.errors import FeatureStoreError, SetBackError
 from featurestore.model import EntityType, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 
@@ -528,6 +528,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
 
     def set_back(self) -> SetBackError | None:
         """What a writer is told where the store lacks the last run committed from here; None where all is well."""
+        ...
+
+    def missing_right(self) -> FeatureStoreError | None:
+        """What a run would be told that may not write; None where it may. Changes nothing."""
         ...
 
     def erasures(self) -> list[Erasure]:

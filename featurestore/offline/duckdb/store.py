@@ -6,6 +6,8 @@ is waited for. A run is one transaction (`offline.duckdb.run`).
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
 import time
@@ -20,7 +22,7 @@ import polars as pl
 from featurestore import times
 from featurestore.atomic import flush_folder, is_there
 from featurestore.config import Project
-from featurestore.errors import SetBackError, StoreError, from_os_error
+from featurestore.errors import SetBackError, StoreError, from_os_error, os_reason
 from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
@@ -101,6 +103,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets):
                 return self._set_back(file)
             except duckdb.Error as exc:
                 raise error_of(exc, self._path) from exc
+
+    def missing_right(self) -> StoreError | None:
+        for path in (self._path, self._path.parent):
+            if is_there(path) and not os.access(path, os.W_OK):
+                refused = PermissionError(errno.EACCES, "Permission denied", str(path))
+                hint = "run as its owner, or let this user write there; reading needs no such right"
+                return StoreError(f"can't be written: {os_reason(refused)}", where=str(path), hint=hint)
+        return None
 
     def stamp(self) -> str:
         return stamp_of(self._path)

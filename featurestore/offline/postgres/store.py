@@ -49,7 +49,8 @@ from featurestore.offline.ownership import (
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError
+from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
@@ -193,6 +194,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             lost = self._set_back(connection, exists=exists > 0)
             connection.rollback()
             return lost
+
+    def missing_right(self) -> FeatureStoreError | None:
+        with self._begin("READ COMMITTED READ ONLY") as connection:
+            return missing_right(connection, self._server.address.shown, writing=True)
 
     def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
         """What to say of a schema that lacks the last run committed from here."""
@@ -449,6 +454,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             connection.execute(f"BEGIN ISOLATION LEVEL {mode}; {_SETTINGS}{quote(self._schema)}, pg_temp")
             try:
                 yield connection
+            except NotAllowedError as exc:
+                connection.rollback()
+                lacking = missing_right(connection, self._server.address.shown, writing="READ ONLY" not in mode)
+                raise lacking or exc from None
             except BaseException:
                 connection.rollback()
                 raise
