@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
 Author = Literal["user", "snapshot"]
-UNFINISHED = (
-    "an erasure was broken off: copies of what was erased may still be on disk or online; the next command that "
-    "writes, such as featurestore sync, completes it"
-)
 
 
 @dataclass(frozen=True, slots=True)
