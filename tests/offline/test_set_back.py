@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import AGE, Folder
-from tests.services_postgres import PostgresServer, postgres
-
-__all__ = ["postgres"]
+from tests.services_postgres import PostgresServer
 
 MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n001,2024-03-01T00:00:00Z,75,1\n"
 
@@ -60,7 +58,7 @@ def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None],
     assert len(ran.out.splitlines()) == 4
     assert ran.err.count("the history is older than run 2") == 1
     assert "history.json" in ran.err
-    for words in (["export", "age_share"], ["history", "age_share", "001"], ["show", "age_share"]):
+    for words in (["export", "age_share"], ["history", "age_share", "001"], ["runs"]):
         (said,) = project.json(*words)["warnings"]
         assert "the history is older than run 2" in said
     error = project.json("ingest", code=4)["error"]
