@@ -60,6 +60,7 @@ MIGRATIONS = {
     5: """
     ALTER TABLE run_features ADD COLUMN rows_withdrawn BIGINT;
     ALTER TABLE versions ADD COLUMN withdrawn_seq BIGINT;
+    ALTER TABLE versions ADD COLUMN scope TEXT;
     """,
 }
 

@@ -6,10 +6,12 @@ Reads files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from featurestore.config import Project
 from featurestore.frozen import frozen
+from featurestore.model import Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -34,7 +36,7 @@ class PlannedFeature:
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
     is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
     or changed feature and is not part of its hash. ``promoted`` says that ``old`` was promoted, and that the code of a
-    changed feature is therefore not what is used.
+    changed feature is therefore not what is used. ``scope`` is None where no run has found it yet.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PlannedFeature:
     next_number: int | None = None
     limits: tuple[Limit, ...] = ()
     promoted: bool = False
+    scope: Scope | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -85,7 +88,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     known = KnownVersions.of_summary(project, history.features)
-    planned = [_planned(entry, known) for entry in entries]
+    planned = [replace(_planned(entry, known), scope=entry.scope) for entry in entries]
     planned += [_removed(name, versions[name], registry, renamed=name in renamed) for name in removed]
     broken = [
         *registry.broken,
