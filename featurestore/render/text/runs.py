@@ -17,9 +17,13 @@ from featurestore.workflows.runs import RunDetail
 MOST_REJECTED = 20
 
 
-def ingest_page(run: Run, *, dry_run: bool = False) -> RenderableType:
-    """One run: its features with counts, and a closing line. `ingest_problems` is the other half."""
-    return Group(*([_features(run)] if run.features else []), line(_closing(run, dry_run=dry_run)))
+def ingest_page(run: Run, *, dry_run: bool = False, sources: Sequence[RenderableType] = ()) -> RenderableType:
+    """One run: its features with counts, and a closing line. `ingest_problems` is the other half.
+
+    ``sources`` are pages of how each is read, for a dry run.
+    """
+    features = [_features(run)] if run.features else []
+    return Group(*sources, *features, line(_closing(run, dry_run=dry_run)))
 
 
 def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = ()) -> RenderableType | None:
