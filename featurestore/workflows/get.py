@@ -11,6 +11,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType
+from featurestore.offline.erasing import unfinished_erasure
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.online.tables import Pointers
@@ -32,7 +33,8 @@ class EntityValues:
 class GetResult:
     """What is served online, one item for each entity asked for.
 
-    ``warnings`` are about features that are served though they are not declared any more.
+    ``warnings`` are about features that are served though they are not declared any more, and an erasure that is not
+    complete: what it erases may still be served.
     """
 
     entity_type: EntityType
@@ -83,7 +85,7 @@ def get(
     return GetResult(
         parsed,
         tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)),
-        lives.notes(names),
+        (*lives.notes(names), *unfinished_erasure(project)),
     )
 
 

@@ -17,7 +17,7 @@ class Lineage:
 
 
 def trace(project: Project, store: OfflineStore, name: str) -> Lineage:
-    """The lineage of a feature of the working tree. Raises DeclarationError for a name that is not declared."""
+    """The lineage of a feature, also of one that was removed or retired. Raises DeclarationError for any other name."""
     detail = show_feature(project, name)
     made = [item for item in store.datasets() if any(part.feature == name for part in item.features)]
     return Lineage(detail, tuple(made))

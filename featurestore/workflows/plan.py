@@ -11,7 +11,7 @@ from typing import Literal
 
 from featurestore.config import Project
 from featurestore.frozen import frozen
-from featurestore.model import Scope
+from featurestore.model import Problem, Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -82,7 +82,8 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     present = {*registry.names(), *(item.name for item in registry.broken)}
     lives = read_lives(project, registry)
     left = [name for name in versions if name not in present and (not names or name in names)]
-    removed = [name for name in left if lives.retired(name) is None]
+    damaged = {name: damage for name in left if (damage := lives.damage(name)) is not None}
+    removed = [name for name in left if name not in damaged and lives.retired(name) is None]
     declared = [name for name in names if name not in left]
     history = current_summary(project)
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
@@ -94,6 +95,10 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
         *damaged_files(entries),
+        *(
+            BrokenDeclaration(name, Problem(exc.code, exc.message, exc.where, exc.hint))
+            for name, exc in damaged.items()
+        ),
     ]
     remarks = [
         line

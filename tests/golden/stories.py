@@ -222,6 +222,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("join", JOIN + "-f age_share,chol_word"),
         Case("join_to_a_file", JOIN + "-f age_share@1 --max-age 30d " + OUTPUT),
         Case("join_dry_run", JOIN + "-f age_share --dry-run"),
+        Case("latest", "latest patient -f age_share,word=chol_word --at 2030-01-01T00:00:00Z"),
         Case("dataset_none", "dataset"),
         Case("join_dataset", JOIN + "-f age_share --known --dataset trial " + OUTPUT),
         Case("dataset_list", "dataset"),

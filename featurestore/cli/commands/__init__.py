@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "ingest": ("Data in", "Read sources, validate, compute, version, store, measure."),
     "runs": ("Data in", "Show the audit log of runs, or one run."),
     "join": ("Data out", "Join features to labels as they were known at each label's time."),
+    "latest": ("Data out", "Write one row per entity as of a time, to score everybody."),
     "dataset": ("Data out", "List data sets that join kept; make one again, or prove that it is the same."),
     "get": ("Data out", "Read the online values of one or more entities."),
     "history": ("Data out", "Show every value an entity ever had."),

@@ -16,6 +16,8 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
+        "declared": detail.note is None,
+        "retired": detail.retired,
         "source": _source(feature.source),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],

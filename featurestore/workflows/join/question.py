@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from featurestore.config import Project
+from featurestore.dialect import TimeFormat
 from featurestore.errors import UsageError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
+from featurestore.point_in_time.labels import find_column
 from featurestore.workflows.feature_sets import expand_sets
 from featurestore.workflows.join.splits import Splits
 from featurestore.workflows.references import parse_asked, resolve
@@ -51,8 +53,9 @@ class JoinQuestion:
     ``entity`` says it of the one type that all features have. ``known`` asks that a value was learned by the label's
     time. ``as_of`` answers as the store was then, ``last_run`` as it was after that run. ``max_age`` replaces each
     feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
-    of label times without one. ``times_suffix`` asks for the times of the values, in columns called like the features
-    with this behind. ``splits`` ask for a column that divides the labels by their times.
+    of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
+    the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
+    divides the labels by their times.
     """
 
     features: Sequence[ResolvedFeature]
@@ -63,6 +66,7 @@ class JoinQuestion:
     max_age: int | None = None
     last_run: int | None = None
     timezone: str | None = None
+    formats: Mapping[str, TimeFormat] = field(default_factory=dict)
     entities: tuple[EntityColumns, ...] = ()
     lag: int = 0
     times_suffix: str | None = None
@@ -96,6 +100,8 @@ def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_n
     """Raises UsageError where two columns of the result would have one name, or where no feature is named."""
     if not question.features:
         raise UsageError("no feature is named", hint="name some with -f NAME[,NAME...]")
+    for name in question.formats:
+        find_column(label_columns, name, labels_name, "--format-of ")
     names = set(label_columns)
     for name, what, hint in _new_columns(question):
         if name in label_columns:
