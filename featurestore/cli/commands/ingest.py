@@ -74,7 +74,8 @@ def command(
         lambda: text.runs.ingest_page(result.run, dry_run=dry_run, sources=list(map(text.sources.preview_page, found))),
     )
     session.show_problems(
-        lambda: run_lines(result.run, result.rejected), lambda: text.runs.ingest_problems(result.run, result.rejected)
+        lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
+        lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
 
