@@ -516,7 +516,7 @@ ARGUMENTS: dict[str, Argument] = {
         Argument(
             "lookback", _parse_duration,
             hashed=Hashed(_fact("lookback"), from_header=_number(int), fact_text=_duration_fact_text),
-            json=_duration_json, label="lookback", text=lambda micros: str(_duration_json(micros) or ""),
+            json=_duration_json,
         ),
         Argument(
             "tolerance", _parse_tolerance, hashed=Hashed(_fact("tolerance"), from_header=_number(float)),
