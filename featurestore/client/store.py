@@ -143,7 +143,7 @@ class FeatureStore:
     def history(self, name: str, entity: str) -> results.History:
         """Every value ever held of an entity, with when it was true and when it was learned.
 
-        >>> store.history("age_normalized", "42").values[0].value
+        >>> store.history("age_normalized", "001").values[0].value
         """
         from featurestore.render.json.history import history_document
         from featurestore.workflows.history import feature_history
