@@ -130,7 +130,9 @@ class SourceSettings(Protocol):
 class Source:
     """Where rows come from, and how their times are read.
 
-    ``settings`` belong to the type; None in a version file, which has only the times.
+    ``settings`` belong to the type; None in a version file, which has only the times. ``id`` are the columns that
+    tell one event from another; without them it is the entity and the event time, and with ``duplicates`` "keep" every
+    row is an event of its own. With ``keep_parsed`` rows are kept beside the history once they are parsed.
     """
 
     name: str
@@ -140,6 +142,9 @@ class Source:
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    id: tuple[str, ...] = ()
+    duplicates: Literal["keep"] | None = None
+    keep_parsed: bool = True
 
     @property
     def location(self) -> str:
@@ -246,6 +251,11 @@ class FeatureRun:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_corrected: int = 0
+    rows_withdrawn: int = 0
+    rows_older: int = 0
+    rows_computed: int = 0
+    scope: str | None = None
+    reason: str | None = None
     drift: Mapping[str, Json] | None = None
     statistics: Mapping[str, Json] | None = None
     note: str | None = None

@@ -45,4 +45,9 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
         hint = f'add delimiter = "{{}}" to [sources.{source.name}]'
         return read_csv(stream, name, report, delimiter=settings.delimiter, delimiter_hint=hint)
 
-    return FileSource(folders, source, given, read_file)
+    def tail(stream: IO[bytes], size: int) -> bytes | None:
+        from featurestore.tables.delimited import header_before
+
+        return header_before(stream, size)
+
+    return FileSource(folders, source, given, read_file, tail=tail)

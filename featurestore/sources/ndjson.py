@@ -17,7 +17,14 @@ read_settings = read_path
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return FileSource(folders, source, given, _read_file, complete=False, row_word="line")
+    return FileSource(folders, source, given, _read_file, complete=False, row_word="line", tail=_tail)
+
+
+def _tail(stream: IO[bytes], size: int) -> bytes | None:
+    """Nothing has to stand before lines; those of a packed file can't be read alone, nor after a line that was cut."""
+    from featurestore.tables.blocks import ends_with_line
+
+    return b"" if ends_with_line(stream, size) else None
 
 
 def _read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:

@@ -33,6 +33,9 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
         "timezone": source.timezone,
         "columns": columns,
         "pins": dict(pins),
+        # Only where they are set, so that the fingerprints of older stores stay.
+        **({"id": source.id} if source.id else {}),
+        **({"duplicates": source.duplicates} if source.duplicates else {}),
     }
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

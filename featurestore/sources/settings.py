@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from unicodedata import normalize
 
 from featurestore import times
@@ -14,7 +15,7 @@ from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at")
-COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
+COMMON = ("type", "event_time", "timezone", "updated_at", "columns", "id", "duplicates", "keep_parsed")
 
 
 def nfc(name: str) -> str:
@@ -38,10 +39,32 @@ def read_source(name: str, table: TomlTable) -> Source:
         column = columns.get(str(named))
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
+    ids = _read_id(table)
     return Source(
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
-        timezone=zone, updated_at=roles["updated_at"], columns=columns,
+        timezone=zone, updated_at=roles["updated_at"], columns=columns, id=ids,
+        duplicates=_read_duplicates(table, ids), keep_parsed=table.get("keep_parsed", bool, True),
     )  # fmt: skip
+
+
+def _read_id(table: TomlTable) -> tuple[str, ...]:
+    given = table.get("id", list, [])
+    if not all(isinstance(column, str) and column for column in given) or ("id" in table.data and not given):
+        raise table.error("id", "must be a list of columns", 'for example id = ["order_id"]')
+    return tuple(nfc(column) for column in given)
+
+
+def _read_duplicates(table: TomlTable, ids: tuple[str, ...]) -> Literal["keep"] | None:
+    given = table.text("duplicates")
+    if given is None:
+        return None
+    if given != "keep":
+        raise table.error("duplicates", "is not a way to treat equal rows", 'duplicates = "keep", or leave it out')
+    if ids:
+        raise table.error(
+            "duplicates", "and id exclude each other", "an id tells one event from another; leave out one"
+        )
+    return "keep"
 
 
 def _find_type(table: TomlTable) -> SourceType:

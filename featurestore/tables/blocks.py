@@ -38,6 +38,15 @@ def read_blocks(stream: IO[bytes], name: str, size: int) -> Iterator[bytes]:
         yield block
 
 
+def ends_with_line(stream: IO[bytes], size: int) -> bool:
+    """Whether the first ``size`` bytes of a stream that can seek are text as it is, and end with a line feed."""
+    stream.seek(0)
+    if size < 2 or stream.read(2) == _GZIP:
+        return False
+    stream.seek(size - 1)
+    return stream.read(1) == b"\n"
+
+
 def _read(stream: gzip.GzipFile | IO[bytes], name: str, size: int) -> bytes:
     try:
         return stream.read(size)

@@ -18,12 +18,13 @@ import polars as pl
 
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
-from featurestore.tables.blocks import UTF8_MARK, read_blocks
+from featurestore.tables.blocks import UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Dialect, Records, split, split_quickly
 
 BLOCK = 32 << 20
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
+_MOST_HEADER = 1 << 20  # of a file that is read from where it ended
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
 _HEADER_STOPS = re.compile(rb'["\r\n]')
 
@@ -67,6 +68,22 @@ def read_csv(
             raise _endless(rest, f"{name} row {table.row + 1}")
     if not table.row:
         report(f"{name} has a header and no rows")
+
+
+def header_before(stream: IO[bytes], size: int) -> bytes | None:
+    """The header line, for rows that are read alone: those after the first ``size`` bytes of a file, all of it rows.
+
+    None where these bytes do not end with a line end, or lines end in a lone CR.
+    """
+    if not ends_with_line(stream, size):
+        return None
+    stream.seek(0)
+    first = stream.read(min(size, _MOST_HEADER)).removeprefix(UTF8_MARK).lstrip(b"\r\n")
+    end = _line_end(first)
+    if end is None:
+        return None
+    header, _, classic = _cut(first, end)
+    return None if classic else header + b"\n"
 
 
 class _File:

@@ -25,7 +25,8 @@ from featurestore.sources.contract import Offer
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
-from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
+from featurestore.workflows.ingest.compute import compute
+from featurestore.workflows.ingest.events import Computed, IngestOptions
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.renaming import carry_histories, carry_versions

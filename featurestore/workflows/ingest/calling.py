@@ -1,0 +1,150 @@
+"""Runs the users' functions over rows, and gives each target's checked values, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.declared_files import changed_since
+from featurestore.errors import FeatureError
+from featurestore.evaluation.evaluate import (
+    SortedRows,
+    build_expression,
+    call_long,
+    call_short,
+    group_expressions,
+)
+from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame
+from featurestore.evaluation.scope import scope_of
+from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
+from featurestore.model import Problem, Scope, VersionId
+from featurestore.progress import Progress
+from featurestore.versioning.running.modules import working_in
+from featurestore.workflows.ingest.problems import problem_of
+from featurestore.workflows.ingest.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A target whose code is loaded: its function, its scope, and the expression of one of the short form."""
+
+    target: Target
+    function: Callable[..., Any]
+    scope: Scope
+    expression: pl.Expr | None = None
+
+
+Values = FeatureValues | Problem
+
+
+class Caller:
+    """Calls features over rows. ``latest`` (µs) is the time after which results are left out; None for no limit."""
+
+    def __init__(self, project: Project, progress: Progress, *, latest: int | None, strict: bool) -> None:
+        self._project, self._progress = project, progress
+        self._latest, self._strict = latest, strict
+
+    def load(self, target: Target) -> Ready | Problem:
+        """Loads a target's function, and calls it where that needs no rows."""
+        self._progress.check()
+        try:
+            with user_code(), target.watching(), working_in(target.folder()):
+                function = target.load()
+                expression = build_expression(target.feature, function) if target.feature.short else None
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
+            return problem_of(exc, self._project, target)
+        return Ready(target, function, scope_of(target.feature, expression), expression)
+
+    def call(self, ready: Sequence[Ready], rows: SortedRows, place: Place) -> Iterator[tuple[Ready, Values]]:
+        """Each target's values over these rows."""
+        times: RowTimes | None = None
+        for one, raw in self._evaluate(ready, rows):
+            feature = one.target.feature
+            if isinstance(raw, Problem):
+                yield one, raw
+                continue
+            try:
+                if feature.short and rows.source.event_time is not None:
+                    times = times or RowTimes(feature, rows)
+                yield one, self._shape(one, raw, rows, times, place)
+            except FeatureError as exc:
+                yield one, problem_of(exc, self._project, one.target)
+
+    def _shape(
+        self, ready: Ready, raw: pl.DataFrame, rows: SortedRows, times: RowTimes | None, place: Place
+    ) -> FeatureValues:
+        """What a function returned, as rows that can be stored. Raises FeatureError."""
+        feature = ready.target.feature
+        result: FeatureValues | None = None
+        if feature.short and times is not None:
+            result = check_column(feature, raw["value"], rows, times, place, latest=self._latest)
+        if result is None:
+            result = check_frame(feature, raw, rows, place, latest=self._latest)
+        if self._strict and result.future:
+            raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
+        return result
+
+    def _evaluate(self, ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Ready, pl.DataFrame | Problem]]:
+        short: dict[Path | None, dict[VersionId, Ready]] = {}
+        for one in ready:
+            self._progress.check()
+            if one.expression is not None:
+                # By version, not by the hash alone: two features may have the same code.
+                short.setdefault(one.target.folder(), {})[one.target.version.id] = one
+                continue
+            yield one, self._checked(one, self._call_long(one, rows))
+        for folder, together in short.items():
+            expressions = {key: one.expression for key, one in together.items() if one.expression is not None}
+            for group in group_expressions(expressions, rows.frame.height):
+                self._progress.check()
+                with working_in(folder):
+                    done = list(self._evaluate_pass({key: together[key] for key in group}, group, rows))
+                yield from ((one, self._checked(one, raw)) for one, raw in done)
+
+    def _call_long(self, ready: Ready, rows: SortedRows) -> pl.DataFrame | Problem:
+        target = ready.target
+        try:
+            with user_code(), target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after it
+                return call_long(target.feature, ready.function, rows)
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
+            return problem_of(exc, self._project, target)
+
+    def _checked(self, ready: Ready, raw: pl.DataFrame | Problem) -> pl.DataFrame | Problem:
+        """What a feature gave, unless a file that it declares is no longer the one that was hashed."""
+        target = ready.target
+        if isinstance(raw, Problem) or target.hashed is None:
+            return raw
+        for file in target.feature.depends_on.files:
+            if changed_since(self._project.root, file):
+                error = FeatureError(f"{file.path} changed while the feature ran", hint="run featurestore ingest again")
+                return problem_of(error, self._project, target)
+        return raw
+
+    def _evaluate_pass(
+        self, ready: Mapping[VersionId, Ready], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows
+    ) -> Iterator[tuple[Ready, pl.DataFrame | Problem]]:
+        try:
+            with user_code():  # an expression may call Python functions
+                frames = call_short(expressions, rows)
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # what they raise, and panics of Polars
+            if len(expressions) == 1:
+                ((_, one),) = ready.items()
+                yield one, problem_of(exc, self._project, one.target)
+                return
+            # One of them is wrong, and Polars does not say which: each by itself.
+            for key, one in ready.items():
+                yield from self._evaluate_pass({key: one}, {key: expressions[key]}, rows)
+            return
+        for key, frame in frames.items():
+            yield ready[key], frame

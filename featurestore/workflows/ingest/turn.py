@@ -1,0 +1,39 @@
+"""One source's turn in a run: what both ways of computing it share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from featurestore.config import Project
+from featurestore.model import KeyType, Source
+from featurestore.progress import Progress
+from featurestore.workflows.ingest.events import IngestOptions
+from featurestore.workflows.ingest.taken import Taken
+
+# A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.
+DUE = " due "
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
+    where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
+    """
+
+    project: Project
+    source: Source
+    keys: Mapping[str, KeyType]
+    options: IngestOptions
+    progress: Progress
+    clock: int
+    last: Taken | None
+
+    @property
+    def latest(self) -> int | None:
+        return None if self.options.allow_future else self.clock
+
+
+def mark_due(fingerprint: str, due: int | None) -> str:
+    """A fingerprint that also says when the first row or result that is ahead of the clock is due."""
+    return fingerprint if due is None else f"{fingerprint}{DUE}{due}"
