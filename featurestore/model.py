@@ -21,6 +21,8 @@ STATUSES = ("experimental", "active", "deprecated")
 KeyType = Literal["string", "int"]
 Scalar = Literal["bool", "int", "float", "string", "date", "datetime", "list[float]"]
 KINDS: tuple[Scalar, ...] = get_args(Scalar)
+ScopeKind = Literal["row", "entity", "source"]
+SCOPES: tuple[ScopeKind, ...] = get_args(ScopeKind)
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
@@ -152,6 +154,22 @@ class Source:
 
 
 @frozen
+class Scope:
+    """Which rows of its source a value depends on.
+
+    ``row``: its own alone, at whose event time it is dated. ``entity``: those of its entity. ``source``: any. With a
+    ``lookback`` L (microseconds; 0 for ``row``, None without a limit) a value dated t depends on those of them with
+    ``t - L <= event_time <= t``. ``reason`` is in words, for people. ``declared`` says that the declaration has it;
+    otherwise it was found in the code.
+    """
+
+    kind: ScopeKind
+    lookback: int | None
+    reason: str
+    declared: bool
+
+
+@frozen
 class Feature:
     """A feature as its decorator declares it, read without running anyone's code.
 
@@ -174,6 +192,7 @@ class Feature:
     tags: tuple[str, ...] = ()
     status: str = "active"
     max_age: int | None = None
+    scope: ScopeKind | None = None
     lookback: int | None = None
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)

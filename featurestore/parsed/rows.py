@@ -103,9 +103,7 @@ class KeptRows:
                 if piece.rows and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
-            if not self._check(file):
-                raise DamagedRowsError(file)
-            frame = pl.read_parquet(self._folder / file, use_statistics=False)
+            frame = self._read(file)
             parts = []
             for number, piece in pieces:
                 part = frame if piece.rows == frame.height else frame.slice(piece.start, piece.rows)
@@ -156,16 +154,18 @@ class KeptRows:
                     if piece.file not in small:
                         pieces.append(piece)
                         continue
-                    if not self._check(piece.file):
-                        raise DamagedRowsError(piece.file)
-                    frame = pl.read_parquet(self._folder / piece.file).slice(piece.start, piece.rows)
-                    pieces += writer.put(frame)
+                    pieces += writer.put(self._read(piece.file).slice(piece.start, piece.rows))
                 self.index.contents[kept.sha256] = replace(kept, pieces=tuple(joined(pieces)))
             writer.flush()
         except (DamagedRowsError, OSError, SourceError):
             writer.forget()
             self.index = read_index(self._index_path)
             return
+
+    def _read(self, file: str) -> pl.DataFrame:
+        if not self._check(file):
+            raise DamagedRowsError(file)
+        return pl.read_parquet(self._folder / file, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)

@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "data type": ({"data_type": DataType("int")}, "data type float → int"),
     "length": ({"data_type": DataType("list[float]", 3)}, "data type float → list[float, 3]"),
     "form": ({"short": False}, "form short → long"),
+    "scope": ({"scope": "entity"}, "scope added: entity"),
     "lookback": ({"lookback": 86_400_000_000}, "lookback 60us → 1d"),
     "no lookback": ({"lookback": None}, "lookback removed (was 60us)"),
     "a lookback of nothing": ({"lookback": 0}, "lookback 60us → 0"),

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
 from featurestore.evaluation.evaluate import sort_rows
-from featurestore.evaluation.row_by_row import other_rows
 from featurestore.model import Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource
 from featurestore.sources.offers import fingerprint
-from featurestore.sources.reading import read_rows
-from featurestore.workflows.ingest.calling import Caller, Ready
+from featurestore.sources.reading import SourceRows, read_rows
+from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
@@ -49,15 +48,8 @@ def at_once(
             yield Failed(one.target, problem)
     if not due:
         return
-    # The short form takes the entity's keys from the source; the long form may make them itself.
-    needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
     try:
-        rows = read_rows(
-            turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest,
-            progress=turn.progress,
-        )  # fmt: skip
-        if turn.options.strict and rows.rejected_count:
-            raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
+        rows = _read(turn, due, opened, offer)
     except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
         raise
     except FeatureStoreError as exc:
@@ -76,28 +68,38 @@ def at_once(
         group = [one for one in due if one.target.feature.entity_type.name == entity_type]
         sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
         for one, values in caller.call(group, sorted_rows, rows.place):
-            if isinstance(values, Problem):
-                yield Failed(one.target, values, rows.rows_read, rows.rejected_count)
-            elif values.future and not values.frame.height:
-                problem = ahead_problem(one.target, values.future)
-                yield Failed(one.target, problem, rows.rows_read, rows.rejected_count)
-            else:
-                ahead = [at for at in (rows.due, values.due) if at is not None]
-                yield Computed(
-                    one.target, values, rows.rows_read, rows.rejected_count + values.future,
-                    mark_due(print_, min(ahead, default=None)),
-                    _cursor(turn, positions[one.target.version.id], offer),
-                    scope=one.scope, rows_computed=rows.frame.height,
-                    reason=NO_TIMES if turn.options.input is None else SLICE,
-                )  # fmt: skip
+            yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+
+
+def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
+    # The short form takes the entity's keys from the source; the long form may make them itself.
+    needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
+    rows = read_rows(
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, progress=turn.progress
+    )
+    if turn.options.strict and rows.rejected_count:
+        raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
+    return rows
+
+
+def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str, cursor: Cursor) -> Computed | Failed:
+    read, rejected = rows.rows_read, rows.rejected_count
+    if isinstance(values, Problem):
+        return Failed(one.target, values, read, rejected)
+    if values.future and not values.frame.height:
+        return Failed(one.target, ahead_problem(one.target, values.future), read, rejected)
+    due = min((at for at in (rows.due, values.due) if at is not None), default=None)
+    return Computed(
+        one.target, values, read, rejected + values.future, mark_due(print_, due), cursor, scope=one.scope,
+        rows_computed=rows.frame.height, reason=NO_TIMES if turn.options.input is None else SLICE,
+    )  # fmt: skip
 
 
 def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
-    feature, options = ready.target.feature, turn.options
+    options = turn.options
     if options.input is not None:
-        further = other_rows(ready.expression) if ready.expression is not None and feature.lookback != 0 else None
-        return None if further is None else slice_problem(ready.target, further)
+        return None if ready.scope.kind == "row" else slice_problem(ready.target, ready.scope)
     gone = [] if position is None else opened.missing(offer, position.cursor)
     if gone and ready.scope.kind == "source" and not options.allow_shrunk:
         return shrunk_problem(ready.target, gone)

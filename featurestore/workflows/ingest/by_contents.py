@@ -58,7 +58,7 @@ def by_contents(
                         continue
                     waiting = [one for one in waiting if one.target is not event.target]
                     yield event
-                return
+                waiting = []
             except DamagedRowsError:
                 contents.forget_damaged()  # ends: what is parsed again is sound
             finally:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
+from featurestore.evaluation.scope import declared_scope
 from featurestore.model import Feature, Problem, Scalar, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
@@ -89,10 +90,12 @@ class _SourceRun:
             position = positions[target.version.id]
             if position is not None and self._is_current(position, print_):
                 yield self._unchanged(target, position)
-            elif self._options.input is not None and not target.feature.short and target.feature.lookback != 0:
-                yield Failed(target, slice_problem(target, None))
-            else:
-                due.append(target)
+                continue
+            scope = declared_scope(target.feature)
+            if self._options.input is not None and scope is not None and scope.kind != "row":
+                yield Failed(target, slice_problem(target, scope))
+                continue
+            due.append(target)
         if not due:
             return
         known = {target.version.id: positions[target.version.id] for target in due}
