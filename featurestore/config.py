@@ -23,7 +23,9 @@ from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, interpolate, parse_toml
 
 FILE = "featurestore.toml"
-RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
+RESERVED_KEYS = {
+    "entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone", "withdrawn",
+}  # fmt: skip
 
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)

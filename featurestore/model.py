@@ -256,7 +256,9 @@ class FeatureRun:
     """What one run did with one feature. Counts are rows.
 
     ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
-    already; ``rows_rejected`` were set aside before the feature's function saw them.
+    already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
+    aside before the feature's function saw them. ``rows_older`` are new rows that change nothing, since a later
+    ``updated_at`` is held. ``rows_computed`` were evaluated, for ``reason``, as ``scope`` allows.
     """
 
     name: str

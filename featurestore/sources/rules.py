@@ -45,11 +45,8 @@ def find_violations(values: pl.Series, column: Column, zone: str | None) -> Iter
         more = ", …" if len(choices) > _SHOWN else ""
         yield from _where(~values.is_in(choices.implode()), f"is not one of {shown}{more}")
     if column.pattern is not None:
-        # Python's expressions, by which the settings were checked; those of Polars are Rust's, and differ.
-        wrong = find_mismatches(column.pattern, values.unique().drop_nulls().to_list(), column.name)
-        if wrong:
-            reason = f"does not match {column.pattern}"
-            yield from _where(values.is_in(pl.Series(wrong, dtype=pl.String).implode()), reason)
+        wrong = find_mismatches(column.pattern, values, column.name)
+        yield from _where(wrong, f"does not match {column.pattern}")
 
 
 def _where(broken: pl.Series, reason: str) -> Iterator[RuleViolation]:

@@ -96,7 +96,7 @@ def _read_column(name: str, table: TomlTable) -> Column:
     if pattern is not None:
         problem = check_pattern(pattern)
         if problem is not None:
-            raise table.error("pattern", problem)
+            raise table.error("pattern", *problem)
         if kind != "string":
             raise table.error("pattern", f"needs a string column, not {kind}")
     low, high = read_bounds(kind, table)

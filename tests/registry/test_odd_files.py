@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -255,6 +256,38 @@ def test_a_linked_folder_with_the_features_is_not_taken_for_their_removal(projec
     assert "features/team: is a link that leads out" in project.run(*at, "plan", "--exit-code", code=2).err
     assert project.json(*at, "plan")["features"][0]["change"] == "none"
     assert "features/team is a link that leads out" in project.run(*at, "retire", "age_share", code=2).err
+
+
+@pytest.mark.parametrize("target", ["../nowhere", "team"])
+def test_a_folder_link_that_leads_nowhere_is_named_and_takes_no_feature_away(project: Folder, target: str) -> None:
+    project.write({"features/team/a.py": (project.root / "features/cardiac.py").read_text()})
+    (project.root / "features/cardiac.py").unlink()
+    project.run("lock")
+    (project.root / "features/team/a.py").unlink()
+    shutil.rmtree(project.root / "features/team")
+    (project.root / "features/team").symlink_to(target)
+    said = (
+        "features/team: is a link to nothing" if target != "team" else "features/team: can't be read: Too many levels"
+    )
+    assert said in project.run("list").err
+    assert said in project.run("check", code=1).err
+    assert said in project.run("plan", "--exit-code", code=2).err
+    assert project.json("plan")["features"][0]["change"] == "none"
+    assert "whether age_share is declared is not known" in project.run("ingest", "age_share", code=2).err
+
+
+def test_a_features_folder_that_is_a_link_to_nothing_is_named(project: Folder) -> None:
+    project.run("lock")
+    shutil.move(project.root / "features/.versions", project.root / "kept")
+    shutil.rmtree(project.root / "features")
+    (project.root / "features").symlink_to("../nowhere")
+    assert "features: is a link to nothing" in project.run("list").err
+    assert "features: is a link to nothing" in project.run("check", code=1).err
+
+
+def test_a_link_to_nothing_that_can_t_be_a_folder_of_modules_is_nobody_s_business(project: Folder) -> None:
+    (project.root / "features/notes.md").symlink_to("../nowhere")
+    assert project.json("list")["problems"] == []
 
 
 def test_a_file_whose_name_has_a_dot_does_not_hide_a_feature(project: Folder) -> None:

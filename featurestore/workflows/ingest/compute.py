@@ -47,22 +47,23 @@ def compute(
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
         positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
         names = dict.fromkeys(item.source.name for item in targets)
-        last = {name: _last_taken(store.positions(name)) for name in names}
+        taken = {name: _all_taken(store.positions(name)) for name in names}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     for name in names:
         group = [target for target in targets if target.source.name == name]
         readers = [item for item in declared if item.source is not None and item.source.name == name]
         keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
         progress(f"reading {name}")
-        clock = times.now() + FUTURE_TOLERANCE
-        turn = Turn(project, project.sources[name], keys, options, progress, clock, last[name])
+        # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
+        clock = max([times.now() + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
+        last = taken[name][-1] if taken[name] else None
+        turn = Turn(project, project.sources[name], keys, options, progress, clock, last)
         yield from _SourceRun(turn, set_aside).run(group, positions, copies)
 
 
-def _last_taken(positions: Sequence[Position]) -> Taken | None:
-    """What the last committed run of a source has taken of it."""
-    found = [taken for position in positions if (taken := read_taken(position.cursor)) is not None]
-    return found[-1] if found else None
+def _all_taken(positions: Sequence[Position]) -> list[Taken]:
+    """What the versions that have read a source have taken of it, that of the last committed run last."""
+    return [taken for position in positions if (taken := read_taken(position.cursor)) is not None]
 
 
 class _SourceRun:

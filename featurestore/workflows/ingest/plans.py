@@ -62,18 +62,16 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances) -> Plan
     vanished = {} if sourcewide else dict(around.vanished)
     known = {content: number for content, number in vanished.items() if contents.has(content)}
     lost = _lost(vanished.keys() - known.keys(), before, around.dropped)
-    mark = around.mark if before is None or before.clock is None else max(before.clock, around.mark)
-    clock = None if around.clock is None else mark
     times = contents.times({*contents.there, *known})
     times |= {content: Times(None, high) for content, high in lost.items()}
     taken = Taken(
-        files=contents.files, vanished=vanished, times=times, clock=mark, due=() if before is None else before.due,
+        files=contents.files, vanished=vanished, times=times, clock=around.mark, due=() if before is None else before.due,
         since=around.since if before is None else before.since, shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
     )  # fmt: skip
     taken = _shrink(ready, before, taken, lost, around)
-    now = Side({**dict.fromkeys(contents.there, THERE), **known}, clock)
+    now = Side({**dict.fromkeys(contents.there, THERE), **known}, around.clock)
     then = None if before is None else _then(before, contents, around.dropped)
     whole = _why_whole(ready, before, then, around, bool(lost.keys() - around.dropped.keys()))
     floor = _floor(ready, taken, lost)
