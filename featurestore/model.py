@@ -12,6 +12,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.frozen import frozen
 
 FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
@@ -89,6 +90,9 @@ class Column:
     max: float | str | None = None
     choices: tuple[Json, ...] | None = None
     pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    unique: bool = False
 
 
 @frozen
@@ -132,7 +136,8 @@ class SourceSettings(Protocol):
 class Source:
     """Where rows come from, and how their times are read.
 
-    ``settings`` belong to the type; None in a version file, which has only the times. ``id`` are the columns that
+    ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
+    written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``id`` are the columns that
     tell one event from another; without them it is the entity and the event time, and with ``duplicates`` "keep" every
     row is an event of its own. With ``keep_parsed`` rows are kept beside the history once they are parsed.
     """
@@ -144,6 +149,8 @@ class Source:
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    dialect: Dialect = STANDARD
+    max_rejected: float | None = None
     id: tuple[str, ...] = ()
     duplicates: Literal["keep"] | None = None
     keep_parsed: bool = True

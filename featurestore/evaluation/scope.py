@@ -40,9 +40,13 @@ def scope_of(feature: Feature, expression: pl.Expr | None = None) -> Scope:
         return known
     if expression is None:
         return Scope("source", None, "the expression has not been built yet", declared=False)
-    from featurestore.evaluation.row_by_row import other_rows  # imports Polars
+    from featurestore.evaluation.operations import other_entities, other_rows  # imports Polars
 
-    further = other_rows(expression)
-    if further is None:
+    if other_rows(expression) is None:
         return Scope("row", 0, "every operation takes one row at a time", declared=False)
-    return Scope("source", None, f"{further} may look at other rows", declared=False)
+    keys = feature.entity_type.key_names
+    further = other_entities(expression, keys)
+    if further is None:
+        reason = f"what looks at other rows runs over({', '.join(keys)})"
+        return Scope("entity", None, reason, declared=False)
+    return Scope("source", None, f"{further} may look at other entities' rows", declared=False)

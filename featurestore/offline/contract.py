@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from featurestore.errors import FeatureStoreError, SetBackError
@@ -119,7 +119,11 @@ class HistoryMark:
 
 @dataclass(frozen=True, slots=True)
 class DataSetFeature:
-    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run."""
+    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
+
+    ``role`` is whose feature it is, where several entities of a label are of its type. ``nulls`` counts the labels
+    without a value; the ages (µs) are those of the values at the labels' times. They are None in data sets of before.
+    """
 
     column_name: str
     feature: str
@@ -127,6 +131,29 @@ class DataSetFeature:
     number: int
     max_age: int | None
     rows: int
+    role: str | None = None
+    nulls: int | None = None
+    least_age: int | None = None
+    mean_age: int | None = None
+    greatest_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSetEntity:
+    """The columns of a data set's labels that hold the keys of an entity type, or of a role of it."""
+
+    type: str
+    columns: tuple[str, ...]
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSetSplit:
+    """One part of a data set: the labels before ``end`` (µs) that are in none before; None for the last."""
+
+    name: str
+    end: int | None
+    labels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +166,13 @@ class DataSet:
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
     ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV;
     with ``typed`` a file with types got the columns of such a CSV in theirs.
+
+    ``entities`` are the label columns of all entity types and roles; of a data set of before, which has features of
+    one type, ``entity_columns`` names them if they are not called like the keys. ``entity_type`` is None where there
+    are several. ``lag`` (µs) was taken off the labels' times; ``times_suffix`` ends the names of columns with the
+    values' times; ``split_column`` holds the part of each label. ``first`` and ``last`` are the labels' times.
+    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
+    ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
     """
 
     name: str
@@ -146,7 +180,7 @@ class DataSet:
     run_seq: int
     run_id: str
     features: tuple[DataSetFeature, ...]
-    entity_type: str
+    entity_type: str | None
     entity_columns: tuple[str, ...]
     timestamp_column: str
     known: bool
@@ -167,6 +201,15 @@ class DataSet:
     timezone: str | None = None
     delimiter: str = ","
     typed: bool = False
+    entities: tuple[DataSetEntity, ...] = ()
+    lag: int = 0
+    times_suffix: str | None = None
+    splits: tuple[DataSetSplit, ...] = ()
+    split_column: str | None = None
+    first: int | None = None
+    last: int | None = None
+    on_own_event: int | None = None
+    dialect: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

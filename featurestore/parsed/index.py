@@ -15,6 +15,7 @@ from typing import Any
 
 from featurestore.atomic import write_atomically
 from featurestore.model import Json, KeyType, RejectedRow, Scalar, Source
+from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
 # To be raised where the same bytes are read as other rows.
@@ -85,15 +86,7 @@ def reading_of(source: Source, keys: Mapping[str, KeyType], library: str) -> str
 
     ``library`` is the version of the library that parses.
     """
-    columns = {
-        name: [column.type, column.null, column.min, column.max, column.choices, column.pattern]
-        for name, column in source.columns.items()
-    }
-    document = {
-        "reader": READER, "library": library, "type": source.type, "columns": columns, "keys": dict(keys),
-        "event_time": source.event_time, "updated_at": source.updated_at, "timezone": source.timezone,
-        "id": source.id, "settings": {} if source.settings is None else dict(source.settings.identity),
-    }  # fmt: skip
+    document = {"reader": READER, "library": library, "keys": dict(keys), **reading_settings(source)}
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -8,7 +8,6 @@ kept, and are parsed again.
 from __future__ import annotations
 
 import os
-import shutil
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -137,9 +136,6 @@ class KeptRows:
         """The same; where the index can't be written the next run parses again."""
         with suppress(OSError):
             self.save()
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _compact(self) -> None:
         small = [name for name, item in self.index.files.items() if item.rows < SMALL_ROWS]
@@ -317,9 +313,3 @@ def _crc(path: Path) -> tuple[int, int]:
 
 def _new_name() -> str:
     return f"{uuid4().hex}.parquet"
-
-
-def remove_all(state: Path) -> None:
-    """Removes the kept rows of every source. Raises OSError."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(state / "rows")

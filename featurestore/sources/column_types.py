@@ -66,13 +66,14 @@ class ColumnTypes:
         source = self.source
         if name in self.keys:
             return ColumnType(self.keys[name], strict=True, key=True)
+        dialect, times = source.dialect, source.dialect.time_format(name)
         if name in (source.event_time, source.updated_at):
-            return ColumnType("datetime", zone=source.timezone)
+            return ColumnType("datetime", zone=source.timezone, times=times)
         declared = source.columns.get(name)
         if declared:
-            return ColumnType(declared.type, zone=source.timezone)
+            return ColumnType(declared.type, zone=source.timezone, dialect=dialect, times=times)
         kind = self.pinned.get(name) or self.inferred.get(name)
-        return ColumnType(kind, strict=True, zone=source.timezone) if kind else None
+        return ColumnType(kind, strict=True, zone=source.timezone, dialect=dialect) if kind else None
 
     def accept(self, batch: Batch) -> Batch:
         """The accepted rows of a batch, typed; rejects those that don't fit or break a rule.
@@ -106,7 +107,7 @@ class ColumnTypes:
         try:
             if target is not None:
                 return cast(column, target, kinds), target
-            inferred = infer(column, kinds, zone=zone)
+            inferred = infer(column, kinds, zone=zone, dialect=self.source.dialect)
         except SourceError as exc:
             raise SourceError(
                 f"column {name!r}: {exc.message}",
@@ -115,7 +116,7 @@ class ColumnTypes:
             ) from None
         if inferred is None:  # nothing but nulls so far, or a type that the store does not have
             return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
-        return inferred[1], ColumnType(inferred[0], strict=True, zone=zone)
+        return inferred[1], ColumnType(inferred[0], strict=True, zone=zone, dialect=self.source.dialect)
 
     def _note(self, column: pl.Series, done: Cast, target: ColumnType | None, batch: Batch, bad: Mask) -> None:
         """Records what a cast showed: a type, times without a zone, rows that don't fit."""
@@ -133,7 +134,7 @@ class ColumnTypes:
 
     def _widen(self, column: pl.Series, kind: Scalar, kinds: pl.Series | None) -> None:
         """Raises ReadAgainError where a column that was ``kind`` so far must have a wider type."""
-        inferred = infer(column.alias(""), kinds, above=kind)
+        inferred = infer(column.alias(""), kinds, above=kind, dialect=self.source.dialect)
         wider = inferred[0] if inferred else kind
         if wider != kind:
             self.inferred[column.name] = wider if {kind, wider} in _ONE_HOLDS_BOTH else "string"

@@ -87,6 +87,25 @@ class OpenSource(Protocol):
         ...
 
     def read(
+        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+    ) -> Iterator[Batch]:
+        """The rows of an offer in their order, in batches with one origin each; an origin without rows gives one.
+
+        ``since`` is an earlier offer's cursor: a type that can begins there, the others read everything. ``columns``
+        are those that are needed; a type may leave out others. Rows that the format makes unreadable are listed
+        in the batch. Raises SourceError for what can't be read at all, or has changed since it was offered.
+        """
+        ...
+
+    def place(self, origin: str, row: int) -> Place:
+        """Where a row of a batch is, given the batch's ``origin`` and the row's number in it."""
+        ...
+
+
+class ContentSource(OpenSource, Protocol):
+    """A source whose offers name contents: each can be read by itself, and again."""
+
+    def read(
         self,
         offer: Offer,
         *,
@@ -95,12 +114,9 @@ class OpenSource(Protocol):
         columns: Collection[str] | None = None,
         report: Report,
     ) -> Iterator[Batch]:
-        """The rows of an offer in their order, in batches with one origin each; an origin without rows gives one.
+        """The same. ``only`` are the names of the contents to read, None for all.
 
-        ``since`` is an earlier offer's cursor: a type that can begins there, the others read everything. ``only`` are
-        the names of the contents to read, None for all; one with a `Start` that `can_start` allows is read from there.
-        ``columns`` are those that are needed; a type may leave out others. Rows that the format makes unreadable are
-        listed in the batch. Raises SourceError for what can't be read at all, or has changed since it was offered.
+        One with a `Start` that `can_start` allows is read from there.
         """
         ...
 
@@ -110,10 +126,6 @@ class OpenSource(Protocol):
 
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         """Whether a content can be read from after its first ``size`` bytes, which held whole rows when last read."""
-        ...
-
-    def place(self, origin: str, row: int) -> Place:
-        """Where a row of a batch is, given the batch's ``origin`` and the row's number in it."""
         ...
 
 

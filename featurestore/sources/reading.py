@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import polars as pl
 
@@ -17,8 +17,9 @@ from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
-from featurestore.sources.contract import Offer, OpenSource, ProjectFolders, Start
+from featurestore.sources.contract import ContentSource, Offer, OpenSource, ProjectFolders, Start
 from featurestore.sources.pinned_types import read_pins
+from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
 from featurestore.tables.types import column_type
 
@@ -82,8 +83,9 @@ def read_rows(
     them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
     be there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs)
     are rejected too.
-    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, and
-    CancelledError between two batches.
+    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
+    comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
+    batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
     roles = [name for name in (source.event_time, source.updated_at, *source.id) if name]
@@ -107,12 +109,16 @@ def read_rows(
             places=tuple(reading.places),
             due=types.due,
         )
+        check_unique(frame, source.columns.values(), rows.place)
+        if rows.rejected:
+            first = rows.rejected[0]
+            check_rejected(source, rows.rows_read, rows.rejected_count, f"{first.place}: {first.reason}")
         warnings = [
             *offer.warnings,
             *reading.warnings,
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
-            *wording.warn_of_text(frame, types.inferred, rows.place),
+            *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
         ]
         return replace(rows, warnings=tuple(warnings))
 
@@ -211,9 +217,12 @@ class _Reading:
     def run(self, offer: Offer) -> pl.DataFrame:
         first: str | None = None
         origin: str | None = None
+        dialect = self.source.dialect
         for found in self._read(offer):
             self.progress.check()
             batch = found.normalized()
+            if dialect.renamed:
+                batch = batch.renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
@@ -227,9 +236,12 @@ class _Reading:
         return self._frame()
 
     def _read(self, offer: Offer) -> Iterator[Batch]:
+        dialect = self.source.dialect
+        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
         if self.only is None:
-            return self.opened.read(offer, columns=self.wanted, report=self.warnings.append)
-        return self.opened.read(offer, only=self.only, columns=self.wanted, report=self.warnings.append)
+            return self.opened.read(offer, columns=in_file, report=self.warnings.append)
+        opened = cast("ContentSource", self.opened)  # whoever names contents has them from its offer
+        return opened.read(offer, only=self.only, columns=in_file, report=self.warnings.append)
 
     def _require_key(self, key: str, origin: str) -> None:
         """For rows without the key that others have: where nulls may be left out it is null, else it is missing."""
@@ -247,7 +259,7 @@ class _Reading:
         self.names.update(dict.fromkeys(batch.frame.columns))
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
-        batch = batch.select(self.wanted, self.required)
+        batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
         before = self.types.rejected_count, len(self.types.rejected)
@@ -288,16 +300,19 @@ class _Reading:
 def missing_column(name: str, present: Sequence[str], source: Source, keys: Collection[str], where: str) -> SourceError:
     """A column that must be in a source is not: which setting names it, and what it may be called instead."""
     shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
-    close = nearest(name, present)
+    written = source.dialect.in_file(name)
+    close = nearest(written, present)
     asked = _asking_for(name, source, keys)
     return SourceError(
-        f"has no column {name!r}; it has {shown or 'none'}", where=where,
+        f"has no column {written!r}; it has {shown or 'none'}", where=where,
         hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
     )  # fmt: skip
 
 
 def _asking_for(name: str, source: Source, keys: Collection[str]) -> str:
     """The setting that names a column which must be there."""
+    if name in source.dialect.renamed:
+        return f"rename in [sources.{source.name}.columns]"
     for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
         if name == column:
             return f"sources.{source.name}.{role}"

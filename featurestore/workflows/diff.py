@@ -23,7 +23,8 @@ from featurestore.registry.git import export_declared, export_revision
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.folder.versionfile import read_version
 from featurestore.versioning.running.recipes import current_parts
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary

@@ -20,7 +20,7 @@ from featurestore.registry.git import commit_of
 from featurestore.regular import SETTINGS, Fence
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
@@ -112,8 +112,10 @@ def _refuse_ambiguous(project: Project, entries: Sequence[Entry], known: KnownVe
         if not files.clashes(entry.versions):
             continue
         moving = {before.number for before, _ in files.renumbering(entry.versions, known.held(name)).moved}
-        for set_name, references in project.feature_sets.items():
-            for reference in references:
+        lists = [(f"feature_sets.{name}", each) for name, each in project.feature_sets.items()]
+        lists += [(f"models.{name}", each) for name, each in project.models.items()]
+        for set_name, listed in lists:
+            for reference in listed.features:
                 feature, _, wanted = reference.rpartition("=")[-1].partition("@")
                 if feature.rpartition(".")[-1] == name and wanted.isdecimal() and int(wanted) in moving:
                     found.setdefault(reference, (set_name, _way_out(reference, entry, int(wanted))))
@@ -132,8 +134,7 @@ def _ambiguous(project: Project, found: Mapping[str, tuple[str, str]]) -> Versio
     (set_name, _), *others = found.values()
     more = f"; the same goes for {len(others)} other reference{'s' * (len(others) > 1)}" if others else ""
     return VersionFileError(
-        f"feature_sets.{set_name} says {next(iter(found))}, but several versions have that number, and only one can "
-        f"keep it{more}",
+        f"{set_name} says {next(iter(found))}, but several versions have that number, and only one can keep it{more}",
         where=str(project.root / FILE),
         hint="; ".join(
             f"write {options} in place of {reference}{_lines(project, reference)}"

@@ -112,9 +112,8 @@ def test_any_other_limit_is_listed_and_fails_a_strict_check_only(risk: Folder, n
     assert len(said(ran.err)) == len(strict["findings"])
 
 
-def test_a_strict_check_of_plain_code_finds_nothing(project: Folder) -> None:
-    project.run("ingest")
-    assert project.json("check", "--strict")["findings"] == []
+def test_a_strict_check_of_plain_code_finds_nothing(ingested: Folder) -> None:
+    assert ingested.json("check", "--strict")["findings"] == []
 
 
 def test_a_strict_check_of_what_is_staged(risk: Folder) -> None:

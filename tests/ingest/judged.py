@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Sequences of runs for `model` and for the command's workflow: the same files, the same clock, the same features.
 
 One unit of the model's time is a day.
@@ -117,10 +118,12 @@ def short() -> pl.Expr:
 def model_feature(name: str) -> Feature:
     """A feature for the model."""
     if name == "short":
-        return Feature(name, "row", 0, lambda rows, i: [(rows[i].event_time, None if rows[i].value is None else rows[i].value + 1)])
+        return Feature(
+            name, "row", 0, lambda rows, i: [(rows[i].event_time, None if rows[i].value is None else rows[i].value + 1)]
+        )
     scope, text = TEXTS[name]
     space: dict[str, Any] = {}
-    exec(f"{LIB}\ndef at(rows, i):\n    r = rows[i]\n    return {text}\n", space)  # noqa: S102  # the text is above
+    exec(f"{LIB}\ndef at(rows, i):\n    r = rows[i]\n    return {text}\n", space)  # the text is above
     kind = "entity" if scope == "lookback" else scope
     return Feature(name, kind, SCOPES[scope][2], space["at"])
 
@@ -231,7 +234,10 @@ def _change(rng: random.Random, files: dict[str, tuple[Row, ...]], make: Any) ->
 
 def _rewritten(rng: random.Random, rows: list[Row], make: Any) -> list[Row]:
     for _ in range(rng.randint(1, 2)):
-        what, at = rng.choice(["change", "change", "remove", "insert", "repeat"]), rng.randrange(len(rows)) if rows else 0
+        what, at = (
+            rng.choice(["change", "change", "remove", "insert", "repeat"]),
+            rng.randrange(len(rows)) if rows else 0,
+        )
         if what == "insert" or not rows:
             rows.insert(at, make())
         elif what == "remove":

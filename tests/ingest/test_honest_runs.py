@@ -54,7 +54,10 @@ def test_a_slice_is_refused_to_what_may_look_further(project: Folder) -> None:
     assert {name: item["status"] for name, item in found.items()} == {
         "total": "failed", "framed": "failed", "doubled": "ok", "declared": "ok",
     }  # fmt: skip
-    assert "total may look at others (Over may look at other rows)" in found["total"]["error"]["message"]
+    assert (
+        "total may look at others (what looks at other rows runs over(patient_id))"
+        in found["total"]["error"]["message"]
+    )
     assert 'declare scope="row"' in found["total"]["error"]["hint"]
     assert "visits*.csv" in found["framed"]["error"]["hint"]
 

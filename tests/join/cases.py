@@ -90,7 +90,13 @@ def version_of(entity_type: EntityType = PATIENT, data_type: str = "float", **ot
 
 
 def judge(case: Case, label: Label) -> object:
-    """The value a label must get: every row is looked at."""
+    """The value a label must get."""
+    row = answering_row(case, label)
+    return None if row is None else row.value
+
+
+def answering_row(case: Case, label: Label) -> Row | None:
+    """The row whose value a label must get: every row is looked at."""
     last_run = sum(at <= case.as_of for at in case.learned) if case.as_of is not None else len(case.learned)
     seen = [
         row
@@ -107,7 +113,7 @@ def judge(case: Case, label: Label) -> object:
         return None
     row = max(standing, key=lambda row: row.at)
     too_old = case.max_age is not None and label.at - row.at > case.max_age
-    return None if row.op == TOMBSTONE or too_old else row.value
+    return None if row.op == TOMBSTONE or too_old else row
 
 
 def same(one: object, other: object) -> bool:

@@ -12,9 +12,7 @@ import duckdb
 import pytest
 
 from tests.conftest import Folder
-from tests.services_postgres import PostgresServer, postgres
-
-__all__ = ["postgres"]
+from tests.services_postgres import PostgresServer
 
 ROWS = 12_000_000  # some 600 MB as columns in memory
 SELECTED = (

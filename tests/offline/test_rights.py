@@ -7,9 +7,7 @@ import os
 import pytest
 
 from tests.conftest import Folder
-from tests.services_postgres import PostgresServer, own_postgres
-
-__all__ = ["own_postgres"]
+from tests.services_postgres import PostgresServer
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 import polars as pl
 import pytest
 
-from featurestore.errors import ConfigError
+from featurestore.errors import ConfigError, SourceError
 from featurestore.sources.patterns import check_pattern, find_mismatches
 from tests.conftest import Folder
 from tests.sources.conftest import Shops
@@ -34,6 +34,14 @@ RULES: list[tuple[str, list[tuple[str, str | None]]]] = [
             ("nan", "'nan' is below the minimum 0"),
             ("", None),
         ],
+    ),
+    (
+        'type = "string", min_length = 2, max_length = 3',
+        [("a", "'a' has fewer than 2 characters"), ("ää", None), ("abcd", "'abcd' has more than 3 characters")],
+    ),
+    (
+        'type = "list[float]", min_length = 1, max_length = 2',
+        [("[]", "'[]' has fewer than 1 items"), ("[1,2]", None), ("[1,2,3]", "'[1,2,3]' has more than 2 items")],
     ),
     ('type = "float", max = 1', [("nan", "'nan' is above the maximum 1")]),
     (
@@ -214,3 +222,28 @@ def test_a_pattern_that_only_the_engine_can_judge_is_exit_2_in_the_run(pattern: 
     assert "the pattern of column 'note', " in error
     assert "is not a regular expression: " in error
     assert "docs.rs/regex" in error
+
+
+def test_a_value_that_comes_twice_in_a_unique_column_fails_the_source_and_names_both_rows(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "*.csv"\n[sources.visits.columns]\nx = { type = "int", unique = true }')
+    shop.write("a.csv", "id,x\n1,1\n2,\n3,\n")
+    shop.write("b.csv", "id,x\n4,2\n5,1\n")
+    with pytest.raises(SourceError, match=r"^a\.csv row 1 and b\.csv row 2: x is unique, and 1 comes twice"):
+        shop.read()
+    shop.write("b.csv", "id,x\n4,2\n5,3\n")
+    assert shop.read().frame.height == 5
+
+
+def test_more_rows_set_aside_than_allowed_fail_the_source_from_100_rows_on(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "a.csv"\nmax_rejected = "2%"\n[sources.visits.columns]\nx = { type = "int" }')
+
+    def write(good: int, bad: int) -> None:
+        shop.write("a.csv", "id,x\n" + "1,1\n" * good + "1,one\n" * bad)
+
+    write(50, 49)
+    assert shop.read().rejected_count == 49
+    write(98, 2)
+    assert shop.read().rejected_count == 2
+    write(97, 3)
+    with pytest.raises(SourceError, match=r"3 of 100 rows had to be set aside, 3\.0%; max_rejected is 2\.00%"):
+        shop.read()

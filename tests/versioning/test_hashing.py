@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from featurestore.arguments import metadata_of
+from featurestore.dialect import Dialect
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, DataType, EntityType, Key, KeyType, Source
-from featurestore.sources.csv import CsvSettings
+from featurestore.sources.files import FileSettings
 from featurestore.versioning.explain import explain
 from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from tests.versioning.conftest import Projects, feature, read_cases
@@ -81,7 +82,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "renamed_from": "g",
     },
     "source's path, type and delimiter": {
-        "source": replace(SOURCE, type="csv", settings=CsvSettings("x", "x", delimiter=";"))
+        "source": replace(SOURCE, type="csv", settings=FileSettings("x", "x"), dialect=Dialect(delimiter=";"))
     },
     "rules of rows": {
         "source": replace(SOURCE, columns={**SOURCE.columns, "age": Column("age", "int", null=False, min=0, max=9)})

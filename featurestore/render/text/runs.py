@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -110,8 +111,21 @@ def _rejected(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]
     hidden, lost = len(rejected) - MOST_REJECTED, _fewest_rejected(run) - len(rejected)
     if hidden > 0:
         stored = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
-        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --json{stored}", style=DIM))
+        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --rejected{stored}", style=DIM))
     return parts
+
+
+def rejected_page(detail: RunDetail, path: Path | None) -> RenderableType:
+    """All rows that a run set aside, or where they were written."""
+    count, lost = len(detail.rejected), _fewest_rejected(detail.run) - len(detail.rejected)
+    others = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
+    if path is not None:
+        return Text(f"{plural(count, 'row')} written to {path}{others}")
+    if not count:
+        return Text(f"run {detail.run.run_id} set no row aside{others}")
+    columns = [Column("set aside", "id"), Column("column", "name"), Column("reason", "words", WARN)]
+    rows = table(columns, [(row.place, row.column or "", row.reason) for row in detail.rejected])
+    return Group(rows, Text(others.removeprefix("; "), style=DIM)) if others else rows
 
 
 def _fewest_rejected(run: Run) -> int:

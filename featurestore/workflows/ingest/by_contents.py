@@ -94,6 +94,7 @@ class _Run:
         try:
             contents.parse([each for each in taken.values() if each is not None])
             contents.require(self._needed())
+            contents.check(turn.last)
             aside = contents.set_aside(turn.latest)
             if turn.options.strict and aside.count:
                 raise strict_error(turn.source.name, aside.count, aside.rows[0])

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import polars as pl
 
 from featurestore import times
 from featurestore.errors import SourceError
-from featurestore.evaluation.events import RANK
+from featurestore.evaluation.events import RANK, THERE
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.parsed.index import Kept, reading_of
 from featurestore.parsed.rows import CONTENT, ROW, KeptRows
 from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
-from featurestore.sources.contract import Content, Offer, OpenSource, Start
+from featurestore.sources.contract import Content, ContentSource, Offer, OpenSource, Start
 from featurestore.sources.reading import missing_column, read_contents
+from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.taken import Taken, Times
@@ -52,7 +54,8 @@ class SourceContents:
         progress: Progress,
     ) -> None:
         assert offer.contents is not None, "a source without contents is read as a whole"
-        self.source, self._opened, self._offer, self._keys = source, opened, offer, keys
+        self.source, self._offer, self._keys = source, offer, keys
+        self._opened = cast("ContentSource", opened)  # its offer has contents
         self._pins, self._kept, self._progress = dict(pins), kept, progress
         self.there = {content.sha256: content for content in reversed(offer.contents)}
         self.files = {content.name: content.sha256 for content in offer.contents}
@@ -163,7 +166,10 @@ class SourceContents:
             def place(index: int, frame: pl.DataFrame = frame) -> str:
                 return self._opened.place(names[frame[CONTENT][index]], frame[ROW][index]).text
 
-            found = [*wording.warn_of_ids(frame, self._keys), *wording.warn_of_text(frame, inferred, place)]
+            found = [
+                *wording.warn_of_ids(frame, self._keys),
+                *wording.warn_of_text(frame, inferred, place, self.source.dialect),
+            ]
             self.warnings += [line for line in found if line not in self.warnings]
 
     def _check_columns(self) -> None:
@@ -257,6 +263,19 @@ class SourceContents:
     def dropped(self) -> Mapping[str, int]:
         """The contents whose rows are not kept any more because nothing needs them, with their highest event time."""
         return self._kept.index.dropped
+
+    def check(self, last: Taken | None) -> None:
+        """Raises SourceError for a value that comes twice in a unique column, and for too many new rows set aside."""
+        unique = [column for column in self.source.columns.values() if column.unique]
+        if unique:
+            rows = self.rows(dict.fromkeys(self.there, THERE), None)
+            check_unique(rows, unique, lambda index: self.locate(rows.row(index, named=True)))
+        known = frozenset() if last is None else last.contents
+        new = [self._find(sha256) for sha256 in self._order(self.there) if sha256 not in known]
+        rejected = [row for kept in new for row in kept.rejected[:1]]
+        if rejected:
+            read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
+            check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
 
     def total(self) -> int:
         """The rows of all that is there, those that were set aside among them."""

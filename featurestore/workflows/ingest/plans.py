@@ -65,7 +65,8 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances) -> Plan
     times = contents.times({*contents.there, *known})
     times |= {content: Times(None, high) for content, high in lost.items()}
     taken = Taken(
-        files=contents.files, vanished=vanished, times=times, clock=around.mark, due=() if before is None else before.due,
+        files=contents.files, vanished=vanished, times=times, clock=around.mark,
+        due=() if before is None else before.due,
         since=around.since if before is None else before.since, shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
