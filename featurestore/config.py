@@ -344,6 +344,9 @@ def _model(name: str, table: TomlTable, entity_types: Collection[str], sets: Map
     if name in sets:
         raise ConfigError(f"{table.path}: a feature set is called {name} too", where=table.file, hint="rename one")
     given = table.get("features", (list, str), [])
+    if isinstance(given, str) and not given.startswith("@"):
+        hint = 'for example features = ["age", "risk@2"], or features = "@cardiac_v1"'
+        raise table.error("features", "must be a list of feature names, or a feature set", hint)
     listed: list[object] = []
     roles: dict[str, str] = {}
     for item in [given] if isinstance(given, str) else given:

@@ -30,7 +30,7 @@ from featurestore.workflows.ingest.problems import (
     strict_error,
 )
 from featurestore.workflows.ingest.taken import Taken, missed, read_taken
-from featurestore.workflows.ingest.turn import Turn, mark_due
+from featurestore.workflows.ingest.turn import Turn, deleted_since, mark_due
 
 
 def by_contents(
@@ -141,12 +141,16 @@ class _Run:
         around = Circumstances(
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
+            deleted=turn.deleted,
         )  # fmt: skip
         plans: list[Plan] = []
         for one in self.ready:
             before = taken[one.target.version.id]
+            position = self.positions[one.target.version.id]
+            marks = turn.deleted[one.target.feature.entity_type.name]
+            deleted = position is not None and deleted_since(marks, position)
             try:
-                plans.append(make_plan(one, before, around))
+                plans.append(make_plan(one, before, around, deleted=deleted))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, gone or ["a file"]))

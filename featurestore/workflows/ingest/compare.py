@@ -9,7 +9,7 @@ from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, RunTransaction, Written
 from featurestore.workflows.ingest.evaluating import Comparison
-from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, without
+from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, undeleted, without
 
 
 def write_compared(
@@ -24,7 +24,8 @@ def write_compared(
     held: pl.DataFrame | None = None
     if comparison.spans is not None or comparison.everything:
         entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
-        held = _values_after(transaction.held(version, entities), comparison.floor)
+        held = _values_after(transaction.pairs(version, entities), comparison.floor)
+        held = undeleted(held, comparison.deleted)
         _check(version, held, comparison, tolerance)
     written = transaction.write(version, frame, tolerance=tolerance)
     pairs = _gone(held, frame, comparison)

@@ -23,7 +23,7 @@ from featurestore.workflows.ingest.problems import problem_of, slice_problem, st
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
-from featurestore.workflows.ingest.turn import DUE, Turn
+from featurestore.workflows.ingest.turn import DUE, Turn, deleted_since
 
 FUTURE_TOLERANCE = 5 * 60 * 1_000_000
 
@@ -48,6 +48,8 @@ def compute(
         positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
         names = dict.fromkeys(item.source.name for item in targets)
         taken = {name: _all_taken(store.positions(name)) for name in names}
+        types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
+        deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     for name in names:
         group = [target for target in targets if target.source.name == name]
@@ -57,7 +59,7 @@ def compute(
         # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
         clock = max([times.now() + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
         last = taken[name][-1] if taken[name] else None
-        turn = Turn(project, project.sources[name], keys, options, progress, clock, last)
+        turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted)
         yield from _SourceRun(turn, set_aside).run(group, positions, copies)
 
 
@@ -89,7 +91,7 @@ class _SourceRun:
         due: list[Target] = []
         for target in targets:
             position = positions[target.version.id]
-            if position is not None and self._is_current(position, print_):
+            if position is not None and self._is_current(target, position, print_):
                 yield self._unchanged(target, position)
                 continue
             scope = declared_scope(target.feature)
@@ -129,10 +131,12 @@ class _SourceRun:
         whole = offer.contents is None or turn.options.input is not None or turn.source.event_time is None
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
-    def _is_current(self, position: Position, print_: str) -> bool:
-        """Whether a position is that of these rows, none of which has become due since."""
+    def _is_current(self, target: Target, position: Position, print_: str) -> bool:
+        """Whether a position is that of these rows, none of which has become due since, and nobody was deleted."""
         taken, _, due = position.fingerprint.partition(DUE)
         is_due = bool(due) and (self._turn.latest is None or int(due) <= self._turn.latest)
+        if deleted_since(self._turn.deleted[target.feature.entity_type.name], position):
+            return False
         return taken == print_ and not is_due and not self._options.full
 
     def _unchanged(self, target: Target, position: Position) -> Unchanged | Failed:

@@ -35,6 +35,7 @@ from featurestore.workflows.ingest.pairs import (
     only,
     pairs_of,
     spanned,
+    undeleted,
     within,
     without,
 )
@@ -47,7 +48,8 @@ class Comparison:
 
     ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
     was not given is withdrawn; of every entity with ``everything``. Of each entity of ``checks`` what is held from
-    `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is.
+    `LOW` to `HIGH` must be what ``expected`` has. What is dated up to
+    ``floor`` (µs) is left as it is, and of the entities of ``deleted`` up to their deletion.
     """
 
     pairs: pl.DataFrame | None = None
@@ -56,6 +58,7 @@ class Comparison:
     checks: pl.DataFrame | None = None
     expected: pl.DataFrame | None = None
     floor: int | None = None
+    deleted: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ class Evaluation:
         yield from self._evaluate(plans, events, partial(self._finish_whole, older=events.older))
 
     def _finish_whole(self, plan: Plan, values: FeatureValues, height: int, *, older: int) -> Evaluated:
-        comparison = Comparison(everything=True, floor=plan.floor)
+        comparison = Comparison(everything=True, floor=plan.floor, deleted=plan.deleted)
+        values = replace(values, frame=undeleted(values.frame, plan.deleted))
         if plan.ready.scope.kind == "row":
             replaced = None
             if plan.then is not None:
@@ -207,6 +211,7 @@ class Evaluation:
         if not spans.height:
             return self._nothing(plan, news)
         events = self._around(plan, spans)
+        events = replace(events, rows=undeleted(events.rows, plan.deleted, str(self.looking.source.event_time)))
         values = self._call(plan.ready, events)
         if isinstance(values, Problem):
             return plan, values
@@ -217,7 +222,10 @@ class Evaluation:
             expected = above(within(values, checks), plan.floor).frame
         values = within(values, compared)
         due_now = join_due(due_without(plan.taken.due, spanned(due, compared)), values.ahead)
-        comparison = Comparison(spans=compared, checks=checks, expected=expected, floor=plan.floor)
+        comparison = Comparison(
+            spans=compared, checks=checks, expected=expected, floor=plan.floor, deleted=plan.deleted
+        )
+        values = replace(values, frame=undeleted(values.frame, plan.deleted))
         reason = "due" if news.empty else plan.changed
         return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
 
@@ -256,6 +264,13 @@ class Evaluation:
 
     def _evaluate(self, plans: Sequence[Plan], events: Events, finish: Finish) -> Iterator[Outcome]:
         """All of them over the same rows, in one pass where nothing contradicts anything."""
+        divided = [plan for plan in plans if plan.deleted is not None]
+        if divided and len(divided) < len(plans):
+            yield from self._evaluate([plan for plan in plans if plan.deleted is None], events, finish)
+            plans = divided
+        if divided:
+            time = str(self.looking.source.event_time)
+            events = replace(events, rows=undeleted(events.rows, divided[0].deleted, time))
         groups = [(events.rows, list(plans))]
         if events.contradictions.height:
             lenient = events.with_contradictions(self.looking.key, self.looking.place)

@@ -54,6 +54,16 @@ def above(values: FeatureValues, floor: int | None) -> FeatureValues:
     return replace(values, frame=values.frame.filter(pl.col(AT).to_physical() > floor))
 
 
+def undeleted(rows: pl.DataFrame, deleted: pl.DataFrame | None, time: str = AT) -> pl.DataFrame:
+    """The rows that are not dated up to the deletion of their entity."""
+    if deleted is None:
+        return rows
+    keys = [name for name in deleted.columns if name != "deleted_at"]
+    joined = rows.join(deleted, on=keys, how="left", maintain_order="left")
+    at, until = pl.col(time).to_physical(), pl.col("deleted_at").to_physical()
+    return joined.filter(until.is_null() | (at > until)).drop("deleted_at")
+
+
 def without(pairs: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     """The pairs that are not among those of another frame."""
     return pairs.join(given, on=pairs.columns, how="anti", maintain_order="left")

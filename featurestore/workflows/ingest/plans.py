@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from featurestore.errors import FeatureError
 from featurestore.evaluation.events import THERE
 from featurestore.workflows.ingest.calling import Ready
@@ -19,6 +21,7 @@ class Plan:
 
     ``then`` is None where the rows of that time are not known. ``whole`` says why everything is computed; None where
     only what is new is. What is dated up to ``floor`` (µs) stays as it is. ``taken`` is the position to store.
+    ``deleted`` are entities that were deleted, each with the last instant: rows and results up to it are passed over.
     """
 
     ready: Ready
@@ -29,6 +32,7 @@ class Plan:
     whole: str | None
     floor: int | None = None
     changed: str = "new rows"
+    deleted: pl.DataFrame | None = None
 
     @property
     def lookback(self) -> int | None:
@@ -53,10 +57,14 @@ class Circumstances:
     allow_shrunk: bool
     since: int | None = None
     pins: Mapping[str, str] | None = None
+    deleted: Mapping[str, pl.DataFrame] | None = None
 
 
-def make_plan(ready: Ready, before: Taken | None, around: Circumstances) -> Plan:
-    """Raises FeatureError where files have vanished that the target can't do without."""
+def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
+    """``deleted`` says that an entity was deleted since ``before``.
+
+    Raises FeatureError where files have vanished that the target can't do without.
+    """
     contents, scope = around.contents, ready.scope
     sourcewide = scope.kind == "source"
     vanished = {} if sourcewide else dict(around.vanished)
@@ -75,8 +83,18 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances) -> Plan
     now = Side({**dict.fromkeys(contents.there, THERE), **known}, around.clock)
     then = None if before is None else _then(before, contents, around.dropped)
     whole = _why_whole(ready, before, then, around, bool(lost.keys() - around.dropped.keys()))
+    whole = whole or ("an entity was deleted" if deleted else None)
     floor = _floor(ready, taken, lost)
-    return Plan(ready, before, then, now, taken, whole, floor, _change(before, contents))
+    return Plan(ready, before, then, now, taken, whole, floor, _change(before, contents), _deleted(ready, around))
+
+
+def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
+    """Of scope ``entity``: a value dated after a deletion is made of later rows alone."""
+    entity_type = ready.target.feature.entity_type
+    marks = (around.deleted or {}).get(entity_type.name)
+    if ready.scope.kind != "entity" or marks is None or not marks.height:
+        return None
+    return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
 
 
 def _lost(gone: set[str], before: Taken | None, dropped: Mapping[str, int]) -> dict[str, int]:
