@@ -352,8 +352,8 @@ def _model(name: str, table: TomlTable, entity_types: Collection[str], sets: Map
     for item in [given] if isinstance(given, str) else given:
         if isinstance(item, str) and item.startswith("@"):
             if item[1:] not in sets:
-                hint = did_you_mean(item, [f"@{each}" for each in sets])
-                raise table.error("features", "names a feature set that does not exist", hint)
+                meant = did_you_mean(item, [f"@{each}" for each in sets])
+                raise table.error("features", "names a feature set that does not exist", meant)
             listed += sets[item[1:]].features
             roles |= sets[item[1:]].roles
         else:

@@ -5,6 +5,7 @@ A type of source gives batches; `column_types` decides on types and rules.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -123,6 +124,16 @@ def read_rows(
         return replace(rows, warnings=tuple(warnings))
 
 
+_NO_NAME = re.compile(r"[+-]?\d+([.,]\d+)?|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?")
+
+
+def _without_header(source: Source, names: Collection[str]) -> str:
+    """A sentence for a CSV whose first line looks like a row."""
+    if source.type == "csv" and source.dialect.header and any(_NO_NAME.fullmatch(name) for name in names):
+        return "; if the first line is a row, header = false"
+    return ""
+
+
 class Sink(Protocol):
     """Takes accepted rows as they are read, so that they need not be held."""
 
@@ -222,7 +233,7 @@ class _Reading:
             self.progress.check()
             batch = found.normalized()
             if dialect.renamed:
-                batch = batch.renamed(dialect.renamed)
+                batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
@@ -238,6 +249,8 @@ class _Reading:
     def _read(self, offer: Offer) -> Iterator[Batch]:
         dialect = self.source.dialect
         in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        if in_file is not None:  # of a part of an object the object
+            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
         if self.only is None:
             return self.opened.read(offer, columns=in_file, report=self.warnings.append)
         opened = cast("ContentSource", self.opened)  # whoever names contents has them from its offer
@@ -305,7 +318,8 @@ def missing_column(name: str, present: Sequence[str], source: Source, keys: Coll
     asked = _asking_for(name, source, keys)
     return SourceError(
         f"has no column {written!r}; it has {shown or 'none'}", where=where,
-        hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
+        hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
+        + _without_header(source, present),
     )  # fmt: skip
 
 
