@@ -137,9 +137,11 @@ class Source:
     """Where rows come from, and how their times are read.
 
     ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
-    written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``id`` are the columns that
-    tell one event from another; without them it is the entity and the event time, and with ``duplicates`` "keep" every
-    row is an event of its own. With ``keep_parsed`` rows are kept beside the history once they are parsed.
+    written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
+    instant from which all rows hold, in a source without event times; None where they count from the run they came in.
+    ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
+    ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
+    they are parsed.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Source:
     event_time: str | None = None
     timezone: str | None = None
     updated_at: str | None = None
+    valid: int | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
     dialect: Dialect = STANDARD
     max_rejected: float | None = None

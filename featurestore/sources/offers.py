@@ -35,6 +35,7 @@ def reading_settings(source: Source) -> dict[str, object]:
         "event_time": source.event_time,
         "updated_at": source.updated_at,
         "timezone": source.timezone,
+        **({} if source.valid is None else {"valid": source.valid}),
         "columns": {name: _rules(column) for name, column in source.columns.items()},
         **({"id": source.id} if source.id else {}),
     }

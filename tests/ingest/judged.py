@@ -40,6 +40,8 @@ event_time = "event_at"
 [sources.events.columns]
 value = {{ type = "int" }}
 id = {{ type = "int" }}
+[scopes]
+check = false
 """
 HEAD = "user,event_at,updated_at,id,value\n"
 

@@ -18,14 +18,16 @@ from featurestore.evaluation.evaluate import (
     call_long,
     call_short,
     group_expressions,
+    pad,
 )
 from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
-from featurestore.model import Problem, Scope, VersionId
+from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
-from featurestore.workflows.ingest.problems import problem_of
+from featurestore.workflows.ingest.problems import problem_of, unkeyed_error
+from featurestore.workflows.ingest.scope_checks import check_scope
 from featurestore.workflows.ingest.targets import Target
 
 
@@ -48,6 +50,7 @@ class Caller:
     def __init__(self, project: Project, progress: Progress, *, latest: int | None, strict: bool) -> None:
         self._project, self._progress = project, progress
         self._latest, self._strict = latest, strict
+        self._padded: tuple[SortedRows, ScopeKind, SortedRows] | None = None
 
     def load(self, target: Target) -> Ready | Problem:
         """Loads a target's function, and calls it where that needs no rows."""
@@ -73,7 +76,10 @@ class Caller:
             try:
                 if feature.short and rows.source.event_time is not None:
                     times = times or RowTimes(feature, rows)
-                yield one, self._shape(one, raw, rows, times, place)
+                values = self._shape(one, raw, self._seen(one, rows), times, place)
+                code = one.function if one.expression is None else one.expression
+                check_scope(self._project, one.target, one.scope, code, rows, values, place, latest=self._latest)
+                yield one, values
             except FeatureError as exc:
                 yield one, problem_of(exc, self._project, one.target)
 
@@ -92,31 +98,45 @@ class Caller:
         return result
 
     def _evaluate(self, ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Ready, pl.DataFrame | Problem]]:
-        short: dict[Path | None, dict[VersionId, Ready]] = {}
+        short: dict[tuple[Path | None, bool], dict[VersionId, Ready]] = {}
+        padded = pad(rows, "entity")  # enough for scope row too: two entities are two rows
         for one in ready:
             self._progress.check()
+            if one.scope.kind == "entity" and not rows.keyed:
+                yield one, problem_of(unkeyed_error(one.target), self._project, one.target)
+                continue
             if one.expression is not None:
                 # By version, not by the hash alone: two features may have the same code.
-                short.setdefault(one.target.folder(), {})[one.target.version.id] = one
+                alike = one.target.folder(), one.scope.kind == "source" and padded.padding > 0
+                short.setdefault(alike, {})[one.target.version.id] = one
                 continue
             yield one, self._checked(one, self._call_long(one, rows))
-        for folder, together in short.items():
+        for (folder, unpadded), together in short.items():
+            seen = rows if unpadded else padded
             expressions = {key: one.expression for key, one in together.items() if one.expression is not None}
             for group in group_expressions(expressions, rows.frame.height):
                 self._progress.check()
                 with working_in(folder):
-                    done = list(self._evaluate_pass({key: together[key] for key in group}, group, rows))
+                    done = list(self._evaluate_pass({key: together[key] for key in group}, group, seen))
                 yield from ((one, self._checked(one, raw)) for one, raw in done)
 
     def _call_long(self, ready: Ready, rows: SortedRows) -> pl.DataFrame | Problem:
         target = ready.target
         try:
             with user_code(), target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after it
-                return call_long(target.feature, ready.function, rows)
+                return call_long(target.feature, ready.function, self._seen(ready, rows))
         except ENDS_THE_RUN:
             raise
         except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
             return problem_of(exc, self._project, target)
+
+    def _seen(self, ready: Ready, rows: SortedRows) -> SortedRows:
+        """The rows as a function sees them: of the long form with what stands beside a row alone, or an entity."""
+        if ready.expression is not None:
+            return rows
+        if self._padded is None or self._padded[0] is not rows or self._padded[1] != ready.scope.kind:
+            self._padded = rows, ready.scope.kind, pad(rows, ready.scope.kind)
+        return self._padded[2]
 
     def _checked(self, ready: Ready, raw: pl.DataFrame | Problem) -> pl.DataFrame | Problem:
         """What a feature gave, unless a file that it declares is no longer the one that was hashed."""

@@ -54,7 +54,7 @@ class Computed:
     rows_rejected: int
     fingerprint: str
     cursor: Cursor
-    scope: Scope | None = None
+    scope: Scope
     rows_computed: int = 0
     reason: str | None = None
     rows_older: int = 0

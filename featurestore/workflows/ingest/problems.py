@@ -9,7 +9,7 @@ from unicodedata import normalize
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
+from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, did_you_mean
 from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.ingest.targets import Target
@@ -68,6 +68,16 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
         target.place,
         f"put the file beside the others of {source.name!r} ({source.location}) and ingest without --input; or, where "
         'each value depends on its own row alone, declare scope="row"',
+    )
+
+
+def unkeyed_error(target: Target) -> FeatureStoreError:
+    """A feature of scope ``entity`` over a source whose rows do not say which entity they are about."""
+    keys = ", ".join(target.feature.entity_type.key_names)
+    return DeclarationError(
+        f'scope="entity" needs the entity\'s keys ({keys}) in the source {target.source.name!r} under their own names',
+        where=target.place,
+        hint='rename the columns in the source, or declare scope="source"',
     )
 
 

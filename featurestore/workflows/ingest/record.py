@@ -182,6 +182,7 @@ class Recorder:
         transaction.set_position(
             Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
         )
+        transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
         changed += withdrawn
@@ -216,7 +217,7 @@ class Recorder:
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
                 rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
-                scope=None if event.scope is None else event.scope.kind, reason=event.reason,
+                scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
