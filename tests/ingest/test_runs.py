@@ -336,3 +336,27 @@ def test_a_pipe_and_a_pattern_are_inputs_too(project: Folder) -> None:
     assert json.loads(done.stdout)["features"][0]["rows_written"] == 1
     project.write({"late/a.csv": rows.replace("009", "010"), "late/b.csv": rows.replace("009", "011")})
     assert project.features("--input", str(project.root / "late" / "*.csv"))["age_share"]["rows_written"] == 2
+
+
+def test_a_function_may_make_the_keys_itself(project: Folder) -> None:
+    project.edit("visits.csv", "patient_id,", "number,")
+    project.write(
+        {
+            "features/cardiac.py": """
+            import polars as pl
+
+            from featurestore import feature
+
+
+            @feature(entity_type="patient", data_type="int")
+            def age(rows: pl.DataFrame) -> pl.DataFrame:
+                key = pl.col("number").cast(pl.String)
+                return rows.select(key.alias("patient_id"), pl.col("visit_at").alias("computed_at"), value="age")
+            """
+        }
+    )
+    assert project.features()["age"]["rows_written"] == 3
+    project.write({"visits2.csv": "number,visit_at,age,chol\n7,2024-03-01T00:00:00Z,40,\n"})
+    feature = project.features()["age"]
+    assert (feature["rows_written"], feature["rows_unchanged"]) == (1, 3)
+    assert feature["reason"] == "whole source: it has no column patient_id"

@@ -13,6 +13,7 @@ from functools import partial
 import polars as pl
 
 from featurestore.errors import FeatureError
+from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.model import Problem
@@ -87,6 +88,10 @@ class Evaluation:
     _news: dict[tuple[object, ...], News] = field(default_factory=dict)
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        if not self.looking.keyed:
+            for plan in plans:
+                yield self._keyless(plan)
+            return
         whole: dict[object, list[Plan]] = {}
         rows: dict[object, list[Plan]] = {}
         for plan in map(self._if_anything, plans):
@@ -133,6 +138,21 @@ class Evaluation:
         reason = f"whole source: {plan.whole}"
         due = join_due((), values.ahead)
         return Evaluated(plan, above(values, plan.floor), comparison, height, reason, older, due)
+
+    def _keyless(self, plan: Plan) -> Outcome:
+        """Where the source does not say which entity a row is about, only the function knows: it sees everything."""
+        looking = self.looking
+        rows = looking.contents.rows(plan.now.ranks, plan.now.clock)
+        place = self._place(rows.select(CONTENT, ROW))
+        sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
+        ((_, values),) = self.caller.call([plan.ready], sorted_, place)
+        if isinstance(values, Problem):
+            return plan, values
+        reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
+        comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
+        due = join_due((), values.ahead)
+        values = above(values, plan.floor)
+        return Evaluated(plan, values, comparison, rows.height, f"whole source: {reason}", due=due)
 
     # Scope row
 

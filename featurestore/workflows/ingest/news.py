@@ -56,6 +56,11 @@ class Looking:
     source: Source
 
     @property
+    def keyed(self) -> bool:
+        """Whether the source has the entity's keys under their own names."""
+        return all(name in self.contents.schema for name in self.entity_type.key_names)
+
+    @property
     def place(self) -> list[str]:
         return place_of(self.entity_type, self.source)
 
