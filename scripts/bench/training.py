@@ -104,11 +104,17 @@ def measure_latest(folder: Path, runs: int) -> bool:
     latest = [sys.executable, "-m", "featurestore", "latest", "user", "-f", ",".join(EVERYBODY), "--at", at,
               "--output", "latest_out.parquet", "-q"]  # fmt: skip
     join = ours(EVERYBODY, "all.parquet", output="all_out.parquet")
-    timings = interleave({"latest": latest, "join of all": join}, folder, runs)
+    pl.read_parquet(folder / "all.parquet").clear().write_parquet(folder / "none.parquet")
+    start = ours(EVERYBODY[:1], "none.parquet", output="none_out.parquet")
+    timings = interleave({"latest": latest, "join of all": join, "join of nobody": start}, folder, runs)
     mine, theirs = (pl.read_parquet(folder / name) for name in ("latest_out.parquet", "all_out.parquet"))
     if not mine.equals(theirs.drop("at").sort("user_id")):
         sys.exit("latest answers otherwise than the join of all entities")
-    return judge("Everybody at once", timings, "latest", ["join of all"], LATEST)
+    good = judge("Everybody at once", timings, "latest", ["join of all"], LATEST)
+    spent = {name: statistics.median(timing.processor) for name, timing in timings.items()}
+    alone = spent["join of nobody"]  # starting, importing, opening the store
+    print(f"  without what a join of nobody takes: {(spent['latest'] - alone) / (spent['join of all'] - alone):.3f}")
+    return good
 
 
 def measure_batches(folder: Path, runs: int, labels: int) -> bool:
