@@ -139,9 +139,10 @@ def run_seq_of(packed: bytes) -> int:
     return (packed[7] & 31) << 22 | int.from_bytes(packed[8:11]) >> 2
 
 
-def order_of(packed: bytes) -> tuple[int, bytes]:
+def order_of(packed: bytes) -> tuple[int, int]:
     """What orders the values of a version: the greater is the newer one."""
-    return run_seq_of(packed), packed[:ORDER]
+    first = int.from_bytes(packed[:ORDER])
+    return first & MAX_RUN_SEQ << 2, first
 
 
 def op_of(packed: bytes) -> int:

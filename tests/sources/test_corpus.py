@@ -31,7 +31,12 @@ def test_files_with_other_columns_are_joined_by_name(shops: Shops) -> None:
     shop = shops('type = "csv"\npath = "data/*.csv"')
     shop.write("data/a.csv", "id,x\n1,1.5\n")
     shop.write("data/b.csv", "y,id\nt,2\n")
-    assert shop.read().frame.rows(named=True) == [{"id": "1", "x": 1.5, "y": None}, {"id": "2", "x": None, "y": "t"}]
+    taken = shop.read()
+    assert taken.frame.rows(named=True) == [{"id": "1", "x": 1.5, "y": None}, {"id": "2", "x": None, "y": "t"}]
+    assert list(taken.warnings) == [
+        "data/b.csv has no column 'x', which data/a.csv has: it is null there",
+        "data/a.csv has no column 'y', which data/b.csv has: it is null there",
+    ]
 
 
 def test_a_declared_column_must_be_in_every_file(shops: Shops) -> None:

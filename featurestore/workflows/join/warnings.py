@@ -87,7 +87,7 @@ def _no_match(
         mine, theirs = (ascii(each) if same_form else repr(each) for each in pair)
         return f"{found}: the labels have the id {mine} where the history has {theirs}"
     source = _source_of(project, feature.version)
-    if source is not None and source.event_time is None:
+    if source is not None and source.event_time is None and source.valid is None:
         return (
             f"{found}: its source {source.name} has no event_time, so that its values count from the run on that "
             "learned them; labels from before that get none"
