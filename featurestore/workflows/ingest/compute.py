@@ -165,6 +165,7 @@ class _SourceRun:
         self._set_aside = set_aside
         self._project, self._source, self._keys = project, source, keys
         self._options, self._progress = options, progress
+        self._taken: set[VersionId] = set()  # the versions that have a position
         self._latest = None if options.allow_future else times.now() + FUTURE_TOLERANCE
 
     def run(
@@ -180,6 +181,7 @@ class _SourceRun:
             return
         if offer.once:
             copies[self._source.name] = offer
+        self._taken = {version for version, position in positions.items() if position is not None}
         due: list[Target] = []
         cursors: dict[VersionId, Cursor] = {}
         for target in targets:
@@ -262,8 +264,9 @@ class _SourceRun:
                         row_times = row_times or RowTimes(feature, sorted_rows)
                     result = self._shape(feature, raw, seen, row_times, rows)
                     check_scope(
-                        self._project, target, scope, code, sorted_rows, result, rows.place, latest=self._latest
-                    )
+                        self._project, target, scope, code, sorted_rows, result, rows.place, latest=self._latest,
+                        first=target.version.id not in self._taken,
+                    )  # fmt: skip
                 except FeatureError as exc:
                     problem = problem_of(exc, self._project, target)
                     yield Failed(target, problem, rows.rows_read, rows.rejected_count)
