@@ -33,12 +33,16 @@ from featurestore.workflows.ingest.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A target whose code is loaded: its function, its scope, and the expression of one of the short form."""
+    """A target whose code is loaded: its function, its scope, and the expression of one of the short form.
+
+    ``first`` says that no run of this version was committed yet.
+    """
 
     target: Target
     function: Callable[..., Any]
     scope: Scope
     expression: pl.Expr | None = None
+    first: bool = True
 
 
 Values = FeatureValues | Problem
@@ -52,7 +56,7 @@ class Caller:
         self._latest, self._strict = latest, strict
         self._padded: tuple[SortedRows, ScopeKind, SortedRows] | None = None
 
-    def load(self, target: Target) -> Ready | Problem:
+    def load(self, target: Target, *, first: bool) -> Ready | Problem:
         """Loads a target's function, and calls it where that needs no rows."""
         self._progress.check()
         try:
@@ -63,7 +67,7 @@ class Caller:
             raise
         except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
             return problem_of(exc, self._project, target)
-        return Ready(target, function, scope_of(target.feature, expression), expression)
+        return Ready(target, function, scope_of(target.feature, expression), expression, first)
 
     def call(self, ready: Sequence[Ready], rows: SortedRows, place: Place) -> Iterator[tuple[Ready, Values]]:
         """Each target's values over these rows."""
@@ -78,7 +82,17 @@ class Caller:
                     times = times or RowTimes(feature, rows)
                 values = self._shape(one, raw, self._seen(one, rows), times, place)
                 code = one.function if one.expression is None else one.expression
-                check_scope(self._project, one.target, one.scope, code, rows, values, place, latest=self._latest)
+                check_scope(
+                    self._project,
+                    one.target,
+                    one.scope,
+                    code,
+                    rows,
+                    values,
+                    place,
+                    latest=self._latest,
+                    first=one.first,
+                )
                 yield one, values
             except FeatureError as exc:
                 yield one, problem_of(exc, self._project, one.target)
@@ -90,9 +104,24 @@ class Caller:
         feature = ready.target.feature
         result: FeatureValues | None = None
         if feature.short and times is not None:
-            result = check_column(feature, raw["value"], rows, times, place, latest=self._latest)
+            result = check_column(
+                feature,
+                raw["value"],
+                rows,
+                times,
+                place,
+                latest=self._latest,
+                first=one.first,
+            )
         if result is None:
-            result = check_frame(feature, raw, rows, place, latest=self._latest)
+            result = check_frame(
+                feature,
+                raw,
+                rows,
+                place,
+                latest=self._latest,
+                first=one.first,
+            )
         if self._strict and result.future:
             raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
         return result

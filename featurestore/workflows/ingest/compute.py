@@ -121,7 +121,7 @@ class _SourceRun:
         caller = Caller(turn.project, turn.progress, latest=turn.latest, strict=turn.options.strict)
         ready: list[Ready] = []
         for target in due:
-            loaded = caller.load(target)
+            loaded = caller.load(target, first=positions[target.version.id] is None)
             if isinstance(loaded, Problem):
                 yield Failed(target, loaded)
             else:
