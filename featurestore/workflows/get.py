@@ -80,7 +80,7 @@ def get(
     try:
         rows = reader.read(parsed, entities, features, now)
     except NotOnlineError as exc:
-        raise _with_declared(exc, lives, entity_type) from exc
+        raise with_declared(exc, lives, entity_type) from exc
     names = (served.name.partition("@")[0] for row in rows for served in row)
     return GetResult(
         parsed,
@@ -89,7 +89,7 @@ def get(
     )
 
 
-def _with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
+def with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
     """The error with the way out: another name, where it is neither declared nor known under another spelling."""
     names = {name for name, feature in lives.declared.items() if feature.entity_type.name == entity_type}
     if exc.feature in names or exc.feature in lives.broken:
