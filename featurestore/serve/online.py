@@ -16,9 +16,8 @@ from featurestore.serve.live import Snapshot
 from featurestore.serve.settings import Limits
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import NotOnlineError, Reader
-from featurestore.workflows.feature_sets import expand_sets
-from featurestore.workflows.get import EntityValues, GetResult, find_entity_type, with_declared
-from featurestore.workflows.references import parse_asked
+from featurestore.workflows.feature_sets import parse_asked
+from featurestore.workflows.get import EntityValues, GetResult, find_entity_type, with_declared, without_sets
 
 KeyInt = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 Id = StrictStr | KeyInt | dict[str, StrictStr | KeyInt]
@@ -152,25 +151,12 @@ def _named(asked: Asked, row: Sequence[ServedValue]) -> tuple[ServedValue, ...]:
 
 
 def _columns(snapshot: Snapshot, question: Question, entity_type: str) -> tuple[tuple[str, str], ...] | None:
-    if question.model is not None:
-        return _of_model(snapshot, question.model, entity_type)
-    if question.features is None:
+    """As `get` takes them; a model's features of other entity types are asked for in questions of their own."""
+    asked = question.features if question.model is None else [f"@{question.model}"]
+    if asked is None:
         return None
-    return tuple(_column(text) for text in expand_sets(snapshot.project, question.features))
-
-
-def _of_model(snapshot: Snapshot, model: str, entity_type: str) -> tuple[tuple[str, str], ...]:
-    """A model's features of one entity type: the others are asked for in a question of their own."""
-    columns = [_column(text) for text in expand_sets(snapshot.project, [f"@{model}"])]
-    declared = snapshot.lives.declared
-    own = [
-        (name, reference)
-        for name, reference in columns
-        if (feature := declared.get(reference.partition("@")[0])) is None or feature.entity_type.name == entity_type
-    ]
-    if not own:
-        raise UsageError(f"{model} has no feature of {entity_type}", hint="ask for another entity type")
-    return tuple(own)
+    named = without_sets(snapshot.project, snapshot.lives, entity_type, asked)
+    return tuple(dict.fromkeys(_column(text) for text in named))
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
+from featurestore.evaluation.scope import declared_scope
 from featurestore.frozen import frozen
-from featurestore.model import STATUSES, Feature, Json, Problem
+from featurestore.model import STATUSES, Feature, Json, Problem, Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.sources.pinned_types import read_pins
@@ -24,6 +25,7 @@ from featurestore.versioning.folder.observed import Observation, read_observed, 
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 from featurestore.workflows.active import ActiveVersion, active_version
+from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
@@ -63,6 +65,13 @@ class Entry:
     def statistics(self) -> Json:
         """The active version's statistics in the last run that wrote values of it."""
         return (self.summary.statistics or {}).get(self.active_sha256 or "")
+
+    @property
+    def scope(self) -> Scope | None:
+        """The working tree's scope: as declared, else as a run found it; None before the first run of an expression."""
+        declared = declared_scope(self.feature)
+        found = (self.summary.scopes or {}).get(self.hashed.sha256 if self.hashed else self.active_sha256 or "")
+        return declared if declared is not None or not isinstance(found, dict) else Scope(**found)
 
     @property
     def drift(self) -> Json:
@@ -115,7 +124,8 @@ class Detail:
     """Everything that the files say about one feature.
 
     One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
-    it, and ``retired`` whether it was retired.
+    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of. ``scopes_checked`` says
+    whether runs check that its scope holds.
     """
 
     entry: Entry
@@ -126,6 +136,8 @@ class Detail:
     warnings: tuple[str, ...] = ()
     note: str | None = None
     retired: bool = False
+    models: tuple[str, ...] = ()
+    scopes_checked: bool = True
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -163,7 +175,14 @@ def show_feature(project: Project, name: str) -> Detail:
     versions = _read_versions(entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = _columns_of(project, entry.feature, closure) if closure else ()
-    return Detail(entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)))
+    return Detail(
+        entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
+        models=_models(project, name), scopes_checked=project.check_scopes,
+    )  # fmt: skip
+
+
+def _models(project: Project, name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(use.model for use in models_using(project, name)))
 
 
 def _read_versions(names: Iterable[VersionName]) -> tuple[VersionFile, ...]:
@@ -200,7 +219,18 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
-    return Detail(entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired)
+    return Detail(
+        entry,
+        None,
+        (),
+        versions,
+        (),
+        (*history.warnings, *_damage(entry)),
+        note,
+        retired,
+        _models(project, name),
+        project.check_scopes,
+    )
 
 
 def find_feature(registry: Registry, name: str) -> Feature:

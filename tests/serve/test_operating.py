@@ -357,7 +357,7 @@ def test_workers_add_up_and_end_gracefully(synced: Folder) -> None:
 
             def asked() -> bool:
                 try:
-                    return httpx.post(f"{url}/v1/online", json=QUESTION).status_code == 200
+                    return httpx.post(f"{url}/v1/online", json=QUESTION, timeout=60).status_code == 200
                 except httpx.TransportError:
                     return False
 

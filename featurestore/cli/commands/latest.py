@@ -58,7 +58,7 @@ def command(
     given = instant(session, "--at", at)
     with session.progress("reading the features") as progress:
         result = latest(
-            project, store, entity_type, resolve_features(project, store, names(features)),
+            project, store, entity_type, resolve_features(project, store, names(features), only=entity_type),
             at=times.now() if given is None else given, known=known, output=sink, progress=progress,
         )  # fmt: skip
     for warning in result.warnings:

@@ -15,7 +15,7 @@ def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A feature, also one that was retired.")],
 ) -> None:
-    """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets.
+    """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets, models.
 
     Columns and helpers are found from the code, which is not run; of a feature whose code is gone they are not known.
 
@@ -30,6 +30,6 @@ def command(
     for line in (*found.detail.warnings, *([found.detail.note] if found.detail.note else [])):
         session.warn(line)
     session.show(
-        lambda: json.lineage.lineage_document(found.detail, found.datasets),
-        lambda: text.lineage.lineage_tree(found.detail, found.datasets),
+        lambda: json.lineage.lineage_document(found.detail, found.datasets, found.models),
+        lambda: text.lineage.lineage_tree(found.detail, found.datasets, found.models),
     )

@@ -11,9 +11,9 @@ from featurestore.errors import UsageError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
 from featurestore.point_in_time.labels import find_column
-from featurestore.workflows.feature_sets import expand_sets
+from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.join.splits import Splits
-from featurestore.workflows.references import parse_asked, resolve
+from featurestore.workflows.references import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,23 @@ class JoinQuestion:
         return in_time and (self.last_run is None or run.run_seq <= self.last_run)
 
 
-def resolve_features(project: Project, store: OfflineStore, references: Iterable[str]) -> tuple[ResolvedFeature, ...]:
+def resolve_features(
+    project: Project, store: OfflineStore, references: Iterable[str], *, only: str | None = None
+) -> tuple[ResolvedFeature, ...]:
     """The features that references name: ``[NEW=][ROLE.]NAME[@REF]``, or a set or model of features, ``@name``.
 
-    A column is called what stands left of ``=``, else like the reference as it was typed. Raises UsageError for a name
-    that does not exist or has no history, VersionFileError.
+    A column is called what stands left of ``=``, else like the reference as it was typed. Of a set or model, only the
+    features of the entity type ``only`` are taken where one is named. Raises UsageError for a name that does not exist
+    or has no history, VersionFileError.
     """
-    asked = [parse_asked(text) for text in expand_sets(project, references)]
+    typed = list(references)
+    texts = expand_sets(project, typed)
+    asked = [parse_asked(text) for text in texts]
     resolved = resolve(project, store, [item.reference for item in asked])
     return tuple(
         ResolvedFeature(item.column_name, found.version, found.note, item.role)
-        for item, found in zip(asked, resolved, strict=True)
+        for text, item, found in zip(texts, asked, resolved, strict=True)
+        if only is None or text in typed or found.version.entity_type.name == only
     )
 
 
