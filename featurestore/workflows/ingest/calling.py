@@ -111,7 +111,6 @@ class Caller:
                 times,
                 place,
                 latest=self._latest,
-                first=one.first,
             )
         if result is None:
             result = check_frame(
@@ -120,7 +119,6 @@ class Caller:
                 rows,
                 place,
                 latest=self._latest,
-                first=one.first,
             )
         if self._strict and result.future:
             raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
