@@ -32,7 +32,7 @@ def check_scope(
     place: Place,
     *,
     latest: int | None,
-    first: bool,
+    first: bool = True,
 ) -> None:
     """Compares ``values``, computed from ``rows``, with what ``code`` gives from the rows that the scope allows alone.
 
