@@ -3,9 +3,9 @@
 
     .venv/bin/python scripts/bench/ingest.py [--rows 1000000] [--runs 5]
 
-Bars: three features at most 3 times Polars; peak memory at most 1.5 GB, and no more with thirty features. 10,000 rows in
-a new file at most 0.05 of the first run at 12,000,000 rows, appended to the file at most 0.1, in processor time less that
-of a run with nothing new (at smaller sizes the start alone is more than that: the shares are shown, not judged).
+Bars: three features at most 3 times Polars; peak memory at most 1.5 GB, and no more with thirty features. 10,000
+rows in a new file at most 0.05 of the first run at 12,000,000 rows, appended to the file at most 0.1, in processor time
+less that of a run with nothing new (at smaller sizes the start is more than that: the shares are shown, not judged).
 Polars reads the times as times, as a feature store must; the time for reading them as text is shown too.
 """
 
