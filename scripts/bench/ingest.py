@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -122,19 +123,23 @@ def new_rows(root: Path, project: Path, executable: str, rows: int) -> None:
         pl.col("event_at").str.replace("2024-..-..", "2025-03-01")
     ).unique(["user_id", "event_at"])  # fmt: skip
 
+    def nothing() -> None:
+        """The files stay as they are."""
+
     def append() -> None:
         with (project / "events.csv").open("a") as file:
             file.write(later.with_columns(pl.lit("2").alias("items")).write_csv(include_header=False))
 
-    changes = {
-        "first run": lambda: None,
-        "nothing new": lambda: None,
-        "10,000 rows in a new file": lambda: later.write_csv(project / "events-new.csv"),
+    def add(items: str) -> None:
+        later.with_columns(pl.lit(items).alias("items")).write_csv(project / "events-new.csv")
+
+    changes: dict[str, Callable[[], None]] = {
+        "first run": nothing,
+        "nothing new": nothing,
+        "10,000 rows in a new file": lambda: add("1"),
         "appended to the file": append,
-        "10,000 rows written over": lambda: later.with_columns(pl.lit("3").alias("items")).write_csv(
-            project / "events-new.csv"
-        ),
-    }  # fmt: skip
+        "10,000 rows written over": lambda: add("3"),
+    }
     print(f"what is new, of {rows:,} rows (processor seconds, share of the first run, peak)")
     spent: dict[str, float] = {}
     for name, change in changes.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.sources.contract import Start
 from tests.conftest import VISITS, Folder
 
 HEAD = "patient_id,visit_at,age,chol\n"
@@ -48,7 +49,7 @@ def test_of_a_file_that_has_grown_the_end_is_parsed(project: Folder, monkeypatch
     tails: list[int] = []
     read = files.FileSource._read_tail
 
-    def noted(self: files.FileSource, stream: object, start: files.Start, name: str, report: object) -> object:
+    def noted(self: files.FileSource, stream: object, start: Start, name: str, report: object) -> object:
         tails.append(start.rows)
         return read(self, stream, start, name, report)  # type: ignore[arg-type]
 
