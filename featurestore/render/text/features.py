@@ -46,11 +46,7 @@ def feature_page(detail: Detail) -> RenderableType:
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
     parts += [line(detail.note, WARN)] if detail.note else []
-    parts += [Text(""), facts(_declared(detail))]
-    for limit in detail.limits:
-        parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))
-    for item in detail.observed:
-        parts.append(line(f"its code {item.text}, which is not part of its hash; {item.hint}", WARN))
+    parts += [Text(""), facts(declared_rows(detail)), *hash_remarks(detail)]
     if detail.files:
         parts.append(_versions(detail))
     if entry.active_since is not None:
@@ -62,6 +58,13 @@ def feature_page(detail: Detail) -> RenderableType:
         brought = "of the values that its last run brought; featurestore stats describes all that are held"
         parts += [Text(""), line(brought, DIM), facts(rows)]
     return Group(*parts)
+
+
+def hash_remarks(detail: Detail) -> list[RenderableType]:
+    """What decides the feature's values and is not part of its hash."""
+    limits = [f"its hash is limited: {limit.message} ({limit.place})" for limit in detail.limits]
+    observed = [f"its code {item.text}, which is not part of its hash; {item.hint}" for item in detail.observed]
+    return [line(text, WARN) for text in (*limits, *observed)]
 
 
 def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose: bool) -> RenderableType:
@@ -118,7 +121,8 @@ def _active(entry: Entry) -> str:
     return str(entry.active.number) + ("" if entry.working == entry.active else " *")
 
 
-def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
+def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
+    """What is declared of a feature and found of its code, as labels and texts."""
     entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),

@@ -1,0 +1,1 @@
+"""What the places are made of. None of it knows of features."""
