@@ -25,7 +25,8 @@ NAMES = 3
 class RunTotals:
     """One run with its counts added up over its features, or those of one feature alone where that was asked for.
 
-    Instants are microseconds, counts are rows. ``names`` are the first of its ``features``; ``failed`` and ``drifted`` count features.
+    Instants are microseconds, counts are rows. ``names`` are the first of its ``features``; ``failed`` and ``drifted``
+    count features.
     """
 
     run_id: str
@@ -74,8 +75,8 @@ _ROWS = (
 _SCORES = (
     "SELECT name, sha256, score FROM (SELECT f.name, f.sha256, r.run_seq, CAST(f.drift AS JSON) ->> 'score' AS score, "
     "row_number() OVER (PARTITION BY f.name, f.sha256 ORDER BY r.run_seq DESC) AS back FROM run_features f "
-    "JOIN runs r ON f.run_id = r.run_id WHERE f.drift IS NOT NULL AND f.sha256 IS NOT NULL AND r.run_seq IS NOT NULL) s "
-    "WHERE back <= {last:d} ORDER BY name, sha256, run_seq"
+    "JOIN runs r ON f.run_id = r.run_id WHERE f.drift IS NOT NULL AND f.sha256 IS NOT NULL "
+    "AND r.run_seq IS NOT NULL) s WHERE back <= {last:d} ORDER BY name, sha256, run_seq"
 )
 
 
@@ -83,9 +84,7 @@ def read_run_totals(query: Query, in_order: str, *, feature: str | None, last: i
     """The ``last`` newest runs but the first ``skip`` of them, newest first, of one feature or all."""
     of_feature = "" if feature is None else "WHERE name = $2"
     where = of_feature and f"WHERE run_id IN (SELECT run_id FROM run_features {of_feature})"
-    text = _TOTALS.format(
-        in_order=in_order, where=where, of_feature=of_feature, limit=last, skip=skip, names=NAMES
-    )
+    text = _TOTALS.format(in_order=in_order, where=where, of_feature=of_feature, limit=last, skip=skip, names=NAMES)
     rows = query(text, [_DETECTED] if feature is None else [_DETECTED, feature])
     return [_run(row) for row in rows]
 

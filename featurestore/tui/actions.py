@@ -64,7 +64,9 @@ def action_for(name: str, place: Place) -> Action | Impossible:
 
 def _ingest(feature: str | None) -> Action:
     if feature is None:
-        return Action("Ingest all features", tuple(commands.ingest_words()), "read every source and compute what is new")
+        return Action(
+            "Ingest all features", tuple(commands.ingest_words()), "read every source and compute what is new"
+        )
     words = tuple(commands.ingest_words([feature]))
     return Action(f"Ingest {feature}", words, "read its source and compute what is new")
 

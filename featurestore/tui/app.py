@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -37,12 +36,14 @@ from featurestore.tui.places.features import FeaturesPlace
 from featurestore.tui.places.place import Place
 from featurestore.tui.places.runs import RunsPlace
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell
-from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, THEMES, VARIABLES
+from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, THEMES
 from featurestore.tui.widgets.bars import Crumbs, KeyBar, PlaceTab, TopBar
 
 Result = TypeVar("Result")
 LOOK_SECONDS = 1.0
 SERVER_SECONDS = 15.0
+REDRAW_SECONDS = 20.0
+"""How often ages are drawn anew."""
 MOST_BACK = 100
 SWITCH_SECONDS = 0.001
 """How long a thread that reads may keep Python from answering a key."""
@@ -56,8 +57,11 @@ class FeatureStoreApp(App[int]):
     CSS_PATH = "style.tcss"
     COMMANDS: ClassVar[Any] = {Palette}
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(at), f"place('{name}')", title, show=False) for at, (name, title) in enumerate(PLACES.items(), 1)),
-        Binding("escape", "back", "One step back", show=False),
+        *(
+            Binding(str(at), f"place('{name}')", title, show=False)
+            for at, (name, title) in enumerate(PLACES.items(), 1)
+        ),
+        Binding("escape", "step_back", "One step back", show=False),
         Binding("question_mark", "help", "Keys", show=False),
         Binding("y", "copy", "Copy what is under the cursor", show=False),
         Binding("o", "command", "The command line that gives the same", show=False),
@@ -89,6 +93,9 @@ class FeatureStoreApp(App[int]):
         self._places: dict[PlaceName, Place] = {
             place.name_: place for place in (FeaturesPlace(), FeaturePlace(), DiffPlace(), DriftPlace(), RunsPlace())
         }
+        # By name, since a query looks at the screen on top, which may be a dialog.
+        self._top, self._crumbs, self._keys = TopBar(PLACES), Crumbs(), KeyBar()
+        self._switcher = ContentSwitcher(*self._places.values(), initial="features")
         self._way: list[Location] = [Location()]
         self._last: dict[PlaceName, Location] = {}
         self._tokens: dict[str, int] = {}
@@ -97,24 +104,22 @@ class FeatureStoreApp(App[int]):
         self._server = ""
         self._read_at: float | None = None
         self._reading: set[str] = set()
+        self._drawn_at = 0.0
         self._problem: str | None = None
         self._holder: str | None = None
 
     # Drawing
 
     def compose(self) -> ComposeResult:
-        yield TopBar(dict(PLACES))
-        yield Crumbs()
-        with ContentSwitcher(initial="features"):
-            yield from self._places.values()
-        yield KeyBar()
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return VARIABLES
+        yield self._top
+        yield self._crumbs
+        yield self._switcher
+        yield self._keys
 
     def on_mount(self) -> None:
         self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         self.theme = self._theme_name or self._fitting_theme()
+        self.animation_level = "none"
         sys.setswitchinterval(SWITCH_SECONDS)
         self._listen_for_the_end()
         self._arrive()
@@ -169,7 +174,7 @@ class FeatureStoreApp(App[int]):
             wanted = Location(name, subject)
         self.go(wanted)
 
-    def action_back(self) -> None:
+    def action_step_back(self) -> None:
         if len(self._way) == 1:
             self.notify("this is where you began; q leaves")
             return
@@ -179,18 +184,18 @@ class FeatureStoreApp(App[int]):
     def _arrive(self) -> None:
         here = self.here
         self._last[here.place] = here
-        self.query_one(ContentSwitcher).current = here.place
-        self.query_one(TopBar).mark(here.place)
+        self._switcher.current = here.place
+        self._top.mark(here.place)
         self._show_way()
-        self.query_one(KeyBar).show(self.place.hints)
+        self._keys.show(self.place.hints)
         self.place.visit(here)
 
     def _show_way(self) -> None:
-        self.query_one(Crumbs).show(self.here.crumbs, "read-only" if self.read_only else "")
+        self._crumbs.show(self.here.crumbs, "read-only" if self.read_only else "")
 
     @on(PlaceTab.Clicked)
     def _tab_clicked(self, message: PlaceTab.Clicked) -> None:
-        self.action_place(message.name)  # type: ignore[arg-type]
+        self.action_place(message.name)
 
     # Reading
 
@@ -220,8 +225,13 @@ class FeatureStoreApp(App[int]):
 
         threading.Thread(target=read, name=f"tui: {group}", daemon=True).start()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a thread is at work."""
+        return bool(self._reading)
+
     def _deliver(self, group: str, token: int, finish: Callable[[], None]) -> None:
-        if self._running:
+        if self.is_running:
             self.post_message(self.Loaded(group, token, finish))
 
     def on_feature_store_app_loaded(self, message: Loaded) -> None:
@@ -275,6 +285,9 @@ class FeatureStoreApp(App[int]):
         if self._state is not None and state != self._state and self._holder is None:
             self._refresh(state)
         self._show_state()
+        if time.monotonic() - self._drawn_at > REDRAW_SECONDS:
+            self._drawn_at = time.monotonic()
+            self.place.redraw()
 
     def _ask_server(self) -> None:
         def compare(stamp: str) -> None:
@@ -300,8 +313,7 @@ class FeatureStoreApp(App[int]):
             text.append(" · reading …", style=DIM)
         else:
             text.append(f" · {self._age_shown()}", style=DIM)
-        self.query_one(TopBar).show_state(text)
-        self.place.refilter()
+        self._top.show_state(text)
 
     def _age_shown(self) -> str:
         seconds = time.monotonic() - (self._read_at or 0.0)
@@ -356,4 +368,3 @@ class FeatureStoreApp(App[int]):
         place = self._places["runs"]
         assert isinstance(place, RunsPlace)
         return place.runs_read
-

@@ -1,6 +1,7 @@
 """What the places show, read from files and stores. Every function here may wait, so each is called in a thread.
 
-Nothing runs a user's code, nothing writes, and no store stays open after a call.
+Nothing runs a user's code, nothing is changed (the summary of the audit log may be written anew, as ``list`` does), and
+no store stays open after a call.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ class Data:
             if sha256 is not None:
                 with suppress(FeatureStoreError):  # no history yet
                     found = timeline(self.project, store, f"{name}@{sha256}", last=POINTS)
-            runs = tuple(RunRow(item, _run_text(item)) for item in store.run_totals(feature=name, last=POINTS))
+            runs = tuple(RunRow(item, run_text(item)) for item in store.run_totals(feature=name, last=POINTS))
             datasets = tuple(item for item in store.datasets() if any(part.feature == name for part in item.features))
         watermark, problem = None, None
         try:
@@ -254,7 +255,7 @@ class Data:
 
     def runs(self, feature: str | None, skip: int, last: int = RUNS_AT_ONCE) -> list[RunRow]:
         """Some of the audit log, newest first."""
-        return [RunRow(item, _run_text(item)) for item in self.store.run_totals(feature=feature, last=last, skip=skip)]
+        return [RunRow(item, run_text(item)) for item in self.store.run_totals(feature=feature, last=last, skip=skip)]
 
     def run(self, run_id: str) -> RunDetail:
         """One run with all that it set aside. Raises UsageError."""
@@ -288,7 +289,8 @@ def _feature_text(entry: Entry) -> Searchable:
     return searchable(" ".join(words), fields)
 
 
-def _run_text(run: RunTotals) -> Searchable:
+def run_text(run: RunTotals) -> Searchable:
+    """What a run is searched by."""
     fields: dict[str, Sequence[str]] = {
         "status": (run.status,), "source": run.sources, "feature": run.names, "commit": (run.git_commit or "",),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is typed behind ``/``: words that an item's text must have, ``field:word``, and ``!`` before what must not match.
+"""What is typed behind ``/``: words that an item's text must have, ``field:word``, and ``!`` before what must not.
 
     age tag:cardiac !status:deprecated
 

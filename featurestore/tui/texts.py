@@ -16,12 +16,12 @@ _STYLES = {**STATUSES, "experimental": "magenta", "deprecated": DIM, "retired": 
 
 def cell(text: str, style: str = "") -> Text:
     """One line, whatever the data has in it."""
-    return Text(one_line(text[:MOST]), style=style, no_wrap=True, end="")
+    return _styled(Text(one_line(text[:MOST]), no_wrap=True, end=""), style)
 
 
 def block(text: str, style: str = "") -> Text:
     """Any number of lines."""
-    return Text(printable(text), style=style)
+    return _styled(Text(printable(text)), style)
 
 
 def hint(text: str) -> Text:
@@ -31,3 +31,10 @@ def hint(text: str) -> Text:
 def status(word: str) -> Text:
     """A status in its colour."""
     return cell(word, _STYLES.get(word, ""))
+
+
+def _styled(text: Text, style: str) -> Text:
+    """The style on the characters, not on the whole: Textual reads the name of a whole's colour as CSS does."""
+    if style:
+        text.stylize(style)
+    return text

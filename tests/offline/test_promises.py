@@ -554,7 +554,7 @@ def test_runs_and_versions_are_added_up_as_the_whole_runs_say(store: OfflineStor
     for at in range(12):
         items = [
             FeatureRun(
-                name, "visits", drawn.choice(("ok", "failed")), 1, digit * 64,  # type: ignore[arg-type]
+                name, "visits", drawn.choice(("ok", "failed")), 1, digit * 64,
                 rows_written=drawn.randint(0, 9), rows_corrected=drawn.randint(0, 9), rows_rejected=drawn.randint(0, 9),
                 drift=drawn.choice((None, {"score": at / 7, "detected": at > 6}, {"score": None, "detected": False})),
             )
@@ -595,5 +595,7 @@ def version_totals_of(runs: list[Run], *, last: int) -> dict[VersionId, VersionT
             of = VersionId(item.name, item.sha256 or "")
             rows[of] = rows.get(of, 0) + item.rows_written
             if run.run_seq is not None and item.drift is not None:
-                scores.setdefault(of, []).append(item.drift["score"])  # type: ignore[arg-type]
+                score = item.drift["score"]
+                assert score is None or isinstance(score, float)
+                scores.setdefault(of, []).append(score)
     return {of: VersionTotals(count, tuple(scores.get(of, ())[-last:])) for of, count in rows.items()}

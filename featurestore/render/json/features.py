@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featurestore.workflows.lock import LockResult
     from featurestore.workflows.plan import VersionPlan
     from featurestore.workflows.preview import Preview
+    from featurestore.workflows.version_commits import VersionCommit
 
 
 def list_document(catalogue: Catalogue) -> dict[str, Json]:
@@ -38,8 +39,8 @@ def entry_document(entry: Entry) -> dict[str, Json]:
     }
 
 
-def show_document(detail: Detail) -> dict[str, Json]:
-    """One feature in the keys of ``list`` and all that files say of it."""
+def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[str, Json]:
+    """One feature in the keys of ``list`` and all that files say of it; ``committed`` is null until it is."""
     entry, closure = detail.entry, detail.closure
     return {
         **entry_document(entry),
@@ -62,6 +63,7 @@ def show_document(detail: Detail) -> dict[str, Json]:
                 "git_commit": version.commit,
                 "active": version.sha256 == entry.active_sha256,
                 "packages": dict(version.packages),
+                "committed": _committed(commits.get(version.name.path.name)),
             }
             for version in detail.files
         ],
@@ -72,6 +74,15 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "declared": detail.note is None,
         "retired": detail.retired,
     }
+
+
+def _committed(commit: VersionCommit | None) -> Json:
+    if commit is None:
+        return None
+    return {
+        "commit": commit.commit, "author": commit.author, "email": commit.email, "at": instant(commit.committed_at),
+        "subject": commit.subject,
+    }  # fmt: skip
 
 
 def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from featurestore.tui.texts import DIM
 from featurestore.tui.widgets.page import Page
 
 SPOKEN = {"question_mark": "?", "slash": "/", "left_square_bracket": "[", "right_square_bracket": "]"}
+OTHERS = ("scroll_left", "scroll_right", "page_left", "page_right")  # Textual's, for what never is too wide here
 KINDS = {"Table": "this list", "Page": "this page", "FilterInput": "this filter", "Input": "this field"}
 
 
@@ -72,7 +73,7 @@ def _keys(bindings: Iterable[tuple[str, list[Binding]]], seen: set[str]) -> list
     by_what: dict[str, list[str]] = {}
     for key, items in bindings:
         for item in items:
-            if key not in seen and item.description and not item.system:
+            if key not in seen and item.description and not item.system and item.action not in OTHERS:
                 by_what.setdefault(item.description, []).append(SPOKEN.get(key, key))
         seen.add(key)
-    return [("  ".join(keys), what) for what, keys in by_what.items()]
+    return [("  ".join(sorted(keys, key=len)), what) for what, keys in by_what.items()]

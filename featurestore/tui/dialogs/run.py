@@ -29,8 +29,12 @@ class ActionDialog(Dialog[bool]):
     ActionDialog > #frame > #said > Static { height: auto; }
     ActionDialog > #frame > #line { padding: 1 0; height: auto; }
     ActionDialog > #frame > #end { height: auto; display: none; }
-    ActionDialog > #frame > Horizontal { height: 3; align-horizontal: right; }
-    ActionDialog > #frame > Horizontal > Button { margin-left: 2; }
+    ActionDialog > #frame > Horizontal { height: 2; align-horizontal: right; padding-top: 1; }
+    ActionDialog > #frame > Horizontal > Button {
+        margin-left: 2; height: 1; min-width: 10; border: none; text-style: bold;
+        &:focus { text-style: bold; background: $primary; color: $background; }
+        &:ansi:focus { text-style: reverse; }
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "run", "Run it", show=False),
@@ -43,7 +47,7 @@ class ActionDialog(Dialog[bool]):
         super().__init__()
         self.heading = cell(action.title).plain
         self._action, self._root, self._line = action, root, line
-        self._running: Running | None = None
+        self._command: Running | None = None
         self._lines: list[Text] = []
         self.code: int | None = None
         self._cancelled = False
@@ -55,7 +59,7 @@ class ActionDialog(Dialog[bool]):
             yield Static("", markup=False)
         yield Static("", id="end", markup=False)
         with Horizontal():
-            yield Button("Run", variant="primary", id="run", compact=False)
+            yield Button("Run", id="run")
             yield Button("Don't", id="close")
 
     def on_mount(self) -> None:
@@ -68,22 +72,22 @@ class ActionDialog(Dialog[bool]):
             self.action_close()
 
     @property
-    def is_running(self) -> bool:
-        return self._running is not None and self.code is None
+    def at_work(self) -> bool:
+        return self._command is not None and self.code is None
 
     def action_run(self) -> None:
-        if self._running is None and self.code is None:
+        if self._command is None and self.code is None:
             self.run_worker(self._run(), exclusive=True)
         elif self.code is not None:
             self.dismiss(True)
 
     def action_close(self) -> None:
-        if self.is_running:
-            assert self._running is not None
-            self._running.cancel()
+        if self.at_work:
+            assert self._command is not None
+            self._command.cancel()
             self._cancelled = True
             self._end("cancelling …", WARN)
-        elif self._running is None and self.code is None:
+        elif self._command is None and self.code is None:
             self.dismiss(False)
         else:
             self.dismiss(True)
@@ -93,9 +97,9 @@ class ActionDialog(Dialog[bool]):
 
     async def on_unmount(self) -> None:
         """Left while it runs: the command is cancelled, not orphaned."""
-        if self.is_running:
-            assert self._running is not None
-            self._running.cancel()
+        if self.at_work:
+            assert self._command is not None
+            self._command.cancel()
 
     async def _run(self) -> None:
         self.query_one("#run").display = False
@@ -106,15 +110,15 @@ class ActionDialog(Dialog[bool]):
         self._end("starting …", DIM)
         width = max(40, self.query_one("#said").size.width - 1)
         try:
-            self._running = await Running.start(self._action.words, self._root, width)
+            self._command = await Running.start(self._action.words, self._root, width)
         except OSError as exc:
             self.code = 70
             self._end(f"the command can't be started: {exc}", BAD)
             return
         try:
-            self.code = await self._running.finish(self._take)
+            self.code = await self._command.finish(self._take)
         except asyncio.CancelledError:
-            self._running.cancel()
+            self._command.cancel()
             raise
         style = GOOD if self.code == 0 else WARN if self.code in (1, 3, 130) else BAD
         self._end(f"{OUTCOMES.get(self.code, 'ended')} (exit code {self.code})", style)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -121,7 +120,7 @@ class DiffPlace(Place):
         self.tui.replace_here(replace(here, old=old, new=new or "worktree"))
         self.visit(self.tui.here)
 
+
 def _reference(side: Side) -> str:
     """The side as ``diff`` takes it."""
     return side.label.removeprefix("version ")
-

@@ -29,7 +29,7 @@ from featurestore.tui.widgets.page import Page
 from featurestore.tui.widgets.table import Table
 from featurestore.workflows.drift.timeline import DriftResult, Point
 
-WIDE = 140
+WIDE, LOW = 140, 34
 REST_SECONDS = 0.12
 """How long the cursor rests on a feature before its timeline is read."""
 
@@ -58,7 +58,9 @@ class DriftPlace(Place):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features: Table[FeatureRow] = Table(_feature_columns(), lambda row: row.name, noun="feature", id="drifting")
+        self.features: Table[FeatureRow] = Table(
+            _feature_columns(), lambda row: row.name, noun="feature", id="drifting"
+        )
         self.chart = Page("scores")
         self.points: Table[Point] = Table(_point_columns(), lambda point: point.run_id, noun="run", id="points")
         self._result: DriftResult | None = None
@@ -74,10 +76,13 @@ class DriftPlace(Place):
 
     def on_mount(self) -> None:
         self.chart.can_focus = False
-        self.features.set_empty(Text("Nothing is measured yet.\n\ni ingests; drift is measured from the second run on."))
+        self.features.set_empty(
+            Text("Nothing is measured yet.\n\ni ingests; drift is measured from the second run on.")
+        )
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-wide")
+        self._draw_chart()
 
     def visit(self, location: Location) -> None:
         super().visit(location)
@@ -128,10 +133,20 @@ class DriftPlace(Place):
 
     def _show(self, result: DriftResult) -> None:
         self._result = result
-        title = Text.assemble((version_reference(result.version), NAME), (f"  {plural(len(result.points), 'run')}", DIM))
-        measured = block(f"measured {measured_by(result)}", DIM)
-        self.chart.show(Group(title, measured, Scores(result.points, wide=True)))
+        self._draw_chart()
         self.points.set_items(result.points[::-1])
+
+    def _draw_chart(self) -> None:
+        result = self._result
+        if result is None:
+            return
+        title = Text.assemble(
+            (version_reference(result.version), NAME), (f"  {plural(len(result.points), 'run')}", DIM)
+        )
+        title.append_text(cell(f", {measured_by(result)}", DIM))
+        title.no_wrap, title.overflow = True, "ellipsis"
+        lines = 3 if self.size.height < LOW else 8
+        self.chart.show(Group(title, Scores(result.points, wide=True, height=lines)))
 
     def failed(self, what: str, error: Exception) -> None:
         if self._result is None:
@@ -181,23 +196,47 @@ class DriftPlace(Place):
 def _feature_columns() -> list[Column[FeatureRow]]:
     return [
         Column("feature", _name, lambda row: row.name, least=22, cut_middle=True),
-        Column("score", lambda row: cell(score(row.score), WARN if row.drifted else ""), lambda row: row.score, right=True),
+        Column(
+            "score", lambda row: cell(score(row.score), WARN if row.drifted else ""), lambda row: row.score, right=True
+        ),
         Column("limit", lambda row: cell(score(_number(_fact(row, "threshold"))), DIM), right=True, spare=2),
-        Column("runs", lambda row: cell(spark(row.totals.scores if row.totals else ()), WARN if row.drifted else "cyan")),
+        Column(
+            "runs", lambda row: cell(spark(row.totals.scores if row.totals else ()), WARN if row.drifted else "cyan")
+        ),
         Column("drift", _verdict, lambda row: _point(row).status, least=10, grow=True, spare=1),
-    ]  # fmt: skip
+    ]
 
 
 def _point_columns() -> list[Column[Point]]:
     return [
         Column("#", lambda point: cell(str(point.run_seq), NAME), lambda point: point.run_seq, right=True),
-        Column("started", lambda point: cell(minute(point.started_at).replace("T", " ")), lambda point: point.started_at, spare=2),
+        Column(
+            "started",
+            lambda point: cell(minute(point.started_at).replace("T", " ")),
+            lambda point: point.started_at,
+            spare=2,
+        ),
         Column("values", lambda point: cell(number(point.statistics.get("count"))), _values, right=True),
-        Column("mean", lambda point: cell(number(point.statistics.get("mean"))), lambda point: _number(point.statistics.get("mean")), right=True, spare=3),
-        Column("score", lambda point: cell(score(point.score), WARN if point.detected else ""), lambda point: point.score, right=True),
-        Column("against", lambda point: cell(point.reference_run or "", DIM), lambda point: point.reference_run, spare=4),
-        Column("drift", lambda point: cell(verdict(point), _style(point)), lambda point: point.status, least=12, grow=True),
-    ]  # fmt: skip
+        Column(
+            "mean",
+            lambda point: cell(number(point.statistics.get("mean"))),
+            lambda point: _number(point.statistics.get("mean")),
+            right=True,
+            spare=3,
+        ),
+        Column(
+            "score",
+            lambda point: cell(score(point.score), WARN if point.detected else ""),
+            lambda point: point.score,
+            right=True,
+        ),
+        Column(
+            "against", lambda point: cell(point.reference_run or "", DIM), lambda point: point.reference_run, spare=4
+        ),
+        Column(
+            "drift", lambda point: cell(verdict(point), _style(point)), lambda point: point.status, least=12, grow=True
+        ),
+    ]
 
 
 def _point(row: FeatureRow) -> Point:

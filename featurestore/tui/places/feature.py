@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Tab, Tabs
+from textual.widgets import ContentSwitcher, Static, Tab, Tabs
 
 from featurestore.model import Problem
 from featurestore.render.printable import printable
@@ -51,6 +51,7 @@ class FeaturePlace(Place):
     FeaturePlace Tabs { height: 2; }
     FeaturePlace.-wide #tab-Overview { display: none; }
     FeaturePlace ContentSwitcher { height: 1fr; }
+    FeaturePlace #version { height: auto; padding: 0 1; border-top: solid $border-blurred; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "part(1)", "Next part", show=False),
@@ -63,6 +64,7 @@ class FeaturePlace(Place):
         self.side = Page("side")
         self.overview = Page("Overview")
         self.versions: Table[VersionRow] = Table(version_columns(), lambda row: row.key, noun="version", id="Versions")
+        self.version = Static("", id="version", markup=False)
         self.code = Page("Code")
         self.statistics = Page("Statistics")
         self.runs: Table[RunRow] = Table(
@@ -79,7 +81,9 @@ class FeaturePlace(Place):
                 yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PARTS))
                 with ContentSwitcher(initial="Overview"):
                     yield self.overview
-                    yield self.versions
+                    with Vertical(id="part-Versions"):
+                        yield self.versions
+                        yield self.version
                     yield self.code
                     yield self.statistics
                     yield self.runs
@@ -94,7 +98,8 @@ class FeaturePlace(Place):
 
     def visit(self, location: Location) -> None:
         if location.feature is None:
-            known = self.location.feature or (self.tui.listed.rows[0].name if self._any_listed else None)
+            listed = self.tui.listed
+            known = self.location.feature or (listed.rows[0].name if listed and listed.rows else None)
             if known is None:
                 self._say_nothing()
                 return
@@ -110,21 +115,17 @@ class FeaturePlace(Place):
         self._show_part(location.tab or self._first_part)
 
     @property
-    def _any_listed(self) -> bool:
-        return self.tui.listed is not None and bool(self.tui.listed.rows)
-
-    @property
     def _first_part(self) -> str:
         return "Versions" if self.has_class("-wide") else "Overview"
 
     @property
     def part(self) -> str:
-        return self.query_one(ContentSwitcher).current or "Overview"
+        return (self.query_one(ContentSwitcher).current or "Overview").removeprefix("part-")
 
     def _show_part(self, name: str) -> None:
         if name == "Overview" and self.has_class("-wide"):
             name = "Versions"
-        self.query_one(ContentSwitcher).current = name
+        self.query_one(ContentSwitcher).current = "part-Versions" if name == "Versions" else name
         self.query_one(Tabs).active = f"tab-{name}"
         if name == "Code":
             self._draw_code()
@@ -215,6 +216,8 @@ class FeaturePlace(Place):
 
     @on(Table.Moved, "#Versions")
     def _version_moved(self) -> None:
+        row = self.versions.current
+        self.version.update("" if row is None else row.whole)
         self._draw_code()
 
     # Keys

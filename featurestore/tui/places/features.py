@@ -62,7 +62,7 @@ class FeaturesPlace(Place):
         self._say_empty()
         self._count()
 
-    def refilter(self) -> None:
+    def redraw(self) -> None:
         self.table.redraw()  # ages go on
 
     @property
@@ -127,19 +127,44 @@ class FeaturesPlace(Place):
 def _columns() -> list[Column[FeatureRow]]:
     return [
         Column("feature", _name, lambda row: row.name, least=28, cut_middle=True),
-        Column("type", lambda row: cell(str(row.feature.data_type), DIM), lambda row: str(row.feature.data_type), spare=4),
-        Column("entity", lambda row: cell(row.feature.entity_type.name), lambda row: row.feature.entity_type.name, spare=5),
-        Column("owner", lambda row: cell(row.feature.owner or "–"), lambda row: row.feature.owner or None, least=8, spare=6),
-        Column("tags", lambda row: cell(", ".join(row.feature.tags), DIM), lambda row: row.feature.tags or None, least=8, spare=9),
+        Column(
+            "type", lambda row: cell(str(row.feature.data_type), DIM), lambda row: str(row.feature.data_type), spare=4
+        ),
+        Column(
+            "entity", lambda row: cell(row.feature.entity_type.name), lambda row: row.feature.entity_type.name, spare=5
+        ),
+        Column(
+            "owner", lambda row: cell(row.feature.owner or "–"), lambda row: row.feature.owner or None, least=8, spare=6
+        ),
+        Column(
+            "tags",
+            lambda row: cell(", ".join(row.feature.tags), DIM),
+            lambda row: row.feature.tags or None,
+            least=8,
+            spare=9,
+        ),
         Column("status", lambda row: status(row.feature.status), lambda row: row.feature.status, spare=7),
         Column("version", _version, _version_number, right=True),
         Column("rows", _rows, lambda row: row.totals.rows if row.totals else None, right=True),
         Column("last run", _last_run, lambda row: row.entry.summary.last_run_at, spare=8),
         Column("fresh", _fresh, lambda row: age_of(row.entry), right=True),
-        Column("score", lambda row: cell(score(row.score), WARN if row.drifted else ""), lambda row: row.score, right=True, spare=2),
+        Column(
+            "score",
+            lambda row: cell(score(row.score), WARN if row.drifted else ""),
+            lambda row: row.score,
+            right=True,
+            spare=2,
+        ),
         Column("drift", _spark, lambda row: row.score, spare=1),
-        Column("description", lambda row: cell(row.feature.description, DIM), lambda row: row.feature.description, least=24, spare=10, grow=True),
-    ]  # fmt: skip
+        Column(
+            "description",
+            lambda row: cell(row.feature.description, DIM),
+            lambda row: row.feature.description,
+            least=24,
+            spare=10,
+            grow=True,
+        ),
+    ]
 
 
 def _name(row: FeatureRow) -> Text:

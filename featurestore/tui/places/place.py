@@ -45,8 +45,8 @@ class Place(Vertical):
     def reload(self) -> None:
         """Reads what is shown again, because something has changed."""
 
-    def refilter(self) -> None:
-        """Draws again what depends on the clock or on the width."""
+    def redraw(self) -> None:
+        """Draws again what depends on the clock."""
 
     @property
     def promotion(self) -> Action | Impossible:

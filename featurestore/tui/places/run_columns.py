@@ -13,18 +13,40 @@ from featurestore.tui.widgets.columns import Column
 
 def run_columns(*, of_feature: bool = False) -> list[Column[RunRow]]:
     """Of one feature without what says of which features a run was."""
-    columns = [
-        Column[RunRow]("started", lambda row: cell(_instant(row.totals)), lambda row: row.totals.started_at, least=10),
+    columns: list[Column[RunRow]] = [
+        Column("started", lambda row: cell(_instant(row.totals)), lambda row: row.totals.started_at),
         Column("#", _number, lambda row: row.totals.run_seq, right=True),
         Column("status", lambda row: status(row.totals.status), lambda row: row.totals.status),
-        Column("time", lambda row: cell(f"{row.totals.duration_s:,.2f} s", DIM), lambda row: row.totals.duration_s, right=True, spare=3),
+        Column(
+            "time",
+            lambda row: cell(f"{row.totals.duration_s:,.2f} s", DIM),
+            lambda row: row.totals.duration_s,
+            right=True,
+            spare=3,
+        ),
         Column("written", lambda row: _count(row.totals.rows_written), lambda row: row.totals.rows_written, right=True),
-        Column("corrected", lambda row: _count(row.totals.rows_corrected), lambda row: row.totals.rows_corrected, right=True, spare=4),
-        Column("set aside", lambda row: _count(row.totals.rows_rejected, WARN), lambda row: row.totals.rows_rejected, right=True, spare=1),
-        Column("drifted", lambda row: _count(row.totals.drifted, WARN), lambda row: row.totals.drifted, right=True, spare=2),
+        Column(
+            "corrected",
+            lambda row: _count(row.totals.rows_corrected),
+            lambda row: row.totals.rows_corrected,
+            right=True,
+            spare=4,
+        ),
+        Column(
+            "set aside",
+            lambda row: _count(row.totals.rows_rejected, WARN),
+            lambda row: row.totals.rows_rejected,
+            right=True,
+            spare=1,
+        ),
+        Column(
+            "drifted", lambda row: _count(row.totals.drifted, WARN), lambda row: row.totals.drifted, right=True, spare=2
+        ),
         Column("run", lambda row: cell(row.totals.run_id, NAME), lambda row: row.totals.run_id, spare=6),
-        Column("commit", lambda row: cell(row.totals.git_commit or "", DIM), lambda row: row.totals.git_commit, spare=7),
-    ]  # fmt: skip
+        Column(
+            "commit", lambda row: cell(row.totals.git_commit or "", DIM), lambda row: row.totals.git_commit, spare=7
+        ),
+    ]
     if of_feature:
         return columns
     features = Column[RunRow]("features", _features, lambda row: row.totals.features, least=12, grow=True, spare=5)
@@ -51,5 +73,7 @@ def _features(row: RunRow) -> Text:
         text.append(f"{run.failed:,} failed  ", BAD)
     more = run.features - len(run.names)
     names = ", ".join(run.names)
-    text.append_text(cell(f"{plural(run.features, 'feature')}: {names}{', …' if more > 0 else ''}" if names else "–", DIM))
+    text.append_text(
+        cell(f"{plural(run.features, 'feature')}: {names}{', …' if more > 0 else ''}" if names else "–", DIM)
+    )
     return text

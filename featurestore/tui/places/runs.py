@@ -172,7 +172,9 @@ class RunsPlace(Place):
     def _show_preview(self) -> None:
         row = self.table.current
         if row is not None and self.tui.place is self:
-            self.load("preview", lambda: self.tui.data.run(row.totals.run_id), lambda run: self.preview.show(run_page(run)))
+            self.load(
+                "preview", lambda: self.tui.data.run(row.totals.run_id), lambda run: self.preview.show(run_page(run))
+            )
 
     def _say_empty(self) -> None:
         if self.terms and self._read:
@@ -225,6 +227,7 @@ class RunsPlace(Place):
     @property
     def subject(self) -> str | None:
         return self.location.feature
+
 
 def _rejected_columns() -> list[Column[RejectedRow]]:
     return [

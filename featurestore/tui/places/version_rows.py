@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from rich.text import Text
 
 from featurestore.model import Problem
-from featurestore.render.words import instant, minute
+from featurestore.render.printable import one_line
+from featurestore.render.words import instant
 from featurestore.tui.texts import BAD, DIM, GOOD, NAME, WARN, block, cell
 from featurestore.tui.widgets.columns import Column
 from featurestore.versioning.folder.versionfile import VersionFile
@@ -46,6 +47,18 @@ class VersionRow:
         return ", ".join(words)
 
     @property
+    def whole(self) -> Text:
+        """Its full hash, and below it its commit: for where the columns are too narrow."""
+        text = Text.assemble(("sha256 ", DIM), (self.sha256 or "–", "cyan"), no_wrap=True, overflow="ellipsis")
+        text.append("\n")
+        if self.commit is not None:
+            by = f"{self.commit.author} <{self.commit.email}>, {instant(self.commit.committed_at)}"
+            text.append_text(Text.assemble(("commit ", DIM), self.commit.commit))
+            return text.append_text(block(f"\n{one_line(by)}: {one_line(self.commit.subject)}", DIM))
+        why = "the working tree's code has no version file; w writes it" if self.number is None else "not committed yet"
+        return text.append_text(cell(why, WARN))
+
+    @property
     def title(self) -> Text:
         """One line that says which version it is and whose."""
         text = block("the working tree" if self.number is None else f"version {self.number}", NAME)
@@ -73,14 +86,16 @@ def version_rows(detail: Detail, commits: Mapping[str, VersionCommit]) -> list[V
 def version_columns() -> list[Column[VersionRow]]:
     return [
         Column("version", _number, lambda row: row.number, right=True),
-        Column("", lambda row: cell(row.notes, GOOD if row.is_active else WARN), least=6),
-        Column("sha256", lambda row: cell(row.sha256 or "–", "cyan"), lambda row: row.sha256, least=12),
+        Column("state", lambda row: cell(row.notes, GOOD if row.is_active else WARN), lambda row: row.notes, least=12),
+        Column("sha256", lambda row: cell(row.sha256 or "–", "cyan"), lambda row: row.sha256, least=12, comfort=64),
         Column("committed by", _author, lambda row: row.commit.author if row.commit else None, least=10),
         Column("when", _when, lambda row: row.commit.committed_at if row.commit else None, spare=1),
         Column("in", lambda row: cell(row.commit.commit[:12] if row.commit else "", DIM), spare=2),
-        Column("written", lambda row: cell(minute(row.created).replace("T", " "), DIM), lambda row: row.created, spare=4),
-        Column("subject", lambda row: cell(row.commit.subject if row.commit else "", DIM), spare=3, least=12, grow=True),
-    ]  # fmt: skip
+        Column("written", lambda row: cell(instant(row.created)[:10], DIM), lambda row: row.created, spare=4),
+        Column(
+            "subject", lambda row: cell(row.commit.subject if row.commit else "", DIM), spare=3, least=12, grow=True
+        ),
+    ]
 
 
 def _file_row(file: VersionFile, detail: Detail, commit: VersionCommit | None, working: str) -> VersionRow:
@@ -109,4 +124,4 @@ def _author(row: VersionRow) -> Text:
 
 
 def _when(row: VersionRow) -> Text:
-    return cell(minute(row.commit.committed_at).replace("T", " ") if row.commit else "", DIM)
+    return cell(instant(row.commit.committed_at)[:10] if row.commit else "", DIM)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -10,21 +10,22 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Static
 
+from featurestore.tui.location import PlaceName
+from featurestore.tui.texts import DIM, cell
+
 Hint = tuple[str, str, str]
 """A key as Textual calls it, as people do, and what it does."""
-
-from featurestore.tui.texts import DIM, cell
 
 
 class PlaceTab(Static):
     """A place's key and name; a click goes there."""
 
     class Clicked(Message):
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: PlaceName) -> None:
             super().__init__()
             self.name = name
 
-    def __init__(self, number: int, name: str, title: str) -> None:
+    def __init__(self, number: int, name: PlaceName, title: str) -> None:
         super().__init__(Text.assemble((f"{number} ", DIM), title), markup=False)
         self._place = name
 
@@ -43,7 +44,7 @@ class TopBar(Horizontal):
     TopBar > #state { width: 1fr; text-align: right; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def __init__(self, places: dict[str, str]) -> None:
+    def __init__(self, places: Mapping[PlaceName, str]) -> None:
         super().__init__()
         self._tabs = {name: PlaceTab(at, name, title) for at, (name, title) in enumerate(places.items(), 1)}
         self._state = Static("", id="state", markup=False)

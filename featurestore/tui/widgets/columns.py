@@ -1,4 +1,4 @@
-"""The columns of a table, and how many of them fit: those that can be spared go first, then the flexible ones shrink."""
+"""The columns of a table, and how many of them fit: what can be spared goes first, then the flexible ones shrink."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Column(Generic[Item]):
     """One column: what it shows of an item, what it is sorted by (None last), and how it gives way.
 
     ``least`` is the width that it may shrink to (None: never), ``spare`` the order in which columns are left out where
-    there is no room (0: never). ``cut_middle`` shows both ends of what is too long, for names that begin alike.
+    there is no room (0: never). Others are left out before it gets narrower than ``comfort`` (by default ``least``).
+    ``cut_middle`` shows both ends of what is too long, for names that begin alike.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Column(Generic[Item]):
     sort: Callable[[Item], Any] | None = None
     right: bool = False
     least: int | None = None
+    comfort: int | None = None
     spare: int = 0
     grow: bool = False
     cut_middle: bool = False
@@ -46,9 +48,7 @@ def natural_widths(columns: Sequence[Column[Item]], items: Sequence[Item]) -> li
     """How wide each column would like to be."""
     step = max(1, len(items) // MEASURED)
     looked_at = items[::step]
-    return [
-        max([cell_len(column.title), *(column.show(item).cell_len for item in looked_at)]) for column in columns
-    ]
+    return [max([cell_len(column.title), *(column.show(item).cell_len for item in looked_at)]) for column in columns]
 
 
 def fit(columns: Sequence[Column[Item]], natural: Sequence[int], room: int) -> Fitted[Item]:
@@ -62,7 +62,10 @@ def fit(columns: Sequence[Column[Item]], natural: Sequence[int], room: int) -> F
     def taken(widths: Sequence[int]) -> int:
         return sum(widths) + GAP * (len(widths) - 1)
 
-    while len(shown) > 1 and taken([least(at) for at in shown]) > room:
+    def comfort(at: int) -> int:
+        return max(least(at), min(natural[at], columns[at].comfort or 0))
+
+    while len(shown) > 1 and taken([comfort(at) for at in shown]) > room:
         most = max(columns[at].spare for at in shown)
         if not most:
             break

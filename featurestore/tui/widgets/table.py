@@ -38,9 +38,9 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         scrollbar-size-vertical: 1;
         & > .table--head { color: $text-muted; text-style: bold; }
         & > .table--column { color: $primary; text-style: bold underline; }
-        & > .table--cursor { background: $row-cursor-blurred; }
+        & > .table--cursor { background: $block-cursor-blurred-background; }
         & > .table--empty { color: $text-muted; }
-        &:focus > .table--cursor { background: $row-cursor; }
+        &:focus > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
         &:ansi:focus > .table--cursor { text-style: reverse; }
     }
     """
@@ -220,7 +220,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         if offset is None:
             return
         if offset.y < HEAD:
-            self._click_head(offset.x)
+            self._sort_at(offset.x)
             return
         at = int(self.scroll_offset.y) + offset.y - HEAD
         if at >= len(self._view):
@@ -230,7 +230,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         if same or event.chain > 1:
             self.action_choose()
 
-    def _click_head(self, x: int) -> None:
+    def _sort_at(self, x: int) -> None:
         fitted, left = self._layout(), 1
         for at, width in zip(fitted.at, fitted.widths, strict=True):
             if left <= x < left + width:
@@ -313,15 +313,25 @@ class Table(ScrollView, Generic[Item], can_focus=True):
                 text = Text(middle_cut(text.plain, size), style=text.style)
             else:
                 text.truncate(size, overflow="ellipsis")
-        # Rich gives the parts of a text their styles, and leaves that of the whole to whoever draws it.
-        whole = base + self.app.console.get_style(text.style, default=Style.null())
-        drawn = list(Segment.apply_style(text.render(self.app.console), whole))
+        drawn = self._drawn(text, base)
         pad = Segment(" " * max(0, size - text.cell_len), base)
         return [pad, *drawn] if column.right else [*drawn, pad]
 
+    def _drawn(self, text: Text, base: Style) -> list[Segment]:
+        """A text as segments. Most cells have one style, which need not go through Rich's rendering of spans."""
+        get_style = self.app.console.get_style
+        # Rich gives the parts of a text their styles, and leaves that of the whole to whoever draws it.
+        whole = base + get_style(text.style, default=Style.null()) if text.style else base
+        spans = text.spans
+        if not spans:
+            return [Segment(text.plain, whole)]
+        if len(spans) == 1 and spans[0].start == 0 and spans[0].end >= len(text.plain):
+            return [Segment(text.plain, whole + get_style(spans[0].style, default=Style.null()))]
+        return list(Segment.apply_style(text.render(self.app.console), whole))
+
     def _empty_line(self, y: int, width: int) -> Strip:
         style = self.get_component_rich_style("table--empty")
-        lines = self._empty.wrap(self.app.console, max(10, width - 4)) if self._empty.plain else []
+        lines = list(self._empty.wrap(self.app.console, max(10, width - 4)))
         at = y - max(1, (self._rows_in_sight - len(lines)) // 3)
         if not 0 <= at < len(lines):
             return Strip.blank(width, self.rich_style)
