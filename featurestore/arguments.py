@@ -19,6 +19,7 @@ from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import (
     DATA_TYPES,
+    SCOPES,
     STATUSES,
     DataType,
     DeclaredFile,
@@ -313,6 +314,29 @@ def _parse_duration(declaration: Declaration, argument: str) -> int | None:
         raise declaration.error(f"{argument}= {exc}") from None
 
 
+def _parse_scope(declaration: Declaration, argument: str) -> str | None:
+    """The declared scope, which must agree with ``lookback=`` and with what the source has."""
+    scope = declaration.text(argument) or None
+    if scope is not None and scope not in SCOPES:
+        hint = did_you_mean(scope, SCOPES) or 'one of "row", "entity", "source"'
+        raise declaration.error(f"scope={scope!r} is not a scope", hint)
+    lookback = _parse_duration(declaration, "lookback")
+    if lookback is None:
+        return scope
+    if scope == "row" and lookback:
+        text = f'scope="row" is a row\'s own values alone, and lookback="{_duration_json(lookback)}" the rows before it'
+        raise declaration.error(text, 'leave out one of the two; lookback alone means scope="entity"')
+    if scope in ("entity", "source") and not lookback:
+        text = f'lookback="0" means a row\'s own values alone, and scope="{scope}" other rows too'
+        raise declaration.error(text, 'leave out one of the two, or say how far back, as lookback="30d"')
+    source = _parse_source(declaration, "source")
+    if lookback and source is not None and source.event_time is None:
+        text = f"lookback= needs event times, and the source {source.name!r} has no event_time"
+        hint = f'set event_time in [sources.{source.name}], or declare scope="entity" without lookback='
+        raise declaration.error(text, hint)
+    return scope
+
+
 def _parse_tolerance(declaration: Declaration, argument: str) -> float | None:
     value = declaration.values.get(argument)
     if value is None:
@@ -320,6 +344,12 @@ def _parse_tolerance(declaration: Declaration, argument: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise declaration.error(f"tolerance= must be a number of at least 0, not {value!r}")
     return float(value)
+
+
+def _scope_from_header(value: Json) -> str:
+    if value not in SCOPES:
+        raise ValueError(f"{value!r} is not a scope")
+    return str(value)
 
 
 def _number(kind: Callable[[Any], int | float]) -> Callable[[Json], int | float]:
@@ -466,6 +496,9 @@ ARGUMENTS: dict[str, Argument] = {
         Argument(
             "max_age", _parse_duration, metadata=True,
             json=_duration_json, label="max age", text=lambda micros: str(_duration_json(micros) or NONE),
+        ),
+        Argument(
+            "scope", _parse_scope, hashed=Hashed(_fact("scope"), from_header=_scope_from_header),
         ),
         Argument(
             "lookback", _parse_duration,

@@ -23,6 +23,7 @@ def feature(
     tags: Sequence[str] = (),
     status: Literal["experimental", "active", "deprecated"] = "active",
     max_age: str | None = None,
+    scope: Literal["row", "entity", "source"] | None = None,
     lookback: str | None = None,
     tolerance: float | None = None,
     params: Mapping[str, Sequence[Any]] | None = None,
@@ -50,7 +51,10 @@ def feature(
         tags: Words to find it by.
         status: ``experimental``, ``active`` or ``deprecated``.
         max_age: How old a value may be and still be an answer, as ``36h`` or ``365d``.
-        lookback: How much history before a row its value depends on; ``0`` for none.
+        scope: Which rows a value depends on: its own (``row``), those of its entity (``entity``) or any
+            (``source``). By default a function is ``source``, and an expression's scope is found in its code.
+        lookback: How far before a value's time the rows that it depends on reach, as ``30d``; ``0`` for its own
+            row alone. Without ``scope`` these are the rows of its entity.
         tolerance: Two numbers no further apart than this are the same value.
         params: Keyword arguments of a family of features, each with its list of values.
         depends_on: Files whose content decides the values, as paths or patterns (``sql/*.sql``) relative to the

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 
 from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
@@ -23,14 +24,17 @@ from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, interpolate, parse_toml
 
 FILE = "featurestore.toml"
-RESERVED_KEYS = {"entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone"}
+RESERVED_KEYS = {
+    "entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone", "withdrawn",
+}  # fmt: skip
 
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
 TABLES = (
-    "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "versions", "log",
+    "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
+    "log",
 )  # fmt: skip
 LEAST_KEEP = 86_400_000_000
 
@@ -72,15 +76,23 @@ class DriftSettings:
 
 
 @frozen
+class FeatureSet:
+    """A named list of references to features, and the entity type of each role that some of them are asked for."""
+
+    features: tuple[str, ...]
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
 class Project:
     """A project folder and what its featurestore.toml says. Every workflow takes one.
 
     ``offline_url`` and ``online_url`` are None for the embedded defaults under `state`; the offline store's
     password may be in a file of its own. ``notify`` is the command that is run on drift. With ``require_committed``
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
-    name. ``memory`` is about how many bytes a join may use, whatever the size of the history. ``keep`` is how long (µs)
-    details of runs are kept, None for ever. ``online_timeout`` is how many seconds to wait for a connection to the
-    online store.
+    name; ``models`` are those that models were trained on. ``memory`` is about how many bytes a join may use, whatever
+    the size of the history. ``keep`` is how long (µs) details of runs are kept, None for ever. ``online_timeout`` is
+    how many seconds to wait for a connection to the online store.
     """
 
     root: Path
@@ -95,7 +107,8 @@ class Project:
     lock_timeout: float = 60.0
     notify: str | None = None
     require_committed: bool = False
-    feature_sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    feature_sets: Mapping[str, FeatureSet] = field(default_factory=dict)
+    models: Mapping[str, FeatureSet] = field(default_factory=dict)
     keep: int | None = None
     online_timeout: float = 10.0
 
@@ -107,7 +120,7 @@ class Project:
     @property
     def versions(self) -> Path:
         """The folder of version files: written by featurestore, committed by the user."""
-        return self.root / "features" / ".versions"
+        return _versions_of(self.root)
 
     @property
     def state(self) -> Path:
@@ -118,6 +131,11 @@ class Project:
     def summary(self) -> Path:
         """What ``list`` shows of the stores without opening one."""
         return self.state / "summary.json"
+
+
+@lru_cache(maxsize=8)  # asked for several times for each feature
+def _versions_of(root: Path) -> Path:
+    return root / "features" / ".versions"
 
 
 def find_root(start: Path | None = None, named: str | None = None) -> Path:
@@ -164,6 +182,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     project = top.table("project", required=True).allow("name", "lock_timeout")
     offline = top.table("offline").allow("url", "password_file", "memory")
     entity_types = {name: _entity_type(name, table) for name, table in top.tables("entity_types")}
+    sets = {name: _feature_set(name, table, entity_types) for name, table in top.tables("feature_sets")}
     return Project(
         root=root,
         name=_project_name(project),
@@ -179,7 +198,8 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         require_committed=top.table("versions").allow("require_committed").get("require_committed", bool, False),
         notify=top.table("notify").allow("command").text("command"),
         keep=_keep(top.table("log").allow("keep")),
-        feature_sets={name: _feature_set(name, table) for name, table in top.tables("feature_sets")},
+        feature_sets=sets,
+        models={name: _model(name, table, entity_types, sets) for name, table in top.tables("models")},
     )
 
 
@@ -298,14 +318,45 @@ def _entity_type(name: str, table: TomlTable) -> EntityType:
     return EntityType(name, tuple(Key(key, kind) for key, kind in keys.data.items()))
 
 
-def _feature_set(name: str, table: TomlTable) -> tuple[str, ...]:
-    table.allow("features")
+def _feature_set(
+    name: str, table: TomlTable, entity_types: Collection[str], listed: Sequence[object] | None = None
+) -> FeatureSet:
+    table.allow("features", "roles")
     if not FEATURE_NAME.fullmatch(name):
         raise ConfigError(f"{table.path} must match {FEATURE_NAME.pattern}", where=table.file)
-    listed = table.get("features", list, [])
+    listed = table.get("features", list, []) if listed is None else listed
     if not listed or not all(isinstance(item, str) and item for item in listed):
         raise table.error("features", "must be a list of feature names", 'for example features = ["age", "risk@2"]')
-    return tuple(listed)
+    return FeatureSet(tuple(map(str, listed)), _roles(table.table("roles"), entity_types))
+
+
+def _roles(table: TomlTable, entity_types: Collection[str]) -> Mapping[str, str]:
+    for role, entity_type in table.data.items():
+        if not FEATURE_NAME.fullmatch(role):
+            raise table.error(role, f"must match {FEATURE_NAME.pattern}")
+        if not isinstance(entity_type, str) or entity_type not in entity_types:
+            raise table.error(role, "is not an entity type", did_you_mean(str(entity_type), entity_types))
+    return dict(table.data)
+
+
+def _model(name: str, table: TomlTable, entity_types: Collection[str], sets: Mapping[str, FeatureSet]) -> FeatureSet:
+    """What a model was trained on. ``features`` may name a feature set, ``"@name"``, or be a list with some in it."""
+    if name in sets:
+        raise ConfigError(f"{table.path}: a feature set is called {name} too", where=table.file, hint="rename one")
+    given = table.get("features", (list, str), [])
+    listed: list[object] = []
+    roles: dict[str, str] = {}
+    for item in [given] if isinstance(given, str) else given:
+        if isinstance(item, str) and item.startswith("@"):
+            if item[1:] not in sets:
+                hint = did_you_mean(item, [f"@{each}" for each in sets])
+                raise table.error("features", "names a feature set that does not exist", hint)
+            listed += sets[item[1:]].features
+            roles |= sets[item[1:]].roles
+        else:
+            listed.append(item)
+    model = _feature_set(name, table, entity_types, listed)
+    return FeatureSet(tuple(dict.fromkeys(model.features)), {**roles, **model.roles})
 
 
 def _drift(table: TomlTable) -> DriftSettings:

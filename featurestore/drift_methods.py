@@ -7,8 +7,9 @@ is in `featurestore.drift.methods`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
+
+from featurestore.frozen import frozen
 
 Kind = Literal["number", "category"]
 Scale = Literal["p_value", "bounded", "unbounded"]
@@ -16,7 +17,7 @@ Scale = Literal["p_value", "bounded", "unbounded"]
 DEFAULT_METHOD = "jensenshannon"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriftMethod:
     """One method, under Evidently's name for it.
 

@@ -76,6 +76,12 @@ class FeatureError(FeatureStoreError):
     code = "feature"
 
 
+class ScopeError(FeatureError):
+    """A feature's values depend on other rows than its scope allows."""
+
+    code = "scope"
+
+
 class NoProjectError(FeatureStoreError):
     """There is no featurestore.toml in this folder or above it."""
 

@@ -12,6 +12,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.frozen import frozen
 
 FEATURE_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
@@ -21,6 +22,8 @@ STATUSES = ("experimental", "active", "deprecated")
 KeyType = Literal["string", "int"]
 Scalar = Literal["bool", "int", "float", "string", "date", "datetime", "list[float]"]
 KINDS: tuple[Scalar, ...] = get_args(Scalar)
+ScopeKind = Literal["row", "entity", "source"]
+SCOPES: tuple[ScopeKind, ...] = get_args(ScopeKind)
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
@@ -87,6 +90,9 @@ class Column:
     max: float | str | None = None
     choices: tuple[Json, ...] | None = None
     pattern: str | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    unique: bool = False
 
 
 @frozen
@@ -130,7 +136,8 @@ class SourceSettings(Protocol):
 class Source:
     """Where rows come from, and how their times are read.
 
-    ``settings`` belong to the type; None in a version file, which has only the times.
+    ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
+    written in it. ``max_rejected`` is the largest share of its rows that may be set aside.
     """
 
     name: str
@@ -140,10 +147,28 @@ class Source:
     timezone: str | None = None
     updated_at: str | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    dialect: Dialect = STANDARD
+    max_rejected: float | None = None
 
     @property
     def location(self) -> str:
         return "" if self.settings is None else self.settings.location
+
+
+@frozen
+class Scope:
+    """Which rows of its source a value depends on.
+
+    ``row``: its own alone, at whose event time it is dated. ``entity``: those of its entity. ``source``: any. With a
+    ``lookback`` L (microseconds; 0 for ``row``, None without a limit) a value dated t depends on those of them with
+    ``t - L <= event_time <= t``. ``reason`` is in words, for people. ``declared`` says that the declaration has it;
+    otherwise it was found in the code.
+    """
+
+    kind: ScopeKind
+    lookback: int | None
+    reason: str
+    declared: bool
 
 
 @frozen
@@ -169,6 +194,7 @@ class Feature:
     tags: tuple[str, ...] = ()
     status: str = "active"
     max_age: int | None = None
+    scope: ScopeKind | None = None
     lookback: int | None = None
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)
@@ -232,7 +258,8 @@ class FeatureRun:
     """What one run did with one feature. Counts are rows.
 
     ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
-    already; ``rows_rejected`` were set aside before the feature's function saw them.
+    already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
+    aside before the feature's function saw them.
     """
 
     name: str
@@ -246,6 +273,7 @@ class FeatureRun:
     rows_written: int = 0
     rows_unchanged: int = 0
     rows_corrected: int = 0
+    rows_withdrawn: int = 0
     drift: Mapping[str, Json] | None = None
     statistics: Mapping[str, Json] | None = None
     note: str | None = None

@@ -10,7 +10,8 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeGuard
 
 from featurestore.errors import ConfigError, did_you_mean, nearest
 
@@ -20,6 +21,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _WORDS: dict[type, str] = {
     bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
 }  # fmt: skip
+_NO_TABLES = frozenset({str, int, float, bool, list, tuple})
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
 # A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
 _DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
@@ -150,12 +153,12 @@ def toml_value(value: Plain) -> str:
     """A value on one line."""
     if isinstance(value, str):
         # JSON's texts are TOML's, but for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _quoted(value).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, Mapping):
+    if _is_table(value):
         inner = ", ".join(f"{toml_key(name)} = {toml_value(item)}" for name, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return f"[{', '.join(map(toml_value, value))}]"
@@ -163,13 +166,19 @@ def toml_value(value: Plain) -> str:
 
 def toml_lines(table: Mapping[str, Plain]) -> list[str]:
     """A table as lines: plain values first, then one ``[table]`` for each mapping that is not empty."""
-    lines = [f"{toml_key(name)} = {toml_value(item)}" for name, item in table.items() if not isinstance(item, Mapping)]
+    lines = [f"{toml_key(name)} = {toml_value(item)}" for name, item in table.items() if not _is_table(item)]
     for name, value in table.items():
-        if isinstance(value, Mapping) and value:
+        if value and _is_table(value):
             lines += [f"[{toml_key(name)}]", *(f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items())]
     return lines
 
 
+def _is_table(value: Plain) -> TypeGuard[Mapping[str, Plain]]:
+    """Whether it is a mapping. Asked of every value of every header, so that the usual types are not looked up."""
+    return value.__class__ is dict or (value.__class__ not in _NO_TABLES and isinstance(value, Mapping))
+
+
+@lru_cache(maxsize=1024)  # the keys of headers are the same in every version file
 def toml_key(name: str) -> str:
     """A key: bare where it may be, else quoted."""
     bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()

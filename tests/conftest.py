@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 from featurestore.cli.app import run
+
+pytest_plugins = ["tests.services", "tests.services_postgres"]  # one server each, for the modules of all folders
 
 settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure shows how to repeat it
 settings.load_profile("everyday")
@@ -45,15 +48,18 @@ patient_id,visit_at,age,chol
 001,2024-02-01T00:00:00Z,51,210
 002,2024-01-15T00:00:00Z,60,
 """
+PROJECT = {"featurestore.toml": TOML, "features/cardiac.py": AGE, "visits.csv": VISITS}
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("FEATURESTORE_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "140")
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        for name in os.environ:
+            if name.startswith("FEATURESTORE_"):
+                environment.delenv(name)
+        environment.setenv("NO_COLOR", "1")
+        environment.setenv("COLUMNS", "140")
+        yield
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,11 @@ class Folder:
         return {item["name"]: item for item in self.json("ingest", *arguments, code=code)["features"]}
 
 
+def uncaptured() -> tuple[str, str]:
+    """Nothing that was said: for a project that is made once for many tests, when there is no ``capsys`` yet."""
+    return "", ""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Folder:
     """An empty folder."""
@@ -120,5 +131,40 @@ def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Folder:
 @pytest.fixture
 def project(folder: Folder) -> Folder:
     """A small project: two patients, three visits, one feature."""
-    folder.write({"featurestore.toml": TOML, "features/cardiac.py": AGE, "visits.csv": VISITS})
+    folder.write(PROJECT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _ingested_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Folder(tmp_path_factory.mktemp("ingested"), uncaptured)
+    made.write(PROJECT)
+    made.run("ingest")
+    return made.root
+
+
+@pytest.fixture(scope="session")
+def _two_versions_once(_ingested_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Folder(tmp_path_factory.mktemp("two") / "versions", uncaptured)
+    shutil.copytree(_ingested_once, made.root)
+    made.edit("features/cardiac.py", "/ 100", "/ 50")
+    made.run("ingest")
+    return made.root
+
+
+@pytest.fixture
+def ingested(folder: Folder, _ingested_once: Path) -> Folder:
+    """A copy of the small project as its first ingest has left it."""
+    return _copied(_ingested_once, folder)
+
+
+@pytest.fixture
+def two_versions(folder: Folder, _two_versions_once: Path) -> Folder:
+    """A copy of it after one more: age_share is divided by 100 in version 1, by 50 in version 2, the active one."""
+    return _copied(_two_versions_once, folder)
+
+
+def _copied(made: Path, folder: Folder) -> Folder:
+    shutil.copytree(made, folder.root, dirs_exist_ok=True)
+    folder.run("list")  # writes the summary anew, which knows its history's file from a copy of it
     return folder

@@ -102,3 +102,14 @@ def test_a_step_after_initialising_is_refused_not_skipped() -> None:
 
             def __post_init__(self) -> None:
                 raise AssertionError
+
+
+def test_the_first_instance_of_a_class_is_made_as_the_others_are() -> None:
+    @frozen
+    class Pair:
+        left: int
+        right: int = 2
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'left'"):
+        Pair()  # type: ignore[call-arg]
+    assert Pair(1) == Pair(left=1, right=2)

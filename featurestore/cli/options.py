@@ -12,6 +12,7 @@ from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
+    from featurestore.workflows.join.splits import Splits
     from featurestore.workflows.table_files import TableFile
 
 
@@ -44,6 +45,29 @@ def duration(option: str, text: str | None) -> int | None:
         return times.parse_duration(text)
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
+
+
+def splits(session: Session, text: str | None, column: str) -> Splits | None:
+    """``train=2024-01-01,test`` as splits; naive times are UTC, and said so once. Raises UsageError."""
+    if text is None:
+        return None
+    from featurestore.workflows.join.splits import make_splits
+
+    parts: list[tuple[str, int | None]] = []
+    naive: list[str] = []
+    for part in text.split(","):
+        name, equals, end = part.partition("=")
+        try:
+            found, assumed = times.parse_instant(end.strip()) if equals else (None, False)
+        except ValueError:
+            hint = "ISO 8601, for example train=2025-01-31T08:00:00Z"
+            raise UsageError(f"--split {end.strip()!r} is not a time", hint=hint) from None
+        naive += [end.strip()] if assumed else []
+        parts.append((name.strip(), found))
+    made = make_splits(tuple(parts), column)
+    if naive:
+        session.warn(f"--split {', '.join(naive)}: a time without a zone is taken as UTC")
+    return made
 
 
 def zone(option: str, text: str | None) -> str | None:

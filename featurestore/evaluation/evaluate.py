@@ -7,17 +7,20 @@ don't depend on how the rows are spread over files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import polars as pl
 
 from featurestore.errors import FeatureError
-from featurestore.model import EntityType, Feature, Source
+from featurestore.model import EntityType, Feature, ScopeKind, Source
 
 Function = Callable[..., Any]
 Name = TypeVar("Name")
 
+_GREATEST = 2**63 - 1  # of a key that is an integer
+# Rows of an entity that are copied to have two of them.
+_COPIED = 1_000
 # Values that are computed at once: 16 million of 8 bytes are 128 MB.
 MOST_VALUES = 16_000_000
 
@@ -26,13 +29,15 @@ MOST_VALUES = 16_000_000
 class SortedRows:
     """A source's accepted rows in the order in which functions see them.
 
-    ``origin`` is the index of each row of ``frame`` among the rows as they were read.
+    ``origin`` is the index of each row of ``frame`` among the rows as they were read. The last ``padding`` rows are
+    copies that `pad` added; whatever is computed from them is dropped.
     """
 
     frame: pl.DataFrame
     origin: pl.Series
     entity_type: EntityType
     source: Source
+    padding: int = 0
 
     @property
     def keyed(self) -> bool:
@@ -49,6 +54,41 @@ def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> S
     if order:
         numbered = numbered.sort(order, maintain_order=True)
     return SortedRows(numbered.drop(index), numbered[index], entity_type, source)
+
+
+def pad(rows: SortedRows, kind: ScopeKind) -> SortedRows:
+    """The rows as a function of that scope may see them: in one chunk, and never one row or one entity alone.
+
+    Polars gives other bits for a frame of one row than for the same row among others, and for one group than for two.
+    A single row is repeated; a single entity gets another beside it, a copy of its first rows under a key that is
+    none of the rows'. A function of scope ``source`` sees what there is.
+    """
+    frame = rows.frame
+    if kind == "source" or not frame.height or rows.padding:
+        return rows
+    copies = _copies(rows) if kind == "entity" and rows.keyed else frame.head(1 if frame.height == 1 else 0)
+    # Column by column: a frame stores a column of one row, or of rows like it, as a single value, and computes once.
+    columns = [pl.concat([mine, its]).rechunk() for mine, its in zip(frame, copies, strict=True)]
+    origin = pl.concat([rows.origin, rows.origin.head(copies.height)])
+    return replace(rows, frame=pl.DataFrame(columns), origin=origin, padding=copies.height)
+
+
+def _copies(rows: SortedRows) -> pl.DataFrame:
+    """The first rows of the only entity, under another key; none where there are several."""
+    frame, names = rows.frame, rows.entity_type.key_names
+    if any(frame[name][0] != frame[name][-1] for name in names):  # they are sorted by them
+        return frame.clear()
+    return frame.head(_COPIED).with_columns(_other_key(frame[names[-1]]))
+
+
+def _other_key(keys: pl.Series) -> pl.Expr:
+    """A key that is none of these, which are all the same: the next text or number."""
+    key = keys[0]
+    if isinstance(key, str):
+        other: str | int = key + "\0"
+    else:
+        other = key + 1 if key < _GREATEST else key - 1
+    return pl.lit(other, dtype=keys.dtype).alias(keys.name)
 
 
 def call_long(feature: Feature, function: Function, rows: SortedRows) -> pl.DataFrame:
@@ -86,7 +126,7 @@ def call_short(expressions: Mapping[Name, pl.Expr], rows: SortedRows) -> dict[Na
             hint="the short form needs the entity's keys in the source; rename them in a long-form feature",
         )
     values = [expression.alias(f"value {at}") for at, expression in enumerate(expressions.values())]
-    frame = collect(rows.frame.lazy().select(*keys, *values))
+    frame = collect(rows.frame.lazy().select(*keys, *values)).head(rows.frame.height - rows.padding)
     return {name: frame.select(*keys, pl.col(f"value {at}").alias("value")) for at, name in enumerate(expressions)}
 
 

@@ -94,10 +94,13 @@ def check_frame(
     frame = keys.with_columns(value.alias("value"))
     if aligned and rows.source.updated_at is not None:
         frame = frame.with_columns(_updated(rows, rows.source.updated_at))
+    if times is not None:
+        frame = frame.insert_column(len(keys.columns), times.alias("computed_at"))
+    if rows.padding:
+        frame = _without_padding(frame, keys.columns, rows)
     if times is None:
         locate = _locate(rows, place, aligned=aligned)
         return FeatureValues(_check_untimed(frame, keys.columns, locate, rows), timed=False)
-    frame = frame.insert_column(len(keys.columns), times.alias("computed_at"))
     micros = frame["computed_at"].to_physical()
     ahead = micros > latest if latest is not None else micros.is_null()
     future = int(ahead.sum() or 0)
@@ -106,6 +109,19 @@ def check_frame(
     locate = _locate(rows, place, aligned=aligned and future == 0)
     order, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
     return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), timed=True, future=future, due=due)
+
+
+def _without_padding(frame: pl.DataFrame, keys: list[str], rows: SortedRows) -> pl.DataFrame:
+    """A result without what was computed from copies: those of other entities, or repeated rows."""
+    if rows.keyed:
+        copies = rows.frame.tail(rows.padding).select(keys)
+        copied = copies.cast({name: frame.schema[name] for name in keys})
+        originals = rows.frame.head(rows.frame.height - rows.padding).select(keys).cast(copied.schema)
+        if not copied.head(1).equals(originals.head(1)):
+            return frame.join(copied.unique(), on=keys, how="anti", maintain_order="left")
+    if frame.height == rows.frame.height == 2 * rows.padding:  # a value for each row
+        return frame.head(rows.padding)
+    return frame.unique(maintain_order=True)
 
 
 def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
@@ -121,13 +137,27 @@ def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
 
 def _hint(rows: SortedRows, *, aligned: bool) -> str:
     if rows.source.updated_at is None:
-        return "set updated_at in the source so that the later one wins, or aggregate in the function"
+        return _ways_out(rows)
     if not aligned:
         return (
             "which updated_at belongs to which is not known, since the function returns other rows than the source's, "
             "or in another order; leave one of them in the function"
         )
     return "both have the same updated_at; fix the data, or aggregate in the function"
+
+
+def _ways_out(rows: SortedRows) -> str:
+    """What to do about two events of one entity in one instant, as text to paste."""
+    source = rows.source
+    times = [name for name, kind in rows.frame.schema.items() if isinstance(kind, pl.Datetime)]
+    later = next((name for name in times if name != source.event_time), "changed_at")
+    group = [*rows.entity_type.key_names, *([source.event_time] if source.event_time else [])]
+    over = ", ".join(f'"{name}"' for name in group)
+    return (
+        f'if one of them replaces the other, say which is the later: updated_at = "{later}" in '
+        f"[sources.{source.name}]; if both count, make one value of them in the function, for example "
+        f".sum().over({over}) or .max().over({over})"
+    )
 
 
 def _value(feature: Feature, values: pl.Series, rows: SortedRows) -> pl.Series:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from featurestore import times
 from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import audit_rows
-from featurestore.offline.contract import TOMBSTONE, Baseline, CommittedRun, Erasure, Measures, Position
+from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, Baseline, CommittedRun, Erasure, Measures, Position
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
 from featurestore.offline.retention import count_details
@@ -82,6 +82,13 @@ class SqlAuditLog(ABC):
         rows = self._rows(f"SELECT * FROM versions WHERE {where} ORDER BY created_seq, number", values)
         # Sorted here, because each server has a collation of its own. It is stable: a feature's versions stay in order.
         return [audit_rows.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
+
+    def has_withdrawn(self, version: VersionId) -> bool:
+        """Whether a pair of the version was ever withdrawn."""
+        rows = self._rows(
+            "SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256]
+        )
+        return any(row.get("withdrawn_seq") is not None for row in rows)  # format 4 has no such column
 
     def runs(
         self,
@@ -229,11 +236,26 @@ class SqlRun(ABC):
         insert_rejected(self._sql, self._run_id, rows)
 
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
-        names = [*version.entity_type.key_names, "computed_at"]
-        rows = [(*row, self.run_seq, TOMBSTONE) for row in frame.select(names).iter_rows()]
-        if rows:
-            columns = [*map(quote, version.entity_type.key_names), "computed_at", "run_seq", "op"]
-            self._sql.insert(history_table(version.id), columns, rows)
+        self.append_op(version, frame, TOMBSTONE)
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        held = self.held_values(version, frame)
+        if held.height:
+            self.append_op(version, held, WITHDRAWN)
+            self._sql.rows(
+                "UPDATE versions SET withdrawn_seq = $1 WHERE feature = $2 AND sha256 = $3 AND withdrawn_seq IS NULL "
+                "RETURNING 1",
+                [self.run_seq, version.id.feature, version.id.sha256],
+            )
+        return held.height
+
+    @abstractmethod
+    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+        """The (keys, computed_at) of a frame that hold a value."""
+
+    @abstractmethod
+    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
+        """Adds a row without a value for each (keys, computed_at) of a frame."""
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         names = version.entity_type.key_names
@@ -315,6 +337,11 @@ class SqlRun(ABC):
 
     def carry(self, old: VersionId, version: StoredVersion) -> int:
         rows = self.copy_history(old, version)
+        self._sql.rows(
+            "UPDATE versions SET withdrawn_seq = (SELECT withdrawn_seq FROM versions v WHERE v.feature = $1 "
+            "AND v.sha256 = $2) WHERE feature = $3 AND sha256 = $4 RETURNING 1",
+            [old.feature, old.sha256, version.id.feature, version.id.sha256],
+        )
         for table, columns in _BESIDE_HISTORY.items():
             self._sql.rows(
                 f"INSERT INTO {table} (feature, sha256, {columns}) SELECT $1, sha256, {columns} FROM {table} "

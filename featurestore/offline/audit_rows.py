@@ -30,7 +30,7 @@ RUN_COLUMNS = (
 )  # fmt: skip
 FEATURE_COLUMNS = (
     "run_id", "position", "name", "sha256", "version", "source", "status", "new_version", "rows_read", "rows_rejected",
-    "rows_written", "rows_unchanged", "rows_corrected", "note", "drift", "statistics", "error",
+    "rows_written", "rows_unchanged", "rows_corrected", "rows_withdrawn", "note", "drift", "statistics", "error",
 )  # fmt: skip
 VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
 POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "cursor", "run_seq")
@@ -59,8 +59,8 @@ def feature_rows(run: Run) -> list[tuple[Any, ...]]:
     return [
         (
             run.run_id, position, item.name, item.sha256, item.version, item.source, item.status, item.new_version,
-            item.rows_read, item.rows_rejected, item.rows_written, item.rows_unchanged, item.rows_corrected, item.note,
-            dump_json(item.drift), dump_json(item.statistics),
+            item.rows_read, item.rows_rejected, item.rows_written, item.rows_unchanged, item.rows_corrected,
+            item.rows_withdrawn, item.note, dump_json(item.drift), dump_json(item.statistics),
             dump_json(None if item.error is None else asdict(item.error)),
         )
         for position, item in enumerate(run.features)
@@ -82,6 +82,7 @@ def read_feature(row: Mapping[str, Any]) -> FeatureRun:
         name=row["name"], source=row["source"], status=row["status"], version=row["version"], sha256=row["sha256"],
         new_version=row["new_version"], rows_read=row["rows_read"], rows_rejected=row["rows_rejected"],
         rows_written=row["rows_written"], rows_unchanged=row["rows_unchanged"], rows_corrected=row["rows_corrected"],
+        rows_withdrawn=row.get("rows_withdrawn") or 0,  # format 4 counted none
         drift=load_json(row["drift"]), statistics=load_json(row["statistics"]), note=row["note"],
         error=None if error is None else Problem(**error),
     )  # fmt: skip

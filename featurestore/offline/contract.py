@@ -5,8 +5,9 @@ A store is four things that can be used, and faked, one by one: the `History` of
 
 A store takes and returns sorted columns; it knows nothing of features' code, of joins or of files. History is one table
 per version: the entity's keys by name, ``computed_at`` (when the value was true), ``run_seq`` (when it was learned),
-``op`` (0 a value, 1 a tombstone) and ``value`` in its own type. Instants are microseconds, UTC, without a zone
-(``pl.Datetime("us")``).
+``op`` (0 a value, 1 a tombstone, 2 withdrawn) and ``value`` in its own type. The rows of one (keys, computed_at) are a
+pair, and the latest learned says what it is: where it is withdrawn, there is no such pair any more. Instants are
+microseconds, UTC, without a zone (``pl.Datetime("us")``).
 
 No connection outlives a call, because even a reader blocks a DuckDB writer. Only `OfflineStore.writing` holds one, for
 the length of its transaction, under the project's lock.
@@ -22,10 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from featurestore.errors import SetBackError
+from featurestore.errors import FeatureStoreError, SetBackError
 from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.totals import RunTotals, VersionTotals
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from featurestore.registry.summary import FeatureSummary
 
-VALUE, TOMBSTONE = 0, 1
+VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
 UNFINISHED = (
     "an erasure was broken off: copies of what was erased may still be on disk or online; the next command that "
     "writes, such as featurestore sync, completes it"
@@ -119,7 +120,11 @@ class HistoryMark:
 
 @dataclass(frozen=True, slots=True)
 class DataSetFeature:
-    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run."""
+    """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
+
+    ``role`` is whose feature it is, where several entities of a label are of its type. ``nulls`` counts the labels
+    without a value; the ages (µs) are those of the values at the labels' times. They are None in data sets of before.
+    """
 
     column_name: str
     feature: str
@@ -127,6 +132,29 @@ class DataSetFeature:
     number: int
     max_age: int | None
     rows: int
+    role: str | None = None
+    nulls: int | None = None
+    least_age: int | None = None
+    mean_age: int | None = None
+    greatest_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSetEntity:
+    """The columns of a data set's labels that hold the keys of an entity type, or of a role of it."""
+
+    type: str
+    columns: tuple[str, ...]
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSetSplit:
+    """One part of a data set: the labels before ``end`` (µs) that are in none before; None for the last."""
+
+    name: str
+    end: int | None
+    labels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,13 @@ class DataSet:
     ``content_sha256`` is of the table (`tables.content`), ``output_sha256`` of the file it was written to,
     ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV;
     with ``typed`` a file with types got the columns of such a CSV in theirs.
+
+    ``entities`` are the label columns of all entity types and roles; of a data set of before, which has features of
+    one type, ``entity_columns`` names them if they are not called like the keys. ``entity_type`` is None where there
+    are several. ``lag`` (µs) was taken off the labels' times; ``times_suffix`` ends the names of columns with the
+    values' times; ``split_column`` holds the part of each label. ``first`` and ``last`` are the labels' times.
+    ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
+    ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
     """
 
     name: str
@@ -146,7 +181,7 @@ class DataSet:
     run_seq: int
     run_id: str
     features: tuple[DataSetFeature, ...]
-    entity_type: str
+    entity_type: str | None
     entity_columns: tuple[str, ...]
     timestamp_column: str
     known: bool
@@ -167,6 +202,15 @@ class DataSet:
     timezone: str | None = None
     delimiter: str = ","
     typed: bool = False
+    entities: tuple[DataSetEntity, ...] = ()
+    lag: int = 0
+    times_suffix: str | None = None
+    splits: tuple[DataSetSplit, ...] = ()
+    split_column: str | None = None
+    first: int | None = None
+    last: int | None = None
+    on_own_event: int | None = None
+    dialect: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +233,8 @@ class HistoryWriter(Protocol):
         ``frame`` has the key columns, ``computed_at`` and ``value``, sorted by keys and computed_at, at most one row
         for each (keys, computed_at). A value is left out that equals the latest learned one: the same bits after
         −0.0 → 0.0 and one NaN, or within the tolerance. So is a value that was deleted: reading a row again does not
-        bring back what a tombstone at its own (keys, computed_at) took away.
+        bring back what a tombstone at its own (keys, computed_at) took away. A pair that was withdrawn is not held:
+        its value is new.
 
         Raises FeatureError, naming the row, where the store can't represent a value; then nothing of the frame is
         written, and the transaction goes on.
@@ -199,12 +244,20 @@ class HistoryWriter(Protocol):
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         """The same for a feature without times: only what differs from the entity's latest value is written.
 
-        A tombstone since then is not a difference: reading the same value again does not undo it.
+        A tombstone since then is not a difference, nor is a withdrawal: reading the same value again undoes neither.
         """
         ...
 
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
+        ...
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+        """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
+
+        ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
+        holds a tombstone stays, and so does one that this version does not have.
+        """
         ...
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
@@ -339,14 +392,23 @@ class History(Readable, Protocol):
         up_to_run: int | None = None,
         at: int | None = None,
         due_after: int | None = None,
+        entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        """One row per entity of a partition, the greatest (computed_at, run_seq), sorted; same columns as `scan`.
+        """One row per entity of a partition, sorted by keys: what answers now; same columns as `scan`.
 
-        Rows dated after the instant ``at`` (µs) are passed over: their time has not come. ``after_run`` selects
-        entities about whom something was learned later than that run and, with ``due_after``, those who have a row
-        dated after that instant, up to ``at``.
+        That is the latest row of the last pair that is not withdrawn. Its ``run_seq`` is that of the run that last
+        changed the answer: the greatest among the rows of its pair and of the withdrawn pairs after it. Of an entity
+        whose pairs are all withdrawn comes the first one, withdrawn, with the greatest run_seq of all.
+
+        Rows dated after the instant ``at`` (µs) are passed over: their time has not come. ``entities`` (a frame of key
+        columns) or ``key_range`` selects entities, and ``after_run`` those about whom something was learned later than
+        that run and, with ``due_after``, those who have a row dated after that instant, up to ``at``.
         """
+        ...
+
+    def has_withdrawn(self, version: VersionId) -> bool:
+        """Whether a pair of the version was ever withdrawn."""
         ...
 
     def newest(
@@ -500,6 +562,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
 
     def set_back(self) -> SetBackError | None:
         """What a writer is told where the store lacks the last run committed from here; None where all is well."""
+        ...
+
+    def missing_right(self) -> FeatureStoreError | None:
+        """What a run would be told that may not write; None where it may. Changes nothing."""
         ...
 
     def erasures(self) -> list[Erasure]:

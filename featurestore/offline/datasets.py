@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from featurestore.offline.contract import DataSet, DataSetFeature
+from featurestore.offline.contract import DataSet, DataSetEntity, DataSetFeature, DataSetSplit
 from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 2
@@ -93,4 +93,9 @@ def read_dataset(manifest: str) -> DataSet:
     """A data set from its JSON."""
     found = json.loads(manifest)
     features = tuple(DataSetFeature(**item) for item in found.pop("features"))
-    return DataSet(**{**found, "features": features, "entity_columns": tuple(found["entity_columns"])})
+    entities = tuple(
+        DataSetEntity(item["type"], tuple(item["columns"]), item["role"]) for item in found.pop("entities", ())
+    )
+    splits = tuple(DataSetSplit(**item) for item in found.pop("splits", ()))
+    columns = tuple(found.pop("entity_columns"))
+    return DataSet(**found, features=features, entities=entities, splits=splits, entity_columns=columns)

@@ -76,7 +76,7 @@ def drop_details(connection: SqlConnection, before: int, now: int) -> None:
     connection.rows(f"DELETE FROM run_features WHERE drift IS NULL AND {dropped} RETURNING 1")
     connection.rows(
         "UPDATE run_features SET statistics = NULL, error = NULL, rows_read = 0, rows_rejected = 0, rows_written = 0, "
-        f"rows_unchanged = 0, rows_corrected = 0, note = '{GONE}' WHERE {dropped} RETURNING 1"
+        f"rows_unchanged = 0, rows_corrected = 0, rows_withdrawn = 0, note = '{GONE}' WHERE {dropped} RETURNING 1"
     )
     connection.rows(f"DELETE FROM samples WHERE {_SAMPLES.format(before=before, now=now)} RETURNING 1")
     connection.rows(f"DELETE FROM positions WHERE {_POSITIONS.format(before=before)} RETURNING 1")

@@ -1,14 +1,15 @@
 """All tables but the histories, as numbered migrations that are the same SQL in DuckDB and PostgreSQL.
 
 ``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source;
-``meta.erasing`` is the record of erasures that are not complete.
+``meta.erasing`` is the record of erasures that are not complete; ``versions.withdrawn_seq`` is the first run that
+withdrew a pair of the version, null where none ever did.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 4
+FORMAT = 5
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -55,6 +56,10 @@ MIGRATIONS = {
     """,
     4: """
     ALTER TABLE meta ADD COLUMN erasing TEXT;
+    """,
+    5: """
+    ALTER TABLE run_features ADD COLUMN rows_withdrawn BIGINT;
+    ALTER TABLE versions ADD COLUMN withdrawn_seq BIGINT;
     """,
 }
 

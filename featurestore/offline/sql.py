@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import table_name
+from featurestore.offline.contract import WITHDRAWN
 from featurestore.tables.types import KINDS
 from featurestore.times import MAX_INSTANT, MIN_INSTANT, format_instant
 
@@ -48,6 +49,21 @@ def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
     # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
     columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
     return ", ".join([*columns, f"value {KINDS[version.data_type.kind].sql}"])
+
+
+def answers(version: StoredVersion, rows: str) -> str:
+    """What answers now of each entity of ``rows``, a query of rows of history: see `History.latest`."""
+    keys = key_list(version)
+    by_pair = f"PARTITION BY {keys}, computed_at ORDER BY run_seq DESC"
+    backwards = f"PARTITION BY {keys} ORDER BY computed_at DESC, run_seq DESC"
+    # The last pair that stands; where none does, the first of all, so that the run is the greatest of all.
+    first = f"op = {WITHDRAWN}, CASE WHEN op = {WITHDRAWN} THEN computed_at END, computed_at DESC"
+    return (
+        f"SELECT {keys}, computed_at, changed AS run_seq, op, value FROM (SELECT *, "
+        f"row_number() OVER (PARTITION BY {keys} ORDER BY {first}) AS place FROM (SELECT *, "
+        f"max(run_seq) OVER ({backwards}) AS changed, row_number() OVER ({by_pair}) AS latest FROM ({rows}) r) r "
+        f"WHERE latest = 1) r WHERE place = 1 ORDER BY {keys}"
+    )
 
 
 def dated(after: int | None, up_to: int | None) -> str:

@@ -96,9 +96,9 @@ class OnlineStore(Protocol):
     def merge(self, batches: Iterable[pl.DataFrame]) -> dict[int, WriteCounts]:
         """Writes values by compare-and-set, atomic for each value; batches as for `load`. Returns counts by field.
 
-        A value is written where there is none, or where its first eleven bytes (computed_at, run_seq, op) are not less
-        than those of the stored value and any byte differs. So the greatest (computed_at, run_seq) wins, whoever
-        writes at the same time and in whatever order. A stored value of another version is always replaced.
+        A value is written where there is none, or where its (run_seq, computed_at, op) is not less than that of the
+        stored value and any byte differs. So the greatest (run_seq, computed_at) wins, whoever writes at the same time
+        and in whatever order. A stored value of another version is always replaced.
         """
         ...
 

@@ -15,8 +15,9 @@ Fields
 Packed values, all numbers big-endian
     bytes 0-10   one unsigned integer of 88 bits: from the top, 59 bits of computed_at in microseconds since
                  0001-01-01 UTC (since 1970, plus 62,135,596,800,000,000), 27 bits of run_seq, 2 bits of op
-                 (0 value, 1 null, 2 tombstone). Of two values the one whose eleven bytes are greater,
-                 compared byte by byte, is the newer one.
+                 (0 value, 1 null, 2 tombstone). run_seq is the run that last changed the entity's answer. Of two
+                 values the one with the greater run_seq is the newer one, and of these the one whose eleven bytes are
+                 greater, compared byte by byte. A value may go back in time: a later run may have withdrawn one.
     bytes 11-16  the first 12 hex digits of the version's sha256, as 6 bytes.
     the rest     the value, where op is 0:
                  bool 1 byte, 0 or 1 · int 8 bytes, signed · float 8 bytes, IEEE 754 · string UTF-8 ·
@@ -46,7 +47,7 @@ LAST = 315_537_897_599_999_999  # the end of year 9999, in microseconds since ye
 MAX_RUN_SEQ = 2**27 - 1
 VALUE, NULL, TOMBSTONE = 0, 1, 2
 HEADER = 17
-ORDER = 11  # the leading bytes by which two values of a version are compared
+ORDER = 11  # the leading bytes, by which two values of a version are compared: see `order_of`
 
 OnlineValue = None | bool | int | float | str | date | datetime | list[float | None]
 
@@ -136,6 +137,11 @@ def _damaged(packed: bytes) -> StoreError:
 def run_seq_of(packed: bytes) -> int:
     """The run_seq of a packed value."""
     return (packed[7] & 31) << 22 | int.from_bytes(packed[8:11]) >> 2
+
+
+def order_of(packed: bytes) -> tuple[int, bytes]:
+    """What orders the values of a version: the greater is the newer one."""
+    return run_seq_of(packed), packed[:ORDER]
 
 
 def op_of(packed: bytes) -> int:

@@ -14,7 +14,7 @@ from featurestore.errors import StoreError
 from featurestore.model import EntityType, Key, Scalar, StoredVersion
 from featurestore.online import format as layout
 
-_DELETED = 1  # the op of a tombstone in the history
+_VALUE = 0  # the op of a value in the history; a tombstone and a withdrawn row say that there is none
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
 _ESCAPES = {chr(code): quote(chr(code), safe="") for code in range(128) if quote(chr(code), safe="") != chr(code)}
 _HEADER = [("high", ">u8"), ("middle", ">u2"), ("low", "u1"), ("sha", "V6")]
@@ -63,7 +63,7 @@ def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     """
     kind = version.data_type.kind
     value = frame["value"]
-    deleted = (frame["op"] == _DELETED).to_numpy()
+    deleted = (frame["op"] != _VALUE).to_numpy()
     empty = value.is_null().to_numpy() | deleted if value.null_count() else deleted
     op = np.where(deleted, layout.TOMBSTONE, np.where(empty, layout.NULL, layout.VALUE)).astype(np.uint32)
     rows = np.empty(len(op), _HEADER if kind not in _WIDTHS else [*_HEADER, ("value", _WIDTHS[kind])])

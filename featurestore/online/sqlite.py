@@ -66,7 +66,7 @@ _GENERATION = f"SELECT text FROM tables WHERE name = 'active' AND entry = '{GENE
 _INSERT = "INSERT OR IGNORE INTO entities VALUES (?, ?, ?)"
 _REPLACE = f"""
 INSERT INTO entities VALUES (?, ?, ?) ON CONFLICT (field, key) DO UPDATE SET packed = excluded.packed
-WHERE substr(excluded.packed, 1, {layout.ORDER}) >= substr(packed, 1, {layout.ORDER}) AND excluded.packed <> packed
+WHERE excluded.packed <> packed AND is_newer(excluded.packed, packed)
    OR substr(excluded.packed, {layout.ORDER} + 1, 6) <> substr(packed, {layout.ORDER} + 1, 6)
 """  # noqa: S608  (our own constants)
 
@@ -334,6 +334,7 @@ class SQLiteStore:
                     f"was written by a newer release (format {version}; this one reads {FORMAT})",
                     where=str(self._path), hint="upgrade featurestore",
                 )  # fmt: skip
+            connection.create_function("is_newer", 2, _is_newer, deterministic=True)
             # A power cut may undo the last commits but damages nothing, and the watermarks in the same file go back
             # with the values.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -347,6 +348,12 @@ class SQLiteStore:
         with self._opening:
             self._opened.add(opened)
         return opened
+
+
+def _is_newer(new: bytes, stored: object) -> bool:
+    """Whether a value may take the place of a stored one, which may be damaged."""
+    sound = type(stored) is bytes and len(stored) >= layout.ORDER
+    return not sound or layout.order_of(new) >= layout.order_of(stored)  # type: ignore[arg-type]
 
 
 def _project_of(connection: sqlite3.Connection) -> str:

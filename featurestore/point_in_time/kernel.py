@@ -1,8 +1,9 @@
 """The point-in-time join: its one definition, over sorted columns, whichever store they come from.
 
 For a label (entity, t) the answer is, among the rows of that entity with ``computed_at <= t``, the one
-with the greatest ``computed_at``, and among equals the one with the greatest ``run_seq``. The options
-only narrow that:
+with the greatest ``computed_at``, and among equals the one with the greatest ``run_seq``. The rows of one
+(entity, ``computed_at``) are a pair; where the latest of them is withdrawn, the pair is passed over and the
+answer is that of the pair before it. The options only narrow which rows there are:
 
 - known: only rows of runs that were learned at or before t. If the latest row was learned later, the search
   continues with older rows; it does not stop with no answer.
@@ -17,6 +18,8 @@ Rules about keys and values:
   and a row stored under a null key answers no label.
 - A stored null is a value: it wins over older numbers, and so does a NaN. Both are returned as they are.
 - A tombstone wins like a value and means that there is none: no answer, however recent the row before it.
+- A withdrawn row does not win: it says that the pair is not there any more. A run that may not be seen has
+  withdrawn nothing.
 - Two labels with the same entity and time are two labels. Each gets its own answer.
 
 How it works: each entity's rows lie between two offsets, and a binary search runs inside them for all labels at
@@ -46,7 +49,7 @@ from featurestore.errors import StoreError
 
 Integers = NDArray[np.int64]
 NONE = -1
-TOMBSTONE = 1
+TOMBSTONE, WITHDRAWN = 1, 2
 
 _BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
 
@@ -73,7 +76,7 @@ class SortedHistory:
 
     ``entities`` has one row per entity, in any order, and row i owns the history rows ``offsets[i]`` up to
     ``offsets[i + 1]``, sorted by (computed_at, run_seq). ``run_seq`` may have any width; ``op`` is None
-    where no row is a tombstone.
+    where all rows are values, and ``withdrawn`` where none is withdrawn: it has the numbers of those that are, rising.
     """
 
     entities: pl.DataFrame
@@ -81,6 +84,7 @@ class SortedHistory:
     computed_at: Integers
     run_seq: NDArray[np.integer[Any]]
     op: NDArray[np.int8] | None
+    withdrawn: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.computed_at)
@@ -197,8 +201,16 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
         offsets=np.append(first, len(frame)).astype(np.int64),
         computed_at=computed_at,
         run_seq=run_seq,
-        op=frame["op"].to_numpy() if (frame["op"] == TOMBSTONE).any() else None,
+        **ops(frame["op"].to_numpy()),
     )
+
+
+def ops(op: NDArray[np.int8]) -> dict[str, Any]:
+    """The fields of a `SortedHistory` that say which rows are no values, from what each row is."""
+    if not op.any():
+        return {"op": None, "withdrawn": None}
+    withdrawn = np.flatnonzero(op == WITHDRAWN)
+    return {"op": op, "withdrawn": withdrawn if len(withdrawn) else None}
 
 
 def search(
@@ -226,6 +238,7 @@ def search(
     limit = None
     if runs is not None or last_run is not None:
         limit = _RunLimit(history, runs, last_run or 0, int(sizes.max()))
+    withdrawals = None if history.withdrawn is None else _Withdrawals(history, history.withdrawn)
 
     def search_batch(batch: slice) -> None:
         entity, at = entity_rows[batch], instants[batch]
@@ -234,6 +247,8 @@ def search(
         position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
         if limit is not None:
             limit.step_back(start, position, at)
+        if withdrawals is not None:
+            withdrawals.pass_over(start, position, at, limit)
         # A position of -1 reads the last row here, which does no harm: it ends as -1 either way.
         no_answer = np.zeros(len(entity), dtype=np.bool_)
         if history.op is not None:
@@ -389,6 +404,38 @@ class _RunLimit:
 
         in_batches(look, len(history), 8 * _BATCH)
         return bool(ahead)
+
+
+class _Withdrawals:
+    """The withdrawn rows of a history, and for each the last row of a pair before it that may answer in its stead."""
+
+    def __init__(self, history: SortedHistory, rows: Integers) -> None:
+        assert history.op is not None, "withdrawn rows are no values"
+        self._rows, self._op = rows, history.op
+        run_seq = history.run_seq[rows]
+        entity = np.searchsorted(history.offsets, rows, side="right") - 1
+        start = history.offsets[entity]
+        self._before = _last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
+        # Where the pair before was withdrawn too, for all who see this row, it is passed over at once: an entity may
+        # have lost thousands of pairs in one run.
+        going = np.arange(len(rows))
+        while len(going):
+            before = self._before[going]
+            place = np.minimum(np.searchsorted(rows, before), len(rows) - 1)
+            gone = (rows[place] == before) & (run_seq[place] <= run_seq[going])
+            going, place = going[gone], place[gone]
+            self._before[going] = self._before[place]
+
+    def pass_over(self, start: Integers, position: Integers, instants: Integers, limit: _RunLimit | None) -> None:
+        """Moves each position that is at a withdrawn row back, in place, to the row that answers in its stead."""
+        going = np.flatnonzero(position != NONE)
+        while len(going):
+            going = going[self._op[position[going]] == WITHDRAWN]
+            before = self._before[np.searchsorted(self._rows, position[going])]
+            if limit is not None:
+                limit.step_back(start[going], before, instants[going])
+            position[going] = before
+            going = going[before != NONE]
 
 
 def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray[np.integer[Any]]]:

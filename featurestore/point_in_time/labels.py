@@ -15,104 +15,122 @@ from featurestore.errors import SourceError, UsageError, nearest
 from featurestore.model import EntityType, Key
 from featurestore.point_in_time.kernel import Integers
 from featurestore.tables.batch import nfc
-from featurestore.tables.instants import Instants, read_instants
+from featurestore.tables.instants import read_instants
 
 ENTITY_ID = "entity_id"
 
 
 @dataclass(frozen=True, slots=True)
-class EntityTimes:
-    """The entity and the time of each label, in the order of the label table.
+class LabelTimes:
+    """The time of each label (microseconds), in the order of the label table.
 
-    ``keys`` has the entity type's key columns by name and type, null where a label names no entity;
-    ``instants`` holds the times (microseconds); ``warnings`` say what had to be assumed, ``naive`` that some times had
-    no zone and none was named.
+    ``warnings`` say what had to be assumed, ``naive`` that some times had no zone and none was named.
     """
 
-    keys: pl.DataFrame
     instants: Integers
     warnings: tuple[str, ...]
     naive: bool = False
 
 
-def read_labels(
+@dataclass(frozen=True, slots=True)
+class LabelEntities:
+    """The entity of each label, in the order of the label table.
+
+    ``keys`` has the entity type's key columns by name and type, null where a label names no entity; ``warnings`` say
+    what had to be assumed.
+    """
+
+    keys: pl.DataFrame
+    warnings: tuple[str, ...] = ()
+
+
+def read_times(
+    frame: pl.DataFrame, column: str, *, timezone: str | None = None, name: str = "labels", first_row: int = 1
+) -> LabelTimes:
+    """Reads the times of a label table.
+
+    ``timezone`` is that of times without one. ``name`` is what messages call the table and ``first_row`` the number of
+    its first row. Raises UsageError for a column that is missing or holds no times, SourceError naming the row for a
+    cell that can't be read.
+    """
+    column = find_column(frame.columns, column, name, "--timestamp-column ")
+    times = read_instants(frame[column], name, first_row, timezone)
+    warnings = tuple(f"{name}, column {column!r}: {assumed}" for assumed in times.assumed)
+    return LabelTimes(times.micros, warnings, times.naive)
+
+
+def read_entities(
     frame: pl.DataFrame,
     entity_type: EntityType,
+    columns: Sequence[str] = (),
     *,
-    timestamp_column: str,
-    entity_columns: Sequence[str] = (),
-    timezone: str | None = None,
+    role: str | None = None,
     name: str = "labels",
     first_row: int = 1,
-) -> EntityTimes:
-    """Finds and reads the keys and the times of a label table.
+) -> LabelEntities:
+    """Reads the keys of a label table.
 
-    ``entity_columns`` names one column per key, in the order of the keys. Without it the keys are looked up by
-    their own names, and a single key also as ``entity_id``. ``timezone`` is that of times without one. ``name``
-    is what messages call the table and ``first_row`` the number of its first row. Raises UsageError for a column that
-    is missing or of the wrong type, SourceError naming the row for a cell that can't be read.
+    ``columns`` and ``role`` are as in `find_key_columns`; the others, and what is raised, as in `read_times`.
     """
-    columns = _key_columns(frame, entity_type, entity_columns, name)
-    timestamp_column = _require(frame, timestamp_column, name, "--timestamp-column")
+    found = find_key_columns(frame.columns, entity_type, columns, role=role, name=name)
     warnings: list[str] = []
-    keys = _read_keys(frame, entity_type, columns, name, warnings, first_row)
-    times: Instants = read_instants(frame[timestamp_column], name, first_row, timezone)
-    warnings += [f"{name}, column {timestamp_column!r}: {assumed}" for assumed in times.assumed]
-    return EntityTimes(keys, times.micros, tuple(warnings), times.naive)
+    keys = [
+        _read_key(frame[column], key, name, warnings, first_row)
+        for key, column in zip(entity_type.keys, found, strict=True)
+    ]
+    return LabelEntities(pl.DataFrame(keys), tuple(warnings))
 
 
-def read_keys(frame: pl.DataFrame, entity_type: EntityType, entity_columns: Sequence[str], name: str) -> pl.DataFrame:
-    """Reads the keys alone, as `read_labels` does. Raises the same errors for them."""
-    columns = _key_columns(frame, entity_type, entity_columns, name)
-    return _read_keys(frame, entity_type, columns, name, [], 1)
-
-
-def _read_keys(
-    frame: pl.DataFrame, entity_type: EntityType, columns: Sequence[str], name: str, warnings: list[str], first_row: int
-) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            _read_key(frame[column], key, name, warnings, first_row)
-            for key, column in zip(entity_type.keys, columns, strict=True)
-        ]
-    )
-
-
-def _key_columns(
-    frame: pl.DataFrame, entity_type: EntityType, entity_columns: Sequence[str], name: str
+def find_key_columns(
+    label_columns: Sequence[str],
+    entity_type: EntityType,
+    columns: Sequence[str] = (),
+    *,
+    role: str | None = None,
+    name: str = "labels",
 ) -> tuple[str, ...]:
+    """Which of the label columns hold the keys of an entity type, in the order of its keys.
+
+    ``columns`` names them. Without it they are looked up by the keys' own names, a single key also as ``entity_id``.
+    ``role`` is that of the entity, for messages. Raises UsageError where one is missing.
+    """
     keys = entity_type.key_names
-    if entity_columns:
-        if len(entity_columns) != len(keys):
+    option = f"--entity {f'{role}:' if role else ''}{entity_type.name}="
+    if columns:
+        if len(columns) != len(keys):
             raise UsageError(
-                f"{entity_type.name} has {len(keys)} key columns ({', '.join(keys)}), not {len(entity_columns)}",
-                hint="repeat --entity-column once per key, in that order",
+                f"{entity_type.name} has {len(keys)} key columns ({', '.join(keys)}), not {len(columns)}",
+                hint=f"name one column for each key, in that order: {option}{','.join('COLUMN' for _ in keys)}",
             )
-        return tuple(_require(frame, column, name, "--entity-column") for column in entity_columns)
-    missing = [key for key in keys if key not in frame.columns]
+        return tuple(find_column(label_columns, column, name, option) for column in columns)
+    missing = [key for key in keys if key not in label_columns]
     if not missing:
         return keys
-    if not entity_type.composite and ENTITY_ID in frame.columns:
+    if not entity_type.composite and ENTITY_ID in label_columns:
         return (ENTITY_ID,)
-    close = nearest(missing[0], frame.columns)
-    meant = f"did you mean --entity-column {close}? " if close else "name the column with --entity-column; "
+    close = None if entity_type.composite else nearest(missing[0], label_columns)
+    meant = f"did you mean {option}{close}? " if close else ""
+    meant = meant or f"say which hold them, {option}{','.join('COLUMN' for _ in keys)}; "
     raise UsageError(
         f"no column {' or '.join(missing)} for the keys of {entity_type.name}",
         where=name,
-        hint=f"{meant}the columns are: {', '.join(frame.columns)}",
+        hint=f"{meant}the columns are: {', '.join(label_columns)}",
     )
 
 
-def _require(frame: pl.DataFrame, column: str, name: str, option: str) -> str:
-    """The column of that name, which is the same in every Unicode form. Raises UsageError."""
-    if column in frame.columns:
+def find_column(label_columns: Sequence[str], column: str, name: str, option: str) -> str:
+    """The column of that name, which is the same in every Unicode form.
+
+    ``option`` is what is written before the name where it is given. Raises UsageError.
+    """
+    if column in label_columns:
         return column
-    for other in frame.columns:
+    for other in label_columns:
         if nfc(other) == nfc(column):
             return other
-    close = nearest(column, frame.columns)
-    meant = f"did you mean {option} {close}? " if close else ""
-    raise UsageError(f"no column {column!r}", where=name, hint=f"{meant}the columns are: {', '.join(frame.columns)}")
+    close = nearest(column, label_columns)
+    meant = f"did you mean {option}{close}? " if close else ""
+    raise UsageError(f"no column {column!r}", where=name, hint=f"{meant}the columns are: {', '.join(label_columns)}")
 
 
 def _read_key(column: pl.Series, key: Key, name: str, warnings: list[str], first_row: int) -> pl.Series:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from featurestore.frozen import frozen
@@ -90,7 +91,11 @@ def decorated(module: Module, names: set[str]) -> Iterator[tuple[Decorated, ast.
 
 def loose_uses(module: Module, names: Iterable[str]) -> list[LooseUse]:
     """The uses of the decorator in a module that are neither imports nor decorators."""
-    wanted = {name for name in names if re.search(rf"(?<![\w.@]){re.escape(name)}\b(?!\s+import\b)", module.text)}
+    wanted = set(names)
+    if wanted and module.text.isascii():  # elsewhere a name may be written in several ways
+        # Most modules mention it where they import it and above functions, and need not be walked.
+        imported = Counter(word for node in _imports(module.tree) for word in _words(node))
+        wanted = {name for name in wanted if _mentions(name, module.text) > imported[name]}
     rebound = bound_by(module.tree.body, walrus=False).names
     wanted = {name for name in wanted if name.partition(".")[0] not in rebound}
     uses = []
@@ -101,6 +106,21 @@ def loose_uses(module: Module, names: Iterable[str]) -> list[LooseUse]:
             )
             uses.append(LooseUse(owner, node.lineno, text))
     return uses
+
+
+def _words(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The names in an import that nothing stands before but a blank: each is a mention in the text."""
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module.partition(".")[0]
+    for alias in node.names:
+        yield alias.name.partition(".")[0]
+        if alias.asname:
+            yield alias.asname
+
+
+def _mentions(name: str, text: str) -> int:
+    """How often a text has a name other than right behind an ``@``."""
+    return len(re.findall(rf"(?<![\w.@]){re.escape(name)}\b", text))
 
 
 def bound_names(module: Module, uses: Iterable[LooseUse]) -> set[str]:

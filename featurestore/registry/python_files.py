@@ -15,6 +15,7 @@ from featurestore.frozen import frozen
 from featurestore.model import Problem
 from featurestore.regular import CODE, Fence
 
+_DANGLING = ("is a link to nothing", "remove it, or make what it points to")
 _LOOKED_AT = 10_000  # files of a linked folder, when looking for Python in it
 
 
@@ -48,7 +49,7 @@ def python_files(project: Project, fence: Fence) -> Iterator[PythonFile | OddFil
         try:
             data = b"" if reason else fence.read(project.root / path, CODE)
         except FileNotFoundError:
-            reason, hint = "is a link to nothing", "remove it, or make what it points to"
+            reason, hint = _DANGLING
         except OSError as exc:
             reason, hint = (
                 regular.reason(exc),
@@ -83,6 +84,8 @@ def _list(
     try:
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except FileNotFoundError:
+        if path.is_symlink():
+            odd.append(_odd(Path(*folder), *_DANGLING, unread=True))
         return
     except OSError as exc:
         odd.append(_odd(Path(*folder), regular.reason(exc), "check who may read it", unread=True))
@@ -94,6 +97,8 @@ def _list(
         if not _is_folder(entry):
             if name.endswith(".py"):
                 found.append((*folder, name))
+            elif "." not in name and entry.is_symlink() and (lost := _lost(entry)) is not None:
+                odd.append(_odd(Path(*folder, name), *lost, unread=True))  # it may be meant to be a folder
         elif not entry.is_symlink() or fence.holds(Path(entry.path)):
             _list(project, fence, (*folder, name), (*above, real), found, odd)
         elif _holds_python(entry.path):
@@ -107,6 +112,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def _lost(entry: os.DirEntry[str]) -> tuple[str, str] | None:
+    """Why what a link leads to can't be seen, and the way out; None where it can."""
+    try:
+        os.stat(entry.path)  # noqa: PTH116
+    except FileNotFoundError:
+        return _DANGLING
+    except OSError as exc:
+        return regular.reason(exc), "check who may read what it points to, or remove it"
+    return None
 
 
 def _holds_python(folder: str) -> bool:

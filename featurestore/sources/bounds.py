@@ -40,6 +40,19 @@ def read_choices(kind: Scalar, table: TomlTable) -> tuple[Json, ...] | None:
     return choices
 
 
+def read_lengths(kind: Scalar, table: TomlTable) -> tuple[int | None, int | None]:
+    """``min_length`` and ``max_length`` of texts, in characters, and of lists. Raises ConfigError."""
+    low, high = (table.get(name, int) for name in ("min_length", "max_length"))
+    for name, length in (("min_length", low), ("max_length", high)):
+        if length is not None and kind not in ("string", "list[float]"):
+            raise table.error(name, f"has no meaning for a {kind} column")
+        if length is not None and length < 0:
+            raise table.error(name, "must be 0 or more")
+    if low is not None and high is not None and low > high:
+        raise table.error("min_length", "is above max_length: no value can be right")
+    return low, high
+
+
 def _read_bound(name: str, kind: Scalar, table: TomlTable) -> float | str | None:
     if name not in table.data:
         return None

@@ -25,6 +25,7 @@ AHEAD = "is ahead of the clock: the first run after that time takes the row, --a
 
 _WRITABLE = {"ns": 1 << 63, "us": MAX_INSTANT, "ms": MAX_INSTANT // 1_000, "d": MAX_INSTANT // DAY}
 _WORTH_THREADS = 20_000  # rows
+_PLAIN = (str, bool, int, type(None))
 _ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
 
 
@@ -65,13 +66,14 @@ class ColumnTypes:
         source = self.source
         if name in self.keys:
             return ColumnType(self.keys[name], strict=True, key=True)
+        dialect, times = source.dialect, source.dialect.time_format(name)
         if name in (source.event_time, source.updated_at):
-            return ColumnType("datetime", zone=source.timezone)
+            return ColumnType("datetime", zone=source.timezone, times=times)
         declared = source.columns.get(name)
         if declared:
-            return ColumnType(declared.type, zone=source.timezone)
+            return ColumnType(declared.type, zone=source.timezone, dialect=dialect, times=times)
         kind = self.pinned.get(name) or self.inferred.get(name)
-        return ColumnType(kind, strict=True, zone=source.timezone) if kind else None
+        return ColumnType(kind, strict=True, zone=source.timezone, dialect=dialect) if kind else None
 
     def accept(self, batch: Batch) -> Batch:
         """The accepted rows of a batch, typed; rejects those that don't fit or break a rule.
@@ -105,7 +107,7 @@ class ColumnTypes:
         try:
             if target is not None:
                 return cast(column, target, kinds), target
-            inferred = infer(column, kinds, zone=zone)
+            inferred = infer(column, kinds, zone=zone, dialect=self.source.dialect)
         except SourceError as exc:
             raise SourceError(
                 f"column {name!r}: {exc.message}",
@@ -114,7 +116,7 @@ class ColumnTypes:
             ) from None
         if inferred is None:  # nothing but nulls so far, or a type that the store does not have
             return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
-        return inferred[1], ColumnType(inferred[0], strict=True, zone=zone)
+        return inferred[1], ColumnType(inferred[0], strict=True, zone=zone, dialect=self.source.dialect)
 
     def _note(self, column: pl.Series, done: Cast, target: ColumnType | None, batch: Batch, bad: Mask) -> None:
         """Records what a cast showed: a type, times without a zone, rows that don't fit."""
@@ -132,7 +134,7 @@ class ColumnTypes:
 
     def _widen(self, column: pl.Series, kind: Scalar, kinds: pl.Series | None) -> None:
         """Raises ReadAgainError where a column that was ``kind`` so far must have a wider type."""
-        inferred = infer(column.alias(""), kinds, above=kind)
+        inferred = infer(column.alias(""), kinds, above=kind, dialect=self.source.dialect)
         wider = inferred[0] if inferred else kind
         if wider != kind:
             self.inferred[column.name] = wider if {kind, wider} in _ONE_HOLDS_BOTH else "string"
@@ -177,8 +179,8 @@ class ColumnTypes:
         new = rows & ~bad
         bad |= rows
         self.rejected_count += int(new.sum())
-        for index in np.flatnonzero(new)[: self._room()].tolist():
-            values = _row(batch.frame, index)
+        kept = np.flatnonzero(new)[: self._room()]
+        for index, values in zip(kept.tolist(), _rows(batch.frame[kept]), strict=True):
             self._add(batch.origin, batch.row(index), name, reason(values[name]), _json(values))
 
     def _add(self, origin: str, row: int, column: str | None, reason: str, values: Mapping[str, Json]) -> None:
@@ -194,17 +196,27 @@ def _with_value(reason: str) -> Callable[[object], str]:
     return lambda value: reason if value is None else f"{show(value)} {reason}"
 
 
-def _row(frame: pl.DataFrame, index: int) -> dict[str, object]:
-    """One row as Python values; times as text, since Python's own end with the year 9999."""
-    return {column.name: _value(column.slice(index, 1).alias("")) for column in frame.iter_columns()}
+def _rows(frame: pl.DataFrame) -> list[dict[str, object]]:
+    """Rows as Python values; times as text, since Python's own end with the year 9999."""
+    names = frame.columns
+    columns = [_values(column.alias("")) for column in frame.iter_columns()]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _value(cell: pl.Series) -> object:
-    if isinstance(cell.dtype, pl.Datetime | pl.Date) and not cell.null_count():
-        count, unit = cell.to_physical().item(), getattr(cell.dtype, "time_unit", "d")
-        return cell.cast(pl.String).item() if abs(count) <= _WRITABLE[unit] else f"{count} {unit} after 1970"
-    return cell.item()
+def _values(cells: pl.Series) -> list[object]:
+    if not isinstance(cells.dtype, pl.Datetime | pl.Date):
+        return cells.to_list()
+    counts, unit = cells.to_physical().to_list(), getattr(cells.dtype, "time_unit", "d")
+    limit = _WRITABLE[unit]
+    if all(count is None or abs(count) <= limit for count in counts):
+        return cells.cast(pl.String).to_list()
+    return [
+        cells[at : at + 1].cast(pl.String).item()
+        if count is None or abs(count) <= limit
+        else f"{count} {unit} after 1970"
+        for at, count in enumerate(counts)
+    ]
 
 
 def _json(values: Mapping[str, object]) -> dict[str, Json]:
-    return {name: value if isinstance(value, str | bool | int | None) else str(value) for name, value in values.items()}
+    return {name: value if isinstance(value, _PLAIN) else str(value) for name, value in values.items()}

@@ -1,48 +1,34 @@
-"""CSV files, gzipped or not."""
+"""CSV files, packed or not."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import IO, TYPE_CHECKING
 
-from featurestore.frozen import frozen
-from featurestore.model import Json, Source
+from featurestore.model import Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
+from featurestore.sources.dialects import CSV
 from featurestore.sources.files import FileSettings, FileSource, written_path
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
-KEYS = ("path", "delimiter")
+KEYS = ("path", *CSV)
 
 
-@frozen
-class CsvSettings(FileSettings):
-    """Where the files are, and the ASCII character between two fields."""
-
-    delimiter: str = ","
-
-    @property
-    def identity(self) -> Mapping[str, Json]:
-        return {"delimiter": self.delimiter}
-
-
-def read_settings(table: TomlTable) -> CsvSettings:
-    delimiter = table.text("delimiter", ",") or ","
-    if len(delimiter) != 1 or delimiter in '\r\n"' or not delimiter.isascii():
-        raise table.error("delimiter", "must be one ASCII character")
-    return CsvSettings(table.required_text("path"), written_path(table), delimiter=delimiter)
+def read_settings(table: TomlTable) -> FileSettings:
+    return FileSettings(table.required_text("path"), written_path(table))
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    settings = source.settings
-    assert isinstance(settings, CsvSettings), "made by read_settings"
-
     def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
         from featurestore.tables.delimited import read_csv  # loads Polars
 
-        hint = f'add delimiter = "{{}}" to [sources.{source.name}]'
-        return read_csv(stream, name, report, delimiter=settings.delimiter, delimiter_hint=hint)
+        return read_csv(stream, name, report, dialect=source.dialect, hint=hint)
+
+    def hint(setting: str, value: str) -> str:
+        shown = value if setting in ("header", "skip_rows") else f'"{value}"'
+        return f"add {setting} = {shown} to [sources.{source.name}]"
 
     return FileSource(folders, source, given, read_file)

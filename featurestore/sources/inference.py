@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.model import Scalar
 from featurestore.sources.casts.cast import Cast, ColumnType
 from featurestore.sources.casts.from_types import cast, kind_of
@@ -14,7 +15,12 @@ _SAMPLE = 100
 
 
 def infer(
-    column: pl.Series, kinds: pl.Series | None = None, *, above: Scalar | None = None, zone: str | None = None
+    column: pl.Series,
+    kinds: pl.Series | None = None,
+    *,
+    above: Scalar | None = None,
+    zone: str | None = None,
+    dialect: Dialect = STANDARD,
 ) -> tuple[Scalar, Cast] | None:
     """The first type in `ORDER`, from ``above`` on, that holds every value, and the column in it; None without values.
 
@@ -28,22 +34,24 @@ def infer(
         return None
     candidates = ORDER[0 if above is None else ORDER.index(above) :]
     if kinds is not None:
-        candidates = tuple(kind for kind in candidates if kind in _of_json(kinds))
+        candidates = tuple(kind for kind in candidates if kind in _of_json(kinds, dialect))
     sample = column.drop_nulls().head(_SAMPLE)  # what fails at all mostly fails on these
     for kind in candidates:
         # A time that clocks skip or repeat is a time: its row is set aside, the column stays one of times.
-        target = ColumnType(kind, strict=True)
-        if cast(sample, target).misfits is not None:
+        target = ColumnType(kind, strict=True, dialect=dialect)
+        if kinds is None and cast(sample, target).misfits is not None:
             continue
-        done = cast(column, target)
+        done = cast(column, target, kinds)
         if done.misfits is None and (kind != "float" or done.values.is_finite().any()):  # nan and inf alone are words
             return kind, cast(column, ColumnType(kind, strict=True, zone=zone)) if done.naive and zone else done
     return "string", Cast(column)
 
 
-def _of_json(kinds: pl.Series) -> set[Scalar]:
-    """JSON says itself what is text and what is not; only times have to be found inside text."""
+def _of_json(kinds: pl.Series, dialect: Dialect) -> set[Scalar]:
+    """JSON says itself what is text; only times have to be found inside it, and numbers of a dialect."""
     present = set(kinds.unique().to_list()) - {NULL}
+    if STRING in present and present <= {STRING, INTEGER, DECIMAL} and not dialect.plain_numbers:
+        return {"int", "float", "date", "datetime", "string"}
     if present == {BOOLEAN}:
         return {"bool"}
     if present <= {INTEGER, DECIMAL}:

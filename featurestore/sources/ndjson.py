@@ -1,4 +1,4 @@
-"""Files of JSON lines, gzipped or not: one object per line. A name that a line leaves out is a null."""
+"""Files of JSON lines, packed or not: one object per line. A name that a line leaves out is a null."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from featurestore.sources.files import FileSource, read_path
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
-KEYS = ("path", "delimiter")
+KEYS = ("path", "delimiter", "encoding")
 read_settings = read_path
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return FileSource(folders, source, given, _read_file, complete=False, row_word="line")
+    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+        from featurestore.tables.json_texts import read_json_texts  # loads Polars
 
+        return read_json_texts(stream, name, report, encoding=source.dialect.encoding)
 
-def _read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
-    from featurestore.tables.json_texts import read_json_texts  # loads Polars
-
-    return read_json_texts(stream, name, report)
+    return FileSource(folders, source, given, read_file, complete=False, row_word="line")

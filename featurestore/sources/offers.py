@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from featurestore.model import Scalar, Source
+from featurestore.model import Column, Scalar, Source
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
 from featurestore.sources.types import find_type
 
@@ -18,15 +18,13 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 
 def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str:
     """SHA-256 over an offer's content and everything that decides how it is read: the same again, the same rows."""
-    columns = {
-        name: [column.type, column.null, column.min, column.max, column.choices, column.pattern]
-        for name, column in source.columns.items()
-    }
+    columns = {name: _rules(column) for name, column in source.columns.items()}
     identity = {} if source.settings is None else source.settings.identity
     # Its hash is stored with every position: another key, or another spelling, has all sources read again.
     document: Mapping[str, object] = {
         **offer.content,
         **identity,
+        **source.dialect.identity,
         "type": source.type,
         "event_time": source.event_time,
         "updated_at": source.updated_at,
@@ -36,3 +34,11 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
     }
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _rules(column: Column) -> list[object]:
+    """What a declaration says of a column; rules that came later only where they are set."""
+    rules: list[object] = [column.type, column.null, column.min, column.max, column.choices, column.pattern]
+    if column.min_length is not None or column.max_length is not None:
+        rules.append({"min_length": column.min_length, "max_length": column.max_length})
+    return rules

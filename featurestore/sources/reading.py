@@ -18,6 +18,7 @@ from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
 from featurestore.sources.pinned_types import read_pins
+from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
 from featurestore.tables.types import column_type
 
@@ -81,8 +82,9 @@ def read_rows(
     them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
     be there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs)
     are rejected too.
-    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, and
-    CancelledError between two batches.
+    Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
+    comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
+    batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
     roles = [name for name in (source.event_time, source.updated_at) if name]
@@ -106,12 +108,16 @@ def read_rows(
             places=tuple(reading.places),
             due=types.due,
         )
+        check_unique(frame, source.columns.values(), rows.place)
+        if rows.rejected:
+            first = rows.rejected[0]
+            check_rejected(source, rows.rows_read, rows.rejected_count, f"{first.place}: {first.reason}")
         warnings = [
             *offer.warnings,
             *reading.warnings,
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
-            *wording.warn_of_text(frame, types.inferred, rows.place),
+            *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
         ]
         return replace(rows, warnings=tuple(warnings))
 
@@ -139,9 +145,13 @@ class _Reading:
     def run(self, offer: Offer) -> pl.DataFrame:
         first: str | None = None
         origin: str | None = None
-        for found in self.opened.read(offer, columns=self.wanted, report=self.warnings.append):
+        dialect = self.source.dialect
+        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        for found in self.opened.read(offer, columns=in_file, report=self.warnings.append):
             self.progress.check()
             batch = found.normalized()
+            if dialect.renamed:
+                batch = batch.renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
@@ -165,16 +175,19 @@ class _Reading:
         for name in self.required:
             if name not in present:
                 shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
-                close = nearest(name, present)
+                written = self.source.dialect.in_file(name)
+                close = nearest(written, present)
                 asked = self._asking_for(name)
                 raise SourceError(
-                    f"has no column {name!r}; it has {shown or 'none'}", where=origin,
+                    f"has no column {written!r}; it has {shown or 'none'}", where=origin,
                     hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
                 )  # fmt: skip
 
     def _asking_for(self, name: str) -> str:
         """The setting that names a column which must be there."""
         source = self.source
+        if name in source.dialect.renamed:
+            return f"rename in [sources.{source.name}.columns]"
         for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
             if name == column:
                 return f"sources.{source.name}.{role}"
@@ -186,7 +199,7 @@ class _Reading:
         self.names.update(dict.fromkeys(batch.frame.columns))
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
-        batch = batch.select(self.wanted, self.required)
+        batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
         accepted = self.types.accept(batch)

@@ -1,14 +1,14 @@
-"""The rules that a declared column's values must not break: null, min, max, in, pattern."""
+"""The rules of declared columns: what a value must be, that none comes twice, and how many rows may be set aside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
 
-from featurestore.errors import ConfigError
-from featurestore.model import Column, Json
+from featurestore.errors import ConfigError, SourceError
+from featurestore.model import Column, Json, Source
 from featurestore.sources.casts.cast import ColumnType
 from featurestore.sources.casts.from_text import cast_text
 from featurestore.sources.patterns import find_mismatches
@@ -44,12 +44,55 @@ def find_violations(values: pl.Series, column: Column, zone: str | None) -> Iter
         shown = ", ".join(str(choice) for choice in column.choices[:_SHOWN])
         more = ", …" if len(choices) > _SHOWN else ""
         yield from _where(~values.is_in(choices.implode()), f"is not one of {shown}{more}")
+    yield from _wrong_lengths(values, column)
     if column.pattern is not None:
-        # Python's expressions, by which the settings were checked; those of Polars are Rust's, and differ.
-        wrong = find_mismatches(column.pattern, values.unique().drop_nulls().to_list(), column.name)
-        if wrong:
-            reason = f"does not match {column.pattern}"
-            yield from _where(values.is_in(pl.Series(wrong, dtype=pl.String).implode()), reason)
+        wrong = find_mismatches(column.pattern, values, column.name)
+        yield from _where(wrong, f"does not match {column.pattern}")
+
+
+def _wrong_lengths(values: pl.Series, column: Column) -> Iterator[RuleViolation]:
+    if column.min_length is None and column.max_length is None:
+        return
+    lengths, of = (values.str.len_chars(), "characters") if column.type == "string" else (values.list.len(), "items")
+    if column.min_length is not None:
+        yield from _where(lengths < column.min_length, f"has fewer than {column.min_length} {of}")
+    if column.max_length is not None:
+        yield from _where(lengths > column.max_length, f"has more than {column.max_length} {of}")
+
+
+def check_unique(frame: pl.DataFrame, columns: Iterable[Column], place: Callable[[int], str]) -> None:
+    """Raises SourceError where a value comes twice in a column that says it is unique; nulls are no values."""
+    for column in columns:
+        if not column.unique or column.name not in frame.columns:
+            continue
+        values = frame[column.name].alias("")
+        again = (~values.is_first_distinct() & values.is_not_null()).arg_true()
+        if len(again):
+            second = int(again[0])
+            first = int((values == values[second]).arg_true()[0])
+            more = f", and {len(again) - 1:,} more" if len(again) > 1 else ""
+            raise SourceError(
+                f"{column.name} is unique, and {values[second]!r} comes twice{more}",
+                where=f"{place(first)} and {place(second)}",
+                hint="fix the rows, or take unique away: of rows that are one event, id says which counts",
+            )
+
+
+MAX_REJECTED_FROM = 100
+"""So few rows say nothing about a share."""
+
+
+def check_rejected(source: Source, read: int, rejected: int, first: str) -> None:
+    """Raises SourceError where more rows were set aside than ``max_rejected`` allows."""
+    most = source.max_rejected
+    if most is None or read < MAX_REJECTED_FROM or rejected <= most * read:
+        return
+    raise SourceError(
+        f"{rejected:,} of {read:,} rows had to be set aside, {rejected / read:.1%}; max_rejected is {most:.2%}; "
+        f"the first: {first}",
+        where=f"source {source.name}",
+        hint="fix the rows or the settings by which they are read; featurestore preview shows both",
+    )
 
 
 def _where(broken: pl.Series, reason: str) -> Iterator[RuleViolation]:

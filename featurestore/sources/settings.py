@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from unicodedata import normalize
 
-from featurestore import times
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
-from featurestore.sources.bounds import read_bounds, read_choices
+from featurestore.sources.bounds import read_bounds, read_choices, read_lengths
 from featurestore.sources.contract import SourceType
+from featurestore.sources.dialects import COLUMN, WORDS, check_zone, read_dialect, read_time_format
 from featurestore.sources.patterns import check_pattern
 from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at")
-COMMON = ("type", "event_time", "timezone", "updated_at", "columns")
+COMMON = ("type", "event_time", "timezone", "updated_at", "columns", "max_rejected", *WORDS)
+RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
 
 
 def nfc(name: str) -> str:
@@ -30,9 +33,12 @@ def read_source(name: str, table: TomlTable) -> Source:
     table.allow(*COMMON, *source_type.KEYS, elsewhere=all_keys)
     zone = table.text("timezone")
     if zone is not None:
-        _check_zone(zone, table)
+        check_zone(zone, table)
     settings = source_type.read_settings(table)
-    columns = {nfc(column): _read_column(nfc(column), inner) for column, inner in table.tables("columns")}
+    inner = {nfc(column): one for column, one in table.tables("columns")}
+    columns = {column: _read_column(column, one) for column, one in inner.items()}
+    formats = {column: read_time_format(one) for column, one in inner.items()}
+    renamed = _read_renamed(inner)
     roles = {role: None if table.text(role) is None else nfc(str(table.text(role))) for role in _ROLES}
     for role, named in roles.items():
         column = columns.get(str(named))
@@ -41,7 +47,31 @@ def read_source(name: str, table: TomlTable) -> Source:
     return Source(
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
         timezone=zone, updated_at=roles["updated_at"], columns=columns,
+        dialect=read_dialect(table, source_type.KEYS, formats, renamed), max_rejected=_read_share(table),
     )  # fmt: skip
+
+
+def _read_renamed(columns: Mapping[str, TomlTable]) -> Mapping[str, str]:
+    """The names in the file, where they are others. Raises ConfigError where one is named twice."""
+    renamed: dict[str, str] = {}
+    for column, table in columns.items():
+        name = table.text("rename")
+        if name is not None:
+            if nfc(name) in renamed.values():
+                raise table.error("rename", "names a column that another one is renamed from too")
+            renamed[column] = nfc(name)
+    return renamed
+
+
+def _read_share(table: TomlTable) -> float | None:
+    """``max_rejected = "1%"`` as a share of 1."""
+    text = table.text("max_rejected")
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip(), re.ASCII)
+    if found is None or float(found[1]) > 100:
+        raise table.error("max_rejected", "is not a share of rows", 'for example max_rejected = "1%"')
+    return float(found[1]) / 100
 
 
 def _find_type(table: TomlTable) -> SourceType:
@@ -55,31 +85,30 @@ def _find_type(table: TomlTable) -> SourceType:
         raise table.error("type", "is not a known source type", exc.hint) from None
 
 
-def _check_zone(zone: str, table: TomlTable) -> None:
-    if not times.is_zone(zone):
-        if not times.has_zones():
-            hint = "install it: the system's package tzdata, or pip install tzdata; UTC works without"
-            raise table.error("timezone", "can't be used: this machine has no time zone data", hint)
-        raise table.error("timezone", "is not a time zone", 'for example "Europe/Paris"')
-
-
 def _read_column(name: str, table: TomlTable) -> Column:
-    table.allow("type", "null", "min", "max", "in", "pattern")
-    kind = read_kind(table.required_text("type"))
+    table.allow(*RULES, *COLUMN)
+    written = [key for key in COLUMN if key in table.data and key != "rename"]
+    kind = read_kind(table.text("type", "datetime") if written else table.required_text("type"))
     if kind is None:
         text = table.required_text("type")
         raise table.error("type", "is not a known column type", did_you_mean(text, KINDS))
+    if written and kind not in ("datetime", "date"):
+        raise table.error(written[0], f"needs a datetime or date column, not {kind}")
+    if kind == "date" and written and written != ["format"]:
+        raise table.error(next(key for key in written if key != "format"), "needs a datetime column, not date")
     pattern = table.text("pattern")
     if pattern is not None:
         problem = check_pattern(pattern)
         if problem is not None:
-            raise table.error("pattern", problem)
+            raise table.error("pattern", *problem)
         if kind != "string":
             raise table.error("pattern", f"needs a string column, not {kind}")
     low, high = read_bounds(kind, table)
+    shortest, longest = read_lengths(kind, table)
     return Column(
         name=name, type=kind, null=table.get("null", bool, True), min=low, max=high,
-        choices=read_choices(kind, table), pattern=pattern,
+        choices=read_choices(kind, table), pattern=pattern, min_length=shortest, max_length=longest,
+        unique=table.get("unique", bool, False),
     )  # fmt: skip
 
 

@@ -11,14 +11,17 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from featurestore.dialect import ISO_8601, Dialect
 from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import ColumnType
-from featurestore.tables.iso8601 import parse_column
+from featurestore.sources.ways_out import is_null_word, setting_for
 from featurestore.tables.lookalikes import folded
+from featurestore.tables.written_times import parse_times
 from featurestore.times import EPOCH, is_utc
 
 _LONGEST = 80
 _MOSTLY = 0.9
+_LOOKED_AT = 1_000
 
 
 def show(value: object) -> str:
@@ -33,16 +36,32 @@ def misfit_reason(value: object, target: ColumnType) -> str:
         return f"{show(value)} is not an int key: base 10, without sign, zeros or space in front"
     if target.key:
         return f"{show(value)} is not a {target.kind} key: only text and whole numbers are ids"
-    if target.kind == "datetime":
-        return _time_reason(value, target.zone)
-    return f"{show(value)} is not {'an' if target.kind == 'int' else 'a'} {target.kind}"
+    reason = _time_reason(value, target) if target.kind == "datetime" else None
+    if reason is None:
+        reason = f"{show(value)} is not {'an' if target.kind == 'int' else 'a'} {target.kind}{_as_written(target)}"
+        shown = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
+        setting = setting_for(shown, target.kind, target.dialect)
+        if setting is not None:
+            reason += f"; if it is meant to be one, or null: {setting}"
+    return reason
 
 
-def _time_reason(value: object, zone: str | None) -> str:
+def _as_written(target: ColumnType) -> str:
+    """How a value of the type would have to be written, where that is not plain."""
+    if target.kind not in ("date", "datetime"):
+        return ""
+    if target.times.format is not None:
+        return f": not written as {target.times.format}"
+    if target.times.unit is not None:
+        return f": not a number of {target.times.unit} since 1970, years 1 to 9999"
+    return ": ISO 8601, years 1 to 9999" if target.kind == "datetime" else ""
+
+
+def _time_reason(value: object, target: ColumnType) -> str | None:
     """A time in a zone that has no instant fell where clocks went forward; one that has two, where they went back."""
-    micros = _micros(value)
+    micros, zone = _micros(value, target), target.times.timezone or target.zone
     if micros is None or zone is None:
-        return f"{show(value)} is not a datetime: ISO 8601, years 1 to 9999"
+        return None
     local = (EPOCH + timedelta(microseconds=micros)).replace(tzinfo=UTC if is_utc(zone) else ZoneInfo(zone))
     try:
         local.astimezone(UTC)
@@ -50,16 +69,19 @@ def _time_reason(value: object, zone: str | None) -> str:
         return f"{show(value)} in {zone} is not in the years 1 to 9999 of UTC"
     before, after = local.utcoffset(), local.replace(fold=1).utcoffset()
     if before is None or after is None or before == after:
-        return f"{show(value)} is not a datetime: ISO 8601, years 1 to 9999"
+        return None
     if before < after:
-        return f"{show(value)} never happened in {zone}: clocks went forward"
-    return f"{show(value)} happened twice in {zone}: clocks went back; write its offset"
+        return f'{show(value)} never happened in {zone}: clocks went forward; nonexistent = "forward" takes it'
+    return (
+        f"{show(value)} happened twice in {zone}: clocks went back; write its offset, "
+        'or say which: ambiguous = "earliest" or "latest"'
+    )
 
 
-def _micros(value: object) -> int | None:
+def _micros(value: object, target: ColumnType) -> int | None:
     """The naive local time that a value names."""
     text = value if isinstance(value, str) else getattr(value, "isoformat", str)()
-    parsed = parse_column(pl.Series([text]))
+    parsed = parse_times(pl.Series([text]), target.times if isinstance(value, str) else ISO_8601)
     return int(parsed.micros[0]) if parsed.valid[0] and parsed.naive[0] else None
 
 
@@ -92,16 +114,35 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
                 )
 
 
-def warn_of_text(frame: pl.DataFrame, inferred: Mapping[str, Scalar], place: Callable[[int], str]) -> Iterator[str]:
-    """Columns that are text because of a few values among many numbers."""
+def warn_of_text(
+    frame: pl.DataFrame, inferred: Mapping[str, Scalar], place: Callable[[int], str], dialect: Dialect
+) -> Iterator[str]:
+    """Columns that are text because of a few values among many numbers, or because of how their values are written."""
     for name, kind in inferred.items():
         column = frame.get_column(name, default=None)
         if kind != "string" or column is None or column.dtype != pl.String:
             continue
         column = column.alias("")
+        there = len(column) - column.null_count()
         words = (column.cast(pl.Float64, strict=False).is_null() & column.is_not_null()).arg_true()
-        if 0 < len(words) <= (1 - _MOSTLY) * (len(column) - column.null_count()):
+        if 0 < len(words) <= (1 - _MOSTLY) * there:
+            first = str(column[int(words[0])])
+            null = f'; if it means null, null = ["{first}"]' if is_null_word(first) else ""
             yield (
                 f"column {name} is text because of {len(words)} value(s) that are not numbers, the first "
-                f"{column[int(words[0])]!r} in {place(int(words[0]))}; declare its type to set such rows aside"
+                f"{first!r} in {place(int(words[0]))}; declare its type to set such rows aside{null}"
             )
+        elif setting := _setting_of_most(column, dialect):
+            yield f"column {name} is text; its values look like {setting[0]}: {setting[1]} would read them so"
+
+
+def _setting_of_most(column: pl.Series, dialect: Dialect) -> tuple[str, str] | None:
+    """(what nearly all of the first values are, the setting by which they would be read as that)."""
+    values = [value for value in column.drop_nulls().head(_LOOKED_AT).unique() if not is_null_word(value)]
+    kinds: tuple[tuple[Scalar, str], ...] = (("float", "numbers"), ("datetime", "times"))
+    for kind, what in kinds:
+        found = [setting for value in values if (setting := setting_for(value, kind, dialect))]
+        if found and len(found) >= _MOSTLY * len(values):
+            # The shortest: what one value leaves open, another one may settle.
+            return what, min(found, key=len)
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from unicodedata import normalize
@@ -76,6 +76,39 @@ class Batch:
             taken.add(name)
         if not names:
             return self
+        kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
+        return replace(self, frame=self.frame.rename(names), kinds=kinds)
+
+    def with_nulls(self, words: Collection[str]) -> Batch:
+        """The same rows with null in place of texts that are one of these words."""
+        texts = [column for column in self.frame.get_columns() if column.dtype == pl.String]
+        if not words or not texts:
+            return self
+        held = pl.Series(list(words), dtype=pl.String).implode()
+        found = {column.name: column.alias("").is_in(held).fill_null(value=False) for column in texts}
+        found = {name: rows for name, rows in found.items() if rows.any()}
+        if not found:
+            return self
+        columns = [
+            pl.select(pl.when(~found[column.name]).then(column.alias(""))).to_series().alias(column.name)
+            if column.name in found
+            else column
+            for column in self.frame.get_columns()
+        ]
+        kinds = {name: kind.set(found[name], NULL) if name in found else kind for name, kind in self.kinds.items()}
+        return replace(self, frame=pl.DataFrame(columns), kinds=kinds)
+
+    def renamed(self, in_file: Mapping[str, str]) -> Batch:
+        """The same rows with other names of columns, given the names in the file by the new ones.
+
+        Raises SourceError where the file has a column of the new name too.
+        """
+        present = set(self.frame.columns)
+        names = {old: new for new, old in in_file.items() if old in present}
+        for old, new in names.items():
+            if new in present - names.keys():
+                message = f"has a column {new!r} beside {old!r}, which is to be called so"
+                raise SourceError(message, where=self.origin, hint="take rename away, or give the other column a name")
         kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
         return replace(self, frame=self.frame.rename(names), kinds=kinds)
 

@@ -15,7 +15,9 @@ from typing import BinaryIO, cast
 import polars as pl
 
 from featurestore.atomic import replace_atomically
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import OutputError, SourceError, UsageError, os_reason, quoted_os_error
+from featurestore.tables.batch import Batch
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
 from featurestore.tables.formats import refuse_foreign
@@ -30,15 +32,16 @@ _CSV_BLOCK = 4 << 20
 
 
 def read_batches(
-    source: Path | BinaryIO, *, name: str, form: Format | None = None, rows: int, delimiter: str = ","
+    source: Path | BinaryIO, *, name: str, form: Format | None = None, rows: int, dialect: Dialect = STANDARD
 ) -> Iterator[pl.DataFrame]:
     """The table in frames of ``rows`` rows, the last one shorter; one empty frame where it has none. CSV is text.
 
-    ``name`` is for messages, ``delimiter`` the character between two fields of a CSV. Raises what `open_table` raises,
-    and SourceError for what is not in its format.
+    ``name`` is for messages, ``dialect`` is how text is written: words for null are null, in files of any format; the
+    formats of columns are for whoever reads them. Raises what `open_table` raises, and SourceError for what is not in
+    its format.
     """
     with open_table(source, name, form) as (stream, found):
-        yield from _cut(_read_frames(stream, name, found, rows, delimiter), rows)
+        yield from _cut(_read_frames(stream, name, found, rows, dialect), rows)
 
 
 @contextmanager
@@ -77,12 +80,14 @@ def _reporting_errors(path: Path | None) -> Iterator[None]:
         raise OutputError(f"{what}: {os_reason(exc)}", where=None if path is None else str(path)) from exc
 
 
-def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, delimiter: str) -> Iterator[pl.DataFrame]:
+def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Dialect) -> Iterator[pl.DataFrame]:
+    frames = _frames_of(stream, name, form, rows, dialect)
+    yield from frames if not dialect.null else (Batch(name, frame).with_nulls(dialect.null).frame for frame in frames)
+
+
+def _frames_of(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Dialect) -> Iterator[pl.DataFrame]:
     if form == "csv":
-        hint = 'say what is between its fields with --delimiter "{}"'
-        batches = read_csv(
-            stream, name, _ignore, strict=True, block_size=_CSV_BLOCK, delimiter=delimiter, delimiter_hint=hint
-        )
+        batches = read_csv(stream, name, _ignore, strict=True, block_size=_CSV_BLOCK, dialect=dialect, hint=_hint)
         yield from (batch.frame for batch in batches)
     elif form == "ndjson":
         yield from read_json_types(stream, name)
@@ -105,6 +110,11 @@ def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, delimiter
 
 def _ignore(_warning: str) -> None:
     """What a reader would warn of in a source is of no interest in a table that comes out as it went in."""
+
+
+def _hint(setting: str, value: str) -> str | None:
+    """The way out by a flag."""
+    return f'say what is between its fields with --delimiter "{value}"' if setting == "delimiter" else None
 
 
 def _slices(stream: BinaryIO, scan: Callable[[BinaryIO], pl.LazyFrame], rows: int) -> Iterator[pl.DataFrame]:

@@ -1,49 +1,88 @@
-"""The bytes of a text file in blocks, unpacked where they are gzip."""
+"""The bytes of a text file in blocks of UTF-8: unpacked where they are packed, decoded from other encodings."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Iterator
+import codecs
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import IO
 
-from featurestore.errors import SourceError, os_reason
+from featurestore.errors import SourceError
 from featurestore.tables.formats import foreign_format
+from featurestore.tables.packed import PACKED, read_unpacked, unpack
 
 UTF8_MARK = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FIRST = 1 << 16
 
 
-def read_blocks(stream: IO[bytes], name: str, size: int) -> Iterator[bytes]:
-    """The text's bytes without a byte order mark: a short block to begin with, then ``size`` at a time.
+def read_blocks(
+    stream: IO[bytes], name: str, size: int, encoding: str = "utf-8", report: Callable[[str], None] | None = None
+) -> Iterator[bytes]:
+    """The text as UTF-8 without a byte order mark: a short block to begin with, then ``size`` bytes at a time.
 
-    Raises SourceError for UTF-16 and for gzip that was cut or damaged.
+    UTF-16 with its mark is told by that. Raises SourceError for what is packed and was cut or damaged, what is not text
+    at all, and what is not in ``encoding``; that UTF-8 is valid is left to the caller, who knows the row.
     """
-    packed = stream.read(2) == _GZIP
-    stream.seek(0)
-    text = gzip.GzipFile(fileobj=stream) if packed else stream
-    first = _read(text, name, min(size, _FIRST))
+    unpacked, form = unpack(stream, name)
+    suffix = name[name.rfind(".") :].lower()
+    if report is not None and PACKED.get(suffix, form) != form:
+        report(f"{name} is not {PACKED[suffix]}, whatever its name says")
+    first = read_unpacked(unpacked, name, min(size, _FIRST), form)
     other = foreign_format(first[:16], text=True)
     if other is not None:
         raise SourceError(f"is not text but {other[0]}", where=name, hint=other[1])
-    # Without the mark too: in UTF-16 every other byte of ASCII text is NUL.
-    if first.startswith(_UTF16_MARKS) or first[:200].count(0) > len(first[:200]) // 4:
-        raise SourceError(
-            "is UTF-16, not UTF-8", where=name, hint="save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8"
-        )
-    yield first.removeprefix(UTF8_MARK)
-    while block := _read(text, name, size):
-        yield block
+    encoding = _encoding_of(first, name, encoding)
+
+    def blocks() -> Iterator[bytes]:
+        yield first
+        while block := read_unpacked(unpacked, name, size, form):
+            yield block
+
+    if encoding == "utf-8":
+        yield first.removeprefix(UTF8_MARK)
+        yield from (block for block in blocks() if block is not first)
+    else:
+        yield from _decoded(blocks(), name, encoding)
 
 
-def _read(stream: gzip.GzipFile | IO[bytes], name: str, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except EOFError as exc:
-        raise SourceError("is gzip that ends too early: it was cut", where=name, hint="copy the file again") from exc
-    except (gzip.BadGzipFile, zlib.error) as exc:
-        raise SourceError(f"is damaged gzip: {exc}", where=name, hint="copy the file again") from exc
-    except OSError as exc:
-        raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
+def _encoding_of(first: bytes, name: str, encoding: str) -> str:
+    """The encoding that a file is in: as set, or UTF-16 where its mark says so."""
+    marked = _UTF16_MARKS.get(first[:2])
+    if encoding in ("utf-8", "utf-16") and marked and not first.startswith(b"\xff\xfe\0\0"):
+        return "utf-16"
+    if encoding == "utf-16":
+        hint = 'set encoding = "utf-16-le", or "utf-16-be"'
+        raise SourceError("has no byte order mark, so it is not known which UTF-16 it is", where=name, hint=hint)
+    # In UTF-16 every other byte of ASCII text is NUL: the second one of each pair where the lower byte comes first.
+    head = first[:200]
+    if encoding == "utf-8" and head.count(0) > len(head) // 4:
+        wide = "utf-32" if head.count(0) > len(head) // 2 else "utf-16"
+        likely = f"{wide}-le" if head[:1] != b"\0" else f"{wide}-be"
+        raise SourceError(f"is {wide.upper()}, not UTF-8", where=name, hint=f'set encoding = "{likely}"')
+    return encoding
+
+
+def _decoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    begun = False
+    for block in chain(blocks, (b"",)):
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as exc:
+            shown = exc.object[exc.start : exc.start + 1].hex()
+            before = exc.object[: exc.start].decode(encoding, "replace") if isinstance(exc.object, bytes) else ""
+            raise SourceError(
+                f"is not {encoding}: byte 0x{shown} in line {line + before.count(chr(10))}", where=name,
+                hint="set the encoding that it was written in",
+            ) from exc  # fmt: skip
+        if not begun and text:
+            text, begun = text.removeprefix("\ufeff"), True
+        line += text.count("\n")
+        try:
+            encoded = text.encode("utf-8")
+        except UnicodeEncodeError as exc:
+            raise SourceError(f"is not {encoding}: half of a pair near line {line}", where=name) from exc
+        if encoded:
+            yield encoded

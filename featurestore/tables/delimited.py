@@ -11,21 +11,29 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 import polars as pl
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
 from featurestore.tables.blocks import UTF8_MARK, read_blocks
-from featurestore.tables.records import Dialect, Records, split, split_quickly
+from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
 
 BLOCK = 32 << 20
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
-_HEADER_STOPS = re.compile(rb'["\r\n]')
+_ENCODING_HINT = "save it as UTF-8, for example: iconv -f {} -t UTF-8"
+
+Hint: TypeAlias = Callable[[str, str], "str | None"]
+"""The way out by a setting and a value of it, in words; None where the caller's face does not have the setting."""
+
+
+def no_hint(_setting: str, _value: str) -> None:
+    """For a caller whose face has no settings."""
 
 
 def read_csv(
@@ -33,24 +41,24 @@ def read_csv(
     name: str,
     report: Callable[[str], None],
     *,
-    delimiter: str = ",",
+    dialect: Dialect = STANDARD,
     strict: bool = False,
-    delimiter_hint: str | None = None,
+    hint: Hint = no_hint,
     block_size: int = BLOCK,
 ) -> Iterator[Batch]:
     """Yields the rows of a stream that can seek, in order, one batch at least; warnings go to ``report``.
 
     A row that is not well formed is listed as unreadable; with ``strict`` it is an error, and every column and every
-    character is read: nameless columns and NUL too. ``delimiter_hint`` (with ``{}``) is the way out where the header
-    is a single column that holds another delimiter; None takes such a header. Raises SourceError for what is not CSV
-    in UTF-8.
+    character is read: nameless columns and NUL too. Words for null are left as they are. ``hint`` gives the ways out
+    that a setting would be. Raises SourceError for what is not CSV in the dialect.
     """
-    blocks = read_blocks(stream, name, block_size)
-    header, rest, classic = _take_header(blocks, name)
-    columns = _names(header, name, delimiter, strict=strict)
-    if len(columns) == 1 and delimiter_hint is not None:
-        _refuse_other_delimiter(columns[0], name, delimiter_hint)
-    table = _File(name, columns, Dialect(ord(delimiter), len(columns), classic), strict=strict)
+    blocks = read_blocks(stream, name, block_size, dialect.encoding, report)
+    header, rest, classic = _take_header(blocks, name, dialect)
+    columns = _names(header, name, dialect, hint, strict=strict)
+    if len(columns) == 1:
+        _refuse_other_delimiter(columns[0] if dialect.header else header.decode("utf-8", "replace"), name, hint)
+    shape = _shape(header, len(columns), dialect, classic=classic)
+    table = _File(name, columns, shape, dialect, hint, strict=strict)
     if (nameless := columns.count("")) and not strict:
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
     yield table.batch(Records(b"", 0, 0, 0))
@@ -64,16 +72,25 @@ def read_csv(
             yield batch
         rest = data[consumed:]
         if (block is None and rest) or len(rest) > MAX_RECORD:
-            raise _endless(rest, f"{name} row {table.row + 1}")
-    if not table.row:
-        report(f"{name} has a header and no rows")
+            raise _endless(rest, f"{name} row {table.row + 1}", dialect.quote)
+    table.report(report)
+
+
+def _shape(header: bytes, fields: int, dialect: Dialect, *, classic: bool) -> Shape:
+    quote = None if dialect.quote is None else ord(dialect.quote)
+    again = header if dialect.header and fields > 1 else b""
+    return Shape(ord(dialect.delimiter), fields, classic, quote, again)
 
 
 class _File:
     """One file on its way from bytes to frames: its header, and how many rows came before."""
 
-    def __init__(self, name: str, names: list[str], dialect: Dialect, *, strict: bool) -> None:
-        self.name, self.dialect, self.row, self.strict = name, dialect, 0, strict
+    def __init__(
+        self, name: str, names: list[str], shape: Shape, dialect: Dialect, hint: Hint, *, strict: bool
+    ) -> None:
+        self.name, self.shape, self.row, self.strict, self.hint = name, shape, 0, strict, hint
+        self.comment = None if dialect.comment is None else ord(dialect.comment)
+        self.doubtful: list[int] = []
         # By position, as Polars takes some names for patterns: ^a$ and * are columns too.
         self.schema = {str(at): pl.String() for at in range(len(names))}
         self.names = {str(at): name for at, name in enumerate(names) if name or strict}
@@ -82,7 +99,9 @@ class _File:
         """(bytes used up, their rows). None when no row ends in these bytes."""
         if 0 in data and not self.strict:
             raise self._refuse(data, data.index(0), "holds a NUL byte", "the file is damaged, or not text")
-        records = split_quickly(data, self.dialect)
+        if self.comment is not None:
+            data = without_comments(data, self.comment, self.shape.quote)
+        records = split_quickly(data, self.shape)
         batch = None
         if records is not None:
             try:
@@ -90,7 +109,7 @@ class _File:
             except pl.exceptions.PolarsError:
                 records = None  # a long row that made up for a short one, or no UTF-8
         if records is None:
-            records = split(data, self.dialect)
+            records = split(data, self.shape)
             if not records.total:
                 return records.consumed, None
             if self.strict and records.unreadable:
@@ -100,6 +119,7 @@ class _File:
                 batch = self.batch(records)
             except pl.exceptions.PolarsError as exc:
                 raise self._explain(records) from exc
+            self.doubtful += [self.row + at + 1 for at in records.doubtful]
         self.row += records.total
         return records.consumed, batch
 
@@ -108,8 +128,9 @@ class _File:
         if clean.startswith(UTF8_MARK):  # of a value; the parser takes one away as the mark of a file
             clean = UTF8_MARK + clean
         frame = pl.read_csv(
-            clean, separator=chr(self.dialect.delimiter), has_header=False, schema=self.schema,
+            clean, separator=chr(self.shape.delimiter), has_header=False, schema=self.schema,
             infer_schema=False, raise_if_empty=False,
+            quote_char=None if self.shape.quote is None else chr(self.shape.quote),
         )  # fmt: skip
         # Were Polars to cut otherwise than `records`, values would come under other rows' numbers.
         if frame.height != records.count:
@@ -123,6 +144,16 @@ class _File:
             unreadable_count=records.unreadable_count,
         )
 
+    def report(self, report: Callable[[str], None]) -> None:
+        """Warns of what is known at the end: no rows, or rows that may be several."""
+        if not self.row:
+            report(f"{self.name} has a header and no rows")
+        if self.doubtful:
+            report(
+                f"{self.name}: {len(self.doubtful):,} row(s), the first row {self.doubtful[0]}, have a quoted field of "
+                f"several lines, one of which has the {self.shape.fields} fields of a whole row: is a quote missing?"
+            )
+
     def _explain(self, records: Records) -> SourceError:
         try:
             records.clean.decode("utf-8")
@@ -130,62 +161,101 @@ class _File:
             byte = records.clean[exc.start]
             return self._refuse(
                 records.clean, exc.start, f"is not UTF-8: byte 0x{byte:02x}",
-                "save it as UTF-8, for example: iconv -f LATIN1 -t UTF-8", records,
+                _encoding_hint(records.clean[exc.start : exc.start + 10_000], self.hint), records,
             )  # fmt: skip
         return SourceError("can't be read as CSV", where=self.name)
 
     def _refuse(self, data: bytes, at: int, message: str, hint: str, records: Records | None = None) -> SourceError:
         """Names the row that holds a byte."""
-        found = split(data[:at], self.dialect).total
+        found = split(data[:at], self.shape).total
         if records is not None and records.rows is not None:
             found = int(records.rows[found])
         return SourceError(message, where=f"{self.name} row {self.row + found + 1}", hint=hint)
 
 
-def _endless(rest: bytes, where: str) -> SourceError:
-    if b'"' not in rest:
+def _encoding_hint(data: bytes, hint: Hint) -> str:
+    """What to do about bytes that are not UTF-8: mostly they are of Western Europe, by Windows or by Unix."""
+    likely = "latin-1" if any(byte in data for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)) else "cp1252"
+    return hint("encoding", likely) or _ENCODING_HINT.format(likely.upper().replace("-", ""))
+
+
+def _endless(rest: bytes, where: str, quote: str | None) -> SourceError:
+    if quote is None or quote.encode() not in rest:
         return SourceError(f"is longer than {MAX_RECORD >> 20} MiB", where=where, hint="is this a CSV file at all?")
     return SourceError(
         "a quoted field begins here and never ends",
         where=where,
-        hint='close the quote, or double it where it is part of the text ("")',
+        hint=f"close the quote, or double it where it is part of the text ({quote * 2})",
     )
 
 
-def _take_header(blocks: Iterator[bytes], name: str) -> tuple[bytes, bytes, bool]:
-    """(the first line that is not empty, the bytes after it, whether lines end in a lone CR)."""
-    data = b""
+def _take_header(blocks: Iterator[bytes], name: str, dialect: Dialect) -> tuple[bytes, bytes, bool]:
+    """(the first line that is not empty, the bytes after it, whether lines end in a lone CR).
+
+    Without a header the line is the first row, and is among the bytes after it.
+    """
+    data, skip = b"", dialect.skip_rows
+    stops = _header_stops(dialect.quote)
     for block in blocks:
-        data = (data + block).lstrip(b"\r\n")
-        end = _line_end(data)
+        data, skip = _skipped(data + block, skip, dialect.comment)
+        end = None if skip else _line_end(data, stops)
         if end is not None and not data.endswith(b"\r"):  # the LF of a CRLF may be in the next block
-            return _cut(data, end)
+            return _cut(data, end, dialect)
         if len(data) > MAX_RECORD:
             break
-    end = _line_end(data)
-    if end is not None:
-        return _cut(data, end)
-    if b'"' in data:
+    end = _line_end(data, stops)
+    if end is not None and not skip:
+        return _cut(data, end, dialect)
+    if skip:
+        raise SourceError(f"has fewer than {dialect.skip_rows + 1} lines: skip_rows leaves nothing of it", where=name)
+    if dialect.quote is not None and data.count(dialect.quote.encode()) % 2:
         raise SourceError("a quote in the header is never closed", where=name)
-    return data, b"", False
+    return data, b"" if dialect.header else data, False
 
 
-def _line_end(data: bytes) -> int | None:
+def _skipped(data: bytes, lines: int, comment: str | None) -> tuple[bytes, int]:
+    """The bytes from the header on, and how many lines have yet to be skipped: as they are, then empty and comments."""
+    while lines:
+        end = _next_line(data)
+        if end is None:
+            return data, lines
+        data, lines = data[end:], lines - 1
+    data = data.lstrip(b"\r\n")
+    while comment is not None and data.startswith(comment.encode()):
+        end = _next_line(data)
+        if end is None:
+            break
+        data = data[end:].lstrip(b"\r\n")
+    return data, 0
+
+
+def _next_line(data: bytes) -> int | None:
+    """Where the second line of some bytes begins; None where the first has no end yet."""
+    found = re.search(rb"\r\n|\n|\r(?=[^\n])", data)
+    return None if found is None else found.end()
+
+
+def _header_stops(quote: str | None) -> re.Pattern[bytes]:
+    return re.compile(rb"[%s\r\n]" % (b"" if quote is None else re.escape(quote.encode())))
+
+
+def _line_end(data: bytes, stops: re.Pattern[bytes]) -> int | None:
     quoted = False
-    for found in _HEADER_STOPS.finditer(data):
-        if found[0] == b'"':
+    for found in stops.finditer(data):
+        if found[0] not in b"\r\n":
             quoted = not quoted
         elif not quoted:
             return found.start()
     return None
 
 
-def _cut(data: bytes, end: int) -> tuple[bytes, bytes, bool]:
+def _cut(data: bytes, end: int, dialect: Dialect) -> tuple[bytes, bytes, bool]:
     crlf = data.startswith(b"\r\n", end)
-    return data[:end], data[end + 1 + crlf :], data[end] == ord("\r") and not crlf
+    classic = data[end] == ord("\r") and not crlf
+    return data[:end], data[end + 1 + crlf :] if dialect.header else data, classic
 
 
-def _names(header: bytes, name: str, delimiter: str, *, strict: bool) -> list[str]:
+def _names(header: bytes, name: str, dialect: Dialect, hint: Hint, *, strict: bool) -> list[str]:
     """The columns' names; empty for those without one."""
     if not header:
         raise SourceError("is empty: it has no header", where=name)
@@ -196,22 +266,34 @@ def _names(header: bytes, name: str, delimiter: str, *, strict: bool) -> list[st
     except UnicodeDecodeError as exc:
         raise SourceError(
             f"the header is not UTF-8: byte 0x{header[exc.start]:02x}", where=name,
-            hint="save it as UTF-8, for example: iconv -f LATIN1 -t UTF-8",
+            hint=_encoding_hint(header[exc.start :], hint),
         ) from exc  # fmt: skip
+    quote = dialect.quote or '"'
+    plain = dialect.quote is None
     try:
-        names = next(csv.reader([text], delimiter=delimiter))
+        names = (
+            text.split(dialect.delimiter)
+            if plain
+            else next(csv.reader([text], delimiter=dialect.delimiter, quotechar=quote))
+        )
     except csv.Error as exc:
         raise SourceError(f"the header can't be read: {exc}", where=name) from exc
     if len(names) > MAX_COLUMNS:
         raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
+    if not dialect.header:
+        return [f"column_{at}" for at in range(1, len(names) + 1)]
     for column, count in Counter(names).items():
         if count > 1 and (column or strict):
-            raise SourceError(f"the header names {column!r} {count} times", where=name, hint="rename all but one")
+            way = "rename all but one"
+            if hint("header", "false"):
+                way += ", or skip the header (skip_rows = 1, header = false) and name the columns by rename"
+            raise SourceError(f"the header names {column!r} {count} times", where=name, hint=way)
     return names
 
 
-def _refuse_other_delimiter(column: str, name: str, hint: str) -> None:
+def _refuse_other_delimiter(column: str, name: str, hint: Hint) -> None:
+    """Raises SourceError where a single column holds what may be between fields, and the caller can be told so."""
     for other in (";", "\t", "|", ","):
-        if other in column:
-            shown = "\\t" if other == "\t" else other
-            raise SourceError(f"the header is a single column {column[:80]!r}", where=name, hint=hint.format(shown))
+        shown = hint("delimiter", "\\t" if other == "\t" else other) if other in column else None
+        if shown:
+            raise SourceError(f"the header is a single column {column[:80]!r}", where=name, hint=shown)

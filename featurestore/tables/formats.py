@@ -12,7 +12,7 @@ _BEGINNINGS = (
     (b"ARROW1", "Arrow", 'set type = "arrow"'),
     (b"\xff\xff\xff\xff", "an Arrow stream", 'set type = "arrow"'),
     (b"FEA1", "Feather of the first version", "write it as Feather 2 or Parquet"),
-    (b"\x1f\x8b", "gzip", "unpack it, or name it .csv.gz or .jsonl.gz if it is text"),
+    (b"\x1f\x8b", "gzip", "unpack it; only text may be packed"),
     (b"PK\x03\x04", "a zip archive (or an Excel workbook)", "unpack it, or save the sheet as CSV"),
     (b"PK\x05\x06", "an empty zip archive", "unpack it"),
     (b"\x28\xb5\x2f\xfd", "packed by zstd", "unpack it: zstd -d"),

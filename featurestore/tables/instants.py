@@ -8,17 +8,21 @@ value of the same microsecond is not in the future.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
 from featurestore.tables.batch import Mask
-from featurestore.tables.iso8601 import parse_column
 from featurestore.tables.precision import micros_of
 from featurestore.tables.types import INSTANT
-from featurestore.times import MAX_INSTANT, MIN_INSTANT, is_utc
+from featurestore.tables.written_times import epochs_of, parse_times
+from featurestore.times import EPOCH, MAX_INSTANT, MICROSECOND, MIN_INSTANT, is_utc
 
 NAIVE = "times without a zone were taken as UTC"
 DATES = "dates were taken as the start of their day, UTC"
@@ -37,13 +41,18 @@ class Instants:
     naive: bool = False
 
 
-def read_instants(column: pl.Series, table: str, first_row: int = 1, zone: str | None = None) -> Instants:
+def read_instants(
+    column: pl.Series, table: str, first_row: int = 1, zone: str | None = None, times: TimeFormat = ISO_8601
+) -> Instants:
     """Reads a column of times. For messages: its table's name, and the number of its first row.
 
-    ``zone`` is that of times without one; with None they are taken as UTC. Raises SourceError naming the first row
-    (counted from 1) without a readable time, UsageError where the column's type holds no times.
+    ``zone`` is that of times without one; with None they are taken as UTC. ``times`` says how they are written. Raises
+    SourceError naming the first row (counted from 1) without a readable time, UsageError where the column's type holds
+    no times.
     """
-    kind = column.dtype
+    kind, zone = column.dtype, times.timezone or zone
+    if times.format is not None and kind.is_integer():  # 20241231
+        column, kind = column.cast(pl.String), pl.String()
     if isinstance(kind, pl.Categorical | pl.Enum) or kind == pl.Null:
         column, kind = column.cast(pl.String), pl.String()
     if column.null_count():
@@ -53,10 +62,13 @@ def read_instants(column: pl.Series, table: str, first_row: int = 1, zone: str |
         micros, naive = micros_of(column, up=False), np.full(len(column), kind.time_zone is None)
     elif kind == pl.Date:
         micros, naive = micros_of(column.cast(pl.Datetime("ms")), up=False), dates
+    elif times.unit is not None and kind.is_numeric():
+        micros, naive = epochs_of(column, times.unit), dates
     elif kind == pl.String:
-        parsed = parse_column(column)
+        parsed = parse_times(column, times)
         micros, naive = pl.Series(parsed.micros).set(pl.Series(~parsed.valid), None), parsed.naive & parsed.valid
-        dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
+        if times == ISO_8601:
+            dates = (column.str.strip_chars(" ").str.len_bytes() == len("2024-01-31")).to_numpy()
     else:
         raise UsageError(
             f"column {column.name!r} holds {kind}, not times",
@@ -64,25 +76,48 @@ def read_instants(column: pl.Series, table: str, first_row: int = 1, zone: str |
             hint="name a column of ISO 8601 text, datetimes or dates with --timestamp-column",
         )
     what = "is not a time" if kind == pl.String else "is not in the years 1 to 9999"
-    _refuse(column, micros.is_null(), what, ISO, table, first_row)
+    written = f"its column is read as {times.format or times.unit}"
+    _refuse(column, micros.is_null(), what, ISO if times == ISO_8601 else written, table, first_row)
     if zone is not None:
-        return Instants(_local(column, micros, naive, table, first_row, zone).to_numpy(), ())
+        return Instants(_local(column, micros, naive, table, first_row, zone, times).to_numpy(), ())
     assumed = (NAIVE,) * bool((naive & ~dates).any()) + (DATES,) * bool(dates.any())
     return Instants(micros.to_numpy(), assumed, bool(naive.any()))
 
 
-def in_zone(values: pl.Series, zone: str) -> pl.Series:
-    """Naive local times of a zone as UTC; null for those that never happened, happened twice, or leave the years."""
-    utc = values.dt.replace_time_zone(zone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+def in_zone(values: pl.Series, zone: str, times: TimeFormat = ISO_8601) -> pl.Series:
+    """Naive local times of a zone as UTC; null for those that leave the years, and, unless ``times`` says how to read
+    them, for those that never happened or happened twice.
+    """
+    ambiguous: Literal["earliest", "latest", "null"] = "null"
+    if times.ambiguous in ("earliest", "latest"):
+        ambiguous = "earliest" if times.ambiguous == "earliest" else "latest"
+    local = values.dt.replace_time_zone(zone, ambiguous=ambiguous, non_existent="null")
+    utc = local.dt.convert_time_zone("UTC")
+    if times.nonexistent is not None and utc.null_count() > values.null_count():
+        utc = _skipped(values, utc, zone, times.nonexistent)
     outside = ~utc.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
     return utc.set(outside, None) if outside.any() else utc
 
 
-def _local(column: pl.Series, micros: pl.Series, naive: Mask, table: str, first_row: int, zone: str) -> pl.Series:
+def _skipped(values: pl.Series, utc: pl.Series, zone: str, way: str) -> pl.Series:
+    """Fills in the times that a zone's clocks skip, read by the clock of before (``forward``) or of after."""
+    at = (utc.is_null() & values.is_not_null()).arg_true()
+    known: dict[datetime, int | None] = {}
+    for moment in values[at].unique():
+        local = moment.replace(tzinfo=ZoneInfo(zone), fold=0 if way == "forward" else 1)
+        skipped = local.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment
+        known[moment] = (local.astimezone(UTC) - EPOCH) // MICROSECOND if skipped else None
+    filled = pl.Series([known[moment] for moment in values[at]], dtype=pl.Int64)
+    return utc.to_physical().scatter(at, filled).cast(INSTANT).dt.replace_time_zone("UTC")
+
+
+def _local(
+    column: pl.Series, micros: pl.Series, naive: Mask, table: str, first_row: int, zone: str, times: TimeFormat
+) -> pl.Series:
     """The instants, of which the naive ones are local times of a zone."""
     if is_utc(zone) or not naive.any():
         return micros
-    local = in_zone(micros.cast(INSTANT), zone).to_physical()
+    local = in_zone(micros.cast(INSTANT), zone, times).to_physical()
     what = f"is not one instant in {zone}: its clocks skip or repeat it there"
     _refuse(column, local.is_null() & pl.Series(naive), what, "write it with its offset", table, first_row)
     return local.zip_with(pl.Series(naive), micros)

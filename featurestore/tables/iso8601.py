@@ -7,6 +7,7 @@ digit by digit; those of a rare one are read by `times.parse_instant`, each text
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,7 +28,7 @@ _USUAL = re.compile(
 _SHORTEST, _LONGEST = 10, 64
 _LAYOUTS_AT_MOST = 64  # of one length; the others are not times
 _ROWS_AT_ONCE = 1 << 14  # turned to columns in pieces that stay in the cache
-_ZERO = np.uint8(ord("0"))
+ZERO = np.uint8(ord("0"))
 
 Ints = npt.NDArray[np.int64]
 Characters = npt.NDArray[np.uint8]
@@ -49,12 +50,30 @@ def parse_column(texts: pl.Series, *, up: bool = False) -> ParsedTexts:
     """
     count = len(texts)
     out = ParsedTexts(np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool))
+
+    def read(shape: str, characters: Characters, places: Ints) -> None:
+        if layout := _USUAL.fullmatch(shape):
+            out.micros[places], out.valid[places] = _read_layout(characters, layout, up=up)
+            out.naive[places] = layout["zone"] is None
+        elif is_instant_layout(shape):
+            _read_one_by_one(characters, places, out, up=up)
+
+    read_layouts(texts, read, shortest=_SHORTEST)
+    return out
+
+
+ReadLayout = Callable[[str, "Characters", "Ints"], None]
+"""Takes a layout, the characters of texts that have it, as (length, count), and the texts' positions."""
+
+
+def read_layouts(texts: pl.Series, read: ReadLayout, *, shortest: int = 1, at_most: int = _LAYOUTS_AT_MOST) -> None:
+    """Hands on the texts of a column layout by layout, ``at_most`` of each length."""
     lengths = texts.str.len_bytes().fill_null(0)
     for length in lengths.unique():
-        if _SHORTEST <= length <= _LONGEST:
+        if shortest <= length <= _LONGEST:
             at = (lengths == length).arg_true().to_numpy()
-            _read_length(_characters(texts if len(at) == count else texts.gather(at), length), at, out, up=up)
-    return out
+            characters = _characters(texts if len(at) == len(texts) else texts.gather(at), length)
+            _read_length(characters, at, read, at_most)
 
 
 def parse_dates(texts: pl.Series) -> tuple[Ints, Mask]:
@@ -76,9 +95,9 @@ def _characters(texts: pl.Series, length: int) -> Characters:
     return characters
 
 
-def _read_length(characters: Characters, at: Ints, out: ParsedTexts, *, up: bool) -> None:
+def _read_length(characters: Characters, at: Ints, read: ReadLayout, at_most: int) -> None:
     """Takes the layout of the first value, reads all that share it, and goes on with the rest."""
-    for _ in range(_LAYOUTS_AT_MOST):
+    for _ in range(at_most):
         if not len(at):
             return
         first = characters[:, 0].tobytes()
@@ -86,16 +105,12 @@ def _read_length(characters: Characters, at: Ints, out: ParsedTexts, *, up: bool
         for position, character in enumerate(first):
             line = characters[position]
             # Unsigned bytes: what comes before "0" wraps round to more than 10.
-            same &= (line - _ZERO < 10) if chr(character).isdigit() else (line == character)
+            same &= (line - ZERO < 10) if chr(character).isdecimal() else (line == character)
         shape = re.sub(rb"[0-9]", b"0", first).decode("latin-1")
-        whole = bool(same.all())
-        places = at if whole else at[same]
-        if layout := _USUAL.fullmatch(shape):
-            chosen = characters if whole else characters[:, same]
-            out.micros[places], out.valid[places] = _read_layout(chosen, layout, up=up)
-            out.naive[places] = layout["zone"] is None
-        elif is_instant_layout(shape):
-            _read_one_by_one(characters if whole else characters[:, same], places, out, up=up)
+        if same.all():
+            read(shape, characters, at)
+            return
+        read(shape, characters[:, same], at[same])
         characters, at = characters[:, ~same], at[~same]
 
 
@@ -115,18 +130,10 @@ def _read_one_by_one(characters: Characters, places: Ints, out: ParsedTexts, *, 
 
 def _read_layout(characters: Characters, layout: re.Match[str], *, up: bool) -> tuple[Ints, Mask]:
     def number(start: int, count: int) -> npt.NDArray[np.int32]:
-        total = np.zeros(characters.shape[1], np.int32)
-        for position in range(start, start + count):
-            total *= 10
-            total += characters[position] - _ZERO
-        return total
+        return read_number(characters, start, start + count)
 
     year, month, day = number(0, 4), number(5, 2), number(8, 2)
-    valid = (month >= 1) & (month <= 12) & (day >= 1)
-    index = np.where(valid, year * 12 + month - 1, 0)
-    starts = _month_starts()
-    days = starts[index] + (day - 1)
-    valid &= days < starts[index + 1]
+    days, valid = days_of(year, month, day)
     micros = days * DAY
     if layout["minute"]:
         hour, minute = number(11, 2), number(14, 2)
@@ -140,7 +147,7 @@ def _read_layout(characters: Characters, layout: re.Match[str], *, up: bool) -> 
         digits = min(len(fraction), 6)
         micros += number(layout.start("fraction"), digits) * 10 ** (6 - digits)
         if up and len(fraction) > 6:
-            micros += (characters[layout.start("fraction") + 6 : layout.end("fraction")] != _ZERO).any(axis=0)
+            micros += (characters[layout.start("fraction") + 6 : layout.end("fraction")] != ZERO).any(axis=0)
     zone = layout["zone"]
     if zone and zone[0] in "+-":
         start = layout.start("zone")
@@ -150,6 +157,25 @@ def _read_layout(characters: Characters, layout: re.Match[str], *, up: bool) -> 
         offset = (hours * 60 + minutes).astype(np.int64) * 60_000_000
         micros += -offset if zone[0] == "+" else offset
     return micros, valid & (micros >= MIN_INSTANT) & (micros <= MAX_INSTANT)
+
+
+def read_number(characters: Characters, start: int, stop: int) -> npt.NDArray[np.int32]:
+    """The numbers that the digits from ``start`` to ``stop`` are; at most nine."""
+    total = np.zeros(characters.shape[1], np.int32)
+    for position in range(start, stop):
+        total *= 10
+        total += characters[position] - ZERO
+    return total
+
+
+def days_of(year: npt.NDArray[np.int32], month: npt.NDArray[np.int32], day: npt.NDArray[np.int32]) -> tuple[Ints, Mask]:
+    """Days since the epoch, and where there is such a day."""
+    valid = (month >= 1) & (month <= 12) & (day >= 1)
+    index = np.where(valid, year * 12 + month - 1, 0)
+    starts = _month_starts()
+    days: Ints = starts[index] + (day - 1)
+    valid &= days < starts[index + 1]
+    return days, valid
 
 
 @cache

@@ -24,6 +24,7 @@ def read_lines(
     name: str,
     report: Callable[[str], None],
     *,
+    encoding: str = "utf-8",
     block_size: int = BLOCK,
     longest: int = MAX_LINE,
 ) -> Iterator[tuple[bytes, int]]:
@@ -33,7 +34,7 @@ def read_lines(
     lines at all, and for a line of more than ``longest`` bytes.
     """
     rest, line = b"", 0
-    for block in chain(read_blocks(stream, name, block_size), (None,)):
+    for block in chain(read_blocks(stream, name, block_size, encoding, report), (None,)):
         data = rest + (block or b"")
         if block is None and data:
             report(f"{name} has no line end after its last row: was it cut?")

@@ -49,6 +49,7 @@ def read_json_texts(
     name: str,
     report: Callable[[str], None],
     *,
+    encoding: str = "utf-8",
     block_size: int = BLOCK,
     worth_a_layout: int = WORTH_A_LAYOUT,
 ) -> Iterator[Batch]:
@@ -57,7 +58,7 @@ def read_json_texts(
     An empty line is not a row, and one that is not an object is listed as unreadable. From ``worth_a_layout`` lines on
     the fast path is tried.
     """
-    for lines, before in read_lines(stream, name, report, block_size=block_size):
+    for lines, before in read_lines(stream, name, report, encoding=encoding, block_size=block_size):
         yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
 
 

@@ -8,14 +8,14 @@ from textual.theme import Theme
 DARK = Theme(
     name="featurestore-dark", dark=True, primary="#7aa2f7", secondary="#7dcfff", accent="#bb9af7", success="#9ece6a",
     warning="#e0af68", error="#f7768e", foreground="#c8d0e0", background="#16181f", surface="#1b1e27", panel="#1f2330",
-    variables={"block-cursor-background": "#2d3650",
-               "block-cursor-foreground": "#c8d0e0", "block-cursor-blurred-background": "#222736", "border-blurred": "#333a4d"},
+    variables={"block-cursor-background": "#2d3650", "block-cursor-foreground": "#c8d0e0",
+               "block-cursor-blurred-background": "#222736", "border-blurred": "#333a4d"},
 )  # fmt: skip
 LIGHT = Theme(
     name="featurestore-light", dark=False, primary="#2e5cc5", secondary="#0f7b94", accent="#7a3fb8", success="#3d7a1f",
     warning="#96630b", error="#c0314b", foreground="#262b36", background="#fbfbfa", surface="#f4f4f1", panel="#ecece7",
-    variables={"block-cursor-background": "#d5e0f7",
-               "block-cursor-foreground": "#262b36", "block-cursor-blurred-background": "#e8eaee", "border-blurred": "#c9ccd3"},
+    variables={"block-cursor-background": "#d5e0f7", "block-cursor-foreground": "#262b36",
+               "block-cursor-blurred-background": "#e8eaee", "border-blurred": "#c9ccd3"},
 )  # fmt: skip
 THEMES = (DARK, LIGHT)
 

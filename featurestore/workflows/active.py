@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from featurestore.frozen import frozen
 from featurestore.versioning.folder.files import Active
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActiveVersion:
     """The active version's SHA-256 (None before the first run), and when it was promoted (µs), if it was."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
@@ -18,13 +19,16 @@ from featurestore.registry.summary import FeatureSummary
 from featurestore.sources.pinned_types import read_pins
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 from featurestore.workflows.active import ActiveVersion, active_version
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
+
+if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
 
 
 @frozen
@@ -172,10 +176,16 @@ def show_feature(project: Project, name: str) -> Detail:
     if lives.note(name) is not None and versions_of(project.versions, name):
         return _gone(project, name, lives, history)
     (entry,) = read_entries(project, tree, [find_feature(registry, name)], history)
-    versions = tuple(read_version(item.path) for item in entry.versions)
+    versions = _read_versions(entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = _columns_of(project, entry.feature, closure) if closure else ()
     return Detail(entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)))
+
+
+def _read_versions(names: Iterable[VersionName]) -> tuple[VersionFile, ...]:
+    from featurestore.versioning.folder.versionfile import read_version  # a listing reads none
+
+    return tuple(read_version(name.path) for name in names)
 
 
 def _damage(entry: Entry) -> list[str]:
@@ -199,7 +209,7 @@ def _columns_of(project: Project, feature: Feature, closure: Closure) -> tuple[s
 def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) -> Detail:
     """A feature that is not declared any more, from its last version file and its metadata."""
     listed = list_files(project.versions, name)
-    versions = tuple(read_version(item.path) for item in listed.versions)
+    versions = _read_versions(listed.versions)
     last = versions[-1].feature
     path = versions[-1].name.path.relative_to(project.root)
     source = None if last.source is None else project.sources.get(last.source.name, last.source)

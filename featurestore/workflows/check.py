@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
@@ -23,13 +23,16 @@ from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.copies import verify_copies
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import read_recipes
-from featurestore.versioning.folder.versionfile import VersionName, is_file_of
+from featurestore.versioning.folder.versionfile import is_file_of
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
 from featurestore.workflows.lives import read_lives
-from featurestore.workflows.lock import LockResult, lock
 from featurestore.workflows.summaries import current_summary, stored_summary
+
+if TYPE_CHECKING:
+    from featurestore.workflows.lock import LockResult
 
 FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger", "conflict", "lost", "limit", "observed"]
 
@@ -84,7 +87,7 @@ class CheckResult:
     limits: tuple[HashLimit, ...]
     observations: tuple[HashObservation, ...] = ()
     notes: tuple[str, ...] = ()
-    fixed: LockResult = LockResult()
+    fixed: LockResult | None = None
 
 
 def check(
@@ -104,7 +107,11 @@ def check(
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
         return _judged(_check_staged(project, paths), strict=strict)
-    fixed = lock(project, skip_broken=True) if fix else LockResult()
+    fixed = None
+    if fix:
+        from featurestore.workflows.lock import lock  # imports the stores, as what writes files finishes erasures first
+
+        fixed = lock(project, skip_broken=True)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost)
     return _judged(replace(result, fixed=fixed), strict=strict)
@@ -175,7 +182,7 @@ def _check(
         if not paths or name in selected or _in_folder(name, paths):
             entry = entries.get(name)
             listed = entry.files if entry is not None else files.list_files(project.versions, name)
-            findings += _check_own_files(project, name, listed)
+            findings += _check_own_files(project, name, listed, entry)
             if listed.versions:
                 all_versions[name] = listed.versions
                 versions += len(listed.versions)
@@ -249,11 +256,15 @@ def _lost(item: LostVersion) -> CheckFinding:
     return CheckFinding("lost", item.path, message, hint)
 
 
-def _check_own_files(project: Project, feature: str, listed: files.FeatureFiles) -> list[CheckFinding]:
+def _check_own_files(
+    project: Project, feature: str, listed: files.FeatureFiles, entry: Entry | None
+) -> list[CheckFinding]:
     """What is wrong with the metadata and the promotion that are stored beside the versions."""
     findings = []
-    reads: list[Callable[[Path, str], object]] = [files.read_metadata] if listed.versions else []
-    for read in (*reads, files.read_active, read_recipes):
+    reads: list[Callable[[Path, str], object]] = [read_recipes, *([files.read_active] if listed.promoted else [])]
+    if listed.versions and not (entry is not None and files.is_locked_metadata(project.versions, entry.feature)):
+        reads.append(files.read_metadata)
+    for read in reads:
         try:
             read(project.versions, feature)
         except VersionFileError as exc:

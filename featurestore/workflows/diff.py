@@ -23,12 +23,15 @@ from featurestore.registry.git import export_declared, export_revision
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.versionfile import VersionName, read_version
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.folder.versionfile import read_version
 from featurestore.versioning.running.recipes import current_parts
 from featurestore.workflows.catalogue import Entry, find_feature, read_entries
 from featurestore.workflows.summaries import current_summary
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.drift.version_changes import EntityComparison
     from featurestore.offline.contract import OfflineStore
 
@@ -172,8 +175,8 @@ def compare_values(
             keys = after.entity_type.key_names
             entities = combine(
                 compare_entities(
-                    store.latest(before, key_range=each), store.latest(after, key_range=each), keys, after.data_type,
-                    tolerance,
+                    _values(store.latest(before, key_range=each)), _values(store.latest(after, key_range=each)), keys,
+                    after.data_type, tolerance,
                 )
                 for each in key_ranges(store, [before, after], memory)
             )  # fmt: skip
@@ -185,7 +188,15 @@ def _describe(store: OfflineStore, version: StoredVersion, memory: int) -> dict[
     from featurestore.workflows.partitions import key_ranges
 
     ranges = key_ranges(store, [version], memory)
-    return describe_all((store.current(version, key_range=each)["value"] for each in ranges), version.data_type, memory)
+    held = (_values(store.current(version, key_range=each))["value"] for each in ranges)
+    return describe_all(held, version.data_type, memory)
+
+
+def _values(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of history that are values."""
+    from featurestore.offline.contract import VALUE
+
+    return rows.filter(rows["op"] == VALUE)
 
 
 def _default_sides(feature: str, entry: Entry | None, versions: list[VersionName]) -> tuple[Side, Side]:

@@ -143,6 +143,9 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
         learned, versions = store.committed_runs(), store.versions()
     for notice in store.notices:
         yield Check("offline", "fail", notice)
+    lacking = store.missing_right()
+    if lacking is not None:
+        yield Check("offline", "warn" if versions else "fail", str(lacking), lacking.hint)
     kind = "PostgreSQL" if project.offline_url else "DuckDB"
     yield Check("offline", "ok", f"{kind}; runs: {len(learned)}, feature versions: {len(versions)}")
     yield from _rows_set_aside(project, store)

@@ -11,7 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.errors import StoreError
 from featurestore.model import StoredVersion
-from featurestore.offline.contract import TOMBSTONE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, OfflineStore
 from featurestore.tables.batches import write_batches
 from featurestore.tables.types import INSTANT_UTC
 from featurestore.workflows.history import runs_of
@@ -25,7 +25,8 @@ class ExportResult:
     """A version's history, sorted by keys, computed_at and the order of runs.
 
     It has ``rows`` rows of the key columns, value, computed_at, ingested_at (both UTC), run_id and tombstone (a
-    boolean). ``frame`` is None where they were written to an output.
+    boolean); and, where any row was ever withdrawn, withdrawn (a boolean). ``frame`` is None where they were written to
+    an output.
     """
 
     version: StoredVersion
@@ -68,6 +69,7 @@ def export(store: OfflineStore, version: StoredVersion, memory: int) -> Iterator
         runs = runs_of(store, version)
         mark = store.mark(version)
         ranges = key_ranges(store, [version], memory)
+        ops = {"tombstone": TOMBSTONE, **({"withdrawn": WITHDRAWN} if store.has_withdrawn(version.id) else {})}
     learned = pl.DataFrame(
         {
             "run_seq": list(runs),
@@ -89,5 +91,5 @@ def export(store: OfflineStore, version: StoredVersion, memory: int) -> Iterator
             pl.col("computed_at").dt.replace_time_zone("UTC"),
             "ingested_at",
             "run_id",
-            (pl.col("op") == TOMBSTONE).alias("tombstone"),
+            *((pl.col("op") == op).alias(name) for name, op in ops.items()),
         )

@@ -11,7 +11,7 @@ import polars as pl
 from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import Json, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, CommittedRun, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, CommittedRun, OfflineStore
 from featurestore.point_in_time.entities import Entity, parse_entity
 from featurestore.tables.types import INSTANT, key_types
 from featurestore.tables.values import json_value
@@ -21,13 +21,17 @@ from featurestore.workflows.references import resolve_one
 
 @dataclass(frozen=True, slots=True)
 class HistoryValue:
-    """One row of history. Instants are microseconds; a tombstone says that from then on there is no value."""
+    """One row of history. Instants are microseconds.
+
+    A tombstone says that from then on there is no value; ``withdrawn``, that nothing is dated then any more.
+    """
 
     value: Json
     computed_at: int
     ingested_at: int
     run_id: str
     tombstone: bool
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,9 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
         version,
         entity,
         tuple(
-            HistoryValue(json_value(value), computed_at, runs[seq].learned_at, runs[seq].run_id, op == TOMBSTONE)
+            HistoryValue(
+                json_value(value), computed_at, runs[seq].learned_at, runs[seq].run_id, op == TOMBSTONE, op == WITHDRAWN
+            )
             for computed_at, seq, op, value in zip(*columns, strict=True)
         ),
     )

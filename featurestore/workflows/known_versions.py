@@ -15,7 +15,7 @@ from featurestore.config import Project
 from featurestore.frozen import frozen
 from featurestore.registry.git import GitError, ever_added, removed
 from featurestore.registry.summary import FeatureSummary
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 
 
 @frozen

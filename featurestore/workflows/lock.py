@@ -5,7 +5,7 @@ Reads and writes files only, runs no user code, and imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,9 +17,10 @@ from featurestore.locking import write_lock
 from featurestore.model import Problem
 from featurestore.registry.discovery import discover, select
 from featurestore.registry.git import commit_of
+from featurestore.regular import SETTINGS, Fence
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
@@ -101,32 +102,57 @@ def _settle(project: Project, *, dry_run: bool) -> Iterable[Path]:
 
 
 def _refuse_ambiguous(project: Project, entries: Sequence[Entry], known: KnownVersions) -> None:
-    """Raises VersionFileError where a feature set names a version by a number that two have, or that is to move.
+    """Raises VersionFileError where feature sets name versions by a number that two have, or that is to move.
 
-    Nobody can say which of them is meant, but whoever wrote it.
+    Nobody can say which of them is meant, but whoever wrote it: the error names every line, and what can stand there.
     """
+    found: dict[str, tuple[str, str]] = {}
     for entry in entries:
         name = entry.feature.name
         if not files.clashes(entry.versions):
             continue
         moving = {before.number for before, _ in files.renumbering(entry.versions, known.held(name)).moved}
-        for set_name, references in project.feature_sets.items():
-            for reference in references:
-                feature, _, wanted = reference.partition("=")[-1 if "=" in reference else 0].partition("@")
+        lists = [(f"feature_sets.{name}", each) for name, each in project.feature_sets.items()]
+        lists += [(f"models.{name}", each) for name, each in project.models.items()]
+        for set_name, listed in lists:
+            for reference in listed.features:
+                feature, _, wanted = reference.rpartition("=")[-1].partition("@")
                 if feature.rpartition(".")[-1] == name and wanted.isdecimal() and int(wanted) in moving:
-                    raise _ambiguous(project, set_name, reference, entry, int(wanted))
+                    found.setdefault(reference, (set_name, _way_out(reference, entry, int(wanted))))
+    if found:
+        raise _ambiguous(project, found)
 
 
-def _ambiguous(project: Project, set_name: str, reference: str, entry: Entry, number: int) -> VersionFileError:
-    meant = [item.short for item in entry.versions if item.number == number]
-    name = entry.feature.name
-    options = " or ".join(f"{name}@{short}" for short in meant)
+def _way_out(reference: str, entry: Entry, number: int) -> str:
+    """What can stand in place of a reference: the same by the digits of a hash."""
+    before = reference.rpartition("@")[0]
+    return " or ".join(f'"{before}@{item.short}"' for item in entry.versions if item.number == number)
+
+
+def _ambiguous(project: Project, found: Mapping[str, tuple[str, str]]) -> VersionFileError:
+    """The error for references (with their sets, and what can stand there instead)."""
+    (set_name, _), *others = found.values()
+    more = f"; the same goes for {len(others)} other reference{'s' * (len(others) > 1)}" if others else ""
     return VersionFileError(
-        f"feature_sets.{set_name} says {reference}, and a version of that number is to get another one: "
-        + " and ".join(f"{item.number:04d}-{item.short}" for item in entry.versions if item.number == number),
+        f"{set_name} says {next(iter(found))}, but several versions have that number, and only one can keep it{more}",
         where=str(project.root / FILE),
-        hint=f"write {options} there, by the digits of its hash, then run featurestore lock again",
+        hint="; ".join(
+            f"write {options} in place of {reference}{_lines(project, reference)}"
+            for reference, (_, options) in found.items()
+        )
+        + "; then run featurestore lock again",
     )
+
+
+def _lines(project: Project, reference: str) -> str:
+    """Where a feature set's reference is written: `` (line 12)``."""
+    text = Fence(project.root).read(project.root / FILE, SETTINGS).decode("utf-8", "replace")
+    found = [
+        str(number)
+        for number, line in enumerate(text.splitlines(), 1)
+        if not line.lstrip().startswith("#") and (f'"{reference}"' in line or f"'{reference}'" in line)
+    ]
+    return f" (line{'s' if len(found) > 1 else ''} {', '.join(found)})" if found else ""
 
 
 def _unusable(problems: Sequence[Problem]) -> DeclarationError:

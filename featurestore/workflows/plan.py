@@ -14,7 +14,8 @@ from featurestore.registry.discovery import BrokenDeclaration, Registry, discove
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe.closure import Limit
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, damaged_files, read_entries

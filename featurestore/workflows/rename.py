@@ -208,7 +208,7 @@ def _lines_of(path: Path, shown: str, spots: Sequence[_Spot]) -> Iterator[LineEd
 
 
 def _toml_edits(project: Project, old: str, new: str) -> Iterator[LineEdit]:
-    """The lines of featurestore.toml in which a feature set or a drift rule names the feature."""
+    """The lines of featurestore.toml in which a feature set, a model or a drift rule names the feature."""
     section = ""
     for number, line in enumerate((project.root / FILE).read_text(encoding="utf-8").split("\n"), 1):
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
@@ -216,8 +216,9 @@ def _toml_edits(project: Project, old: str, new: str) -> Iterator[LineEdit]:
         after = line
         if header and section == f"drift.features.{old}":
             after = line.replace(f"drift.features.{old}", f"drift.features.{new}", 1)
-        elif section.startswith("feature_sets."):
-            after = re.sub(rf"""(["']){re.escape(old)}(@\w+)?\1""", rf"\g<1>{new}\g<2>\g<1>", line)
+        elif section.startswith(("feature_sets.", "models.")):
+            named = rf"""(["'])((?:[^"'=]*=)?(?:\w+\.)?){re.escape(old)}(@\w+)?\1"""
+            after = re.sub(named, rf"\g<1>\g<2>{new}\g<3>\g<1>", line)
         if after != line:
             yield LineEdit(FILE, number, line, after)
 

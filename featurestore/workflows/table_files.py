@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.tables.files import FORMATS, Format, format_of
 
@@ -15,13 +16,13 @@ class TableFile:
     """A table in a file or an open stream.
 
     ``form`` is its format, needed where neither the file's name nor its first bytes show it. ``name`` is what
-    messages call the table; by default the path. ``delimiter`` is between two fields of a CSV that is read.
+    messages call the table; by default the path. ``dialect`` is how the text of a table that is read is written.
     """
 
     place: Path | BinaryIO
     form: Format | None = None
     name: str = ""
-    delimiter: str = ","
+    dialect: Dialect = STANDARD
 
     @property
     def path(self) -> Path | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from featurestore.config import Project
 from featurestore.frozen import frozen
 from featurestore.registry.git import ALONE, SETTINGS, TIMEOUT, GitError, top_of
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 
 if TYPE_CHECKING:
     from git import Repo

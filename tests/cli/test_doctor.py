@@ -41,16 +41,15 @@ def test_a_new_project_is_well_and_stays_as_it_is(project: Folder) -> None:
     assert files(project.root) == before
 
 
-def test_a_project_at_work_says_where_it_stands(project: Folder) -> None:
-    project.run("ingest")
-    project.run("sync")
-    document = project.json("doctor")
+def test_a_project_at_work_says_where_it_stands(ingested: Folder) -> None:
+    ingested.run("sync")
+    document = ingested.json("doctor")
     assert document["fail"] == 0
     assert document["ok"] + document["warn"] == len(document["checks"])
     said = " ".join(check["what"] for check in document["checks"])
     assert "runs: 1, feature versions: 1" in said
     assert "features served: 1, up to run 1" in said
-    shown = project.run("doctor").out
+    shown = ingested.run("doctor").out
     assert all(area in shown for area in AREAS)
 
 
@@ -71,10 +70,9 @@ def test_a_declaration_that_can_t_be_used_fails_with_its_place(project: Folder) 
     assert "broken.py" in wrong["what"]
 
 
-def test_a_damaged_history_fails(project: Folder) -> None:
-    project.run("ingest")
-    (project.root / ".featurestore" / "history.duckdb").write_bytes(b"x" * 10_000)
-    (wrong,) = of("offline", checks(project, code=1))
+def test_a_damaged_history_fails(ingested: Folder) -> None:
+    (ingested.root / ".featurestore" / "history.duckdb").write_bytes(b"x" * 10_000)
+    (wrong,) = of("offline", checks(ingested, code=1))
     assert wrong["state"] == "fail"
     assert "doctor" not in str(wrong["hint"])
 
@@ -97,9 +95,8 @@ def test_no_password_is_shown(project: Folder, monkeypatch: pytest.MonkeyPatch) 
     assert "FEATURESTORE_ONLINE_URL" in shown.out
 
 
-def test_a_clock_that_is_behind_the_history_fails(project: Folder) -> None:
-    project.run("ingest")
-    (wrong,) = [check for check in examine(project.root, now=an_hour_ago) if check.area == "clock"]
+def test_a_clock_that_is_behind_the_history_fails(ingested: Folder) -> None:
+    (wrong,) = [check for check in examine(ingested.root, now=an_hour_ago) if check.area == "clock"]
     assert wrong.state == "fail"
 
 

@@ -25,12 +25,6 @@ READERS = (["runs"], ["export", "age_share"], ["history", "age_share", "001"], [
 WRITERS = (["ingest", "--full"], ["baseline", "age_share"])
 
 
-@pytest.fixture
-def ingested(project: Folder) -> Folder:
-    project.run("ingest")
-    return project
-
-
 def cut(length: int) -> Callable[[bytes], bytes]:
     return lambda data: data[:length]
 

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import AGE, TOML, VISITS, Folder
-from tests.services_postgres import PostgresServer, own_postgres, postgres
-
-__all__ = ["own_postgres", "postgres"]
+from tests.services_postgres import PostgresServer
 
 PROJECT_FILE = "features/.versions/project.toml"
 LABELS = "patient_id,at\n001,2024-03-01T00:00:00Z\n"

@@ -16,23 +16,10 @@ from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.open import open_offline
 from featurestore.registry.summary import Summary, read_summary, write_summary
 from featurestore.workflows.summaries import summarize
-from tests import services_postgres
 from tests.conftest import Folder
 from tests.services_postgres import PostgresServer
 
-postgres, own_postgres = services_postgres.postgres, services_postgres.own_postgres
-
 LABELS = "patient_id,at\n001,2024-03-01T00:00:00Z\n"
-
-
-@pytest.fixture
-def two_versions(project: Folder) -> Folder:
-    """Version 2 of age_share is active; the summary was written by its run."""
-    project.write({"labels.csv": LABELS})
-    project.run("ingest")
-    project.edit("features/cardiac.py", "/ 100", "/ 50")
-    project.run("ingest")
-    return project
 
 
 def loaded(project: Folder) -> Project:
@@ -50,6 +37,7 @@ def active_everywhere(project: Folder) -> set[int]:
     (planned,) = project.json("plan")["features"]
     history = project.json("history", "age_share", "001")
     (synced,) = project.json("sync", "--dry-run")["features"]
+    project.write({"labels.csv": LABELS})
     labels = str(project.root / "labels.csv")
     joined = project.run("join", labels, "-f", "age_share", "--timestamp-column", "at").out.splitlines()[1]
     value = float(joined.rpartition(",")[2])
@@ -130,7 +118,6 @@ def test_a_summary_that_is_gone_or_damaged_changes_no_answer(
 
 
 def test_the_summary_of_an_earlier_run_or_of_another_store_is_not_believed(project: Folder) -> None:
-    project.write({"labels.csv": LABELS})
     project.run("ingest")
     path = project.root / ".featurestore" / "summary.json"
     earlier = path.read_bytes()
@@ -157,7 +144,6 @@ run(["-C", {root!r}, "ingest"])
 
 
 def test_a_run_that_is_killed_after_its_commit_is_seen_by_all(project: Folder) -> None:
-    project.write({"labels.csv": LABELS})
     project.run("ingest")
     project.edit("features/cardiac.py", "/ 100", "/ 50")
     done = subprocess.run([sys.executable, "-c", KILLED.format(root=str(project.root))], capture_output=True)
@@ -177,7 +163,6 @@ run(["-C", {root!r}, "ingest"])
 
 
 def test_a_commit_that_is_still_in_the_log_beside_the_file_is_seen_by_all(project: Folder) -> None:
-    project.write({"labels.csv": LABELS})
     project.run("ingest")
     project.edit("features/cardiac.py", "/ 100", "/ 50")
     done = subprocess.run([sys.executable, "-c", CRASHED.format(root=str(project.root))], capture_output=True)
@@ -257,7 +242,6 @@ def test_a_summary_is_one_json_document_with_the_stamp_of_the_store(two_versions
 @pytest.fixture
 def shared(project: Folder, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", own_postgres.url)
-    project.write({"labels.csv": LABELS})
     project.run("ingest")
     return project
 

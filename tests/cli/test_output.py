@@ -53,9 +53,8 @@ def test_closed_streams_are_not_taken_for_files(project: Folder) -> None:
     assert project.features()["age_share"]["rows_unchanged"] in (0, 3)
 
 
-def test_closed_input_is_an_error(project: Folder) -> None:
-    project.run("ingest")
-    code, said = shell(project, "featurestore join - -f age_share --timestamp-column at <&-")
+def test_closed_input_is_an_error(ingested: Folder) -> None:
+    code, said = shell(ingested, "featurestore join - -f age_share --timestamp-column at <&-")
     assert code not in (0, 1, 70)
     assert said.startswith("error: ")
 
@@ -65,17 +64,15 @@ def test_a_help_into_a_closed_pipe_ends_quietly(project: Folder) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_folder_that_can_t_be_written(project: Folder) -> None:
-    project.run("ingest")
-    (project.root / "out").mkdir(mode=0o500)
-    code, said = shell(project, "featurestore export age_share --output out/x.csv")
+def test_an_output_folder_that_can_t_be_written(ingested: Folder) -> None:
+    (ingested.root / "out").mkdir(mode=0o500)
+    code, said = shell(ingested, "featurestore export age_share --output out/x.csv")
     assert code in (4, 12)
     assert "out" in said
 
 
-def test_an_output_folder_that_does_not_exist(project: Folder) -> None:
-    project.run("ingest")
-    code, said = shell(project, "featurestore export age_share --output /proc/none/x.csv")
+def test_an_output_folder_that_does_not_exist(ingested: Folder) -> None:
+    code, said = shell(ingested, "featurestore export age_share --output /proc/none/x.csv")
     assert code in (2, 4, 12)
     assert "/proc/none" in said
 
@@ -103,11 +100,10 @@ def test_interrupted_while_it_starts(project: Folder) -> None:
         assert (done.returncode, done.stderr) == (130, "interrupted; nothing half-done is left\n"), module
 
 
-def test_ctrl_c_reaches_a_command_that_reads_a_terminal_or_a_pipe(project: Folder) -> None:
-    project.run("ingest")
+def test_ctrl_c_reaches_a_command_that_reads_a_terminal_or_a_pipe(ingested: Folder) -> None:
     command = [sys.executable, "-m", "featurestore", "join", "-", "-f", "age_share", "--timestamp-column", "at", "-v"]
     process = subprocess.Popen(
-        command, cwd=project.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, cwd=ingested.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stderr is not None
     while b"reading the labels" not in process.stderr.readline():
@@ -150,9 +146,8 @@ def test_a_full_or_closed_stdout_is_reported_by_every_answer(words: list[str]) -
         assert "Traceback" not in ran.stderr
 
 
-def test_a_result_may_go_to_the_path_of_a_pipe(project: Folder) -> None:
-    project.run("ingest")
-    command = [sys.executable, "-m", "featurestore", "-C", str(project.root), "export", "age_share",
+def test_a_result_may_go_to_the_path_of_a_pipe(ingested: Folder) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), "export", "age_share",
                "--output", "/dev/stdout", "--format", "csv", "-q"]  # fmt: skip
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, len(ran.stdout.splitlines())) == (0, 4), ran.stderr

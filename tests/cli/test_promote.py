@@ -5,11 +5,8 @@ import subprocess
 
 import pytest
 
-from tests import services
 from tests.conftest import Folder
 from tests.services import Server
-
-own_server = services.own_server
 
 
 def values(project: Folder, reference: str, entity: str = "002") -> list[object]:
@@ -19,15 +16,6 @@ def values(project: Folder, reference: str, entity: str = "002") -> list[object]
 def online(project: Folder, entity: str = "002") -> tuple[object, int]:
     item = project.json("get", "patient", entity)["entities"][0]["features"]["age_share"]
     return item["value"], item["version"]
-
-
-@pytest.fixture
-def two_versions(project: Folder) -> Folder:
-    """age_share divided by 100 in version 1, by 50 in version 2, which is the active one."""
-    project.run("ingest")
-    project.edit("features/cardiac.py", "/ 100", "/ 50")
-    project.run("ingest")
-    return project
 
 
 def test_joins_reads_and_lists_follow_a_promotion_back_and_forth(two_versions: Folder) -> None:
@@ -110,30 +98,28 @@ def test_a_version_without_history_is_not_promoted(project: Folder) -> None:
     assert "has no history" in project.run("promote", "age_share", "1", code=2).err
 
 
-def test_plan_with_stats_shows_what_would_move_and_writes_nothing(project: Folder) -> None:
-    project.run("ingest")
-    before = project.json("runs")["runs"]
-    project.edit(
+def test_plan_with_stats_shows_what_would_move_and_writes_nothing(ingested: Folder) -> None:
+    before = ingested.json("runs")["runs"]
+    ingested.edit(
         "features/cardiac.py",
         'pl.col("age") / 100',
         'pl.when(pl.col("age") > 50).then(1.0).otherwise(pl.col("age") / 100)',
     )
-    (item,) = project.json("plan", "--stats")["features"]
+    (item,) = ingested.json("plan", "--stats")["features"]
     assert (item["stats"]["rows"]["compared"], item["stats"]["rows"]["changed"]) == (3, 2)
     assert (item["stats"]["entities"]["compared"], item["stats"]["entities"]["changed"]) == (2, 2)
     assert item["stats"]["shift"]["max"] == pytest.approx(0.4)
     assert item["stats"]["entities"]["largest"][0]["keys"] == {"patient_id": "001"}
-    markdown = project.run("plan", "--stats", "--markdown").out
+    markdown = ingested.run("plan", "--stats", "--markdown").out
     assert "| `age_share` | changed | 1 → 2 |" in markdown
     assert "2 of 3 values" in markdown
-    assert project.json("runs")["runs"] == before
-    assert len(list((project.root / "features" / ".versions" / "age_share").glob("0*.py"))) == 1
+    assert ingested.json("runs")["runs"] == before
+    assert len(list((ingested.root / "features" / ".versions" / "age_share").glob("0*.py"))) == 1
 
 
-def test_plan_with_stats_tells_code_that_fails(project: Folder) -> None:
-    project.run("ingest")
-    project.edit("features/cardiac.py", "/ 100", "/ pl.col('agee')")
-    (item,) = project.json("plan", "--stats")["features"]
+def test_plan_with_stats_tells_code_that_fails(ingested: Folder) -> None:
+    ingested.edit("features/cardiac.py", "/ 100", "/ pl.col('agee')")
+    (item,) = ingested.json("plan", "--stats")["features"]
     assert "agee" in item["stats"]["problem"]["message"]
 
 

@@ -27,16 +27,15 @@ def state_of(folder: Folder, *, max_age: int | None = None, later: int = 0) -> P
     return project_state(project, store, max_age=max_age, now=store.runs(last=1)[0].finished_at + later)
 
 
-def test_all_is_well(project: Folder) -> None:
-    project.run("ingest")
-    project.run("sync")
-    document = project.json("status", "--max-age", "26h")
+def test_all_is_well(ingested: Folder) -> None:
+    ingested.run("sync")
+    document = ingested.json("status", "--max-age", "26h")
     (feature,) = document["features"]
     assert document["problems"] == 0
     assert (feature["name"], feature["version"], feature["last_status"]) == ("age_share", 1, "ok")
     assert 0 <= feature["freshness_s"] < 3600
     assert (feature["online_lag_runs"], feature["problems"]) == (0, [])
-    assert project.run("-q", "status").err == ""
+    assert ingested.run("-q", "status").err == ""
 
 
 def test_a_run_that_found_nothing_new_is_fresh_and_an_old_one_is_not(project: Folder) -> None:
@@ -72,10 +71,9 @@ def test_a_failure_says_since_when_how_often_why_and_what_to_do(project: Folder)
     assert shown.err.startswith("chol_share has failed since ")
 
 
-def test_a_feature_that_never_ran_and_a_broken_declaration_are_problems(project: Folder) -> None:
-    project.run("ingest")
-    project.write({"features/other.py": OTHER, "features/broken.py": AGE.replace('"float"', '"flaot"')})
-    document = project.json("status", code=1)
+def test_a_feature_that_never_ran_and_a_broken_declaration_are_problems(ingested: Folder) -> None:
+    ingested.write({"features/other.py": OTHER, "features/broken.py": AGE.replace('"float"', '"flaot"')})
+    document = ingested.json("status", code=1)
     assert by_name(document)["chol_share"]["problems"] == [
         "has never been ingested; run featurestore ingest chol_share"
     ]
@@ -100,25 +98,23 @@ def test_drift_is_a_problem(project: Folder) -> None:
     assert problem.endswith("run featurestore drift age_share")
 
 
-def test_rows_set_aside_and_an_online_store_that_is_behind_are_shown_and_are_no_problem(project: Folder) -> None:
-    project.run("ingest")
-    project.run("sync")
-    project.write({"visits-late.csv": LATE})
-    project.run("ingest", code=3)
-    document = project.json("status")
+def test_rows_set_aside_and_an_online_store_that_is_behind_are_shown_and_are_no_problem(ingested: Folder) -> None:
+    ingested.run("sync")
+    ingested.write({"visits-late.csv": LATE})
+    ingested.run("ingest", code=3)
+    document = ingested.json("status")
     (feature,) = document["features"]
     assert (feature["rows_rejected"], feature["online_lag_runs"]) == (1, 1)
-    assert "1 run behind" in project.run("status").out
-    project.run("sync")
-    assert project.json("status")["features"][0]["online_lag_runs"] == 0
+    assert "1 run behind" in ingested.run("status").out
+    ingested.run("sync")
+    assert ingested.json("status")["features"][0]["online_lag_runs"] == 0
 
 
 def test_an_online_store_that_does_not_answer_is_a_problem_and_hides_nothing(
-    project: Folder, monkeypatch: pytest.MonkeyPatch
+    ingested: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.run("ingest")
     monkeypatch.setenv("FEATURESTORE_ONLINE_URL", "redis://127.0.0.1:1/0")
-    document = project.json("status", code=1)
+    document = ingested.json("status", code=1)
     assert by_name(document)["age_share"]["online_lag_runs"] is None
     assert len(document["project_problems"]) == 1
     assert "does not answer" in document["project_problems"][0]

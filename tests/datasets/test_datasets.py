@@ -94,7 +94,16 @@ def test_all_that_a_rebuild_needs_is_stored(ingested: Folder) -> None:
     (version,) = DuckDBStore(load_project(ingested.root)).versions()
     run = ingested.json("runs")["runs"][0]
     assert found["features"] == [
-        {"column": "age_share", "name": "age_share", "version": 1, "sha256": version.id.sha256, "max_age": None}
+        {
+            "column": "age_share",
+            "name": "age_share",
+            "version": 1,
+            "sha256": version.id.sha256,
+            "max_age": None,
+            "role": None,
+            "nulls": 3,
+            "ages": {"least": None, "mean": None, "greatest": None},
+        }
     ]
     assert found["labels"] == {
         "name": str(ingested.root / "labels.csv"), "format": "csv", "bytes": len(LABELS), "kept": True,

@@ -1,16 +1,18 @@
-"""The command line as a user starts it: a process of its own, in the folder of a project."""
+"""The command line on the example and on the article's project, in this process.
 
+``test_readme.py`` and ``test_scripts.py`` start it as a user does.
+"""
+
+import io
 import json
-import os
-import subprocess
-import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("FEATURESTORE_")}
+from featurestore.cli.app import run
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,16 @@ class Featurestore(Protocol):
 def featurestore() -> Featurestore:
     """Runs ``featurestore ARGUMENTS`` in a folder and checks its exit code."""
 
-    def run(*arguments: str, cwd: Path, exit_code: int = 0) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "featurestore", *arguments],
-            cwd=cwd, env=CLEAN | {"NO_COLOR": "1"}, capture_output=True, text=True, encoding="utf-8", timeout=120,
-        )  # fmt: skip
-        said = f"featurestore {' '.join(arguments)}\n{done.stdout}{done.stderr}"
-        assert done.returncode == exit_code, said
-        return Ran(done.stdout, done.stderr)
+    def run_in(*arguments: str, cwd: Path, exit_code: int = 0) -> Ran:
+        out, err = io.BytesIO(), io.BytesIO()
+        with chdir(cwd), redirect_stdout(_text_to(out)), redirect_stderr(_text_to(err)):
+            code = run(list(arguments))
+        ran = Ran(out.getvalue().decode(), err.getvalue().decode())
+        assert code == exit_code, f"featurestore {' '.join(arguments)}\n{ran.stdout}{ran.stderr}"
+        return ran
 
-    return run
+    return run_in
+
+
+def _text_to(stream: io.BytesIO) -> io.TextIOWrapper:
+    return io.TextIOWrapper(stream, encoding="utf-8", write_through=True)

@@ -12,11 +12,23 @@ from featurestore.drift.methods import METHODS
 from featurestore.drift.sample import Sample
 from tests.drift.conftest import Normal, SampleOf
 
+SIZES = [(30, 30), (50, 50), (303, 303), (2_000, 2_000), (2_000, 100)]
 
-@pytest.mark.parametrize(("before", "now"), [(30, 30), (50, 50), (303, 303), (2_000, 2_000), (2_000, 100)])
+
+def alarms_at_noise(before: int, now: int, normal: Normal, pairs: int) -> int:
+    drawn = ((normal(2 * turn, before), normal(2 * turn + 1, now)) for turn in range(pairs))
+    return sum(measure(*pair).detected for pair in drawn)
+
+
+@pytest.mark.parametrize(("before", "now"), SIZES)
+def test_of_two_hundred_pairs_of_noise_at_most_one_is_an_alarm(before: int, now: int, normal: Normal) -> None:
+    assert alarms_at_noise(before, now, normal, 200) <= 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("before", "now"), SIZES)
 def test_of_a_thousand_pairs_of_noise_at_most_five_are_alarms(before: int, now: int, normal: Normal) -> None:
-    pairs = ((normal(2 * turn, before), normal(2 * turn + 1, now)) for turn in range(1_000))
-    assert sum(measure(*pair).detected for pair in pairs) <= 5
+    assert alarms_at_noise(before, now, normal, 1_000) <= 5
 
 
 @pytest.mark.parametrize(("size", "least"), [(303, 85), (2_000, 100)])

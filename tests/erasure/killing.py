@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -106,6 +107,13 @@ def _serve() -> None:
         sys.stdout.flush()
 
 
+@cache
+def _watched(path: str) -> str | None:
+    """The name in the package of a file that is watched. Kept, because it is asked at every call of a function."""
+    name = os.path.relpath(path, PACKAGE)
+    return name if name.startswith(WATCHED) else None
+
+
 def _obey(order: Mapping[str, Any], pipe: int) -> None:
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
@@ -116,10 +124,8 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
     seen: set[str] = set()
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        if not frame.f_code.co_filename.startswith(str(PACKAGE)) or frame.f_code.co_name == "<module>":
-            return None
-        name = os.path.relpath(frame.f_code.co_filename, PACKAGE)
-        if not name.startswith(WATCHED):
+        name = _watched(frame.f_code.co_filename)
+        if name is None or frame.f_code.co_name == "<module>":
             return None
         if event == "line" and (point := f"{name}:{frame.f_lineno}") not in seen:
             seen.add(point)

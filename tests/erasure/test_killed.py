@@ -12,7 +12,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.offline.columns.build import refresh_columns
 from featurestore.offline.open import open_offline
-from tests.conftest import Folder
+from tests.conftest import Folder, uncaptured
 from tests.erasure.killing import Killer
 
 WHO = "zz-unmistakable"
@@ -67,8 +67,8 @@ NEXT: Sequence[tuple[str, ...]] = (
 )  # fmt: skip
 
 
-def lived(folder: Folder) -> None:
-    """A project in which the entity has left its traces everywhere; its rows are gone from the source by now."""
+def leave_traces(folder: Folder) -> None:
+    """Makes a project in which the entity is everywhere; its rows are gone from the source by now."""
     folder.write({"featurestore.toml": TOML, "features/f.py": FEATURES, "labels.csv": LABELS})
     (folder.root / "others.csv").write_text("patient_id,at\np1,2024-03-01T00:00:00Z\n")
     visits = folder.root / "visits.csv"
@@ -90,6 +90,20 @@ def lived(folder: Folder) -> None:
     (folder.root / "labels.csv").unlink()
 
 
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with the traces, made once. It is not changed."""
+    root = tmp_path_factory.mktemp("life")
+    leave_traces(Folder(root, uncaptured))
+    return root
+
+
+@pytest.fixture
+def lived(life: Path, tmp_path: Path) -> Path:
+    """A copy of the project with the traces."""
+    return shutil.copytree(life, tmp_path / "project")
+
+
 def left_in(folder: Path) -> list[str]:
     """The files of a folder in which a byte of the entity or its values is left."""
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -102,9 +116,8 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
         yield started
 
 
-def try_all(killer: Killer, folder: Folder, every: int, left: Callable[[Path], list[str]] = left_in) -> int:
+def try_all(killer: Killer, base: Path, every: int, left: Callable[[Path], list[str]] = left_in) -> int:
     """Kills an erasure at every so many of its steps, each in a copy; returns how often the next command took it up."""
-    base = folder.root
     copy = base.parent / "copy"
 
     def fresh() -> None:
@@ -137,31 +150,27 @@ def try_all(killer: Killer, folder: Folder, every: int, left: Callable[[Path], l
     return taken_up
 
 
-def test_the_traces_are_everywhere_before(folder: Folder) -> None:
-    lived(folder)
-    found = {entry.partition(":")[0] for entry in left_in(folder.root / ".featurestore")}
+def test_the_traces_are_everywhere_before(life: Path) -> None:
+    found = {entry.partition(":")[0] for entry in left_in(life / ".featurestore")}
     assert {"history.duckdb", "online.sqlite", "summary.json", "entities.arrow"} <= found
 
 
-def test_an_erasure_that_is_killed_is_completed_by_the_next_command(folder: Folder, killer: Killer) -> None:
-    lived(folder)
-    assert try_all(killer, folder, every=90) > 1
+def test_an_erasure_that_is_killed_is_completed_by_the_next_command(lived: Path, killer: Killer) -> None:
+    assert try_all(killer, lived, every=90) > 1
 
 
 @pytest.mark.nightly
-def test_at_every_step(folder: Folder, killer: Killer) -> None:
-    lived(folder)
-    assert try_all(killer, folder, every=1) > 50
+def test_at_every_step(lived: Path, killer: Killer) -> None:
+    assert try_all(killer, lived, every=1) > 50
 
 
 @pytest.mark.parametrize("file_bytes", [1_000, 20_000, 200_000, 700_000])
-def test_what_a_full_disk_breaks_off_succeeds_the_second_time(folder: Folder, killer: Killer, file_bytes: int) -> None:
-    lived(folder)
+def test_what_a_full_disk_breaks_off_succeeds_the_second_time(lived: Path, killer: Killer, file_bytes: int) -> None:
     words = ("delete", "patient", WHO, "--erase", "--yes")
-    broken = killer.run(folder.root, *words, file_bytes=file_bytes)
+    broken = killer.run(lived, *words, file_bytes=file_bytes)
     assert broken.code in (0, 12), broken.said
     if broken.code:
         assert len([line for line in broken.said.splitlines() if line.startswith("error: ")]) == 1
-    again = killer.run(folder.root, *words)
+    again = killer.run(lived, *words)
     assert again.code == 0, again.said
-    assert left_in(folder.root) == []
+    assert left_in(lived) == []

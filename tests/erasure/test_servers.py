@@ -11,11 +11,11 @@ import redis
 
 from tests.conftest import Folder
 from tests.erasure.killing import Killer
-from tests.erasure.test_killed import NEEDLES, NEXT, WHO, killer, left_in, lived
+from tests.erasure.test_killed import NEEDLES, NEXT, WHO, killer, leave_traces, left_in
 from tests.services import Server, new_server, serve
-from tests.services_postgres import PostgresServer, own_postgres
+from tests.services_postgres import PostgresServer
 
-__all__ = ["killer", "own_postgres"]
+__all__ = ["killer"]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeyp
     own_postgres.run("CREATE DATABASE base")
     monkeypatch.setenv("FEATURESTORE_OFFLINE_URL", url_of(own_postgres, "base"))
     monkeypatch.setenv("FEATURESTORE_ONLINE_URL", valkey.url)
-    lived(folder)
+    leave_traces(folder)
     return folder
 
 

@@ -34,7 +34,7 @@ from featurestore.render.text.runs import runs_table
 from featurestore.serving.decoding import ServedValue
 from featurestore.times import parse_instant
 from featurestore.versioning.folder.files import FeatureFiles
-from featurestore.versioning.folder.versionfile import VersionName
+from featurestore.versioning.folder.names import VersionName
 from featurestore.workflows.catalogue import Catalogue, Entry, Filter, list_features
 from featurestore.workflows.drift.overview import DriftRow
 from featurestore.workflows.drift.timeline import DriftResult, Point

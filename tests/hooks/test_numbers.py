@@ -174,12 +174,33 @@ def test_a_feature_set_that_says_the_number_has_to_be_settled_first(merged: Fold
     said = merged.run("lock", code=2).err
     assert f"feature_sets.model says {reference}" in said
     shorts = sorted(path.name[5:17] for path in (merged.root / "features/.versions/age_share").glob("0002-*.py"))
-    assert all(short in said for short in shorts)
+    before = reference.partition("@")[0]
+    line = len(text.splitlines()) + 2
+    assert all(f'"{before}@{short}"' in said for short in shorts)
+    assert f"in place of {reference} (line {line})" in " ".join(said.split())
     assert numbers(merged) == [1, 2, 2], "nothing was changed"
     assert [item["kind"] for item in findings(merged)] == ["clash"]
     merged.write({"featurestore.toml": f'{text}[feature_sets.model]\nfeatures = ["age_share@{shorts[0]}"]\n'})
     merged.run("lock")
     findings(merged, code=0)
+
+
+def test_all_lines_that_say_a_number_in_doubt_are_named_at_once(merged: Folder) -> None:
+    toml = merged.root / "featurestore.toml"
+    lines = toml.read_text().splitlines()
+    sets = [
+        "[feature_sets.model]",
+        'features = ["age_share@2", "age_share@1"] # "age_share@2"',
+        "[feature_sets.other]",
+        "# 'x=age_share@2' was better",
+        "features = ['age_share@2', 'x=age_share@2']",
+    ]
+    merged.write({"featurestore.toml": "\n".join([*lines, *sets, ""])})
+    said = " ".join(merged.run("lock", code=2).err.split())
+    assert "feature_sets.model says age_share@2, but several versions have that number" in said
+    assert "the same goes for 1 other reference" in said
+    assert f"in place of age_share@2 (lines {len(lines) + 2}, {len(lines) + 5})" in said
+    assert f"in place of x=age_share@2 (line {len(lines) + 5})" in said
 
 
 def conflict(ours: str, theirs: str) -> str:

@@ -15,9 +15,9 @@ from featurestore.offline.postgres.store import PostgresStore
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from tests.conftest import Folder
 from tests.offline.test_postgres_faults import Wire, wire
-from tests.services_postgres import PostgresServer, own_postgres, postgres
+from tests.services_postgres import PostgresServer
 
-__all__ = ["own_postgres", "postgres", "wire"]
+__all__ = ["wire"]
 
 SCHEMA = "fs_test"
 MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n004,2024-03-02T00:00:00Z,71,2\n"

@@ -54,8 +54,11 @@ def test_a_slice_is_refused_to_what_may_look_further(project: Folder) -> None:
     assert {name: item["status"] for name, item in found.items()} == {
         "total": "failed", "framed": "failed", "doubled": "ok", "declared": "ok",
     }  # fmt: skip
-    assert "total looks further (Over)" in found["total"]["error"]["message"]
-    assert 'declare lookback="0"' in found["total"]["error"]["hint"]
+    assert (
+        "total may look at others (what looks at other rows runs over(patient_id))"
+        in found["total"]["error"]["message"]
+    )
+    assert 'declare scope="row"' in found["total"]["error"]["hint"]
     assert "visits*.csv" in found["framed"]["error"]["hint"]
 
 

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
-from featurestore.offline.contract import TOMBSTONE, VALUE, CommittedRun, HistoryMark, OfflineStore, RunTransaction
+from featurestore.offline.contract import (
+    TOMBSTONE,
+    VALUE,
+    WITHDRAWN,
+    CommittedRun,
+    HistoryMark,
+    OfflineStore,
+    RunTransaction,
+)
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.tables.types import history_schema
 
@@ -82,7 +90,13 @@ def version_of(entity_type: EntityType = PATIENT, data_type: str = "float", **ot
 
 
 def judge(case: Case, label: Label) -> object:
-    """The value a label must get: every row is looked at."""
+    """The value a label must get."""
+    row = answering_row(case, label)
+    return None if row is None else row.value
+
+
+def answering_row(case: Case, label: Label) -> Row | None:
+    """The row whose value a label must get: every row is looked at."""
     last_run = sum(at <= case.as_of for at in case.learned) if case.as_of is not None else len(case.learned)
     seen = [
         row
@@ -93,11 +107,13 @@ def judge(case: Case, label: Label) -> object:
         and row.run <= last_run
         and (not case.known or case.learned[row.run - 1] <= label.at)
     ]
-    if not seen:
+    pairs = {row.at: row for row in sorted(seen, key=lambda row: row.run)}  # of each instant the latest row
+    standing = [row for row in pairs.values() if row.op != WITHDRAWN]
+    if not standing:
         return None
-    row = max(seen, key=lambda row: (row.at, row.run))
+    row = max(standing, key=lambda row: row.at)
     too_old = case.max_age is not None and label.at - row.at > case.max_age
-    return None if row.op == TOMBSTONE or too_old else row.value
+    return None if row.op == TOMBSTONE or too_old else row
 
 
 def same(one: object, other: object) -> bool:
@@ -175,6 +191,9 @@ class MemoryStore:
             ],
         )
 
+    def has_withdrawn(self, version: VersionId) -> bool:
+        return any(row.op == WITHDRAWN for of, rows in self.rows.items() if of.id == version for row in rows)
+
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         return []
 
@@ -218,9 +237,11 @@ def histories(
     data_type = draw(st.sampled_from(data_types))
     keys = draw(st.lists(keys_of(entity_type), min_size=1, max_size=4, unique=True))
     place = st.tuples(st.sampled_from(keys), instants, st.integers(1, runs))
-    held = st.tuples(st.none() | type_values[data_type], st.sampled_from((VALUE, VALUE, VALUE, TOMBSTONE)))
+    held = st.tuples(
+        st.none() | type_values[data_type], st.sampled_from((VALUE, VALUE, VALUE, WITHDRAWN, WITHDRAWN, TOMBSTONE))
+    )
     return data_type, tuple(
-        Row(key, at, run, value, op)  # a tombstone's value, were there one, must not be seen
+        Row(key, at, run, value, op)  # the value of what is none, were there one, must not be seen
         for (key, at, run), (value, op) in draw(st.dictionaries(place, held, max_size=25)).items()
     )
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from featurestore import times
 from featurestore.model import EntityType
-from featurestore.offline.contract import TOMBSTONE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, OfflineStore
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
@@ -123,9 +123,25 @@ def check(
 
 
 def stored_rows(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows that a store writes: a value that is read again does not undo a tombstone of the same key and time."""
-    gone = {(row.key, row.at): row.run for row in sorted(rows, key=lambda row: -row.run) if row.op == TOMBSTONE}
-    return tuple(row for row in rows if row.op == TOMBSTONE or row.run < gone.get((row.key, row.at), row.run + 1))
+    """The rows that a store writes: a value that is read again does not undo a tombstone of the same key and time.
+
+    What holds no value is not withdrawn, and the same value again is no row.
+    """
+    stored: list[Row] = []
+    pairs: dict[tuple[object, int], Row] = {}
+    for row in sorted(rows, key=lambda row: row.run):
+        held = pairs.get((row.key, row.at))
+        if (
+            row.op == VALUE
+            and held is not None
+            and (held.op == TOMBSTONE or (held.op == VALUE and same(held.value, row.value)))
+        ):
+            continue
+        if row.op == WITHDRAWN and (held is None or held.op != VALUE):
+            continue
+        pairs[row.key, row.at] = row
+        stored.append(row)
+    return tuple(stored)
 
 
 def check_in_store(make: Callable[[Path], OfflineStore], group: Group) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import Run, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, OfflineStore
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.join.cases import TYPES, Row, history_frame
 
@@ -29,5 +29,7 @@ def learn(store: OfflineStore, run_id: str, rows: Mapping[StoredVersion, Sequenc
             gone = frame.filter(pl.col("op") == TOMBSTONE).drop("op", "value")
             if len(gone):
                 run.delete(version, gone)
+            withdrawn = frame.filter(pl.col("op") == WITHDRAWN).drop("op", "value")
+            assert run.withdraw(version, withdrawn) == len(withdrawn)
         run.finish(Run(run_id, 1, 2, 0.1, "ok", ("visits",), "here", None, (), run.run_seq, run.learned_at))
         return run.learned_at

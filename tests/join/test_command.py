@@ -18,7 +18,7 @@ LABELS = """\
 patient_id,at,note,score
 001,2024-01-15T00:00:00Z,"a, b",1.50
 007,2024-03-01T00:00:00Z,,007
-001,2024-02-01T00:00:00Z,"",x
+001,2024-02-01T00:00:01Z,"",x
 ,2024-03-01T00:00:00Z,nobody,
 001,2023-12-31T23:59:59Z,too early,1e3
 001,2024-01-15T00:00:00Z,"a, b",1.50
@@ -27,7 +27,7 @@ JOINED = """\
 patient_id,at,note,score,age_share
 001,2024-01-15T00:00:00Z,"a, b",1.50,0.5
 007,2024-03-01T00:00:00Z,,007,
-001,2024-02-01T00:00:00Z,"",x,0.51
+001,2024-02-01T00:00:01Z,"",x,0.51
 ,2024-03-01T00:00:00Z,nobody,,
 001,2023-12-31T23:59:59Z,too early,1e3,
 001,2024-01-15T00:00:00Z,"a, b",1.50,0.5
@@ -179,7 +179,7 @@ def test_the_dry_run_says_what_would_be_joined_and_writes_nothing(ingested: Fold
 @pytest.mark.parametrize(("options", "code", "said"), [
     (("--max-age", "soon"), 2, "soon"),
     (("--as-of", "someday"), 2, "someday"),
-    (("--entity-column", "patient"), 2, "did you mean --entity-column patient_id?"),
+    (("--entity-column", "patient"), 2, "did you mean --entity patient=patient_id?"),
     (("--entity-type", "patients"), 2, "did you mean 'patient'?"),
     (("--output", "train.xlsx"), 2, ".xlsx says no format"),
 ])  # fmt: skip

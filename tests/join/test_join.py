@@ -175,7 +175,7 @@ def test_a_feature_asked_for_twice_is_refused() -> None:
         ask(memory_store({V1: []}, (0,)), LABELS, SCORE, SCORE)
 
 
-def test_features_of_different_entity_types_are_named_with_their_types() -> None:
+def test_features_of_different_entity_types_are_named_with_their_types_where_one_is_asked_for() -> None:
     other = version_of(SHELF, name="stock")
     with pytest.raises(UsageError, match=r"score of patient \(patient_id string\), stock of shelf \(shop int, product"):
         ask(
@@ -183,6 +183,7 @@ def test_features_of_different_entity_types_are_named_with_their_types() -> None
             LABELS,
             SCORE,
             ResolvedFeature("stock", other),
+            entity=EntityColumns(columns=("patient_id",)),
         )
 
 

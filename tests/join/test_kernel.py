@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import StoreError
-from featurestore.offline.contract import TOMBSTONE
+from featurestore.offline.contract import TOMBSTONE, WITHDRAWN
 from featurestore.point_in_time import kernel
 from tests.join.cases import PATIENT, Case, Label, Row, cases, history_frame, judge, label_frame, same
 
@@ -115,6 +115,27 @@ def test_a_stored_null_wins_over_an_older_number() -> None:
 def test_a_tombstone_hides_everything_before_it_and_nothing_after() -> None:
     rows = (Row(A, 1, 1, 1.0), Row(A, 3, 2, None, TOMBSTONE), Row(A, 5, 3, 5.0))
     assert [answer(*rows, at=at) for at in (2, 3, 4, 5)] == [1.0, None, None, 5.0]
+
+
+def test_a_withdrawn_pair_is_passed_over_by_those_who_see_that_it_is() -> None:
+    rows = (Row(A, 1, 1, 1.0), Row(A, 3, 1, 3.0), Row(A, 3, 2, None, WITHDRAWN), Row(A, 3, 3, 3.5))
+    assert answer(*rows[:3], at=4) == 1.0
+    assert answer(*rows, at=4) == 3.5
+    assert [answer(*rows, at=at, learned=(1, 5, 7), known=True) for at in (4, 5, 6, 7)] == [3.0, 1.0, 1.0, 3.5]
+    assert answer(*rows[:3], at=4, max_age=2) is None, "the age is that of the value that answers"
+    assert answer(Row(A, 1, 1, None, TOMBSTONE), *rows[1:3], at=4) is None
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_an_entity_that_lost_thousands_of_pairs_is_answered_by_the_first(one_by_one: bool) -> None:
+    count = 3_000
+    kept = Row(A, 0, 1, 0.5)
+    lost = [Row(A, at, 1, 1.0) for at in range(1, count)]
+    gone = [Row(A, at, 2 + (count - at if one_by_one else 0), None, WITHDRAWN) for at in range(1, count)]
+    learned = tuple(range(-2 * count, 0))
+    assert answer(kept, *lost, *gone, at=count, learned=learned) == 0.5
+    assert answer(kept, *lost, *gone, at=count, learned=learned, known=True) == 0.5
+    assert answer(*lost, *gone, at=count, learned=learned) is None
 
 
 def test_a_value_exactly_max_age_old_still_counts() -> None:

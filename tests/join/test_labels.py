@@ -1,8 +1,10 @@
 """Label tables: which columns are keys and times, and how they are read."""
 
 import io
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import SourceError, UsageError
-from featurestore.point_in_time.labels import EntityTimes, read_labels
+from featurestore.model import EntityType
+from featurestore.point_in_time.labels import read_entities, read_times
 from featurestore.tables.instants import DATES, NAIVE, read_instants
 from featurestore.times import parse_instant
 from tests.join.cases import ACCOUNT, PATIENT, SHELF
@@ -19,9 +22,20 @@ from tests.join.tables import read_table
 AT = "2024-01-01T00:00:00Z"
 
 
-def read(frame: pl.DataFrame, entity_type: object = PATIENT, **options: object) -> EntityTimes:
-    wanted = {"timestamp_column": "at", "name": "labels.csv", **options}
-    return read_labels(frame, entity_type, **wanted)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Read:
+    keys: pl.DataFrame
+    instants: list[int]
+    warnings: tuple[str, ...]
+
+
+def read(
+    frame: pl.DataFrame, entity_type: EntityType = PATIENT, *, timestamp_column: str = "at", **options: Any
+) -> Read:
+    """Keys and times, with what had to be assumed for either."""
+    entities = read_entities(frame, entity_type, options.pop("entity_columns", ()), name="labels.csv", **options)
+    times = read_times(frame, timestamp_column, name="labels.csv", **options)
+    return Read(entities.keys, times.instants.tolist(), (*entities.warnings, *times.warnings))
 
 
 def test_keys_are_found_by_their_own_names_else_a_single_one_as_entity_id() -> None:
@@ -41,7 +55,7 @@ def test_a_missing_column_gets_the_nearest_and_all_columns_as_a_hint() -> None:
     frame = pl.DataFrame({"patient": ["x"], "at": [AT]})
     with pytest.raises(UsageError, match="no column patient_id for the keys of patient") as failed:
         read(frame)
-    assert failed.value.hint == "did you mean --entity-column patient? the columns are: patient, at"
+    assert failed.value.hint == "did you mean --entity patient=patient? the columns are: patient, at"
     labels = pl.DataFrame({"patient_id": ["x"], "diagnosed_at": [AT]})
     with pytest.raises(UsageError, match="no column 'diagnosed'") as failed:
         read(labels, timestamp_column="diagnosed")
@@ -79,7 +93,7 @@ def test_numbers_for_a_string_key_are_taken_as_their_digits_with_a_warning() -> 
 
 @pytest.mark.parametrize("values", [[7.0], [True], [date(2024, 1, 1)]])
 @pytest.mark.parametrize("kind", [PATIENT, ACCOUNT])
-def test_no_other_type_is_a_key(values: list[object], kind: object) -> None:
+def test_no_other_type_is_a_key(values: list[object], kind: EntityType) -> None:
     frame = pl.DataFrame({"patient_id": values, "account": values, "at": [AT]})
     with pytest.raises(UsageError, match="but the key"):
         read(frame, kind)

@@ -11,9 +11,7 @@ from featurestore.config import DriftSettings, Project
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.duckdb.store import ROWS_IN_MEMORY, DuckDBStore
 from featurestore.offline.postgres.store import PostgresStore
-from tests.services_postgres import PostgresServer, own_postgres, postgres
-
-__all__ = ["own_postgres", "postgres"]
+from tests.services_postgres import PostgresServer
 
 
 class Factory(Protocol):

@@ -1,6 +1,11 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_3 = """
+TO_FORMAT_4 = """
+ALTER TABLE run_features DROP COLUMN rows_withdrawn;
+ALTER TABLE versions DROP COLUMN withdrawn_seq;
+UPDATE meta SET format = 4;
+"""
+TO_FORMAT_3 = f"""{TO_FORMAT_4}
 ALTER TABLE meta DROP COLUMN erasing;
 UPDATE meta SET format = 3;
 """

@@ -12,9 +12,7 @@ import duckdb
 import pytest
 
 from tests.conftest import Folder
-from tests.services_postgres import PostgresServer, postgres
-
-__all__ = ["postgres"]
+from tests.services_postgres import PostgresServer
 
 ROWS = 12_000_000  # some 600 MB as columns in memory
 SELECTED = (
@@ -47,7 +45,7 @@ def fill(folder: Folder, server: PostgresServer | None) -> None:
     query = SELECTED.format(div="i / 6", instant="timestamp '2024-01-01 00:00:00.000001' + (i % 6) * interval '1 day'")
     for row in server.sql("SELECT table_name AS name FROM fs_test.versions"):
         server.run(
-            f'INSERT INTO fs_test."{row["name"]}" {query} FROM generate_series(0, {ROWS - 1}) rows(i);'
+            f'INSERT INTO fs_test."{row["name"]}" {query} FROM generate_series(0::bigint, {ROWS - 1}) rows(i);'
             f"INSERT INTO fs_test.appended VALUES ('{row['name']}', 2, {ROWS}); ANALYZE fs_test.\"{row['name']}\""
         )
 

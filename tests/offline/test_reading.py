@@ -110,3 +110,40 @@ def test_a_file_that_is_no_database_is_said_to_be(project: Project) -> None:
     (project.state / FILE).write_bytes(b"x" * 10_000)
     with pytest.raises(StoreError, match="not a valid DuckDB database"):
         DuckDBStore(project).latest(OF)
+
+
+def test_a_file_that_is_replaced_between_two_reads_is_read_anew(project: Project, tmp_path: Path) -> None:
+    """The DuckDB goes on running without the file."""
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other", "test", {}, {}, DriftSettings())
+    learn(DuckDBStore(other), OF, [("b", 0, 2), ("c", 0, 3)], "r1")
+    (project.state / "history.json").unlink(missing_ok=True)  # which knows the run of the file that is replaced
+    assert DuckDBStore(project).latest(OF).height == 1
+    (other.state / FILE).replace(project.state / FILE)
+    assert DuckDBStore(project).latest(OF).height == 2
+
+
+def test_after_a_damaged_file_the_whole_one_is_read(project: Project) -> None:
+    path = project.state / FILE
+    whole = path.read_bytes()
+    assert DuckDBStore(project).latest(OF).height == 1
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 0xFF]) + whole[5001:12_300] + b"\0" * (len(whole) - 12_300))
+    with pytest.raises(StoreError):
+        DuckDBStore(project).latest(OF)
+    path.write_bytes(whole)
+    assert DuckDBStore(project).latest(OF).height == 1
+
+
+def test_a_forked_child_reads_what_its_parent_has_read(project: Project) -> None:
+    """DuckDB's threads are not in the child, so it must not find a DuckDB there."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom featurestore.config import DriftSettings, Project\n"
+        "from featurestore.offline.duckdb.store import DuckDBStore\n"
+        "store = DuckDBStore(Project(Path(sys.argv[1]), 'test', {}, {}, DriftSettings()))\n"
+        "assert len(store.committed_runs()) == 1\n"
+        "child = os.fork()\n"
+        "if not child:\n    os._exit(40 + len(store.committed_runs()))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(project.root)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 41, ran.stderr

@@ -13,6 +13,8 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.offline.postgres.store import PostgresStore
 from tests.conftest import AGE, TOML, VISITS, Folder
 from tests.join.groups import Group, check_in_store, groups
+from tests.join.several import Several, several
+from tests.join.several import check_in_store as check_several
 from tests.join.test_join import NIGHTLY
 from tests.offline.conftest import postgres_project
 from tests.services_postgres import PostgresServer
@@ -185,7 +187,7 @@ def test_a_feature_that_postgresql_has_no_place_for_fails_alone(
         postgres.run("DROP SCHEMA IF EXISTS fs_test CASCADE")
 
 
-def check_in_postgres(postgres: PostgresServer, group: Group) -> None:
+def check_in_postgres(postgres: PostgresServer, asked: Group | Several) -> None:
     made: list[Project] = []
 
     def make(folder: Path) -> OfflineStore:
@@ -193,7 +195,10 @@ def check_in_postgres(postgres: PostgresServer, group: Group) -> None:
         return PostgresStore(made[-1])
 
     try:
-        check_in_store(make, group)
+        if isinstance(asked, Several):
+            check_several(make, asked)
+        else:
+            check_in_store(make, asked)
     finally:
         postgres.run(";".join(f'DROP SCHEMA IF EXISTS "fs_{each.name}" CASCADE' for each in made))
 
@@ -202,6 +207,12 @@ def check_in_postgres(postgres: PostgresServer, group: Group) -> None:
 @given(groups(4))
 def test_a_join_from_postgresql_gives_what_the_judge_says(postgres: PostgresServer, group: Group) -> None:
     check_in_postgres(postgres, group)
+
+
+@settings(max_examples=3)
+@given(several())
+def test_postgresql_gives_every_entity_of_a_label_what_the_judge_says(postgres: PostgresServer, asked: Several) -> None:
+    check_in_postgres(postgres, asked)
 
 
 @pytest.mark.nightly

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import AGE, Folder
-from tests.services_postgres import PostgresServer, postgres
-
-__all__ = ["postgres"]
+from tests.services_postgres import PostgresServer
 
 MORE = "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,70,1\n001,2024-03-01T00:00:00Z,75,1\n"
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import DataType, EntityType, Key, Run, StoredVersion, VersionId
-from featurestore.offline.contract import CommittedRun, Erasure, HistoryMark, OfflineStore
+from featurestore.offline.contract import WITHDRAWN, CommittedRun, Erasure, HistoryMark, OfflineStore
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.online.contract import OnlineStore
@@ -24,6 +24,8 @@ PATIENT = EntityType("patient", (Key("patient_id", "string"),))
 SHELF = EntityType("shelf", (Key("store", "string"), Key("product", "int")))
 
 KINDS = ["sqlite", "valkey", "cluster", "guarded", *(["redis"] if redis_binary() else [])]
+
+LEARNED = 1_750_000_000_000_000  # after all times in the tests but those that are ahead
 
 _numbers = itertools.count()
 
@@ -79,7 +81,7 @@ class Rows:
         return self.committed.get(feature)
 
     def committed_runs(self) -> list[CommittedRun]:
-        return [CommittedRun(seq, self._run_id(seq), seq) for seq in range(1, self.last_run + 1)]
+        return [CommittedRun(seq, self._run_id(seq), LEARNED + seq) for seq in range(1, self.last_run + 1)]
 
     def set_back(self) -> None:
         return None
@@ -117,6 +119,7 @@ class Rows:
         up_to_run: int | None = None,
         at: int | None = None,
         due_after: int | None = None,
+        entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys = list(version.entity_type.key_names)
@@ -129,10 +132,24 @@ class Rows:
         rows = rows.filter(pl.col("run_seq") <= (self.last_run if up_to_run is None else up_to_run))
         if after_run is not None:
             rows = rows.join(rows.filter(news).select(keys).unique(), on=keys, how="semi")
-        rows = rows.sort(*keys, "computed_at", "run_seq").unique(keys, keep="last", maintain_order=True)
+        rows = rows if entities is None else rows.join(entities, on=keys, how="semi")
+        rows = answers_of(rows, keys)
         places = rows.select(keys).rows()
         within = [(key_range.after or ()) < at and (key_range.up_to is None or at <= key_range.up_to) for at in places]
         return rows.filter(pl.Series(within, dtype=pl.Boolean))
+
+
+def answers_of(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """What `OfflineStore.latest` must give, entity by entity, in plain Python."""
+    answers = []
+    rows = rows.sort(*keys, "computed_at", "run_seq")
+    for of_entity in rows.partition_by(*keys, maintain_order=True):
+        held = list(of_entity.iter_rows(named=True))
+        pairs = {row["computed_at"]: row for row in held}  # of each the latest row
+        standing = [at for at, row in pairs.items() if row["op"] != WITHDRAWN]
+        at = max(standing) if standing else min(pairs)
+        answers.append({**pairs[at], "run_seq": max(row["run_seq"] for row in held if row["computed_at"] >= at)})
+    return pl.DataFrame(answers, schema=rows.schema, orient="row") if answers else rows
 
 
 class History:

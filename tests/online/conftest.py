@@ -14,9 +14,6 @@ from tests import services
 from tests.online.cases import Fresh, History, make_project
 from tests.online.shop import Shop
 
-cluster, guarded, own_server = services.cluster, services.guarded, services.own_server
-redis_server, valkey, valkey_with_users = services.redis_server, services.valkey, services.valkey_with_users
-
 
 @pytest.fixture(params=["sqlite", "valkey"])
 def kind(request: pytest.FixtureRequest) -> str:

@@ -8,12 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import mkdtemp
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from featurestore.model import StoredVersion
+from featurestore.offline.contract import VALUE, WITHDRAWN
 from featurestore.online import format as layout
 from featurestore.online.open import open_online
 from featurestore.online.sqlite import FILE
@@ -59,6 +61,14 @@ class Serving(RuleBasedStateMachine):
     def delete(self, name: str, who: str, day: int) -> None:
         for version in self.history.store.versions(name):
             self.history.learn({version: [(who, datetime(2024, 1, day), None)]}, op=1)
+
+    @rule(name=st.sampled_from(NAMES), pick=PICK, most=st.integers(1, 4))
+    def withdraw(self, name: str, pick: int, most: int) -> None:
+        for version in self.history.store.versions(name):
+            held = [row for row in current(self.history.rows.frames[version.id]) if row[3] == VALUE]
+            if held:
+                gone = [held[(pick + n) % len(held)] for n in range(min(most, len(held)))]
+                self.history.learn({version: [(who, at, None) for who, at, *_ in gone]}, op=WITHDRAWN)
 
     @rule(name=st.sampled_from(NAMES), value=st.integers(0, 5))
     def new_code(self, name: str, value: float) -> None:
@@ -148,6 +158,12 @@ class Serving(RuleBasedStateMachine):
             assert found == [expected.get(who, "missing") for who in PEOPLE], name
         result = verify(self.project, self.history.store, self.store, list(self.served.values()))
         assert result.found == 0, result.examples
+
+
+def current(rows: pl.DataFrame) -> list[tuple[str, datetime, int, int, float | None]]:
+    """The latest row of each entity and time."""
+    rows = rows.sort("patient_id", "computed_at", "run_seq")
+    return rows.unique(["patient_id", "computed_at"], keep="last", maintain_order=True).rows()
 
 
 common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import itemgetter
 
 import polars as pl
 import pytest
@@ -71,8 +72,12 @@ def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
     ("before", "after", "wins"),
     [
         (packed(5, 1), packed(6, 1), True),
-        (packed(5, 9), packed(6, 1), True),
-        (packed(6, 1), packed(5, 9), False),
+        (packed(5, 9), packed(6, 1), False),
+        (packed(6, 1), packed(5, 9), True),
+        (packed(5, 9), packed(6, 9), True),
+        (packed(6, 9), packed(5, 9), False),
+        (packed(6, 2**22 - 1), packed(5, 2**22), True),
+        (packed(5, 2**22), packed(6, 2**22 - 1), False),
         (packed(5, 1, 0.1), packed(5, 2, 0.2), True),
         (packed(5, 2, 0.2), packed(5, 1, 0.1), False),
         (packed(-5, 1), packed(5, 1), True),
@@ -81,10 +86,11 @@ def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
         (packed(5, 1), packed(5, 2, op=layout.TOMBSTONE), True),
         (packed(5, 2, op=layout.TOMBSTONE), packed(5, 1), False),
         (packed(5, 2, op=layout.TOMBSTONE), packed(5, 3), True),
-        (packed(5, 1, None), packed(4, 2, 1.0), False),
+        (packed(5, 1, None), packed(4, 2, 1.0), True),
+        (packed(5, 2, None), packed(6, 1, 1.0), False),
     ],
 )
-def test_the_greater_time_and_run_wins(
+def test_the_later_run_wins_and_of_one_run_the_later_time(
     store: OnlineStore, project: Project, before: bytes, after: bytes, wins: bool
 ) -> None:
     store.merge([frame(project, [("a", before)])])
@@ -121,11 +127,11 @@ def test_any_order_and_any_interleaving_ends_with_the_greatest(fresh: Fresh, dat
     while any(writers):
         writer = data.draw(st.sampled_from([rows for rows in writers if rows]))
         size = data.draw(st.integers(1, len(writer)))
-        batch = {name: (at, run) for name, at, run in sorted(writer[:size])}
+        batch = {name: (at, run) for name, at, run in sorted(writer[:size], key=itemgetter(0, 2, 1))}
         del writer[:size]
         store.merge([frame(project, [(name, packed(at, run, at * 10.0 + run)) for name, (at, run) in batch.items()])])
     for name in {name for name, _, _ in rows}:
-        at, run = max((at, run) for other, at, run in rows if other == name)
+        run, at = max((run, at) for other, at, run in rows if other == name)
         assert stored(project, store, [name]) == [packed(at, run, at * 10.0 + run)]
 
 
@@ -141,7 +147,7 @@ def test_two_threads_never_take_a_value_back(store: OnlineStore, project: Projec
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(stored(project, store, names)) == {packed(6, 13)}
+    assert set(stored(project, store, names)) == {packed(19 % 7, 19)}
 
 
 def in_threads(work: Callable[[int], object], count: int = 8) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -148,15 +149,14 @@ OWN = {
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("make", [os.mkfifo, link("/dev/zero"), link("/etc/hostname")], ids=["pipe", "zero", "link"])
-def test_a_file_of_ours_is_never_a_link_or_a_pipe(project: Folder, name: str, make: Callable[[Path], None]) -> None:
-    project.run("ingest")
-    path = project.root / (OWN[name] or next((project.root / "features/.versions/age_share").glob("0001-*.py")))
+def test_a_file_of_ours_is_never_a_link_or_a_pipe(ingested: Folder, name: str, make: Callable[[Path], None]) -> None:
+    path = ingested.root / (OWN[name] or next((ingested.root / "features/.versions/age_share").glob("0001-*.py")))
     path.unlink(missing_ok=True)
     make(path)
     for command in ("list", "plan", "show", "lineage", "history"):
         arguments = {"show": ["age_share"], "lineage": ["age_share"], "history": ["age_share", "001"]}.get(command, [])
-        assert run(["-C", str(project.root), command, *arguments]) in (0, 2)
-    checked = project.run("check", "--json", code=1)
+        assert run(["-C", str(ingested.root), command, *arguments]) in (0, 2)
+    checked = ingested.run("check", "--json", code=1)
     said = checked.out
     assert "not a regular file" in said
     assert path.is_symlink() or path.is_fifo()
@@ -219,25 +219,24 @@ UNREAD = {
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_a_feature_whose_file_can_t_be_read_is_not_taken_for_removed(project: Folder, name: str) -> None:
-    project.run("ingest")
+def test_a_feature_whose_file_can_t_be_read_is_not_taken_for_removed(ingested: Folder, name: str) -> None:
     make, reason = UNREAD[name]
-    path = project.root / "features/cardiac.py"
+    path = ingested.root / "features/cardiac.py"
     path.unlink()
     make(path)
     said = f"features/cardiac.py: {reason}"
-    assert reason in project.run("ingest", "-q", code=4).err
-    assert said in project.run("plan", "--exit-code", code=2).err
-    assert project.json("plan")["features"][0]["change"] == "none"
-    assert "features/cardiac.py" in project.run("lock", code=2).err
+    assert reason in ingested.run("ingest", "-q", code=4).err
+    assert said in ingested.run("plan", "--exit-code", code=2).err
+    assert ingested.json("plan")["features"][0]["change"] == "none"
+    assert "features/cardiac.py" in ingested.run("lock", code=2).err
     assert f"whether age_share is declared is not known: features/cardiac.py {reason}" in (
-        project.run("retire", "age_share", code=2).err
+        ingested.run("retire", "age_share", code=2).err
     )
-    assert not (project.root / "features/.versions/age_share/retired.toml").exists()
+    assert not (ingested.root / "features/.versions/age_share/retired.toml").exists()
     for arguments, code in ((["get", "age_share", "-e", "p1"], None), (["check"], 1), (["doctor"], 1), (["list"], 0)):
-        ran = run(["-C", str(project.root), *arguments])
+        ran = run(["-C", str(ingested.root), *arguments])
         assert code in (None, ran), arguments
-        out, err = project._capture()
+        out, err = ingested._capture()
         assert "retire" not in out + err, arguments
         assert "no longer declared" not in out + err, arguments
 
@@ -257,23 +256,53 @@ def test_a_linked_folder_with_the_features_is_not_taken_for_their_removal(projec
     assert "features/team is a link that leads out" in project.run(*at, "retire", "age_share", code=2).err
 
 
-def test_a_file_whose_name_has_a_dot_does_not_hide_a_feature(project: Folder) -> None:
-    project.run("ingest")
+@pytest.mark.parametrize("target", ["../nowhere", "team"])
+def test_a_folder_link_that_leads_nowhere_is_named_and_takes_no_feature_away(project: Folder, target: str) -> None:
+    project.write({"features/team/a.py": (project.root / "features/cardiac.py").read_text()})
     (project.root / "features/cardiac.py").unlink()
-    project.write({"features/cardiac.v2.py": "x = 1\n"})
     project.run("lock")
-    project.run("retire", "age_share")
+    (project.root / "features/team/a.py").unlink()
+    shutil.rmtree(project.root / "features/team")
+    (project.root / "features/team").symlink_to(target)
+    said = (
+        "features/team: is a link to nothing" if target != "team" else "features/team: can't be read: Too many levels"
+    )
+    assert said in project.run("list").err
+    assert said in project.run("check", code=1).err
+    assert said in project.run("plan", "--exit-code", code=2).err
+    assert project.json("plan")["features"][0]["change"] == "none"
+    assert "whether age_share is declared is not known" in project.run("ingest", "age_share", code=2).err
+
+
+def test_a_features_folder_that_is_a_link_to_nothing_is_named(project: Folder) -> None:
+    project.run("lock")
+    shutil.move(project.root / "features/.versions", project.root / "kept")
+    shutil.rmtree(project.root / "features")
+    (project.root / "features").symlink_to("../nowhere")
+    assert "features: is a link to nothing" in project.run("list").err
+    assert "features: is a link to nothing" in project.run("check", code=1).err
+
+
+def test_a_link_to_nothing_that_can_t_be_a_folder_of_modules_is_nobody_s_business(project: Folder) -> None:
+    (project.root / "features/notes.md").symlink_to("../nowhere")
+    assert project.json("list")["problems"] == []
+
+
+def test_a_file_whose_name_has_a_dot_does_not_hide_a_feature(ingested: Folder) -> None:
+    (ingested.root / "features/cardiac.py").unlink()
+    ingested.write({"features/cardiac.v2.py": "x = 1\n"})
+    ingested.run("lock")
+    ingested.run("retire", "age_share")
 
 
 @pytest.mark.parametrize("arguments", [["show", "v"], ["rename", "v", "w"], ["diff", "v"], ["history", "v", "p1"]])
-def test_a_feature_may_be_declared_in_a_file_that_can_t_be_parsed(project: Folder, arguments: list[str]) -> None:
-    project.run("ingest")
-    project.write({"features/new.py": "from featurestore import feature\n\ndef v(:\n"})
-    err = project.run(*arguments, code=2).err
+def test_a_feature_may_be_declared_in_a_file_that_can_t_be_parsed(ingested: Folder, arguments: list[str]) -> None:
+    ingested.write({"features/new.py": "from featurestore import feature\n\ndef v(:\n"})
+    err = ingested.run(*arguments, code=2).err
     assert "whether v is declared is not known: features/new.py can't be parsed" in err
-    (project.root / "features/new.py").unlink()
-    os.mkfifo(project.root / "features/new.py")
-    err = project.run(*arguments, code=2).err
+    (ingested.root / "features/new.py").unlink()
+    os.mkfifo(ingested.root / "features/new.py")
+    err = ingested.run(*arguments, code=2).err
     assert "whether v is declared is not known: features/new.py is a named pipe" in err
 
 

@@ -162,3 +162,13 @@ def test_drift_settings_of_an_unknown_feature_are_refused(project: Folder) -> No
     project.run("plan")
     project.write({"featurestore.toml": toml + "[drift.tags.riks]\nthreshold = 0.5\n", "features/cardiac.py": ""})
     project.run("list")
+
+
+def test_a_use_right_before_an_import_is_named(folder: Folder) -> None:
+    text = "from featurestore import feature\nimport functools\nother = feature\nimport os\n"
+    assert [name for name, _ in broken(folder, {"features/m.py": text})] == ["other"]
+
+
+def test_a_use_in_other_letters_of_the_same_name_is_named(folder: Folder) -> None:
+    text = "from featurestore import \uff46eature\nother = feature\n"
+    assert [name for name, _ in broken(folder, {"features/m.py": text})] == ["other"]

@@ -20,15 +20,13 @@ from tests.services import Server
 
 
 @pytest.fixture
-def synced(project: Folder) -> Folder:
-    project.run("ingest")
-    project.run("sync")
-    return project
+def synced(ingested: Folder) -> Folder:
+    ingested.run("sync")
+    return ingested
 
 
-def test_sync_reports_what_it_wrote(project: Folder) -> None:
-    project.run("ingest")
-    found = project.json("sync")
+def test_sync_reports_what_it_wrote(ingested: Folder) -> None:
+    found = ingested.json("sync")
     assert (found["mode"], found["warnings"], found["dry_run"]) == ("incremental", [], False)
     (feature,) = found["features"]
     assert (feature["name"], feature["version"], feature["entities_written"]) == ("age_share", 1, 2)
@@ -40,10 +38,9 @@ def test_a_second_sync_has_nothing_to_do(synced: Folder) -> None:
     assert synced.json("sync", "--full")["features"][0]["entities_written"] == 0
 
 
-def test_a_dry_run_counts_and_serves_nothing(project: Folder) -> None:
-    project.run("ingest")
-    assert "would write 2 values of 1 feature" in project.run("sync", "--dry-run").out
-    assert "no feature 'age_share'" in project.run("get", "patient", "001", "-f", "age_share", code=2).err
+def test_a_dry_run_counts_and_serves_nothing(ingested: Folder) -> None:
+    assert "would write 2 values of 1 feature" in ingested.run("sync", "--dry-run").out
+    assert "no feature 'age_share'" in ingested.run("get", "patient", "001", "-f", "age_share", code=2).err
 
 
 def test_sync_without_history_says_what_to_do(project: Folder) -> None:

@@ -7,9 +7,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.online.open import open_online
 from tests.conftest import Folder
-from tests.services import Server, own_server
-
-__all__ = ["own_server"]
+from tests.services import Server
 
 
 @pytest.fixture(params=["embedded", "server"])

@@ -40,12 +40,15 @@ def judge(text: str) -> tuple[list[Row], list[tuple[int, str]]] | None:  # noqa:
     rest = rest[2:] if rest.startswith("\r\n") else rest[1:]
     if rest and not rest.endswith(("\n", "\r") if classic else "\n"):
         rest += "\n"
-    records: list[tuple[list[str | None], str]] = []
+    records: list[tuple[list[str | None], set[str], int]] = []
     cells: list[str | None] = []
-    cell, state, fault = "", "start", ""
+    faults: set[str] = set()
+    cell, state, lines = "", "start", 1
+    quoted = False
 
     def end_cell(last: bool) -> None:
-        nonlocal cell, state
+        nonlocal cell, state, quoted
+        quoted = False
         if last and state in ("start", "plain") and not classic and cell.endswith("\r"):
             cell = cell[:-1]
         cells.append(None if state in ("start", "plain") and not cell else cell)
@@ -54,6 +57,7 @@ def judge(text: str) -> tuple[list[Row], list[tuple[int, str]]] | None:  # noqa:
     for at, character in enumerate(rest):
         ends_line = character == "\n" or (classic and character == "\r")
         if state == "quoted":
+            lines += character == "\n"
             if character == '"':
                 state = "closing"
             else:
@@ -64,30 +68,39 @@ def judge(text: str) -> tuple[list[Row], list[tuple[int, str]]] | None:  # noqa:
             end_cell(ends_line)
             if ends_line:
                 if cells != [None]:
-                    records.append((cells, fault))
-                cells, fault = [], ""
+                    records.append((cells, faults, lines))
+                cells, faults, lines = [], set(), 1
         elif state == "closing" and rest[at : at + 2] == "\r\n":
             continue
         elif state == "start" and character == '"':
-            state = "quoted"
+            state, quoted = "quoted", True
         else:
             if character == "\r" and rest[at + 1] != "\n":
-                fault = "has a carriage return outside quotes"
-            elif state == "closing":
-                fault = fault or "has text after a closing quote"
+                faults.add("has a carriage return outside quotes")
+            elif state == "closing" or (character == '"' and quoted):
+                faults.add("has text after a closing quote")
+            elif character == '"':
+                faults.add('has a quote inside a field that does not begin with one; if it is text: quote = ""')
             state = "plain" if state in ("start", "plain", "closing") else state
             cell += character
     if state == "quoted":
         return None
     rows: list[Row] = []
     broken: list[tuple[int, str]] = []
-    for number, (fields, fault) in enumerate(records, 1):
+    number = 0
+    for fields, faulty, count in records:
+        number += 1
+        found = faulty
         if len(fields) != 3:
-            broken.append((number, f"has {len(fields)} field{'s' * (len(fields) != 1)} where the header has 3"))
-        elif fault:
-            broken.append((number, fault))
-        else:
+            found = {f"has {len(fields)} field{'s' * (len(fields) != 1)} where the header has 3"}
+        if not found:
             rows.append((number, tuple(fields)))
+            continue
+        over = f", and a quoted field in it runs over {count} lines: is a quote missing, or one too many?"
+        broken.append((number, min(found) + over * (count > 1)))
+        inner = "is inside a quoted field that begins in an earlier row and does not end well"
+        broken += [(number + at, inner) for at in range(1, count)]
+        number += count - 1
     return rows, broken
 
 

@@ -513,7 +513,8 @@ OTHER_FILES = [
 @pytest.mark.parametrize("form", ["csv", "ndjson", "parquet", "arrow"])
 @pytest.mark.parametrize(("data", "what", "hint"), OTHER_FILES, ids=[what for _, what, _ in OTHER_FILES])
 def test_another_format_is_named_by_what_it_is(shops: Shops, form: str, data: bytes, what: str, hint: str) -> None:
-    if form == what.removeprefix("an ").split()[0].lower():
+    packed = what.startswith(("packed", "a zip"))  # text may be packed
+    if form == what.removeprefix("an ").split()[0].lower() or (packed and form in ("csv", "ndjson")):
         return
     shop = shops(f'type = "{form}"\npath = "visits"')
     shop.write("visits", data)

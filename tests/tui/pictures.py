@@ -30,7 +30,9 @@ CHANGING = (
 
 def picture(strips: Iterable[Strip], heading: str) -> str:
     """The picture of a screen."""
-    lines, styles, legend = [], [], {}
+    lines: list[str] = []
+    styles: list[str] = []
+    legend: dict[str, str] = {}
     for strip in strips:
         text, letters = "", ""
         for segment in strip:
@@ -39,9 +41,8 @@ def picture(strips: Iterable[Strip], heading: str) -> str:
             letters += letter * len(segment.text)
         lines.append(_steady(text))
         styles.append(letters)
-    common = legend and next(iter(legend.values()))
     shown = [line.rstrip() for line in lines]
-    drawn = [_shortened(line, str(common)) for line in styles]
+    drawn = [_shortened(line) for line in styles]
     meaning = [f"{letter} {described}" for described, letter in legend.items()]
     return "\n".join([heading, *shown, "-" * 40, *drawn, "-" * 40, *meaning, ""])
 
@@ -57,7 +58,7 @@ def _name(colour: object) -> str:
     return "default" if colour is None else str(getattr(colour, "name", colour))
 
 
-def _shortened(letters: str, _common: str) -> str:
+def _shortened(letters: str) -> str:
     """Runs of a letter as the letter and their length: a row of one style is one word."""
     return " ".join(f"{match[1]}{len(match[0])}" for match in re.finditer(r"(.)\1*", letters))
 

@@ -29,7 +29,8 @@ def test_an_action_names_its_command_and_does_nothing_before_it_is_confirmed(cli
         before = (clinic / ".featurestore" / "history.duckdb").read_bytes()
         async with tui(clinic) as shown:
             for key, line in (
-                ("i", "featurestore ingest age_share"), ("u", "featurestore sync"), ("w", "featurestore lock age_share"),
+                ("i", "featurestore ingest age_share"), ("u", "featurestore sync"),
+                ("w", "featurestore lock age_share"),
             ):  # fmt: skip
                 await shown.press(key)
                 assert f"$ {line}" in shown.text

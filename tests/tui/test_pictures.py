@@ -1,7 +1,7 @@
 """The five places as they look, at three sizes and in two themes.
 
-After a change that is meant: ``FEATURESTORE_PICTURES=write .venv/bin/python -m pytest -n 0 tests/tui/test_pictures.py``,
-and then a look at what has changed.
+``FEATURESTORE_PICTURES=write .venv/bin/python -m pytest tests/tui/test_pictures.py`` writes them, after a change that
+is meant; the difference then shows what has changed.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from featurestore.arguments import metadata_of
+from featurestore.dialect import Dialect
 from featurestore.errors import NewerFormatError
 from featurestore.model import Column, DataType, EntityType, Key, KeyType, Source
-from featurestore.sources.csv import CsvSettings
+from featurestore.sources.files import FileSettings
 from featurestore.versioning.explain import explain
 from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from tests.versioning.conftest import Projects, feature, read_cases
@@ -38,6 +39,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "data type": ({"data_type": DataType("int")}, "data type float → int"),
     "length": ({"data_type": DataType("list[float]", 3)}, "data type float → list[float, 3]"),
     "form": ({"short": False}, "form short → long"),
+    "scope": ({"scope": "entity"}, "scope added: entity"),
     "lookback": ({"lookback": 86_400_000_000}, "lookback 60us → 1d"),
     "no lookback": ({"lookback": None}, "lookback removed (was 60us)"),
     "a lookback of nothing": ({"lookback": 0}, "lookback 60us → 0"),
@@ -80,7 +82,7 @@ KEPT: dict[str, dict[str, Any]] = {
         "renamed_from": "g",
     },
     "source's path, type and delimiter": {
-        "source": replace(SOURCE, type="csv", settings=CsvSettings("x", "x", delimiter=";"))
+        "source": replace(SOURCE, type="csv", settings=FileSettings("x", "x"), dialect=Dialect(delimiter=";"))
     },
     "rules of rows": {
         "source": replace(SOURCE, columns={**SOURCE.columns, "age": Column("age", "int", null=False, min=0, max=9)})

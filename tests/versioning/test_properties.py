@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from featurestore.versioning.analysis.names import Global, Plain
 from featurestore.versioning.analysis.tree import Module, SourceTree
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, parse_version, write_text
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.folder.versionfile import VersionFile, parse_version, write_text
 from featurestore.versioning.recipe.canonical import Walk
 from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import version_hash

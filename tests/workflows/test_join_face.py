@@ -66,7 +66,9 @@ def test_a_frame_is_joined(opened: Opened) -> None:
     facts = join(opened.project, opened.store, opened.question, [labels], joined.append)
     assert joined[0]["age_share"].to_list() == ANSWERS
     assert (facts.labels, facts.columns, facts.as_of_run) == (3, ("who", "at", "age_share"), 1)
-    assert (facts.features[0].matched, facts.features[0].nulls, facts.all_warnings) == (2, 1, ())
+    assert (facts.features[0].matched, facts.features[0].nulls, facts.on_own_event) == (2, 1, 1)
+    (warning,) = facts.all_warnings
+    assert warning.startswith("1 of 3 labels got a value that is dated at their very time")
 
 
 def test_labels_need_at_least_one_frame(opened: Opened) -> None:

@@ -19,9 +19,6 @@ from featurestore.workflows.get import get_by_id
 from featurestore.workflows.sync import SyncResult, SyncRound, sync_project, sync_repeatedly
 from featurestore.workflows.verify.verify import verify_project
 from tests.online.cases import History, make_project, make_version
-from tests.services import valkey
-
-__all__ = ["valkey"]
 
 AGE = make_version("age")
 MONDAY, TUESDAY = datetime(2024, 1, 1), datetime(2024, 1, 2)

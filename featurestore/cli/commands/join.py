@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, instant, names, output_table, zone
+from featurestore.cli.options import duration, instant, names, output_table, splits, zone
 from featurestore.cli.session import Session
 
 
@@ -21,10 +21,20 @@ def command(
     features: Annotated[
         list[str],
         typer.Option(
-            "-f", "--feature", metavar="NAME[,NAME...]", help="name, name@2, name@1f2e3d or @set; repeatable."
+            "-f",
+            "--feature",
+            metavar="NAME[,NAME...]",
+            help="[NEW=][ROLE.]NAME, NAME@2, NAME@1f2e3d, or a set or model, @NAME; repeatable.",
         ),
     ],
     timestamp_column: Annotated[str, typer.Option(help="The labels' column of times.")],
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[ROLE:]TYPE=COLUMN[,COLUMN]",
+            help="The labels' columns with the keys of an entity type, or of a role of it; repeats.",
+        ),
+    ] = None,
     entity_type: Annotated[str | None, typer.Option(help="Check that the features are of this type.")] = None,
     entity_column: Annotated[
         list[str] | None, typer.Option(help="The labels' key column; repeats, in the order of the keys.")
@@ -34,6 +44,23 @@ def command(
     max_age: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Null for values older than this, e.g. 36h or 7d.")
     ] = None,
+    before: Annotated[
+        bool, typer.Option("--before", help="Only what is dated before the label's time: --lag 1us.")
+    ] = False,
+    lag: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="As of the label's time less this, e.g. 1d.")
+    ] = None,
+    with_times: Annotated[
+        bool, typer.Option("--with-times", help="One more column per feature, NAME.at: when its value was true.")
+    ] = False,
+    times_suffix: Annotated[
+        str, typer.Option(metavar="S", help="With --with-times: what these names end with.")
+    ] = ".at",
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=TS[,NAME=TS],NAME", help="A column that divides the labels by their times."),
+    ] = None,
+    split_column: Annotated[str, typer.Option(metavar="C", help="What that column is called.")] = "split",
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Default: CSV on stdout.")] = None,
     format_: Annotated[
         str | None,
@@ -79,11 +106,16 @@ def command(
     Examples:
       featurestore join labels.csv -f age_normalized,risk --timestamp-column diagnosed_at
       featurestore join labels.parquet -f risk@1,risk@2 --timestamp-column at --output train.parquet
+      featurestore join trips.csv -f city,driver.rating,rider.rating --timestamp-column at \\
+          --entity driver:person=driver_id --entity rider:person=rider_id
+      featurestore join labels.csv -f risk --timestamp-column at --split train=2024-01-01,test --output t.parquet
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
+    from featurestore.dialect import Dialect
     from featurestore.render import json, text
     from featurestore.workflows.datasets.create import NewDataSet
+    from featurestore.workflows.join.entities import parse_entity_columns, resolve_entities
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
     from featurestore.workflows.table_files import TableFile, parse_delimiter, parse_format
@@ -95,15 +127,19 @@ def command(
         sys.stdin.buffer if labels == "-" else Path(labels),
         parse_format("--labels-format", labels_format),
         "standard input" if labels == "-" else labels,
-        parse_delimiter("--delimiter", delimiter),
+        Dialect(delimiter=parse_delimiter("--delimiter", delimiter)),
     )
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
+    asked = names(features)
     question = JoinQuestion(
-        resolve_features(project, store, names(features)), timestamp_column,
+        resolve_features(project, store, asked), timestamp_column,
         EntityColumns(entity_type, tuple(entity_column or ())), known=known,
         as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
         timezone=zone("--timezone", timezone),
+        entities=resolve_entities(project, asked, map(parse_entity_columns, entity or ())),
+        lag=(duration("--lag", lag) or 0) + before, times_suffix=times_suffix if with_times else None,
+        splits=splits(session, split, split_column),
     )  # fmt: skip
     new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
     with session.progress("reading the labels") as progress:

@@ -10,8 +10,8 @@ entities are in partitions, mostly one, each small enough for the memory allowed
 - ``stamp.json``: format, mark, how the partitions were made, and of each the size, time and checksum of every file
   and a digest of all but the values (`layout`); a checksum of itself
 - ``0/entities.arrow``: one row per entity, its keys; ``0/offsets.npy``: where its rows begin, and the end
-- ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where there are
-  tombstones)
+- ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where not all rows are
+  values), ``0/withdrawn.npy`` (where some are withdrawn: their numbers)
 - ``0/value.npy`` where values have one width and none is null, else ``0/value.arrow``
 """
 
@@ -63,7 +63,7 @@ class ColumnsLostError(Exception):
 class Partition:
     """Some of a version's entities with all their rows, in files that are opened when asked for.
 
-    ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, runs and tombstones.
+    ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, runs and ops.
     Everything that reads them raises ColumnsLostError.
     """
 
@@ -94,6 +94,7 @@ class Partition:
                 computed_at=self._mapped("computed_at"),
                 run_seq=self._mapped("run_seq"),
                 op=self._mapped("op") if "op.npy" in self.sizes else None,
+                withdrawn=self._mapped("withdrawn") if "withdrawn.npy" in self.sizes else None,
             )
 
     def values(self) -> Values:
@@ -138,6 +139,7 @@ class Generation:
         folder = self._next()
         arrays = {"offsets": history.offsets, "computed_at": history.computed_at, "run_seq": history.run_seq}
         arrays |= {} if history.op is None else {"op": history.op}
+        arrays |= {} if history.withdrawn is None else {"withdrawn": history.withdrawn}
         if isinstance(values, Flat):
             arrays["value"] = values.items
         else:

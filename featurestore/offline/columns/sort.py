@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from featurestore.point_in_time.kernel import TOMBSTONE, Flat, Integers, SortedHistory, Values, flatten
+from featurestore.point_in_time.kernel import Flat, Integers, SortedHistory, Values, flatten, ops
 
 _PLACE = "\0place"
 _BLOCK = 1_000_000
@@ -50,7 +50,7 @@ def sort_rows(
     values = pl.concat(pieces, rechunk=True)
     pieces.clear()
     computed_at, run_seq = computed_at[order], run_seq[order]
-    history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, _tombstones(op[order]))
+    history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, **ops(op[order]))
     return history, _take(values, order)
 
 
@@ -76,7 +76,7 @@ def merge_rows(
         offsets=offsets,
         computed_at=_merge(is_new, old.computed_at, computed_at),
         run_seq=_merge(is_new, old.run_seq, run_seq[order]),
-        op=_tombstones(_merge(is_new, old_op, op)),
+        **ops(_merge(is_new, old_op, op)),
     )
     return history, _merge_values(is_new, values, _take(frame["value"], order))
 
@@ -161,7 +161,3 @@ def _take(values: pl.Series, order: Integers) -> Values:
     if isinstance(flat, Flat):
         return Flat(flat.items[order], flat.type)
     return flat.gather(pl.Series(order))
-
-
-def _tombstones(op: NDArray[np.int8]) -> NDArray[np.int8] | None:
-    return op if (op == TOMBSTONE).any() else None

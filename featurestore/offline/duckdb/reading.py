@@ -1,12 +1,14 @@
 """DuckDB files that are open for reading, each once per process.
 
 Opening a file takes 15 ms, nearly all of it to start DuckDB; attaching a file to a DuckDB that runs already takes less
-than one. And a file must not be opened twice: its lock belongs to the process, and closing the file in one thread
-releases the lock for all.
+than one. So the DuckDB that was used last goes on running, without the file, for the next reader of that file. And a
+file must not be opened twice: its lock belongs to the process, and closing the file in one thread releases the lock
+for all.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +24,7 @@ NAME = "history"  # of the attached file in SQL
 
 _guard = threading.Lock()
 _engines: dict[Path, Engine] = {}
+_idle: Engine | None = None  # no thread uses it
 
 
 class Engine:
@@ -30,6 +33,9 @@ class Engine:
     def __init__(self, path: Path, memory: int) -> None:
         duck.check_path(path)
         self._path = path
+        self.memory = memory
+        self.place = path.resolve()  # the same file, whichever path leads to it
+        self.sound = True  # an error may be one that this DuckDB does not recover from
         self._connection = duck.connect(memory=memory, spill=duck.spill_beside(path))
         self.users = 0
         self._readers = 0
@@ -38,6 +44,7 @@ class Engine:
         """A connection that reads the file. Raises duckdb.Error, also where the file is busy."""
         with _guard:
             if self._readers == 0:
+                self.sound = False
                 self._connection.execute(f"ATTACH {literal(self._path)} AS {NAME} (READ_ONLY)")
             self._readers += 1
             reader = self._connection.cursor()
@@ -58,6 +65,7 @@ class Engine:
             if self._readers == 0:
                 with suppress(duckdb.Error):  # after a fatal error DuckDB releases the file only when it is closed
                     self._connection.execute(f"DETACH {NAME}")
+                    self.sound = True
 
     def close(self) -> None:
         self._connection.close()
@@ -84,7 +92,7 @@ class EngineLease:
             with self._lock:
                 self._users -= 1
                 if self._users == 0 and self._engine is not None:
-                    _return(self._path, self._engine)
+                    _return(self._engine)
                     self._engine = None
 
     def engine(self) -> Engine:
@@ -98,18 +106,45 @@ class EngineLease:
 
 def _borrow(path: Path, memory: int) -> Engine:
     """The engine of a file, shared by all stores of the process; the first one sets its memory."""
-    place = path.resolve()  # the same file, whichever path leads to it
+    place = path.resolve()
     with _guard:
         engine = _engines.get(place)
         if engine is None:
-            engine = _engines[place] = Engine(path, memory)
+            engine = _engines[place] = _take_idle(place, memory) or Engine(path, memory)
         engine.users += 1
         return engine
 
 
-def _return(path: Path, engine: Engine) -> None:
+def _return(engine: Engine) -> None:
+    global _idle
     with _guard:
         engine.users -= 1
-        if engine.users == 0:
-            del _engines[path.resolve()]
+        if engine.users:
+            return
+        del _engines[engine.place]
+        done: Engine | None = engine
+        if engine.sound:
+            done, _idle = _idle, engine
+        if done is not None:
+            done.close()
+
+
+def _take_idle(place: Path, memory: int) -> Engine | None:
+    """The idle engine if it fits."""
+    global _idle
+    if _idle is None or (_idle.place, _idle.memory) != (place, memory):
+        return None
+    engine, _idle = _idle, None
+    return engine
+
+
+def _close_idle() -> None:
+    """Before a fork: a child has none of the threads of a DuckDB, and could neither use nor close it."""
+    global _idle
+    with _guard:
+        engine, _idle = _idle, None
+        if engine is not None:
             engine.close()
+
+
+os.register_at_fork(before=_close_idle)

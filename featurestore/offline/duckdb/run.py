@@ -11,7 +11,7 @@ import polars as pl
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import VALUE, Written
+from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.sql import history_columns, history_table, key_list
@@ -35,7 +35,8 @@ class DuckDBRun(SqlRun):
         held = (
             # As a struct, because arg_max passes over nulls, and a stored null is a value.
             f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held "
-            f"FROM {table} SEMI JOIN incoming USING ({keys}, computed_at) GROUP BY {keys}, computed_at"
+            f"FROM {table} SEMI JOIN incoming USING ({keys}, computed_at) GROUP BY {keys}, computed_at "
+            f"HAVING arg_max(op, run_seq) <> {WITHDRAWN}"
         )
         return self._write_changed(version, frame, held, f"{keys}, computed_at", tolerance, corrects=True)
 
@@ -51,6 +52,26 @@ class DuckDBRun(SqlRun):
             f"FROM {table} SEMI JOIN incoming USING ({keys}) WHERE op = {VALUE} GROUP BY {keys}"
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
+
+    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self._file.has_history(version):
+            return frame.clear()
+        pair = f"{key_list(version)}, computed_at"
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        held: pl.DataFrame = self._connection.sql(
+            f"SELECT {pair} FROM {history_table(version.id)} SEMI JOIN incoming USING ({pair}) GROUP BY {pair} "
+            f"HAVING arg_max(op, run_seq) = {VALUE} ORDER BY {pair}"
+        ).pl()
+        return held
+
+    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
+        if frame.height == 0:
+            return
+        rows = frame.select(*version.entity_type.key_names, "computed_at")  # noqa: F841  # see `_append`
+        self._connection.execute(
+            f"INSERT INTO {history_table(version.id)} "
+            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, NULL FROM rows"
+        )
 
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
         self._prepare(version)

@@ -17,8 +17,6 @@ from featurestore.errors import ConfigError, DamagedError, FeatureStoreError, St
 from featurestore.offline.postgres.address import Address
 
 AGAIN = "run the same command again"
-# The server has rolled back one of two transactions that were in each other's way, and expects it to be tried again.
-_TRANSIENT = ("40P01", "40001")
 _KINDS: dict[str, tuple[str, str | None]] = {
     "53100": ("the server's disk is full", "free some space there and run the same command again"),
     "53200": ("the server is out of memory", AGAIN),
@@ -61,8 +59,16 @@ class ConnectionLostError(TransientStoreError):
     """The connection was lost, and nothing was changed: the server has rolled back, or will."""
 
 
+class NotAllowedError(StoreError):
+    """The role lacks a right. `rights.missing_right` says which, and how to give it."""
+
+
 class CommitLostError(StoreError):
     """The connection was lost during a commit, which may have happened or not."""
+
+
+# 40…: the server has rolled back one of two transactions that were in each other's way, and expects another try.
+_CLASSES = {"40P01": TransientStoreError, "40001": TransientStoreError, "42501": NotAllowedError}
 
 
 @contextmanager
@@ -95,7 +101,7 @@ def _refused(exc: adbc.Error, address: Address) -> FeatureStoreError:
     if state in ("XX001", "XX002"):
         return DamagedError(f"the server's data is damaged: {message}", where=address.shown, hint=_RESTORE)
     kind, hint = _KINDS.get(state, (f"PostgreSQL refuses ({state})", "run featurestore doctor"))
-    error = TransientStoreError if state in _TRANSIENT else StoreError
+    error = _CLASSES.get(state, StoreError)
     return error(f"{kind}: {message}", where=address.shown, hint=hint)
 
 

@@ -15,7 +15,7 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import TOMBSTONE, VALUE, Written
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.connection import Connection
@@ -43,10 +43,18 @@ class PostgresRun(SqlRun):
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         return self._write(version, frame, version.entity_type.key_names, tolerance)
 
-    def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         keys = version.entity_type.key_names
         nothing = pl.lit(None, value_type(version.data_type)).alias("value")
-        self._append(version, frame.select(*keys, "computed_at", nothing), TOMBSTONE)
+        self._append(version, frame.select(*keys, "computed_at", nothing), op)
+
+    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+        pair = [*version.entity_type.key_names, "computed_at"]
+        wanted = possible(frame.select(pair))
+        if wanted.height == 0 or not tables.has_table(self._connection, table_name(version.id)):
+            return wanted.clear()
+        held = self._held(version, wanted, pair).filter(pl.col("held_op") == VALUE)
+        return wanted.join(held, on=pair, how="semi", maintain_order="left")
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         erased = super().erase(version, possible(frame.select(version.entity_type.key_names)))
@@ -82,7 +90,7 @@ class PostgresRun(SqlRun):
             # Only now: to index all rows at once is faster than one by one.
             tables.index_history(self._connection, version)
             return Written(frame.height, 0, 0, frame)
-        held = self._held(version, frame, on)
+        held = self._held(version, frame, on).filter(pl.col("held_op") != WITHDRAWN)
         # In the frame's order, because `differs` is a mask over the frame's rows.
         found = frame.join(held, on=list(on), how="left", maintain_order="left")
         # There is no value, or another one. Reading a row again does not bring back what a tombstone took away.
@@ -144,11 +152,11 @@ def possible(keys: pl.DataFrame) -> pl.DataFrame:
     return keys.drop_nulls().filter(~pl.any_horizontal(nul)) if nul else keys.drop_nulls()
 
 
-def unnest(version: StoredVersion, names: Sequence[str]) -> str:
-    """The parameters ``$1``, ``$2``, … as a table ``w`` of these columns: the keys, and computed_at."""
+def unnest(version: StoredVersion, names: Sequence[str], table: str = "w") -> str:
+    """The parameters ``$1``, ``$2``, … as a table of these columns: the keys, and computed_at."""
     types = {key.name: ARRAYS[key.type] for key in version.entity_type.keys} | {"computed_at": "timestamp[]"}
     arrays = ", ".join(f"${number}::{types[name]}" for number, name in enumerate(names, start=1))
-    return f"unnest({arrays}) AS w({', '.join(map(quote, names))})"
+    return f"unnest({arrays}) AS {table}({', '.join(map(quote, names))})"
 
 
 def _latest_first(on: Sequence[str]) -> str:

@@ -49,10 +49,11 @@ from featurestore.offline.ownership import (
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError
+from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.retention import drop_details
-from featurestore.offline.sql import Values, between, dated, history_table, key_list, literal, quote
+from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -194,6 +195,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             connection.rollback()
             return lost
 
+    def missing_right(self) -> FeatureStoreError | None:
+        with self._begin("READ COMMITTED READ ONLY") as connection:
+            return missing_right(connection, self._server.address.shown, writing=True)
+
     def _set_back(self, connection: Connection, *, exists: bool) -> SetBackError | None:
         """What to say of a schema that lacks the last run committed from here."""
         return set_back(self._project, self._place, connection if exists else None, self._server.address.shown)
@@ -256,9 +261,15 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         order = f"WHERE {within} ORDER BY {keys}, computed_at, run_seq"
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
+        wanted = unnest(version, version.entity_type.key_names)
+        return self._of_entities(
+            version, f"SELECT {columns} FROM {table} JOIN {wanted} USING ({keys}) {order}", entities
+        )
+
+    def _of_entities(self, version: StoredVersion, query: str, entities: pl.DataFrame) -> pl.DataFrame:
+        """The answers of a query about some entities, which it has as the parameters of `unnest`."""
         names = version.entity_type.key_names
         wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
-        query = f"SELECT {columns} FROM {table} JOIN {unnest(version, names)} USING ({keys}) {order}"
         pieces = wanted.iter_slices(self._entities_per_query) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces])
 
@@ -295,36 +306,55 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
         up_to_run: int | None = None,
         at: int | None = None,
         due_after: int | None = None,
+        entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
         where = f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
-        if after_run is None:
-            # Backwards, because then the index has them in order; forwards each entity's rows would be sorted, which
-            # takes twice the time.
-            order = ", ".join(
-                f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq")
-            )
+        wanted = None if after_run is None else self._touched(version, after_run, due_after, at, within)
+        rows = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}"
+        rows += "" if wanted is None else f" JOIN {wanted} USING ({keys})"
+        if entities is not None:
+            named = unnest(version, version.entity_type.key_names, "named")
+            query = answers(version, f"{rows} JOIN {named} USING ({keys}) WHERE {where}")
+            return self._of_entities(version, query, entities)
+        with self._snapshot():
+            if self.has_withdrawn(version.id):
+                return self._history(version, [(answers(version, f"{rows} WHERE {where}"), ())])
+            if wanted is None:
+                return self._last_rows(version, where)
+            # New rows are stored together, and each entity's latest row is one step in the index. Measured at up to six
+            # times the speed of reading the table where every entity has new rows, and the same where few have.
+            same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
             query = (
-                f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {table} "
-                f"WHERE {where} ORDER BY {order}"
+                f"SELECT w.*, h.* FROM {wanted}, LATERAL (SELECT computed_at, run_seq, op, value FROM {table} h "
+                f"WHERE {same} AND {between(up_to_run, None)} AND {dated(None, at)} "
+                f"ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
             )
-            return self._history(version, [(query, ())]).reverse()
-        # New rows are stored together, and each entity's latest row is one step in the index. Measured at up to six
-        # times the speed of reading the table where every entity has new rows, and the same where few have.
-        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in version.entity_type.key_names)
-        news = f"SELECT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}"
-        # A union, since an OR would keep the server from using the index on run_seq.
-        due = (
-            "" if due_after is None else f" UNION SELECT {keys} FROM {table} WHERE {dated(due_after, at)} AND {within}"
-        )
+            return self._history(version, [(query, ())])
+
+    def _last_rows(self, version: StoredVersion, where: str) -> pl.DataFrame:
+        """The last row of each entity among those that meet a condition."""
+        keys, table = key_list(version), history_table(version.id)
+        # Backwards, because then the index has them in order; forwards each entity's rows would be sorted, which takes
+        # twice the time.
+        order = ", ".join(f"{quote(name)} DESC" for name in (*version.entity_type.key_names, "computed_at", "run_seq"))
         query = (
-            f"SELECT w.*, h.* FROM (SELECT DISTINCT {keys} FROM ({news}{due}) n) "
-            f"w, LATERAL (SELECT computed_at, run_seq, op, value FROM {table} h WHERE {same} AND "
-            f"{between(up_to_run, None)} AND {dated(None, at)} "
-            f"ORDER BY computed_at DESC, run_seq DESC LIMIT 1) h ORDER BY {keys}"
+            f"SELECT DISTINCT ON ({keys}) {keys}, computed_at, run_seq, op, value FROM {table} "
+            f"WHERE {where} ORDER BY {order}"
         )
-        return self._history(version, [(query, ())])
+        return self._history(version, [(query, ())]).reverse()
+
+    def _touched(
+        self, version: StoredVersion, after_run: int, due_after: int | None, at: int | None, within: str
+    ) -> str:
+        """The entities that have rows learned after a run, or dated after an instant, as a table ``w``."""
+        keys, table = key_list(version), history_table(version.id)
+        query = f"SELECT {keys} FROM {table} WHERE run_seq > {after_run:d} AND {within}"
+        if due_after is not None:
+            # A union, since an OR would keep the server from using the index on run_seq.
+            query += f" UNION SELECT {keys} FROM {table} WHERE {dated(due_after, at)} AND {within}"
+        return f"(SELECT DISTINCT {keys} FROM ({query}) n) w"
 
     def newest(
         self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
@@ -424,6 +454,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets):
             connection.execute(f"BEGIN ISOLATION LEVEL {mode}; {_SETTINGS}{quote(self._schema)}, pg_temp")
             try:
                 yield connection
+            except NotAllowedError as exc:
+                connection.rollback()
+                lacking = missing_right(connection, self._server.address.shown, writing="READ ONLY" not in mode)
+                raise lacking or exc from None
             except BaseException:
                 connection.rollback()
                 raise

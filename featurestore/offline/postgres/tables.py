@@ -14,6 +14,7 @@ from featurestore.model import StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.postgres.connection import Connection
+from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.sql import history_columns, history_table, key_list, literal, quote
 
 NAME_BYTES = 63
@@ -87,23 +88,12 @@ def migrate(connection: Connection, where: str) -> None:
         _check_encoding(connection, where)
         # CREATE SCHEMA asks for a right over the database, even where there is nothing left to make.
         if not connection.rows("SELECT 1 FROM pg_namespace WHERE nspname = $1", [connection.schema]):
-            _make_schema(connection, where)
+            lacking = missing_right(connection, where, writing=True)
+            if lacking is not None:
+                raise lacking
+            connection.execute(f"CREATE SCHEMA {quote(connection.schema)}")
     for number in range(found + 1, schema.FORMAT + 1):
         connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, "") + f"UPDATE meta SET format = {number:d}")
-
-
-def _make_schema(connection: Connection, where: str) -> None:
-    """Creates the project's schema. Raises ConfigError with the statement to run where the user has no right to."""
-    (found,) = connection.rows(
-        "SELECT has_database_privilege(current_database(), 'CREATE') AS may, current_user::text AS name"
-    )
-    if not found["may"]:
-        raise ConfigError(
-            f"the user {found['name']} may not create a schema, and the project has none yet", where=where,
-            hint=f"let the database's owner run: CREATE SCHEMA {quote(connection.schema)} AUTHORIZATION "
-            f"{quote(found['name'])}",
-        )  # fmt: skip
-    connection.execute(f"CREATE SCHEMA {quote(connection.schema)}")
 
 
 def make_history(connection: Connection, version: StoredVersion) -> None:

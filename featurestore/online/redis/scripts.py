@@ -35,7 +35,8 @@ for k = 1, #KEYS do
     elseif wins and #old >= 17 and string.sub(old, 12, 17) == string.sub(new, 12, 17) then
       local a1, a2, a3 = struct.unpack('>I4I4I3', old)
       local b1, b2, b3 = struct.unpack('>I4I4I3', new)
-      wins = b1 > a1 or (b1 == a1 and (b2 > a2 or (b2 == a2 and b3 >= a3)))
+      local a, b = a2 % 32 * 4194304 + math.floor(a3 / 4), b2 % 32 * 4194304 + math.floor(b3 / 4)
+      wins = b > a or (b == a and (b1 > a1 or (b1 == a1 and (b2 > a2 or (b2 == a2 and b3 >= a3)))))
     end
     if wins then
       totals[f] = totals[f] + 1
@@ -49,9 +50,10 @@ end
 return totals
 """
 """Merges packed values. KEYS are entities; ARGV: how many fields, their names, and for each entity a value (empty for
-none) for each field. A value of another version in the same field (left by a partial loss) is always replaced.
-Returns how many values were written, field by field, and then how many of those were new. It compares numbers and not
-strings, since Lua orders strings by the server's locale; three of them, since a number of Lua is exact up to 2**53."""
+none) for each field. A value of another version in the same field (left by a partial loss) is always replaced. Returns
+how many values were written, field by field, and then how many of those were new. It compares run_seq, and then the
+first eleven bytes; numbers and not strings, since Lua orders strings by the server's locale; three of them, since a
+number of Lua is exact up to 2**53."""
 
 DISCARD = """
 local removed = 0

@@ -17,6 +17,7 @@ def check_document(result: CheckResult) -> dict[str, Json]:
         "observations": [asdict(item) for item in result.observations],
         "notes": list(result.notes),
         "fixed": [
-            {"name": item.name, "version": item.version.number, "what": item.what} for item in result.fixed.versions
+            {"name": item.name, "version": item.version.number, "what": item.what}
+            for item in (result.fixed.versions if result.fixed else ())
         ],
     }

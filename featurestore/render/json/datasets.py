@@ -30,8 +30,19 @@ def dataset_document(dataset: DataSet) -> dict[str, Json]:
         "features": [_feature(item) for item in dataset.features],
         "timestamp_column": dataset.timestamp_column,
         "entity_columns": list(dataset.entity_columns),
+        "entities": [
+            {"entity_type": item.type, "role": item.role, "columns": list(item.columns)} for item in dataset.entities
+        ],
         "known": dataset.known,
         "as_of": instant(dataset.as_of),
+        "lag": duration(dataset.lag),
+        "timezone": dataset.timezone,
+        "times_suffix": dataset.times_suffix,
+        "split_column": dataset.split_column,
+        "splits": [{"name": part.name, "end": instant(part.end), "labels": part.labels} for part in dataset.splits],
+        "first": instant(dataset.first),
+        "last": instant(dataset.last),
+        "on_own_event": dataset.on_own_event,
         "labels": {
             "name": dataset.labels_name,
             "format": dataset.labels_form,
@@ -66,4 +77,11 @@ def _feature(item: DataSetFeature) -> dict[str, Json]:
         "version": item.number,
         "sha256": item.sha256,
         "max_age": duration(item.max_age),
+        "role": item.role,
+        "nulls": item.nulls,
+        "ages": {
+            "least": duration(item.least_age),
+            "mean": duration(item.mean_age),
+            "greatest": duration(item.greatest_age),
+        },
     }

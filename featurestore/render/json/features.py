@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from featurestore import times
 from featurestore.arguments import list_facts, metadata_of, show_facts
-from featurestore.model import Json
+from featurestore.evaluation.scope import declared_scope
+from featurestore.model import Json, Scope
 from featurestore.render.json.instants import instant
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "form": "short" if entry.feature.short else "long",
         "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
         **show_facts(entry.feature),
+        "scope": scope_document(declared_scope(entry.feature)),
         "metadata": metadata_of(entry.feature),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -83,6 +86,14 @@ def _committed(commit: VersionCommit | None) -> Json:
         "commit": commit.commit, "author": commit.author, "email": commit.email, "at": instant(commit.committed_at),
         "subject": commit.subject,
     }  # fmt: skip
+
+
+def scope_document(scope: Scope | None) -> dict[str, Json]:
+    """A scope; None for that of an expression that no run has built yet."""
+    if scope is None:
+        return {"kind": None, "lookback": None, "reason": "the first run finds it", "declared": False}
+    lookback = None if scope.lookback is None else times.format_duration(scope.lookback)
+    return {"kind": scope.kind, "lookback": lookback, "reason": scope.reason, "declared": scope.declared}
 
 
 def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) -> dict[str, Json]:

@@ -28,6 +28,7 @@ def history_document(result: HistoryResult) -> dict[str, Json]:
                 "ingested_at": times.format_instant(item.ingested_at),
                 "run_id": item.run_id,
                 "tombstone": item.tombstone,
+                "withdrawn": item.withdrawn,
             }
             for item in result.values
         ],

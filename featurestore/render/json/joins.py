@@ -22,8 +22,10 @@ def join_document(
 ) -> dict[str, Json]:
     """The facts of a join; its rows where they go to no file, and the data set where one was stored."""
     return {
-        "entity_type": facts.entity_type.name,
+        "entity_type": None if facts.entity_type is None else facts.entity_type.name,
         "labels": facts.labels,
+        "on_own_event": facts.on_own_event,
+        **_splits(facts),
         "columns": list(facts.columns),
         "features": [_feature(item) for item in facts.features],
         "warnings": list(facts.all_warnings),
@@ -34,8 +36,10 @@ def join_document(
 
 def plan_document(plan: JoinFacts) -> dict[str, Json]:
     return {
-        "entity_type": plan.entity_type.name,
+        "entity_type": None if plan.entity_type is None else plan.entity_type.name,
         "labels": plan.labels,
+        "on_own_event": plan.on_own_event,
+        **_splits(plan),
         "first": instant(plan.first),
         "last": instant(plan.last),
         "features": [
@@ -50,6 +54,10 @@ def table_rows(frame: pl.DataFrame) -> list[Json]:
     return [{name: json_value(item) for name, item in row.items()} for row in frame.iter_rows(named=True)]
 
 
+def _splits(facts: JoinFacts) -> dict[str, Json]:
+    return {} if facts.splits is None else {"splits": dict(facts.splits)}
+
+
 def _feature(item: JoinedFeature) -> dict[str, Json]:
     return {
         "column": item.column_name,
@@ -59,4 +67,8 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "matched": item.matched,
         "nulls": item.nulls,
         "max_age": duration(item.max_age),
+        "entity_type": item.version.entity_type.name,
+        "role": item.role,
+        "scope": None,
+        "known_by": "run",
     }

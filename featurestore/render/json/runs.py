@@ -10,6 +10,8 @@ from featurestore import times
 from featurestore.model import FeatureRun, Json, RejectedRow, Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from featurestore.workflows.runs import RunDetail
 
 EMPTY_DRIFT: dict[str, Json] = {
@@ -32,6 +34,12 @@ def detail_document(detail: RunDetail) -> dict[str, Json]:
     """One run with the rows that it set aside."""
     rejected = [_rejected_row(row) for row in detail.rejected]
     return {"runs": [{**run_document(detail.run), "rejected": rejected}]}
+
+
+def rejected_document(detail: RunDetail, path: Path | None) -> dict[str, Json]:
+    """The rows that a run set aside, and the file they were written to."""
+    rejected = [_rejected_row(row) for row in detail.rejected]
+    return {"run_id": detail.run.run_id, "output": None if path is None else str(path), "rejected": rejected}
 
 
 def run_document(run: Run) -> dict[str, Json]:
@@ -63,6 +71,7 @@ def _feature(item: FeatureRun) -> dict[str, Json]:
         "rows_written": item.rows_written,
         "rows_unchanged": item.rows_unchanged,
         "rows_corrected": item.rows_corrected,
+        "rows_withdrawn": item.rows_withdrawn,
         "source": item.source,
         "drift": dict(item.drift) if item.drift is not None else dict(EMPTY_DRIFT),
         "note": item.note,

@@ -12,8 +12,10 @@ from featurestore.workflows.check import CheckResult
 
 def check_lines(result: CheckResult) -> str:
     """The lines of ``check``, of which there may be none."""
-    lines = [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed.versions]
-    lines += [f"settled the merge conflict in {path}" for path in result.fixed.settled]
+    lines = []
+    if result.fixed is not None:
+        lines += [f"{item.what} {item.name} version {item.version.number}" for item in result.fixed.versions]
+        lines += [f"settled the merge conflict in {path}" for path in result.fixed.settled]
     found = {(finding.where, finding.message) for finding in result.findings}  # these are said on stderr
     limits = [(item.where, f"the hash of {item.feature} is limited: {item.message}") for item in result.limits]
     lines += [f"{where}: {message}" for where, message in limits if (where, message) not in found]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from featurestore.offline.contract import DataSet
+from featurestore.offline.contract import DataSet, DataSetEntity
 from featurestore.render.text.style import DIM, NAME, facts, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import duration, instant, plural
@@ -53,12 +53,21 @@ def _made_of(dataset: DataSet) -> list[tuple[str, str]]:
     labels = "stored" if dataset.labels_kept else "not stored" if dataset.labels_erased is None else "erased"
     options = [f"as of {instant(dataset.as_of)}"] if dataset.as_of is not None else []
     options += ["known at the label's time"] if dataset.known else []
+    options += [f"the label's time less {duration(dataset.lag)}"] if dataset.lag else []
+    options += [f"times in columns that end with {dataset.times_suffix}"] if dataset.times_suffix is not None else []
+    parts = (f"{part.name} {part.labels:,}" for part in dataset.splits)
     rows = [
         ("labels", f"{dataset.labels_name} ({dataset.labels_sha256[:12]}, {labels})"),
+        ("keys", "; ".join(_keys(item) for item in dataset.entities)),
         ("options", ", ".join(options)),
+        ("splits", f"{dataset.split_column}: {', '.join(parts)}" if dataset.splits else ""),
         ("as of run", f"{dataset.run_seq} ({dataset.run_id})"),
         ("content", dataset.content_sha256),
         ("git commit", dataset.git_commit or ""),
         ("writer", dataset.writer),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _keys(item: DataSetEntity) -> str:
+    return f"{f'{item.role}:' if item.role else ''}{item.type} by {', '.join(item.columns)}"

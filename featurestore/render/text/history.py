@@ -11,7 +11,13 @@ from featurestore.render.text.style import DIM, NAME, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import number
 from featurestore.times import format_instant
-from featurestore.workflows.history import HistoryResult
+from featurestore.workflows.history import HistoryResult, HistoryValue
+
+
+def _value(item: HistoryValue) -> Text:
+    if item.tombstone or item.withdrawn:
+        return Text("deleted" if item.tombstone else "withdrawn", style=DIM)
+    return line(number(item.value))
 
 
 def history_table(result: HistoryResult) -> RenderableType:
@@ -26,7 +32,7 @@ def history_table(result: HistoryResult) -> RenderableType:
     rows = [
         (
             format_instant(item.computed_at),
-            Text("deleted", style=DIM) if item.tombstone else line(number(item.value)),
+            _value(item),
             format_instant(item.ingested_at),
             item.run_id,
         )

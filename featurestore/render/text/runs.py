@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -73,12 +74,16 @@ def _features(run: Run) -> RenderableType:
         Column("corrected", "number"), Column("unchanged", "number", spare=1), Column("set aside", "number"),
         Column("drift", "words"), Column("", "words", DIM),
     ]  # fmt: skip
-    return table(columns, map(_feature_cells, run.features))
+    withdrawn = any(item.rows_withdrawn for item in run.features)
+    if withdrawn:  # rare, so no column for it where there is none
+        columns.insert(5, Column("withdrawn", "number"))
+    return table(columns, (_feature_cells(item, withdrawn=withdrawn) for item in run.features))
 
 
-def _feature_cells(item: FeatureRun) -> tuple[str | Text, ...]:
+def _feature_cells(item: FeatureRun, *, withdrawn: bool) -> tuple[str | Text, ...]:
     version = "" if item.version is None else f"{item.version}{' new' if item.new_version else ''}"
-    counts = (item.rows_written, item.rows_corrected, item.rows_unchanged, item.rows_rejected)
+    more = (item.rows_withdrawn,) if withdrawn else ()
+    counts = (item.rows_written, item.rows_corrected, *more, item.rows_unchanged, item.rows_rejected)
     return (item.name, version, status(item.status), *map(count, counts), _drift(item), item.note or "")
 
 
@@ -106,8 +111,21 @@ def _rejected(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]
     hidden, lost = len(rejected) - MOST_REJECTED, _fewest_rejected(run) - len(rejected)
     if hidden > 0:
         stored = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
-        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --json{stored}", style=DIM))
+        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --rejected{stored}", style=DIM))
     return parts
+
+
+def rejected_page(detail: RunDetail, path: Path | None) -> RenderableType:
+    """All rows that a run set aside, or where they were written."""
+    count, lost = len(detail.rejected), _fewest_rejected(detail.run) - len(detail.rejected)
+    others = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
+    if path is not None:
+        return Text(f"{plural(count, 'row')} written to {path}{others}")
+    if not count:
+        return Text(f"run {detail.run.run_id} set no row aside{others}")
+    columns = [Column("set aside", "id"), Column("column", "name"), Column("reason", "words", WARN)]
+    rows = table(columns, [(row.place, row.column or "", row.reason) for row in detail.rejected])
+    return Group(rows, Text(others.removeprefix("; "), style=DIM)) if others else rows
 
 
 def _fewest_rejected(run: Run) -> int:
@@ -136,17 +154,21 @@ def _score(value: Json) -> str:
 def _closing(run: Run, *, dry_run: bool) -> str:
     written = sum(item.rows_written for item in run.features)
     corrected = sum(item.rows_corrected for item in run.features)
+    withdrawn = sum(item.rows_withdrawn for item in run.features)
     failed = sum(item.status == "failed" for item in run.features)
     if not run.features:
         return "there are no features; declare one in features/"
     if failed == len(run.features):
         return "nothing was committed"
-    if not written and not corrected and not failed:
+    if not written and not corrected and not withdrawn and not failed:
         if all(item.status == "unchanged" and not item.rows_read for item in run.features):
             return "nothing new: sources and code have not changed since the last run"
         return "no new values: all rows that were read give values that are held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:
-        return f"would write {plural(written, 'value')}{f' and correct {corrected:,}' if corrected else ''}{tail}"
-    counts = f"{plural(written, 'value')} written" + (f" and {corrected:,} corrected" if corrected else "")
+        others = [f"{verb} {rows:,}" for verb, rows in (("correct", corrected), ("withdraw", withdrawn)) if rows]
+        would = " and ".join([f"write {plural(written, 'value')}", *others])
+        return f"would {would}{tail}"
+    others = [f"{rows:,} {done}" for rows, done in ((corrected, "corrected"), (withdrawn, "withdrawn")) if rows]
+    counts = " and ".join([f"{plural(written, 'value')} written", *others])
     return f"{counts} in {run.duration_s:.2f} s{tail} (run {run.run_id})"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.dialect import ISO_8601, STANDARD, Dialect, TimeFormat
 from featurestore.model import Scalar
 from featurestore.tables.batch import Mask
 
@@ -17,13 +18,16 @@ class ColumnType:
     """The type that a column is to have.
 
     ``strict`` takes values only as programs write them (``007`` is not an int, ``1`` not a bool): for keys, and for
-    columns whose type was inferred, not declared. ``zone`` is that of times without one.
+    columns whose type was inferred, not declared. ``zone`` is that of times without one. ``dialect`` is how numbers and
+    booleans are written, ``times`` how times are.
     """
 
     kind: Scalar
     strict: bool = False
     key: bool = False
     zone: str | None = None
+    dialect: Dialect = STANDARD
+    times: TimeFormat = ISO_8601
 
 
 @dataclass(frozen=True, slots=True)

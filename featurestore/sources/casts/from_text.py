@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
@@ -19,8 +20,9 @@ from featurestore.model import Scalar
 from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
 from featurestore.tables.instants import in_zone
-from featurestore.tables.iso8601 import parse_column, parse_dates
+from featurestore.tables.iso8601 import DAY, parse_dates
 from featurestore.tables.types import INSTANT, column_type
+from featurestore.tables.written_times import parse_times
 
 _PADDED = r"^[+-]?0[0-9]|^\+"
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
@@ -31,7 +33,33 @@ _NUMBERS = rf"^\[\s*(?:{_NUMBER}(?:\s*,\s*{_NUMBER})*\s*)?\]$"
 def cast_text(column: pl.Series, target: ColumnType, kinds: pl.Series | None = None) -> Cast:
     """Casts a String column. ``kinds`` says what each value was in JSON."""
     done = _CASTS[target.kind](column, target)
+    if target.kind in ("int", "float") and not target.key and not target.dialect.plain_numbers:
+        written = cast_written_number(column, target)
+        if kinds is None:
+            return written
+        # What JSON has as a number is written as programs write it.
+        done = compare(column, written.values.zip_with(kinds == STRING, done.values))
     return done if kinds is None else _check_kinds(done, target, kinds)
+
+
+def cast_written_number(column: pl.Series, target: ColumnType) -> Cast:
+    """Casts texts to numbers, with the source's own marks before the decimals and between the digits."""
+    decimal, thousands = target.dialect.decimal, target.dialect.thousands
+    plain, wrong = column, None
+    if thousands is not None:
+        mark = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
+        with_marks = column.str.contains(mark)
+        # Groups of three; in India of two, but for the last.
+        grouped = rf"^[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}(?:{re.escape(decimal)}[0-9]*)?$"
+        wrong = with_marks & ~column.str.contains(grouped)
+        plain = plain.str.replace_all(mark, "")
+    if decimal != ".":
+        if thousands != ".":
+            points = column.str.contains(".", literal=True)
+            wrong = points if wrong is None else wrong | points
+        plain = plain.str.replace(decimal, ".", literal=True)
+    done = _CASTS[target.kind](plain, target)
+    return done if wrong is None else compare(column, done.values, wrong.fill_null(value=False))
 
 
 def _string(column: pl.Series, target: ColumnType) -> Cast:
@@ -65,28 +93,31 @@ def _is_exact(text: str, value: float) -> bool:
 
 def _bool(column: pl.Series, target: ColumnType) -> Cast:
     words = column.unique().drop_nulls().to_list()
-    booleans = {
-        word: _BOOLEANS[word.lower()]
-        for word in words
-        if word.lower() in (("true", "false") if target.strict else _BOOLEANS)
-    }
+    usual = ("true", "false") if target.strict else _BOOLEANS
+    booleans = {word: _BOOLEANS[word.lower()] for word in words if word.lower() in usual}
+    booleans |= dict.fromkeys(target.dialect.true, True) | dict.fromkeys(target.dialect.false, False)
     return compare(column, column.replace_strict(booleans, default=None, return_dtype=pl.Boolean()))
 
 
 def _date(column: pl.Series, target: ColumnType) -> Cast:
-    days, valid = parse_dates(column)
+    if target.times.format is not None:
+        read = parse_times(column, target.times)
+        days, valid = read.micros // DAY, read.valid & (read.micros % DAY == 0)
+    else:
+        days, valid = parse_dates(column)
     return compare(column, pl.Series(column.name, days.astype(np.int32)).cast(pl.Date), pl.Series(~valid))
 
 
 def _datetime(column: pl.Series, target: ColumnType) -> Cast:
-    read = parse_column(column, up=True)
+    read = parse_times(column, target.times, up=True)
     times = pl.Series(column.name, read.micros).cast(INSTANT)
     values = times.dt.replace_time_zone("UTC")
     naive = read.naive & read.valid
-    if target.zone not in (None, "UTC") and naive.any():
-        local = in_zone(times, str(target.zone))
+    zone = target.times.timezone or target.zone
+    if zone not in (None, "UTC") and naive.any():
+        local = in_zone(times, str(zone), target.times)
         values = local if naive.all() else values.zip_with(pl.Series(~naive), local)
-    return compare(column, values, pl.Series(~read.valid), naive=bool(naive.any()))
+    return compare(column, values, pl.Series(~read.valid), naive=bool(naive.any()) and target.times.timezone is None)
 
 
 def _list(column: pl.Series, target: ColumnType) -> Cast:
@@ -130,11 +161,19 @@ def _check_kinds(done: Cast, target: ColumnType, kinds: pl.Series) -> Cast:
 
 
 def _allowed(target: ColumnType) -> set[int]:
-    if target.kind == "string":
-        return {STRING, INTEGER} if target.key else {STRING, INTEGER, DECIMAL, BOOLEAN, NESTED}
-    if target.kind == "list[float]":
-        return {NESTED}
-    if target.kind in ("date", "datetime"):
-        return {STRING}
-    numbers = {BOOLEAN} if target.kind == "bool" else {INTEGER, DECIMAL}
-    return numbers if target.strict and not target.key else numbers | {STRING, INTEGER}
+    """The kinds of JSON values that may be of a type."""
+    number = {INTEGER, DECIMAL}
+    match target.kind:
+        case "string":
+            return {STRING, INTEGER} if target.key else {STRING, BOOLEAN, NESTED} | number
+        case "list[float]":
+            return {NESTED}
+        case "date" | "datetime":
+            as_number = target.times.format is not None or target.times.unit is not None
+            return {STRING} | number if as_number else {STRING}
+        case "bool":
+            has_words = bool(target.dialect.true or target.dialect.false)
+            strict, allowed = target.strict and not has_words, {BOOLEAN}
+        case _:
+            strict, allowed = target.strict and target.dialect.plain_numbers, number
+    return allowed if strict and not target.key else allowed | {STRING, INTEGER}

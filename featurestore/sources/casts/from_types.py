@@ -12,12 +12,15 @@ from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY
 from featurestore.tables.precision import lossy_as_floats, lossy_lists, micros_of
 from featurestore.tables.types import INSTANT, column_type
+from featurestore.tables.written_times import epochs_of
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
 
 def cast(column: pl.Series, target: ColumnType, kinds: pl.Series | None = None) -> Cast:
     """Casts a column of any type. Raises SourceError where no value of its type could be of the target's."""
     dtype = column.dtype
+    if target.kind in ("date", "datetime") and dtype.is_numeric():
+        return _cast_written_time(column, target)
     if dtype == pl.String:
         return cast_text(column, target, kinds)
     if dtype == pl.Null:
@@ -28,6 +31,17 @@ def cast(column: pl.Series, target: ColumnType, kinds: pl.Series | None = None) 
     if done is None:
         raise SourceError(f"a column of type {dtype} can't be read as {target.kind}")
     return done
+
+
+def _cast_written_time(column: pl.Series, target: ColumnType) -> Cast:
+    """Times as numbers: since 1970, or like 20241231. Raises SourceError where nothing says what they are."""
+    times = target.times
+    if times.unit is not None and target.kind == "datetime":
+        micros = epochs_of(column, times.unit, up=True).cast(INSTANT)
+        return compare(column, micros.dt.replace_time_zone("UTC"))
+    if times.format is not None and column.dtype.is_integer():
+        return cast_text(column.cast(pl.String), target)
+    raise SourceError(f"a column of type {column.dtype} can't be read as {target.kind}")
 
 
 def kind_of(dtype: pl.DataType) -> Scalar | None:
@@ -87,6 +101,7 @@ def _cast_other(column: pl.Series, target: ColumnType) -> Cast | None:
 
 def _localized(values: pl.Series, column: pl.Series, target: ColumnType) -> Cast:
     """Times without a zone: in the source's, else UTC."""
-    local = values.dt.replace_time_zone("UTC") if target.zone is None else in_zone(values, target.zone)
+    zone = target.times.timezone or target.zone
+    local = values.dt.replace_time_zone("UTC") if zone is None else in_zone(values, zone, target.times)
     outside = ~local.to_physical().is_between(MIN_INSTANT, MAX_INSTANT)
-    return compare(column, local, outside, naive=values.null_count() < len(values))
+    return compare(column, local, outside, naive=values.null_count() < len(values) and target.times.timezone is None)

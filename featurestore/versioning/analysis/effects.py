@@ -98,9 +98,12 @@ class Effects:
             if not isinstance(decorator, ast.Call) or not _Judge(self, table.module.name).is_feature(decorator):
                 return False
             given += [*decorator.args, *(keyword.value for keyword in decorator.keywords)]
-        literal = (ast.Constant, ast.List, ast.Tuple, ast.Dict)
         return all(
-            isinstance(item, literal) and all(isinstance(each, _LITERALS) for each in ast.iter_child_nodes(item))
+            isinstance(item, ast.Constant)
+            or (
+                isinstance(item, ast.List | ast.Tuple | ast.Dict)
+                and all(isinstance(each, _LITERALS) for each in ast.iter_child_nodes(item))
+            )
             for item in given
         )
 
@@ -214,17 +217,25 @@ def changed_by_functions(table: SymbolTable) -> dict[str, list[tuple[str, int]]]
     for function in table.body:
         if not isinstance(function, Function):
             continue
-        own = _locals(function)
-        for node in ast.walk(function):
-            changed = isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
-            place = node
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                changed, place = node.func.attr in inert.CHANGING, node.func
-            if changed and isinstance(place, ast.Attribute | ast.Subscript):
-                _, base = _path(place)
-                if isinstance(base, ast.Name) and base.id not in own:
-                    found.setdefault(base.id, []).append((function.name, place.lineno))
+        changed = list(_changed_in(function))
+        own = _locals(function) if changed else ()
+        for name, line in changed:
+            if name not in own:
+                found.setdefault(name, []).append((function.name, line))
     return found
+
+
+def _changed_in(function: Function) -> Iterator[tuple[str, int]]:
+    """The names whose attributes, items or contents a function changes, its own ones among them, with the lines."""
+    for node in ast.walk(function):
+        changed = isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
+        place = node
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            changed, place = node.func.attr in inert.CHANGING, node.func
+        if changed and isinstance(place, ast.Attribute | ast.Subscript):
+            _, base = _path(place)
+            if isinstance(base, ast.Name):
+                yield base.id, place.lineno
 
 
 def _running(statement: ast.stmt) -> Iterator[ast.AST]:

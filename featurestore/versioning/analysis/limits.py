@@ -34,6 +34,9 @@ MESSAGES: dict[Kind, str] = {
 }
 """The sentence of every kind that has only one: what is not in the hash, and the way out."""
 
+HELD = "what is used of module {} is not followed; import it with an import statement"
+"""Of a module of another package that a call imports by its name and gives to a variable."""
+
 _STRINGS = "code in strings ({}) is not followed; write it as a function"
 _REACHED = "names reached through {}() are not followed; use the names themselves"
 

@@ -45,6 +45,7 @@ READERS = (
     "pydantic.",
 )
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:\w+)?")
+_IMPORTING = "importlib.import_module"
 PLACE_NAMES = {"__file__", "__path__", "__spec__", "__loader__"}
 
 Import = ast.Import | ast.ImportFrom
@@ -169,6 +170,37 @@ class Reach:
         target = self.follow(self.find(base.id), names, base)
         return target if isinstance(target, ProjectModule) and not names else None
 
+    def imported_by(self, node: ast.expr) -> ProjectModule | Dotted | None:
+        """The module that ``importlib.import_module("a.b")`` imports; None where it is computed, or no such call."""
+        if not isinstance(node, ast.Call) or not node.args or len(node.args) + len(node.keywords) > 2:
+            return None
+        names, base = chain(node.func)
+        if not isinstance(base, ast.Name) or (names and names[0] != "import_module"):
+            return None
+        function = self.find(base.id)
+        if not isinstance(function, Dotted) or ".".join((function.name, *reversed(names))) != _IMPORTING:
+            return None
+        target = self._named_module(node.args[0], [*node.args[1:], *(item.value for item in node.keywords)])
+        if target is not None:
+            self.passed(function)
+        return target
+
+    def _named_module(self, name: ast.expr, package: list[ast.expr]) -> ProjectModule | Dotted | None:
+        text = name.value if isinstance(name, ast.Constant) else None
+        if not isinstance(text, str) or not _MODULE.fullmatch(text.lstrip(".")) or ":" in text:
+            return None
+        level = len(text) - len(text.lstrip("."))
+        if level:
+            match package:
+                case [ast.Name("__package__")]:
+                    pass
+                case [ast.Constant(str(given))] if level <= given.count(".") + 1:
+                    text, level = ".".join([*given.split(".")[: given.count(".") + 2 - level], text[level:]]), 0
+                case _:
+                    return None
+        target = self.world.imported(level, text.lstrip("."), None)
+        return target if isinstance(target, ProjectModule | Dotted) else None
+
     def is_feature(self, decorator: ast.expr) -> bool:
         """Whether a decorator is ``@feature``, under whatever name it was imported."""
         names, base = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
@@ -263,7 +295,7 @@ class Reach:
                 self.limit(node, message, kind, (file,))
             return
         if message == limits.MESSAGES["project"] and isinstance(given, ast.Constant) and self._elsewhere(given.value):
-            kind = "code"
+            kind, message = "code", limits.HELD.format(given.value)
         self.limit(node, message, kind)
 
     def _elsewhere(self, name: object) -> bool:

@@ -17,7 +17,8 @@ from featurestore.model import Json
 from featurestore.regular import VERSION, read_own
 from featurestore.times import parse_instant
 from featurestore.toml import parse_toml, toml_key
-from featurestore.versioning.folder.versionfile import VersionName, parse_version
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.folder.versionfile import parse_version
 
 ACTIVE = "active"
 BY_HAND = "keep one side, or git checkout --ours or --theirs"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
@@ -20,16 +21,12 @@ from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
-from featurestore.versioning.folder.conflicts import has_markers
-from featurestore.versioning.folder.copies import copy_copies, remove_copies, rename_copies, write_copies
-from featurestore.versioning.folder.versionfile import (
-    VersionFile,
-    VersionName,
-    read_version,
-    under_another_name,
-    write_text,
-)
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.hashing import VersionHash
+
+# What reads and writes version files is imported where one is read or written: a listing needs their names only.
+if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
 
 ACTIVE = "active"
 METADATA = "metadata.toml"
@@ -120,6 +117,9 @@ def write_version(
 
     ``created`` is in microseconds since the epoch. The caller holds the project's lock. Raises OSError.
     """
+    from featurestore.versioning.folder.copies import write_copies
+    from featurestore.versioning.folder.versionfile import write_text
+
     feature = version.feature.name
     names = versions_of(folder, feature)
     for name in names:
@@ -223,6 +223,8 @@ def renumbering(names: Sequence[VersionName], held: frozenset[str] = frozenset()
     First those that are ``held`` (full SHA-256), since people know them by their numbers, then by (created, sha256).
     Of two files of one version the earlier stays. Raises VersionFileError for a damaged file.
     """
+    from featurestore.versioning.folder.versionfile import read_version
+
     groups = clashes(names)
     if not groups:
         return Renumbering()
@@ -251,6 +253,8 @@ def renumbering(names: Sequence[VersionName], held: frozenset[str] = frozenset()
 
 def renumber(folder: Path, feature: str, held: frozenset[str] = frozenset()) -> list[tuple[VersionName, VersionName]]:
     """Does what `renumbering` says, without changing a file. Returns (before, after) of each renamed one."""
+    from featurestore.versioning.folder.copies import remove_copies, rename_copies
+
     plan = renumbering(versions_of(folder, feature), held)
     for name in plan.doubled:
         name.path.unlink()
@@ -320,6 +324,9 @@ def copy_versions(folder: Path, feature: str, new: str) -> list[VersionName]:
 
     Raises VersionFileError for a damaged file, OSError.
     """
+    from featurestore.versioning.folder.copies import copy_copies
+    from featurestore.versioning.folder.versionfile import read_version, under_another_name
+
     copied = []
     for name in versions_of(folder, feature):
         version = read_version(name.path)  # so that no damage gets a checksum that fits
@@ -346,20 +353,30 @@ def read_metadata(folder: Path, feature: str) -> dict[str, Json] | None:
 
 def write_metadata(folder: Path, feature: Feature) -> bool:
     """Writes the metadata of the working tree. False where the file is up to date."""
+    if is_locked_metadata(folder, feature):
+        return False
     path = folder / feature.name / METADATA
-    data = _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
-    try:
-        if read_own(path, SETTINGS) == data:
-            return False
-    except OSError:
-        pass
     _refuse_link(path.parent)
-    write_atomically(path, data)
+    write_atomically(path, _metadata_text(feature))
     return True
+
+
+def is_locked_metadata(folder: Path, feature: Feature) -> bool:
+    """Whether the file holds exactly the metadata of the working tree. Compares texts, which is faster than reading."""
+    try:
+        return read_own(folder / feature.name / METADATA, SETTINGS) == _metadata_text(feature)
+    except OSError:
+        return False
+
+
+def _metadata_text(feature: Feature) -> bytes:
+    return _text(toml_lines({name: value for name, value in metadata_of(feature).items() if value is not None}))
 
 
 def metadata_changes(folder: Path, feature: Feature) -> list[str]:
     """The names of the metadata that changed since the last lock; empty before the first."""
+    if is_locked_metadata(folder, feature):
+        return []
     locked = read_metadata(folder, feature.name)
     if locked is None:
         return []
@@ -379,6 +396,8 @@ def _refuse_link(folder: Path) -> None:
 def _has_prefix(name: VersionName, wanted: str) -> bool:
     if len(wanted) <= len(name.short):
         return name.short.startswith(wanted)
+    from featurestore.versioning.folder.versionfile import read_version
+
     return wanted.startswith(name.short) and read_version(name.path).sha256.startswith(wanted)
 
 
@@ -402,6 +421,8 @@ def _read_toml(path: Path, hint: str) -> dict[str, Json] | None:
     except OSError as exc:
         raise VersionFileError(reason(exc), where=str(path), hint=hint) from exc
     except ValueError as exc:
+        from featurestore.versioning.folder.conflicts import has_markers
+
         if has_markers(data):
             settle = f"run featurestore lock, which settles most; else {hint}"
             raise VersionFileError("contains merge conflict markers", where=str(path), hint=settle) from exc

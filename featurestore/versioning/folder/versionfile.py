@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from featurestore.regular import VERSION, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import Plain, parse_toml, toml_lines
 from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
 from featurestore.versioning.recipe.sections import Section
@@ -45,7 +45,6 @@ MARKER = "# /// module "
 LINE_ENDS = "add the line `features/.versions/** -text` to .gitattributes, delete the file, and git checkout it again"
 RESTORE = "restore it with git checkout; version files are never edited"
 
-_NAME = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.py")
 _WRITTEN = ("# parent =", "# created =", "# commit =")
 _WRITTEN_LINE = (  # compiled where it is used: most commands don't need it
     r"""# created = "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z"|"""
@@ -54,26 +53,6 @@ _WRITTEN_LINE = (  # compiled where it is used: most commands don't need it
 _WRITTEN_TABLES = ("# [packages]", "# [parts]")
 _FEATURE = re.compile(rb'\A# feature = "[a-z0-9_]+"\Z')
 _CHECKSUM = re.compile(rb'# checksum = "([0-9a-f]{64})"')
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class VersionName:
-    """The name of a version file, ``0002-9f86d081884c.py``: its number and the first 12 digits of its hash."""
-
-    number: int
-    short: str
-    path: Path
-
-    @classmethod
-    def parse(cls, path: Path) -> VersionName | None:
-        """Reads the name of a version file; None for any other name."""
-        match = _NAME.fullmatch(path.name)
-        return cls(int(match[1]), match[2], path) if match else None
-
-    @staticmethod
-    def file_name(number: int, hash_: str) -> str:
-        """The name of the file for a number and a hash (the first 12 digits count)."""
-        return f"{number:04d}-{hash_[:12]}.py"
 
 
 @frozen

@@ -236,7 +236,7 @@ class Walk(Reach):
         if isinstance(node, ast.Attribute):
             names, inner = chain(node)
             self._met_attributes(names, node)
-            if isinstance(inner, ast.Name):
+            if isinstance(inner, ast.Name) or self.imported_by(inner) is not None:
                 return names, None
             self.met_attributes(names, inner, node)
             return names, inner
@@ -255,11 +255,12 @@ class Walk(Reach):
                 self.limit(node, limits.ATTRIBUTE[name])
 
     def _path(self, node: ast.Attribute) -> None:
-        """Attributes of a name."""
+        """Attributes of a name, or of what a call imports by a literal name."""
         names, base = chain(node)
-        assert isinstance(base, ast.Name)
-        target = self.find(base.id)
+        target = self.find(base.id) if isinstance(base, ast.Name) else self.imported_by(base)
+        assert target is not None
         if isinstance(target, Local):
+            assert isinstance(base, ast.Name)
             self.met_attributes(names, base, node)
             self.out.append("(Attribute " * len(names))
             if base.id not in self.scopes[-1].sometimes:
@@ -344,9 +345,15 @@ class Walk(Reach):
     # Calls
 
     def _is_special(self, node: ast.Call) -> bool:
-        return self._is_logger(node) or self._getattr_of(node) is not None
+        return self._is_logger(node) or self._getattr_of(node) is not None or self.imported_by(node) is not None
 
     def _special_call(self, node: ast.Call) -> None:
+        imported = self.imported_by(node)
+        if imported is not None:
+            if isinstance(imported, Dotted) and not imported.missing:
+                self.limit(node, limits.HELD.format(imported.name))
+            self._target(imported, node)
+            return
         module = self._getattr_of(node)
         if module is None:
             self.out.append("(Call ")

@@ -13,6 +13,7 @@ from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.reach import Reach
 from featurestore.versioning.analysis.scopes import blocks
 from featurestore.versioning.analysis.symbols import Imported, SymbolTable
+from featurestore.versioning.analysis.tree import SourceTree
 
 if TYPE_CHECKING:
     from featurestore.versioning.recipe.closure import Closure
@@ -97,20 +98,20 @@ class _Writer:
         self._project = project
         self._table = table
         self._needed = needed
-        self._lines = table.module.text.split("\n")
         self._body = table.body
+        self._texts = project.tree.attached(_Texts).of(project, table)
 
     def write(self) -> str:
         """The section's text, ending in a line feed; empty where nothing of the module is needed."""
         own = self._needed[self._table.module.name]
-        texts: dict[int, str] = {position: self._statement(position) for position in own.statements}
+        texts: dict[int, str] = {position: self._texts.text(position) for position in own.statements}
         for position, text in self._imports(own.names, own.executed):
             texts.setdefault(position, text)
         if not texts:
             return ""
         for position, statement in enumerate(self._body):
             if isinstance(statement, ast.ImportFrom) and self._is_always_kept(statement):
-                texts[position] = self._statement(position)
+                texts[position] = self._texts.text(position)
         pieces: list[str] = []
         previous: int | None = None
         for position in sorted(texts):
@@ -152,7 +153,7 @@ class _Writer:
             assert isinstance(statement, ast.Import | ast.ImportFrom)
             kept = [alias for alias in statement.names if alias in aliases]
             if len(kept) == len(statement.names):
-                found.append((position, self._statement(position)))
+                found.append((position, self._texts.text(position)))
             elif kept:
                 found.append((position, _import_line(statement, kept)))
             elif position not in dict(found):
@@ -193,7 +194,24 @@ class _Writer:
             stars = stars[-1:]
         return [(star.position, _import_line(star.statement, [ast.alias(name)])) for star in stars]
 
-    def _statement(self, position: int) -> str:
+
+class _Statements:
+    """The texts of a module's statements, each cut out once for all the features that hold it."""
+
+    def __init__(self, project: ProjectNames, table: SymbolTable) -> None:
+        self._project = project
+        self._table = table
+        self._lines = table.module.text.split("\n")
+        self._body = table.body
+        self._texts: dict[int, str] = {}
+
+    def text(self, position: int) -> str:
+        """A statement with the comments right above it, without ``@feature``."""
+        if position not in self._texts:
+            self._texts[position] = self._cut(position)
+        return self._texts[position]
+
+    def _cut(self, position: int) -> str:
         node = self._body[position]
         first, last = _first_line(node, self._lines), node.end_lineno or node.lineno
         shared = any(
@@ -226,6 +244,19 @@ class _Writer:
                 if reach.is_feature(decorator):
                     dropped.update(range(start, end))
         return dropped
+
+
+class _Texts:
+    """The statements of a tree's modules."""
+
+    def __init__(self, _tree: SourceTree) -> None:
+        self._modules: dict[str, _Statements] = {}
+
+    def of(self, project: ProjectNames, table: SymbolTable) -> _Statements:
+        name = table.module.name
+        if name not in self._modules:
+            self._modules[name] = _Statements(project, table)
+        return self._modules[name]
 
 
 def _first_line(node: ast.stmt, lines: Sequence[str]) -> int:

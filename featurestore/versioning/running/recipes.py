@@ -16,8 +16,9 @@ from featurestore.errors import FeatureStoreError, VersionFileError
 from featurestore.regular import read_start
 from featurestore.versioning.explain import explain, explain_recipe
 from featurestore.versioning.folder.header import OPENING
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import Rehashed, read_recipes, write_recipes
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running.replay import rehash
 

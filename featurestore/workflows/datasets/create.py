@@ -6,13 +6,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import polars as pl
 
 from featurestore import __version__, times
 from featurestore.config import Project
 from featurestore.errors import UsageError
-from featurestore.offline.contract import DataSet, DataSetFeature, OfflineStore
+from featurestore.offline.contract import DataSet, DataSetEntity, DataSetFeature, DataSetSplit, OfflineStore
 from featurestore.workflows.datasets.label_files import LabelFile
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.join.facts import JoinFacts
@@ -70,7 +71,7 @@ def describe(
         run_seq=facts.as_of_run,
         run_id="" if last is None else last.run_id,
         features=tuple(_features(store, facts)),
-        entity_type=facts.entity_type.name,
+        entity_type=None if facts.entity_type is None else facts.entity_type.name,
         entity_columns=question.entity.columns,
         timestamp_column=question.timestamp_column,
         known=question.known,
@@ -88,15 +89,32 @@ def describe(
         writer=writer(),
         batch_rows=batch_rows,
         timezone=question.timezone,
-        delimiter=labels.delimiter,
+        delimiter=labels.dialect.delimiter,
+        dialect=labels.dialect.identity,
         typed=True,
+        entities=tuple(
+            DataSetEntity(keys.entity_type.name, keys.columns, keys.role) for keys in dict.fromkeys(facts.keys)
+        ),
+        lag=question.lag,
+        times_suffix=question.times_suffix,
+        splits=tuple(_splits(question, facts)),
+        split_column=None if question.splits is None else question.splits.column,
+        first=facts.first,
+        last=facts.last,
+        on_own_event=facts.on_own_event,
     )
+
+
+def _splits(question: JoinQuestion, facts: JoinFacts) -> Iterator[DataSetSplit]:
+    if question.splits is not None and facts.splits is not None:
+        for name, end in zip_longest(question.splits.names, question.splits.ends):
+            yield DataSetSplit(name, end, facts.splits[name])
 
 
 def _features(store: OfflineStore, facts: JoinFacts) -> Iterator[DataSetFeature]:
     with store.reading():
         for item in facts.features:
-            version = item.version
+            version, ages = item.version, item.ages
             mark = store.mark(version, up_to_run=facts.as_of_run)
             yield DataSetFeature(
                 column_name=item.column_name,
@@ -105,6 +123,11 @@ def _features(store: OfflineStore, facts: JoinFacts) -> Iterator[DataSetFeature]
                 number=version.number,
                 max_age=item.max_age,
                 rows=0 if mark is None else mark.rows,
+                role=item.role,
+                nulls=item.nulls,
+                least_age=ages.least if ages.count else None,
+                mean_age=round(ages.total / ages.count) if ages.count else None,
+                greatest_age=ages.most if ages.count else None,
             )
 
 

@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 import polars as pl
 
+from featurestore.dialect import STANDARD, Dialect, dialect_of
 from featurestore.errors import SourceError
 from featurestore.model import EntityType
 from featurestore.offline.contract import DataSet, OfflineStore
-from featurestore.point_in_time.labels import read_keys
+from featurestore.point_in_time.labels import read_entities
 from featurestore.tables.batches import read_batches
 from featurestore.tables.files import Format
 
@@ -25,7 +26,7 @@ _BATCH_ROWS = 200_000
 class LabelFile:
     """The bytes that labels are read from: an open file, its name as typed, its format and its hash.
 
-    ``delimiter`` is between two fields of a CSV.
+    ``dialect`` is how text is written in it.
     """
 
     stream: BinaryIO
@@ -33,7 +34,7 @@ class LabelFile:
     form: Format
     sha256: str
     size: int
-    delimiter: str = ","
+    dialect: Dialect = STANDARD
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes once more. Raises SourceError where they have changed since they were hashed."""
@@ -46,7 +47,7 @@ class LabelFile:
             raise SourceError("changed while it was read", where=self.name, hint="run the same command again")
 
 
-def hash_labels(stream: BinaryIO, form: Format, name: str, delimiter: str = ",") -> LabelFile:
+def hash_labels(stream: BinaryIO, form: Format, name: str, dialect: Dialect = STANDARD) -> LabelFile:
     """Hashes the bytes of an open label file that can seek, before they are joined."""
     digest = hashlib.sha256()
     stream.seek(0)
@@ -54,7 +55,7 @@ def hash_labels(stream: BinaryIO, form: Format, name: str, delimiter: str = ",")
         digest.update(chunk)
     size = stream.tell()
     stream.seek(0)
-    return LabelFile(stream, name, form, digest.hexdigest(), size, delimiter)
+    return LabelFile(stream, name, form, digest.hexdigest(), size, dialect)
 
 
 def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
@@ -71,9 +72,8 @@ def label_format(dataset: DataSet) -> Format:
 
 def read_labels(dataset: DataSet, copy: BinaryIO, rows: int) -> Iterator[pl.DataFrame]:
     """The labels of a data set, from a copy of their file, in frames of ``rows`` rows."""
-    return read_batches(
-        copy, name=dataset.labels_name, form=label_format(dataset), rows=rows, delimiter=dataset.delimiter
-    )
+    dialect = dialect_of({"delimiter": dataset.delimiter, **dataset.dialect})
+    return read_batches(copy, name=dataset.labels_name, form=label_format(dataset), rows=rows, dialect=dialect)
 
 
 def datasets_naming(store: OfflineStore, entity_type: EntityType, entity: pl.DataFrame) -> list[DataSet]:
@@ -97,9 +97,17 @@ def _names(store: OfflineStore, dataset: DataSet, entity_type: EntityType, entit
         copy.writelines(store.label_file(dataset.labels_sha256))
         try:
             for frame in read_labels(dataset, copy, _BATCH_ROWS):
-                keys = read_keys(frame, entity_type, dataset.entity_columns, dataset.labels_name)
-                if keys.join(entity, on=entity.columns, how="semi").height:
-                    return True
+                for columns in _key_columns(dataset, entity_type):
+                    keys = read_entities(frame, entity_type, columns, name=dataset.labels_name).keys
+                    if keys.join(entity, on=entity.columns, how="semi").height:
+                        return True
         except SourceError:
             return True  # a damaged copy can't make a data set again, and may name any entity
     return False
+
+
+def _key_columns(dataset: DataSet, entity_type: EntityType) -> list[tuple[str, ...]]:
+    """The label columns that hold keys of the entity type, in each role; ``()`` for those called like the keys."""
+    if not dataset.entities:
+        return [dataset.entity_columns]
+    return [item.columns for item in dataset.entities if item.type == entity_type.name]

@@ -23,13 +23,8 @@ from featurestore.workflows.datasets.create import writer
 from featurestore.workflows.datasets.label_files import read_chunks, read_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
-from featurestore.workflows.join.question import (
-    EntityColumns,
-    JoinQuestion,
-    ResolvedFeature,
-    entity_type_of,
-    key_columns,
-)
+from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
+from featurestore.workflows.join.splits import Splits
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 
@@ -131,8 +126,8 @@ def rebuild(
         _copy_labels(store, dataset, copy, labels)
         types: LabelTypes = {}
         if typed and dataset.typed and dataset.labels_form == "csv":
-            ids = key_columns(question, entity_type_of(project, question))
-            types = find_label_types(read_labels(dataset, copy, dataset.batch_rows), ids, dataset.timezone)
+            batches = read_labels(dataset, copy, dataset.batch_rows)
+            types = find_label_types(project, question, batches, dataset.labels_name)
         batches = read_labels(dataset, copy, dataset.batch_rows)
         join(project, store, question, batches, write_joined, labels_name=dataset.labels_name, progress=progress)
     sha256 = content.hexdigest()
@@ -160,11 +155,17 @@ def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
                 where=f"data set {dataset.name}",
                 hint="use the store that it was made from, or a backup of it",
             )
-        features.append(ResolvedFeature(item.column_name, replace(version, number=item.number, max_age=item.max_age)))
+        version = replace(version, number=item.number, max_age=item.max_age)
+        features.append(ResolvedFeature(item.column_name, version, role=item.role))
+    names, ends = [part.name for part in dataset.splits], [part.end for part in dataset.splits if part.end is not None]
     return JoinQuestion(
         features,
         dataset.timestamp_column,
-        EntityColumns(columns=dataset.entity_columns),
+        EntityColumns(columns=() if dataset.entities else dataset.entity_columns),
+        entities=tuple(EntityColumns(item.type, item.columns, item.role) for item in dataset.entities),
+        lag=dataset.lag,
+        times_suffix=dataset.times_suffix,
+        splits=None if dataset.split_column is None else Splits(tuple(names), tuple(ends), dataset.split_column),
         known=dataset.known,
         last_run=dataset.run_seq,
         timezone=dataset.timezone,

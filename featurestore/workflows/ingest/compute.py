@@ -26,7 +26,7 @@ from featurestore.evaluation.evaluate import (
     sort_rows,
 )
 from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
-from featurestore.evaluation.row_by_row import other_rows
+from featurestore.evaluation.scope import declared_scope, scope_of
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
@@ -180,11 +180,12 @@ class _SourceRun:
             if position is not None and self._is_current(position, print_):
                 yield self._unchanged(target, position)
                 continue
-            if self._options.input is not None and not target.feature.short and target.feature.lookback != 0:
-                yield Failed(target, slice_problem(target, None))
+            scope = declared_scope(target.feature)
+            if self._options.input is not None and scope is not None and scope.kind != "row":
+                yield Failed(target, slice_problem(target, scope))
                 continue
             missing = [] if position is None or self._options.input else opened.missing(offer, position.cursor)
-            if missing and target.feature.lookback is None and not self._options.allow_shrunk:
+            if missing and (scope is None or scope.kind == "source") and not self._options.allow_shrunk:
                 yield Failed(target, shrunk_problem(target, missing))
                 continue
             due.append(target)
@@ -293,9 +294,9 @@ class _SourceRun:
             if isinstance(made, pl.DataFrame):
                 yield target, self._checked(target, made)
                 continue
-            further = other_rows(made) if self._options.input is not None and target.feature.lookback != 0 else None
-            if further is not None:
-                yield target, Failed(target, slice_problem(target, further))
+            scope = scope_of(target.feature, made)
+            if self._options.input is not None and scope.kind != "row":
+                yield target, Failed(target, slice_problem(target, scope))
                 continue
             key = target.version.id  # not the hash alone: two features may have the same code
             short[key] = target

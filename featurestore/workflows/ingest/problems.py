@@ -10,7 +10,7 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
-from featurestore.model import Problem, RejectedRow
+from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.ingest.targets import Target
 
@@ -51,20 +51,20 @@ def shrunk_problem(target: Target, missing: Sequence[str]) -> Problem:
         f"{missing[0]}{more} of the source {target.source.name!r} was there at the last run and is gone; this feature "
         "depends on the whole source, so its values would change silently",
         target.place,
-        'put the files back, declare lookback="30d" (or "0"), or accept it with --allow-shrunk',
+        'put the files back, declare scope="row" or scope="entity", or accept it with --allow-shrunk',
     )
 
 
-def slice_problem(target: Target, further: str | None) -> Problem:
+def slice_problem(target: Target, scope: Scope) -> Problem:
     """A feature under ``--input`` that may look at rows which the slice does not have."""
     name, source = target.feature.name, target.source
-    seen = f"{name} looks further ({further})" if further else f"{name} takes a frame, and may look at all of it"
     return Problem(
         "not_row_by_row",
-        f"--input gives a feature the rows of that file alone, and {seen}: its values would be wrong",
+        f"--input gives a feature the rows of that file alone, and {name} may look at others ({scope.reason}): its "
+        "values would be wrong",
         target.place,
         f"put the file beside the others of {source.name!r} ({source.location}) and ingest without --input; or, where "
-        'each value depends on its own row alone, declare lookback="0"',
+        'each value depends on its own row alone, declare scope="row"',
     )
 
 

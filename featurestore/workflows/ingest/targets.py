@@ -23,8 +23,9 @@ from featurestore.registry.git import committed
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.copies import folder_of
+from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
-from featurestore.versioning.folder.versionfile import VersionFile, VersionName, read_version
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from featurestore.config import Project
 from featurestore.model import VersionId
 from featurestore.offline.columns.files import ColumnsLostError
 from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
-from featurestore.tables.types import value_type
-from featurestore.workflows.join.facts import JoinedFeature
+from featurestore.tables.types import INSTANT, value_type
+from featurestore.workflows.join.facts import NO_AGES, Ages, JoinedFeature
 from featurestore.workflows.join.history import (
     HistoryLimits,
     HistoryPartition,
@@ -40,7 +42,10 @@ class StoreState:
 
 @dataclass(frozen=True, slots=True)
 class BatchSearch:
-    """Answers the labels of one batch, for one feature after another.
+    """Answers the labels of one batch, grouped by the entities of one type or role, for one feature after another.
+
+    ``instants`` are what is compared, in the order of the label table. ``own`` marks the labels that got a value dated
+    at their very instant, of whatever entity; None where that is not asked. ``ages`` asks for those of the values.
 
     Features of one source mostly have the same entities and times. So the latest matches in each partition are
     stored: for a partition of the same layout they hold again, and only its values have to be read.
@@ -50,12 +55,15 @@ class BatchSearch:
     store: OfflineStore
     question: JoinQuestion
     labels: kernel.GroupedLabels
+    instants: kernel.Integers
     state: StoreState
     limits: HistoryLimits
-    _latest: dict[int, tuple[object, kernel.Matches]] = field(default_factory=dict)
+    own: NDArray[np.bool_] | None
+    ages: bool = False
+    _latest: dict[int, tuple[object, kernel.Matches, kernel.Integers]] = field(default_factory=dict)
 
-    def answer(self, feature: ResolvedFeature) -> tuple[JoinedFeature, pl.Series]:
-        """The feature's column, in the order of the labels, and its counts. Raises StoreError."""
+    def answer(self, feature: ResolvedFeature) -> tuple[JoinedFeature, list[pl.Series]]:
+        """The feature's columns, in the order of the labels, and its counts. Raises StoreError."""
         version, last_run = feature.version, self.state.last_run
         mark = self.state.marks[version.id]
         columns = read_columns(self.project, version, mark, last_run, self.limits)
@@ -68,28 +76,56 @@ class BatchSearch:
         )  # fmt: skip
         return self._fill(feature, scanned)
 
-    def _fill(self, feature: ResolvedFeature, history: PartitionedHistory) -> tuple[JoinedFeature, pl.Series]:
+    def _fill(self, feature: ResolvedFeature, history: PartitionedHistory) -> tuple[JoinedFeature, list[pl.Series]]:
         version, max_age = feature.version, self.question.max_age_of(feature.version)
         column = kernel.FeatureColumn(self.labels.height, value_type(version.data_type))
+        suffix = self.question.times_suffix
+        times = None if suffix is None else kernel.FeatureColumn(self.labels.height, INSTANT)
         rows = matched = 0
+        ages = NO_AGES
         for number, partition in enumerate(history.partitions):
-            matches = self._search(number, partition, max_age, history.last_run)
+            matches, computed_at = self._search(number, partition, max_age, history.last_run)
             column.fill(partition.values(), matches)
+            if times is not None:
+                times.fill(kernel.Flat(computed_at, INSTANT), matches)
+            if self.ages:
+                ages = ages.add(self._ages(matches, computed_at))
             rows, matched = rows + matches.searched, matched + matches.matched
-        values = _with_zone(column.series()).alias(feature.column_name)
-        empty = self.state.marks[version.id] is None
-        return JoinedFeature(feature.column_name, version, rows, matched, values.null_count(), max_age, empty), values
+        columns = [_with_zone(column.series()).alias(feature.column_name)]
+        if times is not None:
+            columns.append(_with_zone(times.series()).alias(f"{feature.column_name}{suffix}"))
+        return JoinedFeature(
+            feature.column_name, version, rows, matched, columns[0].null_count(), max_age,
+            empty=self.state.marks[version.id] is None, role=feature.role, ages=ages,
+        ), columns  # fmt: skip
 
     def _search(
         self, number: int, partition: HistoryPartition, max_age: int | None, last_run: int | None
-    ) -> kernel.Matches:
+    ) -> tuple[kernel.Matches, kernel.Integers]:
+        """The matches in a partition, and the times of all its rows."""
         wanted = (partition.layout, last_run, max_age)
         if partition.layout is None or number not in self._latest or self._latest[number][0] != wanted:
-            matches = kernel.search(
-                partition.history(), self.labels, max_age=max_age, runs=self.state.runs, last_run=last_run
-            )
-            self._latest[number] = (wanted, matches)
-        return self._latest[number][1]
+            history = partition.history()
+            matches = kernel.search(history, self.labels, max_age=max_age, runs=self.state.runs, last_run=last_run)
+            if self.own is not None:
+                self._mark_own(self.own, matches, history.computed_at)
+            self._latest[number] = (wanted, matches, history.computed_at)
+        return self._latest[number][1:]
+
+    def _mark_own(self, own: NDArray[np.bool_], matches: kernel.Matches, computed_at: kernel.Integers) -> None:
+        def mark_batch(batch: slice) -> None:
+            labels, rows = matches.label_rows[batch], matches.history_rows[batch]
+            own[labels[(computed_at[rows] == self.instants[labels]) & (rows != kernel.NONE)]] = True
+
+        if len(computed_at):
+            kernel.in_batches(mark_batch, len(matches.label_rows))
+
+    def _ages(self, matches: kernel.Matches, computed_at: kernel.Integers) -> Ages:
+        answered = matches.history_rows != kernel.NONE
+        if not answered.any():
+            return NO_AGES
+        ages = self.instants[matches.label_rows[answered]] - computed_at[matches.history_rows[answered]]
+        return Ages(len(ages), int(ages.min()), float(ages.sum(dtype=np.float64)), int(ages.max()))
 
 
 def _with_zone(values: pl.Series) -> pl.Series:

@@ -6,24 +6,27 @@ It only reads the store. `point_in_time.kernel` defines which value answers a la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from featurestore.config import Project
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
-from featurestore.point_in_time.labels import EntityTimes, read_labels
+from featurestore.point_in_time.labels import LabelEntities, LabelTimes, read_entities, read_times
 from featurestore.progress import SILENT, Progress
 from featurestore.tables.instants import NAIVE
 from featurestore.workflows.history import no_history
 from featurestore.workflows.join.answer import BatchSearch, StoreState
+from featurestore.workflows.join.entities import LabelKeys, label_keys
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, add_batch
 from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits, prepare_columns
-from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns, entity_type_of
+from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns
+from featurestore.workflows.join.splits import split_labels
 from featurestore.workflows.join.warnings import with_warnings, zone_warnings
 
 SAMPLE_LABELS = 1_000  # whose ids are compared with those of the history where no label has a value
@@ -38,30 +41,43 @@ def join(
     *,
     labels_name: str = "labels",
     limits: HistoryLimits = DEFAULT_LIMITS,
+    ages: bool = False,
     progress: Progress = SILENT,
 ) -> JoinFacts:
     """Joins batches of labels and calls ``write`` with each joined batch.
 
     ``labels`` are frames of the same columns; an empty table is one empty frame. Each is written with its rows, order
-    and columns unchanged, and one more column per feature. In memory at a time are one batch and one feature's
-    history. All batches are answered as the store was at the first. ``labels_name`` is what messages call the table.
+    and columns unchanged, and one more column per feature, those for the times of values and the splits where the
+    question asks for them. In memory at a time are one batch and one feature's history. All batches are answered as
+    the store was at the first. ``labels_name`` is what messages call the table; ``ages`` asks for those of the values.
 
     Raises UsageError for columns, entity types or versions that don't fit together, SourceError naming the row of a
     label that can't be read, StoreError, and CancelledError between two features or batches.
     """
-    shared = _Join(project, store, labels_name, limits, progress)
+    shared = _Join(project, store, labels_name, limits, progress, ages)
     facts: JoinFacts | None = None
-    sample: pl.DataFrame | None = None
+    sample: Mapping[LabelKeys, pl.DataFrame] | None = None
     for frame in labels:
-        times = shared.read(question, frame, 0 if facts is None else facts.labels)
-        sample = times.keys.head(SAMPLE_LABELS).unique() if sample is None else sample
-        joined, batch = shared.join_batch(question, frame, times, 0 if facts is None else facts.labels)
+        batch = shared.read(question, frame, 0 if facts is None else facts.labels)
+        if sample is None:
+            sample = {keys: item.keys.head(SAMPLE_LABELS).unique() for keys, item in batch.entities.items()}
+        joined, found = shared.join_batch(question, batch, 0 if facts is None else facts.labels)
         write(joined)
-        facts = batch if facts is None else add_batch(facts, batch)
-        question = replace(question, last_run=batch.as_of_run)
+        facts = found if facts is None else add_batch(facts, found)
+        question = replace(question, last_run=found.as_of_run)
     if facts is None or sample is None:
         raise ValueError("labels must have at least one frame; an empty table is one empty frame")
     return with_warnings(project, store, question, facts, sample)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A batch of labels with its times, the keys of each feature, and the entities of each of these keys."""
+
+    frame: pl.DataFrame
+    times: LabelTimes
+    keys: tuple[LabelKeys, ...]
+    entities: Mapping[LabelKeys, LabelEntities]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,67 +89,89 @@ class _Join:
     labels_name: str
     limits: HistoryLimits
     progress: Progress
+    ages: bool
 
-    def read(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> EntityTimes:
+    def read(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> _Batch:
         """The keys and times of a batch; ``done`` labels came before it."""
         check_columns(question, frame.columns, self.labels_name)
-        return read_labels(
-            frame,
-            entity_type_of(self.project, question),
-            timestamp_column=question.timestamp_column,
-            entity_columns=question.entity.columns,
-            timezone=question.timezone,
-            name=self.labels_name,
-            first_row=done + 1,
+        keys = label_keys(self.project, question, frame.columns, self.labels_name)
+        times = read_times(
+            frame, question.timestamp_column, timezone=question.timezone, name=self.labels_name, first_row=done + 1
         )
+        entities = {
+            each: read_entities(
+                frame, each.entity_type, each.columns, role=each.role, name=self.labels_name, first_row=done + 1
+            )
+            for each in dict.fromkeys(keys)
+        }
+        return _Batch(frame, times, keys, entities)
 
-    def join_batch(
-        self, question: JoinQuestion, frame: pl.DataFrame, times: EntityTimes, done: int
-    ) -> tuple[pl.DataFrame, JoinFacts]:
+    def join_batch(self, question: JoinQuestion, batch: _Batch, done: int) -> tuple[pl.DataFrame, JoinFacts]:
         """The joined batch and its facts."""
+        frame, times = batch.frame, batch.times
         zones: tuple[str, ...] = ()
         if times.naive and not done:
             zones = zone_warnings(self.project, question.features, self.labels_name, question.timestamp_column)
-        grouped, state, damaged = self._prepare(question, times)
-        search = BatchSearch(self.project, self.store, question, grouped, state, self.limits)
-        answers = self._answer(search, done)
+        # Each of the zones says of naive times all that the general warning does.
+        assumed = tuple(each for each in times.warnings if not (zones and each.endswith(NAIVE)))
+        assumed += tuple(each for entities in batch.entities.values() for each in entities.warnings)
+        own = None if question.lag else np.zeros(len(frame), dtype=np.bool_)
+        searches, damaged = self._prepare(question, batch, own)
+        answers = self._answer(question, [searches[keys] for keys in batch.keys], done)
+        columns = [column for _, some in answers for column in some]
+        splits = None
+        if question.splits is not None:
+            columns.append(split_labels(question.splits, times.instants))
+            splits = {name: int((columns[-1] == name).sum()) for name in question.splits.names}
+        joined = frame.hstack(columns)
         facts = JoinFacts(
             labels=len(frame),
             first=int(times.instants.min()) if len(frame) else None,
             last=int(times.instants.max()) if len(frame) else None,
-            columns=(*frame.columns, *(feature.column_name for feature, _ in answers)),
-            entity_type=entity_type_of(self.project, question),
+            columns=tuple(joined.columns),
+            keys=batch.keys,
             features=tuple(feature for feature, _ in answers),
-            as_of_run=state.last_run,
-            # Each of the zones says of naive times all that the general warning does.
-            warnings=(*(each for each in times.warnings if not (zones and each.endswith(NAIVE))), *zones, *damaged),
+            as_of_run=next(iter(searches.values())).state.last_run,
+            warnings=(*assumed, *zones, *damaged),
+            on_own_event=None if own is None else int(np.count_nonzero(own)),
+            splits=splits,
         )
-        return frame.hstack([column for _, column in answers]), facts
+        return joined, facts
 
     def _prepare(
-        self, question: JoinQuestion, times: EntityTimes
-    ) -> tuple[kernel.GroupedLabels, StoreState, list[str]]:
-        """Groups the labels, looks up the store's state, and brings sorted columns up to date; with what to say."""
+        self, question: JoinQuestion, batch: _Batch, own: NDArray[np.bool_] | None
+    ) -> tuple[Mapping[LabelKeys, BatchSearch], list[str]]:
+        """Groups the labels by each of their keys, and brings sorted columns up to date; with what to say."""
+        instants = batch.times.instants - question.lag if question.lag else batch.times.instants
         with ThreadPoolExecutor(1) as beside:  # grouping runs while the store answers
-            grouping = beside.submit(kernel.group_labels, times.keys, times.instants)
+            grouping = {
+                keys: beside.submit(kernel.group_labels, entities.keys, instants)
+                for keys, entities in batch.entities.items()
+            }
             state = _store_state(self.store, question)
-            grouped = grouping.result()
+            searches = {
+                keys: BatchSearch(
+                    self.project, self.store, question, grouped.result(), instants, state, self.limits, own, self.ages
+                )
+                for keys, grouped in grouping.items()
+            }
         damaged = []
-        for feature in question.features:
+        for feature, keys in zip(question.features, batch.keys, strict=True):
             mark = state.marks[feature.version.id]
             self.progress(f"preparing {feature.column_name}: {0 if mark is None else mark.rows:,} rows of history")
-            entities = len(grouped.entities)
+            entities = len(searches[keys].labels.entities)
             said = prepare_columns(self.project, self.store, feature.version, mark, entities, self.limits)
             damaged += [said] if said else []
-        return grouped, state, damaged
+        return searches, damaged
 
-    def _answer(self, search: BatchSearch, done: int) -> list[tuple[JoinedFeature, pl.Series]]:
-        features = search.question.features
+    def _answer(
+        self, question: JoinQuestion, searches: Sequence[BatchSearch], done: int
+    ) -> list[tuple[JoinedFeature, list[pl.Series]]]:
         suffix = f", {done:,} labels done" if done else ""
         answers = []
         with self.store.reading():
-            for number, feature in enumerate(features, 1):
-                self.progress(f"joining {feature.column_name} ({number} of {len(features)}){suffix}")
+            for number, (feature, search) in enumerate(zip(question.features, searches, strict=True), 1):
+                self.progress(f"joining {feature.column_name} ({number} of {len(searches)}){suffix}")
                 answers.append(search.answer(feature))
         return answers
 

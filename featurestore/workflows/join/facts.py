@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from featurestore.model import EntityType, StoredVersion
+from featurestore.workflows.join.entities import LabelKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old the values of a feature were (µs): how many labels got one, and of these the least, the sum, the most."""
+
+    count: int = 0
+    least: int = 0
+    total: float = 0.0
+    most: int = 0
+
+    def add(self, other: Ages) -> Ages:
+        """Those of both."""
+        if not self.count or not other.count:
+            return self if self.count else other
+        least, most = min(self.least, other.least), max(self.most, other.most)
+        return Ages(self.count + other.count, least, self.total + other.total, most)
+
+
+NO_AGES = Ages()
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +34,9 @@ class JoinedFeature:
     """The counts of one feature.
 
     ``rows_scanned`` counts the history rows of the labels' entities, ``matched`` the labels that a row answers, and
-    ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``empty`` says
-    that the version has no row at all.
+    ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
+    those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
+    feature it is, where several entities of a label are of its type.
     """
 
     column_name: str
@@ -24,6 +47,8 @@ class JoinedFeature:
     max_age: int | None
     empty: bool = False
     warnings: tuple[str, ...] = ()
+    role: str | None = None
+    ages: Ages = NO_AGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +56,27 @@ class JoinFacts:
     """The counts of a whole join.
 
     ``first`` and ``last`` are the earliest and latest label time (microseconds), None without labels; ``columns`` are
-    the result's. ``as_of_run`` is the last run whose rows could answer; ``warnings`` are about the labels.
+    the result's. ``keys`` are those of each feature, in their order. ``as_of_run`` is the last run whose rows could
+    answer. ``on_own_event`` counts the labels that got a value dated at their very time, None where the question
+    excludes such values; ``splits`` counts the labels of each part. ``warnings`` are about the labels.
     """
 
     labels: int
     first: int | None
     last: int | None
     columns: tuple[str, ...]
-    entity_type: EntityType
+    keys: tuple[LabelKeys, ...]
     features: tuple[JoinedFeature, ...]
     as_of_run: int
     warnings: tuple[str, ...]
+    on_own_event: int | None = None
+    splits: Mapping[str, int] | None = None
+
+    @property
+    def entity_type(self) -> EntityType | None:
+        """The entity type of all features, None where they are of several."""
+        types = {keys.entity_type for keys in self.keys}
+        return self.keys[0].entity_type if len(types) == 1 else None
 
     def share(self, feature: JoinedFeature) -> float:
         """The share of labels, 0 to 1, that get a value."""
@@ -61,6 +96,7 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
             rows_scanned=one.rows_scanned + other.rows_scanned,
             matched=one.matched + other.matched,
             nulls=one.nulls + other.nulls,
+            ages=one.ages.add(other.ages),
         )
         for one, other in zip(facts.features, batch.features, strict=True)
     )
@@ -70,5 +106,11 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
         first=min((at for at in (facts.first, batch.first) if at is not None), default=None),
         last=max((at for at in (facts.last, batch.last) if at is not None), default=None),
         features=tuple(features),
+        on_own_event=None if facts.on_own_event is None else facts.on_own_event + (batch.on_own_event or 0),
+        splits=None if facts.splits is None else _sum(facts.splits, batch.splits or {}),
         warnings=tuple(dict.fromkeys((*facts.warnings, *batch.warnings))),
     )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: count + other.get(name, 0) for name, count in one.items()}

@@ -20,7 +20,7 @@ from featurestore.workflows.datasets.label_files import hash_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
-from featurestore.workflows.join.question import JoinQuestion, entity_type_of, key_columns
+from featurestore.workflows.join.question import JoinQuestion
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 BATCH_ROWS = 2_000_000
@@ -67,25 +67,27 @@ def join_files(
     with open_table(labels.place, labels.title, labels.form) as (stream, form):
 
         def read() -> Iterator[pl.DataFrame]:
-            return read_batches(stream, name=labels.title, form=form, rows=rows, delimiter=labels.delimiter)
+            return read_batches(stream, name=labels.title, form=form, rows=rows, dialect=labels.dialect)
 
         def join_to(write: Callable[[pl.DataFrame], None]) -> JoinFacts:
             batches = read()
-            return join(project, store, question, batches, write, labels_name=labels.title, progress=progress)
+            return join(
+                project, store, question, batches, write,
+                labels_name=labels.title, ages=dataset is not None, progress=progress,
+            )  # fmt: skip
 
         if dry_run:
             return JoinResult(join_to(lambda _frame: None))
         types: LabelTypes = {}
         if form == "csv" and question.features and output is not None and has_types(output.output_form):
-            ids = key_columns(question, entity_type_of(project, question))
-            types = find_label_types(read(), ids, question.timezone)
+            types = find_label_types(project, question, read(), labels.title)
         if dataset is None:
             with _writer(output, progress, types) as (write, frames):
                 facts = join_to(write)
             return JoinResult(facts, None if output else pl.concat(frames))
         content = ContentHash()
         commit = commit_of(project.root)  # before the output is written, which would make a clean tree look changed
-        label_file = hash_labels(stream, form, labels.title, labels.delimiter)
+        label_file = hash_labels(stream, form, labels.title, labels.dialect)
         with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
             record = describe(

@@ -10,20 +10,28 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from featurestore.config import Project
 from featurestore.model import Scalar
+from featurestore.point_in_time.labels import ENTITY_ID
 from featurestore.sources.casts.cast import EXACT_FLOAT, ColumnType
 from featurestore.sources.casts.from_text import cast_text
 from featurestore.sources.inference import infer
+from featurestore.workflows.join.entities import LabelKeys, label_keys
+from featurestore.workflows.join.question import JoinQuestion
 
 _ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
 
 LabelTypes = Mapping[str, ColumnType]
 
 
-def find_label_types(batches: Iterable[pl.DataFrame], ids: Iterable[str], zone: str | None) -> LabelTypes:
-    """The types of all columns but ``ids`` that are not text, found in all batches. ``zone`` is that of naive times."""
-    kept, kinds, large = set(ids), dict[str, Scalar](), set[str]()
-    for frame in batches:
+def find_label_types(
+    project: Project, question: JoinQuestion, batches: Iterable[pl.DataFrame], labels_name: str
+) -> LabelTypes:
+    """The types of all columns that are neither text nor text ids, found in all batches. Raises as `label_keys`."""
+    kept, kinds, large, zone = set[str](), dict[str, Scalar](), set[str](), question.timezone
+    for number, frame in enumerate(batches):
+        if not number:
+            kept = text_ids(label_keys(project, question, frame.columns, labels_name))
         for column in frame.iter_columns():
             name, known = column.name, kinds.get(column.name)
             if name in kept or known == "string":
@@ -37,6 +45,18 @@ def find_label_types(batches: Iterable[pl.DataFrame], ids: Iterable[str], zone: 
             fits = done.misfits is None and (known in (None, kind) or {known, kind} in _ONE_HOLDS_BOTH)
             kinds[name] = kind if fits and not (kind == "float" and name in large) else "string"
     return {name: ColumnType(kind, strict=True, zone=zone) for name, kind in kinds.items() if kind != "string"}
+
+
+def text_ids(keys: Iterable[LabelKeys]) -> set[str]:
+    """The labels' columns that hold ids that are text, or would hold them by their name."""
+    columns = {
+        column
+        for each in keys
+        for column, key in zip(each.columns, each.entity_type.keys, strict=True)
+        if key.type == "string"
+    }
+    by_name = any(each.by_name and not each.entity_type.composite and columns & {*each.columns} for each in keys)
+    return {*columns, ENTITY_ID} if by_name else columns
 
 
 def with_types(frame: pl.DataFrame, types: LabelTypes) -> pl.DataFrame:

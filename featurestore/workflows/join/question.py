@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from featurestore.config import Project
-from featurestore.errors import UsageError, did_you_mean
-from featurestore.model import EntityType, StoredVersion
+from featurestore.errors import UsageError
+from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
-from featurestore.point_in_time.labels import ENTITY_ID
 from featurestore.workflows.feature_sets import expand_sets
-from featurestore.workflows.references import resolve
+from featurestore.workflows.join.splits import Splits
+from featurestore.workflows.references import parse_asked, resolve
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFeature:
-    """A column of the result, named after the reference as typed, and the version that answers it.
+    """A column of the result, and the version that answers it.
 
-    ``note`` is what to say of a feature that is not declared any more.
+    ``role`` is whose feature it is where several entities of a label are of its type. ``note`` is what to say of a
+    feature that is not declared any more.
     """
 
     column_name: str
     version: StoredVersion
     note: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EntityColumns:
-    """Which columns of the labels hold the entity's keys.
+    """Which columns of the labels hold an entity's keys: one per key, in the order of the keys.
 
-    ``type`` names the entity type that the features must be of; None accepts theirs. ``columns`` names one column per
-    key, in the order of the keys; without it the columns are called like the keys.
+    In `JoinQuestion.entities`, ``type`` is the entity type, and ``role`` which of several entities of that type it is.
+    In `JoinQuestion.entity`, which is about features of one type, ``type`` may be None for theirs, and without
+    ``columns`` they are called like the keys.
     """
 
     type: str | None = None
     columns: tuple[str, ...] = ()
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JoinQuestion:
     """A question that any labels can be joined by. Instants and durations are microseconds.
 
-    ``features`` come from `resolve_features`; ``timestamp_column`` is the labels' column of times. ``known`` asks that
-    a value was learned by the label's time. ``as_of`` answers as the store was then, ``last_run`` as it was after that
-    run. ``max_age`` replaces each feature's own. ``timezone`` is that of label times without one.
+    ``features`` come from `resolve_features`; ``timestamp_column`` is the labels' column of times. ``entities`` say
+    which columns hold the keys of an entity type or a role; those of other types are called like their keys.
+    ``entity`` says it of the one type that all features have. ``known`` asks that a value was learned by the label's
+    time. ``as_of`` answers as the store was then, ``last_run`` as it was after that run. ``max_age`` replaces each
+    feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
+    of label times without one. ``times_suffix`` asks for the times of the values, in columns called like the features
+    with this behind. ``splits`` ask for a column that divides the labels by their times.
     """
 
     features: Sequence[ResolvedFeature]
@@ -55,6 +63,10 @@ class JoinQuestion:
     max_age: int | None = None
     last_run: int | None = None
     timezone: str | None = None
+    entities: tuple[EntityColumns, ...] = ()
+    lag: int = 0
+    times_suffix: str | None = None
+    splits: Splits | None = None
 
     def max_age_of(self, version: StoredVersion) -> int | None:
         """The age limit that holds for a version."""
@@ -67,12 +79,17 @@ class JoinQuestion:
 
 
 def resolve_features(project: Project, store: OfflineStore, references: Iterable[str]) -> tuple[ResolvedFeature, ...]:
-    """The features that references name: ``name``, ``name@2``, ``name@1f2e3d`` or a set of features, ``@set``.
+    """The features that references name: ``[NEW=][ROLE.]NAME[@REF]``, or a set or model of features, ``@name``.
 
-    Raises UsageError for a name that does not exist or has no history, VersionFileError.
+    A column is called what stands left of ``=``, else like the reference as it was typed. Raises UsageError for a name
+    that does not exist or has no history, VersionFileError.
     """
-    expanded = expand_sets(project, references)
-    return tuple(ResolvedFeature(item.text, item.version, item.note) for item in resolve(project, store, expanded))
+    asked = [parse_asked(text) for text in expand_sets(project, references)]
+    resolved = resolve(project, store, [item.reference for item in asked])
+    return tuple(
+        ResolvedFeature(item.column_name, found.version, found.note, item.role)
+        for item, found in zip(asked, resolved, strict=True)
+    )
 
 
 def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_name: str) -> None:
@@ -80,43 +97,25 @@ def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_n
     if not question.features:
         raise UsageError("no feature is named", hint="name some with -f NAME[,NAME...]")
     names = set(label_columns)
-    for feature in question.features:
-        name = feature.column_name
+    for name, what, hint in _new_columns(question):
         if name in label_columns:
-            raise UsageError(
-                f"the labels already have a column {name!r}",
-                where=labels_name,
-                hint=f"rename that column, or ask for {name}@{feature.version.number}",
-            )
+            raise UsageError(f"the labels already have a column {name!r}", where=labels_name, hint=hint)
         if name in names:
-            raise UsageError(f"{name} is asked for twice", hint="name it once")
+            raise UsageError(f"{what} is asked for twice", hint=hint)
         names.add(name)
 
 
-def key_columns(question: JoinQuestion, entity_type: EntityType) -> tuple[str, ...]:
-    """The labels' columns that may hold the entity's text ids."""
-    if question.entity.columns:
-        pairs = zip(question.entity.columns, entity_type.keys, strict=False)
-        return tuple(column for column, key in pairs if key.type == "string")
-    texts = tuple(key.name for key in entity_type.keys if key.type == "string")
-    return (*texts, ENTITY_ID) if texts and not entity_type.composite else texts
-
-
-def entity_type_of(project: Project, question: JoinQuestion) -> EntityType:
-    """The entity type that all features of the question have. Raises UsageError where they have several."""
-    name = question.entity.type
-    if name is not None and name not in project.entity_types:
-        raise UsageError(f"no entity type {name!r}", hint=did_you_mean(name, project.entity_types))
-    wanted = question.features[0].version.entity_type if name is None else project.entity_types[name]
-    if any(feature.version.entity_type != wanted for feature in question.features):
-        types = ", ".join(f"{feature.column_name} of {_signature(feature)}" for feature in question.features)
-        raise UsageError(
-            f"a join takes features of one entity type{f', {name}' if name else ''}; these are {types}",
-            hint="join each entity type separately, one after the other",
-        )
-    return wanted
-
-
-def _signature(feature: ResolvedFeature) -> str:
-    entity_type = feature.version.entity_type
-    return f"{entity_type.name} ({', '.join(f'{key.name} {key.type}' for key in entity_type.keys)})"
+def _new_columns(question: JoinQuestion) -> Iterator[tuple[str, str, str]]:
+    """The columns that are added: their names, what messages call them, and how to call them otherwise."""
+    for feature in question.features:
+        name, reference = feature.column_name, feature.version.id.feature
+        hint = f"give it another name: -f NEW={f'{feature.role}.' if feature.role else ''}{reference}"
+        hint += f", or {name}@{feature.version.number}" if name == reference else ""
+        yield name, name, hint
+    if question.times_suffix is not None:
+        for feature in question.features:
+            name = feature.column_name + question.times_suffix
+            yield name, f"the column {name}", "end the names of the columns of times otherwise, with --times-suffix"
+    if question.splits is not None:
+        name = question.splits.column
+        yield name, f"the column {name}", "call the column of the splits otherwise, with --split-column"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from unicodedata import normalize
 
@@ -16,9 +16,11 @@ from featurestore.tables.lookalikes import find_pair
 from featurestore.times import is_utc
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import read_version
+from featurestore.workflows.join.entities import LabelKeys, unused_roles
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 
+MANY_ON_OWN_EVENT = 0.01  # of the labels
 MOST_ROWS = 2_000_000  # of a history that is looked through for ids like those of the labels
 
 
@@ -38,19 +40,37 @@ def zone_warnings(project: Project, features: Sequence[ResolvedFeature], table: 
 
 
 def with_warnings(
-    project: Project, store: OfflineStore, question: JoinQuestion, facts: JoinFacts, keys: pl.DataFrame
+    project: Project,
+    store: OfflineStore,
+    question: JoinQuestion,
+    facts: JoinFacts,
+    keys: Mapping[LabelKeys, pl.DataFrame],
 ) -> JoinFacts:
-    """The facts with a warning for each feature that no label has a value of, or that is not declared any more.
+    """The facts with what to say of all labels, of each feature that no label has a value of, or that is gone.
 
     ``keys`` are those of some labels.
     """
     features = []
-    for asked, feature in zip(question.features, facts.features, strict=True):
+    for asked, feature, own in zip(question.features, facts.features, facts.keys, strict=True):
         warnings = [] if asked.note is None else [asked.note]
         if facts.labels and not feature.matched:
-            warnings.append(_no_match(project, store, question, feature, keys))
+            warnings.append(_no_match(project, store, question, feature, keys[own]))
         features.append(replace(feature, warnings=tuple(warnings)))
-    return replace(facts, features=tuple(features))
+    return replace(facts, features=tuple(features), warnings=(*facts.warnings, *_label_warnings(question, facts)))
+
+
+def _label_warnings(question: JoinQuestion, facts: JoinFacts) -> Iterator[str]:
+    for name in unused_roles(question):
+        yield f"no feature is asked for of {name}, whose columns --entity names"
+    own = facts.on_own_event
+    if own and own > MANY_ON_OWN_EVENT * facts.labels:
+        yield (
+            f"{own:,} of {facts.labels:,} labels got a value that is dated at their very time, which may not be there "
+            "yet when a model is asked: --before leaves such values out"
+        )
+    for name, count in (facts.splits or {}).items():
+        if facts.labels and not count:
+            yield f"no label falls into the split {name}"
 
 
 def _no_match(
@@ -74,6 +94,7 @@ def _no_match(
     options = {
         "--known": question.known,
         "--as-of": question.as_of is not None,
+        "--lag": question.lag > 1,
         "max_age": feature.max_age is not None,
     }
     used = ", ".join(name for name, given in options.items() if given)

@@ -26,7 +26,7 @@ from featurestore.online.contract import UNREADABLE, OnlineStore
 from featurestore.online.packing import entity_keys, pack_column
 from featurestore.progress import SILENT, Progress
 from featurestore.serving.batches import Batches, VersionRows
-from featurestore.serving.history import HistoryPartitions, Selection
+from featurestore.serving.history import HistoryPartitions, Selection, with_numbers
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import check_owner
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
@@ -294,11 +294,10 @@ class Inspection:
             with suppress(StoreError):  # not the key of an entity
                 entities.append(layout.entity_parts(version.entity_type, key))
         wanted = pl.DataFrame(entities, schema=key_types(version.entity_type), orient="row")
-        names = list(version.entity_type.key_names)
-        rows = self.request.offline.scan(version, entities=wanted)
-        rows = rows.filter(pl.col("computed_at").dt.epoch("us") <= self.tables.clock)
-        # The scan is sorted by time and run within an entity, so the last row is the latest.
-        return rows.unique(names, keep="last", maintain_order=True)
+        offline = self.request.offline
+        with offline.reading():
+            latest = offline.latest(version, entities=wanted, at=self.tables.clock)
+            return with_numbers(latest, offline.committed_runs())
 
 
 def inspect(request: VerifyRequest) -> Inspection:

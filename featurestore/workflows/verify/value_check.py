@@ -88,7 +88,7 @@ def classify(online: bytes | None, history: bytes | None) -> Kind | None:
         return None if layout.op_of(history) == layout.TOMBSTONE else "missing"
     if len(online) < layout.HEADER or online[layout.ORDER : layout.HEADER] != history[layout.ORDER : layout.HEADER]:
         return "different"
-    return "stale" if online[: layout.ORDER] < history[: layout.ORDER] else "different"
+    return "stale" if layout.order_of(online) < layout.order_of(history) else "different"
 
 
 def _differences(field: str, rows: pl.DataFrame) -> Iterator[Difference]:

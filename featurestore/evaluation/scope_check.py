@@ -1,0 +1,381 @@
+"""Whether a scope holds: values are computed again from only the rows that it allows, and compared.
+
+A scope that does not hold is never corrected: the feature fails, and the error shows the row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import TypeVar
+
+import polars as pl
+
+from featurestore import times
+from featurestore.errors import FeatureError, ScopeError
+from featurestore.evaluation.declared_type import to_instant
+from featurestore.evaluation.evaluate import SortedRows
+from featurestore.evaluation.scope_sample import (
+    Groups,
+    group_rows,
+    nearest_to_edge,
+    seeded_rows,
+    telling_rows,
+)
+from featurestore.model import Feature, Scope
+from featurestore.tables.types import INSTANT
+
+# A feature's checked values over some rows: keys, ``computed_at`` (none where nothing has times) and ``value``. Raises
+# FeatureError.
+T = TypeVar("T")
+Evaluate = Callable[[SortedRows], pl.DataFrame]
+
+# Two floats no further apart than this, of the larger one and of the largest value of all, differ by rounding alone.
+ROUNDING, LARGEST_ROUNDING = 1e-9, 1e-12
+_LAYERS = 12
+# The spaces keep these apart from every key.
+_VALUE, _ALONE, _IN_ALONE, _IN_ALL = "value", "featurestore alone", "featurestore in alone", "featurestore in all"
+_ROW, _GROUP = "featurestore row", "featurestore group"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSize:
+    """How much is evaluated again: rows or pairs, entities, the rows of these at most, and how many one by one."""
+
+    rows: int = 1_000
+    entities: int = 64
+    entity_rows: int = 100_000
+    alone: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows, and which values can be told from them alone: those of its entities and instants.
+
+    ``pairs`` is a frame of columns of the values (keys, ``computed_at`` or both), one row for each.
+    """
+
+    rows: SortedRows
+    pairs: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """The first value that is another one alone; an absent one is None with ``missing`` text."""
+
+    place: str
+    within: str
+    alone: str
+    pair: pl.DataFrame
+
+
+class ScopeCheck:
+    """One feature's values over some rows, and its scope, to be compared.
+
+    Args:
+        feature: Its declaration.
+        scope: What is checked.
+        rows: The rows that it was computed from.
+        values: What it gave: keys, ``computed_at`` (absent where nothing has times) and ``value``.
+        evaluate: Computes it from other rows.
+        named: The columns that its code names.
+        seed: Decides the seeded half of the sample.
+        size: How large the sample is.
+    """
+
+    def __init__(
+        self,
+        feature: Feature,
+        scope: Scope,
+        rows: SortedRows,
+        values: pl.DataFrame,
+        evaluate: Evaluate,
+        *,
+        named: Sequence[str],
+        seed: int,
+        size: SampleSize | None = None,
+    ) -> None:
+        self._feature, self._scope, self._rows, self._values = feature, scope, rows, values
+        self._evaluate, self._seed, self._size = evaluate, seed, size or SampleSize()
+        event_time = rows.source.event_time
+        timed = event_time in rows.frame.columns and "computed_at" in values.columns
+        self._instants = to_instant(rows.frame[str(event_time)]).dt.epoch("us") if timed else None
+        self._keys = list(feature.entity_type.key_names)
+        own = {*self._keys, event_time, rows.source.updated_at}
+        self._named = [name for name in named if name in rows.frame.columns and name not in own]
+
+    def run(self) -> None:
+        """Raises ScopeError, naming the entity, the time, both values and the scope that would hold."""
+        if not self._rows.frame.height:
+            return
+        for part in self._parts():
+            found = self._compare(part, entire=self._scope.kind == "row" and self._instants is not None)
+            if found is not None:
+                raise self._error(found)
+
+    def _parts(self) -> Iterator[_Part]:
+        kind, lookback = self._scope.kind, self._scope.lookback
+        if kind == "row":
+            return self._row_parts()
+        if kind == "entity" and not self._rows.keyed:
+            return iter(())
+        if kind == "entity" and lookback is None:
+            return self._entity_parts()
+        if lookback is not None and self._instants is not None:
+            parts = self._pair_parts if kind == "entity" else self._instant_parts
+            return parts(self._instants, lookback)
+        return iter(())
+
+    # Rows
+
+    def _row_parts(self) -> Iterator[_Part]:
+        """Sampled rows together, then some one by one; with each the others of its entity and time."""
+        names = self._present_keys()
+        if names and not self._rows.keyed:  # the others of its time are not beside it
+            return
+        names += [] if self._instants is None else [str(self._rows.source.event_time)]
+        if not names:
+            return
+        groups = group_rows(self._rows.frame, names)
+        half = self._size.rows // 2
+        telling = groups.of(self._telling(half))
+        seeded = groups.of(seeded_rows(self._rows.frame.height, half, self._seed))
+        most = 4 * self._size.rows
+        yield self._rows_of(groups, groups.within(sorted({*telling, *seeded}), most))
+        for group in groups.within(_mixed(telling, seeded, self._size.alone), most):
+            yield self._rows_of(groups, [group])
+
+    def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
+        positions = _joined(groups, chosen)
+        names = [*(self._keys if self._rows.keyed else []), *([] if self._instants is None else ["computed_at"])]
+        return _Part(self._take(positions), self._columns(names, positions).unique())
+
+    # Entities
+
+    def _entity_parts(self) -> Iterator[_Part]:
+        """All rows of sampled entities together, then of some one by one."""
+        groups = group_rows(self._rows.frame, self._keys)
+        half = self._size.entities // 2
+        telling = groups.of(self._telling(half))
+        seeded = seeded_rows(len(groups.starts), half, self._seed)
+        most = max(self._size.entity_rows, self._rows.frame.height // 20)
+        single = groups.within(_mixed(telling, seeded, self._size.alone), most)
+        chosen = groups.within(sorted({*telling, *seeded}), most)
+        if len(chosen) < len(groups.starts):  # otherwise it would be the same again
+            yield self._entities_of(groups, chosen)
+        for group in single:
+            yield self._entities_of(groups, [group])
+
+    def _entities_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
+        positions = _joined(groups, chosen)
+        return _Part(self._take(positions), self._columns(self._keys, positions).unique())
+
+    # Pairs of an entity and an instant, each with the rows of its lookback
+
+    def _pair_parts(self, instants: pl.Series, lookback: int) -> Iterator[_Part]:
+        """Pairs in layers, in each of which an entity is once, then some one by one."""
+        groups = group_rows(self._rows.frame, self._keys)
+        half = self._size.rows // 2
+        edge = nearest_to_edge(self._rows, instants, lookback, half)
+        telling = pl.Series(_mixed(edge, self._telling(half), half), dtype=pl.Int64)
+        chosen = [(groups.of_row(at), int(instants[at])) for at in telling]
+        seeded = self._seeded_pairs(groups, half)
+        single = _mixed(chosen, seeded, self._size.alone)
+        for pairs in [*_layers(chosen + seeded, self._size.rows), *([pair] for pair in single)]:
+            yield self._pairs_of(groups, instants, sorted(pairs), lookback)
+
+    def _seeded_pairs(self, groups: Groups, count: int) -> list[tuple[int, int]]:
+        """Groups and instants of values, which may be dated otherwise than rows."""
+        values = self._values[seeded_rows(self._values.height, count, self._seed)]
+        entities = self._columns(self._keys, groups.starts).with_row_index(_GROUP)
+        found = values.join(entities, on=self._keys, maintain_order="left")
+        return list(zip(found[_GROUP].to_list(), found["computed_at"].dt.epoch("us").to_list(), strict=True))
+
+    def _pairs_of(self, groups: Groups, instants: pl.Series, pairs: Sequence[tuple[int, int]], lookback: int) -> _Part:
+        spans = [pl.Series([], dtype=pl.Int64)]
+        taken, total = [], 0
+        for group, instant in pairs:
+            start, size = int(groups.starts[group]), int(groups.sizes[group])
+            own = instants.slice(start, size)
+            first = start + int(own.search_sorted(instant - lookback, side="left"))
+            last = start + int(own.search_sorted(instant, side="right"))
+            total += last - first
+            if total > self._size.entity_rows:
+                break
+            spans.append(pl.int_range(first, last, eager=True))
+            taken.append((start, instant))
+        at = pl.Series([instant for _, instant in taken], dtype=pl.Int64).cast(INSTANT).alias("computed_at")
+        entities = self._columns(self._keys, pl.Series([start for start, _ in taken], dtype=pl.Int64))
+        return _Part(self._take(pl.concat(spans)), entities.with_columns(at))
+
+    # Instants, each with everybody's rows of its lookback
+
+    def _instant_parts(self, instants: pl.Series, lookback: int) -> Iterator[_Part]:
+        edge = nearest_to_edge(self._rows, instants, lookback, self._size.alone)
+        seeded = seeded_rows(self._rows.frame.height, self._size.alone, self._seed)
+        for at in _mixed(edge, seeded, self._size.alone):
+            instant = int(instants[at])
+            inside = ((instants >= instant - lookback) & (instants <= instant)).arg_true()
+            if len(inside) <= self._size.entity_rows:
+                yield _Part(self._take(inside), self._columns(["computed_at"], pl.Series([at], dtype=pl.Int64)))
+
+    # What they share
+
+    def _telling(self, most: int) -> pl.Series:
+        return telling_rows(self._rows, group_rows(self._rows.frame, self._present_keys()), self._named, most)
+
+    def _present_keys(self) -> list[str]:
+        return [name for name in self._keys if name in self._rows.frame.columns]
+
+    def _take(self, positions: pl.Series) -> SortedRows:
+        return replace(self._rows, frame=self._rows.frame[positions], origin=self._rows.origin[positions])
+
+    def _columns(self, names: Sequence[str], positions: pl.Series) -> pl.DataFrame:
+        """Columns of rows, keys and event times, as the values have them."""
+        columns = []
+        for name in names:
+            if name == "computed_at":
+                assert self._instants is not None, "nothing has times"
+                columns.append(self._instants[positions].cast(INSTANT).alias(name))
+            else:
+                columns.append(self._rows.frame[name][positions].cast(self._values.schema[name]))
+        return pl.DataFrame(columns)
+
+    def _compare(self, part: _Part, *, entire: bool) -> _Difference | None:
+        """The first of the part's values that is another one alone; ``entire``: the part's rows give nothing else."""
+        on = part.pairs.columns
+        within = self._values.join(part.pairs, on=on, how="semi")
+        try:
+            alone = self._evaluate(part.rows)
+        except FeatureError as exc:
+            first = (within if within.height else part.pairs).head(1)
+            value = _shown(within[_VALUE][0]) if within.height else "nothing"
+            return _Difference(self._place(first), value, f"an error ({exc.message})", part.pairs.head(1))
+        other = alone.join(part.pairs, on=on, how="anti")
+        if entire and other.height:
+            raise ScopeError(
+                f'scope="row" does not hold: the value for {self._place(other.head(1))} is about another entity or '
+                "time than the row that gives it",
+                hint='scope="entity" would hold, with the entity\'s keys in the source; '
+                "or date each value at its row's event time",
+            )
+        return self._first_difference(within, alone.join(part.pairs, on=on, how="semi"), part)
+
+    def _first_difference(self, within: pl.DataFrame, alone: pl.DataFrame, part: _Part) -> _Difference | None:
+        pair = [name for name in within.columns if name != _VALUE]
+        both = within.with_columns(pl.lit(value=True).alias(_IN_ALL)).join(
+            alone.rename({_VALUE: _ALONE}).with_columns(pl.lit(value=True).alias(_IN_ALONE)),
+            on=pair, how="full", coalesce=True, nulls_equal=True,
+        )  # fmt: skip
+        missing = pl.col(_IN_ALL).is_null() | pl.col(_IN_ALONE).is_null()
+        suspects = both.filter(missing | pl.col(_VALUE).ne_missing(pl.col(_ALONE))).sort(pair)
+        largest = _largest(within[_VALUE])
+        for at, row in enumerate(suspects.iter_rows(named=True)):
+            there = bool(row[_IN_ALL] and row[_IN_ALONE])
+            if there and equal(row[_VALUE], row[_ALONE], self._feature.tolerance, largest):
+                continue
+            where = suspects.slice(at, 1).select(pair)
+            in_all = _shown(row[_VALUE]) if row[_IN_ALL] else "nothing"
+            alone_it_is = _shown(row[_ALONE]) if row[_IN_ALONE] else "nothing"
+            return _Difference(self._place(where), in_all, alone_it_is, where.select(part.pairs.columns))
+        return None
+
+    def _place(self, row: pl.DataFrame) -> str:
+        """``patient_id=007 at 2024-01-01T00:00:00Z``."""
+        entity = ", ".join(f"{name}={row[name][0]}" for name in self._keys if name in row.columns)
+        if "computed_at" not in row.columns:
+            return entity
+        at = times.format_instant(int(row["computed_at"].dt.epoch("us")[0]))
+        return f"{entity} at {at}" if entity else f"at {at}"
+
+    def _error(self, found: _Difference) -> ScopeError:
+        kind = self._scope.kind
+        lookback = self._scope.lookback if kind != "row" else None
+        declared, reach = f'scope="{kind}"', ""
+        if lookback is not None:
+            duration = times.format_duration(lookback)
+            declared, reach = f'{declared} with lookback="{duration}"', f" of the last {duration}"
+        allowed = {"row": "its own row", "entity": "its entity's rows", "source": "the rows"}[kind]
+        hint = f"{self._wider(found)} would hold"
+        if not self._scope.declared:
+            hint += "; that a narrower one was found in the expression is a defect, please report it"
+        return ScopeError(
+            f"{declared} does not hold: for {found.place} the value is {found.within} among all rows and {found.alone} "
+            f"from {allowed}{reach} alone",
+            hint=hint,
+        )
+
+    def _wider(self, found: _Difference) -> str:
+        """The narrowest scope under which the value would be that among all rows."""
+        kind, lookback = self._scope.kind, self._scope.lookback
+        if kind == "source":
+            return 'scope="source" without lookback='
+        if (kind == "row" or lookback is not None) and self._rows.keyed and self._holds_by_entity(found):
+            return 'scope="entity"' + (" with a longer lookback=, or without," if kind == "entity" else "")
+        return 'scope="source"'
+
+    def _holds_by_entity(self, found: _Difference) -> bool:
+        keys = found.pair.select(name for name in self._keys if name in found.pair.columns)
+        if keys.width != len(self._keys):
+            return False
+        everyone = self._columns(self._keys, pl.int_range(self._rows.frame.height, eager=True))
+        positions = everyone.with_row_index(_ROW).join(keys, on=self._keys, how="semi")[_ROW]
+        if len(positions) > self._size.entity_rows:
+            return False
+        return self._compare(_Part(self._take(positions.sort()), keys), entire=False) is None
+
+
+def equal(within: object, alone: object, tolerance: float | None, largest: float) -> bool:
+    """Whether two values are one, but for rounding: ``largest`` is the greatest magnitude among values like them."""
+    if isinstance(within, list) and isinstance(alone, list):
+        return len(within) == len(alone) and all(
+            equal(one, other, tolerance, largest) for one, other in zip(within, alone, strict=True)
+        )
+    if isinstance(within, bool) or not isinstance(within, int | float) or not isinstance(alone, int | float):
+        return within == alone
+    if isinstance(within, int) and isinstance(alone, int):
+        return abs(within - alone) <= (tolerance or 0)
+    if not math.isfinite(within) or not math.isfinite(alone):
+        return within == alone or (math.isnan(within) and math.isnan(alone))
+    rounding = max(ROUNDING * max(abs(within), abs(alone)), LARGEST_ROUNDING * largest)
+    return abs(within - alone) <= max(rounding, tolerance or 0)
+
+
+def _largest(values: pl.Series) -> float:
+    """The greatest finite magnitude of some floats; 0 for all else."""
+    if not values.dtype.is_float():
+        return 0.0
+    finite = values.filter(values.is_finite())
+    return float(finite.abs().max() or 0.0)  # type: ignore[arg-type]  # of floats a float
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else repr(value)
+
+
+def _joined(groups: Groups, chosen: Sequence[int]) -> pl.Series:
+    empty = pl.Series([], dtype=pl.Int64)
+    return pl.concat([empty, *(groups.rows(group) for group in chosen)])
+
+
+def _mixed(first: Iterable[T], second: Iterable[T], most: int) -> list[T]:
+    """Up to ``most`` of two lists, half of each as far as they reach, each once."""
+    one, other = list(first), list(second)
+    shared = min(len(one), len(other))
+    pairs = chain.from_iterable(zip(one, other, strict=False))
+    return list(islice(dict.fromkeys(chain(pairs, one[shared:], other[shared:])), most))
+
+
+def _layers(chosen: Sequence[tuple[int, int]], most: int) -> list[list[tuple[int, int]]]:
+    """The pairs in lists of which none has two of one group; ``most`` in all, in a bounded number of lists."""
+    layers: list[dict[int, int]] = []
+    for group, instant in list(dict.fromkeys(chosen))[:most]:
+        free = next((layer for layer in layers if group not in layer), None)
+        if free is None and len(layers) < _LAYERS:
+            free = {}
+            layers.append(free)
+        if free is not None:
+            free[group] = instant
+    return [list(layer.items()) for layer in layers]

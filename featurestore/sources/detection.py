@@ -1,0 +1,343 @@
+"""What a file that nobody has described yet is: its type, how its text is written, and what its columns hold.
+
+A proposal for people, made from a sample: the beginning of the file, and some places further on. What can't be told
+is a `Question`, never a guess.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+
+from featurestore.dialect import STANDARD, Dialect, TimeFormat
+from featurestore.errors import SourceError, os_reason
+from featurestore.model import Scalar
+from featurestore.sources.inference import infer
+from featurestore.sources.ways_out import TRUE_WORDS, is_null_word
+from featurestore.tables.batch import nfc
+from featurestore.tables.blocks import read_blocks
+from featurestore.tables.delimited import read_csv
+from featurestore.tables.formats import foreign_format
+from featurestore.tables.packed import inner_name, packed_by
+from featurestore.tables.time_formats import guess_formats, guess_unit
+from featurestore.tables.written_times import parse_times
+
+_HEAD = 1 << 20  # bytes of the beginning
+_PLACES, _PIECE = 16, 1 << 16  # further on, so many pieces of so many bytes
+_LINES = 300  # that a delimiter is found by
+_DELIMITERS = (",", ";", "\t", "|")
+_FORMATS_FROM = 200  # different values of a column
+_TEXT = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "ndjson", ".ndjson": "ndjson", ".json": "ndjson"}
+_BINARY = {"Parquet": "parquet", "Arrow": "arrow", "an Arrow stream": "arrow", "a SQLite database": "sqlite",
+           "a DuckDB database": "duckdb"}  # fmt: skip
+_NUMBERS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a sample leaves open: about which column, the choices, and the sentence that asks."""
+
+    column: str
+    choices: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """How a text file is written. ``sample`` are rows as text; ``whole`` says that they are all rows."""
+
+    dialect: Dialect
+    sample: pl.DataFrame
+    whole: bool
+    questions: tuple[Question, ...] = ()
+
+
+def type_of_file(path: Path) -> str:
+    """The source type of a file, by its first bytes, and of text by its name and contents. Raises SourceError."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(1 << 12)
+    except OSError as exc:
+        raise SourceError(f"can't be read: {os_reason(exc)}", where=str(path)) from exc
+    found = foreign_format(head[:16], text=True)
+    if found is not None and packed_by(head) is None:
+        if found[0] in _BINARY:
+            return _BINARY[found[0]]
+        raise SourceError(f"is {found[0]}", where=str(path), hint=found[1])
+    suffix = Path(inner_name(path.name)).suffix.lower()
+    if suffix in _TEXT:
+        return _TEXT[suffix]
+    return "ndjson" if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") else "csv"
+
+
+def detect_csv(path: Path, given: Dialect | None = None) -> Detected:
+    """Finds how a CSV is written, from its beginning and some places further on. Raises SourceError.
+
+    ``given`` is the dialect where it is known; then only the columns are looked at.
+    """
+    with path.open("rb") as stream:
+        encoding = _encoding(stream, path.name) if given is None else given.encoding
+        text, whole = _sample(stream, path.name, encoding)
+    dialect = replace(_cut(text), encoding="utf-8") if given is None else replace(given, encoding="utf-8")
+    frames = read_csv(io.BytesIO(text), path.name, _ignore, dialect=dialect)
+    sample = pl.concat([batch.frame for batch in frames])
+    dialect = replace(dialect, encoding="utf-8" if encoding in ("utf-8", "utf-16") else encoding)
+    sample = sample.rename({name: nfc(name) for name in sample.columns if nfc(name) != name})
+    return detect_values(sample, dialect, whole=whole)
+
+
+def detect_values(sample: pl.DataFrame, dialect: Dialect, *, whole: bool) -> Detected:
+    """Finds how the values in columns of text are written: words for null, numbers, booleans, times."""
+    texts = [column for column in sample.get_columns() if column.dtype == pl.String and not _is_id(column.name)]
+    nulls = dict.fromkeys((*dialect.null, *_null_words(texts)))
+    dialect = replace(dialect, null=tuple(nulls))
+    texts = [_without(column, tuple(nulls)) for column in texts]
+    questions: list[Question] = []
+    dialect = _numbers(texts, dialect, questions)
+    dialect = _booleans(texts, dialect)
+    times: dict[str, TimeFormat] = dict(dialect.times)
+    for column in texts:
+        found = None if column.name in times else _time_format(column, dialect, questions)
+        if found is not None:
+            times[column.name] = found
+    for column in sample.get_columns():
+        unit = _unit_of_numbers(column)
+        if unit is not None and column.name not in times:
+            times[column.name] = TimeFormat(unit=unit)
+    return Detected(replace(dialect, times=times), sample, whole, tuple(questions))
+
+
+def kind_of_column(column: pl.Series, dialect: Dialect) -> Scalar | None:
+    """The type that a column of a sample would get; None for what has no type here, such as nothing but nulls."""
+    if column.name in dialect.times:
+        return "datetime"
+    if column.dtype == pl.String:
+        column = _without(column, dialect.null)
+    found = infer(column.alias(""), dialect=dialect)
+    return None if found is None else found[0]
+
+
+def _ignore(_warning: str) -> None:
+    """What a reader would warn of, it warns of when the file is read."""
+
+
+def _encoding(stream: IO[bytes], name: str) -> str:
+    """UTF-8 where the beginning is, UTF-16 where that is to be seen, else the encoding of Western Europe."""
+    head = stream.read(4)
+    stream.seek(0)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    first, size = b"", 0
+    try:
+        for block in read_blocks(stream, name, _HEAD):
+            first, size = first + block, size + len(block)
+            if size >= _HEAD:
+                break
+    except SourceError as exc:
+        likely = (exc.hint or "").partition('encoding = "')[2].rstrip('"')
+        if not likely:
+            raise
+        return likely
+    finally:
+        stream.seek(0)
+    try:
+        first[: first.rfind(b"\n") + 1 or None].decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1" if any(byte in first for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)) else "cp1252"
+    return "utf-8"
+
+
+def _sample(stream: IO[bytes], name: str, encoding: str) -> tuple[bytes, bool]:
+    """(whole lines as UTF-8, whether they are the whole file): the beginning, then pieces of a file not packed."""
+    text, whole = b"", True
+    for block in read_blocks(stream, name, _HEAD, encoding):
+        text += block
+        if len(text) > _HEAD:
+            whole = False
+            break
+    if whole:
+        return text, True
+    text = text[: text.rfind(b"\n") + 1]
+    stream.seek(0, io.SEEK_END)
+    size = stream.tell()
+    stream.seek(0)
+    if packed_by(stream.read(10)) is None and encoding in ("utf-8", "cp1252", "latin-1"):
+        for place in range(1, _PLACES + 1):
+            stream.seek(max(_HEAD, (size - _PIECE) * place // _PLACES))
+            piece = stream.read(_PIECE)
+            piece = piece[piece.find(b"\n") + 1 : piece.rfind(b"\n") + 1]
+            text += piece if encoding == "utf-8" else piece.decode(encoding, "replace").encode()
+    return text, False
+
+
+def _cut(text: bytes) -> Dialect:
+    """Delimiter, quote, lines before the header, comments, and whether there is a header."""
+    lines = text[:_HEAD].decode("utf-8", "replace").splitlines()[:_LINES]
+    comment = "#" if lines and lines[0].startswith("#") and not lines[-1].startswith("#") else None
+    rows_of: dict[tuple[str, str], list[list[str]]] = {}
+    quotes = ("'",) if _is_quoted_by_apostrophes(lines) else ('"',)
+    kept = [line for line in lines if line.strip() and not (comment and line.startswith(comment))]
+    for delimiter in _DELIMITERS:
+        for quote in quotes:
+            rows_of[delimiter, quote] = list(csv.reader(kept, delimiter=delimiter, quotechar=quote))
+    (delimiter, quote), rows = max(rows_of.items(), key=lambda item: _regularity(item[1]))
+    usual = Counter(map(len, rows)).most_common(1)[0][0] if rows else 1
+    before = next((at for at, row in enumerate(rows) if len(row) == usual), 0)
+    skip = _lines_before(lines, kept, before) if before and comment is None else 0
+    header = not rows or _is_header(rows[before:])
+    return Dialect(delimiter=delimiter, quote=quote, comment=comment, skip_rows=skip, header=header)
+
+
+def _lines_before(lines: Sequence[str], kept: Sequence[str], before: int) -> int:
+    """How many lines stand before one of those that were kept."""
+    return next((at for at, line in enumerate(lines) if line == kept[before]), 0)
+
+
+def _is_quoted_by_apostrophes(lines: Sequence[str]) -> bool:
+    return not any('"' in line for line in lines) and sum(line.count("','") + line.count("';'") for line in lines) > (
+        len(lines) // 2
+    )
+
+
+def _regularity(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
+    """How much a file looks as if it were cut in the right way: the share of rows of one length, and that length."""
+    if not rows:
+        return 0.0, 0
+    length, count = Counter(map(len, rows)).most_common(1)[0]
+    return (0.0, 0) if length < 2 else (round(count / len(rows), 1), length)
+
+
+def _is_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first of some rows are names: different texts, none of which is a number, a time or nothing."""
+    first = rows[0]
+    if len(set(first)) < len(first):
+        return False
+    return not any(_is_value(cell) for cell in first)
+
+
+def _is_value(text: str) -> bool:
+    if not text.strip():
+        return False
+    kind = infer(pl.Series([text.replace(",", ".")]))
+    return kind is not None and (kind[0] != "string" or any(guess_formats(text)))
+
+
+def _is_id(name: str) -> bool:
+    """Whether a column is one of ids by its name: those are read byte for byte."""
+    lowered = name.lower()
+    return lowered in ("id", "key", "uuid", "guid") or lowered.endswith(
+        ("_id", " id", "-id", "_key", "_uuid", "nr", "nr.")
+    )
+
+
+def _without(column: pl.Series, words: tuple[str, ...]) -> pl.Series:
+    if not words:
+        return column
+    return column.set(column.is_in(pl.Series(words, dtype=pl.String).implode()).fill_null(value=False), None)
+
+
+def _null_words(texts: Sequence[pl.Series]) -> Iterator[str]:
+    """Words for null: those that stand among values of which the others are no text."""
+    for column in texts:
+        present = column.drop_nulls().unique()
+        words = [word for word in present.to_list() if is_null_word(word)]
+        if not words or len(words) == len(present):
+            continue
+        rest = _without(column, tuple(words))
+        if any(kind_of_column(rest, dialect) not in (None, "string") for dialect in _dialects(STANDARD)) or _formats(
+            rest
+        ):
+            yield from sorted(words)
+
+
+def _dialects(dialect: Dialect) -> Iterator[Dialect]:
+    for decimal, thousands in _NUMBERS:
+        yield replace(dialect, decimal=decimal, thousands=thousands)
+
+
+def _numbers(texts: Sequence[pl.Series], dialect: Dialect, questions: list[Question]) -> Dialect:
+    """How numbers are written: by the way in which most columns become numbers, the plain one first."""
+    open_columns = [
+        column for column in texts if column.null_count() < len(column) and kind_of_column(column, dialect) == "string"
+    ]
+    if not open_columns or not dialect.plain_numbers:
+        return dialect
+    found = {
+        each: [c.name for c in open_columns if kind_of_column(c, way) in ("int", "float")]
+        for each, way in zip(_NUMBERS, _dialects(dialect), strict=True)
+    }
+    best = max(found, key=lambda each: len(found[each]))
+    if not found[best]:
+        return dialect
+    if set(found[".", ","]) & set(found[",", None]) and len(found[".", ","]) == len(found[",", None]):
+        text = f'is 1,234 in {found[best][0]} one and a bit (decimal = ","), or over a thousand (thousands = ",")?'
+        questions.append(Question(found[best][0], ("decimal", "thousands"), text))
+    return replace(dialect, decimal=best[0], thousands=best[1])
+
+
+def _booleans(texts: Sequence[pl.Series], dialect: Dialect) -> Dialect:
+    """Words for true and false, from columns that hold nothing else."""
+    true, false = list(dialect.true), list(dialect.false)
+    for column in texts:
+        present = set(column.drop_nulls().unique().head(3).to_list())
+        if len(present) != 2:
+            continue
+        for yes, no in TRUE_WORDS.items():
+            if no and {word.lower() for word in present} == {yes, no}:
+                true += [word for word in present if word.lower() == yes and word not in true]
+                false += [word for word in present if word.lower() == no and word not in false]
+                break
+    return dialect if set(true) & set(false) else replace(dialect, true=tuple(true), false=tuple(false))
+
+
+def _time_format(column: pl.Series, dialect: Dialect, questions: list[Question]) -> TimeFormat | None:
+    if column.null_count() == len(column):
+        return None
+    kind = kind_of_column(column, dialect)
+    if kind not in ("string", "int"):
+        return None
+    formats = _formats(column)
+    if kind == "int" and formats and not _sounds_like_time(column.name):
+        return None
+    if len(formats) > 1:
+        text = f"in {column.name} ({column.drop_nulls()[0]}), is it day or month first?"
+        questions.append(Question(column.name, tuple(formats), text))
+    return TimeFormat(format=formats[0]) if formats else None
+
+
+def _formats(column: pl.Series) -> list[str]:
+    """The formats in which all values of a column are times."""
+    values = column.drop_nulls().unique()
+    if values.is_empty():
+        return []
+    formats: dict[str, None] | None = None
+    for value in values.head(_FORMATS_FROM):
+        found = dict.fromkeys(guess_formats(value))
+        formats = found if formats is None else {each: None for each in formats if each in found}
+        if not formats:
+            return []
+    return [each for each in formats or {} if parse_times(values, TimeFormat(format=each)).valid.all()]
+
+
+def _sounds_like_time(name: str) -> bool:
+    lowered = name.lower()
+    words = ("time", "date", "stamp", "epoch", "_at", "_ts", "datum", "zeit", "day")
+    return lowered in ("at", "ts", "t") or any(word in lowered for word in words)
+
+
+def _unit_of_numbers(column: pl.Series) -> str | None:
+    """The unit of a column of numbers since 1970: by its name, and because all of them are of this century."""
+    if not _sounds_like_time(column.name) or column.null_count() == len(column):
+        return None
+    numbers = column.cast(pl.Float64, strict=False) if column.dtype == pl.String or column.dtype.is_numeric() else None
+    if numbers is None or numbers.null_count() > column.null_count():
+        return None
+    units = {guess_unit(float(bound)) for bound in (numbers.min(), numbers.max())}  # type: ignore[arg-type]
+    return units.pop() if len(units) == 1 else None

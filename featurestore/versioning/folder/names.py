@@ -1,0 +1,29 @@
+"""The names of version files. Apart from `versionfile`, which reads them: a listing needs no more than names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.py")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VersionName:
+    """The name of a version file, ``0002-9f86d081884c.py``: its number and the first 12 digits of its hash."""
+
+    number: int
+    short: str
+    path: Path
+
+    @classmethod
+    def parse(cls, path: Path) -> VersionName | None:
+        """Reads the name of a version file; None for any other name."""
+        match = _NAME.fullmatch(path.name)
+        return cls(int(match[1]), match[2], path) if match else None
+
+    @staticmethod
+    def file_name(number: int, hash_: str) -> str:
+        """The name of the file for a number and a hash (the first 12 digits count)."""
+        return f"{number:04d}-{hash_[:12]}.py"
