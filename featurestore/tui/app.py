@@ -40,7 +40,8 @@ from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, THEMES
 from featurestore.tui.widgets.bars import Crumbs, KeyBar, PlaceTab, TopBar
 
 Result = TypeVar("Result")
-LOOK_SECONDS = 1.0
+LOOK_SECONDS, LOOK_SHARE = 1.0, 20.0
+LOOKING = "look"
 SERVER_SECONDS = 15.0
 REDRAW_SECONDS = 20.0
 """How often ages are drawn anew."""
@@ -99,6 +100,7 @@ class FeatureStoreApp(App[int]):
         self._way: list[Location] = [Location()]
         self._last: dict[PlaceName, Location] = {}
         self._tokens: dict[str, int] = {}
+        self._looking = False
         self._token = 0
         self._state: State | None = None
         self._server = ""
@@ -123,7 +125,7 @@ class FeatureStoreApp(App[int]):
         sys.setswitchinterval(SWITCH_SECONDS)
         self._listen_for_the_end()
         self._arrive()
-        self.set_interval(LOOK_SECONDS, self._look)
+        self.set_timer(LOOK_SECONDS, self._look)
         if self.data.project.offline_url is not None:
             self.set_interval(SERVER_SECONDS, self._ask_server)
         self.call_after_refresh(self.read_features)
@@ -228,7 +230,7 @@ class FeatureStoreApp(App[int]):
     @property
     def is_reading(self) -> bool:
         """Whether a thread is at work."""
-        return bool(self._reading)
+        return bool(self._reading - {LOOKING})
 
     def _deliver(self, group: str, token: int, finish: Callable[[], None]) -> None:
         if self.is_running:
@@ -255,15 +257,14 @@ class FeatureStoreApp(App[int]):
 
     def read_features(self) -> None:
         """Reads the list of features, then what the store adds to it."""
-        state = self.data.state()
-        known = self.listed
+        data, known = self.data, self.listed
 
-        def show(listed: FeatureList) -> None:
-            self._state = state
+        def show(found: tuple[State, FeatureList]) -> None:
+            self._state, listed = found
             self._take(listed)
             self.load("totals", lambda: self.data.with_totals(listed), self._take)
 
-        self.load("features", lambda: self.data.features(known), show)
+        self.load("features", lambda: (data.state(), data.features(known)), show)
 
     def _take(self, listed: FeatureList) -> None:
         self.listed = listed
@@ -279,27 +280,42 @@ class FeatureStoreApp(App[int]):
         self.notify("reading everything again", timeout=2)
 
     def _look(self) -> None:
-        """Once a second: has anything been committed, who writes, and how old is what is shown?"""
-        self._holder = self.data.holder()
-        state = self.data.state()
-        if self._state is not None and state != self._state and self._holder is None:
-            self._refresh(state)
-        self._show_state()
-        if time.monotonic() - self._drawn_at > REDRAW_SECONDS:
-            self._drawn_at = time.monotonic()
-            self.place.redraw()
+        """Has anything been committed, who writes, and how old is what is shown? Asked again and again, in a thread."""
+        if self._looking:
+            return
+        self._looking = True
+        began = time.monotonic()
+
+        def compare(found: tuple[str | None, State]) -> None:
+            self._looking = False
+            self._holder, state = found
+            if self._state is not None and state != self._state and self._holder is None:
+                self._state = state
+                self._refresh()
+            self._show_state()
+            if time.monotonic() - self._drawn_at > REDRAW_SECONDS:
+                self._drawn_at = time.monotonic()
+                self.place.redraw()
+            # A large project takes longer to look at, and is looked at less often.
+            self.set_timer(max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - began)), self._look)
+
+        def fail(what: str, error: Exception) -> None:
+            self._looking = False
+            self._failed(what, error)
+            self.set_timer(LOOK_SECONDS, self._look)
+
+        self.load(LOOKING, lambda: (self.data.holder(), self.data.state()), compare, fail)
 
     def _ask_server(self) -> None:
         def compare(stamp: str) -> None:
             if self._server and stamp != self._server:
-                self._refresh(self.data.state())
+                self._refresh()
             self._server = stamp
             self._read_at = time.monotonic()
 
         self.load("server", self.data.server_stamp, compare)
 
-    def _refresh(self, state: State) -> None:
-        self._state = state
+    def _refresh(self) -> None:
         self.read_features()
         self.place.reload()
 

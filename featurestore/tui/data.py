@@ -113,6 +113,7 @@ class State:
 
     stores: str
     code: str
+    versions: str
 
 
 @dataclass(slots=True)
@@ -143,7 +144,7 @@ class Data:
         """The state of the project's files. Opens nothing; of a store on a server it says nothing."""
         own = self.project.state
         stamps = [stamp_of(history_path(self.project)), _stat(self.project.summary), _stat(own / "synced.json")]
-        return State(" ".join(stamps), self.code())
+        return State(" ".join(stamps), self.code(), self._versions())
 
     def server_stamp(self) -> str:
         """The state of a store on a server; nothing for the embedded one. Raises StoreError."""
@@ -164,6 +165,15 @@ class Data:
                         count += 1
                         newest = max(newest, item.stat(follow_symlinks=False).st_mtime_ns)
         return f"{count}.{newest:x} {_stat(self.project.root / FILE)}"
+
+    def _versions(self) -> str:
+        """The state of the version files: each feature's folder changes with what is written into it."""
+        newest, count = 0, 0
+        with suppress(OSError), os.scandir(self.project.versions) as found:
+            for item in found:
+                count += 1
+                newest = max(newest, item.stat(follow_symlinks=False).st_mtime_ns)
+        return f"{count}.{newest:x}"
 
     def holder(self) -> str | None:
         """Who writes to the project now."""
