@@ -344,13 +344,16 @@ def _model(name: str, table: TomlTable, entity_types: Collection[str], sets: Map
     if name in sets:
         raise ConfigError(f"{table.path}: a feature set is called {name} too", where=table.file, hint="rename one")
     given = table.get("features", (list, str), [])
+    if isinstance(given, str) and not given.startswith("@"):
+        hint = 'for example features = ["age", "risk@2"], or features = "@cardiac_v1"'
+        raise table.error("features", "must be a list of feature names, or a feature set", hint)
     listed: list[object] = []
     roles: dict[str, str] = {}
     for item in [given] if isinstance(given, str) else given:
         if isinstance(item, str) and item.startswith("@"):
             if item[1:] not in sets:
-                hint = did_you_mean(item, [f"@{each}" for each in sets])
-                raise table.error("features", "names a feature set that does not exist", hint)
+                meant = did_you_mean(item, [f"@{each}" for each in sets])
+                raise table.error("features", "names a feature set that does not exist", meant)
             listed += sets[item[1:]].features
             roles |= sets[item[1:]].roles
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
+    from featurestore.dialect import Dialect
     from featurestore.workflows.join.splits import Splits
     from featurestore.workflows.table_files import TableFile
 
@@ -45,6 +46,26 @@ def duration(option: str, text: str | None) -> int | None:
         return times.parse_duration(text)
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
+
+
+def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None) -> Dialect:
+    """How label files are written: ``--delimiter``, ``--null`` and ``--format-of``. Raises UsageError."""
+    from featurestore.dialect import Dialect, TimeFormat
+    from featurestore.tables.time_formats import compile_format
+    from featurestore.workflows.table_files import parse_delimiter
+
+    times: dict[str, TimeFormat] = {}
+    for text in formats or ():
+        column, equals, format_ = text.partition("=")
+        example = "for example --format-of at='%d.%m.%Y %H:%M'"
+        if not column or not equals:
+            raise UsageError(f"--format-of {text!r} does not say how a column's times are written", hint=example)
+        try:
+            compile_format(format_)
+        except ValueError as exc:
+            raise UsageError(f"--format-of {text!r}: {exc}", hint=example) from None
+        times[column] = TimeFormat(format=format_)
+    return Dialect(delimiter=parse_delimiter("--delimiter", delimiter), null=tuple(null or ()), times=times)
 
 
 def splits(session: Session, text: str | None, column: str) -> Splits | None:

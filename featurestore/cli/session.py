@@ -64,8 +64,10 @@ class Session:
 
     def close(self) -> None:
         """The command is over: says in what state it found the stores, once."""
-        for store in self._stores:
-            self._warn_once(store.notices)
+        self._warn_once(self._notices())
+
+    def _notices(self) -> list[str]:
+        return [notice for store in self._stores for notice in store.notices]
 
     def _warn_once(self, warnings: Iterable[str]) -> None:
         for warning in warnings:
@@ -109,6 +111,9 @@ class Session:
         sys.stdout.write(printable(text))
 
     def write_json(self, document: Mapping[str, Any]) -> None:
+        """Writes a document; its ``warnings`` say too in what state the stores were found."""
+        if notices := self._notices():
+            document = {**document, "warnings": [*dict.fromkeys([*document.get("warnings", ()), *notices])]}
         from featurestore.render.json.writing import write_document
 
         sys.stdout.write(write_document(document))

@@ -8,23 +8,33 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import Any
+
+import polars as pl
 
 from featurestore import times
-from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import EntityType, FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import audit_rows
-from featurestore.offline.contract import TOMBSTONE, WITHDRAWN, Baseline, CommittedRun, Erasure, Measures, Position
+from featurestore.offline.contract import (
+    TOMBSTONE,
+    VALUE,
+    WITHDRAWN,
+    Author,
+    Baseline,
+    CommittedRun,
+    Erasure,
+    Measures,
+    Position,
+    Written,
+)
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
 from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
-
-if TYPE_CHECKING:
-    import polars as pl
-
+from featurestore.tables.types import INSTANT, key_types
 
 _COMMITTED = (
     "committed AS (SELECT f.name, f.sha256, f.status, f.position, f.statistics, f.drift, r.run_seq, r.run_id, "
@@ -55,6 +65,9 @@ _LAST_STATISTICS = (
 _IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at), 0) AS place FROM runs"
 
 
+DELETIONS_SINCE = 5  # the format that first had the table of marks
+
+
 class SqlAuditLog(ABC):
     """The reading half of `AuditLog` and `Samples`, and `History.versions`. A store gives it ``_rows``."""
 
@@ -82,6 +95,11 @@ class SqlAuditLog(ABC):
         rows = self._rows(f"SELECT * FROM versions WHERE {where} ORDER BY created_seq, number", values)
         # Sorted here, because each server has a collation of its own. It is stable: a feature's versions stay in order.
         return [audit_rows.read_version(row) for row in sorted(rows, key=lambda row: str(row["feature"]))]
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        meta = self._rows("SELECT format FROM meta")
+        has_table = meta and meta[0]["format"] >= DELETIONS_SINCE
+        return read_deletions(self._rows if has_table else lambda _query, _values: [], entity_type)
 
     def has_withdrawn(self, version: VersionId) -> bool:
         """Whether a pair of the version was ever withdrawn."""
@@ -235,11 +253,54 @@ class SqlRun(ABC):
     def reject(self, rows: Sequence[RejectedRow]) -> None:
         insert_rejected(self._sql, self._run_id, rows)
 
+    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+        pair = [*version.entity_type.key_names, "computed_at"]
+        marks = self._marks(version.entity_type)
+        if marks.height:
+            marks = marks.join(frame.select(version.entity_type.key_names).unique(), on=pair[:-1], how="semi")
+        if not marks.height:
+            return self.write_timed(version, frame, tolerance)
+        # Of one run there is one row of a pair, and a mark goes before a value.
+        rest = frame.join(marks, on=pair, how="anti", maintain_order="left")
+        written = self.write_timed(version, rest, tolerance)
+        missing = marks.join(self.held(version, marks), on=pair, how="anti", maintain_order="left")
+        self.append_op(version, missing, TOMBSTONE)
+        met = frame.height - rest.height
+        return replace(written, unchanged=written.unchanged + met, deleted=written.deleted + met)
+
+    @abstractmethod
+    def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
+        """`write`, whatever was deleted before."""
+
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         self.append_op(version, frame, TOMBSTONE)
 
+    def mark_deleted(self, entity_type: EntityType, frame: pl.DataFrame, author: Author) -> None:
+        keys = frame.select(entity_type.key_names).rows()
+        instants = frame["deleted_at"].to_physical()
+        rows = [
+            (entity_type.name, json.dumps(each), at, self.run_seq, author)
+            for each, at in zip(keys, instants, strict=True)
+        ]
+        if rows:
+            self._sql.insert("deletions", ("entity_type", "keys", "deleted_at", "run_seq", "author"), rows)
+
+    def unmark_deleted(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        for keys in frame.select(entity_type.key_names).iter_rows():
+            self._sql.rows(
+                "DELETE FROM deletions WHERE entity_type = $1 AND keys = $2 RETURNING 1",
+                [entity_type.name, json.dumps(keys)],
+            )
+
+    def _marks(self, entity_type: EntityType) -> pl.DataFrame:
+        """The marks of an entity type's deleted entities, as (keys, computed_at)."""
+        marks = read_deletions(self._sql.rows, entity_type)
+        return marks.select(*entity_type.key_names, pl.col("deleted_at").alias("computed_at")).unique(
+            maintain_order=True
+        )
+
     def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        held = self.held_values(version, frame)
+        held = self.held(version, frame).filter(pl.col("held_op") == VALUE)
         if held.height:
             self.append_op(version, held, WITHDRAWN)
             self._sql.rows(
@@ -250,8 +311,8 @@ class SqlRun(ABC):
         return held.height
 
     @abstractmethod
-    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
-        """The (keys, computed_at) of a frame that hold a value."""
+    def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+        """The (keys, computed_at) of a frame that the version has, and what each is: ``held_op``."""
 
     @abstractmethod
     def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
@@ -370,6 +431,16 @@ def rejected_naming(query: Callable[[str, Values], list[dict[str, Any]]], keys: 
         for row in found
         if names("\n".join([row["reason"], *map(str, json.loads(row["row_values"]).values())]))
     ]
+
+
+def read_deletions(query: Callable[[str, Values], list[dict[str, Any]]], entity_type: EntityType) -> pl.DataFrame:
+    """The marks of deleted entities, as `History.deletions` gives them."""
+    names = entity_type.key_names
+    schema = {**key_types(entity_type), "deleted_at": INSTANT, "run_seq": pl.Int64(), "author": pl.String()}
+    rows = query("SELECT keys, deleted_at, run_seq, author FROM deletions WHERE entity_type = $1", [entity_type.name])
+    marks = [(*json.loads(row["keys"]), row["deleted_at"], row["run_seq"], row["author"]) for row in rows]
+    frame = pl.DataFrame(marks, schema={**schema, "deleted_at": pl.Int64}, orient="row")
+    return frame.cast(pl.Schema(schema)).sort(*names, "deleted_at", "run_seq")
 
 
 def read_erasures(meta: Sequence[Mapping[str, Any]]) -> list[Erasure]:

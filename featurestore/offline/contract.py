@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from featurestore.errors import FeatureStoreError, SetBackError
-from featurestore.model import Json, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import EntityType, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.totals import RunTotals, VersionTotals
 
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
-UNFINISHED = (
-    "an erasure was broken off: copies of what was erased may still be on disk or online; the next command that "
-    "writes, such as featurestore sync, completes it"
-)
+Author = Literal["user", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +249,18 @@ class HistoryWriter(Protocol):
         """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
         ...
 
+    def mark_deleted(self, entity_type: EntityType, frame: pl.DataFrame, author: Author) -> None:
+        """Records that entities were deleted: ``frame`` has the key columns and ``deleted_at``.
+
+        From then on `write` puts a tombstone there for each of these entities, in every version that writes a row of
+        it and has none: later versions, and those that had no row of it then.
+        """
+        ...
+
+    def unmark_deleted(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        """Removes all marks of these entities (a frame of key columns)."""
+        ...
+
     def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 
@@ -409,6 +418,14 @@ class History(Readable, Protocol):
 
     def has_withdrawn(self, version: VersionId) -> bool:
         """Whether a pair of the version was ever withdrawn."""
+        ...
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
+
+        A deletion divides an entity: what is dated up to then is made of its rows up to then, what is dated later of
+        its later rows.
+        """
         ...
 
     def newest(

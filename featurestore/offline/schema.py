@@ -1,8 +1,9 @@
 """All tables but the histories, as numbered migrations that are the same SQL in DuckDB and PostgreSQL.
 
-``runs`` is the audit log; ``counter`` gives out run_seq; ``positions`` says how far each version has read its source;
-``meta.erasing`` is the record of erasures that are not complete; ``versions.withdrawn_seq`` is the first run that
-withdrew a pair of the version, null where none ever did.
+``runs`` is the audit log; ``deletions`` has the marks of entities that were deleted, for versions to come; ``counter``
+gives out run_seq; ``positions`` says how far each version has read its source; ``meta.erasing`` is the record of
+erasures that are not complete; ``versions.withdrawn_seq`` is the first run that withdrew a pair of the version, null
+where none ever did.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ MIGRATIONS = {
     5: """
     ALTER TABLE run_features ADD COLUMN rows_withdrawn BIGINT;
     ALTER TABLE versions ADD COLUMN withdrawn_seq BIGINT;
+    CREATE TABLE deletions (
+        entity_type TEXT NOT NULL, keys TEXT NOT NULL, deleted_at BIGINT NOT NULL, run_seq BIGINT NOT NULL,
+        author TEXT NOT NULL);
     """,
 }
 

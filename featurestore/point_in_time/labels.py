@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError, nearest
 from featurestore.model import EntityType, Key
 from featurestore.point_in_time.kernel import Integers
@@ -45,16 +46,22 @@ class LabelEntities:
 
 
 def read_times(
-    frame: pl.DataFrame, column: str, *, timezone: str | None = None, name: str = "labels", first_row: int = 1
+    frame: pl.DataFrame,
+    column: str,
+    *,
+    timezone: str | None = None,
+    written: TimeFormat = ISO_8601,
+    name: str = "labels",
+    first_row: int = 1,
 ) -> LabelTimes:
     """Reads the times of a label table.
 
-    ``timezone`` is that of times without one. ``name`` is what messages call the table and ``first_row`` the number of
-    its first row. Raises UsageError for a column that is missing or holds no times, SourceError naming the row for a
-    cell that can't be read.
+    ``timezone`` is that of times without one, ``written`` says how they are written. ``name`` is what messages call the
+    table and ``first_row`` the number of its first row. Raises UsageError for a column that is missing or holds no
+    times, SourceError naming the row for a cell that can't be read.
     """
     column = find_column(frame.columns, column, name, "--timestamp-column ")
-    times = read_instants(frame[column], name, first_row, timezone)
+    times = read_instants(frame[column], name, first_row, timezone, written)
     warnings = tuple(f"{name}, column {column!r}: {assumed}" for assumed in times.assumed)
     return LabelTimes(times.micros, warnings, times.naive)
 

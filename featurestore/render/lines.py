@@ -29,8 +29,8 @@ def problem_lines(broken: Sequence[BrokenDeclaration]) -> list[str]:
     ]
 
 
-def run_lines(run: Run, rejected: Sequence[RejectedRow]) -> list[str]:
-    """A line for each feature that failed, and for the first rows that were set aside."""
+def run_lines(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool) -> list[str]:
+    """A line for each feature that failed, and for the first rows set aside, none of which a dry run stores."""
     failed = [
         f"{item.name}: {item.error.message}"
         + (f" ({item.error.where})" if item.error.where else "")
@@ -39,13 +39,13 @@ def run_lines(run: Run, rejected: Sequence[RejectedRow]) -> list[str]:
         if item.error is not None
     ]
     rows = [f"set aside: {row.place}: {row.column or 'row'}: {row.reason}" for row in rejected]
-    return [*failed, *_at_most(rows, f"featurestore runs {run.run_id} --json")]
+    return [*failed, *_at_most(rows, "" if dry_run else f"; featurestore runs {run.run_id} --json")]
 
 
 def finding_lines(result: CheckResult) -> list[str]:
     """What ``check`` found, each with its hint; at most ten lines, for a hook."""
     lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]
-    return _at_most(lines, "featurestore check --json lists them all")
+    return _at_most(lines, "; featurestore check --json lists them all")
 
 
 def staging_lines(locked: LockResult, root: Path) -> list[str]:
@@ -56,7 +56,7 @@ def staging_lines(locked: LockResult, root: Path) -> list[str]:
         copies = item.version.path.with_suffix(".files").is_dir()
         lines.append(f"wrote {path} and {path.stem}.files; git add them" if copies else f"wrote {path}; git add it")
     lines += [f"settled the merge conflict in {path}; git add it" for path in locked.settled]
-    return _at_most(lines, "git add features/.versions")
+    return _at_most(lines, "; git add features/.versions")
 
 
 def left_lines(result: DeleteResult) -> list[str]:
@@ -83,4 +83,4 @@ def sync_line(result: SyncResult) -> str:
 def _at_most(lines: list[str], rest: str) -> list[str]:
     if len(lines) <= MOST_LINES:
         return lines
-    return [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more; {rest}"]
+    return [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more{rest}"]

@@ -12,7 +12,10 @@ from featurestore.sources.files import FileSource, read_path
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
-KEYS = ("path",)
+KEYS = (
+    "path",
+    "partitions",
+)
 read_settings = read_path
 
 

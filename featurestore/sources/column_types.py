@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from featurestore.dialect import ISO_8601
 from featurestore.errors import SourceError
 from featurestore.model import Json, KeyType, RejectedRow, Scalar, Source
 from featurestore.sources.casts.cast import Cast, ColumnType
@@ -70,6 +71,8 @@ class ColumnTypes:
         if name in (source.event_time, source.updated_at):
             return ColumnType("datetime", zone=source.timezone, times=times)
         declared = source.columns.get(name)
+        if times != ISO_8601 and declared is None:  # one that was detected
+            return ColumnType("datetime", zone=source.timezone, times=times)
         if declared:
             return ColumnType(declared.type, zone=source.timezone, dialect=dialect, times=times)
         kind = self.pinned.get(name) or self.inferred.get(name)

@@ -8,17 +8,17 @@ from typing import IO, TYPE_CHECKING
 from featurestore.model import Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
 from featurestore.sources.dialects import CSV
-from featurestore.sources.files import FileSettings, FileSource, written_path
+from featurestore.sources.files import FileSettings, FileSource, read_partitions, written_path
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
-KEYS = ("path", *CSV)
+KEYS = ("path", "partitions", *CSV)
 
 
 def read_settings(table: TomlTable) -> FileSettings:
-    return FileSettings(table.required_text("path"), written_path(table))
+    return FileSettings(table.required_text("path"), written_path(table), partitions=read_partitions(table))
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:

@@ -95,7 +95,7 @@ def detect_csv(path: Path, given: Dialect | None = None) -> Detected:
 
 def detect_values(sample: pl.DataFrame, dialect: Dialect, *, whole: bool) -> Detected:
     """Finds how the values in columns of text are written: words for null, numbers, booleans, times."""
-    texts = [column for column in sample.get_columns() if column.dtype == pl.String and not _is_id(column.name)]
+    texts = [column for column in sample.get_columns() if column.dtype == pl.String and not sounds_like_id(column.name)]
     nulls = dict.fromkeys((*dialect.null, *_null_words(texts)))
     dialect = replace(dialect, null=tuple(nulls))
     texts = [_without(column, tuple(nulls)) for column in texts]
@@ -229,7 +229,7 @@ def _is_value(text: str) -> bool:
     return kind is not None and (kind[0] != "string" or any(guess_formats(text)))
 
 
-def _is_id(name: str) -> bool:
+def sounds_like_id(name: str) -> bool:
     """Whether a column is one of ids by its name: those are read byte for byte."""
     lowered = name.lower()
     return lowered in ("id", "key", "uuid", "guid") or lowered.endswith(

@@ -37,17 +37,19 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 class FileSettings:
     """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect.
 
-    ``location`` is the path as featurestore.toml has it, for people: the variables in it may hold anything.
+    ``location`` is the path as featurestore.toml has it, for people: the variables in it may hold anything. With
+    ``partitions`` each folder ``name=value`` of a path is a column.
     """
 
     path: str
     location: str
     ignored: tuple[str, ...] = ()
+    partitions: bool = False
 
     @property
     def identity(self) -> Mapping[str, Json]:
         # Fingerprints of the first release hold a delimiter for every type; without it each stored one would change.
-        return {"delimiter": ","}
+        return {"delimiter": ",", "partitions": True} if self.partitions else {"delimiter": ","}
 
 
 def read_path(table: TomlTable) -> FileSettings:
@@ -57,7 +59,12 @@ def read_path(table: TomlTable) -> FileSettings:
     no effect.
     """
     ignored = tuple(key for key in ("delimiter",) if key in table.data)
-    return FileSettings(table.required_text("path"), written_path(table), ignored)
+    return FileSettings(table.required_text("path"), written_path(table), ignored, read_partitions(table))
+
+
+def read_partitions(table: TomlTable) -> bool:
+    """Whether folders in paths are columns."""
+    return bool(table.get("partitions", bool, False))
 
 
 def written_path(table: TomlTable) -> str:
@@ -99,6 +106,7 @@ class FileSource:
         self.complete = complete
         self._folders, self._name, self._given = folders, source.name, given
         self._path, self._location = source.settings.path, source.settings.location
+        self._partitions, self._type = source.settings.partitions, source.type
         self._warnings = tuple(
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
@@ -134,7 +142,10 @@ class FileSource:
         for file in offer.handle:
             assert self._read_file is not None, "given, unless `read` is another"
             with open_hashed(file) as stream:
-                yield from self._read_file(stream, file.name, columns, report)
+                batches = self._read_file(stream, file.name, columns, report)
+                if self._partitions and (parts := partitions_of(file.name)):
+                    batches = (batch.with_constants(parts) for batch in batches)
+                yield from batches
 
     def place(self, origin: str, row: int) -> Place:
         return Place(f"{origin} {self._row_word} {row}", origin, row)
@@ -151,7 +162,7 @@ class FileSource:
         pattern = str(Path(pattern).expanduser())
         path = base / pattern
         if path.is_dir():
-            raise SourceError(f"{shown} is a folder", where=where, hint=f"name its files: {shown.rstrip('/')}/*.csv")
+            return list(self._in_folder(path, shown, where))
         if path.exists():
             return [path]
         # Sorted, because the order of a folder depends on the file system, and rows that are equal stay in reading
@@ -167,6 +178,55 @@ class FileSource:
                 hint=f"looked in {base}{fix}",
             )
         return list(files)
+
+    def _in_folder(self, folder: Path, shown: str, where: str) -> list[Path]:
+        """The files of a folder, and of those below it, that are named like files of the source's type."""
+        suffixes = SUFFIXES.get(self._type, ())
+        names = sorted(
+            path.relative_to(folder)
+            for path in folder.rglob("*")
+            if path.is_file() and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+        )
+        found = [folder / name for name in names if is_named(name.name, suffixes)]
+        if not found:
+            raise NothingToReadError(
+                f"{shown} is a folder without {self._type} files", where=where,
+                hint=f"their names end with {', '.join(suffixes)}; other names need a pattern, such as "
+                f"{shown.rstrip('/')}/*.dat",
+            )  # fmt: skip
+        if left := len(names) - len(found):
+            other = next(name for name in names if folder / name not in set(found))
+            text = (
+                f"source {self._name}: {left} file(s) in {shown} are not named like {self._type} and left out: {other}"
+            )
+            self._warnings = (*self._warnings, *(() if text in self._warnings else (text,)))
+        return found
+
+
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "csv": (".csv", ".tsv", ".txt"), "parquet": (".parquet", ".pq"), "arrow": (".arrow", ".feather", ".ipc"),
+    "ndjson": (".jsonl", ".ndjson", ".json"), "sqlite": (".sqlite", ".sqlite3", ".db"), "duckdb": (".duckdb", ".db"),
+}  # fmt: skip
+"""How files of a type are named, in a folder that a path names."""
+
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def is_named(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file is named like those of a type, packed or not."""
+    lowered = name.lower()
+    for packed in _PACKED:
+        lowered = lowered.removesuffix(packed)
+    return lowered.endswith(suffixes)
+
+
+def partitions_of(name: str) -> Mapping[str, str | None]:
+    """The columns that the folders of a path are: ``year=2024/month=1/part.csv``."""
+    from urllib.parse import unquote
+
+    pairs = [part.partition("=") for part in name.split("/")[:-1] if "=" in part]
+    return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, _, value in pairs if key}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from featurestore.sources.files import FileSource, read_path
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
-KEYS = ("path", "delimiter")
+KEYS = ("path", "partitions", "delimiter")
 ROWS = 1 << 18
 read_settings = read_path
 

@@ -98,6 +98,20 @@ class Batch:
         kinds = {name: kind.set(found[name], NULL) if name in found else kind for name, kind in self.kinds.items()}
         return replace(self, frame=pl.DataFrame(columns), kinds=kinds)
 
+    def with_constants(self, values: Mapping[str, str | None]) -> Batch:
+        """The same rows with columns of one text each. Raises SourceError for a column that is there already."""
+        for name in values:
+            if name in self.frame.columns:
+                message = f"has a column {name!r}, which a folder of its path gives too"
+                raise SourceError(
+                    message, where=self.origin, hint="set partitions = false, or write the file without it"
+                )
+        height = self.frame.height
+        columns = [
+            pl.Series(name, [value], dtype=pl.String).new_from_index(0, height) for name, value in values.items()
+        ]
+        return replace(self, frame=pl.DataFrame([*self.frame.get_columns(), *columns]))
+
     def renamed(self, in_file: Mapping[str, str]) -> Batch:
         """The same rows with other names of columns, given the names in the file by the new ones.
 

@@ -27,8 +27,9 @@ from featurestore.tui.filter import Searchable, searchable
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter, list_features, refresh, show_feature
 from featurestore.workflows.diff import CodeDiff, Difference, compare_values, diff_code
 from featurestore.workflows.drift.timeline import DriftResult, timeline
+from featurestore.workflows.feature_sets import ModelUse, models_using
 from featurestore.workflows.runs import RunDetail, show_run
-from featurestore.workflows.version_commits import VersionCommit, version_commits
+from featurestore.workflows.version_commits import VersionCommits, known_commits
 
 SCORES = 24
 """The runs of a sparkline."""
@@ -81,11 +82,11 @@ class FeatureList:
 
 @dataclass(frozen=True, slots=True)
 class FeatureFiles:
-    """What the files say of one feature, and git of its versions; ``git_problem`` is why git says nothing."""
+    """What the files say of one feature, git of its versions, and the settings of the models that use it."""
 
     detail: Detail
-    commits: Mapping[str, VersionCommit]
-    git_problem: str | None
+    commits: VersionCommits
+    models: tuple[ModelUse, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +212,7 @@ class Data:
     def feature_files(self, name: str) -> FeatureFiles:
         """Raises DeclarationError for a name that is not a feature's."""
         detail = show_feature(self.project, name)
-        try:
-            return FeatureFiles(detail, version_commits(self.project, name), None)
-        except FeatureStoreError as exc:
-            return FeatureFiles(detail, {}, str(exc))
+        return FeatureFiles(detail, known_commits(self.project, name), models_using(self.project, name))
 
     def feature_history(self, name: str, sha256: str | None) -> FeatureHistory:
         """Raises StoreError where the offline store can't be read; one online that can't is named in the answer."""

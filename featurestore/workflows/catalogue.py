@@ -24,6 +24,7 @@ from featurestore.versioning.folder.observed import Observation, read_observed, 
 from featurestore.versioning.recipe.closure import Closure, Limit, capture
 from featurestore.versioning.recipe.hashing import VersionHash, version_hash
 from featurestore.workflows.active import ActiveVersion, active_version
+from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
 
@@ -115,7 +116,7 @@ class Detail:
     """Everything that the files say about one feature.
 
     One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
-    it, and ``retired`` whether it was retired.
+    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of.
     """
 
     entry: Entry
@@ -126,6 +127,7 @@ class Detail:
     warnings: tuple[str, ...] = ()
     note: str | None = None
     retired: bool = False
+    models: tuple[str, ...] = ()
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -179,7 +181,14 @@ def show_feature(project: Project, name: str) -> Detail:
     versions = _read_versions(entry.versions)
     closure = entry.hashed.closure if entry.hashed else None
     columns = _columns_of(project, entry.feature, closure) if closure else ()
-    return Detail(entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)))
+    return Detail(
+        entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
+        models=_models(project, name),
+    )  # fmt: skip
+
+
+def _models(project: Project, name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(use.model for use in models_using(project, name)))
 
 
 def _read_versions(names: Iterable[VersionName]) -> tuple[VersionFile, ...]:
@@ -216,7 +225,9 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
-    return Detail(entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired)
+    return Detail(
+        entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired, _models(project, name)
+    )
 
 
 def find_feature(registry: Registry, name: str) -> Feature:

@@ -1,6 +1,6 @@
-"""Deleting an entity by tombstones, from an instant on.
+"""Deleting an entity from an instant on: a tombstone there, and what is held after it is withdrawn.
 
-Tombstones are history like any other rows: joins answer null from then on, and the online values go at the next sync.
+Both are history like any other rows: joins answer null from then on, and the online values go at the next sync.
 Erasing what was ever learned of it is `workflows.erasure`.
 """
 
@@ -19,19 +19,18 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import EntityType, FeatureRun, Run, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, OfflineStore, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, OfflineStore, RunTransaction
 from featurestore.point_in_time.entities import Entity
 from featurestore.registry.git import commit_of
 from featurestore.runs import new_run_id
 from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.erasure.completion import writing_turn
 
-AHEAD = 300_000_000  # µs that a deletion may be dated ahead of the clock, as a value may
-
 
 @dataclass(frozen=True, slots=True)
 class DeleteResult:
-    """What was deleted, or would be: tombstones written or rows erased, by feature, all versions together.
+    """What was deleted, or would be: tombstones and withdrawn rows written, or rows erased, by feature, all versions
+    together.
 
     ``run_id`` is None where nothing was changed. The rest is of erasures. ``online_error`` says why the online values
     could not be erased; ``datasets`` are those whose stored labels named the entity and were removed; ``errors`` counts
@@ -69,54 +68,75 @@ def delete(
     *,
     dry_run: bool = False,
 ) -> DeleteResult:
-    """Writes tombstones for an entity in every feature of its type, at an instant (µs; now by default).
+    """Deletes an entity in every feature of its type, from an instant (µs; now by default) on.
 
-    Values that are true later than that instant are deleted too. A second deletion writes nothing. With ``dry_run``
-    the result says what would be written. Raises UsageError for an instant in the future, LockedError, StoreError.
+    At the instant each version gets a tombstone, and what it holds after it is withdrawn: what later rows make of the
+    time after it is written by the next run. A second deletion writes nothing. With ``dry_run`` the result says what
+    would be written. Raises UsageError for an instant ahead of the clock, LockedError, StoreError.
     """
     now = times.now()
     moment = now if at is None else at
-    if moment > now + AHEAD:
-        raise UsageError(f"--at {times.format_instant(moment)} lies in the future")
+    if moment > now:
+        raise UsageError(
+            f"--at {times.format_instant(moment)} lies in the future", hint="leave out --at to delete it from now on"
+        )
     with writing_turn(project, offline):
         with offline.reading():
-            frames = {
-                version: _tombstones(offline, version, entity, moment)
+            found = {
+                version: _changes(offline, version, entity, moment)
                 for version in offline.versions()
                 if version.entity_type == entity_type
             }
-        has_history = any(stored for stored, _ in frames.values())
-        todo = {version: frame for version, (_, frame) in frames.items() if has_history and frame.height}
+        has_history = any(changes.stored for changes in found.values())
+        todo = {version: changes for version, changes in found.items() if has_history and changes.rows}
         rows: Counter[str] = Counter()
-        for version, frame in todo.items():
-            rows[version.id.feature] += frame.height
+        withdrawn: Counter[str] = Counter()
+        for version, changes in todo.items():
+            rows[version.id.feature] += changes.rows
+            withdrawn[version.id.feature] += changes.withdrawn.height
         if not todo or dry_run:
             return DeleteResult(entity_type, entity, False, moment, rows, None, deleted_before=has_history and not todo)
-        with deletion_run(project, offline, list(todo), rows, "1 entity deleted") as (run_id, run):
-            for version, frame in todo.items():
-                run.delete(version, frame)
+        note = "1 entity deleted"
+        with deletion_run(project, offline, list(todo), rows, note, withdrawn=withdrawn) as (run_id, run):
+            instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT).alias("deleted_at")
+            run.mark_deleted(entity_type, entity_frame(entity_type, entity).with_columns(instant), "user")
+            for version, changes in todo.items():
+                run.delete(version, changes.deleted)
+                run.withdraw(version, changes.withdrawn)
     return DeleteResult(entity_type, entity, False, moment, rows, run_id)
 
 
-def _tombstones(
-    offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int
-) -> tuple[bool, pl.DataFrame]:
-    """Whether the entity has any row, and the (keys, computed_at) that need a tombstone."""
-    names = list(version.entity_type.key_names)
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What a deletion does to a version: the (keys, computed_at) that get a tombstone, and those that are withdrawn.
+
+    ``stored`` says whether the version has any row of the entity.
+    """
+
+    stored: bool
+    deleted: pl.DataFrame
+    withdrawn: pl.DataFrame
+
+    @property
+    def rows(self) -> int:
+        return self.deleted.height + self.withdrawn.height
+
+
+def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int) -> _Changes:
+    pair = [*version.entity_type.key_names, "computed_at"]
     rows = offline.scan(version, entities=entity_frame(version.entity_type, entity))
-    # The scan ends with run_seq, so the last row of an instant is the one that counts.
-    latest = rows.unique([*names, "computed_at"], keep="last", maintain_order=True)
+    # The scan ends with run_seq, so the last row of a pair is the one that counts.
+    pairs = rows.unique(pair, keep="last", maintain_order=True)
+    pairs = pairs.filter(pl.col("op") != WITHDRAWN)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)
-    later = latest.filter(pl.col("computed_at") >= instant)
+    withdrawn = pairs.filter((pl.col("computed_at") > instant) & (pl.col("op") == VALUE)).select(pair)
+    until = pairs.filter(pl.col("computed_at") <= instant)
     here = entity_frame(version.entity_type, entity).with_columns(instant.alias("computed_at"))
-    deleted = later.filter(pl.col("op") == TOMBSTONE).select(*names, "computed_at")
-    wanted = pl.concat([later.select(*names, "computed_at"), here]).unique(maintain_order=True)
-    before = latest.filter(pl.col("computed_at") < instant)
-    already_deleted = before.height > 0 and before["op"][-1] == TOMBSTONE
-    todo = wanted.join(deleted, on=[*names, "computed_at"], how="anti")
-    if already_deleted and not later.filter(pl.col("op") != TOMBSTONE).height:
-        todo = todo.clear()
-    return rows.height > 0, todo.sort(*names, "computed_at")
+    # Where the entity ends with a tombstone, it is deleted already; where later values go, the instant divides it.
+    deleted_before = until.height > 0 and until["op"][-1] == TOMBSTONE
+    is_here = deleted_before and until["computed_at"].to_physical()[-1] == moment
+    done = is_here or (deleted_before and not withdrawn.height)
+    return _Changes(rows.height > 0, here.clear() if done else here, withdrawn)
 
 
 def entity_frame(entity_type: EntityType, entity: Entity) -> pl.DataFrame:
@@ -125,9 +145,18 @@ def entity_frame(entity_type: EntityType, entity: Entity) -> pl.DataFrame:
 
 @contextmanager
 def deletion_run(
-    project: Project, offline: OfflineStore, versions: Sequence[StoredVersion], rows: Mapping[str, int], note: str
+    project: Project,
+    offline: OfflineStore,
+    versions: Sequence[StoredVersion],
+    rows: Mapping[str, int],
+    note: str,
+    *,
+    withdrawn: Mapping[str, int] | None = None,
 ) -> Iterator[tuple[str, RunTransaction]]:
-    """A run of the audit log around a deletion. Each feature is logged once, under the version that is active."""
+    """A run of the audit log around a deletion. Each feature is logged once, under the version that is active.
+
+    ``rows`` and, among them, ``withdrawn`` are counts by feature.
+    """
     started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
     run_id = new_run_id()
     # Before the store is opened for writing, which keeps readers out.
@@ -137,11 +166,15 @@ def deletion_run(
         versions_by_id = {version.id: version for version in offline.versions()}
     with offline.writing(run_id) as run:
         yield run_id, run
+        gone = withdrawn or {}
         features = tuple(
-            FeatureRun(name, "delete", "ok", versions_by_id[id_].number, id_.sha256, rows_written=rows[name], note=note)
+            FeatureRun(
+                name, "delete", "ok", versions_by_id[id_].number, id_.sha256, note=note,
+                rows_written=rows[name] - gone.get(name, 0), rows_withdrawn=gone.get(name, 0),
+            )
             for name, id_ in last.items()
             if id_ in versions_by_id
-        )
+        )  # fmt: skip
         duration = round(time.perf_counter() - clock, 6)
         run.finish(
             Run(

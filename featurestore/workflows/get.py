@@ -11,12 +11,14 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType
+from featurestore.offline.erasing import unfinished_erasure
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.online.tables import Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import NotOnlineError, Reader
+from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.lives import Lives, read_lives
 
 
@@ -32,7 +34,8 @@ class EntityValues:
 class GetResult:
     """What is served online, one item for each entity asked for.
 
-    ``warnings`` are about features that are served though they are not declared any more.
+    ``warnings`` are about features that are served though they are not declared any more, and an erasure that is not
+    complete: what it erases may still be served.
     """
 
     entity_type: EntityType
@@ -69,11 +72,15 @@ def get(
 ) -> GetResult:
     """The online values of some entities: of the features referred to (``name``, ``name@2``), or of all of the type.
 
+    ``@name`` stands for those of a feature set or model that are of the type.
+
     ``entities`` are key columns by name. ``now`` (µs since 1970) decides what has expired. Raises UsageError for an
     entity type or a feature that does not exist, StoreError where the store fails.
     """
     parsed = find_entity_type(project, entity_type)
     lives = read_lives(project)
+    if features is not None:
+        features = _without_sets(project, lives, entity_type, features)
     reader = Reader(project.name, online, max_ages=partial(max_ages, lives))
     try:
         rows = reader.read(parsed, entities, features, now)
@@ -83,8 +90,22 @@ def get(
     return GetResult(
         parsed,
         tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)),
-        lives.notes(names),
+        (*lives.notes(names), *unfinished_erasure(project)),
     )
+
+
+def _without_sets(project: Project, lives: Lives, entity_type: str, references: Sequence[str]) -> Sequence[str]:
+    """The references, and in place of a set or model those of its features that may be of the entity type."""
+    found: list[str] = []
+    for text in references:
+        asked = [parse_asked(each).reference for each in expand_sets(project, [text])] if text[:1] == "@" else [text]
+        for reference in asked:
+            declared = lives.declared.get(reference.partition("@")[0])
+            if asked == [text] or declared is None or declared.entity_type.name == entity_type:
+                found.append(reference)
+        if not found:
+            raise UsageError(f"{text} has no feature of {entity_type}", hint=f"its features: {', '.join(asked)}")
+    return list(dict.fromkeys(found))
 
 
 def _with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:

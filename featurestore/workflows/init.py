@@ -6,9 +6,13 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featurestore.config import FILE
 from featurestore.errors import StoreError, UsageError, os_reason
+
+if TYPE_CHECKING:
+    from featurestore.workflows.init_from import Ask, Proposal, Wishes
 
 PACKAGE = Path(__file__).resolve().parent.parent
 DEMO_PARTS = (FILE, "features", "fixtures/heart")
@@ -60,20 +64,41 @@ class InitResult:
     demo: bool
     created: tuple[str, ...]
     existing: tuple[str, ...]
+    proposal: Proposal | None = None
 
 
-def init(folder: Path, *, name: str | None = None, demo: bool = False, dry_run: bool = False) -> InitResult:
+def init(
+    folder: Path,
+    *,
+    name: str | None = None,
+    demo: bool = False,
+    dry_run: bool = False,
+    data: Path | None = None,
+    wishes: Wishes | None = None,
+    ask: Ask | None = None,
+) -> InitResult:
     """Creates a project in a folder. Existing files are never overwritten; run twice, nothing changes.
 
-    Raises UsageError where the demo would mix with another project.
+    With ``data`` (a file or a folder) the project reads that: see `init_from.propose`, which takes ``wishes`` and
+    ``ask``. Raises UsageError where the demo or the data would mix with another project.
     """
     root = folder.absolute()
     if root.exists() and not root.is_dir():
         raise UsageError(f"{folder} is a file", hint="name a folder")
     name = name or _name_of(root)
-    files: dict[str, str | Path] = (
-        _demo_files() if demo else {FILE: TEMPLATE.format(name=name), "features/examples.py": EXAMPLE}
-    )
+    files: dict[str, str | Path] = {FILE: TEMPLATE.format(name=name), "features/examples.py": EXAMPLE}
+    proposal: Proposal | None = None
+    if demo:
+        files = _demo_files()
+    elif data is not None:
+        from featurestore.workflows.init_from import Wishes as NoWishes  # loads Polars
+        from featurestore.workflows.init_from import propose
+
+        if (root / FILE).exists():
+            hint = "add the source by hand: featurestore preview FILE shows its settings"
+            raise UsageError(f"{folder} is a project already", hint=hint)
+        proposal = propose(root, name, data, wishes or NoWishes(), ask)
+        files = {FILE: proposal.settings, f"features/{proposal.source}.py": proposal.features}
     if demo and _is_other_project(root):
         raise UsageError(f"{folder} is a project already", hint="create the demo in a new folder: init --demo DIR")
     files |= {".gitattributes": ATTRIBUTES, ".gitignore": IGNORED}
@@ -85,7 +110,7 @@ def init(folder: Path, *, name: str | None = None, demo: bool = False, dry_run: 
     if not dry_run:
         _write(root, new)
     existing = tuple(sorted(path for path in files if path not in new and (root / path).exists()))
-    return InitResult(root, name, demo, tuple(sorted(new)), existing)
+    return InitResult(root, name, demo, tuple(sorted(new)), existing, proposal)
 
 
 def demo_source() -> Path:

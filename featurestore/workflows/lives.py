@@ -39,9 +39,17 @@ class Lives:
         """When a feature was retired; None for one that was not, or is declared again."""
         return None if name in self.declared else files.read_retired(self.folder, name)
 
+    def damage(self, name: str) -> VersionFileError | None:
+        """Why it is not known whether a feature was retired: its file is damaged. None where it is known."""
+        try:
+            self.retired(name)
+        except VersionFileError as exc:
+            return exc
+        return None
+
     def is_removed(self, name: str) -> bool:
-        """Whether a feature's code is gone though it was not retired."""
-        if name in self.declared or name in self.broken or self.unreadable:
+        """Whether a feature's code is gone though it was not retired, as far as is known."""
+        if name in self.declared or name in self.broken or self.unreadable or self.damage(name):
             return False
         return files.read_retired(self.folder, name) is None
 
@@ -49,6 +57,9 @@ class Lives:
         """What to say wherever a feature is used that is not declared any more; None for any other."""
         if name in self.declared:
             return None
+        damage = self.damage(name)
+        if damage is not None:
+            return f"whether {name} was retired is not known: {damage}; {damage.hint}"
         retired = self.retired(name)
         if retired is not None and retired.renamed_to is not None:
             return f"{name} was renamed to {retired.renamed_to}: it gets no new values"

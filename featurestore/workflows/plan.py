@@ -6,10 +6,12 @@ Reads files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from featurestore.config import Project
 from featurestore.frozen import frozen
+from featurestore.model import Problem
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -19,6 +21,7 @@ from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.recipe.closure import Limit
 from featurestore.versioning.recipe.hashing import VersionHash
 from featurestore.workflows.catalogue import Entry, damaged_files, read_entries
+from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.remarks import version_remarks
@@ -34,7 +37,7 @@ class PlannedFeature:
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
     is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
     or changed feature and is not part of its hash. ``promoted`` says that ``old`` was promoted, and that the code of a
-    changed feature is therefore not what is used.
+    changed feature is therefore not what is used. ``models`` are those that the change touches.
     """
 
     name: str
@@ -47,6 +50,7 @@ class PlannedFeature:
     next_number: int | None = None
     limits: tuple[Limit, ...] = ()
     promoted: bool = False
+    models: tuple[str, ...] = ()
 
     @property
     def is_pending(self) -> bool:
@@ -79,7 +83,8 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     present = {*registry.names(), *(item.name for item in registry.broken)}
     lives = read_lives(project, registry)
     left = [name for name in versions if name not in present and (not names or name in names)]
-    removed = [name for name in left if lives.retired(name) is None]
+    damaged = {name: damage for name in left if (damage := lives.damage(name)) is not None}
+    removed = [name for name in left if name not in damaged and lives.retired(name) is None]
     declared = [name for name in names if name not in left]
     history = current_summary(project)
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
@@ -87,10 +92,15 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     known = KnownVersions.of_summary(project, history.features)
     planned = [_planned(entry, known) for entry in entries]
     planned += [_removed(name, versions[name], registry, renamed=name in renamed) for name in removed]
+    planned = [replace(item, models=_touched(project, item)) for item in planned]
     broken = [
         *registry.broken,
         *(BrokenDeclaration(entry.feature.name, entry.problem) for entry in entries if entry.problem),
         *damaged_files(entries),
+        *(
+            BrokenDeclaration(name, Problem(exc.code, exc.message, exc.where, exc.hint))
+            for name, exc in damaged.items()
+        ),
     ]
     remarks = [
         line
@@ -100,6 +110,14 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     ]
     warnings = (*history.warnings, *remarks, *unparsed_notes(registry, (item.problem for item in broken)))
     return VersionPlan(tuple(sorted(planned, key=lambda item: item.name)), tuple(broken), warnings, registry.left_out)
+
+
+def _touched(project: Project, item: PlannedFeature) -> tuple[str, ...]:
+    """The models that a change touches: of new code those that name no version, of a removal all."""
+    uses = models_using(project, item.name) if item.is_pending else ()
+    every = item.change == "removed" or any("max_age" in reason for reason in item.reasons)
+    follow = item.change == "changed"
+    return tuple(dict.fromkeys(use.model for use in uses if every or (follow and not use.pinned)))
 
 
 def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:

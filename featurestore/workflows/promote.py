@@ -12,6 +12,7 @@ from featurestore.offline.contract import OfflineStore
 from featurestore.online.contract import OnlineStore
 from featurestore.versioning.folder import files
 from featurestore.workflows.erasure.completion import writing_turn
+from featurestore.workflows.feature_sets import models_following
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.references import active_id, resolve_one
 from featurestore.workflows.sync import refuse_retired, sync
@@ -21,7 +22,8 @@ from featurestore.workflows.sync import refuse_retired, sync
 class PromoteResult:
     """What was active before (None: nothing), what is now, and how many values were written online for it.
 
-    ``changed`` is False if it was promoted already; ``online`` says whether readers were switched.
+    ``changed`` is False if it was promoted already; ``online`` says whether readers were switched. ``models`` are those
+    that get values of this version from now on.
     """
 
     version: StoredVersion
@@ -30,6 +32,7 @@ class PromoteResult:
     online: bool
     entities_written: int
     warnings: tuple[str, ...]
+    models: tuple[str, ...] = ()
 
 
 def promote(
@@ -69,4 +72,6 @@ def promote(
                 files.write_active(project.versions, feature, files.Active(version.id.sha256, times.now()))
             except OSError as exc:
                 raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions / feature)) from exc
-    return PromoteResult(version, before, changed, served, written, warnings)
+    moved = before is None or before.id != version.id
+    models = models_following(project, feature) if moved else ()
+    return PromoteResult(version, before, changed, served, written, warnings, models)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
-from featurestore.model import FEATURE_NAME, StoredVersion, VersionId
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.registry.discovery import discover, unknown_feature
 from featurestore.versioning.analysis.tree import SourceTree
@@ -30,28 +30,6 @@ class Reference:
     text: str
     version: StoredVersion
     note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AskedFeature:
-    """A reference to a feature, taken apart: the result's column, whose feature it is, and ``NAME[@REF]``."""
-
-    column_name: str
-    role: str | None
-    reference: str
-
-
-def parse_asked(text: str) -> AskedFeature:
-    """Takes ``[NEW=][ROLE.]NAME[@REF]`` apart; without ``NEW`` the column is called as typed. Raises UsageError."""
-    new, equals, asked = text.partition("=")
-    asked = asked.strip() if equals else text
-    role, dot, reference = asked.rpartition(".")
-    example = "for example payer_spend=payer.spend@2"
-    if equals and (not new.strip() or not asked or asked.startswith("@")):
-        raise UsageError(f"{text!r} does not say which feature gets which name", hint=example)
-    if dot and not FEATURE_NAME.fullmatch(role):
-        raise UsageError(f"{role!r} is not the name of a role", hint="lower-case letters, digits and _")
-    return AskedFeature(new.strip() if equals else text, role or None, reference)
 
 
 def resolve(project: Project, store: OfflineStore, references: Iterable[str]) -> list[Reference]:

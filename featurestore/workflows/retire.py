@@ -20,6 +20,7 @@ from featurestore.serving.plan import superseded
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.files import Retired
 from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, writing_turn
+from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, read_lives
 
 
@@ -29,7 +30,7 @@ class RetireResult:
 
     ``online`` says whether readers were served the feature until now; ``rows`` counts the erased rows of history, and
     ``run_id`` is the run that erased them. ``online_error`` says why the online store could not be reached: then the
-    feature leaves it at the next sync.
+    feature leaves it at the next sync. ``models`` and ``datasets`` are those that the feature is part of.
     """
 
     name: str
@@ -40,6 +41,8 @@ class RetireResult:
     rows: int = 0
     run_id: str | None = None
     online_error: str | None = None
+    models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -67,6 +70,7 @@ def retire(
         _check(project, offline, lives, name, versions)
         before = lives.retired(name)
         retired = before or Retired(times.now())
+        made = tuple(each.name for each in offline.datasets() if any(item.feature == name for item in each.features))
         rows, run_id = _count(offline, versions) if erase else 0, None
         if not dry_run:
             if before is None:
@@ -74,7 +78,8 @@ def retire(
             if rows:
                 rows, run_id = _erase(project, offline, online, versions)
     served, online_error = _leave(project, offline, online, name, dry_run=dry_run)
-    return RetireResult(name, retired, before is None, erase, served, rows, run_id, online_error)
+    models = tuple(dict.fromkeys(use.model for use in models_using(project, name)))
+    return RetireResult(name, retired, before is None, erase, served, rows, run_id, online_error, models, made)
 
 
 def _check(project: Project, offline: OfflineStore, lives: Lives, name: str, versions: list[StoredVersion]) -> None:

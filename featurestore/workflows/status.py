@@ -172,8 +172,9 @@ def _status(items: Sequence[FeatureRun]) -> str:
 
 def _reasons(drift: Mapping[str, Json]) -> str:
     reasons, score = drift.get("reasons"), drift.get("score")
-    words = ", ".join(str(item).replace("_", " ") for item in reasons) if isinstance(reasons, list) else ""
-    return f"score {score:.3f}, {words}" if isinstance(score, float) else words
+    named = reasons if isinstance(reasons, list) else []
+    words = [str(item).replace("_", " ") for item in named if item != "score"]
+    return ", ".join([f"score {score:.3f}", *words] if isinstance(score, float) else words)
 
 
 def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, int]:

@@ -248,6 +248,7 @@ def usable_features(
     with offline.reading():
         for name in sorted({version.id.feature for version in offline.versions()} - gone):
             try:
+                lives.retired(name)
                 versions += active_versions(project, offline, [name])
             except VersionFileError as exc:
                 damaged[name] = exc
@@ -262,10 +263,14 @@ def refuse_retired(lives: Lives, names: Iterable[str]) -> None:
 
 
 def left_features(project: Project, offline: OfflineStore, lives: Lives) -> frozenset[str]:
-    """The features that are not to be served any more: retired ones, and former names once the new one has history."""
+    """The features that are not to be served any more: retired ones, and former names once the new one has history.
+
+    One whose file is damaged is left as it is.
+    """
     with offline.reading():
         stored = {version.id.feature for version in offline.versions()}
-    gone = {name: lives.retired(name) for name in {*stored, *features_of(project.versions)}}
+    known = {name for name in {*stored, *features_of(project.versions)} if lives.damage(name) is None}
+    gone = {name: lives.retired(name) for name in known}
     return frozenset(
         name
         for name, retired in gone.items()

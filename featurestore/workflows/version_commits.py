@@ -34,6 +34,22 @@ class VersionCommit:
     subject: str
 
 
+@frozen
+class VersionCommits:
+    """The first commit of each version file of a feature, by the file's name, and what to warn of."""
+
+    by_file: Mapping[str, VersionCommit]
+    warnings: tuple[str, ...] = ()
+
+
+def known_commits(project: Project, feature: str) -> VersionCommits:
+    """The commits as far as git says them: where it refuses, that is a warning."""
+    try:
+        return VersionCommits(version_commits(project, feature))
+    except GitError as exc:
+        return VersionCommits({}, (f"{exc}" + (f"; {exc.hint}" if exc.hint else ""),))
+
+
 def version_commits(project: Project, feature: str) -> Mapping[str, VersionCommit]:
     """The first commit of each version file of a feature, by the file's name.
 

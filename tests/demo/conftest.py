@@ -37,7 +37,8 @@ def featurestore() -> Featurestore:
 
     def run_in(*arguments: str, cwd: Path, exit_code: int = 0) -> Ran:
         out, err = io.BytesIO(), io.BytesIO()
-        with chdir(cwd), redirect_stdout(_text_to(out)), redirect_stderr(_text_to(err)):
+        talk, news = _text_to(out), _text_to(err)  # kept, because one that is gone closes what is under it
+        with chdir(cwd), redirect_stdout(talk), redirect_stderr(news):
             code = run(list(arguments))
         ran = Ran(out.getvalue().decode(), err.getvalue().decode())
         assert code == exit_code, f"featurestore {' '.join(arguments)}\n{ran.stdout}{ran.stderr}"

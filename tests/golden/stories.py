@@ -131,6 +131,9 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("init", "init {root}/new --name new", bare=True),
         Case("init_dry_run", "init {root}/other --demo --dry-run", bare=True),
         Case("init_again", "init {root}/new", bare=True),
+        write("orders.csv", "user_id;at;price\na;31/12/2024;1,5\nb;1/1/2025;-\n"),
+        Case("preview_file", "preview {root}/orders.csv", bare=True),
+        Case("init_from", "init {root}/orders --from {root}/orders.csv", bare=True),
     ),
     "features": (
         lay_down,
@@ -190,6 +193,8 @@ STORIES: dict[str, tuple[Step, ...]] = {
     ),
     "ingestion": (
         lay_down,
+        Case("preview", "preview visits --rows 2"),
+        Case("new", "new fresh --entity-type patient --source visits --dry-run"),
         Case("ingest_dry_run", "ingest --dry-run"),
         Case("ingest", "ingest"),
         Case("ingest_unchanged", "ingest"),
@@ -207,6 +212,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("runs", "runs"),
         Case("runs_of_one", "runs --feature stock_2 --last 1"),
         Case("runs_rejected", "runs 4"),
+        Case("runs_rejected_alone", "runs 4 --rejected"),
     ),
     "answers": (
         lay_down,
@@ -216,6 +222,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("join", JOIN + "-f age_share,chol_word"),
         Case("join_to_a_file", JOIN + "-f age_share@1 --max-age 30d " + OUTPUT),
         Case("join_dry_run", JOIN + "-f age_share --dry-run"),
+        Case("latest", "latest patient -f age_share,word=chol_word --at 2030-01-01T00:00:00Z"),
         Case("dataset_none", "dataset"),
         Case("join_dataset", JOIN + "-f age_share --known --dataset trial " + OUTPUT),
         Case("dataset_list", "dataset"),

@@ -134,7 +134,7 @@ def test_rows_of_deleted_values_are_said(project: Folder) -> None:
     ran = project.run("ingest")
     assert "no new values: all rows that were read give values that are held already" in ran.out
     assert project.json("runs", "--last", "1")["runs"][0]["features"][0]["note"] == (
-        "1 of the rows were deleted before, and stay deleted"
+        "1 row was deleted before, and stays deleted"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -130,3 +130,37 @@ def test_a_data_set_keeps_lag_times_splits_and_what_its_values_were_like(clinic:
     (feature,) = kept["features"]
     assert (feature["nulls"], feature["ages"]) == (2, {"least": "29d", "mean": "29d12h", "greatest": "30d"})
     assert "the label's time less 1d" in clinic.run("dataset", "trial").out
+
+
+WRITTEN = """
+who;at;born;y
+001;01.02.2024 01:00;24.12.1980;N/A
+002;16.01.2024 01:00;-;1
+-;16.01.2024 01:00;01.01.1990;0
+"""
+AS_WRITTEN = ("--delimiter", ";", "--null", "N/A", "--null", "-", "--format-of", "at=%d.%m.%Y %H:%M",
+              "--format-of", "born=%d.%m.%Y", "--timezone", "Europe/Vienna", "--entity", "patient=who")  # fmt: skip
+
+
+def test_labels_are_read_as_they_are_written(clinic: Folder) -> None:
+    clinic.write({"labels.csv": WRITTEN})
+    out, again = clinic.root / "out.parquet", clinic.root / "again.parquet"
+    assert join(clinic, *AS_WRITTEN).splitlines()[1:] == [
+        "001,01.02.2024 01:00,24.12.1980,,0.51", "002,16.01.2024 01:00,,1,0.6", ",16.01.2024 01:00,01.01.1990,0,",
+    ]  # fmt: skip
+    join(clinic, *AS_WRITTEN, "--output", str(out), "--dataset", "written")
+    frame = pl.read_parquet(out)
+    assert frame["at"][0] == datetime(2024, 2, 1, tzinfo=UTC)
+    assert frame["born"].to_list() == [date(1980, 12, 24), None, date(1990, 1, 1)]
+    assert (frame["y"].to_list(), frame["who"].to_list()) == ([None, 1, 0], ["001", "002", None])
+    clinic.run("dataset", "written", "--rebuild", "--output", str(again))
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_times_that_are_not_written_as_said_are_named(clinic: Folder) -> None:
+    clinic.write({"labels.csv": "patient_id,at,born\n001,2024-02-01,1.1.90\n"})
+    typed = ("--format-of", "born=%d.%m.%Y", "--output", str(clinic.root / "out.parquet"))
+    assert "'1.1.90' in column 'born' is not a time in the format '%d.%m.%Y'" in join(clinic, *typed, code=4)
+    assert "no column 'birth'" in join(clinic, "--format-of", "birth=%d.%m.%Y", code=2)
+    assert "does not say how a column's times are written" in join(clinic, "--format-of", "%d.%m.%Y", code=2)
+    assert "--format-of 'born=today'" in join(clinic, "--format-of", "born=today", code=2)

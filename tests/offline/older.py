@@ -3,6 +3,7 @@
 TO_FORMAT_4 = """
 ALTER TABLE run_features DROP COLUMN rows_withdrawn;
 ALTER TABLE versions DROP COLUMN withdrawn_seq;
+DROP TABLE deletions;
 UPDATE meta SET format = 4;
 """
 TO_FORMAT_3 = f"""{TO_FORMAT_4}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
 from featurestore.model import RejectedRow, StoredVersion
 from featurestore.offline.contract import TOMBSTONE, VALUE, OfflineStore
-from featurestore.tables.types import key_types
-from tests.offline.history import PAIR, frame, learn, run_of, version
+from featurestore.tables.types import INSTANT, key_types
+from tests.offline.history import PAIR, START, frame, learn, run_of, version
 
 SCORE = version()
 STOCK = version("int", PAIR, "stock")
@@ -65,6 +67,30 @@ def test_what_a_tombstone_took_is_not_written_again(store: OfflineStore) -> None
     again = learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.7), ("a", 2, 0.8)], "two")
     assert (again.new, again.corrected, again.unchanged) == (1, 1, 1)
     assert store.current(SCORE)["op"].to_list() == [TOMBSTONE, VALUE, VALUE]
+
+
+def test_a_mark_holds_for_versions_to_come_and_rows_to_come(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5)], "one")
+    learn(store, version(digit="b"), [("b", 1, 0.5)], "two")
+    of = [version(digit="b"), version(digit="c")]
+    with store.writing("marked") as run:
+        instant = pl.lit(START + timedelta(days=3)).cast(INSTANT).alias("deleted_at")
+        run.mark_deleted(SCORE.entity_type, entities(SCORE, ("a",)).with_columns(instant), "user")
+        run.finish(run_of((run.run_seq, run.learned_at), "marked"))
+    assert store.deletions(SCORE.entity_type).drop("deleted_at").rows() == [("a", 3, "user")]
+    for each, held in zip(of, ([("b", 1, 2, VALUE, 0.5)], []), strict=True):
+        written = learn(store, each, [("a", 2, 0.2), ("a", 3, 0.3), ("b", 3, 0.4)], f"late {each.id.short}")
+        assert (written.new, written.unchanged, written.deleted) == (2, 1, 1)
+        seq = store.committed_runs()[-1].run_seq
+        assert rows(store, each) == [
+            ("a", 2, seq, VALUE, 0.2), ("a", 3, seq, TOMBSTONE, None), *held, ("b", 3, seq, VALUE, 0.4),
+        ]  # fmt: skip
+        again = learn(store, each, [("a", 3, 0.3), ("a", 4, 0.5)], f"again {each.id.short}")
+        assert (again.new, again.deleted) == (1, 1)
+    with store.writing("unmarked") as run:
+        run.unmark_deleted(SCORE.entity_type, entities(SCORE, ("a",)))
+        run.finish(run_of((run.run_seq, run.learned_at), "unmarked"))
+    assert store.deletions(SCORE.entity_type).height == 0
 
 
 def test_without_times_a_deleted_value_returns_only_when_it_is_another(store: OfflineStore) -> None:

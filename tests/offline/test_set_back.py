@@ -58,6 +58,9 @@ def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None],
     assert len(ran.out.splitlines()) == 4
     assert ran.err.count("the history is older than run 2") == 1
     assert "history.json" in ran.err
+    for words in (["export", "age_share"], ["history", "age_share", "001"], ["runs"]):
+        (said,) = project.json(*words)["warnings"]
+        assert "the history is older than run 2" in said
     error = project.json("ingest", code=4)["error"]
     assert error["code"] == "set_back"
     assert "run 2" in error["message"]

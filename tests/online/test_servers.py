@@ -73,6 +73,28 @@ def test_a_mistyped_url_is_exit_2_and_keeps_its_password(url: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://u:s3cr3t@h:0/0", "its port is not a port"), ("redis://s3 cr3t:1/0", "its host is not the name of a"),
+        (f"redis://{'s3cr3t' * 50}:1/0", "its host is not the name of a"), ("unix://", "it names no socket"),
+        ("redis://h:1/99999999999999999999", "its database is not a number"), ("redis://h:1/-1", "its database is not"),
+        ("redis+cluster://h:1/3", "a cluster has no database but 0"), ("redis://h?db=s3cr3t", "its database is not a"),
+        ("redis://h?socket_timeout=nan", "its socket_timeout is not a number of seconds above 0"),
+        ("redis://h?socket_connect_timeout=-1", "its socket_connect_timeout is not a number of seconds above 0"),
+        *((f"redis://h?{name}=s3cr3t", "it has a parameter that is not known") for name in (
+            "socket_type", "cache_config", "credential_provider", "redis_connect_func", "max_connections", "host",
+        )),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_url_is_said_without_quoting_it(url: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_online(make_project(tmp_path, url=url)).table("meta")
+    assert said in caught.value.message
+    for part in ("s3", "cr3t"):
+        assert part not in f"{caught.value!r} {caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("redis://u:p@localhost:1/2", "redis://localhost:1/2"), ("redis://localhost", "redis://localhost:6379/0"),

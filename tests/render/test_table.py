@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from featurestore.model import Check
+from featurestore.model import Check, FeatureRun, Run
 from featurestore.render.console import DataConsole
 from featurestore.render.text.doctor import doctor_block
+from featurestore.render.text.runs import ingest_page
 from featurestore.render.text.table import Column, middle_cut, table
 
 COLUMNS = (
@@ -103,3 +104,28 @@ def test_a_checks_text_is_folded_below_itself(width: int) -> None:
     assert all(cell_len(text) <= width for text in lines)
     assert lines[0].rstrip() == "ok    git            fine"
     assert all(text.startswith(" " * 21) for text in lines[2:-1])
+
+
+def test_identifiers_that_differ_are_different_when_they_are_cut() -> None:
+    places = [f"data/transactions-{file}.csv row {row}" for file in (1, 2, 3) for row in (4, 21)]
+    columns = (Column("set aside", "id"), Column("reason", "words"))
+    shown = drawn(columns, [(place, "is below the minimum of this column") for place in places], 60)
+    lines = [line.split("  ")[0] for line in shown.splitlines() if "csv" in line]
+    assert len(set(lines)) == len(places)
+
+
+def test_a_number_that_has_no_room_does_not_become_another_one() -> None:
+    shown = drawn((Column("a", "number"), Column("b", "number")), [("123,456,789,012", "987,654,321")], 20)
+    assert all("…" in word for word in shown.splitlines()[3].split())
+
+
+def test_what_is_said_of_features_stands_below_the_table() -> None:
+    names = [f"feature_{number}" for number in range(7)]
+    note = "1 row was deleted before, and stays deleted"
+    features = tuple(FeatureRun(name, "visits", "ok", 1, "ab" * 32, rows_written=5, note=note) for name in names)
+    run = Run("20240101T000000-00000000", 0, 0, 0.1, "ok", ("visits",), "here", None, features, 1, 0)
+    out = io.StringIO()
+    DataConsole(file=out, width=60, highlight=False, markup=False, emoji=False).print(ingest_page(run))
+    said = " ".join(out.getvalue().split())
+    assert said.count(note) == 1
+    assert f"{', '.join(names[:5])} and 2 more: {note}" in said

@@ -85,9 +85,32 @@ def test_as_of_before_the_deletion_the_values_are_there(synced: Folder) -> None:
 
 
 def test_reading_rows_again_does_not_undo_a_deletion(synced: Folder) -> None:
-    synced.run("delete", "patient", "001", "--at", "2024-01-01")
+    synced.run("delete", "patient", "001", "--at", "2024-02-15")
     assert synced.features("--full")["age_share"]["rows_written"] == 0
+    assert joined(synced) == ["0.5", "", "0.6"]
+
+
+def test_what_is_held_after_the_instant_is_withdrawn_and_later_rows_bring_the_entity_back(synced: Folder) -> None:
+    synced.run("delete", "patient", "001", "--at", "2024-01-10")
+    run = synced.json("runs")["runs"][0]["features"][0]
+    assert (run["rows_written"], run["rows_withdrawn"]) == (1, 1)
+    values = synced.json("history", "age_share", "001")["values"]
+    assert [(item["tombstone"], item["withdrawn"]) for item in values].count((False, True)) == 1
     assert joined(synced) == ["", "", "0.6"]
+    synced.features("--full")
+    assert joined(synced) == ["", "0.51", "0.6"], "what is dated after the deletion is made of later rows"
+
+
+def test_a_later_version_knows_of_the_deletion(synced: Folder) -> None:
+    synced.run("delete", "patient", "001", "--at", "2024-02-15")
+    synced.edit("features/cardiac.py", "/ 100", "/ 10")
+    assert synced.features()["age_share"]["version"] == 2
+    assert joined(synced) == ["5.0", "", "6.0"]
+    synced.run("sync")
+    assert served(synced, "001", "002") == [None, 6.0]
+    synced.json("delete", "patient", "001", "--erase", "--yes", code=3)
+    assert synced.features("--full")["age_share"]["rows_written"] == 2
+    assert joined(synced) == ["5.0", "5.1000000000000005", "6.0"], "an erasure forgets that it was deleted too"
 
 
 def test_a_late_row_from_before_does_not_come_online(synced: Folder) -> None:

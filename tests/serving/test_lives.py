@@ -162,6 +162,53 @@ def test_a_feature_retired_in_another_checkout_leaves_at_the_next_sync(shop: Fol
     assert (online(shop), stored_values(shop)) == ({"age_share"}, 2)
 
 
+@pytest.mark.parametrize("name", ["retired", "active"])
+def test_a_damaged_file_of_one_feature_is_its_problem_alone(shop: Folder, name: str) -> None:
+    remove_code(shop)
+    file = shop.root / "features" / ".versions" / "chol_level" / name
+    file.write_text("since = 7\n")
+    found = shop.json("verify", code=1)
+    assert (found["checked"], found["missing"], found["unexpected"]) == (2, 0, 0)
+    (said,) = found["warnings"]
+    assert said.startswith("chol_level was not compared: ")
+    assert str(file) in said
+    (left,) = (line for line in shop.json("sync", code=3)["warnings"] if "stays as it is" in line)
+    assert str(file) in left
+    assert online(shop) == {"age_share", "chol_level"}
+    assert shop.json("get", "patient", "001", "-f", "age_share")["warnings"] == []
+    got = shop.json("get", "patient", "001")
+    assert len(got["entities"][0]["features"]) == 2
+    assert shop.json("list")["features"][0]["name"] == "age_share"
+    shop.run(*JOIN, "age_share")
+    if name == "retired":
+        assert str(file) in got["warnings"][0]
+        assert str(file) in shop.run("plan").err
+        assert str(file) in shop.run("retire", "chol_level", code=2).err
+        file.unlink()
+        shop.run("retire", "chol_level")
+        assert online(shop) == {"age_share"}
+
+
+def test_lineage_answers_for_a_feature_whose_code_is_gone(shop: Folder) -> None:
+    remove_code(shop)
+    found = shop.json("lineage", "chol_level")
+    assert (found["declared"], found["retired"], found["source"]["name"]) == (False, False, "visits")
+    assert [item["active"] for item in found["versions"]] == [True]
+    shop.run("retire", "chol_level")
+    ran = shop.run("lineage", "chol_level")
+    assert "chol_level was retired" in ran.err
+    assert "version 1" in ran.out
+    assert shop.json("lineage", "chol_level")["retired"] is True
+    assert "no feature 'chol_lvel'" in shop.run("lineage", "chol_lvel", code=2).err
+
+
+def test_get_says_that_an_erasure_is_not_complete(shop: Folder) -> None:
+    (shop.root / ".featurestore" / "erasing").touch()
+    assert "an erasure was broken off" in shop.json("get", "patient", "001")["warnings"][0]
+    shop.run("sync")
+    assert shop.json("get", "patient", "001")["warnings"] == []
+
+
 def test_a_feature_that_is_declared_again_is_not_retired(shop: Folder) -> None:
     remove_code(shop)
     shop.run("retire", "chol_level")

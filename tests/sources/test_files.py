@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
 import threading
 import unicodedata
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +42,7 @@ def test_files_of_a_glob_come_in_the_order_of_their_names(shops: Shops) -> None:
     [
         ("visits.csv", "visits.csv does not exist", "fix sources.visits.path or give --input PATH"),
         ("data/*.csv", "no file matches data/*.csv", "fix sources.visits.path"),
-        ("folder", "folder is a folder", "name its files: folder/*.csv"),
+        ("folder", "folder is a folder without csv files", "such as folder/*.dat"),
         ("empty.csv", "is empty: 0 bytes", "still being written"),
     ],
 )
@@ -225,3 +227,28 @@ def test_as_many_columns_as_can_be_read_are_read(form: str, shops: Shops) -> Non
     taken = shop.read()
     assert taken.frame.shape == (2, width)
     assert taken.frame.row(1)[:5] == ("b", 1, 2, 3, 4.0)
+
+
+def test_a_folder_is_all_files_in_it_that_are_named_like_the_type(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "data"')
+    shop.write("data/b/2.csv.gz", gzip.compress(b"id,x\n2,2\n"))
+    shop.write("data/a.CSV", "id,x\n1,1\n")
+    shop.write("data/.hidden.csv", "id,x\n9,9\n")
+    shop.write("data/_SUCCESS", "")
+    shop.write("data/readme.md", "# data")
+    taken = shop.read()
+    assert taken.frame["id"].to_list() == ["1", "2"]
+    left_out = "source visits: 1 file(s) in data are not named like csv and left out: readme.md"
+    assert list(taken.warnings) == [left_out]
+
+
+def test_folders_of_a_path_are_columns_where_partitions_says_so(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "data"\npartitions = true\n[sources.visits.columns]\nday = { type = "date" }')
+    shop.write("data/year=2023/day=2023-12-31/a.csv", "id,x\n1,1\n")
+    shop.write("data/year=2024/day=__HIVE_DEFAULT_PARTITION__/a%20b.csv", "id,x\n2,2\n")
+    taken = shop.read()
+    assert taken.frame.select("id", "year").rows() == [("1", 2023), ("2", 2024)]
+    assert taken.frame["day"].to_list() == [date(2023, 12, 31), None]
+    shop.write("data/year=2024/a.csv", "id,year,day\n3,2024,2024-01-01\n")
+    with pytest.raises(SourceError, match="has a column 'year', which a folder of its path gives too"):
+        shop.read()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 # Command -> (section of the help, one line). The order is the order of the help.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("Project", "Start a project; --demo brings data and features that run at once."),
+    "new": ("Project", "Add a feature to edit, from a template."),
     "doctor": ("Project", "Check configuration, stores, git, lock and clock, and say how to fix them."),
     "list": ("Features and versions", "List the features of the working tree."),
     "show": ("Features and versions", "Show one feature: metadata, versions, statistics, last run."),
@@ -23,9 +24,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retire": ("Features and versions", "End the serving of a feature whose code is gone."),
     "lineage": ("Features and versions", "Draw source, columns, helpers, feature and versions."),
     "delete": ("Features and versions", "Delete an entity from an instant on, or erase it for good."),
+    "preview": ("Data in", "Show what would be read of a source or a file, and how."),
     "ingest": ("Data in", "Read sources, validate, compute, version, store, measure."),
     "runs": ("Data in", "Show the audit log of runs, or one run."),
     "join": ("Data out", "Join features to labels as they were known at each label's time."),
+    "latest": ("Data out", "Write one row per entity as of a time, to score everybody."),
     "dataset": ("Data out", "List data sets that join kept; make one again, or prove that it is the same."),
     "get": ("Data out", "Read the online values of one or more entities."),
     "history": ("Data out", "Show every value an entity ever had."),
@@ -40,4 +43,4 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 # What these have done stays done, and their exit code theirs, where standard output can't be written.
-WRITERS = frozenset({"init", "lock", "promote", "rename", "retire", "delete", "ingest", "sync", "baseline"})
+WRITERS = frozenset({"init", "new", "lock", "promote", "rename", "retire", "delete", "ingest", "sync", "baseline"})

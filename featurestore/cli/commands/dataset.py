@@ -21,6 +21,7 @@ def command(
     verify: Annotated[
         bool, typer.Option("--verify", help="Make it again and compare; exit 1 where it differs.")
     ] = False,
+    card: Annotated[bool, typer.Option("--card", help="One page of Markdown about it.")] = False,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="With --rebuild. Default: CSV on stdout.")] = None,
     format_: Annotated[
         str | None,
@@ -44,14 +45,17 @@ def command(
       featurestore dataset
       featurestore dataset trial_7 --rebuild --output train.parquet
       featurestore dataset trial_7 --verify
+      featurestore dataset trial_7 --card > trial_7.md
     """
     session: Session = ctx.obj
-    if name is None and (rebuild or verify or output or labels):
+    if name is None and (rebuild or verify or card or output or labels):
         raise UsageError("no data set is named", hint="featurestore dataset lists them")
     if rebuild and verify:
         raise UsageError(
             "--rebuild and --verify can't be combined", hint="--rebuild writes the table only if it is the same"
         )
+    if card and (rebuild or verify or session.json):
+        raise UsageError("--card can't be combined with --rebuild, --verify or --json", hint="it is Markdown")
     if (output or format_) and not rebuild:
         raise UsageError(f"--{'output' if output else 'format'} needs --rebuild")
     from featurestore.render import json, text
@@ -67,6 +71,12 @@ def command(
         return
     from featurestore.workflows.datasets.rebuild import find_dataset, rebuild_file, verify_dataset
 
+    if card:
+        from featurestore.render.markdown.datasets import card_page
+        from featurestore.workflows.datasets.card import dataset_card
+
+        session.write_text(f"{card_page(dataset_card(project, store, name))}\n")
+        return
     if not (rebuild or verify):
         one = find_dataset(store, name)
         session.show(lambda: json.datasets.dataset_document(one), lambda: text.datasets.dataset_page(one))

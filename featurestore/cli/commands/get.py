@@ -15,7 +15,12 @@ def command(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids; a composite one is k1=v1,k2=v2 or JSON.")],
     features: Annotated[
         list[str] | None,
-        typer.Option("-f", "--feature", metavar="NAME[,NAME...]", help="Only these; name@2 where that is online."),
+        typer.Option(
+            "-f",
+            "--feature",
+            metavar="NAME[,NAME...]",
+            help="Only these; name@2 where that is online, or a set or model, @NAME.",
+        ),
     ] = None,
 ) -> None:
     """Read what is served online: value, time and version of each feature, for one or more entities.

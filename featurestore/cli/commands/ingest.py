@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from featurestore.cli.session import Session
+
+if TYPE_CHECKING:
+    from featurestore.config import Project
+    from featurestore.workflows.source_preview import SourcePreview
 
 
 def command(
@@ -59,11 +66,29 @@ def command(
         result = ingest(project, store, request, progress)
     for warning in result.warnings:
         session.warn(warning)
+    found = _previews(project, result.run.sources, input_) if dry_run else []
     session.show(
-        lambda: json.runs.ingest_document(result.run, result.warnings, dry_run=dry_run),
-        lambda: text.runs.ingest_page(result.run, dry_run=dry_run),
+        lambda: json.runs.ingest_document(
+            result.run, result.warnings, dry_run=dry_run, sources=list(map(json.sources.preview_document, found))
+        ),
+        lambda: text.runs.ingest_page(result.run, dry_run=dry_run, sources=list(map(text.sources.preview_page, found))),
     )
     session.show_problems(
-        lambda: run_lines(result.run, result.rejected), lambda: text.runs.ingest_problems(result.run, result.rejected)
+        lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
+        lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
+
+
+def _previews(project: Project, sources: Sequence[str], given: str | None) -> list[SourcePreview]:
+    """How each source is read; not of what can be read only once, nor of what can't be read: the run says why."""
+    from featurestore.errors import FeatureStoreError
+    from featurestore.workflows.source_preview import preview_source
+
+    if given is not None and not Path(given).is_file():
+        return []
+    found = []
+    for name in sources:
+        with suppress(FeatureStoreError):
+            found.append(preview_source(project, name, given=given))
+    return found

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, instant, names, output_table, splits, zone
+from featurestore.cli.options import duration, instant, label_dialect, names, output_table, splits, zone
 from featurestore.cli.session import Session
 
 
@@ -87,6 +87,13 @@ def command(
         str | None, typer.Option(metavar="ZONE", help="Of the labels' times without one, e.g. Europe/Paris.")
     ] = None,
     delimiter: Annotated[str, typer.Option(metavar="C", help="Between two fields of a label CSV.")] = ",",
+    null: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="A word that means null in the labels, e.g. NA; repeats.")
+    ] = None,
+    format_of: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=FORMAT", help="How a column's times are written, e.g. at=%d.%m.%Y; repeats."),
+    ] = None,
     batch_rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
@@ -112,13 +119,12 @@ def command(
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
     """
-    from featurestore.dialect import Dialect
     from featurestore.render import json, text
     from featurestore.workflows.datasets.create import NewDataSet
     from featurestore.workflows.join.entities import parse_entity_columns, resolve_entities
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
-    from featurestore.workflows.table_files import TableFile, parse_delimiter, parse_format
+    from featurestore.workflows.table_files import TableFile, parse_format
 
     session: Session = ctx.obj
     project = session.project(memory=memory)
@@ -127,7 +133,7 @@ def command(
         sys.stdin.buffer if labels == "-" else Path(labels),
         parse_format("--labels-format", labels_format),
         "standard input" if labels == "-" else labels,
-        Dialect(delimiter=parse_delimiter("--delimiter", delimiter)),
+        label_dialect(delimiter, null, format_of),
     )
     sink = output_table(session, output, format_)
     path = sink.path if sink else None
@@ -136,7 +142,7 @@ def command(
         resolve_features(project, store, asked), timestamp_column,
         EntityColumns(entity_type, tuple(entity_column or ())), known=known,
         as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
-        timezone=zone("--timezone", timezone),
+        timezone=zone("--timezone", timezone), formats=source.dialect.times,
         entities=resolve_entities(project, asked, map(parse_entity_columns, entity or ())),
         lag=(duration("--lag", lag) or 0) + before, times_suffix=times_suffix if with_times else None,
         splits=splits(session, split, split_column),

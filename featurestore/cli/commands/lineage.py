@@ -13,11 +13,11 @@ from featurestore.workflows.lineage import trace
 
 def command(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature of the working tree.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A feature, also one that was retired.")],
 ) -> None:
-    """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets.
+    """Draw where a feature comes from and what was made from it: source, columns, helpers, versions, data sets, models.
 
-    Columns and helpers are found from the code, which is not run.
+    Columns and helpers are found from the code, which is not run; of a feature whose code is gone they are not known.
 
     \b
     Examples:
@@ -27,9 +27,9 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     found = trace(project, session.offline(project), name)
-    for line in found.detail.warnings:
+    for line in (*found.detail.warnings, *([found.detail.note] if found.detail.note else [])):
         session.warn(line)
     session.show(
-        lambda: json.lineage.lineage_document(found.detail, found.datasets),
-        lambda: text.lineage.lineage_tree(found.detail, found.datasets),
+        lambda: json.lineage.lineage_document(found.detail, found.datasets, found.models),
+        lambda: text.lineage.lineage_tree(found.detail, found.datasets, found.models),
     )

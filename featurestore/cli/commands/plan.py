@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from featurestore.cli.session import Session
+from featurestore.errors import UsageError
 from featurestore.progress import Progress
 from featurestore.render import json, text
 from featurestore.render.lines import problem_lines
@@ -23,6 +24,9 @@ def command(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 1 when there is any change, 2 where a declaration can't be used.")
     ] = False,
+    models: Annotated[
+        bool, typer.Option("--models", help="With --exit-code: exit 1 only where a change touches a model.")
+    ] = False,
 ) -> None:
     """Show what the working tree would change: new, changed and removed features, and why. Writes nothing.
 
@@ -35,8 +39,11 @@ def command(
       featurestore plan --stats
       featurestore plan --stats --markdown > pull-request.md
       featurestore plan --exit-code -q
+      featurestore plan --exit-code --models -q
     """
     session: Session = ctx.obj
+    if models and not exit_code:
+        raise UsageError("--models needs --exit-code")
     project = session.project()
     result = plan(project, names or ())
     for line in result.warnings:
@@ -59,6 +66,5 @@ def command(
             lambda: json.features.plan_document(result, previews),
             lambda: text.features.plan_table(result, previews, verbose=session.verbose),
         )
-    raise typer.Exit(
-        0 if not exit_code else 2 if result.broken else 1 if any(item.is_pending for item in result.changes) else 0
-    )
+    refused = any(item.models if models else item.is_pending for item in result.changes)
+    raise typer.Exit(0 if not exit_code else 2 if result.broken else 1 if refused else 0)

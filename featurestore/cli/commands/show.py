@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from featurestore.cli.session import Session
-from featurestore.registry.git import GitError
 from featurestore.render import json, text
 from featurestore.workflows.catalogue import show_feature
-from featurestore.workflows.version_commits import VersionCommit, version_commits
+from featurestore.workflows.version_commits import known_commits
 
 
 def command(
@@ -30,13 +28,10 @@ def command(
     session: Session = ctx.obj
     project = session.project()
     detail = show_feature(project, name)
-    for line in detail.warnings:
+    commits = known_commits(project, name)
+    for line in (*detail.warnings, *commits.warnings):
         session.warn(line)
-    commits: Mapping[str, VersionCommit] = {}
-    try:
-        commits = version_commits(project, name)
-    except GitError as exc:
-        session.warn(f"{exc}" + (f"; {exc.hint}" if exc.hint else ""))
     session.show(
-        lambda: json.features.show_document(detail, commits), lambda: text.features.feature_page(detail, commits)
+        lambda: json.features.show_document(detail, commits.by_file),
+        lambda: text.features.feature_page(detail, commits.by_file),
     )

@@ -21,7 +21,8 @@ def command(
 
     missing: the history has a value, and the online store has none. stale: the online value is an older one (run
     featurestore sync). different: the online value is another one, or is damaged. unexpected: the history has no such
-    value. With --fix the exit code is 0 once everything is fixed.
+    value. With --fix the exit code is 0 once everything is fixed. A feature whose version files are damaged is named
+    and not compared: exit code 1 too.
 
     \b
     Examples:
@@ -39,7 +40,7 @@ def command(
         result = verify_project(
             project, names or (), sample=sample, fix=fix, progress=Progress(report), open_offline=session.offline
         )
-    for warning in result.fixed.warnings if result.fixed else ():
+    for warning in result.warnings:
         session.warn(warning)
     session.show(
         lambda: json.verify.verify_document(result, project),

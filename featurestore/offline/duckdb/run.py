@@ -25,7 +25,7 @@ class DuckDBRun(SqlRun):
         self._file = file
         self._connection = file.connection
 
-    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+    def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         refuse_impossible(version, frame)
         if self._prepare(version):
             self._append(version, frame)
@@ -53,14 +53,14 @@ class DuckDBRun(SqlRun):
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
-    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+    def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         if not self._file.has_history(version):
-            return frame.clear()
+            return frame.select(*version.entity_type.key_names, "computed_at").clear().with_columns(held_op=pl.lit(0))
         pair = f"{key_list(version)}, computed_at"
         incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
         held: pl.DataFrame = self._connection.sql(
-            f"SELECT {pair} FROM {history_table(version.id)} SEMI JOIN incoming USING ({pair}) GROUP BY {pair} "
-            f"HAVING arg_max(op, run_seq) = {VALUE} ORDER BY {pair}"
+            f"SELECT {pair}, arg_max(op, run_seq) AS held_op FROM {history_table(version.id)} "
+            f"SEMI JOIN incoming USING ({pair}) GROUP BY {pair} ORDER BY {pair}"
         ).pl()
         return held
 

@@ -34,7 +34,7 @@ from featurestore.offline.audit_log import (
     read_erasures,
     write_erasures,
 )
-from featurestore.offline.contract import UNFINISHED, Baseline, DataSet, Erasure, HistoryMark
+from featurestore.offline.contract import Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
@@ -43,6 +43,7 @@ from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun
+from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.retention import drop_details

@@ -37,7 +37,7 @@ class PostgresRun(SqlRun):
         super().__init__(connection, run_id)
         self._connection = connection
 
-    def write(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
+    def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         return self._write(version, frame, (*version.entity_type.key_names, "computed_at"), tolerance)
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
@@ -48,13 +48,13 @@ class PostgresRun(SqlRun):
         nothing = pl.lit(None, value_type(version.data_type)).alias("value")
         self._append(version, frame.select(*keys, "computed_at", nothing), op)
 
-    def held_values(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
+    def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         pair = [*version.entity_type.key_names, "computed_at"]
         wanted = possible(frame.select(pair))
         if wanted.height == 0 or not tables.has_table(self._connection, table_name(version.id)):
-            return wanted.clear()
-        held = self._held(version, wanted, pair).filter(pl.col("held_op") == VALUE)
-        return wanted.join(held, on=pair, how="semi", maintain_order="left")
+            return wanted.clear().with_columns(held_op=pl.lit(0))
+        held = self._held(version, wanted, pair).select(*pair, "held_op")
+        return wanted.join(held, on=pair, maintain_order="left")
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         erased = super().erase(version, possible(frame.select(version.entity_type.key_names)))

@@ -36,8 +36,9 @@ from featurestore.offline.audit_log import (
     write_erasures,
 )
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.contract import UNFINISHED, Baseline, DataSet, Erasure, HistoryMark
+from featurestore.offline.contract import Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
+from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.ownership import (
     foreign_schema,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import socket
 import time
 from bisect import bisect_right
@@ -17,17 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import hiredis
 from redis import exceptions as redis_errors
 from redis.connection import ConnectionPool
 from redis.crc import key_slot
 
-from featurestore.errors import ConfigError
 from featurestore.hosts import name_server
 from featurestore.online.redis import answers
 from featurestore.online.redis.errors import error_of, is_transient, reply_error
+from featurestore.online.redis.url import check_url, unreadable
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
@@ -162,8 +160,8 @@ class Servers:
 
     def _parse(self, url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         """The class of connection that a url asks for, and its arguments. Raises ConfigError."""
+        check_url(url, cluster=self.cluster)
         try:
-            _check_database(url)
             pool = ConnectionPool.from_url(url)
             # redis-py must not try again by itself: `attempt` does, and is given only what may be done twice.
             given = pool.connection_kwargs
@@ -180,8 +178,7 @@ class Servers:
             }  # fmt: skip
             pool.connection_class(**options)  # does not connect yet, but refuses unknown arguments
         except (ValueError, TypeError, redis_errors.RedisError):  # their messages may contain the password
-            hint = "for example redis://localhost:6379/0; in a password write %40 for @, %2F for / and so on"
-            raise ConfigError("online.url can't be read", hint=hint) from None
+            raise unreadable() from None
         return pool.connection_class, options
 
     @property
@@ -253,9 +250,3 @@ class Servers:
         place = {"host": host, "port": port} if host else {}
         node = RedisNode(lambda: self._kind(**{**self._options, **place}), self._answer_seconds)
         return self._nodes.setdefault((host, port), node)  # in one step: two threads must end up with the same node
-
-
-def _check_database(url: str) -> None:
-    """Raises ValueError where the database is not a number; redis-py would silently use database 0."""
-    if not url.startswith("unix:") and not re.fullmatch(r"/?\d*", urlsplit(url).path):
-        raise ValueError

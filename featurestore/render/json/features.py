@@ -76,6 +76,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "drift": entry.drift,
         "declared": detail.note is None,
         "retired": detail.retired,
+        "models": list(detail.models),
     }
 
 
@@ -114,6 +115,7 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "new_version": item.locked.number if item.locked else item.next_number,
                 "locked": item.locked is not None,
                 "reasons": list(item.reasons),
+                "models": list(item.models),
                 "limits": [
                     {"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in item.limits
                 ],

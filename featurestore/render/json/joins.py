@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from featurestore.offline.contract import DataSet
     from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
+    from featurestore.workflows.latest import LatestResult
 
 
 def join_document(
@@ -46,6 +47,31 @@ def plan_document(plan: JoinFacts) -> dict[str, Json]:
             {**_feature(item), "rows_scanned": item.rows_scanned, "share": plan.share(item)} for item in plan.features
         ],
         "warnings": list(plan.all_warnings),
+    }
+
+
+def latest_document(result: LatestResult, target: Path | None) -> dict[str, Json]:
+    """Everybody as of a time; the rows where they go to no file."""
+    features: list[Json] = [
+        {
+            "column": item.column_name,
+            "name": item.version.id.feature,
+            "version": item.version.number,
+            "sha256": item.version.id.sha256,
+            "nulls": item.nulls,
+            "max_age": duration(item.max_age),
+            "role": item.role,
+        }
+        for item in result.features
+    ]
+    return {
+        "entity_type": result.entity_type.name,
+        "at": instant(result.at),
+        "entities": result.entities,
+        "columns": list(result.columns),
+        "features": features,
+        "warnings": list(result.warnings),
+        **({"output": str(target)} if result.frame is None else {"rows": table_rows(result.frame)}),
     }
 
 

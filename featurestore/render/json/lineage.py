@@ -10,12 +10,15 @@ from featurestore.model import Json, Source
 if TYPE_CHECKING:
     from featurestore.offline.contract import DataSet
     from featurestore.workflows.catalogue import Detail
+    from featurestore.workflows.feature_sets import ModelUse
 
 
-def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, Json]:
+def lineage_document(detail: Detail, datasets: Sequence[DataSet], models: Sequence[ModelUse]) -> dict[str, Json]:
     feature, closure = detail.entry.feature, detail.closure
     return {
         "feature": feature.name,
+        "declared": detail.note is None,
+        "retired": detail.retired,
         "source": _source(feature.source),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -30,6 +33,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet]) -> dict[str, J
             }
             for item in detail.files
         ],
+        "models": [{"name": use.model, "reference": use.reference} for use in models],
     }
 
 

@@ -37,5 +37,7 @@ def retire_document(result: RetireResult, *, dry_run: bool) -> dict[str, Json]:
         "rows_erased": result.rows,
         "run_id": result.run_id,
         "online_error": result.online_error,
+        "models": list(result.models),
+        "datasets": list(result.datasets),
         "dry_run": dry_run,
     }

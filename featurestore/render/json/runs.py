@@ -20,9 +20,12 @@ EMPTY_DRIFT: dict[str, Json] = {
 }  # fmt: skip
 
 
-def ingest_document(run: Run, warnings: Sequence[str] = (), *, dry_run: bool) -> dict[str, Json]:
-    """The run that was made, and what to warn of."""
-    return {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
+def ingest_document(
+    run: Run, warnings: Sequence[str] = (), *, dry_run: bool, sources: Sequence[dict[str, Json]] = ()
+) -> dict[str, Json]:
+    """The run that was made, and what to warn of; of a dry run also how each source is read."""
+    document = {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
+    return {**document, "sources": list(sources)} if dry_run else document
 
 
 def runs_document(runs: Sequence[Run]) -> dict[str, Json]:

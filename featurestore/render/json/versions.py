@@ -18,6 +18,7 @@ def promote_document(result: PromoteResult, *, dry_run: bool) -> dict[str, Json]
         "changed": result.changed,
         "online": result.online,
         "entities_written": result.entities_written,
+        "models": list(result.models),
         "dry_run": dry_run,
     }
 

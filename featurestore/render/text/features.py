@@ -84,6 +84,8 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
             code = item.locked.number
             what = f"{item.name}@{item.old.number} is promoted while the working tree's code is version {code}"
             parts.append(line(f"{what}; featurestore promote {item.name} {code} makes that the active one", DIM))
+    touched = [item for item in shown if item.models]
+    parts += (line(f"{item.name} is part of what these models take: {', '.join(item.models)}") for item in touched)
     if previews:
         from featurestore.render.text.previews import preview_page
 
@@ -134,6 +136,8 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     ]
     if closure is not None:
         rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
+    if detail.models:
+        rows.append(("models", ", ".join(detail.models)))
     if entry.problem is not None:
         rows.append(("problem", line(f"{entry.problem.message} ({entry.problem.where})", WARN)))
     return rows

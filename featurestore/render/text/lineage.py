@@ -12,9 +12,10 @@ from featurestore.offline.contract import DataSet
 from featurestore.render.json.lineage import datasets_of
 from featurestore.render.text.style import DIM, NAME
 from featurestore.workflows.catalogue import Detail
+from featurestore.workflows.feature_sets import ModelUse
 
 
-def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
+def lineage_tree(detail: Detail, datasets: Sequence[DataSet], models: Sequence[ModelUse]) -> RenderableType:
     feature, closure = detail.entry.feature, detail.closure
     source = feature.source
     shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
@@ -31,4 +32,6 @@ def lineage_tree(detail: Detail, datasets: Sequence[DataSet]) -> RenderableType:
         leaf = middle.add(label)
         for name in datasets_of(datasets, feature.name, version.sha256):
             leaf.add(Text.assemble(("data set ", DIM), name))
+    for use in models:
+        middle.add(Text.assemble(("model ", DIM), use.model, (f"  {use.reference}", DIM)))
     return root

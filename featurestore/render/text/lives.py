@@ -43,6 +43,11 @@ def retire_lines(result: RetireResult, *, dry_run: bool) -> RenderableType:
         lines.append(line(f"{plural(result.rows, 'row')} of history {verb} erased"))
     elif not result.erased:
         lines.append(line("its history stays; --erase removes it", DIM))
+    if result.models:
+        lines.append(line(f"models that take it: {', '.join(result.models)}"))
+    if result.datasets:
+        again = "can't be made again" if result.rows else "can be made again as long as its history stays"
+        lines.append(line(f"data sets made of it {again}: {', '.join(result.datasets)}"))
     if result.changed and not dry_run:
         lines.append(line(f"commit features/.versions/{name}/retired", DIM))
     return Group(*lines)

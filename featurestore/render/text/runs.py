@@ -15,16 +15,20 @@ from featurestore.render.words import count, instant, plural, score
 from featurestore.workflows.runs import RunDetail
 
 MOST_REJECTED = 20
+MOST_NAMES = 5
 
 
-def ingest_page(run: Run, *, dry_run: bool = False) -> RenderableType:
-    """One run: its features with counts, and a closing line. `ingest_problems` is the other half."""
-    return Group(*([_features(run)] if run.features else []), line(_closing(run, dry_run=dry_run)))
+def ingest_page(run: Run, *, dry_run: bool = False, sources: Sequence[RenderableType] = ()) -> RenderableType:
+    """One run: its features with counts, and a closing line. `ingest_problems` is the other half.
+
+    ``sources`` are pages of how each is read, for a dry run.
+    """
+    return Group(*sources, *_features_and_notes(run), line(_closing(run, dry_run=dry_run)))
 
 
-def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = ()) -> RenderableType | None:
+def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType | None:
     """What of one run failed and why, and what was set aside; None where nothing was."""
-    parts = [*_errors(run), *(_rejected(run, rejected) if rejected else [])]
+    parts = [*_errors(run), *(_rejected(run, rejected, dry_run=dry_run) if rejected else [])]
     return Group(*parts) if parts else None
 
 
@@ -65,18 +69,36 @@ def _run_cells(run: Run) -> tuple[str | Text, ...]:
 
 
 def _run_parts(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]:
-    return [*([_features(run)] if run.features else []), *_errors(run), *(_rejected(run, rejected) if rejected else [])]
+    return [*_features_and_notes(run), *_errors(run), *(_rejected(run, rejected) if rejected else [])]
+
+
+def _features_and_notes(run: Run) -> list[RenderableType]:
+    """The table, and below it what there is to say of some of its features, each sentence once."""
+    if not run.features:
+        return []
+    notes: dict[str, list[str]] = {}
+    for item in run.features:
+        if item.note:
+            notes.setdefault(item.note, []).append(item.name)
+    lines = [Text(f"{_list(names)}: {note}", style=DIM) for note, names in notes.items()]
+    return [_features(run), *lines]
+
+
+def _list(names: Sequence[str]) -> str:
+    """Names in a row, the first few of many."""
+    shown = ", ".join(names[:MOST_NAMES])
+    return shown if len(names) <= MOST_NAMES else f"{shown} and {len(names) - MOST_NAMES:,} more"
 
 
 def _features(run: Run) -> RenderableType:
     columns = [
-        Column("feature", "name", NAME), Column("version", "number"), Column("status"), Column("written", "number"),
-        Column("corrected", "number"), Column("unchanged", "number", spare=1), Column("set aside", "number"),
-        Column("drift", "words"), Column("", "words", DIM),
+        Column("feature", "name", NAME), Column("version", "number", spare=3), Column("status"),
+        Column("written", "number"), Column("corrected", "number", spare=1), Column("unchanged", "number", spare=4),
+        Column("set aside", "number"), Column("drift", "words"),
     ]  # fmt: skip
     withdrawn = any(item.rows_withdrawn for item in run.features)
     if withdrawn:  # rare, so no column for it where there is none
-        columns.insert(5, Column("withdrawn", "number"))
+        columns.insert(5, Column("withdrawn", "number", spare=2))
     return table(columns, (_feature_cells(item, withdrawn=withdrawn) for item in run.features))
 
 
@@ -84,7 +106,7 @@ def _feature_cells(item: FeatureRun, *, withdrawn: bool) -> tuple[str | Text, ..
     version = "" if item.version is None else f"{item.version}{' new' if item.new_version else ''}"
     more = (item.rows_withdrawn,) if withdrawn else ()
     counts = (item.rows_written, item.rows_corrected, *more, item.rows_unchanged, item.rows_rejected)
-    return (item.name, version, status(item.status), *map(count, counts), _drift(item), item.note or "")
+    return (item.name, version, status(item.status), *map(count, counts), _drift(item))
 
 
 def _errors(run: Run) -> list[RenderableType]:
@@ -99,8 +121,8 @@ def _errors(run: Run) -> list[RenderableType]:
     return lines
 
 
-def _rejected(run: Run, rejected: Sequence[RejectedRow]) -> list[RenderableType]:
-    """The first rows that were set aside, and where the others are. Only so many of a run are stored."""
+def _rejected(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool = False) -> list[RenderableType]:
+    """The first rows that were set aside, and where the others are: a run stores so many of them, a dry run none."""
     columns = [
         Column("set aside", "id"),
         Column("column", "name"),

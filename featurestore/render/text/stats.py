@@ -28,7 +28,7 @@ def stats_page(result: StatsResult) -> RenderableType:
     return Group(
         Text.assemble((title, NAME), f"  {version.data_type}", (f"  {version.id.short}", DIM)),
         *_held(result),
-        Text(f"what run {shown.run_id} brought, {instant(shown.started_at)}\n", style=DIM),
+        Text(f"\nwhat run {shown.run_id} brought, {instant(shown.started_at)}\n", style=DIM),
         Numbers((*counts(shown.statistics), ("drift", verdict_with_score(shown))), tuple(moments(shown.statistics))),
         *_histogram(bars(shown.statistics)),
         *([MeanLine(tuple(means))] if sum(mean is not None for mean in means) > 1 else []),

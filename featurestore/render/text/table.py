@@ -1,7 +1,8 @@
 """Tables that fit: which columns give way on a narrow screen, and how, is said by their kind.
 
 A value is never hidden, but for what nobody reads on a screen, and a number never broken. An identifier is cut in the
-middle, because its ends tell it from others. Where that is not enough, the columns that can be spared go.
+middle, because its ends tell it from others, and less where they don't. Where that is not enough, the columns that can
+be spared go.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ Kind = Literal["fixed", "number", "name", "id", "value", "words", "line"]
 NARROWEST = {"name": 24, "id": 12, "value": 36, "words": 24, "line": 16}
 # Which columns get the room that is left over, and which give way, down to what, where even that is not enough.
 WIDENED = ("value", "name", "id", "words", "line")
-NARROWED = (("line", 8), ("words", 12), ("id", 8), ("value", 20), ("name", 8), ("value", 8), ("words", 8))
+NARROWED = (
+    ("line", 8), ("words", 12), ("name", 16), ("value", 28), ("id", 8), ("value", 20), ("name", 8), ("value", 8),
+    ("words", 8),
+)  # fmt: skip
 GAP, TIGHT_GAP = 3, 2
 MOST_SHOWN = 10_000  # characters of a cell: to fold a text of 30 MB takes minutes
 NUMERIC = re.compile(r"–|null|deleted|-?[\d,]+(\.\d+)?(e[-+]\d+)?")
@@ -90,6 +94,16 @@ def middle_cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, head).rstrip(' ')}…{set_cell_size(text[::-1], tail)[::-1].lstrip(' ')}"
 
 
+def _distinct_width(cells: Iterable[Text], fewest: int) -> int:
+    """The width, from ``fewest`` on, in which identifiers that differ are still different when they are cut."""
+    texts = {cell.plain for cell in cells}
+    longest = max(map(cell_len, texts), default=0)
+    width = fewest
+    while width < longest and len({middle_cut(text, width) for text in texts}) < len(texts):
+        width += 4
+    return min(width, max(longest, fewest))
+
+
 def _aligned(column: Column, cells: Sequence[Text]) -> Column:
     """A column of values, flush right where all of them are numbers."""
     is_numeric = column.kind == "value" and bool(cells) and all(NUMERIC.fullmatch(cell.plain) for cell in cells)
@@ -142,7 +156,7 @@ def _block(cell: Text, column: Column, width: int, console: Console) -> list[Tex
         return list(cell.wrap(console, width, overflow="fold"))
     lines = list(cell.split("\n"))
     for text in lines:
-        text.truncate(width, overflow="ellipsis" if column.kind == "line" else "crop")
+        text.truncate(width, overflow="ellipsis")  # a number that lost its last digits would be another one
     return lines
 
 
@@ -175,9 +189,15 @@ def _natural(whole: FittedTable) -> list[int]:
 
 def _narrowest(whole: FittedTable) -> list[int]:
     return [
-        min(natural, max(NARROWEST.get(column.kind, natural), cell_len(column.title)))
-        for column, natural in zip(whole.columns, _natural(whole), strict=True)
+        min(natural, max(_fewest(whole, at, NARROWEST.get(column.kind, natural)), cell_len(column.title)))
+        for at, (column, natural) in enumerate(zip(whole.columns, _natural(whole), strict=True))
     ]
+
+
+def _fewest(whole: FittedTable, at: int, fewest: int) -> int:
+    """How narrow a column may become: no more than leaves its identifiers different."""
+    is_cut = whole.columns[at].kind in ("id", "name")
+    return _distinct_width((row[at] for row in whole.rows), fewest) if is_cut else fewest
 
 
 def _widths(shown: FittedTable, room: int) -> list[int]:
@@ -187,10 +207,11 @@ def _widths(shown: FittedTable, room: int) -> list[int]:
         for at, column in enumerate(shown.columns):
             if column.kind == kind:
                 widths[at] = min(natural[at], widths[at] + max(0, room - sum(widths)))
-    for kind, fewest in NARROWED:
+    for kind, least in NARROWED:
         for at, column in enumerate(shown.columns):
-            if column.kind == kind:
-                widths[at] = max(min(widths[at], fewest), widths[at] - max(0, sum(widths) - room))
+            if column.kind == kind and sum(widths) > room:
+                fewest = _fewest(shown, at, least)
+                widths[at] = max(min(widths[at], fewest), widths[at] - (sum(widths) - room))
     while sum(widths) > max(room, len(widths)):  # a screen too narrow for any table: some of each column
         widths[widths.index(max(widths))] -= 1
     return widths

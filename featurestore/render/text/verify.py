@@ -34,27 +34,32 @@ def verify_page(result: VerifyResult, project: Project) -> RenderableType:
 
 
 def _examples(result: VerifyResult, project: Project) -> list[RenderableType]:
+    """A table with two rows for each difference: what is online, and what the history has."""
     columns = [
-        Column("", style=WARN), Column("feature", "name", NAME), Column("entity", "id"), Column("online", "value"),
-        Column("history", "value"), Column("", "words", DIM),
+        Column("", style=WARN), Column("feature", "name", NAME), Column("entity", "id"), Column("in"),
+        Column("value", "value"), Column("computed at", spare=1), Column("run", "number", spare=2),
+        Column("", "words", DIM),
     ]  # fmt: skip
-    return [table(columns, [_cells(item, project) for item in result.examples])] if result.examples else []
+    rows = [row for item in result.examples for row in _cells(item, project)]
+    return [table(columns, rows)] if rows else []
 
 
-def _cells(item: Mismatch, project: Project) -> tuple[str, ...]:
+def _cells(item: Mismatch, project: Project) -> list[tuple[str, ...]]:
     shown = finding_document(item, project)
-    online, history = _packed(shown["online"]), _packed(shown["history"])
-    return (item.kind, item.feature or "", _entity(shown["entity_id"]), online, history, item.note)
+    return [
+        (item.kind, item.feature or "", _entity(shown["entity_id"]), "online", *_packed(shown["online"]), item.note),
+        ("", "", "", "history", *_packed(shown["history"]), ""),
+    ]
 
 
-def _packed(shown: Json) -> str:
-    """A stored value in a cell."""
+def _packed(shown: Json) -> tuple[str, str, str]:
+    """A stored value, its time and its run."""
     if not isinstance(shown, dict):
-        return "–"
+        return "–", "", ""
     if "bytes" in shown:
-        return f"damaged: {shown['bytes']}"
+        return f"damaged: {shown['bytes']}", "", ""
     value = "deleted" if shown["deleted"] else "null" if shown["value"] is None else number(shown["value"])
-    return f"{value} ({shown['computed_at']}, run {shown['run_seq']})"
+    return value, str(shown["computed_at"]), str(shown["run_seq"])
 
 
 def _entity(shown: Json) -> str:

@@ -19,4 +19,7 @@ def promote_lines(result: PromoteResult, *, dry_run: bool) -> RenderableType:
     lines = [line(f"version {number} of {name} {'would become' if dry_run else 'is now'} the active one{before}")]
     if result.online and not dry_run:
         lines.append(line(f"online readers now get this version; {plural(result.entities_written, 'value')} written"))
+    if result.models:
+        verb = "would get" if dry_run else "get"
+        lines.append(line(f"{', '.join(result.models)} {verb} values of this version: they name none themselves"))
     return Group(*lines)

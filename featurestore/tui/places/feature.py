@@ -203,7 +203,7 @@ class FeaturePlace(Place):
         overview = _overview(files, history)
         self.overview.show(overview)
         self.side.show(overview)
-        self.versions.set_items(version_rows(files.detail, files.commits))
+        self.versions.set_items(version_rows(files.detail, files.commits.by_file))
         self._draw_code()
         self.statistics.show(_statistics(files, history))
         self.lineage.show(_lineage(files, history))
@@ -289,9 +289,7 @@ def _overview(files: FeatureFiles, history: FeatureHistory | None) -> Renderable
     rows.append(("online", _online(files, history)))
     rows.append(("data sets", _datasets(history)))
     parts += [Text(""), facts(rows), *hash_remarks(detail)]
-    parts += [block(warning, WARN) for warning in detail.warnings]
-    if files.git_problem is not None:
-        parts.append(block(files.git_problem, WARN))
+    parts += [block(warning, WARN) for warning in (*detail.warnings, *files.commits.warnings)]
     return Group(*parts)
 
 
@@ -326,7 +324,7 @@ def _statistics(files: FeatureFiles, history: FeatureHistory | None) -> Renderab
 
 def _lineage(files: FeatureFiles, history: FeatureHistory | None) -> RenderableType:
     datasets = history.datasets if history else ()
-    parts: list[RenderableType] = [lineage_tree(files.detail, datasets)]
+    parts: list[RenderableType] = [lineage_tree(files.detail, datasets, files.models)]
     if history is not None and not datasets:
         parts.append(hint("\nNo data set was made of it; featurestore join … --dataset NAME makes one."))
     return Group(*parts)

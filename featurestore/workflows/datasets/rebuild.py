@@ -14,6 +14,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.config import Project
+from featurestore.dialect import dialect_of
 from featurestore.errors import FeatureStoreError, UsageError, did_you_mean, os_reason
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -169,6 +170,7 @@ def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
         known=dataset.known,
         last_run=dataset.run_seq,
         timezone=dataset.timezone,
+        formats=dialect_of(dataset.dialect).times,
     )
 
 

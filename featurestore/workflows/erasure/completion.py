@@ -16,12 +16,11 @@ from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, ForeignStoreError, StoreError, from_os_error
 from featurestore.locking import write_lock
 from featurestore.offline.contract import Erasure, OfflineStore
+from featurestore.offline.erasing import FLAG
 from featurestore.online.contract import OnlineStore
 from featurestore.registry.summary import write_summary
 from featurestore.serving.ownership import require_own_store
 from featurestore.workflows.summaries import summarize
-
-FLAG = "erasing"  # a file: an erasure has begun here. For commands that open no store; the store's record counts.
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def writing_turn(project: Project, offline: OfflineStore) -> Iterator[None]:
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
     """The same for a command that needs no lock of its own."""
     refuse_set_back(offline)
-    if offline.erasures():
+    if offline.erasures() or (project.state / FLAG).exists():
         with writing_turn(project, offline):
             pass
 

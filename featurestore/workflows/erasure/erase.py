@@ -77,6 +77,7 @@ class _Traces:
     errors that name it; ``datasets`` are those whose stored labels do.
     """
 
+    entity_type: EntityType
     entity: pl.DataFrame
     rows: Mapping[StoredVersion, int]
     runs: Mapping[StoredVersion, set[int]]
@@ -114,7 +115,7 @@ def _find_rows(offline: OfflineStore, entity_type: EntityType, entity: Entity) -
                 held = offline.scan(version, entities=wanted)
                 rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
         named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
-        return _Traces(wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
+        return _Traces(entity_type, wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
 
 
 def _erase_offline(project: Project, offline: OfflineStore, found: _Traces, online_key: str) -> tuple[str, int]:
@@ -132,6 +133,7 @@ def _erase_offline(project: Project, offline: OfflineStore, found: _Traces, onli
             run.erase(version, found.entity)
         for version, measures in measured:
             run.replace_measures(version.id, measures)
+        run.unmark_deleted(found.entity_type, found.entity)
         run.erase_rejected(found.keys)
         errors = run.drop_errors(keep=others)
         run.drop_labels({dataset.labels_sha256 for dataset in found.datasets})

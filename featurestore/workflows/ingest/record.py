@@ -207,7 +207,10 @@ class Recorder:
             )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
         if written.deleted:
-            notes.append(f"{written.deleted:,} of the rows were deleted before, and stay deleted")
+            words = (
+                "row was deleted before, and stays" if written.deleted == 1 else "rows were deleted before, and stay"
+            )
+            notes.append(f"{written.deleted:,} {words} deleted")
         self._features.append(
             replace(
                 outcome(target, "ok" if changed or target.new else "unchanged"),

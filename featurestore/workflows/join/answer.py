@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from featurestore.offline.columns.files import ColumnsLostError
 from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.tables.types import INSTANT, value_type
+from featurestore.workflows.history import no_history
 from featurestore.workflows.join.facts import NO_AGES, Ages, JoinedFeature
 from featurestore.workflows.join.history import (
     HistoryLimits,
@@ -38,6 +39,28 @@ class StoreState:
     last_run: int
     runs: kernel.Runs | None
     marks: Mapping[VersionId, HistoryMark | None]
+
+
+def store_state(store: OfflineStore, question: JoinQuestion) -> StoreState:
+    """The state of the store now, for a question. Raises UsageError for a version without history, StoreError."""
+    with store.reading():
+        _check_history(store, question.features)
+        # All features are read up to the same run. Otherwise a run that commits between two scans would show in one
+        # column and not in the other.
+        runs = [run for run in store.committed_runs() if question.counts(run)]
+        marks = {feature.version.id: store.mark(feature.version) for feature in question.features}
+    learned = kernel.Runs(
+        np.array([run.run_seq for run in runs], dtype=np.int64),
+        np.array([run.learned_at for run in runs], dtype=np.int64),
+    )
+    return StoreState(runs[-1].run_seq if runs else 0, learned if question.known else None, marks)
+
+
+def _check_history(store: OfflineStore, features: Sequence[ResolvedFeature]) -> None:
+    stored = {version.id for version in store.versions()}
+    for feature in features:
+        if feature.version.id not in stored:
+            raise no_history(feature.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +114,9 @@ class BatchSearch:
             if self.ages:
                 ages = ages.add(self._ages(matches, computed_at))
             rows, matched = rows + matches.searched, matched + matches.matched
-        columns = [_with_zone(column.series()).alias(feature.column_name)]
+        columns = [with_zone(column.series()).alias(feature.column_name)]
         if times is not None:
-            columns.append(_with_zone(times.series()).alias(f"{feature.column_name}{suffix}"))
+            columns.append(with_zone(times.series()).alias(f"{feature.column_name}{suffix}"))
         return JoinedFeature(
             feature.column_name, version, rows, matched, columns[0].null_count(), max_age,
             empty=self.state.marks[version.id] is None, role=feature.role, ages=ages,
@@ -128,6 +151,6 @@ class BatchSearch:
         return Ages(len(ages), int(ages.min()), float(ages.sum(dtype=np.float64)), int(ages.max()))
 
 
-def _with_zone(values: pl.Series) -> pl.Series:
+def with_zone(values: pl.Series) -> pl.Series:
     """Instants have no zone inside the store; where a person sees them they carry UTC."""
     return values.dt.replace_time_zone("UTC") if isinstance(values.dtype, pl.Datetime) else values

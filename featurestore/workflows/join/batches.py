@@ -15,17 +15,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.config import Project
+from featurestore.dialect import ISO_8601
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import LabelEntities, LabelTimes, read_entities, read_times
 from featurestore.progress import SILENT, Progress
 from featurestore.tables.instants import NAIVE
-from featurestore.workflows.history import no_history
-from featurestore.workflows.join.answer import BatchSearch, StoreState
+from featurestore.workflows.join.answer import BatchSearch, store_state
 from featurestore.workflows.join.entities import LabelKeys, label_keys
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, add_batch
 from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits, prepare_columns
-from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns
+from featurestore.workflows.join.question import JoinQuestion, check_columns
 from featurestore.workflows.join.splits import split_labels
 from featurestore.workflows.join.warnings import with_warnings, zone_warnings
 
@@ -96,8 +96,10 @@ class _Join:
         check_columns(question, frame.columns, self.labels_name)
         keys = label_keys(self.project, question, frame.columns, self.labels_name)
         times = read_times(
-            frame, question.timestamp_column, timezone=question.timezone, name=self.labels_name, first_row=done + 1
-        )
+            frame, question.timestamp_column, timezone=question.timezone,
+            written=question.formats.get(question.timestamp_column, ISO_8601),
+            name=self.labels_name, first_row=done + 1,
+        )  # fmt: skip
         entities = {
             each: read_entities(
                 frame, each.entity_type, each.columns, role=each.role, name=self.labels_name, first_row=done + 1
@@ -148,7 +150,7 @@ class _Join:
                 keys: beside.submit(kernel.group_labels, entities.keys, instants)
                 for keys, entities in batch.entities.items()
             }
-            state = _store_state(self.store, question)
+            state = store_state(self.store, question)
             searches = {
                 keys: BatchSearch(
                     self.project, self.store, question, grouped.result(), instants, state, self.limits, own, self.ages
@@ -174,24 +176,3 @@ class _Join:
                 self.progress(f"joining {feature.column_name} ({number} of {len(searches)}){suffix}")
                 answers.append(search.answer(feature))
         return answers
-
-
-def _store_state(store: OfflineStore, question: JoinQuestion) -> StoreState:
-    with store.reading():
-        _check_history(store, question.features)
-        # All features are read up to the same run. Otherwise a run that commits between two scans would show in one
-        # column and not in the other.
-        runs = [run for run in store.committed_runs() if question.counts(run)]
-        marks = {feature.version.id: store.mark(feature.version) for feature in question.features}
-    learned = kernel.Runs(
-        np.array([run.run_seq for run in runs], dtype=np.int64),
-        np.array([run.learned_at for run in runs], dtype=np.int64),
-    )
-    return StoreState(runs[-1].run_seq if runs else 0, learned if question.known else None, marks)
-
-
-def _check_history(store: OfflineStore, features: Sequence[ResolvedFeature]) -> None:
-    stored = {version.id for version in store.versions()}
-    for feature in features:
-        if feature.version.id not in stored:
-            raise no_history(feature.version)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from featurestore.config import Project
+from featurestore.dialect import TimeFormat
 from featurestore.errors import UsageError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
-from featurestore.workflows.feature_sets import expand_sets
+from featurestore.point_in_time.labels import find_column
+from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.join.splits import Splits
-from featurestore.workflows.references import parse_asked, resolve
+from featurestore.workflows.references import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class JoinQuestion:
     ``entity`` says it of the one type that all features have. ``known`` asks that a value was learned by the label's
     time. ``as_of`` answers as the store was then, ``last_run`` as it was after that run. ``max_age`` replaces each
     feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
-    of label times without one. ``times_suffix`` asks for the times of the values, in columns called like the features
-    with this behind. ``splits`` ask for a column that divides the labels by their times.
+    of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
+    the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
+    divides the labels by their times.
     """
 
     features: Sequence[ResolvedFeature]
@@ -63,6 +66,7 @@ class JoinQuestion:
     max_age: int | None = None
     last_run: int | None = None
     timezone: str | None = None
+    formats: Mapping[str, TimeFormat] = field(default_factory=dict)
     entities: tuple[EntityColumns, ...] = ()
     lag: int = 0
     times_suffix: str | None = None
@@ -78,17 +82,23 @@ class JoinQuestion:
         return in_time and (self.last_run is None or run.run_seq <= self.last_run)
 
 
-def resolve_features(project: Project, store: OfflineStore, references: Iterable[str]) -> tuple[ResolvedFeature, ...]:
+def resolve_features(
+    project: Project, store: OfflineStore, references: Iterable[str], *, only: str | None = None
+) -> tuple[ResolvedFeature, ...]:
     """The features that references name: ``[NEW=][ROLE.]NAME[@REF]``, or a set or model of features, ``@name``.
 
-    A column is called what stands left of ``=``, else like the reference as it was typed. Raises UsageError for a name
-    that does not exist or has no history, VersionFileError.
+    A column is called what stands left of ``=``, else like the reference as it was typed. Of a set or model, only the
+    features of the entity type ``only`` are taken where one is named. Raises UsageError for a name that does not exist
+    or has no history, VersionFileError.
     """
-    asked = [parse_asked(text) for text in expand_sets(project, references)]
+    typed = list(references)
+    texts = expand_sets(project, typed)
+    asked = [parse_asked(text) for text in texts]
     resolved = resolve(project, store, [item.reference for item in asked])
     return tuple(
         ResolvedFeature(item.column_name, found.version, found.note, item.role)
-        for item, found in zip(asked, resolved, strict=True)
+        for text, item, found in zip(texts, asked, resolved, strict=True)
+        if only is None or text in typed or found.version.entity_type.name == only
     )
 
 
@@ -96,6 +106,8 @@ def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_n
     """Raises UsageError where two columns of the result would have one name, or where no feature is named."""
     if not question.features:
         raise UsageError("no feature is named", hint="name some with -f NAME[,NAME...]")
+    for name in question.formats:
+        find_column(label_columns, name, labels_name, "--format-of ")
     names = set(label_columns)
     for name, what, hint in _new_columns(question):
         if name in label_columns:

@@ -15,7 +15,8 @@ from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
 from featurestore.progress import SILENT, Progress
 from featurestore.workflows.erasure.completion import complete_if_broken_off
-from featurestore.workflows.sync import SyncResult, active_features
+from featurestore.workflows.lives import read_lives
+from featurestore.workflows.sync import SyncResult, usable_features
 from featurestore.workflows.verify.differences import KINDS, Kind, Mismatch
 from featurestore.workflows.verify.inspection import DEFAULT_LIMITS, VerifyLimits, VerifyRequest, inspect, limits_within
 
@@ -26,6 +27,7 @@ class VerifyResult:
 
     ``fixed`` is the sync that ended the repair, None where nothing was to be fixed; ``left`` counts the differences
     that are still there. ``way_out`` says what to do first where the history was set back, None where it was not.
+    ``unchecked`` says which features were not compared, since a file of theirs is damaged.
     """
 
     checked: int
@@ -34,6 +36,11 @@ class VerifyResult:
     fixed: SyncResult | None
     left: int
     way_out: str | None = None
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*self.unchecked, *(self.fixed.warnings if self.fixed else ()))
 
     @property
     def found(self) -> int:
@@ -41,8 +48,8 @@ class VerifyResult:
 
     @property
     def exit_code(self) -> int:
-        """0 where the stores agree (by now), 1 where they don't."""
-        return 1 if self.left else 0
+        """0 where the stores agree (by now), 1 where they don't, or where it is not known of every feature."""
+        return 1 if self.left or self.unchecked else 0
 
 
 def verify_project(
@@ -62,13 +69,15 @@ def verify_project(
     if fix:
         complete_if_broken_off(project, offline)
     lost = None if fix else offline.set_back()
-    versions = active_features(project, offline, names)
+    versions, damaged = usable_features(project, offline, names, read_lives(project))
     with closing(open_online(project)) as online:
         result = verify(
             project, offline, online, versions, everything=not names, sample=sample, fix=fix, progress=progress,
             limits=limits_within(project.memory),
         )  # fmt: skip
-    return result if lost is None else replace(result, way_out=f"the history was set back: {lost.hint}")
+    unchecked = tuple(f"{name} was not compared: {problem}; {problem.hint}" for name, problem in damaged.items())
+    way_out = None if lost is None else f"the history was set back: {lost.hint}"
+    return replace(result, way_out=way_out, unchecked=unchecked)
 
 
 def verify(

@@ -1,16 +1,12 @@
-"""The Python side: `FeatureStore`, for notebooks and serving processes.
-
-Neither Polars nor DuckDB is imported by a process that only serves.
-"""
+"""Online values, for serving processes: neither Polars nor DuckDB is imported by one that only serves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 
 from featurestore import times
-from featurestore.config import Project, find_root, load_project
+from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
@@ -23,21 +19,6 @@ from featurestore.workflows.get import find_entity_type, max_ages
 from featurestore.workflows.lives import read_lives
 
 EntityId = str | int | Mapping[str, str | int]
-
-
-class FeatureStore:
-    """A project, opened from Python.
-
-    ``folder`` has its featurestore.toml; by default it is the folder that ``FEATURESTORE_PROJECT`` names, else the
-    nearest one at or above the current folder. Threads may share it. Raises NoProjectError, ConfigError.
-    """
-
-    def __init__(self, folder: str | Path | None = None) -> None:
-        self.project: Project = load_project(find_root(named=None if folder is None else str(folder)))
-
-    def online(self) -> OnlineReader:
-        """A reader of what is served. Make one per process; its threads may share it."""
-        return OnlineReader(self.project)
 
 
 class OnlineReader:
@@ -82,6 +63,10 @@ class OnlineReader:
         """The bare values of `get`: None for what is null, missing or expired."""
         question = self._question(entity_type, entities)
         return self._reader.values(*question, _names(features), times.now() if now is None else now)
+
+    def keys(self, entity_type: str, entity: EntityId) -> Mapping[str, str | int]:
+        """An entity's key columns by name. Raises UsageError for what is no id of that entity type."""
+        return _keys(find_entity_type(self._project, entity_type), entity)
 
     def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
         """As declared when the pointers were read: a sync that changes any is followed by reading both again."""

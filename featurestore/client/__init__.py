@@ -1,0 +1,8 @@
+"""The Python side: `FeatureStore` for notebooks and jobs, `FeatureStoreClient` for labels in pandas."""
+
+from featurestore.client.feature_store_client import FeatureStoreClient
+from featurestore.client.online import EntityId, OnlineReader
+from featurestore.client.options import FeatureStoreWarning
+from featurestore.client.store import FeatureStore
+
+__all__ = ["EntityId", "FeatureStore", "FeatureStoreClient", "FeatureStoreWarning", "OnlineReader"]

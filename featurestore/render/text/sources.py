@@ -1,0 +1,62 @@
+"""What would be read of a source or a file."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from featurestore.render.text.style import DIM, NAME, WARN, line
+from featurestore.render.text.table import Column, table
+from featurestore.render.words import plural
+from featurestore.tables.values import json_value
+from featurestore.toml import toml_value
+from featurestore.workflows.source_preview import PreviewColumn, SourcePreview
+
+MOST_REJECTED = 20
+_LONGEST = 40
+
+
+def preview_page(preview: SourcePreview) -> RenderableType:
+    """The settings, the columns with their types, the first rows, what would be set aside, and what is open."""
+    source = preview.source
+    name = source.name if preview.declared else source.location
+    parts: list[RenderableType] = [Text.assemble((name, NAME), f": {source.type}, {_settings(preview)}")]
+    columns = [Column("column", "name"), Column("type"), Column("", "words", DIM)]
+    parts.append(table(columns, [(item.name, item.type or "–", _origin(item)) for item in preview.columns]))
+    cells = [[_cell(value) for value in row] for row in preview.frame.rows()]
+    if cells:
+        parts += [Text(""), table([Column(name, "value") for name in preview.frame.columns], cells)]
+    read = plural(preview.rows_read, "row")
+    looked = read if preview.whole else f"the first {read}"
+    parts += [Text(""), Text(f"looked at {looked}; {preview.rows_rejected:,} would be set aside")]
+    if preview.rejected:
+        shown = [(row.place, row.column or "", row.reason) for row in preview.rejected[:MOST_REJECTED]]
+        parts.append(
+            table([Column("set aside", "id"), Column("column", "name"), Column("reason", "words", WARN)], shown)
+        )
+    parts += [line(f"open: {item.text}", WARN) for item in preview.questions]
+    return Group(*parts)
+
+
+def _settings(preview: SourcePreview) -> str:
+    """What differs from the default, as featurestore.toml has it."""
+    identity = preview.source.dialect.identity
+    found = [
+        f"{name} = {toml_value('' if value is None else value)}"
+        for name, value in identity.items()
+        if name not in ("times", "renamed")
+    ]
+    return ", ".join(found) or "with the default settings"
+
+
+def _origin(item: PreviewColumn) -> str:
+    origin, written = item.origin, item.written
+    renamed = "" if item.name == item.in_file else f", {item.in_file!r} in the file"
+    return f"{origin}{f', written as {written}' if written else ''}{renamed}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = value.hex() if isinstance(value, bytes) else str(json_value(value))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

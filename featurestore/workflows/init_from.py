@@ -1,0 +1,341 @@
+"""A project from the data that one has: a source with its settings, types, keys and rules, and features to edit.
+
+What a sample can't tell is asked; where nobody can be asked it is refused, with the flag that says it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+
+from featurestore.config import RESERVED_KEYS
+from featurestore.dialect import STANDARD, Dialect, TimeFormat
+from featurestore.errors import UsageError
+from featurestore.model import COLUMN_NAME, Scalar
+from featurestore.sources.catalogue import choose_table
+from featurestore.sources.detection import (
+    Detected,
+    Question,
+    detect_csv,
+    detect_values,
+    kind_of_column,
+    sounds_like_id,
+    type_of_file,
+)
+from featurestore.sources.files import SUFFIXES, is_named, partitions_of
+from featurestore.toml import toml_key, toml_value
+from featurestore.workflows.source_preview import Nowhere, sample_of
+from featurestore.workflows.templates import HEAD, features_of, slug
+
+Ask = Callable[[Question], str]
+"""Asks a person and returns one of the question's choices."""
+
+FEATURES = 3
+_FEW = 10  # different texts that a rule lists
+_MOST_UP = 3  # folders up that a relative path may go
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller says of the data; None and empty where a sample has to tell.
+
+    ``event_time`` may be ``none``: the rows have no time. ``formats`` are those of columns of times.
+    """
+
+    keys: tuple[str, ...] = ()
+    event_time: str | None = None
+    timezone: str | None = None
+    entity_type: str | None = None
+    source: str | None = None
+    table: str | None = None
+    decimal: str | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A project as text, and what to say of it: facts that were found, and what had to be assumed."""
+
+    settings: str
+    features: str
+    source: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The data: its first file, the path for the settings, its type, and how its sample is written."""
+
+    first: Path
+    path: Path
+    type: str
+    detected: Detected
+    partitions: bool = False
+    table: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the data: its name in the project and in the file, its type, and its values in the sample."""
+
+    name: str
+    in_file: str
+    kind: Scalar
+    values: pl.Series
+
+
+def propose(root: Path, name: str, data: Path, wishes: Wishes, ask: Ask | None = None) -> Proposal:
+    """Looks at a file or a folder and proposes a project in ``root``. Writes nothing.
+
+    Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
+    be read.
+    """
+    found = _look(data, wishes.table)
+    dialect = _settle(found.detected, wishes, ask)
+    columns = _columns(found.detected.sample, dialect)
+    keys = _choose_keys(columns, wishes, ask)
+    event_time = _choose_time(columns, keys, wishes, ask)
+    source = wishes.source or slug(found.path.name.split(".")[0], "events")
+    entity_type = wishes.entity_type or _entity_type(keys[0], source)
+    columns = _with_key_names(columns, keys, entity_type)
+    key_columns = [column for column in columns if column.in_file in keys]
+    time = next((column for column in columns if column.in_file == event_time), None)
+    several = not found.detected.whole or _has_repeats(key_columns, time)
+    notes = [*found.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
+    settings = _settings(root, name, found, dialect, columns, key_columns, time, entity_type, source, wishes)
+    of = [(each.name, each.kind) for each in columns if each not in key_columns and each is not time]
+    features = features_of(
+        [pair for pair in of if pair[1] in ("float", "int")] + [pair for pair in of if pair[1] in ("bool", "string")],
+        [each.name for each in key_columns], time.name if time else None, several=several, count=FEATURES,
+    )  # fmt: skip
+    return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
+
+
+def _look(data: Path, table: str | None) -> _Data:
+    if data.is_dir():
+        return _look_into(data)
+    if not data.is_file():
+        raise UsageError("no such file or folder", where=str(data))
+    source_type = type_of_file(data)
+    if source_type == "csv":
+        return _Data(data, data, source_type, detect_csv(data))
+    chosen = choose_table(data, source_type, table) if source_type in ("sqlite", "duckdb") else None
+    sample, whole = sample_of(Nowhere(Path.cwd()), data, source_type, chosen)
+    return _Data(data, data, source_type, detect_values(sample, STANDARD, whole=whole), table=chosen)
+
+
+def _look_into(folder: Path) -> _Data:
+    """A folder of files of one type, the first of which stands for all; the last one must have the same columns."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "_")))
+    files = {
+        kind: [path for path in paths if is_named(path.name, SUFFIXES[kind])]
+        for kind in ("csv", "parquet", "arrow", "ndjson")
+    }
+    kinds = [kind for kind, found in files.items() if found]
+    if len(kinds) != 1:
+        what = f"holds files of several types: {', '.join(kinds)}" if kinds else "holds no file that a source could be"
+        raise UsageError(what, where=str(folder), hint="name one file, or a folder of files of one type")
+    names = files[kinds[0]]
+    first, last = _look(names[0], None), _look(names[-1], None)
+    notes: list[str] = []
+    if set(first.detected.sample.columns) != set(last.detected.sample.columns):
+        notes.append(f"{names[0]} and {names[-1]} have other columns: those of the first are proposed")
+    partitions = bool(partitions_of(names[0].relative_to(folder).as_posix()))
+    detected = replace(first.detected, whole=first.detected.whole and len(names) == 1)
+    return _Data(names[0], folder, first.type, detected, partitions, notes=tuple(notes))
+
+
+def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> Dialect:
+    """The dialect, with what the sample leaves open as the caller says."""
+    dialect, times = detected.dialect, dict(detected.dialect.times)
+    for question in detected.questions:
+        if "decimal" in question.choices:
+            answer = {",": "decimal", ".": "thousands"}.get(wishes.decimal or "")
+            answer = answer or _asked(question, ask, '--decimal "," or --decimal "."')
+            decimal, thousands = (",", None) if answer == "decimal" else (".", ",")
+            dialect = replace(dialect, decimal=decimal, thousands=thousands)
+        elif question.column not in wishes.formats:
+            flag = " or ".join(f'--format-of "{question.column}={choice}"' for choice in question.choices)
+            times[question.column] = TimeFormat(format=_asked(question, ask, flag))
+    for column, written in wishes.formats.items():
+        if column not in detected.sample.columns:
+            raise UsageError(f"--format-of names {column!r}, which is no column", hint=_names(detected.sample.columns))
+        times[column] = TimeFormat(format=written)
+    return replace(dialect, times=times)
+
+
+def _asked(question: Question, ask: Ask | None, flag: str) -> str:
+    if ask is None:
+        raise UsageError(question.text, hint=f"say it with {flag}")
+    return ask(question)
+
+
+def _columns(sample: pl.DataFrame, dialect: Dialect) -> list[_Column]:
+    columns = []
+    for values in sample.get_columns():
+        kind = kind_of_column(values, dialect)
+        if kind is not None:
+            columns.append(_Column(values.name, values.name, kind, values))
+    return columns
+
+
+def _choose_keys(columns: Sequence[_Column], wishes: Wishes, ask: Ask | None) -> tuple[str, ...]:
+    names = [column.name for column in columns if column.kind in ("string", "int")]
+    if wishes.keys:
+        for key in wishes.keys:
+            if key not in names:
+                raise UsageError(
+                    f"--key names {key!r}, which is no column of text or whole numbers", hint=_names(names)
+                )
+        return wishes.keys
+    if not names:
+        raise UsageError("no column can be a key: none is text or whole numbers", hint="name another file")
+    likely = [name for name in names if sounds_like_id(name)]
+    if len(likely) == 1:
+        return (likely[0],)
+    choices = tuple(likely or names)
+    what = "could be the key of what the rows are about" if likely else "is named like a key; what are the rows about?"
+    text = f"{_names(choices)} {what}" if likely else f"no column {what} There are {_names(choices)}"
+    return (_asked(Question("key", choices, text), ask, f"--key {choices[0]}"),)
+
+
+def _choose_time(columns: Sequence[_Column], keys: Sequence[str], wishes: Wishes, ask: Ask | None) -> str | None:
+    times = [column.name for column in columns if column.kind in ("datetime", "date") and column.name not in keys]
+    if wishes.event_time is not None:
+        if wishes.event_time != "none" and wishes.event_time not in times:
+            raise UsageError(
+                f"--event-time names {wishes.event_time!r}, which is no column of times", hint=_names(times)
+            )
+        return None if wishes.event_time == "none" else wishes.event_time
+    if len(times) < 2:
+        return times[0] if times else None
+    question = Question("event_time", tuple(times), f"{_names(times)} could be the time at which a row was true")
+    return _asked(question, ask, f"--event-time {times[0]}")
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+
+
+def _entity_type(key: str, source: str) -> str:
+    """What an entity is called: ``patient`` of ``patient_id``."""
+    name = slug(key, "entity")
+    for suffix in ("_id", "_key", "_uuid", "_nr", "_no"):
+        name = name.removesuffix(suffix)
+    return name if name not in ("id", "key", "uuid", "guid", "nr", "no") else source.removesuffix("s") or "entity"
+
+
+def _with_key_names(columns: Sequence[_Column], keys: Sequence[str], entity_type: str) -> list[_Column]:
+    """The columns, with names for the keys that a key may have."""
+    renamed = []
+    for column in columns:
+        name = column.name
+        if name in keys and (not COLUMN_NAME.fullmatch(name) or name.lower() in RESERVED_KEYS):
+            name = slug(name, f"{entity_type}_key")
+            name = f"{entity_type}_{name}" if name in RESERVED_KEYS else name
+        renamed.append(replace(column, name=name))
+    return renamed
+
+
+def _has_repeats(keys: Sequence[_Column], time: _Column | None) -> bool:
+    of = pl.DataFrame([each.values for each in (*keys, *([time] if time else []))])
+    return bool(of.is_duplicated().any())
+
+
+def _notes(
+    found: _Data, dialect: Dialect, columns: Sequence[_Column], time: _Column | None, wishes: Wishes, *, several: bool
+) -> list[str]:
+    notes = []
+    identity = {key: value for key, value in dialect.identity.items() if key not in ("times", "renamed")}
+    shown = ", ".join(f"{key} = {toml_value('' if value is None else value)}" for key, value in identity.items())
+    notes.append(f"{found.first.name} is {found.type}" + (f": {shown}" if shown else ""))
+    written = [f"{name} as {one.format or f'{one.unit} since 1970'}" for name, one in dialect.times.items()]
+    notes += [f"times are written: {', '.join(written)}"] if written else []
+    if time is None:
+        notes.append("no column is the time of a row: values hold from the run that learned them on")
+    elif wishes.timezone is None and found.type in ("csv", "ndjson"):
+        notes.append(f"times without a zone are taken as UTC: if {time.in_file} is local, name its zone in timezone")
+    if several:
+        notes.append("an entity may have several rows of one instant: the features make one value of them")
+    if not found.detected.whole:
+        notes.append("types and rules are those of a sample: rows that don't fit will be set aside, and counted")
+    missing = [name for name in found.detected.sample.columns if name not in {each.in_file for each in columns}]
+    notes += [f"left out, as nothing is known of them: {_names(missing)}"] if missing else []
+    return notes
+
+
+def _settings(
+    root: Path, name: str, found: _Data, dialect: Dialect, columns: Sequence[_Column], keys: Sequence[_Column],
+    time: _Column | None, entity_type: str, source: str, wishes: Wishes,
+) -> str:  # fmt: skip
+    """The text of featurestore.toml."""
+    kinds = ", ".join(f'{each.name} = "{"int" if each.kind == "int" else "string"}"' for each in keys)
+    lines = [
+        "[project]", f"name = {toml_value(name)}", "",
+        f"[entity_types.{entity_type}]", f"keys = {{ {kinds} }}", "",
+        f"[sources.{source}]", f"type = {toml_value(found.type)}", f"path = {toml_value(_path(root, found.path))}",
+    ]  # fmt: skip
+    lines += [f"table = {toml_value(found.table)}"] if found.table else []
+    lines += ["partitions = true"] if found.partitions else []
+    if time is not None:
+        lines.append(f"event_time = {toml_value(time.name)}")
+        lines.append(f"timezone = {toml_value(wishes.timezone or 'UTC')}  # of times without a zone")
+    for key, value in dialect.identity.items():
+        if key not in ("times", "renamed"):
+            lines.append(f"{key} = {toml_value('' if value is None else value)}")
+    lines += ["", f"[sources.{source}.columns]"]
+    if not found.detected.whole:
+        lines.append("# Rules behind # are those of a sample: take # away for those that hold for all rows.")
+    for column in columns:
+        lines.append(_column_line(column, dialect, is_key=column in keys, whole=found.detected.whole))
+    return "\n".join(lines) + "\n"
+
+
+def _column_line(column: _Column, dialect: Dialect, *, is_key: bool, whole: bool) -> str:
+    kind = ("int" if column.kind == "int" else "string") if is_key else column.kind
+    facts: dict[str, object] = {"type": kind}
+    written = dialect.times.get(column.in_file)
+    if written is not None:
+        facts |= written.identity
+    if column.name != column.in_file:
+        facts["rename"] = column.in_file
+    rules = {} if is_key else _rules(column, dialect)
+    line = f"{toml_key(column.name)} = {toml_value({**facts, **(rules if whole else {})})}"  # type: ignore[dict-item]
+    if rules and not whole:
+        line += "  # " + ", ".join(f"{name} = {toml_value(value)}" for name, value in rules.items())  # type: ignore[arg-type]
+    return line
+
+
+def _rules(column: _Column, dialect: Dialect) -> dict[str, object]:
+    """Rules that all rows of the sample keep."""
+    values = column.values
+    if dialect.null and values.dtype == pl.String:
+        values = values.set(
+            values.is_in(pl.Series(dialect.null, dtype=pl.String).implode()).fill_null(value=False), None
+        )
+    rules: dict[str, object] = {}
+    if not values.null_count() and len(values) > 1:
+        rules["null"] = False
+    if column.kind == "string":
+        choices = values.drop_nulls().unique()
+        if 1 < len(choices) <= _FEW and len(values) >= 10 * len(choices):
+            rules["in"] = sorted(choices.to_list())
+    elif column.kind in ("int", "float"):
+        plain = values.cast(pl.Float64, strict=False)
+        if plain.null_count() == values.null_count() and len(plain.drop_nulls()) and float(plain.min()) >= 0:  # type: ignore[arg-type]
+            rules["min"] = 0
+    return rules
+
+
+def _path(root: Path, data: Path) -> str:
+    """The data's path in the settings: relative to the project, unless that leads far away."""
+    absolute = data.absolute()
+    relative = os.path.relpath(absolute, root.absolute())
+    if relative.startswith(os.pardir) and relative.count(os.pardir) > _MOST_UP:
+        return str(absolute)
+    return Path(relative).as_posix()

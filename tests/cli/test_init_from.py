@@ -1,0 +1,188 @@
+"""``init --from``: the project that is proposed can be ingested at once, and what the data leaves open is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from featurestore.sources.detection import Question
+from featurestore.workflows.init import init
+from featurestore.workflows.init_from import Wishes
+from tests.conftest import Folder
+
+VISITS = pl.DataFrame(
+    {
+        "patient_id": ["a", "a", "b"],
+        "visit_at": [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)],
+        "chol": [201.5, 233.0, None],
+        "sex": ["F", "F", "M"],
+    }
+)
+
+
+def german(path: Path) -> None:
+    text = "Auszug\n\nNr.;am;größe;ok\n1;31.12.2024 13:05;1,75;ja\n1;1.1.2025 00:00;-;nein\n2;21.1.2025 00:00;2,5;ja\n"
+    path.write_bytes(text.encode("cp1252"))
+
+
+def sqlite(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE visits (patient_id TEXT, visit_at TEXT, chol REAL, sex TEXT)")
+        rows = [(a, f"{b:%Y-%m-%d %H:%M:%S}", c, d) for a, b, c, d in VISITS.rows()]
+        database.executemany("INSERT INTO visits VALUES (?, ?, ?, ?)", rows)
+        database.commit()
+
+
+def duck(path: Path) -> None:
+    with closing(duckdb.connect(str(path))) as database:
+        database.execute("CREATE TABLE visits (patient_id TEXT, visit_at TIMESTAMP, chol DOUBLE, sex TEXT)")
+        rows = [(a, b.replace(tzinfo=None), c, d) for a, b, c, d in VISITS.rows()]
+        database.executemany("INSERT INTO visits VALUES (?, ?, ?, ?)", rows)
+
+
+def folder_of_partitions(path: Path) -> None:
+    for year, rows in (("2023", VISITS.head(1)), ("2024", VISITS.tail(2))):
+        (path / f"year={year}").mkdir(parents=True)
+        rows.write_parquet(path / f"year={year}" / "part.parquet")
+
+
+DATA: dict[str, Callable[[Path], object]] = {
+    "german.csv": german,
+    "visits.csv": VISITS.write_csv,
+    "visits.parquet": VISITS.write_parquet,
+    "visits.arrow": VISITS.write_ipc,
+    "visits.jsonl": VISITS.write_ndjson,
+    "visits.sqlite": sqlite,
+    "visits.duckdb": duck,
+    "visits": folder_of_partitions,
+    "epochs.csv": lambda path: path.write_text("user_id,ts,n\n1,1700000000,1\n1,1700000500,2\n2,1700000600,3\n"),
+    "us.csv": lambda path: path.write_text("user_id,day,n\n1,12/31/2024,1\n1,1/2/2025,2\n"),
+    "untimed.csv": lambda path: path.write_text("user_id,age\n1,40\n2,50\n"),
+    "only_times.csv": lambda path: path.write_text("user_id,at\n1,2024-01-01\n2,2024-01-02\n"),
+    "twice.csv": lambda path: path.write_text("user_id,at,x\n1,2024-01-01,1\n1,2024-01-01,2\n"),
+    "no_header.csv": lambda path: path.write_text("a,2024-01-01,1.5\nb,2024-01-02,2.5\n"),
+    "nulls.csv": lambda path: path.write_text("id,at,x\n1,2024-01-01,NULL\n2,2024-01-02,3\n3,NULL,4\n4,2024-01-03,5\n"),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_what_is_proposed_can_be_ingested_at_once(folder: Folder, name: str) -> None:
+    path = folder.root / name
+    DATA[name](path)
+    wishes = {"no_header.csv": ["--key", "column_1"]}.get(name, [])
+    shop = Folder(folder.root / "shop", folder._capture)
+    shown = folder.run("init", str(shop.root), "--from", str(path), *wishes).out
+    assert "found:" in shown
+    done = shop.json("ingest", code=3 if name == "nulls.csv" else 0)
+    assert len(done["features"]) == 3
+    assert {item["status"] for item in done["features"]} == {"ok"}
+    assert all(item["rows_written"] for item in done["features"])
+
+
+def test_the_settings_that_the_data_needs_are_proposed_and_shown(folder: Folder) -> None:
+    german(folder.root / "german.csv")
+    folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "german.csv"))
+    settings = (folder.root / "shop" / "featurestore.toml").read_text(encoding="utf-8")
+    for line in (
+        'path = "../german.csv"', 'delimiter = ";"', 'encoding = "cp1252"', "skip_rows = 2", 'decimal = ","',
+        'null = ["-"]', 'true = ["ja"]', 'false = ["nein"]', 'event_time = "am"', 'keys = { nr = "int" }',
+        'nr = { type = "int", rename = "Nr." }', 'am = { type = "datetime", format = "%d.%m.%Y %H:%M", null = false }',
+    ):  # fmt: skip
+        assert line in settings
+
+
+OPEN: dict[str, tuple[str, Sequence[str], str, str]] = {
+    "day or month": (
+        "user_id,day,n\n1,1/2/2024,1\n", ["--format-of", "day=%d/%m/%Y"], "is it day or month first?", "%m/%d/%Y",
+    ),
+    "two times": (
+        "user_id,made_at,paid_at\n1,2024-01-01,2024-01-02\n", ["--event-time", "paid_at"],
+        "made_at, paid_at could be the time", "--event-time made_at",
+    ),
+    "two keys": (
+        "user_id,shop_id,n\n1,1,5\n", ["--key", "shop_id"], "user_id, shop_id could be the key", "--key user_id",
+    ),
+    "no key": ("name,n\nx,5\n", ["--key", "name"], "no column is named like a key", "--key name"),
+    "decimal or thousands": (
+        'user_id,n\n1,"1,234"\n', ["--decimal", "."], "one and a bit", '--decimal ","',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_what_the_data_leaves_open_is_refused_with_the_flag_or_asked(folder: Folder, case: str) -> None:
+    text, flags, said, hint = OPEN[case]
+    path = folder.root / "data.csv"
+    path.write_text(text, encoding="utf-8")
+    shop = folder.root / "shop"
+    refused = folder.run("init", str(shop), "--from", str(path), code=2).err
+    assert said in refused
+    assert hint in refused
+    assert not shop.exists()
+    asked: list[Question] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question)
+        return question.choices[-1]
+
+    assert init(shop, data=path, dry_run=True, ask=answer).proposal is not None
+    assert len(asked) == 1
+    folder.run("init", str(shop), "--from", str(path), *flags)
+    Folder(shop, folder._capture).run("ingest")
+
+
+def test_a_decimal_that_is_said_decides_what_1_234_is(folder: Folder) -> None:
+    path = folder.root / "data.csv"
+    path.write_text('user_id,n\n1,"1,234"\n', encoding="utf-8")
+    for decimal, kind in ((",", "float"), (".", "int")):
+        made = init(folder.root / "shop", data=path, dry_run=True, wishes=Wishes(decimal=decimal)).proposal
+        assert made is not None
+        assert f'n = {{ type = "{kind}" }}' in made.settings
+
+
+def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder) -> None:
+    path = folder.root / "big.csv"
+    rows = (f"{at % 50},2024-01-{at % 28 + 1:02},{at}.5,{'FM'[at % 2]}\n" for at in range(90_000))
+    path.write_text("user_id,at,x,sex\n" + "".join(rows), encoding="utf-8")
+    made = init(folder.root / "shop", data=path, dry_run=True).proposal
+    assert made is not None
+    assert 'sex = { type = "string" }  # null = false, in = ["F", "M"]' in made.settings
+    assert ".over(" in made.features
+
+
+def test_a_project_is_not_proposed_over_another_one(project: Folder) -> None:
+    assert "is a project already" in project.run("init", str(project.root), "--from", "x.csv", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--key", "id"], "these options describe data"),
+        (["--from", "x.csv", "--demo"], "--demo brings its own data"),
+        (["--from", "x.csv", "--timezone", "Mars"], "is not a time zone"),
+        (["--from", "x.csv", "--decimal", ";"], "--decimal is"),
+        (["--from", "x.csv", "--format-of", "at"], "is not COLUMN=FORMAT"),
+        (["--from", "x.csv", "--format-of", "at=%Q"], "which is not known"),
+        (["--from", "x.csv", "--source", "My Source"], "--source must match"),
+        (["--from", "nowhere.csv"], "no such file or folder"),
+    ],
+)
+def test_options_that_can_mean_nothing_are_refused(folder: Folder, flags: list[str], said: str) -> None:
+    assert said in folder.run("init", str(folder.root / "shop"), *flags, code=2).err
+
+
+def test_new_adds_a_feature_that_can_be_ingested(project: Folder) -> None:
+    assert project.json("new", "fresh", "--dry-run")["path"] == "features/fresh.py"
+    assert not (project.root / "features" / "fresh.py").exists()
+    project.run("new", "fresh")
+    assert project.features("fresh")["fresh"]["status"] == "ok"
+    assert "there is fresh already" in project.run("new", "fresh", code=2).err
+    assert "is not a name for a feature" in project.run("new", "Fresh!", code=2).err
+    assert "did you mean" in project.run("new", "other", "--source", "visit", code=2).err
