@@ -242,7 +242,10 @@ def _parse_source(declaration: Declaration, argument: str) -> Source | None:
 
 
 def _source_settings(source: Source) -> dict[str, str | None]:
-    return {"event_time": source.event_time, "timezone": source.timezone, "updated_at": source.updated_at}
+    valid = None if source.valid is None else times.format_instant(source.valid)
+    return {
+        "event_time": source.event_time, "timezone": source.timezone, "updated_at": source.updated_at, "valid": valid,
+    }  # fmt: skip
 
 
 def _source_facts(source: Source | None) -> dict[str, Json]:
@@ -265,7 +268,8 @@ def _source_from_header(value: Json) -> Source:
     """The source without its columns, whose types the header has in a table of their own."""
     table = _mapping(value)
     settings = {name: _text(table[name]) for name in ("event_time", "timezone", "updated_at") if name in table}
-    return Source(name=_text(table["name"]), type="", **settings)  # type: ignore[arg-type]
+    valid = times.parse_instant(_text(table["valid"]))[0] if "valid" in table else None
+    return Source(name=_text(table["name"]), type="", valid=valid, **settings)  # type: ignore[arg-type]
 
 
 def _source_text(source: Source | None) -> str:
@@ -312,6 +316,15 @@ def _parse_duration(declaration: Declaration, argument: str) -> int | None:
         return times.parse_duration(text)
     except ValueError as exc:
         raise declaration.error(f"{argument}= {exc}") from None
+
+
+def _parse_max_age(declaration: Declaration, argument: str) -> int | None:
+    max_age = _parse_duration(declaration, argument)
+    source = _parse_source(declaration, "source") if max_age is not None else None
+    if source is not None and source.valid is not None:
+        text = f"max_age= is for values that grow old, and those of the source {source.name!r} hold from one date on"
+        raise declaration.error(text, f"leave it out, or valid in [sources.{source.name}]")
+    return max_age
 
 
 def _parse_scope(declaration: Declaration, argument: str) -> str | None:
@@ -494,7 +507,7 @@ ARGUMENTS: dict[str, Argument] = {
             json=lambda source: None if source is None else source.name, label="source", text=_source_text,
         ),
         Argument(
-            "max_age", _parse_duration, metadata=True,
+            "max_age", _parse_max_age, metadata=True,
             json=_duration_json, label="max age", text=lambda micros: str(_duration_json(micros) or NONE),
         ),
         Argument(
@@ -503,7 +516,7 @@ ARGUMENTS: dict[str, Argument] = {
         Argument(
             "lookback", _parse_duration,
             hashed=Hashed(_fact("lookback"), from_header=_number(int), fact_text=_duration_fact_text),
-            json=_duration_json, label="lookback", text=lambda micros: str(_duration_json(micros) or ""),
+            json=_duration_json,
         ),
         Argument(
             "tolerance", _parse_tolerance, hashed=Hashed(_fact("tolerance"), from_header=_number(float)),

@@ -35,6 +35,7 @@ LEAST_MEMORY = 200_000_000
 TABLES = (
     "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
     "log",
+    "scopes",
 )  # fmt: skip
 LEAST_KEEP = 86_400_000_000
 
@@ -92,7 +93,8 @@ class Project:
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
     name; ``models`` are those that models were trained on. ``memory`` is about how many bytes a join may use, whatever
     the size of the history. ``keep`` is how long (µs) details of runs are kept, None for ever. ``online_timeout`` is
-    how many seconds to wait for a connection to the online store.
+    how many seconds to wait for a connection to the online store. With ``check_scopes`` runs check on a sample that
+    scopes hold.
     """
 
     root: Path
@@ -110,6 +112,7 @@ class Project:
     feature_sets: Mapping[str, FeatureSet] = field(default_factory=dict)
     models: Mapping[str, FeatureSet] = field(default_factory=dict)
     keep: int | None = None
+    check_scopes: bool = True
     online_timeout: float = 10.0
 
     @property
@@ -198,6 +201,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         require_committed=top.table("versions").allow("require_committed").get("require_committed", bool, False),
         notify=top.table("notify").allow("command").text("command"),
         keep=_keep(top.table("log").allow("keep")),
+        check_scopes=top.table("scopes").allow("check").get("check", bool, True),
         feature_sets=sets,
         models={name: _model(name, table, entity_types, sets) for name, table in top.tables("models")},
     )

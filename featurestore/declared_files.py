@@ -206,22 +206,46 @@ def changed_since(root: Path, file: DeclaredFile) -> bool:
         return True
 
 
+_FOLDERS = r"(?:(?!\.)[^/]+/)*"
+
+
 def _expression(pattern: str) -> str:
-    """A pattern as a regular expression for whole paths; a star is never a leading dot, nor a slash."""
-    parts = []
+    """A pattern as a regular expression for whole paths; a star is never a leading dot, nor a slash.
+
+    What follows a star is taken where it comes first, and for good: with a choice at every star, a pattern of some
+    stars and a long name would take for ever.
+    """
+    groups: list[list[str]] = [[]]
     for part in pattern.split("/"):
-        if part == "**":
-            parts.append(r"(?:(?!\.)[^/]+/)*")
-            continue
-        inner = "".join(map(_piece, re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL)))
-        hidden = "" if part.startswith(".") or not is_pattern(part) else r"(?!\.)"
-        parts.append(f"{hidden}{inner}/")
-    return "".join(parts).removesuffix("/") if parts[-1].endswith("/") else "".join(parts) + r"(?!\.)[^/]+"
+        if part != "**":
+            groups[-1].append(f"{_part(part)}/")
+        elif groups[-1] or len(groups) == 1:
+            groups.append([])
+    whole = _in_turn(_FOLDERS, ["".join(group) for group in groups])
+    return whole.removesuffix("/") if groups[-1] else whole + r"(?!\.)[^/]+"
+
+
+def _part(part: str) -> str:
+    """One part of a path."""
+    groups: list[list[str]] = [[]]
+    for piece in re.findall(r"\*+|\?|\[!?\]?[^\]]*\]|.", part, re.DOTALL):
+        if piece.startswith("*"):
+            groups.append([])
+        else:
+            groups[-1].append(_piece(piece))
+    hidden = "" if part.startswith(".") or not is_pattern(part) else r"(?!\.)"
+    return hidden + _in_turn("[^/]*", ["".join(group) for group in groups])
+
+
+def _in_turn(anything: str, groups: list[str]) -> str:
+    """The groups with anything between them."""
+    first, *others = groups
+    if not others:
+        return first
+    return first + "".join(f"(?>{anything}?{group})" for group in others[:-1]) + anything + others[-1]
 
 
 def _piece(piece: str) -> str:
-    if piece.startswith("*"):
-        return "[^/]*"
     if piece == "?":
         return "[^/]"
     if piece.startswith("[") and piece.endswith("]") and len(piece) > 2:

@@ -137,7 +137,8 @@ class Source:
     """Where rows come from, and how their times are read.
 
     ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
-    written in it. ``max_rejected`` is the largest share of its rows that may be set aside.
+    written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
+    instant from which all rows hold, in a source without event times; None where they count from the run they came in.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Source:
     event_time: str | None = None
     timezone: str | None = None
     updated_at: str | None = None
+    valid: int | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
     dialect: Dialect = STANDARD
     max_rejected: float | None = None

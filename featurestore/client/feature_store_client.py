@@ -94,7 +94,7 @@ class FeatureStoreClient:
     ) -> OnlineAnswer:
         """What is served of entities now; None for what is null, missing or expired.
 
-        >>> client.get_online_features("patient", ["42"], ["age_normalized"]).to_dict()
+        >>> client.get_online_features("patient", ["001"], ["age_normalized"]).to_dict()
         """
         if request is not None:
             raise UsageError("none of the features is computed from a request", hint="leave request out")

@@ -316,3 +316,14 @@ class JoinSummary(Result):
     columns: tuple[str, ...]
     features: tuple[Any, ...]
     output: str | None
+
+
+class LatestSummary(Result):
+    """What ``latest`` wrote to a file."""
+
+    entity_type: str
+    at: str
+    entities: int
+    columns: tuple[str, ...]
+    features: tuple[Any, ...]
+    output: str

@@ -136,6 +136,47 @@ class FeatureStore:
         options.warn(found.facts.all_warnings)
         return _summary(found, Path(output)) if output is not None else _frame(found)
 
+    @overload
+    def latest(
+        self, entity_type: str, features: Sequence[str], *, at: Instant | None = None, known: bool = False,
+        output: None = None, progress: Progress | None = None,
+    ) -> pl.DataFrame: ...  # fmt: skip
+
+    @overload
+    def latest(
+        self, entity_type: str, features: Sequence[str], *, at: Instant | None = None, known: bool = False,
+        output: str | Path, progress: Progress | None = None,
+    ) -> results.LatestSummary: ...  # fmt: skip
+
+    def latest(
+        self, entity_type: str, features: Sequence[str], *, at: Instant | None = None, known: bool = False,
+        output: str | Path | None = None, progress: Progress | None = None,
+    ) -> pl.DataFrame | results.LatestSummary:  # fmt: skip
+        """One row per entity as of a time (by default now), sorted by the keys: for scoring everybody.
+
+        The answers are those of a join of all entities with that time. With ``output`` they go to that file.
+
+        >>> store.latest("patient", ["age_normalized"], at="2024-07-01T00:00:00Z")
+        """
+        from featurestore import times
+        from featurestore.render.json.joins import latest_document
+        from featurestore.workflows.join.question import resolve_features
+        from featurestore.workflows.latest import latest
+        from featurestore.workflows.table_files import TableFile
+
+        given = options.instant("at", at)
+        path = None if output is None else Path(output)
+        with self._offline() as store, notebook.progress(progress) as report:
+            asked = resolve_features(self.project, store, options.names("features", features), only=entity_type)
+            found = latest(
+                self.project, store, entity_type, asked, at=times.now() if given is None else given, known=known,
+                output=None if path is None else TableFile(path), progress=report,
+            )  # fmt: skip
+        options.warn(found.warnings)
+        if found.frame is not None:
+            return found.frame
+        return results.LatestSummary(latest_document(found, path))
+
     def online(self) -> OnlineReader:
         """A reader of what is served. Make one per process; its threads may share it."""
         return OnlineReader(self.project)
@@ -143,7 +184,7 @@ class FeatureStore:
     def history(self, name: str, entity: str) -> results.History:
         """Every value ever held of an entity, with when it was true and when it was learned.
 
-        >>> store.history("age_normalized", "42").values[0].value
+        >>> store.history("age_normalized", "001").values[0].value
         """
         from featurestore.render.json.history import history_document
         from featurestore.workflows.history import feature_history

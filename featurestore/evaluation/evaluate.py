@@ -68,6 +68,8 @@ def pad(rows: SortedRows, kind: ScopeKind) -> SortedRows:
         return rows
     copies = _copies(rows) if kind == "entity" and rows.keyed else frame.head(1 if frame.height == 1 else 0)
     # Column by column: a frame stores a column of one row, or of rows like it, as a single value, and computes once.
+    if not copies.height:
+        return replace(rows, frame=pl.DataFrame([column.rechunk() for column in frame]))
     columns = [pl.concat([mine, its]).rechunk() for mine, its in zip(frame, copies, strict=True)]
     origin = pl.concat([rows.origin, rows.origin.head(copies.height)])
     return replace(rows, frame=pl.DataFrame(columns), origin=origin, padding=copies.height)

@@ -241,7 +241,7 @@ def _memory(column: pl.Series) -> list[tuple[int, int, int | None]]:
 
 
 def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bool) -> pl.Series | None:
-    """The result's ``computed_at``, filled with the source's event times; None if neither has times."""
+    """The result's ``computed_at``, filled with the source's times or `Source.valid`; None if neither has any."""
     given = (
         raw["computed_at"] if "computed_at" in raw.columns else pl.Series("computed_at", [None] * raw.height, INSTANT)
     )
@@ -254,6 +254,8 @@ def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bo
     if not times.has_nulls():
         return times
     event_time = rows.source.event_time
+    if event_time is None and rows.source.valid is not None:
+        return times.fill_null(pl.lit(rows.source.valid, pl.Int64).cast(INSTANT))
     if event_time is None:
         if times.null_count() == times.len():
             return None

@@ -79,7 +79,8 @@ class ScopeCheck:
         scope: What is checked.
         rows: The rows that it was computed from.
         values: What it gave: keys, ``computed_at`` (absent where nothing has times) and ``value``.
-        evaluate: Computes it from other rows.
+        evaluate: Computes it from other rows, and from nothing beside them: no `pad`, whose copies a function that
+            looks further would see.
         named: The columns that its code names.
         seed: Decides the seeded half of the sample.
         size: How large the sample is.

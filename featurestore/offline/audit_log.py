@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from featurestore import times
-from featurestore.model import EntityType, FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import EntityType, FeatureRun, Json, RejectedRow, Run, Scope, StoredVersion, VersionId
 from featurestore.offline import audit_rows
 from featurestore.offline.contract import (
     TOMBSTONE,
@@ -155,8 +155,11 @@ class SqlAuditLog(ABC):
             statistics[row["sha256"]] = audit_rows.load_json(row["statistics"])
             drift[row["sha256"]] = audit_rows.load_json(row["drift"])
         numbers: dict[str, dict[str, int]] = {}
-        for row in self._rows("SELECT feature, sha256, number FROM versions ORDER BY created_seq, number"):
+        scopes: dict[str, dict[str, Json]] = {}
+        for row in self._rows("SELECT * FROM versions ORDER BY created_seq, number"):
             numbers.setdefault(row["feature"], {})[row["sha256"]] = row["number"]
+            if row.get("scope") is not None:  # format 4 has no such column
+                scopes.setdefault(row["feature"], {})[row["sha256"]] = audit_rows.load_json(row["scope"])
         summaries = {}
         for row in self._rows(_LAST_COMMITTED):
             of_versions, drift_of_versions = by_version.get(row["name"], (None, None))
@@ -164,6 +167,7 @@ class SqlAuditLog(ABC):
                 committed_sha256=row["sha256"], committed_since=row["since"], last_run=row["run_id"],
                 last_run_at=row["started_at"], last_status=row["status"], statistics=of_versions,
                 drift=drift_of_versions, numbers=numbers.get(row["name"]),
+                scopes=scopes.get(row["name"]),
             )  # fmt: skip
         return summaries
 
@@ -368,6 +372,14 @@ class SqlRun(ABC):
 
     def set_position(self, position: Position) -> None:
         self._sql.insert("positions", audit_rows.POSITION_COLUMNS, [audit_rows.position_row(position)])
+
+    def set_scope(self, version: VersionId, scope: Scope) -> None:
+        text = json.dumps(asdict(scope))
+        self._sql.rows(
+            "UPDATE versions SET scope = $1 WHERE feature = $2 AND sha256 = $3 AND scope IS DISTINCT FROM $4 "
+            "RETURNING 1",
+            [text, version.feature, version.sha256, text],
+        )
 
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)

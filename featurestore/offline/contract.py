@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from featurestore.errors import FeatureStoreError, SetBackError
-from featurestore.model import EntityType, Json, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import EntityType, Json, RejectedRow, Run, Scope, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.totals import RunTotals, VersionTotals
 
@@ -297,6 +297,10 @@ class AuditWriter(Protocol):
         ...
 
     def set_position(self, position: Position) -> None: ...
+
+    def set_scope(self, version: VersionId, scope: Scope) -> None:
+        """Stores the scope of a version that has a table: as declared, or as this run found it."""
+        ...
 
     def finish(self, run: Run) -> None:
         """Records the run itself: its features with statistics and drift. Called once, last."""

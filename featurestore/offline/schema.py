@@ -61,6 +61,7 @@ MIGRATIONS = {
     5: """
     ALTER TABLE run_features ADD COLUMN rows_withdrawn BIGINT;
     ALTER TABLE versions ADD COLUMN withdrawn_seq BIGINT;
+    ALTER TABLE versions ADD COLUMN scope TEXT;
     CREATE TABLE deletions (
         entity_type TEXT NOT NULL, keys TEXT NOT NULL, deleted_at BIGINT NOT NULL, run_seq BIGINT NOT NULL,
         author TEXT NOT NULL);

@@ -139,9 +139,10 @@ def run_seq_of(packed: bytes) -> int:
     return (packed[7] & 31) << 22 | int.from_bytes(packed[8:11]) >> 2
 
 
-def order_of(packed: bytes) -> tuple[int, bytes]:
+def order_of(packed: bytes) -> tuple[int, int]:
     """What orders the values of a version: the greater is the newer one."""
-    return run_seq_of(packed), packed[:ORDER]
+    first = int.from_bytes(packed[:ORDER])
+    return first & MAX_RUN_SEQ << 2, first
 
 
 def op_of(packed: bytes) -> int:
@@ -150,16 +151,22 @@ def op_of(packed: bytes) -> int:
 
 
 def decode_value(kind: Scalar, payload: bytes) -> OnlineValue:
-    """The value that these bytes encode. Raises struct.error, ValueError or OverflowError where they encode none."""
+    """The value that these bytes encode. Raises struct.error or ValueError where they encode none.
+
+    A time outside the years 1 to 9999, which early releases stored, is a text: no other value is to fail for it.
+    """
     if kind == "string":
         return payload.decode()
     if kind == "list[float]":
         return _decode_list(payload)
     value = _FIXED[kind].unpack(payload)[0]
-    if kind == "datetime":
-        return _EPOCH + timedelta(microseconds=value)
-    if kind == "date":
-        return _EPOCH_DAY + timedelta(days=value)
+    try:
+        if kind == "datetime":
+            return _EPOCH + timedelta(microseconds=value)
+        if kind == "date":
+            return _EPOCH_DAY + timedelta(days=value)
+    except OverflowError:
+        return f"{value} {'us' if kind == 'datetime' else 'd'} after 1970"
     return value  # type: ignore[no-any-return]  # the struct's letter decides: bool, int or float
 
 

@@ -16,7 +16,7 @@ from featurestore.atomic import write_atomically
 from featurestore.frozen import frozen
 from featurestore.model import Json
 
-FORMAT = 3
+FORMAT = 4
 
 
 @frozen
@@ -25,7 +25,8 @@ class FeatureSummary:
 
     ``committed_sha256`` is the version of the last run that committed the feature, ``committed_since`` the start of
     the first of the uninterrupted runs that did. ``statistics`` and ``drift`` are, by version (full SHA-256), those
-    of the last run that wrote values of it. ``numbers`` are those that the store's versions had when they first ran.
+    of the last run that wrote values of it. ``numbers`` are those that the store's versions had when they first ran,
+    and ``scopes`` are theirs as of the last run.
     """
 
     committed_sha256: str | None = None
@@ -36,6 +37,7 @@ class FeatureSummary:
     statistics: Mapping[str, Json] | None = None
     drift: Mapping[str, Json] | None = None
     numbers: Mapping[str, int] | None = None
+    scopes: Mapping[str, Json] | None = None
 
 
 @frozen

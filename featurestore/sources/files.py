@@ -139,13 +139,15 @@ class FileSource:
         self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
+        schemas = FileSchemas()
         for file in offer.handle:
             assert self._read_file is not None, "given, unless `read` is another"
             with open_hashed(file) as stream:
                 batches = self._read_file(stream, file.name, columns, report)
                 if self._partitions and (parts := partitions_of(file.name)):
                     batches = (batch.with_constants(parts) for batch in batches)
-                yield from batches
+                yield from schemas.seen(file.name, batches) if self.complete else batches
+        schemas.report(report)
 
     def place(self, origin: str, row: int) -> Place:
         return Place(f"{origin} {self._row_word} {row}", origin, row)
@@ -201,6 +203,28 @@ class FileSource:
             )
             self._warnings = (*self._warnings, *(() if text in self._warnings else (text,)))
         return found
+
+
+class FileSchemas:
+    """Which columns the files of a source have, to say where they differ."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, frozenset[str]] = {}
+
+    def seen(self, name: str, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches of a file; notes its columns by the first of them."""
+        for batch in batches:
+            self._columns.setdefault(name, frozenset(batch.frame.columns))
+            yield batch
+
+    def report(self, report: Report) -> None:
+        """Says, once for each column, which files lack it, and which has it."""
+        having = {column: name for name, columns in self._columns.items() for column in columns}
+        for column in sorted(having):
+            without = [name for name, columns in self._columns.items() if column not in columns]
+            if without:
+                more = f" and {len(without) - 1:,} more file(s)" if len(without) > 1 else ""
+                report(f"{without[0]}{more} has no column {column!r}, which {having[column]} has: it is null there")
 
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {

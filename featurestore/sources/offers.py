@@ -29,6 +29,7 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
         "event_time": source.event_time,
         "updated_at": source.updated_at,
         "timezone": source.timezone,
+        **({} if source.valid is None else {"valid": source.valid}),
         "columns": columns,
         "pins": dict(pins),
     }

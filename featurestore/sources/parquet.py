@@ -10,6 +10,8 @@ from featurestore.sources.contract import OpenSource, ProjectFolders, Report
 from featurestore.sources.files import FileSource, read_path
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.tables.batch import Batch
 
 KEYS = ("path", "partitions", "delimiter")
@@ -26,18 +28,39 @@ def read_parquet(
 ) -> Iterator[Batch]:
     """Yields the columns of a file, one batch at least. Raises SourceError where it is damaged or not Parquet."""
     # Arrow's reader, not Polars': on damaged pages the latter was seen to end the whole process.
+    from dataclasses import replace
+    from itertools import repeat
+
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
+    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file, select_columns
     from featurestore.tables.formats import refuse_foreign
 
     with naming_the_file(name, "Parquet"):
         refuse_foreign(stream, name, "Parquet")
-        reader = pq.ParquetFile(stream, page_checksum_verification=True)
+        # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
+        reader = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
         chosen = select_columns(reader.schema_arrow.names, columns, name)
+        int96 = [column for column in int96_columns(reader) if column in chosen]
         yield batch_of(reader.schema_arrow.empty_table().select(chosen), name)
         first = 1
-        for batch in reader.iter_batches(rows, columns=chosen):
+        finer = pq.ParquetFile(stream).iter_batches(rows, columns=int96) if int96 else repeat(None)
+        for batch, exact in zip(reader.iter_batches(rows, columns=chosen), finer, strict=False):
             batch.validate(full=True)  # that texts are UTF-8, for one
-            yield batch_of(batch, name, first)
+            read = batch_of(batch, name, first)
+            yield read if exact is None else replace(read, frame=_rounded_up(read.frame, batch_of(exact, name).frame))
             first += batch.num_rows
+
+
+def _rounded_up(frame: pl.DataFrame, exact: pl.DataFrame) -> pl.DataFrame:
+    """Microseconds, one later where nanoseconds say that a part of one was cut off."""
+    import polars as pl
+
+    columns = []
+    for finer in exact.get_columns():
+        micros = frame[finer.name].to_physical()
+        below = finer.to_physical() - micros * 1_000  # anything else is of a time that nanoseconds don't reach
+        columns.append(
+            (micros + below.is_between(1, 999).cast(pl.Int64)).cast(frame.schema[finer.name]).alias(finer.name)
+        )
+    return frame.with_columns(columns)

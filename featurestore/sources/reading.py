@@ -5,6 +5,7 @@ A type of source gives batches; `column_types` decides on types and rules.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -122,6 +123,16 @@ def read_rows(
         return replace(rows, warnings=tuple(warnings))
 
 
+_NO_NAME = re.compile(r"[+-]?\d+([.,]\d+)?|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?")
+
+
+def _without_header(source: Source, names: Collection[str]) -> str:
+    """A sentence for a CSV whose first line looks like a row."""
+    if source.type == "csv" and source.dialect.header and any(_NO_NAME.fullmatch(name) for name in names):
+        return "; if the first line is a row, header = false"
+    return ""
+
+
 class _Reading:
     """One pass over all batches, from the first row to the last."""
 
@@ -147,11 +158,13 @@ class _Reading:
         origin: str | None = None
         dialect = self.source.dialect
         in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        if in_file is not None:  # of a part of an object the object
+            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
         for found in self.opened.read(offer, columns=in_file, report=self.warnings.append):
             self.progress.check()
             batch = found.normalized()
             if dialect.renamed:
-                batch = batch.renamed(dialect.renamed)
+                batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.frame.columns, batch.origin)
@@ -180,7 +193,8 @@ class _Reading:
                 asked = self._asking_for(name)
                 raise SourceError(
                     f"has no column {written!r}; it has {shown or 'none'}", where=origin,
-                    hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file",
+                    hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
+                    + _without_header(self.source, present),
                 )  # fmt: skip
 
     def _asking_for(self, name: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from unicodedata import normalize
 
+from featurestore import times
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
 from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
 from featurestore.sources.bounds import read_bounds, read_choices, read_lengths
@@ -16,7 +17,7 @@ from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at")
-COMMON = ("type", "event_time", "timezone", "updated_at", "columns", "max_rejected", *WORDS)
+COMMON = ("type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", *WORDS)
 RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
 
 
@@ -46,9 +47,25 @@ def read_source(name: str, table: TomlTable) -> Source:
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
     return Source(
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
-        timezone=zone, updated_at=roles["updated_at"], columns=columns,
+        timezone=zone, updated_at=roles["updated_at"], valid=_read_valid(table), columns=columns,
         dialect=read_dialect(table, source_type.KEYS, formats, renamed), max_rejected=_read_share(table),
     )  # fmt: skip
+
+
+def _read_valid(table: TomlTable) -> int | None:
+    """``valid = "always"`` or a date as an instant (µs); `times.MIN_INSTANT` for always."""
+    text = table.text("valid")
+    if text is None:
+        return None
+    if "event_time" in table.data:
+        raise table.error("valid", "dates the rows of a source without event_time", "leave out one of the two")
+    if text == "always":
+        return times.MIN_INSTANT
+    try:
+        return times.parse_instant(text)[0]
+    except ValueError:
+        hint = 'valid = "always", or the date from which its rows hold: "2020-01-01"'
+        raise table.error("valid", f'is neither "always" nor a date: {text!r}', hint) from None
 
 
 def _read_renamed(columns: Mapping[str, TomlTable]) -> Mapping[str, str]:

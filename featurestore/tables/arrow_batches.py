@@ -11,6 +11,7 @@ from typing import IO
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
@@ -55,6 +56,12 @@ def in_utc(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 def has_fixed_offset(kind: pa.DataType) -> bool:
     """Whether a type is that of times in a zone that is no more than an offset."""
     return bool(pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz))
+
+
+def int96_columns(reader: pq.ParquetFile) -> list[str]:
+    """The columns with times of 96 bits, as old writers have them."""
+    columns = (reader.schema.column(at) for at in range(len(reader.schema)))
+    return [column.path for column in columns if column.physical_type == "INT96"]
 
 
 def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:

@@ -112,6 +112,21 @@ class Batch:
         ]
         return replace(self, frame=pl.DataFrame([*self.frame.get_columns(), *columns]))
 
+    def with_parts(self, names: Collection[str]) -> Batch:
+        """The same rows, with a column for each name that is a path into a column of objects: ``address.city``."""
+        present = set(self.frame.columns)
+        parts = []
+        for name in names:
+            first, _, rest = name.partition(".")
+            if name in present or not rest or first not in present:
+                continue
+            column = self.frame[first]
+            if column.dtype == pl.String and first in self.kinds:
+                parts.append(column.str.json_path_match(f"$.{rest}").alias(name))
+            elif (part := _part(column, rest.split("."))) is not None:
+                parts.append(part.alias(name))
+        return replace(self, frame=self.frame.with_columns(parts)) if parts else self
+
     def renamed(self, in_file: Mapping[str, str]) -> Batch:
         """The same rows with other names of columns, given the names in the file by the new ones.
 
@@ -142,3 +157,12 @@ class Batch:
         if rows is None:
             rows = np.arange(self.first, self.first + len(accepted), dtype=np.uint32)
         return replace(self, frame=frame.filter(pl.Series(accepted)), rows=rows[accepted])
+
+
+def _part(column: pl.Series, path: Collection[str]) -> pl.Series | None:
+    """A part of objects, null where an object is null; None where they have no such part."""
+    for name in path:
+        if not isinstance(column.dtype, pl.Struct) or name not in column.struct.fields:
+            return None
+        column = column.struct.field(name).set(column.is_null(), None)
+    return column

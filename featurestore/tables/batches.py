@@ -99,7 +99,7 @@ def _frames_of(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Di
         try:
             if form == "arrow" and not _is_arrow_file(stream):
                 yield from _arrow_stream(stream)
-            elif _has_fixed_offsets(stream, form):
+            elif _is_for_arrow(stream, form):
                 yield from _by_arrow(stream, form, rows)
             else:
                 yield from _slices(stream, pl.scan_parquet if form == "parquet" else pl.scan_ipc, rows)
@@ -141,15 +141,21 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
     return magic == b"ARROW1"
 
 
-def _has_fixed_offsets(stream: BinaryIO, form: Format) -> bool:
-    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics. Goes to its start."""
+def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
+    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics, or of INT96, of which it
+    takes the lower bits. Goes to its start.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import has_fixed_offset
+    from featurestore.tables.arrow_batches import has_fixed_offset, int96_columns
 
     try:
-        schema = pq.read_schema(stream) if form == "parquet" else pa.ipc.open_file(stream).schema
+        if form == "parquet":
+            reader = pq.ParquetFile(stream)
+            if int96_columns(reader):
+                return True
+        schema = reader.schema_arrow if form == "parquet" else pa.ipc.open_file(stream).schema
     except (pa.ArrowException, OSError, ValueError):  # for Polars to say what is wrong with it
         return False
     finally:
@@ -164,7 +170,7 @@ def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFram
     from featurestore.tables.arrow_batches import batch_of
 
     if form == "parquet":
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
         schema, batches = file.schema_arrow, file.iter_batches(min(rows, _MOST_ROWS))
     else:
         reader = pa.ipc.open_file(stream)

@@ -61,7 +61,7 @@ def read_csv(
     table = _File(name, columns, shape, dialect, hint, strict=strict)
     if (nameless := columns.count("")) and not strict:
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
-    yield table.batch(Records(b"", 0, 0, 0))
+    empty = True
     for block in chain(blocks, (None,)):
         data = rest + (block or b"")
         if block is None and data and not data.endswith((b"\n", b"\r") if classic else b"\n"):
@@ -70,9 +70,12 @@ def read_csv(
         consumed, batch = table.parse(data)
         if batch is not None:
             yield batch
+            empty = False
         rest = data[consumed:]
         if (block is None and rest) or len(rest) > MAX_RECORD:
             raise _endless(rest, f"{name} row {table.row + 1}", dialect.quote)
+    if empty:
+        yield table.batch(Records(b"", 0, 0, 0))
     table.report(report)
 
 

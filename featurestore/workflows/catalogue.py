@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean
+from featurestore.evaluation.scope import declared_scope
 from featurestore.frozen import frozen
-from featurestore.model import STATUSES, Feature, Json, Problem
+from featurestore.model import STATUSES, Feature, Json, Problem, Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, unknown_feature
 from featurestore.registry.summary import FeatureSummary
 from featurestore.sources.pinned_types import read_pins
@@ -66,6 +67,13 @@ class Entry:
         return (self.summary.statistics or {}).get(self.active_sha256 or "")
 
     @property
+    def scope(self) -> Scope | None:
+        """The working tree's scope: as declared, else as a run found it; None before the first run of an expression."""
+        declared = declared_scope(self.feature)
+        found = (self.summary.scopes or {}).get(self.hashed.sha256 if self.hashed else self.active_sha256 or "")
+        return declared if declared is not None or not isinstance(found, dict) else Scope(**found)
+
+    @property
     def drift(self) -> Json:
         """The active version's drift verdict in that run."""
         return (self.summary.drift or {}).get(self.active_sha256 or "")
@@ -116,7 +124,8 @@ class Detail:
     """Everything that the files say about one feature.
 
     One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
-    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of.
+    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of. ``scopes_checked`` says
+    whether runs check that its scope holds.
     """
 
     entry: Entry
@@ -128,6 +137,7 @@ class Detail:
     note: str | None = None
     retired: bool = False
     models: tuple[str, ...] = ()
+    scopes_checked: bool = True
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -183,7 +193,7 @@ def show_feature(project: Project, name: str) -> Detail:
     columns = _columns_of(project, entry.feature, closure) if closure else ()
     return Detail(
         entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
-        models=_models(project, name),
+        models=_models(project, name), scopes_checked=project.check_scopes,
     )  # fmt: skip
 
 
@@ -226,7 +236,16 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
     return Detail(
-        entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired, _models(project, name)
+        entry,
+        None,
+        (),
+        versions,
+        (),
+        (*history.warnings, *_damage(entry)),
+        note,
+        retired,
+        _models(project, name),
+        project.check_scopes,
     )
 
 

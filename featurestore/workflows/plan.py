@@ -11,7 +11,7 @@ from typing import Literal
 
 from featurestore.config import Project
 from featurestore.frozen import frozen
-from featurestore.model import Problem
+from featurestore.model import Problem, Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -37,7 +37,8 @@ class PlannedFeature:
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
     is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
     or changed feature and is not part of its hash. ``promoted`` says that ``old`` was promoted, and that the code of a
-    changed feature is therefore not what is used. ``models`` are those that the change touches.
+    changed feature is therefore not what is used. ``models`` are those that the change touches. ``scope`` is None where
+    no run has found it yet.
     """
 
     name: str
@@ -51,6 +52,7 @@ class PlannedFeature:
     limits: tuple[Limit, ...] = ()
     promoted: bool = False
     models: tuple[str, ...] = ()
+    scope: Scope | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -90,7 +92,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     known = KnownVersions.of_summary(project, history.features)
-    planned = [_planned(entry, known) for entry in entries]
+    planned = [replace(_planned(entry, known), scope=entry.scope) for entry in entries]
     planned += [_removed(name, versions[name], registry, renamed=name in renamed) for name in removed]
     planned = [replace(item, models=_touched(project, item)) for item in planned]
     broken = [

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Reading a table of 1,000,000 rows from SQLite and from DuckDB, against their own library reading it into Polars.
+"""What it takes to read sources: databases, settings of text, many small files; and to look at a large one.
 
-    .venv/bin/python scripts/bench/sources.py [--rows 1000000] [--runs 5]
+    .venv/bin/python scripts/bench/sources.py [--rows 1000000] [--runs 5] [--only databases,settings,small,large]
 
-Bars: at most 1.5 times the library. Ours types each column, checks the keys and keeps each row's place.
+Bars: a table of SQLite or DuckDB at most 1.5 times what their own library takes to read it into Polars (ours types each
+column, checks the keys and keeps each row's place); a CSV with a decimal comma, words for null and a format of times at
+most 1.5 times the plain one; 10,000 small files at most 3 times one file of the same rows; `init --from` on a file of
+1 GB at most 3 s.
 """
 
 from __future__ import annotations
@@ -50,6 +53,29 @@ OWN = {
 }
 
 
+CSV = """\
+[project]
+name = "bench"
+[entity_types.user]
+keys = {{ user_id = "string" }}
+[sources.events]
+type = "csv"
+path = "{path}"
+event_time = "at"
+timezone = "UTC"
+{settings}
+[sources.events.columns]
+at = {{ type = "datetime"{written} }}
+amount = {{ type = "float" }}
+score = {{ type = "float" }}
+"""
+SETTINGS = 'delimiter = ";"\ndecimal = ","\nnull = ["NULL", "-"]'
+WRITTEN = ', format = "%d/%m/%Y %H:%M:%S"'
+FILES = 10_000
+GIGABYTE = 1_000_000_000
+MOST_SECONDS = 3.0
+
+
 def make_events(rows: int, seed: int = 0) -> pl.DataFrame:
     random = np.random.default_rng(seed)
     return pl.DataFrame(
@@ -75,23 +101,98 @@ def make_projects(root: Path, events: pl.DataFrame) -> None:
         connection.execute("CREATE TABLE events AS SELECT * FROM given")
 
 
+def make_csv(root: Path, rows: int) -> None:
+    """The same rows written as programs do, and as people in much of Europe do; as one file, and as many."""
+    random = np.random.default_rng(1)
+    at = pl.Series(np.sort(random.integers(1_600_000_000, 1_700_000_000, rows))).cast(pl.Int64) * 1_000_000
+    events = pl.DataFrame(
+        {
+            "user_id": pl.Series(random.integers(0, 100_000, rows)).cast(pl.String).str.zfill(8),
+            "at": at.cast(pl.Datetime("us")),
+            "amount": random.gamma(2, 30, rows).round(2),
+            "score": pl.Series(random.normal(size=rows)).round(6).set(pl.Series(random.random(rows) < 0.1), None),
+            "note": pl.Series(random.integers(0, 50, rows)).cast(pl.String) + " notes",
+        }
+    )
+    for name, settings, written in (("plain", "", ""), ("set", SETTINGS, WRITTEN)):
+        (root / name).mkdir()
+        text = CSV.format(path="events.csv", settings=settings, written=written)
+        (root / name / "featurestore.toml").write_text(text)
+    events.write_csv(root / "plain/events.csv", datetime_format="%Y-%m-%dT%H:%M:%S")
+    people = events.with_columns(
+        pl.col("at").dt.strftime("%d/%m/%Y %H:%M:%S"),
+        pl.col("amount", "score").cast(pl.String).str.replace(".", ",", literal=True),
+    )
+    people.write_csv(root / "set/events.csv", separator=";", null_value="NULL")
+    (root / "small/events").mkdir(parents=True)
+    (root / "small/featurestore.toml").write_text(CSV.format(path="events/*.csv", settings="", written=""))
+    lines = (root / "plain/events.csv").read_text().splitlines(keepends=True)
+    each = -(-rows // FILES)
+    for number in range(FILES):
+        part = lines[1 + number * each : 1 + (number + 1) * each]
+        (root / f"small/events/{number:05}.csv").write_text(lines[0] + "".join(part))
+
+
+def measure_databases(root: Path, rows: int, runs: int) -> bool:
+    make_projects(root, make_events(rows))
+    good = True
+    for kind, own in OWN.items():
+        commands = {
+            f"{kind}'s own library": [sys.executable, "-c", own.format(rows=rows)],
+            kind: [sys.executable, "-c", OURS.format(kind=kind, rows=rows)],
+        }
+        timings = timing.interleave(commands, root, runs)
+        title = f"{rows:,} rows of {kind}, whole processes"
+        good &= timing.report_close(title, timings, f"{kind}'s own library", {kind: BAR})
+    return good
+
+
+def measure_csv(root: Path, rows: int, runs: int, names: dict[str, float], title: str) -> bool:
+    commands = {
+        name: [sys.executable, "-c", OURS.format(kind=name, rows=rows)] for name in ("plain", *names)
+    }  # fmt: skip
+    timings = timing.interleave(commands, root, runs)
+    return timing.report_close(f"{rows:,} rows of CSV, {title}", timings, "plain", names)
+
+
+def measure_large(root: Path, runs: int) -> bool:
+    lines = (root / "plain/events.csv").read_bytes()
+    header, _, rest = lines.partition(b"\n")
+    with (root / "large.csv").open("wb") as file:
+        file.write(header + b"\n")
+        while file.tell() < GIGABYTE:
+            file.write(rest)
+    command = [sys.executable, "-m", "featurestore", "init", "new", "--from", "large.csv", "--dry-run"]
+    taken = timing.interleave({"init --from": command}, root, runs)["init --from"]
+    holds = "holds" if taken.median <= MOST_SECONDS else "MISSED"
+    processor = sorted(taken.processor)[len(taken.processor) // 2]
+    print(
+        f"\ninit --from on 1 GB: {taken.median:.2f} s, {processor:.2f} s of a processor"
+        f"  bar {MOST_SECONDS:g} s: {holds}"
+    )
+    return taken.median <= MOST_SECONDS
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default="databases,settings,small,large", help="Which parts.")
     options = parser.parse_args()
+    parts = set(options.only.split(","))
     good = True
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make_projects(root, make_events(options.rows))
-        for kind, own in OWN.items():
-            commands = {
-                f"{kind}'s own library": [sys.executable, "-c", own.format(rows=options.rows)],
-                kind: [sys.executable, "-c", OURS.format(kind=kind, rows=options.rows)],
-            }
-            timings = timing.interleave(commands, root, options.runs)
-            title = f"{options.rows:,} rows of {kind}, whole processes"
-            good &= timing.report(title, timings, f"{kind}'s own library", {kind: BAR})
+        if "databases" in parts:
+            good &= measure_databases(root, options.rows, options.runs)
+        if parts - {"databases"}:
+            make_csv(root, options.rows)
+        if "settings" in parts:
+            good &= measure_csv(root, options.rows, options.runs, {"set": BAR}, "plain and with settings")
+        if "small" in parts:
+            good &= measure_csv(root, options.rows, options.runs, {"small": 3.0}, f"in one file and in {FILES:,}")
+        if "large" in parts:
+            good &= measure_large(root, options.runs)
     return 0 if good else 1
 
 

@@ -186,3 +186,14 @@ def test_the_client_reads_what_is_online(store: FeatureStore, ingested: Folder) 
     with pytest.raises(UsageError, match="request"):
         client.get_online_features("patient", ["001"], ["age_share"], request={"amount": 1})
     client.close()
+
+
+def test_everybody_at_once_is_what_a_join_of_all_answers(store: FeatureStore, tmp_path: Path) -> None:
+    at = "2024-01-20T00:00:00Z"
+    found = store.latest("patient", ["age_share"], at=at)
+    everybody = pl.DataFrame({"patient_id": ["001", "002"], "at": [at, at]})
+    assert found["patient_id"].to_list() == ["001", "002"]
+    assert found["age_share"].to_list() == answers(store, everybody)
+    written = store.latest("patient", ["age_share"], at=at, output=tmp_path / "all.parquet")
+    assert (written.entities, written.at) == (2, at)
+    assert pl.read_parquet(tmp_path / "all.parquet").equals(found)

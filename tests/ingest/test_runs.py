@@ -196,6 +196,18 @@ def test_a_file_that_is_gone_fails_features_that_see_the_whole_source(project: F
     assert project.features("--allow-shrunk")["age_share"]["rows_unchanged"] == 3
 
 
+def test_all_files_that_are_gone_are_named(project: Folder) -> None:
+    names = [f"visits{number}.csv" for number in range(2, 14)]
+    project.write({name: f"patient_id,visit_at,age,chol\n{name[6:-4]},2024-03-01T00:00:00Z,40,\n" for name in names})
+    project.run("ingest")
+    for name in names:
+        (project.root / name).unlink()
+    (feature,) = project.json("ingest", code=4)["features"]
+    assert (
+        f"{', '.join(sorted(names)[:10])} and 2 more of the source 'visits' were there" in feature["error"]["message"]
+    )
+
+
 def test_another_run_s_lock_is_waited_for_and_its_holder_named(project: Folder) -> None:
     from featurestore.config import load_project
     from featurestore.locking import write_lock

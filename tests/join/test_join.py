@@ -3,7 +3,7 @@
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -22,6 +22,7 @@ from tests.join.cases import (
     SHELF,
     Case,
     Label,
+    MemoryStore,
     Row,
     cases,
     label_frame,
@@ -198,3 +199,17 @@ def test_a_named_entity_type_must_be_that_of_the_features() -> None:
 def test_a_feature_must_be_named() -> None:
     with pytest.raises(UsageError, match="no feature is named"):
         join(project_at(Path()), memory_store({}, ()), JoinQuestion((), "at"), [LABELS], lambda _frame: None)
+
+
+def test_labels_in_many_batches_read_each_small_history_twice_at_most() -> None:
+    versions = [version_of(name=f"f{place}") for place in range(3)]
+    rows = [Row((key,), at, 1, float(at)) for key in "abc" for at in range(5)]
+    store = MemoryStore(dict.fromkeys(versions, rows), (0,))
+    labels = label_frame(PATIENT, [Label((key,), at) for at in range(8) for key in "abcd"])
+    frames: list[pl.DataFrame] = []
+    question = JoinQuestion([ResolvedFeature(version.id.feature, version) for version in versions], "at")
+    join(project_at(Path()), cast("OfflineStore", store), question, labels.iter_slices(4), frames.append)
+    assert store.scans == 2 * len(versions)
+    found = pl.concat(frames)
+    assert found["f0"].to_list() == [min(at, 4) if key != "d" else None for at in range(8) for key in "abcd"]
+    assert found["f2"].equals(found["f0"])

@@ -3,6 +3,7 @@
 TO_FORMAT_4 = """
 ALTER TABLE run_features DROP COLUMN rows_withdrawn;
 ALTER TABLE versions DROP COLUMN withdrawn_seq;
+ALTER TABLE versions DROP COLUMN scope;
 DROP TABLE deletions;
 UPDATE meta SET format = 4;
 """

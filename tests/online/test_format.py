@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import StoreError
-from featurestore.model import DataType, EntityType, Key, StoredVersion, VersionId
+from featurestore.model import DataType, EntityType, Key, Scalar, StoredVersion, VersionId
 from featurestore.online import format as layout
 from featurestore.online import packing as columns
 from featurestore.tables.types import history_schema
@@ -128,6 +129,18 @@ def test_a_key_is_readable_and_can_not_be_forged() -> None:
 def test_damaged_bytes_are_reported(packed: bytes) -> None:
     with pytest.raises(StoreError, match="damaged"):
         layout.unpack("float", packed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "shown"),
+    [
+        ("datetime", 253_402_318_799_000_000, "253402318799000000 us after 1970"),
+        ("datetime", -62_135_600_400_000_000, "-62135600400000000 us after 1970"),
+        ("date", 2_932_897, "2932897 d after 1970"),
+    ],
+)
+def test_a_time_outside_the_years_is_a_text(kind: Scalar, count: int, shown: str) -> None:
+    assert layout.decode_value(kind, struct.pack(">q" if kind == "datetime" else ">i", count)) == shown
 
 
 def test_a_run_beyond_the_format_is_refused() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -216,3 +217,23 @@ def test_verify_finds_what_is_not_synced_and_fix_brings_it(synced: Folder) -> No
     assert "missing" in synced.run("verify", code=1).out
     assert synced.json("verify", "--fix")["fixed"] is True
     assert synced.json("verify", "age_share", "--sample", "2")["missing"] == 0
+
+
+def test_a_time_that_an_early_release_stored_out_of_range_fails_no_answer(project: Folder) -> None:
+    code = (project.root / "features/cardiac.py").read_text().partition("@feature")[0]
+    code += (
+        '@feature(entity_type="patient", data_type="datetime")\ndef seen() -> pl.Expr:\n    return pl.col("visit_at")\n'
+    )
+    project.write({"features/seen.py": code})
+    project.run("ingest")
+    with duckdb.connect(str(project.root / ".featurestore/history.duckdb")) as connection:
+        ((table,),) = connection.execute("SELECT table_name FROM versions WHERE feature = 'seen'").fetchall()
+        connection.execute(
+            f"UPDATE \"{table}\" SET value = make_timestamp(253402318799000000) WHERE patient_id = '001'"
+        )
+    project.run("sync")
+    (entity,) = project.json("get", "patient", "001")["entities"]
+    assert entity["features"]["seen"]["value"] == "253402318799000000 us after 1970"
+    assert entity["features"]["age_share"]["status"] == "ok"
+    assert "253402318799000000 us after 1970" in project.run("history", "seen", "001").out
+    assert project.json("verify")["stale"] == 0

@@ -15,6 +15,7 @@ from tests.tui.conftest import play, tui
 from tests.tui.pictures import picture
 
 HERE = Path(__file__).parent / "pictures"
+WRITE = os.environ.get("FEATURESTORE_PICTURES") == "write"  # before a fixture takes such settings away
 SIZES = [(80, 24), (120, 40), (200, 60)]
 THEMES = ["featurestore-dark", "featurestore-light"]
 # The keys that lead to each place, from the one before.
@@ -38,7 +39,7 @@ def test_the_places_look_as_they_did(past: Path, size: tuple[int, int], theme: s
 
 
 def compare(path: Path, found: str) -> None:
-    if os.environ.get("FEATURESTORE_PICTURES") == "write":
+    if WRITE:
         path.parent.mkdir(exist_ok=True)
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8"), path.name

@@ -635,3 +635,16 @@ def test_patterns_take_what_glob_takes(tmp_path: Path, pattern: str) -> None:
     else:
         with pytest.raises(DeclarationError):
             DeclaredFiles(tmp_path).find([pattern])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a*a*a*a*a*a*a*a*a*b", "a" * 250),
+        ("/".join(["**", "a"] * 12) + "/b", "/".join("a" * 120)),
+        ("**/" * 20 + "b", "/".join("a" * 120)),
+    ],
+)
+def test_no_pattern_takes_for_ever(pattern: str, path: str) -> None:
+    assert not fits(path, [pattern])
+    assert fits(f"{path}/b" if "/" in path else f"{path}b", [pattern])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.arguments import list_facts, metadata_of, show_facts
-from featurestore.evaluation.scope import declared_scope
 from featurestore.model import Json, Scope
 from featurestore.render.json.instants import instant
 
@@ -51,7 +50,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "form": "short" if entry.feature.short else "long",
         "keys": {key.name: key.type for key in entry.feature.entity_type.keys},
         **show_facts(entry.feature),
-        "scope": scope_document(declared_scope(entry.feature)),
+        "scope": {**scope_document(entry.scope), "checked": detail.scopes_checked},
         "metadata": metadata_of(entry.feature),
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
@@ -114,6 +113,7 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "old_version": item.old.number if item.old else None,
                 "new_version": item.locked.number if item.locked else item.next_number,
                 "locked": item.locked is not None,
+                "scope": None if item.change == "removed" else scope_document(item.scope),
                 "reasons": list(item.reasons),
                 "models": list(item.models),
                 "limits": [

@@ -95,6 +95,6 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "max_age": duration(item.max_age),
         "entity_type": item.version.entity_type.name,
         "role": item.role,
-        "scope": None,
+        "scope": item.scope,
         "known_by": "run",
     }

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from featurestore import times
 from featurestore.arguments import show_rows
+from featurestore.model import Scope
 from featurestore.render.text.style import DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import instant, minute, number
@@ -131,6 +133,7 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
         *((label, "retired" if detail.retired and label == "status" else text) for label, text in show_rows(feature)),
+        ("scope", scope_text(entry.scope) + ("" if detail.scopes_checked else "; unchecked, by [scopes] check")),
         ("columns", ", ".join(detail.columns) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
@@ -141,6 +144,14 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     if entry.problem is not None:
         rows.append(("problem", line(f"{entry.problem.message} ({entry.problem.where})", WARN)))
     return rows
+
+
+def scope_text(scope: Scope | None) -> str:
+    """``entity, lookback 30d (lookback="30d" is declared)``."""
+    if scope is None:
+        return "found by the first run"
+    reach = f", lookback {times.format_duration(scope.lookback)}" if scope.lookback else ""
+    return f"{scope.kind}{reach} ({scope.reason})"
 
 
 def _versions(detail: Detail, commits: Mapping[str, VersionCommit]) -> RenderableType:

@@ -37,7 +37,7 @@ def _examples(result: VerifyResult, project: Project) -> list[RenderableType]:
     """A table with two rows for each difference: what is online, and what the history has."""
     columns = [
         Column("", style=WARN), Column("feature", "name", NAME), Column("entity", "id"), Column("in"),
-        Column("value", "value"), Column("computed at", spare=1), Column("run", "number", spare=2),
+        Column("value", "words"), Column("computed at", spare=1), Column("run", "number", spare=2),
         Column("", "words", DIM),
     ]  # fmt: skip
     rows = [row for item in result.examples for row in _cells(item, project)]

@@ -6,10 +6,10 @@ Nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -23,12 +23,13 @@ from featurestore.evaluation.evaluate import (
     call_long,
     call_short,
     group_expressions,
+    pad,
     sort_rows,
 )
 from featurestore.evaluation.results import FeatureValues, RowTimes, check_column, check_frame
 from featurestore.evaluation.scope import declared_scope, scope_of
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
-from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Source, VersionId
+from featurestore.model import Feature, KeyType, Problem, RejectedRow, Scalar, Scope, Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Cursor, Offer, OpenSource
@@ -42,7 +43,9 @@ from featurestore.workflows.ingest.problems import (
     shrunk_problem,
     slice_problem,
     strict_error,
+    unkeyed_error,
 )
+from featurestore.workflows.ingest.scope_checks import check_scope
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.targets import Target
 
@@ -78,7 +81,7 @@ class Read:
 class Computed:
     """One target's rows, ready to be stored, and the position to store with them.
 
-    ``cursor`` is that of the source; an ``--input`` does not move it.
+    ``cursor`` is that of the source; an ``--input`` does not move it. ``scope`` is as declared, or as it was found.
     """
 
     target: Target
@@ -87,6 +90,7 @@ class Computed:
     rows_rejected: int
     fingerprint: str
     cursor: Cursor
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,9 @@ def compute(
         yield from run.run(group, positions, copies)
 
 
+# The scope of a target, what is evaluated (the expression of the short form, the function of the long one), and the
+# rows that the long form saw.
+_Code = tuple[Scope, pl.Expr | Callable[..., Any], SortedRows]
 # A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.
 _DUE = " due "
 
@@ -243,15 +250,20 @@ class _SourceRun:
             group = [target for target in due if target.feature.entity_type.name == entity_type]
             sorted_rows = sort_rows(rows.frame, group[0].feature.entity_type, self._source)
             row_times: RowTimes | None = None
-            for target, raw in self._evaluate(group, sorted_rows):
+            codes: dict[VersionId, _Code] = {}
+            for target, raw in self._evaluate(group, sorted_rows, codes):
                 if isinstance(raw, Failed):
                     yield raw
                     continue
                 feature = target.feature
+                scope, code, seen = codes.pop(target.version.id)
                 try:
                     if feature.short and self._source.event_time is not None:
                         row_times = row_times or RowTimes(feature, sorted_rows)
-                    result = self._shape(feature, raw, sorted_rows, row_times, rows)
+                    result = self._shape(feature, raw, seen, row_times, rows)
+                    check_scope(
+                        self._project, target, scope, code, sorted_rows, result, rows.place, latest=self._latest
+                    )
                 except FeatureError as exc:
                     problem = problem_of(exc, self._project, target)
                     yield Failed(target, problem, rows.rows_read, rows.rejected_count)
@@ -262,11 +274,12 @@ class _SourceRun:
                 rejected = rows.rejected_count + result.future
                 ahead = [at for at in (rows.due, result.due) if at is not None]
                 taken = f"{print_}{_DUE}{min(ahead)}" if ahead else print_
-                yield Computed(target, result, rows.rows_read, rejected, taken, cursors[target.version.id])
+                yield Computed(target, result, rows.rows_read, rejected, taken, cursors[target.version.id], scope)
 
     def _shape(
-        self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None, rows: SourceRows
-    ) -> FeatureValues:
+        self, feature: Feature, raw: pl.DataFrame, sorted_rows: SortedRows, row_times: RowTimes | None,
+        rows: SourceRows,
+    ) -> FeatureValues:  # fmt: skip
         """What a function returned, as rows that can be stored. Raises FeatureError."""
         result: FeatureValues | None = None
         if feature.short and row_times is not None:
@@ -277,15 +290,22 @@ class _SourceRun:
             raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
         return result
 
-    def _evaluate(self, targets: Sequence[Target], rows: SortedRows) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
-        """Runs the users' functions. With ``--input`` only what is row by row: the slice is all that it sees."""
+    def _evaluate(
+        self, targets: Sequence[Target], rows: SortedRows, codes: dict[VersionId, _Code]
+    ) -> Iterator[tuple[Target, pl.DataFrame | Failed]]:
+        """Runs the users' functions. With ``--input`` only what is row by row: the slice is all that it sees.
+
+        ``codes`` collects what was run, by version, each before its values are given.
+        """
         short: dict[VersionId, Target] = {}
-        expressions: dict[Path | None, dict[VersionId, pl.Expr]] = {}
+        expressions: dict[tuple[Path | None, bool], dict[VersionId, pl.Expr]] = {}
+        padded = pad(rows, "entity")  # enough for scope row too: two entities are two rows
         for target in targets:
             self._progress.check()
+            key = target.version.id  # not the hash alone: two features may have the same code
             try:
                 with user_code():
-                    made = self._call(target, rows)
+                    scope, made = self._call(target, rows, codes)
             except ENDS_THE_RUN:
                 raise
             except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
@@ -294,18 +314,17 @@ class _SourceRun:
             if isinstance(made, pl.DataFrame):
                 yield target, self._checked(target, made)
                 continue
-            scope = scope_of(target.feature, made)
             if self._options.input is not None and scope.kind != "row":
                 yield target, Failed(target, slice_problem(target, scope))
                 continue
-            key = target.version.id  # not the hash alone: two features may have the same code
             short[key] = target
-            expressions.setdefault(target.folder(), {})[key] = made
-        for folder, together in expressions.items():
+            expressions.setdefault((target.folder(), scope.kind == "source" and padded.padding > 0), {})[key] = made
+        for (folder, unpadded), together in expressions.items():
+            seen = rows if unpadded else padded
             for group in group_expressions(together, rows.frame.height):
                 self._progress.check()
                 with working_in(folder):
-                    done = list(self._evaluate_pass({key: short[key] for key in group}, group, rows))
+                    done = list(self._evaluate_pass({key: short[key] for key in group}, group, seen))
                 yield from ((target, self._checked(target, raw)) for target, raw in done)
 
     def _checked(self, target: Target, raw: pl.DataFrame | Failed) -> pl.DataFrame | Failed:
@@ -318,13 +337,22 @@ class _SourceRun:
                 return Failed(target, problem_of(error, self._project, target))
         return raw
 
-    def _call(self, target: Target, rows: SortedRows) -> pl.DataFrame | pl.Expr:
-        """The frame of a long-form feature, or the expression of a short one."""
+    def _call(
+        self, target: Target, rows: SortedRows, codes: dict[VersionId, _Code]
+    ) -> tuple[Scope, pl.DataFrame | pl.Expr]:
+        """The scope, and the frame of a long-form feature or the expression of a short one."""
         with target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after the function
             function = target.load()
-            if target.feature.short:
-                return build_expression(target.feature, function)
-            return call_long(target.feature, function, rows)
+            expression = build_expression(target.feature, function) if target.feature.short else None
+            scope = scope_of(target.feature, expression)
+            if scope.kind == "entity" and not rows.keyed:
+                raise unkeyed_error(target)
+            if expression is not None:
+                codes[target.version.id] = scope, expression, rows
+                return scope, expression
+            seen = pad(rows, scope.kind)
+            codes[target.version.id] = scope, function, seen
+            return scope, call_long(target.feature, function, seen)
 
     def _evaluate_pass(
         self, targets: Mapping[VersionId, Target], expressions: Mapping[VersionId, pl.Expr], rows: SortedRows

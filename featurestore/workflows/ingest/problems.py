@@ -9,10 +9,12 @@ from unicodedata import normalize
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
+from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, did_you_mean
 from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.ingest.targets import Target
+
+_NAMED = 10  # files of one source that are gone
 
 
 def problem_of(error: BaseException, project: Project, target: Target) -> Problem:
@@ -45,11 +47,12 @@ def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, wh
 
 def shrunk_problem(target: Target, missing: Sequence[str]) -> Problem:
     """Something that the last run read is gone, and the feature depends on all of its source."""
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    shown = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
+    were = "were there at the last run and are gone" if len(missing) > 1 else "was there at the last run and is gone"
     return Problem(
         "source_shrunk",
-        f"{missing[0]}{more} of the source {target.source.name!r} was there at the last run and is gone; this feature "
-        "depends on the whole source, so its values would change silently",
+        f"{shown} of the source {target.source.name!r} {were}; this feature depends on the whole source, so its values "
+        "would change silently",
         target.place,
         'put the files back, declare scope="row" or scope="entity", or accept it with --allow-shrunk',
     )
@@ -65,6 +68,16 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
         target.place,
         f"put the file beside the others of {source.name!r} ({source.location}) and ingest without --input; or, where "
         'each value depends on its own row alone, declare scope="row"',
+    )
+
+
+def unkeyed_error(target: Target) -> FeatureStoreError:
+    """A feature of scope ``entity`` over a source whose rows do not say which entity they are about."""
+    keys = ", ".join(target.feature.entity_type.key_names)
+    return DeclarationError(
+        f'scope="entity" needs the entity\'s keys ({keys}) in the source {target.source.name!r} under their own names',
+        where=target.place,
+        hint='rename the columns in the source, or declare scope="source"',
     )
 
 

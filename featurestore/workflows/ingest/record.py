@@ -186,6 +186,7 @@ class Recorder:
         transaction.set_position(
             Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
         )
+        transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
         if event.result.future:

@@ -26,6 +26,7 @@ from featurestore.workflows.join.history import (
     scan_history,
 )
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
+from featurestore.workflows.join.whole import WholeHistories
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class BatchSearch:
 
     ``instants`` are what is compared, in the order of the label table. ``own`` marks the labels that got a value dated
     at their very instant, of whatever entity; None where that is not asked. ``ages`` asks for those of the values.
+    ``whole`` has the histories that earlier batches have asked for too.
 
     Features of one source mostly have the same entities and times. So the latest matches in each partition are
     stored: for a partition of the same layout they hold again, and only its values have to be read.
@@ -83,6 +85,7 @@ class BatchSearch:
     limits: HistoryLimits
     own: NDArray[np.bool_] | None
     ages: bool = False
+    whole: WholeHistories | None = None
     _latest: dict[int, tuple[object, kernel.Matches, kernel.Integers]] = field(default_factory=dict)
 
     def answer(self, feature: ResolvedFeature) -> tuple[JoinedFeature, list[pl.Series]]:
@@ -93,6 +96,9 @@ class BatchSearch:
         if columns is not None:
             with suppress(ColumnsLostError):  # another process has just replaced them: scan instead
                 return self._fill(feature, columns)
+        whole = None if self.whole is None else self.whole.get(version, mark)
+        if whole is not None:
+            return self._fill(feature, PartitionedHistory([whole]))
         scanned = scan_history(
             self.project, self.store, version, mark, last_run=last_run, entities=self.labels.entities,
             limits=self.limits,

@@ -28,6 +28,7 @@ from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits, p
 from featurestore.workflows.join.question import JoinQuestion, check_columns
 from featurestore.workflows.join.splits import split_labels
 from featurestore.workflows.join.warnings import with_warnings, zone_warnings
+from featurestore.workflows.join.whole import WholeHistories
 
 SAMPLE_LABELS = 1_000  # whose ids are compared with those of the history where no label has a value
 
@@ -56,13 +57,15 @@ def join(
     """
     shared = _Join(project, store, labels_name, limits, progress, ages)
     facts: JoinFacts | None = None
+    whole: WholeHistories | None = None
     sample: Mapping[LabelKeys, pl.DataFrame] | None = None
     for frame in labels:
         batch = shared.read(question, frame, 0 if facts is None else facts.labels)
         if sample is None:
             sample = {keys: item.keys.head(SAMPLE_LABELS).unique() for keys, item in batch.entities.items()}
-        joined, found = shared.join_batch(question, batch, 0 if facts is None else facts.labels)
+        joined, found = shared.join_batch(question, batch, 0 if facts is None else facts.labels, whole)
         write(joined)
+        whole = whole or WholeHistories(store, found.as_of_run, project.memory)  # there may be many batches to come
         facts = found if facts is None else add_batch(facts, found)
         question = replace(question, last_run=found.as_of_run)
     if facts is None or sample is None:
@@ -108,7 +111,9 @@ class _Join:
         }
         return _Batch(frame, times, keys, entities)
 
-    def join_batch(self, question: JoinQuestion, batch: _Batch, done: int) -> tuple[pl.DataFrame, JoinFacts]:
+    def join_batch(
+        self, question: JoinQuestion, batch: _Batch, done: int, whole: WholeHistories | None
+    ) -> tuple[pl.DataFrame, JoinFacts]:
         """The joined batch and its facts."""
         frame, times = batch.frame, batch.times
         zones: tuple[str, ...] = ()
@@ -118,7 +123,7 @@ class _Join:
         assumed = tuple(each for each in times.warnings if not (zones and each.endswith(NAIVE)))
         assumed += tuple(each for entities in batch.entities.values() for each in entities.warnings)
         own = None if question.lag else np.zeros(len(frame), dtype=np.bool_)
-        searches, damaged = self._prepare(question, batch, own)
+        searches, damaged = self._prepare(question, batch, own, whole)
         answers = self._answer(question, [searches[keys] for keys in batch.keys], done)
         columns = [column for _, some in answers for column in some]
         splits = None
@@ -141,7 +146,7 @@ class _Join:
         return joined, facts
 
     def _prepare(
-        self, question: JoinQuestion, batch: _Batch, own: NDArray[np.bool_] | None
+        self, question: JoinQuestion, batch: _Batch, own: NDArray[np.bool_] | None, whole: WholeHistories | None
     ) -> tuple[Mapping[LabelKeys, BatchSearch], list[str]]:
         """Groups the labels by each of their keys, and brings sorted columns up to date; with what to say."""
         instants = batch.times.instants - question.lag if question.lag else batch.times.instants
@@ -153,7 +158,16 @@ class _Join:
             state = store_state(self.store, question)
             searches = {
                 keys: BatchSearch(
-                    self.project, self.store, question, grouped.result(), instants, state, self.limits, own, self.ages
+                    self.project,
+                    self.store,
+                    question,
+                    grouped.result(),
+                    instants,
+                    state,
+                    self.limits,
+                    own,
+                    self.ages,
+                    whole,
                 )
                 for keys, grouped in grouping.items()
             }

@@ -36,7 +36,8 @@ class JoinedFeature:
     ``rows_scanned`` counts the history rows of the labels' entities, ``matched`` the labels that a row answers, and
     ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
-    feature it is, where several entities of a label are of its type.
+    feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
+    declared.
     """
 
     column_name: str
@@ -49,6 +50,7 @@ class JoinedFeature:
     warnings: tuple[str, ...] = ()
     role: str | None = None
     ages: Ages = NO_AGES
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
-from featurestore.model import Source, StoredVersion
+from featurestore.evaluation.scope import declared_scope
+from featurestore.model import Feature, Source, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.tables.lookalikes import find_pair
 from featurestore.times import is_utc
@@ -55,7 +56,7 @@ def with_warnings(
         warnings = [] if asked.note is None else [asked.note]
         if facts.labels and not feature.matched:
             warnings.append(_no_match(project, store, question, feature, keys[own]))
-        features.append(replace(feature, warnings=tuple(warnings)))
+        features.append(replace(feature, warnings=tuple(warnings), scope=_scope_of(project, feature.version)))
     return replace(facts, features=tuple(features), warnings=(*facts.warnings, *_label_warnings(question, facts)))
 
 
@@ -86,7 +87,7 @@ def _no_match(
         mine, theirs = (ascii(each) if same_form else repr(each) for each in pair)
         return f"{found}: the labels have the id {mine} where the history has {theirs}"
     source = _source_of(project, feature.version)
-    if source is not None and source.event_time is None:
+    if source is not None and source.event_time is None and source.valid is None:
         return (
             f"{found}: its source {source.name} has no event_time, so that its values count from the run on that "
             "learned them; labels from before that get none"
@@ -114,9 +115,21 @@ def _find_lookalikes(store: OfflineStore, version: StoredVersion, keys: pl.DataF
     return next((pair for pair in pairs if pair is not None), None)
 
 
+def _scope_of(project: Project, version: StoredVersion) -> str | None:
+    """The scope that a version declares; None for an expression without one, or where its file can't be read."""
+    feature = _feature_of(project, version)
+    scope = None if feature is None else declared_scope(feature)
+    return None if scope is None else scope.kind
+
+
 def _source_of(project: Project, version: StoredVersion) -> Source | None:
     """The source that a version declares, as its file has it; None where the file can't be read."""
+    feature = _feature_of(project, version)
+    return None if feature is None else feature.source
+
+
+def _feature_of(project: Project, version: StoredVersion) -> Feature | None:
     try:
-        return read_version(files.resolve(project.versions, version.id.feature, version.id.sha256).path).feature.source
+        return read_version(files.resolve(project.versions, version.id.feature, version.id.sha256).path).feature
     except (FeatureStoreError, OSError):
         return None

@@ -1,0 +1,57 @@
+"""Checks on a sample that a scope holds: some values are computed again from only the rows that it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from featurestore.config import Project
+from featurestore.errors import FeatureError
+from featurestore.evaluation.evaluate import SortedRows, call_long, call_short
+from featurestore.evaluation.results import FeatureValues, Place, check_frame
+from featurestore.evaluation.scope_check import ScopeCheck
+from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
+from featurestore.model import Scope
+from featurestore.versioning.running.modules import working_in
+from featurestore.workflows.ingest.problems import problem_of
+from featurestore.workflows.ingest.targets import Target
+
+
+def check_scope(
+    project: Project,
+    target: Target,
+    scope: Scope,
+    code: pl.Expr | Callable[..., Any],
+    rows: SortedRows,
+    values: FeatureValues,
+    place: Place,
+    *,
+    latest: int | None,
+) -> None:
+    """Compares ``values``, computed from ``rows``, with what ``code`` gives from the rows that the scope allows alone.
+
+    ``code`` is the expression of the short form, or the function of the long one. Raises ScopeError.
+    """
+    if not project.check_scopes or (scope.kind == "source" and scope.lookback is None):
+        return
+
+    def again(part: SortedRows) -> pl.DataFrame:
+        try:
+            with user_code(), working_in(target.folder()):
+                if isinstance(code, pl.Expr):
+                    raw = call_short({"value": code}, part)["value"]
+                else:
+                    raw = call_long(target.feature, code, part)
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as exc:  # a user's code may raise anything
+            raise FeatureError(problem_of(exc, project, target).message) from exc
+        return check_frame(target.feature, raw, part, place, latest=latest).frame
+
+    use = None if target.hashed is None else target.hashed.closure.columns
+    named = [name for name in rows.frame.columns if use is None or use.may_name(name)]
+    # From the hash, so that the same rows always give the same sample.
+    seed = int(target.version.id.sha256[:8], 16) + rows.frame.height
+    ScopeCheck(target.feature, scope, rows, values.frame, again, named=named, seed=seed).run()
