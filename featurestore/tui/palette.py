@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.markup import escape
 
 from featurestore.tui.location import PLACES, Location
 from featurestore.tui.texts import cell
@@ -76,7 +77,7 @@ class Palette(Provider):
     def _features(self) -> Iterator[Command]:
         listed = self.tui.listed
         for row in listed.rows if listed else ():
-            what = cell(row.feature.description).plain
+            what = escape(cell(row.feature.description).plain)  # the palette reads this line as markup
             yield f"Feature {row.name}", what, partial(self.tui.go, Location("feature", row.name))
 
     def _runs(self) -> Iterator[Command]:

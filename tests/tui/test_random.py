@@ -32,7 +32,7 @@ def press_at_random(root: Path, count: int, seed: int) -> None:
                 shown.app.simulate_key(NAMES.get(key, key))
                 if drawn.random() < 0.3:
                     await shown.pilot.pause()
-            await shown.settle()
+            await shown.pilot.pause()
             assert shown.app.is_running
             assert shown.app._exception is None
 
