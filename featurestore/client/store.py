@@ -279,7 +279,7 @@ class FeatureStore:
         >>> store.ingest("age_normalized").status
         """
         from featurestore.render.json.runs import ingest_document
-        from featurestore.workflows.ingest.compute import IngestOptions
+        from featurestore.workflows.ingest.events import IngestOptions
         from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 
         with self._offline() as store, notebook.progress(progress) as report, _in_file(input, "input") as file:

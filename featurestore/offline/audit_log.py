@@ -82,6 +82,14 @@ class SqlAuditLog(ABC):
         )
         return audit_rows.read_position(rows[0]) if rows else None
 
+    def positions(self, source: str) -> list[Position]:
+        rows = self._rows(
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY feature, sha256 ORDER BY run_seq DESC) AS place "
+            "FROM positions WHERE source = $1) latest WHERE place = 1 ORDER BY run_seq, feature",
+            [source],
+        )
+        return [audit_rows.read_position(row) for row in rows]
+
     def last_committed(self, feature: str) -> VersionId | None:
         rows = self._rows(
             "SELECT f.sha256 FROM run_features f JOIN runs r USING (run_id) WHERE f.name = $1 "

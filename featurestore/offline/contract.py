@@ -245,6 +245,13 @@ class HistoryWriter(Protocol):
         """
         ...
 
+    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        """What each pair holds, this run's rows included: the key columns, computed_at, op and value, sorted.
+
+        ``entities`` (a frame of key columns) selects entities. A version that has no table gives an empty frame.
+        """
+        ...
+
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
         ...
@@ -472,6 +479,10 @@ class AuditLog(Readable, Protocol):
         ...
 
     def position(self, version: VersionId, source: str) -> Position | None: ...
+
+    def positions(self, source: str) -> list[Position]:
+        """The last position of every version that has read a source, oldest first."""
+        ...
 
     def last_committed(self, feature: str) -> VersionId | None:
         """The version of the feature's latest committed run: the active one where no file names another."""
