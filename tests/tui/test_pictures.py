@@ -7,6 +7,7 @@ is meant; the difference then shows what has changed.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def test_the_places_look_as_they_did(past: Path, size: tuple[int, int], theme: s
         async with tui(past, size, theme=theme) as shown:
             for place, keys in WAY.items():
                 await shown.press(*keys)
+                shown.app._read_at = time.monotonic()  # whenever the picture is taken, it is of this moment
+                shown.app._show_state()
                 shown.app.screen.refresh()
                 await shown.pilot.pause()
                 name = f"{place}-{size[0]}x{size[1]}-{theme.removeprefix('featurestore-')}"
