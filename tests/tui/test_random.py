@@ -39,6 +39,7 @@ def press_at_random(root: Path, count: int, seed: int) -> None:
     play(story)
 
 
+@pytest.mark.nightly
 def test_random_keys_and_sizes_crash_nothing(past: Path) -> None:
     press_at_random(past, 300, seed=1)
 
