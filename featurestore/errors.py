@@ -60,6 +60,10 @@ class VersionFileError(FeatureStoreError):
     exit_code = 2
 
 
+class NoVersionError(VersionFileError):
+    """There is no version of that number or hash, or more than one."""
+
+
 class SourceError(FeatureStoreError):
     """A source can't be read: it is missing, empty or malformed, or lacks a required column."""
 
@@ -138,6 +142,30 @@ class CancelledError(FeatureStoreError):
 
     code = "cancelled"
     exit_code = 130
+
+
+class AccessError(FeatureStoreError):
+    """A server does not let the caller in: there is no token, or one that it does not know."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(AccessError):
+    """A token is known, and is not for what was asked."""
+
+    code = "forbidden"
+
+
+class TooLargeError(UsageError):
+    """What a server was sent, or would have to answer, is above its limit."""
+
+    code = "too_large"
+
+
+class BusyError(StoreError):
+    """A server has as much to do as it takes at a time, or took too long. Retrying may help."""
+
+    code = "busy"
 
 
 class NewerFormatError(FeatureStoreError):

@@ -139,6 +139,9 @@ class Source:
     ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
     written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
     instant from which all rows hold, in a source without event times; None where they count from the run they came in.
+    ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
+    ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
+    they are parsed.
     """
 
     name: str
@@ -151,6 +154,9 @@ class Source:
     columns: Mapping[str, Column] = field(default_factory=dict)
     dialect: Dialect = STANDARD
     max_rejected: float | None = None
+    id: tuple[str, ...] = ()
+    duplicates: Literal["keep"] | None = None
+    keep_parsed: bool = True
 
     @property
     def location(self) -> str:
@@ -261,7 +267,8 @@ class FeatureRun:
 
     ``rows_written`` are new, ``rows_corrected`` replace a value at the same instant, ``rows_unchanged`` were held
     already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
-    aside before the feature's function saw them.
+    aside before the feature's function saw them. ``rows_older`` are new rows that change nothing, since a later
+    ``updated_at`` is held. ``rows_computed`` were evaluated, for ``reason``, as ``scope`` allows.
     """
 
     name: str
@@ -276,6 +283,10 @@ class FeatureRun:
     rows_unchanged: int = 0
     rows_corrected: int = 0
     rows_withdrawn: int = 0
+    rows_older: int = 0
+    rows_computed: int = 0
+    scope: str | None = None
+    reason: str | None = None
     drift: Mapping[str, Json] | None = None
     statistics: Mapping[str, Json] | None = None
     note: str | None = None

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from featurestore.client import options
 from featurestore.client.labels import is_pandas
-from featurestore.client.online import EntityId, OnlineReader
+from featurestore.client.online import OnlineReader
 from featurestore.client.store import FeatureStore
 from featurestore.errors import UsageError
 from featurestore.online.format import OnlineValue
+from featurestore.point_in_time.entities import EntityId
 
 if TYPE_CHECKING:
     import pandas as pd

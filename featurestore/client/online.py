@@ -12,13 +12,11 @@ from featurestore.model import EntityType
 from featurestore.online.format import OnlineValue
 from featurestore.online.open import open_online
 from featurestore.online.tables import Pointers
-from featurestore.point_in_time.entities import parse_entity
+from featurestore.point_in_time.entities import EntityId, entity_keys
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
 from featurestore.workflows.get import find_entity_type, max_ages
 from featurestore.workflows.lives import read_lives
-
-EntityId = str | int | Mapping[str, str | int]
 
 
 class OnlineReader:
@@ -66,7 +64,7 @@ class OnlineReader:
 
     def keys(self, entity_type: str, entity: EntityId) -> Mapping[str, str | int]:
         """An entity's key columns by name. Raises UsageError for what is no id of that entity type."""
-        return _keys(find_entity_type(self._project, entity_type), entity)
+        return entity_keys(find_entity_type(self._project, entity_type), entity)
 
     def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
         """As declared when the pointers were read: a sync that changes any is followed by reading both again."""
@@ -78,7 +76,7 @@ class OnlineReader:
         parsed = find_entity_type(self._project, entity_type)
         if isinstance(entities, str | bytes | Mapping | int):  # of a text each letter would be an entity
             raise UsageError(f"entities is a list of ids, not {entities!r}", hint=f"write [{entities!r}]")
-        return parsed, [_keys(parsed, entity) for entity in entities]
+        return parsed, [entity_keys(parsed, entity) for entity in entities]
 
     def close(self) -> None:
         self._store.close()
@@ -97,22 +95,3 @@ def _names(features: Sequence[str] | None) -> Sequence[str] | None:
     if isinstance(features, str | bytes):
         raise UsageError(f"features is a list of names, not {features!r}", hint=f"write [{features!r}]")
     return features
-
-
-def _keys(entity_type: EntityType, entity: EntityId) -> Mapping[str, str | int]:
-    """An entity's key columns by name. Raises UsageError."""
-    first = entity_type.keys[0]
-    if isinstance(entity, str):
-        if first.type == "string" and not entity_type.composite:
-            return {first.name: entity}
-        return parse_entity(entity_type, entity)
-    if isinstance(entity, Mapping):
-        given = {name: entity.get(name) for name in entity_type.key_names}
-        if len(entity) == len(given) and all(
-            type(given[key.name]) is (int if key.type == "int" else str) for key in entity_type.keys
-        ):
-            return entity
-    elif type(entity) is int and first.type == "int" and not entity_type.composite:
-        return {first.name: entity}
-    wanted = ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
-    raise UsageError(f"{entity!r} is not the id of a {entity_type.name}", hint=f"its keys are {wanted}")

@@ -35,13 +35,14 @@ class FeatureValues:
 
     ``timed`` is False if neither the function nor the source has times: ``computed_at`` is then absent and every row
     is as of now. ``future`` counts the rows that were left out because they are ahead of the clock, the first of them
-    at ``due`` (µs).
+    at ``due`` (µs); ``ahead`` are their keys and times.
     """
 
     frame: pl.DataFrame
     timed: bool
     future: int = 0
     due: int | None = None
+    ahead: pl.DataFrame | None = None
 
 
 class RowTimes:
@@ -108,7 +109,8 @@ def check_frame(
     past = frame.filter(~ahead) if future else frame
     locate = _locate(rows, place, aligned=aligned and future == 0)
     order, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
-    return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), timed=True, future=future, due=due)
+    late = frame.filter(ahead).select(order) if future else None
+    return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), True, future, due, late)
 
 
 def _without_padding(frame: pl.DataFrame, keys: list[str], rows: SortedRows) -> pl.DataFrame:

@@ -6,7 +6,7 @@ A scope that does not hold is never corrected: the feature fails, and the error 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TypeVar
@@ -100,6 +100,7 @@ class ScopeCheck:
     ) -> None:
         self._feature, self._scope, self._rows, self._values = feature, scope, rows, values
         self._evaluate, self._seed, self._size = evaluate, seed, size or SampleSize()
+        self._sampled = values  # less of them once the sample is known
         event_time = rows.source.event_time
         timed = event_time in rows.frame.columns and "computed_at" in values.columns
         self._instants = to_instant(rows.frame[str(event_time)]).dt.epoch("us") if timed else None
@@ -144,8 +145,11 @@ class ScopeCheck:
         telling = groups.of(self._telling(half))
         seeded = groups.of(seeded_rows(self._rows.frame.height, half, self._seed))
         most = 4 * self._size.rows
-        yield self._rows_of(groups, groups.within(sorted({*telling, *seeded}), most))
-        for group in groups.within(_mixed(telling, seeded, self._size.alone), most):
+        chosen = groups.within(sorted({*telling, *seeded}), most)
+        together = self._rows_of(groups, chosen)
+        self._only(together.pairs)
+        yield together
+        for group in _mixed(telling, seeded, self._size.alone, of=chosen):
             yield self._rows_of(groups, [group])
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
@@ -162,11 +166,12 @@ class ScopeCheck:
         telling = groups.of(self._telling(half))
         seeded = seeded_rows(len(groups.starts), half, self._seed)
         most = max(self._size.entity_rows, self._rows.frame.height // 20)
-        single = groups.within(_mixed(telling, seeded, self._size.alone), most)
         chosen = groups.within(sorted({*telling, *seeded}), most)
+        together = self._entities_of(groups, chosen)
+        self._only(together.pairs)
         if len(chosen) < len(groups.starts):  # otherwise it would be the same again
-            yield self._entities_of(groups, chosen)
-        for group in single:
+            yield together
+        for group in _mixed(telling, seeded, self._size.alone, of=chosen):
             yield self._entities_of(groups, [group])
 
     def _entities_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
@@ -184,6 +189,7 @@ class ScopeCheck:
         chosen = [(groups.of_row(at), int(instants[at])) for at in telling]
         seeded = self._seeded_pairs(groups, half)
         single = _mixed(chosen, seeded, self._size.alone)
+        self._only(self._pairs(groups, [*chosen, *seeded]))
         for pairs in [*_layers(chosen + seeded, self._size.rows), *([pair] for pair in single)]:
             yield self._pairs_of(groups, instants, sorted(pairs), lookback)
 
@@ -206,10 +212,14 @@ class ScopeCheck:
             if total > self._size.entity_rows:
                 break
             spans.append(pl.int_range(first, last, eager=True))
-            taken.append((start, instant))
-        at = pl.Series([instant for _, instant in taken], dtype=pl.Int64).cast(INSTANT).alias("computed_at")
-        entities = self._columns(self._keys, pl.Series([start for start, _ in taken], dtype=pl.Int64))
-        return _Part(self._take(pl.concat(spans)), entities.with_columns(at))
+            taken.append((group, instant))
+        return _Part(self._take(pl.concat(spans)), self._pairs(groups, taken))
+
+    def _pairs(self, groups: Groups, pairs: Sequence[tuple[int, int]]) -> pl.DataFrame:
+        """Keys and ``computed_at`` of groups and instants."""
+        at = pl.Series([instant for _, instant in pairs], dtype=pl.Int64).cast(INSTANT).alias("computed_at")
+        starts = groups.starts[pl.Series([group for group, _ in pairs], dtype=pl.Int64)]
+        return self._columns(self._keys, starts).with_columns(at)
 
     # Instants, each with everybody's rows of its lookback
 
@@ -223,6 +233,10 @@ class ScopeCheck:
                 yield _Part(self._take(inside), self._columns(["computed_at"], pl.Series([at], dtype=pl.Int64)))
 
     # What they share
+
+    def _only(self, pairs: pl.DataFrame) -> None:
+        """What follows is about these values: they are looked up among them, and not among all."""
+        self._sampled = self._values.join(pairs, on=pairs.columns, how="semi")
 
     def _telling(self, most: int) -> pl.Series:
         return telling_rows(self._rows, group_rows(self._rows.frame, self._present_keys()), self._named, most)
@@ -247,7 +261,7 @@ class ScopeCheck:
     def _compare(self, part: _Part, *, entire: bool) -> _Difference | None:
         """The first of the part's values that is another one alone; ``entire``: the part's rows give nothing else."""
         on = part.pairs.columns
-        within = self._values.join(part.pairs, on=on, how="semi")
+        within = self._sampled.join(part.pairs, on=on, how="semi")
         try:
             alone = self._evaluate(part.rows)
         except FeatureError as exc:
@@ -325,6 +339,7 @@ class ScopeCheck:
         positions = everyone.with_row_index(_ROW).join(keys, on=self._keys, how="semi")[_ROW]
         if len(positions) > self._size.entity_rows:
             return False
+        self._sampled = self._values
         return self._compare(_Part(self._take(positions.sort()), keys), entire=False) is None
 
 
@@ -361,9 +376,10 @@ def _joined(groups: Groups, chosen: Sequence[int]) -> pl.Series:
     return pl.concat([empty, *(groups.rows(group) for group in chosen)])
 
 
-def _mixed(first: Iterable[T], second: Iterable[T], most: int) -> list[T]:
-    """Up to ``most`` of two lists, half of each as far as they reach, each once."""
-    one, other = list(first), list(second)
+def _mixed(first: Iterable[T], second: Iterable[T], most: int, *, of: Collection[T] | None = None) -> list[T]:
+    """Up to ``most`` of two lists, half of each as far as they reach, each once; only what ``of`` has."""
+    allowed = None if of is None else set(of)
+    one, other = ([item for item in items if allowed is None or item in allowed] for items in (first, second))
     shared = min(len(one), len(other))
     pairs = chain.from_iterable(zip(one, other, strict=False))
     return list(islice(dict.fromkeys(chain(pairs, one[shared:], other[shared:])), most))

@@ -31,7 +31,9 @@ RUN_COLUMNS = (
 FEATURE_COLUMNS = (
     "run_id", "position", "name", "sha256", "version", "source", "status", "new_version", "rows_read", "rows_rejected",
     "rows_written", "rows_unchanged", "rows_corrected", "rows_withdrawn", "note", "drift", "statistics", "error",
+    "taken",
 )  # fmt: skip
+_TAKEN = ("rows_computed", "rows_older", "scope", "reason")
 VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
 POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "cursor", "run_seq")
 REJECTED_COLUMNS = (
@@ -62,6 +64,7 @@ def feature_rows(run: Run) -> list[tuple[Any, ...]]:
             item.rows_read, item.rows_rejected, item.rows_written, item.rows_unchanged, item.rows_corrected,
             item.rows_withdrawn, item.note, dump_json(item.drift), dump_json(item.statistics),
             dump_json(None if item.error is None else asdict(item.error)),
+            dump_json({name: getattr(item, name) for name in _TAKEN}),
         )
         for position, item in enumerate(run.features)
     ]  # fmt: skip
@@ -84,7 +87,7 @@ def read_feature(row: Mapping[str, Any]) -> FeatureRun:
         rows_written=row["rows_written"], rows_unchanged=row["rows_unchanged"], rows_corrected=row["rows_corrected"],
         rows_withdrawn=row.get("rows_withdrawn") or 0,  # format 4 counted none
         drift=load_json(row["drift"]), statistics=load_json(row["statistics"]), note=row["note"],
-        error=None if error is None else Problem(**error),
+        error=None if error is None else Problem(**error), **(load_json(row.get("taken")) or {}),
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from featurestore.errors import FeatureStoreError, SetBackError
 from featurestore.model import EntityType, Json, RejectedRow, Run, Scope, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
+from featurestore.offline.totals import RunTotals, VersionTotals
 
 if TYPE_CHECKING:
     import polars as pl
@@ -241,6 +242,13 @@ class HistoryWriter(Protocol):
         """The same for a feature without times: only what differs from the entity's latest value is written.
 
         A tombstone since then is not a difference, nor is a withdrawal: reading the same value again undoes neither.
+        """
+        ...
+
+    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        """What each pair holds, this run's rows included: the key columns, computed_at, op and value, sorted.
+
+        ``entities`` (a frame of key columns) selects entities. A version that has no table gives an empty frame.
         """
         ...
 
@@ -472,6 +480,10 @@ class AuditLog(Readable, Protocol):
 
     def position(self, version: VersionId, source: str) -> Position | None: ...
 
+    def positions(self, source: str) -> list[Position]:
+        """The last position of every version that has read a source, oldest first."""
+        ...
+
     def last_committed(self, feature: str) -> VersionId | None:
         """The version of the feature's latest committed run: the active one where no file names another."""
         ...
@@ -485,6 +497,17 @@ class AuditLog(Readable, Protocol):
         run_id: str | None = None,
     ) -> list[Run]:
         """The audit log, newest first. ``run_id`` may be a unique prefix, or a run_seq in digits."""
+        ...
+
+    def run_totals(self, *, feature: str | None = None, last: int, skip: int = 0) -> list[RunTotals]:
+        """The same order of runs, each added up to one line: ``last`` of them after the ``skip`` newest.
+
+        Of a ``feature``, those that took it, with the counts of that feature alone.
+        """
+        ...
+
+    def version_totals(self, *, last: int) -> dict[VersionId, VersionTotals]:
+        """Every version that a run has computed: the rows written, and the drift scores of its ``last`` newest runs."""
         ...
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...

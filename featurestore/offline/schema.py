@@ -3,7 +3,7 @@
 ``runs`` is the audit log; ``deletions`` has the marks of entities that were deleted, for versions to come; ``counter``
 gives out run_seq; ``positions`` says how far each version has read its source; ``meta.erasing`` is the record of
 erasures that are not complete; ``versions.withdrawn_seq`` is the first run that withdrew a pair of the version, null
-where none ever did.
+where none ever did; ``run_features.taken`` is JSON: what was evaluated, and why.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ MIGRATIONS = {
     """,
     5: """
     ALTER TABLE run_features ADD COLUMN rows_withdrawn BIGINT;
+    ALTER TABLE run_features ADD COLUMN taken TEXT;
     ALTER TABLE versions ADD COLUMN withdrawn_seq BIGINT;
     ALTER TABLE versions ADD COLUMN scope TEXT;
     CREATE TABLE deletions (

@@ -14,6 +14,7 @@ from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, Key
 
 Entity = Mapping[str, str | int]
+EntityId = str | int | Entity  # as a program has it
 
 
 def parse_entity(entity_type: EntityType, text: str) -> dict[str, str | int]:
@@ -25,6 +26,25 @@ def parse_entity(entity_type: EntityType, text: str) -> dict[str, str | int]:
     if missing:
         raise _wrong(entity_type, text, f"lacks {', '.join(missing)}")
     return {key.name: _value(entity_type, key, given[key.name], text) for key in entity_type.keys}
+
+
+def entity_keys(entity_type: EntityType, entity: EntityId) -> Entity:
+    """The key columns of an entity as a program names it: by text, an int, or its keys. Raises UsageError."""
+    first = entity_type.keys[0]
+    if isinstance(entity, str):
+        if first.type == "string" and not entity_type.composite:
+            return {first.name: entity}
+        return parse_entity(entity_type, entity)
+    if isinstance(entity, Mapping):
+        given = {name: entity.get(name) for name in entity_type.key_names}
+        if len(entity) == len(given) and all(
+            type(given[key.name]) is (int if key.type == "int" else str) for key in entity_type.keys
+        ):
+            return entity
+    elif type(entity) is int and first.type == "int" and not entity_type.composite:
+        return {first.name: entity}
+    wanted = ", ".join(f"{key.name} ({key.type})" for key in entity_type.keys)
+    raise UsageError(f"{entity!r} is not the id of a {entity_type.name}", hint=f"its keys are {wanted}")
 
 
 def format_entity(entity_type: EntityType, entity: Entity) -> str:

@@ -106,11 +106,17 @@ class Reader:
         for attempt in range(ATTEMPTS):
             lookup = cache.lookups.get(question)
             if lookup is None:
-                if not attempt:
+                try:
+                    # By the pointers as they were: that they have changed since is seen from the store's answer.
+                    lookup = look_up(cache.pointers, *question)
+                except UsageError:
+                    if attempt:
+                        raise
                     cache = self._refresh()  # a feature may have come online since
+                    lookup = look_up(cache.pointers, *question)
                 if len(cache.lookups) >= self._most_lookups:
                     cache.lookups.clear()
-                lookup = cache.lookups[question] = look_up(cache.pointers, *question)
+                cache.lookups[question] = lookup
             generation, rows = self._store.fetch(keys, lookup.fields)
             if generation == cache.pointers.generation:
                 return lookup, rows

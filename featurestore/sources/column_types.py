@@ -154,6 +154,8 @@ class ColumnTypes:
         source = self.source
         if name in self.keys and values.null_count():
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "entity key is null")
+        if name in source.id and values.null_count():
+            self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "id is null")
         if name == source.event_time and values.null_count():
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "event time is null")
         if name == source.event_time and self.latest is not None:

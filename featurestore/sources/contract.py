@@ -35,17 +35,36 @@ class Place:
 
 
 @frozen
+class Content:
+    """One thing that can be read by itself, and again, as a file: its name, what identifies its bytes, their number."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+@frozen
+class Start:
+    """Where to begin in a content that has grown: after so many bytes, which hold so many rows."""
+
+    size: int
+    rows: int
+
+
+@frozen
 class Offer:
     """What a source has to read at one moment.
 
     ``content`` identifies the rows: equal contents, same rows. ``cursor`` is what a position stores. ``size`` is in
     bytes, where that is known. With ``once`` the source gives its rows only once, as a pipe does, and the offer holds
-    the copy. ``handle`` belongs to the type.
+    the copy. ``contents`` are the parts that can be read one by one, in reading order; None where there are no parts.
+    ``handle`` belongs to the type.
     """
 
     content: Mapping[str, Json]
     cursor: Cursor
     size: int | None = None
+    contents: tuple[Content, ...] | None = None
     warnings: tuple[str, ...] = ()
     once: bool = False
     handle: object = field(default=None, repr=False, compare=False)
@@ -80,6 +99,33 @@ class OpenSource(Protocol):
 
     def place(self, origin: str, row: int) -> Place:
         """Where a row of a batch is, given the batch's ``origin`` and the row's number in it."""
+        ...
+
+
+class ContentSource(OpenSource, Protocol):
+    """A source whose offers name contents: each can be read by itself, and again."""
+
+    def read(
+        self,
+        offer: Offer,
+        *,
+        since: Cursor = None,
+        only: Mapping[str, Start | None] | None = None,
+        columns: Collection[str] | None = None,
+        report: Report,
+    ) -> Iterator[Batch]:
+        """The same. ``only`` are the names of the contents to read, None for all.
+
+        One with a `Start` that `can_start` allows is read from there.
+        """
+        ...
+
+    def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
+        """Whether the first ``size`` bytes of a content are another content."""
+        ...
+
+    def can_start(self, offer: Offer, name: str, size: int) -> bool:
+        """Whether a content can be read from after its first ``size`` bytes, which held whole rows when last read."""
         ...
 
 

@@ -31,4 +31,9 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
         shown = value if setting in ("header", "skip_rows") else f'"{value}"'
         return f"add {setting} = {shown} to [sources.{source.name}]"
 
-    return FileSource(folders, source, given, read_file)
+    def tail(stream: IO[bytes], size: int) -> bytes | None:
+        from featurestore.tables.delimited import header_before
+
+        return header_before(stream, size, source.dialect)
+
+    return FileSource(folders, source, given, read_file, tail=tail)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from featurestore.errors import SourceError
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
-from featurestore.sources.contract import Cursor, Offer, ProjectFolders, Report
+from featurestore.sources.contract import Content, Cursor, Offer, ProjectFolders, Report, Start
 from featurestore.sources.files import FileSettings, FileSource, HashedFile, written_path
 from featurestore.sources.hashes import state_of
 from featurestore.toml import TomlTable
@@ -85,11 +85,17 @@ class DatabaseFiles(FileSource):
         return [name for name in super().missing(offer, cursor) if not name.endswith(self._log)]
 
     def read(
-        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+        self,
+        offer: Offer,
+        *,
+        since: Cursor = None,
+        only: Mapping[str, Start | None] | None = None,
+        columns: Collection[str] | None = None,
+        report: Report,
     ) -> Iterator[Batch]:
         hashed: dict[Path, HashedFile] = {file.path: file for file in offer.handle}  # type: ignore[attr-defined]
         for path, file in hashed.items():
-            if path.name.endswith(self._log):
+            if path.name.endswith(self._log) or (only is not None and file.name not in only):
                 continue
 
             def check(file: HashedFile = file) -> None:
@@ -97,6 +103,20 @@ class DatabaseFiles(FileSource):
                 self._check([file] if log is None else [file, log])
 
             yield from self._read_table(path, file.name, self._settings, columns, check)
+
+    def _contents(self, files: Sequence[HashedFile]) -> tuple[Content, ...]:
+        """The databases, each with its log as one content."""
+        logs = {file.name: file for file in files if file.name.endswith(self._log)}
+        contents = []
+        for file in files:
+            log = logs.get(file.name + self._log)
+            if file.name not in logs:
+                sha256 = file.sha256 if log is None else f"{file.sha256}+{log.sha256}"
+                contents.append(Content(file.name, sha256, file.size))
+        return tuple(contents)
+
+    def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
+        return False  # a database has its pages in no order
 
     def _find(self) -> list[Path | None]:
         """The files, each with its log behind it."""

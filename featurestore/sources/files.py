@@ -7,19 +7,20 @@ libraries are imported where they are used.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
-from featurestore.sources.contract import Cursor, Offer, Place, ProjectFolders, Report
+from featurestore.sources.contract import Content, Cursor, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.hashes import FileHashes, FileState, is_fresh, state_of
 from featurestore.toml import TomlTable
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 STDIN = "stdin"
 _BLOCK = 1 << 20
+
+MOST_TAIL = 256 << 20
+"""Bytes that a file may have grown by and yet be read from where it ended: they are read at once."""
+
+FindTail: TypeAlias = Callable[[IO[bytes], int], bytes | None]
+"""What must stand before the bytes after the first so many, that they can be read alone; None where they can't."""
 
 ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report], "Iterator[Batch]"]
 """Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
@@ -101,6 +108,7 @@ class FileSource:
         *,
         complete: bool = True,
         row_word: str = "row",
+        tail: FindTail | None = None,
     ) -> None:
         assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
         self.complete = complete
@@ -110,7 +118,7 @@ class FileSource:
         self._warnings = tuple(
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
-        self._read_file, self._row_word = read_file, row_word
+        self._read_file, self._row_word, self._tail = read_file, row_word, tail
 
     def offer(self) -> Offer:
         found = self._find()
@@ -124,6 +132,7 @@ class FileSource:
             content={"files": sorted([file.name, file.sha256] for file in files)},
             cursor={"files": {file.name: file.sha256 for file in files}},
             size=sum(file.size for file in files),
+            contents=self._contents(files),
             warnings=self._warnings,
             once=any(file.copy is not None for file in files),
             handle=files,
@@ -136,18 +145,63 @@ class FileSource:
         return sorted(name for name, sha256 in _files_of(cursor).items() if name not in now and sha256 not in hashes)
 
     def read(
-        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+        self,
+        offer: Offer,
+        *,
+        since: Cursor = None,
+        only: Mapping[str, Start | None] | None = None,
+        columns: Collection[str] | None = None,
+        report: Report,
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
         schemas = FileSchemas()
         for file in offer.handle:
             assert self._read_file is not None, "given, unless `read` is another"
+            if only is not None and file.name not in only:
+                continue
+            start = None if only is None else only[file.name]
             with open_hashed(file) as stream:
-                batches = self._read_file(stream, file.name, columns, report)
+                if start is None or self._tail is None:
+                    batches = self._read_file(stream, file.name, columns, report)
+                else:
+                    batches = self._read_tail(stream, start, file.name, report)
                 if self._partitions and (parts := partitions_of(file.name)):
                     batches = (batch.with_constants(parts) for batch in batches)
                 yield from schemas.seen(file.name, batches) if self.complete else batches
         schemas.report(report)
+
+    def _read_tail(self, stream: IO[bytes], start: Start, name: str, report: Report) -> Iterator[Batch]:
+        assert self._tail is not None, "`can_start` says so"
+        assert self._read_file is not None, "given, unless `read` is another"
+        header = self._tail(stream, start.size) or b""
+        stream.seek(start.size)
+        with BytesIO(header + stream.read()) as tail:
+            for batch in self._read_file(tail, name, None, report):
+                yield batch.moved(start.rows)
+
+    def can_start(self, offer: Offer, name: str, size: int) -> bool:
+        if self._tail is None:
+            return False
+        file = _find_file(offer, name)
+        if file.copy is not None or file.size - size > MOST_TAIL:
+            return False
+        with open_hashed(file) as stream:
+            return self._tail(stream, size) is not None
+
+    def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
+        file = _find_file(offer, name)
+        if file.size < size:
+            return False
+        with open_hashed(file) as stream:
+            return self._identity(name, _digest_first(stream, size)) == sha256
+
+    def _contents(self, files: Sequence[HashedFile]) -> tuple[Content, ...]:
+        return tuple(Content(file.name, self._identity(file.name, file.sha256), file.size) for file in files)
+
+    def _identity(self, name: str, sha256: str) -> str:
+        """What identifies a file's rows: its bytes, and the columns that its path gives, where it gives any."""
+        parts = partitions_of(name) if self._partitions else {}
+        return f"{sha256}@{json.dumps(parts, sort_keys=True)}" if parts else sha256
 
     def place(self, origin: str, row: int) -> Place:
         return Place(f"{origin} {self._row_word} {row}", origin, row)
@@ -278,6 +332,12 @@ def open_hashed(file: HashedFile) -> Iterator[IO[bytes]]:
             raise _still_written(file.name) from exc
 
 
+def _find_file(offer: Offer, name: str) -> HashedFile:
+    assert isinstance(offer.handle, list), "an offer of this source"
+    found: HashedFile = next(file for file in offer.handle if file.name == name)
+    return found
+
+
 def _files_of(cursor: Cursor) -> Mapping[str, str]:
     files = cursor.get("files") if isinstance(cursor, dict) else None
     return files if isinstance(files, dict) else {}
@@ -316,6 +376,16 @@ def _digest(stream: BufferedReader) -> str:
     from hashlib import file_digest
 
     return file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_first(stream: IO[bytes], size: int) -> str:
+    from hashlib import sha256
+
+    digest = sha256()
+    while size and (block := stream.read(min(size, _BLOCK))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest()
 
 
 def _copy(folders: ProjectFolders, name: str, stream: IO[bytes]) -> HashedFile:

@@ -22,4 +22,10 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 
         return read_json_texts(stream, name, report, encoding=source.dialect.encoding)
 
-    return FileSource(folders, source, given, read_file, complete=False, row_word="line")
+    def tail(stream: IO[bytes], size: int) -> bytes | None:
+        """Nothing has to stand before lines; they can't be read alone where they are packed, or one was cut."""
+        from featurestore.tables.blocks import ends_with_line
+
+        return b"" if source.dialect.encoding == "utf-8" and ends_with_line(stream, size) else None
+
+    return FileSource(folders, source, given, read_file, complete=False, row_word="line", tail=tail)

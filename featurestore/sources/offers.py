@@ -18,23 +18,27 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 
 def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str:
     """SHA-256 over an offer's content and everything that decides how it is read: the same again, the same rows."""
-    columns = {name: _rules(column) for name, column in source.columns.items()}
-    identity = {} if source.settings is None else source.settings.identity
     # Its hash is stored with every position: another key, or another spelling, has all sources read again.
-    document: Mapping[str, object] = {
-        **offer.content,
-        **identity,
+    document: Mapping[str, object] = {**offer.content, **reading_settings(source), "pins": dict(pins)}
+    # Only where it is set, so that the fingerprints of older stores stay.
+    document = {**document, **({"duplicates": source.duplicates} if source.duplicates else {})}
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reading_settings(source: Source) -> dict[str, object]:
+    """Everything of a source's settings that decides how its bytes become rows."""
+    return {
+        **({} if source.settings is None else source.settings.identity),
         **source.dialect.identity,
         "type": source.type,
         "event_time": source.event_time,
         "updated_at": source.updated_at,
         "timezone": source.timezone,
         **({} if source.valid is None else {"valid": source.valid}),
-        "columns": columns,
-        "pins": dict(pins),
+        "columns": {name: _rules(column) for name, column in source.columns.items()},
+        **({"id": source.id} if source.id else {}),
     }
-    text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _rules(column: Column) -> list[object]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, cast
 
 import polars as pl
 
@@ -17,7 +18,7 @@ from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
-from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
+from featurestore.sources.contract import ContentSource, Offer, OpenSource, ProjectFolders, Start
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
@@ -88,7 +89,7 @@ def read_rows(
     batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
-    roles = [name for name in (source.event_time, source.updated_at) if name]
+    roles = [name for name in (source.event_time, source.updated_at, *source.id) if name]
     required = list(dict.fromkeys([*roles, *source.columns, *needed]))
     wanted = None if columns is None else {*required, *entity_keys, *columns}
     while True:
@@ -133,8 +134,75 @@ def _without_header(source: Source, names: Collection[str]) -> str:
     return ""
 
 
+class Sink(Protocol):
+    """Takes accepted rows as they are read, so that they need not be held."""
+
+    def add(self, accepted: Batch) -> None: ...
+
+    def restart(self) -> None:
+        """Forgets what it took: all rows come again, in other types."""
+        ...
+
+
+@dataclass(slots=True)
+class ContentFacts:
+    """What is known of a content beside its accepted rows.
+
+    ``columns`` are its columns in order, each with its type (None where it has nothing but nulls, or values of a type
+    of its own); ``rows`` are those that were read; ``last`` is the number of the last one.
+    """
+
+    columns: dict[str, Scalar | None] = field(default_factory=dict)
+    rows: int = 0
+    last: int = 0
+    rejected: list[RejectedRow] = field(default_factory=list)
+    rejected_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContents:
+    """The contents that were read, by name, and what was met on the way: as `SourceRows` has it."""
+
+    facts: Mapping[str, ContentFacts]
+    inferred: Mapping[str, Scalar]
+    naive: frozenset[str]
+    warnings: tuple[str, ...]
+
+
+def read_contents(
+    source: Source,
+    opened: OpenSource,
+    offer: Offer,
+    entity_keys: Mapping[str, KeyType],
+    pins: Mapping[str, Scalar],
+    only: Mapping[str, Start | None],
+    sink: Sink,
+    progress: Progress = SILENT,
+) -> ReadContents:
+    """Reads some contents of an offer, and gives their accepted rows to a sink. Rows ahead of the clock are accepted.
+
+    Raises what `read_rows` raises.
+    """
+    types = ColumnTypes(source, entity_keys, pins, opened.place)
+    roles = [name for name in (source.event_time, source.updated_at, *source.id) if name]
+    required = list(dict.fromkeys([*roles, *source.columns]))
+    while True:
+        reading = _Reading(opened, types, required, None, progress, only, sink)
+        try:
+            reading.run(offer)
+        except ReadAgainError:
+            types.restart()
+            sink.restart()
+            continue
+        for facts in reading.facts.values():
+            for name in facts.columns:
+                found = types.type_of(name)
+                facts.columns[name] = found.kind if found else None
+        return ReadContents(reading.facts, dict(types.inferred), frozenset(types.naive), tuple(reading.warnings))
+
+
 class _Reading:
-    """One pass over all batches, from the first row to the last."""
+    """One pass over all batches, from the first row to the last. What goes to a sink is not held."""
 
     def __init__(
         self,
@@ -143,9 +211,13 @@ class _Reading:
         required: list[str],
         wanted: set[str] | None,
         progress: Progress,
+        only: Mapping[str, Start | None] | None = None,
+        sink: Sink | None = None,
     ) -> None:
         self.opened, self.types, self.source = opened, types, types.source
         self.required, self.wanted, self.progress = required, wanted, progress
+        self.only, self.sink = only, sink
+        self.facts: dict[str, ContentFacts] = {}
         self.warnings: list[str] = []
         self.names: dict[str, None] = {}
         self.without_key: dict[str, str] = {}
@@ -157,10 +229,7 @@ class _Reading:
         first: str | None = None
         origin: str | None = None
         dialect = self.source.dialect
-        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
-        if in_file is not None:  # of a part of an object the object
-            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
-        for found in self.opened.read(offer, columns=in_file, report=self.warnings.append):
+        for found in self._read(offer):
             self.progress.check()
             batch = found.normalized()
             if dialect.renamed:
@@ -177,6 +246,16 @@ class _Reading:
                 self._require_key(key, without)
         return self._frame()
 
+    def _read(self, offer: Offer) -> Iterator[Batch]:
+        dialect = self.source.dialect
+        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
+        if in_file is not None:  # of a part of an object the object
+            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
+        if self.only is None:
+            return self.opened.read(offer, columns=in_file, report=self.warnings.append)
+        opened = cast("ContentSource", self.opened)  # whoever names contents has them from its offer
+        return opened.read(offer, only=self.only, columns=in_file, report=self.warnings.append)
+
     def _require_key(self, key: str, origin: str) -> None:
         """For rows without the key that others have: where nulls may be left out it is null, else it is missing."""
         if self.opened.complete:
@@ -187,27 +266,7 @@ class _Reading:
     def _check_columns(self, present: list[str], origin: str) -> None:
         for name in self.required:
             if name not in present:
-                shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
-                written = self.source.dialect.in_file(name)
-                close = nearest(written, present)
-                asked = self._asking_for(name)
-                raise SourceError(
-                    f"has no column {written!r}; it has {shown or 'none'}", where=origin,
-                    hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
-                    + _without_header(self.source, present),
-                )  # fmt: skip
-
-    def _asking_for(self, name: str) -> str:
-        """The setting that names a column which must be there."""
-        source = self.source
-        if name in source.dialect.renamed:
-            return f"rename in [sources.{source.name}.columns]"
-        for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
-            if name == column:
-                return f"sources.{source.name}.{role}"
-        if name in source.columns:
-            return f"[sources.{source.name}.columns]"
-        return "[entity_types]" if name in self.types.keys else "the code"
+                raise missing_column(name, present, self.source, self.types.keys, origin)
 
     def _add(self, batch: Batch) -> None:
         self.names.update(dict.fromkeys(batch.frame.columns))
@@ -216,11 +275,25 @@ class _Reading:
         batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
+        before = self.types.rejected_count, len(self.types.rejected)
         accepted = self.types.accept(batch)
-        if accepted.frame.height:
+        self._note_facts(batch, accepted, *before)
+        if self.sink is not None:
+            self.sink.add(accepted)
+        elif accepted.frame.height:
             self.places.append(PlaceRange(self.height, accepted.origin, accepted.first, accepted.rows))
             self.frames.append(accepted.frame)
             self.height += accepted.frame.height
+
+    def _note_facts(self, batch: Batch, accepted: Batch, rejected: int, listed: int) -> None:
+        facts = self.facts.setdefault(batch.origin, ContentFacts())
+        facts.columns |= dict.fromkeys(batch.frame.columns)
+        facts.rows += batch.frame.height + batch.unreadable_count
+        numbers = [row.row for row in batch.unreadable[-1:]]
+        numbers += [batch.row(batch.frame.height - 1)] if batch.frame.height else []
+        facts.last = max(facts.last, facts.rows, *numbers)
+        facts.rejected += self.types.rejected[listed:]
+        facts.rejected_count += self.types.rejected_count - rejected
 
     def _frame(self) -> pl.DataFrame:
         """All batches under the union of their columns, in the types that they came to."""
@@ -234,20 +307,51 @@ class _Reading:
                 schema[name] = column_type(found.kind) if found else seen_types.get(name, pl.String())
         if not self.frames:
             return pl.DataFrame(schema=schema)
-        return pl.concat([self._aligned(frame, schema) for frame in self.frames])
+        return pl.concat([align(frame, schema, self.source) for frame in self.frames])
 
-    def _aligned(self, frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-        """The frame with all columns: null where its origin has none, or nothing but nulls."""
-        columns, held = [], frame.schema
-        for name, dtype in schema.items():
-            if held.get(name) == dtype:
-                columns.append(frame[name])
-            elif name not in held or frame[name].null_count() == frame.height:
-                columns.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
-            else:
-                raise SourceError(
-                    f"files disagree on column {name!r}: it is {frame.schema[name]} here and {dtype} there",
-                    where=f"source {self.source.name}",
-                    hint=f"declare it in [sources.{self.source.name}.columns]",
-                )
-        return pl.DataFrame(columns)
+
+def missing_column(name: str, present: Sequence[str], source: Source, keys: Collection[str], where: str) -> SourceError:
+    """A column that must be in a source is not: which setting names it, and what it may be called instead."""
+    shown = ", ".join(present[:20]) + (", …" if len(present) > 20 else "")
+    written = source.dialect.in_file(name)
+    close = nearest(written, present)
+    asked = _asking_for(name, source, keys)
+    return SourceError(
+        f"has no column {written!r}; it has {shown or 'none'}", where=where,
+        hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
+        + _without_header(source, present),
+    )  # fmt: skip
+
+
+def _asking_for(name: str, source: Source, keys: Collection[str]) -> str:
+    """The setting that names a column which must be there."""
+    if name in source.dialect.renamed:
+        return f"rename in [sources.{source.name}.columns]"
+    for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
+        if name == column:
+            return f"sources.{source.name}.{role}"
+    if name in source.id:
+        return f"sources.{source.name}.id"
+    if name in source.columns:
+        return f"[sources.{source.name}.columns]"
+    return "[entity_types]" if name in keys else "the code"
+
+
+def align(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], source: Source) -> pl.DataFrame:
+    """The frame with all columns of a source: null where its origin has none, or nothing but nulls.
+
+    Raises SourceError where a column is of another type.
+    """
+    columns, held = [], frame.schema
+    for name, dtype in schema.items():
+        if held.get(name) == dtype:
+            columns.append(frame[name])
+        elif name not in held or frame[name].null_count() == frame.height:
+            columns.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
+        else:
+            raise SourceError(
+                f"files disagree on column {name!r}: it is {held[name]} here and {dtype} there",
+                where=f"source {source.name}",
+                hint=f"declare it in [sources.{source.name}.columns]",
+            )
+    return pl.DataFrame(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 from unicodedata import normalize
 
 from featurestore import times
@@ -16,7 +17,10 @@ from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at")
-COMMON = ("type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", *WORDS)
+COMMON = (
+    "type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", "id", "duplicates",
+    "keep_parsed", *WORDS,
+)  # fmt: skip
 RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
 
 
@@ -44,9 +48,11 @@ def read_source(name: str, table: TomlTable) -> Source:
         column = columns.get(str(named))
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
+    ids = _read_id(table)
     return Source(
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
         timezone=zone, updated_at=roles["updated_at"], valid=_read_valid(table), columns=columns,
+        id=ids, duplicates=_read_duplicates(table, ids), keep_parsed=table.get("keep_parsed", bool, True),
         dialect=read_dialect(table, source_type.KEYS, formats, renamed), max_rejected=_read_share(table),
     )  # fmt: skip
 
@@ -88,6 +94,26 @@ def _read_share(table: TomlTable) -> float | None:
     if found is None or float(found[1]) > 100:
         raise table.error("max_rejected", "is not a share of rows", 'for example max_rejected = "1%"')
     return float(found[1]) / 100
+
+
+def _read_id(table: TomlTable) -> tuple[str, ...]:
+    given = table.get("id", list, [])
+    if not all(isinstance(column, str) and column for column in given) or ("id" in table.data and not given):
+        raise table.error("id", "must be a list of columns", 'for example id = ["order_id"]')
+    return tuple(nfc(column) for column in given)
+
+
+def _read_duplicates(table: TomlTable, ids: tuple[str, ...]) -> Literal["keep"] | None:
+    given = table.text("duplicates")
+    if given is None:
+        return None
+    if given != "keep":
+        raise table.error("duplicates", "is not a way to treat equal rows", 'duplicates = "keep", or leave it out')
+    if ids:
+        raise table.error(
+            "duplicates", "and id exclude each other", "an id tells one event from another; leave out one"
+        )
+    return "keep"
 
 
 def _find_type(table: TomlTable) -> SourceType:

@@ -62,6 +62,13 @@ class Batch:
         """The number in its file of a row of the frame."""
         return self.first + index if self.rows is None else int(self.rows[index])
 
+    def moved(self, by: int) -> Batch:
+        """The same rows, counted from another start."""
+        return replace(
+            self, first=self.first + by, rows=None if self.rows is None else self.rows + np.uint32(by),
+            unreadable=tuple(row.moved(by) for row in self.unreadable),
+        )  # fmt: skip
+
     def normalized(self) -> Batch:
         """The same rows with the names of columns in Unicode's composed form, in which people type them.
 

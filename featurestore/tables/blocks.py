@@ -46,6 +46,15 @@ def read_blocks(
         yield from _decoded(blocks(), name, encoding)
 
 
+def ends_with_line(stream: IO[bytes], size: int) -> bool:
+    """Whether the first ``size`` bytes of a stream that can seek are text as it is, and end with a line feed."""
+    stream.seek(0)
+    if size < 1 or unpack(stream, "")[1] is not None:
+        return False
+    stream.seek(size - 1)
+    return stream.read(1) == b"\n"
+
+
 def _encoding_of(first: bytes, name: str, encoding: str) -> str:
     """The encoding that a file is in: as set, or UTF-16 where its mark says so."""
     marked = _UTF16_MARKS.get(first[:2])

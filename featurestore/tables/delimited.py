@@ -19,12 +19,13 @@ import polars as pl
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
-from featurestore.tables.blocks import UTF8_MARK, read_blocks
+from featurestore.tables.blocks import UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
 
 BLOCK = 32 << 20
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
+_MOST_HEADER = 1 << 20  # of a file that is read from where it ended
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
 _ENCODING_HINT = "save it as UTF-8, for example: iconv -f {} -t UTF-8"
 
@@ -83,6 +84,24 @@ def _shape(header: bytes, fields: int, dialect: Dialect, *, classic: bool) -> Sh
     quote = None if dialect.quote is None else ord(dialect.quote)
     again = header if dialect.header and fields > 1 else b""
     return Shape(ord(dialect.delimiter), fields, classic, quote, again)
+
+
+def header_before(stream: IO[bytes], size: int, dialect: Dialect = STANDARD) -> bytes | None:
+    """The header line, for rows that are read alone: those after the first ``size`` bytes of a file, all of it rows.
+
+    None where these bytes do not end with a line end, lines end in a lone CR, or the file does not begin with a header
+    in UTF-8.
+    """
+    plain = dialect.encoding == "utf-8" and dialect.quote == '"' and dialect.header
+    if not plain or dialect.skip_rows or dialect.comment is not None or not ends_with_line(stream, size):
+        return None
+    stream.seek(0)
+    first = stream.read(min(size, _MOST_HEADER)).removeprefix(UTF8_MARK).lstrip(b"\r\n")
+    end = _line_end(first, _header_stops(dialect.quote))
+    if end is None:
+        return None
+    header, _, classic = _cut(first, end, dialect)
+    return None if classic else header + b"\n"
 
 
 class _File:

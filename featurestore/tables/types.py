@@ -63,3 +63,8 @@ def history_schema(version: StoredVersion) -> pl.Schema:
             "value": value_type(version.data_type),
         }
     )
+
+
+def held_schema(version: StoredVersion) -> pl.Schema:
+    """The columns of what each pair holds: keys, computed_at, op, value."""
+    return pl.Schema({name: kind for name, kind in history_schema(version).items() if name != "run_seq"})

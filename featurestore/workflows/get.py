@@ -80,12 +80,12 @@ def get(
     parsed = find_entity_type(project, entity_type)
     lives = read_lives(project)
     if features is not None:
-        features = _without_sets(project, lives, entity_type, features)
+        features = without_sets(project, lives, entity_type, features)
     reader = Reader(project.name, online, max_ages=partial(max_ages, lives))
     try:
         rows = reader.read(parsed, entities, features, now)
     except NotOnlineError as exc:
-        raise _with_declared(exc, lives, entity_type) from exc
+        raise with_declared(exc, lives, entity_type) from exc
     names = (served.name.partition("@")[0] for row in rows for served in row)
     return GetResult(
         parsed,
@@ -94,7 +94,7 @@ def get(
     )
 
 
-def _without_sets(project: Project, lives: Lives, entity_type: str, references: Sequence[str]) -> Sequence[str]:
+def without_sets(project: Project, lives: Lives, entity_type: str, references: Sequence[str]) -> Sequence[str]:
     """The references, and in place of a set or model those of its features that may be of the entity type."""
     found: list[str] = []
     for text in references:
@@ -108,7 +108,7 @@ def _without_sets(project: Project, lives: Lives, entity_type: str, references: 
     return list(dict.fromkeys(found))
 
 
-def _with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
+def with_declared(exc: NotOnlineError, lives: Lives, entity_type: str) -> UsageError:
     """The error with the way out: another name, where it is neither declared nor known under another spelling."""
     names = {name for name, feature in lives.declared.items() if feature.entity_type.name == entity_type}
     if exc.feature in names or exc.feature in lives.broken:

@@ -19,7 +19,8 @@ from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover, select
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.versionfile import read_version
-from featurestore.workflows.ingest.compute import Computed, Failed, IngestOptions, compute
+from featurestore.workflows.ingest.compute import compute
+from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions
 from featurestore.workflows.ingest.targets import Target, file_target, find_targets
 from featurestore.workflows.plan import VersionPlan
 

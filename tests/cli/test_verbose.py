@@ -13,6 +13,7 @@ ARGUMENTS = {
     "init": ["."], "show": ["age_share"], "diff": ["age_share", "1", "1", "--code"], "promote": ["age_share", "1"],
     "lineage": ["age_share"], "delete": ["patient", "001", "--dry-run"], "get": ["patient", "001"],
     "join": ["labels.csv", "-f", "age_share", "--timestamp-column", "at"], "history": ["age_share", "001"],
+    "latest": ["patient", "-f", "age_share"],
     "export": ["age_share"], "stats": ["age_share"], "baseline": ["age_share"],
     "rename": ["age_share", "share", "--dry-run"], "retire": ["age_share"],
 }  # fmt: skip

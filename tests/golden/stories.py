@@ -253,6 +253,7 @@ STORIES: dict[str, tuple[Step, ...]] = {
         Case("verify_stale", "verify", code=1),
         Case("sync_incremental", "sync --feature age_share"),
         Case("get", "get patient p0 p3 nobody"),
+        Case("serve", "serve --dry-run --port 18473 --workers 2"),
         Case("get_composite", 'get shelf {"store":"s,1","product":7} -f stock_2'),
         run("sync"),
         Case("verify", "verify"),

@@ -53,7 +53,7 @@ def test_a_new_file_brings_its_rows_and_a_late_one_lands_in_its_place(project: F
     project.run("ingest")
     project.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-01-20T00:00:00Z,77,\n"})
     feature = project.features()["age_share"]
-    assert (feature["rows_written"], feature["rows_unchanged"]) == (1, 3)
+    assert (feature["rows_written"], feature["rows_unchanged"]) == (1, 0)
     assert history(project, "age_share", "001") == [0.5, 0.77, 0.51]
 
 
@@ -61,7 +61,7 @@ def test_a_correction_is_stored_beside_the_value_that_it_corrects(project: Folde
     project.run("ingest")
     project.edit("visits.csv", "2024-02-01T00:00:00Z,51", "2024-02-01T00:00:00Z,61")
     feature = project.features()["age_share"]
-    assert (feature["rows_written"], feature["rows_corrected"], feature["rows_unchanged"]) == (0, 1, 2)
+    assert (feature["rows_written"], feature["rows_corrected"], feature["rows_unchanged"]) == (0, 1, 0)
     assert history(project, "age_share", "001") == [0.5, 0.51, 0.61]
 
 
@@ -187,16 +187,27 @@ def test_parquet_and_json_lines_are_sources_too(project: Folder) -> None:
 
 
 def test_a_file_that_is_gone_fails_features_that_see_the_whole_source(project: Folder) -> None:
+    project.edit("features/cardiac.py", 'pl.col("age") / 100', 'pl.col("age") / pl.col("age").max()')
     project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,40,\n"})
     project.run("ingest")
     (project.root / "visits2.csv").unlink()
     (feature,) = project.json("ingest", code=4)["features"]
     assert "visits2.csv" in feature["error"]["message"]
     assert "--allow-shrunk" in feature["error"]["hint"]
-    assert project.features("--allow-shrunk")["age_share"]["rows_unchanged"] == 3
+    assert project.features("--allow-shrunk")["age_share"]["rows_written"] == 0
+
+
+def test_a_file_that_is_gone_is_nothing_to_features_that_see_a_row_at_a_time(project: Folder) -> None:
+    project.write({"visits2.csv": "patient_id,visit_at,age,chol\n003,2024-03-01T00:00:00Z,40,\n"})
+    project.run("ingest")
+    (project.root / "visits2.csv").unlink()
+    feature = project.features()["age_share"]
+    assert (feature["status"], feature["rows_written"], feature["rows_corrected"]) == ("unchanged", 0, 0)
+    assert history(project, "age_share", "003") == [0.4]
 
 
 def test_all_files_that_are_gone_are_named(project: Folder) -> None:
+    project.edit("features/cardiac.py", 'pl.col("age") / 100', 'pl.col("age") / pl.col("age").max()')
     names = [f"visits{number}.csv" for number in range(2, 14)]
     project.write({name: f"patient_id,visit_at,age,chol\n{name[6:-4]},2024-03-01T00:00:00Z,40,\n" for name in names})
     project.run("ingest")
@@ -313,7 +324,9 @@ def test_a_value_has_the_same_bits_whatever_the_number_of_rows_beside_it(project
     project.run("ingest")
     project.write({"visits.csv": head + rest})
     feature = project.features()["age_share"]
-    assert (feature["rows_corrected"], feature["rows_unchanged"], feature["rows_written"]) == (0, 2, more)
+    assert (feature["rows_corrected"], feature["rows_written"]) == (0, more)
+    again = project.features("--full")["age_share"]
+    assert (again["rows_corrected"], again["rows_unchanged"], again["rows_written"]) == (0, 2 + more, 0)
 
 
 def test_a_pipe_and_a_pattern_are_inputs_too(project: Folder) -> None:
@@ -323,3 +336,27 @@ def test_a_pipe_and_a_pattern_are_inputs_too(project: Folder) -> None:
     assert json.loads(done.stdout)["features"][0]["rows_written"] == 1
     project.write({"late/a.csv": rows.replace("009", "010"), "late/b.csv": rows.replace("009", "011")})
     assert project.features("--input", str(project.root / "late" / "*.csv"))["age_share"]["rows_written"] == 2
+
+
+def test_a_function_may_make_the_keys_itself(project: Folder) -> None:
+    project.edit("visits.csv", "patient_id,", "number,")
+    project.write(
+        {
+            "features/cardiac.py": """
+            import polars as pl
+
+            from featurestore import feature
+
+
+            @feature(entity_type="patient", data_type="int")
+            def age(rows: pl.DataFrame) -> pl.DataFrame:
+                key = pl.col("number").cast(pl.String)
+                return rows.select(key.alias("patient_id"), pl.col("visit_at").alias("computed_at"), value="age")
+            """
+        }
+    )
+    assert project.features()["age"]["rows_written"] == 3
+    project.write({"visits2.csv": "number,visit_at,age,chol\n7,2024-03-01T00:00:00Z,40,\n"})
+    feature = project.features()["age"]
+    assert (feature["rows_written"], feature["rows_unchanged"]) == (1, 3)
+    assert feature["reason"] == "whole source: it has no column patient_id"

@@ -10,7 +10,7 @@ from featurestore.config import load_project
 from featurestore.errors import CancelledError
 from featurestore.offline.open import open_offline
 from featurestore.progress import Progress
-from featurestore.workflows.ingest.compute import IngestOptions
+from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from tests.conftest import Folder
 

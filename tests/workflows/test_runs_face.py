@@ -9,7 +9,7 @@ from featurestore.errors import CancelledError, VersionFileError
 from featurestore.offline.open import open_offline
 from featurestore.online.open import open_online
 from featurestore.progress import Progress
-from featurestore.workflows.ingest.compute import IngestOptions
+from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from featurestore.workflows.promote import promote
 from featurestore.workflows.runs import list_runs, show_run

@@ -50,7 +50,7 @@ def command(
     """
     from featurestore.render import json, text
     from featurestore.render.lines import run_lines
-    from featurestore.workflows.ingest.compute import IngestOptions
+    from featurestore.workflows.ingest.events import IngestOptions
     from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 
     session: Session = ctx.obj

@@ -15,6 +15,7 @@ from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.sql import history_columns, history_table, key_list
+from featurestore.tables.types import held_schema
 
 
 class DuckDBRun(SqlRun):
@@ -52,6 +53,20 @@ class DuckDBRun(SqlRun):
             f"FROM {table} SEMI JOIN incoming USING ({keys}) WHERE op = {VALUE} GROUP BY {keys}"
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
+
+    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        schema = held_schema(version)
+        if not self._file.has_history(version):
+            return pl.DataFrame(schema=schema)
+        keys, table = key_list(version), history_table(version.id)
+        wanted = entities  # noqa: F841  # the query finds it by its name; see `_append`
+        semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        found: pl.DataFrame = self._connection.sql(
+            # As a struct, because arg_max passes over nulls, and a stored null is a value.
+            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held FROM {table}{semi} "
+            f"GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at"
+        ).pl()
+        return found.unnest("held").select(schema.names()).cast(schema)
 
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         if not self._file.has_history(version):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from featurestore.model import Json, StoredVersion
+from featurestore.render.json.instants import instant
 
 if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
     from featurestore.workflows.promote import PromoteResult
 
 
@@ -20,6 +22,20 @@ def promote_document(result: PromoteResult, *, dry_run: bool) -> dict[str, Json]
         "entities_written": result.entities_written,
         "models": list(result.models),
         "dry_run": dry_run,
+    }
+
+
+def version_document(version: VersionFile) -> dict[str, Json]:
+    """One version with its code, as it is served; no command prints it, since the file can be read."""
+    return {
+        "feature": version.feature.name,
+        "version": version.number,
+        "sha256": version.sha256,
+        "created": instant(version.created),
+        "git_commit": version.commit,
+        "parent": version.parent,
+        "packages": dict(version.packages),
+        "code": [{"module": section.module, "text": section.text} for section in version.sections],
     }
 
 

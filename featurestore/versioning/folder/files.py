@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.arguments import default_metadata, metadata_of
 from featurestore.atomic import flush_folder, write_atomically
-from featurestore.errors import UsageError, VersionFileError
+from featurestore.errors import NoVersionError, UsageError, VersionFileError
 from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Json
 from featurestore.regular import SETTINGS, read_own, reason
@@ -175,18 +175,18 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 
 def resolve(folder: Path, feature: str, wanted: str) -> VersionName:
-    """The version with that number or hash prefix. Raises VersionFileError where there is none, or more than one."""
+    """The version with that number or hash prefix. Raises NoVersionError where there is none, or more than one."""
     names = versions_of(folder, feature)
     if not names:
         hint = f"run featurestore ingest {feature}, or featurestore lock {feature}"
-        raise VersionFileError(f"{feature} has no versions yet", hint=hint)
+        raise NoVersionError(f"{feature} has no versions yet", hint=hint)
     # A hash first: it may begin with six decimal digits, and version numbers hardly ever have as many.
     matching = [name for name in names if len(wanted) >= SHORTEST_PREFIX and _has_prefix(name, wanted)]
     if not matching and wanted.isdecimal():
         matching = [name for name in names if name.number == int(wanted)]
     if len({name.short for name in matching}) > 1:
         files = " and ".join(f"{feature}/{name.path.name}" for name in matching)
-        raise VersionFileError(
+        raise NoVersionError(
             f"{feature}@{wanted} is ambiguous: {files}",
             hint=f"run featurestore lock {feature} to renumber the later one, or write {feature}@{matching[0].short}",
         )
@@ -194,7 +194,7 @@ def resolve(folder: Path, feature: str, wanted: str) -> VersionName:
         numbers = sorted({name.number for name in names})
         listed = ", ".join(map(str, numbers[-12:]))
         more = "…, " if len(numbers) > 12 else ""
-        raise VersionFileError(f"{feature} has no version {wanted}", hint=f"there is: {more}{listed}")
+        raise NoVersionError(f"{feature} has no version {wanted}", hint=f"there is: {more}{listed}")
     return matching[0]
 
 

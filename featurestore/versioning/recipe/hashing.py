@@ -9,7 +9,7 @@ Not hashed: the feature's name, the place of its code, and metadata.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from hashlib import sha256
 
@@ -107,13 +107,19 @@ def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
 def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
     """The declared columns of the source that the code can name: all where it computes a name, or names none."""
     declared = feature.source.columns if feature.source is not None else {}
-    if not declared:
-        return {}
+    return {name: declared[name] for name in named_among(feature, closure, declared)}
+
+
+def named_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> list[str]:
+    """The columns that the code can name: all where it computes a name, or names none."""
+    every = list(columns)
+    if not every:
+        return []
     given = {text for value in feature.params.values() for text in _texts(value)}
     own = given if feature.short else given | set(RETURNED)
     use = ColumnUse(closure.columns.texts | own, closure.columns.computed)
-    named = {} if chooses(use.texts) else {name: column for name, column in declared.items() if use.may_name(name)}
-    return named or dict(declared)
+    named = [] if chooses(use.texts) else [name for name in every if use.may_name(name)]
+    return named or every
 
 
 def _form(feature: Feature) -> str:

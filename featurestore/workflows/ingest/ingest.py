@@ -25,9 +25,11 @@ from featurestore.sources.contract import Offer
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
-from featurestore.workflows.ingest.compute import Computed, IngestOptions, compute
+from featurestore.workflows.ingest.compute import compute
+from featurestore.workflows.ingest.events import Computed, IngestOptions
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
+from featurestore.workflows.ingest.tidy import tidy_rows
 from featurestore.workflows.renaming import carry_histories, carry_versions
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
@@ -101,6 +103,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if request.options.dry_run:
             return result
         drop_old_details(project, store)
+        if result.run.run_seq is not None:
+            tidy_rows(project, store, targets)
         summarize_run(project, store, result.run, summary)
     # The command of `notify` runs without the lock, since it may take long or start featurestore itself.
     if result.run.run_seq is None:

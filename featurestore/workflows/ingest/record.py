@@ -25,7 +25,8 @@ from featurestore.offline.contract import OfflineStore, Position, RunTransaction
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
-from featurestore.workflows.ingest.compute import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.ingest.compare import write_compared
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.remarks import observed_remarks, version_remarks
@@ -170,16 +171,11 @@ class Recorder:
         self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
-        target, frame, tolerance = event.target, event.result.frame, event.target.feature.tolerance
+        target = event.target
         try:
-            if event.result.timed:
-                written = transaction.write(target.version, frame, tolerance=tolerance)
-            else:
-                now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
-                frame = frame.with_columns(now.alias("computed_at"))
-                written = transaction.write_changes(target.version, frame, tolerance=tolerance)
+            written, withdrawn = self._write_values(event, transaction)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
-            self._fail(event, Problem(exc.code, exc.message, exc.where, exc.hint))
+            self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
         self._stored.append(target)
         self.warnings += self._remarks(target)
@@ -189,6 +185,7 @@ class Recorder:
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
+        changed += withdrawn
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
             self.warnings.append(
@@ -219,9 +216,22 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
+                rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
+                scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
+        """Writes what is new, corrected or withdrawn. Raises FeatureError."""
+        version, frame, tolerance = event.target.version, event.result.frame, event.target.feature.tolerance
+        if not event.result.timed:
+            now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
+            frame = frame.with_columns(now.alias("computed_at"))
+            return transaction.write_changes(version, frame, tolerance=tolerance), 0
+        if event.comparison is None:
+            return transaction.write(version, frame, tolerance=tolerance), 0
+        return write_compared(transaction, version, frame, event.comparison, tolerance=tolerance)
 
     def _remarks(self, target: Target) -> list[str]:
         """What is worth a line once: of a new version what its hash lacks, and what its code met for the first time."""

@@ -11,12 +11,15 @@ from featurestore.config import Project
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows, call_long, call_short
 from featurestore.evaluation.results import FeatureValues, Place, check_frame
-from featurestore.evaluation.scope_check import ScopeCheck
+from featurestore.evaluation.scope_check import SampleSize, ScopeCheck
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Scope
 from featurestore.versioning.running.modules import working_in
 from featurestore.workflows.ingest.problems import problem_of
 from featurestore.workflows.ingest.targets import Target
+
+LATER = SampleSize(rows=200, entities=8, entity_rows=20_000, alone=2)
+"""The sample of a run that brings a version new rows: a small part of what the run costs."""
 
 
 def check_scope(
@@ -29,10 +32,12 @@ def check_scope(
     place: Place,
     *,
     latest: int | None,
+    first: bool = True,
 ) -> None:
     """Compares ``values``, computed from ``rows``, with what ``code`` gives from the rows that the scope allows alone.
 
-    ``code`` is the expression of the short form, or the function of the long one. Raises ScopeError.
+    ``code`` is the expression of the short form, or the function of the long one. After the ``first``
+    run of a version the sample is smaller, and another one wherever the rows are. Raises ScopeError.
     """
     if not project.check_scopes or (scope.kind == "source" and scope.lookback is None):
         return
@@ -54,4 +59,6 @@ def check_scope(
     named = [name for name in rows.frame.columns if use is None or use.may_name(name)]
     # From the hash, so that the same rows always give the same sample.
     seed = int(target.version.id.sha256[:8], 16) + rows.frame.height
-    ScopeCheck(target.feature, scope, rows, values.frame, again, named=named, seed=seed).run()
+    ScopeCheck(
+        target.feature, scope, rows, values.frame, again, named=named, seed=seed, size=None if first else LATER
+    ).run()

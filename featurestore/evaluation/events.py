@@ -1,0 +1,135 @@
+"""Which rows of a source are one event, which of them counts, and in which order functions see the rows that count.
+
+A row's key is its ``id``, else its entity and event time; with ``duplicates = "keep"`` every row is an event of its
+own. Of the rows with one key one counts: the latest by ``updated_at``; among equals one of a file that is there before
+one of a file that vanished, and of these the last to vanish. Where rows still differ they contradict each other, which
+is for the features that name the columns where they do. Rows of one entity and time stand in the order of
+``updated_at``, ``id``, and then of their columns by name, whichever file they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.evaluation.evaluate import SortedRows
+from featurestore.evaluation.superseded import find_repeats
+from featurestore.model import EntityType, Source
+
+# When a row's file vanished, as a number that rises; `THERE` for a file that is there. The space keeps the name apart
+# from every source's columns.
+RANK = "featurestore rank"
+THERE = (1 << 63) - 1
+GROUP = "featurestore event"
+
+Locate: TypeAlias = Callable[[Mapping[str, object]], str]
+"""Where a row is, in the source's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The rows that count, sorted as functions see them, and those that contradict one that counts.
+
+    Both have the frame's columns, those that are not the source's among them. ``older`` are the rows that do not count
+    because of a later ``updated_at``.
+    """
+
+    rows: pl.DataFrame
+    contradictions: pl.DataFrame
+    older: int = 0
+
+    def with_contradictions(self, key: Sequence[str], order: Sequence[str]) -> pl.DataFrame:
+        """All of them: for features that may give the same value for rows that differ."""
+        if not self.contradictions.height:
+            return self.rows
+        rows = self.rows.join(self.contradictions, on=list(key), how="anti", maintain_order="left")
+        return pl.concat([rows, self.contradictions.drop(GROUP)]).sort(order, maintain_order=True)
+
+
+def place_of(entity_type: EntityType, source: Source) -> list[str]:
+    """The columns that hold a row's entity and time."""
+    assert source.event_time is not None, "rows without times have no place"
+    return list(dict.fromkeys([*entity_type.key_names, source.event_time]))
+
+
+def key_of(entity_type: EntityType, source: Source) -> list[str]:
+    """The columns by which two rows are one event."""
+    return list(source.id) if source.id else place_of(entity_type, source)
+
+
+def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source) -> Events:
+    """Which rows of a frame count. ``columns`` are the source's; the frame has `RANK` and may have others beside."""
+    place = place_of(entity_type, source)
+    tied = [name for name in (source.updated_at, *source.id) if name is not None and name not in place]
+    nothing, older = frame.clear(), 0
+    if source.id:
+        frame, nothing, older = _one_of_each(frame, list(source.id), columns, source)
+        return Events(frame.sort([*place, *tied], maintain_order=True), nothing, older)
+    frame = frame.sort([*place, *tied, RANK], maintain_order=True)
+    repeats = find_repeats(frame, place)
+    assert repeats is not None, "sorted by them"
+    if not repeats.any():
+        return Events(frame, nothing)
+    alone = ~(repeats | repeats.shift(-1, fill_value=False))
+    together = frame.filter(~alone).sort([*place, *tied, *_by_name(frame, columns)], maintain_order=True)
+    if source.duplicates != "keep":
+        together, nothing, older = _one_of_each(together, place, columns, source)
+    return Events(pl.concat([frame.filter(alone), together]).sort([*place, *tied], maintain_order=True), nothing, older)
+
+
+def refuse_contradictions(events: Events, named: Collection[str], source: Source, locate: Locate) -> None:
+    """Raises FeatureError where rows contradict each other in one of these columns."""
+    rows = events.contradictions
+    columns = [name for name in rows.columns if name in named]
+    if not rows.height or not columns:
+        return
+    differing = rows.filter(pl.struct(columns).n_unique().over(GROUP) > 1)
+    if differing.height:
+        group = differing.filter(pl.col(GROUP) == differing[GROUP][0])
+        first, second = (locate(group.row(at, named=True)) for at in (0, 1))
+        raise FeatureError(
+            f"two rows are one event and differ: {first} and {second}",
+            hint=f"set updated_at in [sources.{source.name}], so that the later one counts, or id, which tells events "
+            'apart; with duplicates = "keep" every row counts',
+        )
+
+
+def _one_of_each(
+    frame: pl.DataFrame, key: list[str], columns: Sequence[str], source: Source
+) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """One row of each key, those that contradict it together with it, and how many are older than it."""
+    repeated = frame.select(key).is_duplicated()
+    if not repeated.any():
+        return frame, frame.clear().with_columns(pl.lit(None, pl.UInt32).alias(GROUP)), 0
+    order = [*([source.updated_at] if source.updated_at else []), RANK]
+    several = frame.filter(repeated).sort([*order, *_by_name(frame, columns)], maintain_order=True)
+    latest = [pl.col(name).eq_missing(pl.col(name).last().over(key)) for name in order]
+    best = several.filter(latest)
+    older = 0
+    if source.updated_at:
+        updated = pl.col(source.updated_at)
+        older = several.filter(updated.ne_missing(updated.last().over(key))).height
+    best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
+    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
+    contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
+    counting = best.unique(key, maintain_order=True, keep="last")
+    return pl.concat([frame.filter(~repeated), counting]), contradictions, older
+
+
+def _by_name(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+    """The source's columns that can be sorted by, in the order of their names."""
+    return [name for name in sorted(columns) if not frame.schema[name].is_nested()]
+
+
+def _comparable(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if not isinstance(frame.schema[name], pl.Object)]
+
+
+def sorted_rows(rows: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source) -> SortedRows:
+    """Rows that count as functions see them."""
+    index = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
+    return SortedRows(rows.select(columns), index, entity_type, source)

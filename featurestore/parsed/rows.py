@@ -1,0 +1,315 @@
+"""The kept rows of one source: written as they are parsed, and read again by content, time and columns.
+
+They lie in Parquet files of about `FILE_ROWS` rows, each with the rows of one or of many contents. A file is written
+once and checked by its CRC before it is read. Where one is lost or damaged, the contents that it held count as not
+kept, and are parsed again.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from featurestore.errors import SourceError, os_reason
+from featurestore.model import Source
+from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, write_index
+from featurestore.sources.reading import ContentFacts, align
+from featurestore.tables.batch import Batch
+from featurestore.tables.types import column_type
+
+FILE_ROWS = 1_000_000
+SMALL_ROWS = 100_000
+MOST_SMALL = 64
+_BLOCK = 1 << 20
+
+# The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
+# apart from every source's columns.
+ROW, CONTENT = "featurestore row", "featurestore content"
+
+
+class KeptRows:
+    """The rows that are kept of a source. `save` makes what was added last beyond this run."""
+
+    def __init__(self, folder: Path, source: Source) -> None:
+        self._folder, self._source = folder, source
+        self._index_path = folder / "index.json"
+        self.index = read_index(self._index_path)
+        self._sound: dict[str, bool] = {}
+
+    def find(self, sha256: str, reading: str | None = None) -> Kept | None:
+        """A content that is kept, and read in this way; its files are there and sound as far as their size says."""
+        kept = self.index.contents.get(sha256)
+        if kept is None or (reading is not None and kept.reading != reading):
+            return None
+        return kept if all(self._is_there(piece.file) for piece in kept.pieces) else None
+
+    def forget_damaged(self) -> None:
+        """Forgets the contents that lie in files which are not what was written."""
+        for sha256, kept in list(self.index.contents.items()):
+            if not all(self._check(piece.file) for piece in kept.pieces):
+                del self.index.contents[sha256]
+
+    def writer(self) -> KeptWriter:
+        return KeptWriter(self._folder, self._source, self.index)
+
+    def add(self, kept: Kept) -> None:
+        self.index.contents[kept.sha256] = kept
+        self.index.dropped.pop(kept.sha256, None)
+
+    def schema(self, contents: Iterable[Kept]) -> dict[str, pl.DataType]:
+        """The columns of these contents together, in order, each in its type."""
+        schema: dict[str, pl.DataType] = {}
+        for kept in contents:
+            for name, kind in kept.columns.items():
+                if kind is not None:
+                    schema[name] = column_type(kind)
+                elif schema.get(name, pl.String()) == pl.String():
+                    schema[name] = self._own_type(kept, name)
+        return schema
+
+    def _own_type(self, kept: Kept, name: str) -> pl.DataType:
+        for piece in kept.pieces:
+            found = pl.read_parquet_schema(self._folder / piece.file).get(name)
+            if found is not None:
+                return found
+        return pl.String()
+
+    def frames(
+        self,
+        contents: Iterable[Kept],
+        schema: Mapping[str, pl.DataType],
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+        where: pl.Expr | None = None,
+        matching: pl.DataFrame | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of these contents, a file at a time, in the columns of ``schema`` and `ROW`, `CONTENT`.
+
+        `CONTENT` is the number of a row's content in ``contents``. ``between`` passes over pieces that hold no row
+        from one event time to another (µs, both included; None: no bound); ``where`` selects rows, and ``matching``
+        those whose columns of these names are among its rows.
+        """
+        wanted: dict[str, list[tuple[int, Piece]]] = {}
+        for number, kept in enumerate(contents):
+            for piece in kept.pieces:
+                if piece.rows and _overlaps(piece, *between):
+                    wanted.setdefault(piece.file, []).append((number, piece))
+        for file, pieces in wanted.items():
+            frame = self._read(file)
+            parts = []
+            for number, piece in pieces:
+                part = frame if piece.rows == frame.height else frame.slice(piece.start, piece.rows)
+                aligned = align(part, {**schema, ROW: pl.UInt32()}, self._source)
+                parts.append(aligned.with_columns(pl.lit(number, pl.UInt32).alias(CONTENT)))
+            found = pl.concat(parts)
+            if where is not None:
+                found = found.filter(where)
+            if matching is not None:
+                found = found.join(matching, on=matching.columns, how="semi", maintain_order="left")
+            yield found
+
+    def clean(self, named: Collection[str]) -> None:
+        """Forgets contents that nobody names, makes few files of many small ones, removes those that nobody needs."""
+        for sha256 in [sha256 for sha256 in self.index.contents if sha256 not in named]:
+            del self.index.contents[sha256]
+        for sha256 in [sha256 for sha256 in self.index.dropped if sha256 not in named]:
+            del self.index.dropped[sha256]
+        self._compact()
+        used = {piece.file for kept in self.index.contents.values() for piece in kept.pieces}
+        self.index.files = {name: item for name, item in self.index.files.items() if name in used}
+
+    def save(self) -> None:
+        """Writes the index, then removes files that it does not name. Raises OSError."""
+        write_index(self._index_path, self.index)
+        for path in self._folder.glob("*.parquet"):
+            if path.name not in self.index.files:
+                path.unlink(missing_ok=True)
+
+    def save_quietly(self) -> None:
+        """The same; where the index can't be written the next run parses again."""
+        with suppress(OSError):
+            self.save()
+
+    def _compact(self) -> None:
+        small = [name for name, item in self.index.files.items() if item.rows < SMALL_ROWS]
+        if len(small) <= MOST_SMALL:
+            return
+        contents = [kept for kept in self.index.contents.values() if any(piece.file in small for piece in kept.pieces)]
+        writer = self.writer()
+        try:
+            for kept in contents:
+                pieces: list[Piece] = []
+                for piece in kept.pieces:
+                    if piece.file not in small:
+                        pieces.append(piece)
+                        continue
+                    pieces += writer.put(self._read(piece.file).slice(piece.start, piece.rows))
+                self.index.contents[kept.sha256] = replace(kept, pieces=tuple(joined(pieces)))
+            writer.flush()
+        except (DamagedRowsError, OSError, SourceError):
+            writer.forget()
+            self.index = read_index(self._index_path)
+            return
+
+    def _read(self, file: str) -> pl.DataFrame:
+        if not self._check(file):
+            raise DamagedRowsError(file)
+        return pl.read_parquet(self._folder / file, use_statistics=False)
+
+    def _is_there(self, file: str) -> bool:
+        known = self.index.files.get(file)
+        try:
+            return known is not None and (self._folder / file).stat().st_size == known.size
+        except OSError:
+            return False
+
+    def _check(self, file: str) -> bool:
+        if file not in self._sound:
+            known = self.index.files.get(file)
+            try:
+                self._sound[file] = known is not None and _crc(self._folder / file) == (known.size, known.crc)
+            except OSError:
+                self._sound[file] = False
+        return self._sound[file]
+
+
+class DamagedRowsError(Exception):
+    """A file of kept rows is not what was written. What it held is to be parsed again."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Rows that are not written yet, all of one schema."""
+
+    frames: list[pl.DataFrame]
+    rows: int
+    file: str
+
+
+class KeptWriter:
+    """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file."""
+
+    def __init__(self, folder: Path, source: Source, index: Index) -> None:
+        self._folder, self._source, self._index = folder, source, index
+        self._waiting = _Waiting([], 0, _new_name())
+        self._pieces: dict[str, list[Piece]] = {}
+        self._written: dict[str, KeptFile] = {}
+
+    def add(self, accepted: Batch) -> None:
+        pieces = self._pieces.setdefault(accepted.origin, [])
+        frame = accepted.frame
+        if not frame.height:
+            return
+        numbers = (
+            pl.int_range(accepted.first, accepted.first + frame.height, dtype=pl.UInt32, eager=True)
+            if accepted.rows is None
+            else pl.Series(accepted.rows, dtype=pl.UInt32)
+        )
+        pieces += self.put(frame.with_columns(numbers.alias(ROW)))
+
+    def put(self, frame: pl.DataFrame) -> list[Piece]:
+        """Takes rows, and says where they will lie."""
+        if self._waiting.frames and (
+            self._waiting.frames[0].schema != frame.schema or self._waiting.rows + frame.height > FILE_ROWS
+        ):
+            self.flush()
+        low, high = self._times(frame)
+        piece = Piece(self._waiting.file, self._waiting.rows, frame.height, low, high)
+        self._waiting.frames.append(frame)
+        self._waiting.rows += frame.height
+        return [piece]
+
+    def restart(self) -> None:
+        self.forget()
+        self._pieces.clear()
+        self._waiting = _Waiting([], 0, _new_name())
+
+    def forget(self) -> None:
+        """Removes what was written."""
+        for name in self._written:
+            (self._folder / name).unlink(missing_ok=True)
+            self._index.files.pop(name, None)
+        self._written.clear()
+
+    def flush(self) -> None:
+        """Writes what is waiting. Raises SourceError where the disk refuses."""
+        waiting, self._waiting = self._waiting, _Waiting([], 0, _new_name())
+        if not waiting.frames:
+            return
+        path = self._folder / waiting.file
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            frame = pl.concat(waiting.frames)
+            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                frame.write_parquet(file, compression="lz4", statistics=False)
+            size, crc = _crc(path)
+        except (OSError, pl.exceptions.PolarsError) as exc:
+            path.unlink(missing_ok=True)
+            reason = os_reason(exc) if isinstance(exc, OSError) else str(exc).splitlines()[0]
+            raise SourceError(
+                f"its rows can't be kept: {reason}", where=f"source {self._source.name}",
+                hint=f"make room in {self._folder}, or set keep_parsed = false in [sources.{self._source.name}]",
+            ) from exc  # fmt: skip
+        self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(frame.height, size, crc)
+
+    def kept(self, name: str, sha256: str, size: int, reading: str, facts: ContentFacts, before: Kept | None) -> Kept:
+        """A content that was read, after what was kept of its beginning."""
+        pieces, columns = self._pieces.get(name, []), dict(facts.columns)
+        rows, last, rejected_count, rejected = facts.rows, facts.last, facts.rejected_count, tuple(facts.rejected)
+        if before is not None:
+            pieces = [*before.pieces, *pieces]
+            rows, last = before.rows + rows, before.last + last
+            rejected_count, rejected = before.rejected_count + rejected_count, (*before.rejected, *rejected)
+            columns = {name: kind or columns.get(name) for name, kind in before.columns.items()}
+        return Kept(sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected)
+
+    def _times(self, frame: pl.DataFrame) -> tuple[int | None, int | None]:
+        if self._source.event_time is None:
+            return None, None
+        times = frame[self._source.event_time].to_physical()
+        return times.min(), times.max()  # type: ignore[return-value]  # of integers integers
+
+
+def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Pieces that lie one after the other in one file as one."""
+    last: Piece | None = None
+    for piece in pieces:
+        if last is not None and last.file == piece.file and last.start + last.rows == piece.start:
+            low, high = min(_given(last.low, piece.low), default=None), max(_given(last.high, piece.high), default=None)
+            last = Piece(last.file, last.start, last.rows + piece.rows, low, high)
+            continue
+        if last is not None:
+            yield last
+        last = piece
+    if last is not None:
+        yield last
+
+
+def _given(*times: int | None) -> list[int]:
+    return [time for time in times if time is not None]
+
+
+def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
+    if piece.low is None or piece.high is None:
+        return True
+    return (low is None or piece.high >= low) and (high is None or piece.low <= high)
+
+
+def _crc(path: Path) -> tuple[int, int]:
+    size = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            crc = zlib.crc32(block, crc)
+            size += len(block)
+    return size, crc
+
+
+def _new_name() -> str:
+    return f"{uuid4().hex}.parquet"

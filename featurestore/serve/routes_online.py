@@ -1,0 +1,115 @@
+"""``/v1/online`` and Feast's ``/get-online-features``."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.responses import Response
+
+from featurestore import times
+from featurestore.errors import UsageError
+from featurestore.model import Json
+from featurestore.serve import feast, online
+from featurestore.serve.answers import json_response
+from featurestore.serve.openapi import body_of, errors
+from featurestore.serve.services import Services
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def online_routes(services: Services) -> APIRouter:
+    """The routes that ask the online store."""
+    router = APIRouter(tags=["online"])
+
+    @router.post(
+        "/v1/online", response_model=None, summary="Online values of some entities",
+        openapi_extra=body_of("Question", "Questions"), responses=errors("Answer", "Answers"),
+    )  # fmt: skip
+    async def post_online(request: Request) -> Response:
+        """One question, or several as `questions`: the documents of `featurestore get --json`."""
+        body = await request.body()
+        return await services.run(services.readers, _answer, services, body)
+
+    @router.get(
+        "/v1/online/{entity_type}/{id:path}", response_model=None, summary="Online values of one entity",
+        responses=errors("Answer", missing=True),
+    )  # fmt: skip
+    async def get_online(entity_type: str, id: str, features: str | None = None) -> Response:  # noqa: A002  # its name
+        """The features are names with commas between; all that are online by default."""
+        return await services.run(services.readers, _answer_one, services, entity_type, id, features)
+
+    @router.post(
+        "/get-online-features", response_model=None, summary="Online values, as Feast asks for them",
+        openapi_extra=body_of("FeastQuestion"), responses=errors("FeastAnswer"),
+    )  # fmt: skip
+    async def post_feast(request: Request) -> Response:
+        """What stands before the colon of a feature is passed over."""
+        body = await request.body()
+        return await services.run(services.readers, _answer_feast, services, body)
+
+    return router
+
+
+def parse(kind: type[Body], data: object) -> Body:
+    """A checked body. Raises UsageError that names the field and not its value."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise UsageError(f"{place}: {first['msg']}", hint="/docs shows the form of a request") from None
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON of a body. Raises UsageError."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as exc:
+        raise UsageError(f"the body is not JSON: {exc}", hint="/docs shows the form of a request") from None
+
+
+def _answer(services: Services, body: bytes) -> Response:
+    data = read_json(body)
+    several = isinstance(data, dict) and "questions" in data
+    questions = parse(online.Questions, data).questions if several else [parse(online.Question, data)]
+    found = _documents(services, questions)
+    return json_response({"answers": found} if several else _only(found))
+
+
+def _answer_one(services: Services, entity_type: str, text: str, features: str | None) -> Response:
+    names = None if features is None else [name for name in map(str.strip, features.split(",")) if name]
+    asked = {"entity_type": entity_type, "entities": [text], "features": names}
+    return json_response(_only(_documents(services, [parse(online.Question, asked)])))
+
+
+def _documents(services: Services, questions: list[online.Question]) -> list[Json]:
+    online.check_size(questions, services.settings.limits)
+    snapshot, now = services.live.snapshot(), times.now()
+    asked = [online.asked_of(snapshot, question) for question in questions]
+    results = online.answer(snapshot, services.live.online().reader, asked, now)
+    found = online.documents(results)
+    if services.request_log is not None:
+        services.request_log.add(found, now)
+    return found
+
+
+def _answer_feast(services: Services, body: bytes) -> Response:
+    question = parse(feast.FeastQuestion, read_json(body))
+    if any(":" in name for name in question.features or ()):
+        services.log_once("what stands before the colon of a feature is passed over: names are unique here")
+    snapshot, now = services.live.snapshot(), times.now()
+    asked = feast.asked_of(snapshot, question)
+    online.check_entities(sum(len(each.entities) for each in asked), services.settings.limits)
+    results = online.answer(snapshot, services.live.online().reader, asked, now)
+    if services.request_log is not None:
+        services.request_log.add(online.documents(results), now)
+    return json_response(feast.answer_document(snapshot, question, results))
+
+
+def _only(found: list[Json]) -> dict[str, Json]:
+    (document,) = found
+    assert isinstance(document, dict)
+    return document

@@ -1,0 +1,138 @@
+"""Starts the server: its socket, its worker processes, and how they end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.errors import ConfigError, UsageError, os_reason
+from featurestore.serve.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+GRACE_SECONDS = 30
+FIRST_PASSED_SOCKET = 3  # as systemd numbers the sockets that it hands over
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to listen: a host and a port (0 for a free one), or the path of a Unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: Path | None = None
+
+
+def is_local(place: Place) -> bool:
+    """Whether only this machine can connect, by the network."""
+    return place.uds is None and place.host in LOOPBACK
+
+
+def check_access(place: Place, *, tokens: bool, insecure: bool) -> None:
+    """Raises UsageError where anybody in the network could read everything."""
+    if place.uds is None and not is_local(place) and not tokens and not insecure:
+        raise UsageError(
+            f"{place.host} can be reached by other machines, and no token is asked for",
+            hint="--token-file FILE; or --insecure, where the network itself lets nobody in",
+        )
+
+
+def open_socket(place: Place) -> tuple[socket.socket, str]:
+    """A listening socket and its address; the one that systemd hands over, if it does. Raises UsageError."""
+    passed = _passed_socket()
+    if passed is not None:
+        return passed, "a socket of systemd"
+    if place.uds is not None:
+        return _open_unix(place.uds), f"unix:{place.uds}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
+        opened = socket.socket(family, kind, protocol)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(BACKLOG)
+    except OSError as exc:
+        raise UsageError(
+            f"can't listen at {place.host} port {place.port}: {os_reason(exc)}", hint="choose another --port"
+        ) from exc
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return opened, f"http://{host}:{opened.getsockname()[1]}"
+
+
+def serve(settings: Settings, listening: socket.socket, workers: int, started: Callable[[], None]) -> None:
+    """Serves until a signal comes; then requests in flight are answered. ``started`` is called before the first one.
+
+    Several workers are processes of their own, and one that dies is started again. Raises what `app.make_app` raises.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        "featurestore.serve.app:create", factory=True, workers=workers, access_log=False, log_level="warning",
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="none", lifespan="on",
+        backlog=BACKLOG,
+    )  # fmt: skip
+    with ExitStack() as ending, suppress(KeyboardInterrupt):
+        settings.export()
+        if workers > 1:
+            folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="featurestore-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            started()
+            Multiprocess(config, [listening]).run()
+            return
+        from featurestore.serve.app import make_app
+
+        config = uvicorn.Config(
+            make_app(settings), access_log=False, log_level="warning", server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS, ws="none", lifespan="on",
+        )  # fmt: skip
+        started()
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _passed_socket() -> socket.socket | None:
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS", "0") == "0":
+        return None
+    if os.environ["LISTEN_FDS"] != "1":
+        raise ConfigError("systemd hands over several sockets", hint="one ListenStream= in the socket unit")
+    os.environ.pop("LISTEN_PID")
+    return socket.socket(fileno=FIRST_PASSED_SOCKET)
+
+
+def _open_unix(path: Path) -> socket.socket:
+    """A Unix socket that only its owner and group may use. One that was left behind is replaced, a live one is not."""
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            if path.is_socket() and not _answers(path):
+                path.unlink()
+        before = os.umask(0o117)
+        try:
+            opened.bind(str(path))
+        finally:
+            os.umask(before)
+        opened.listen(BACKLOG)
+    except OSError as exc:
+        opened.close()
+        raise UsageError(f"can't listen: {os_reason(exc)}", where=str(path), hint="choose another --uds") from exc
+    return opened
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def missing_packages(packages: Sequence[str] = ("fastapi", "uvicorn", "prometheus_client", "multipart")) -> list[str]:
+    """The packages of the extra that are not installed."""
+    from importlib.util import find_spec
+
+    return [name for name in packages if find_spec(name) is None]

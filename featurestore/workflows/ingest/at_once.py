@@ -1,0 +1,114 @@
+"""A source that is read as a whole where it has changed: one without event times, or a slice of ``--input``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
+from featurestore.evaluation.evaluate import sort_rows
+from featurestore.model import Problem, Scalar, VersionId
+from featurestore.offline.contract import Position
+from featurestore.sources.contract import Cursor, Offer, OpenSource
+from featurestore.sources.offers import fingerprint
+from featurestore.sources.reading import SourceRows, read_rows
+from featurestore.workflows.ingest.calling import Caller, Ready, Values
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
+from featurestore.workflows.ingest.problems import (
+    ahead_problem,
+    all_set_aside,
+    problem_of,
+    shrunk_problem,
+    slice_problem,
+    strict_error,
+)
+from featurestore.workflows.ingest.taken import read_taken
+from featurestore.workflows.ingest.turn import Turn, mark_due
+
+NO_TIMES = "whole source: it has no event_time"
+SLICE = "a slice by --input"
+
+
+def at_once(
+    turn: Turn,
+    ready: Sequence[Ready],
+    positions: Mapping[VersionId, Position | None],
+    opened: OpenSource,
+    offer: Offer,
+    pins: Mapping[str, Scalar],
+    caller: Caller,
+) -> Iterator[Event]:
+    """Reads all rows, and evaluates all targets over them."""
+    due: list[Ready] = []
+    for one in ready:
+        problem = _refusal(turn, one, positions[one.target.version.id], opened, offer)
+        if problem is None:
+            due.append(one)
+        else:
+            yield Failed(one.target, problem)
+    if not due:
+        return
+    try:
+        rows = _read(turn, due, opened, offer)
+    except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
+        raise
+    except FeatureStoreError as exc:
+        yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in due)
+        return
+    yield Read(turn.source, rows.rejected, rows.warnings, rows.inferred)
+    if rows.rejected_count and rows.rejected_count == rows.rows_read:
+        error = all_set_aside(turn.source.name, rows.rejected_count, rows.rejected[0])
+        for one in due:
+            problem = problem_of(error, turn.project, one.target)
+            yield Failed(one.target, problem, rows.rows_read, rows.rejected_count)
+        return
+    inferred = {} if turn.options.dry_run else rows.inferred  # the run will pin them
+    print_ = fingerprint(turn.source, offer, {**pins, **inferred})
+    for entity_type in dict.fromkeys(one.target.feature.entity_type.name for one in due):
+        group = [one for one in due if one.target.feature.entity_type.name == entity_type]
+        sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
+        for one, values in caller.call(group, sorted_rows, rows.place):
+            yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+
+
+def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
+    # The short form takes the entity's keys from the source; the long form may make them itself.
+    needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
+    rows = read_rows(
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, progress=turn.progress
+    )
+    if turn.options.strict and rows.rejected_count:
+        raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
+    return rows
+
+
+def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str, cursor: Cursor) -> Computed | Failed:
+    read, rejected = rows.rows_read, rows.rejected_count
+    if isinstance(values, Problem):
+        return Failed(one.target, values, read, rejected)
+    if values.future and not values.frame.height:
+        return Failed(one.target, ahead_problem(one.target, values.future), read, rejected)
+    due = min((at for at in (rows.due, values.due) if at is not None), default=None)
+    return Computed(
+        one.target, values, read, rejected + values.future, mark_due(print_, due), cursor, scope=one.scope,
+        rows_computed=rows.frame.height, reason=NO_TIMES if turn.options.input is None else SLICE,
+    )  # fmt: skip
+
+
+def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
+    """Why a target can't be computed from what there is to read."""
+    options = turn.options
+    if options.input is not None:
+        return None if ready.scope.kind == "row" else slice_problem(ready.target, ready.scope)
+    gone = [] if position is None else opened.missing(offer, position.cursor)
+    if gone and ready.scope.kind == "source" and not options.allow_shrunk:
+        return shrunk_problem(ready.target, gone)
+    return None
+
+
+def _cursor(turn: Turn, position: Position | None, offer: Offer) -> Cursor:
+    """What to store of the source; after a slice the next run over the source computes everything."""
+    if turn.options.input is None:
+        return offer.cursor
+    taken = None if position is None else read_taken(position.cursor)
+    return None if taken is None else replace(taken, restate=True).to_json()

@@ -1,0 +1,170 @@
+"""A source whose contents can be read again, one by one: what is new is parsed, and what depends on it is evaluated."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, from_os_error
+from featurestore.locking import prepare_state
+from featurestore.model import Scalar, VersionId
+from featurestore.offline.contract import Position
+from featurestore.parsed.rows import DamagedRowsError, KeptRows
+from featurestore.sources.contract import Offer, OpenSource
+from featurestore.sources.offers import fingerprint
+from featurestore.workflows.ingest.calling import Caller, Ready
+from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
+from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
+from featurestore.workflows.ingest.news import Looking
+from featurestore.workflows.ingest.pairs import first_due
+from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan
+from featurestore.workflows.ingest.problems import (
+    ahead_problem,
+    all_set_aside,
+    problem_of,
+    shrunk_problem,
+    strict_error,
+)
+from featurestore.workflows.ingest.taken import Taken, missed, read_taken
+from featurestore.workflows.ingest.turn import Turn, deleted_since, mark_due
+
+
+def by_contents(
+    turn: Turn,
+    ready: Sequence[Ready],
+    positions: Mapping[VersionId, Position | None],
+    opened: OpenSource,
+    offer: Offer,
+    pins: Mapping[str, Scalar],
+    caller: Caller,
+) -> Iterator[Event]:
+    """Evaluates each target over what is new for it."""
+    with ExitStack() as stack:
+        kept = KeptRows(_folder(turn, stack), turn.source)
+        contents = SourceContents(turn.source, opened, offer, turn.keys, pins, kept, turn.progress)
+        waiting, told = list(ready), False
+        while waiting:
+            run = _Run(turn, waiting, positions, offer, pins, contents, caller)
+            try:
+                for event in run.events():
+                    if isinstance(event, Read):
+                        if not told:
+                            yield event
+                        told = True
+                        continue
+                    waiting = [one for one in waiting if one.target is not event.target]
+                    yield event
+                waiting = []
+            except DamagedRowsError:
+                contents.forget_damaged()  # ends: what is parsed again is sound
+            finally:
+                kept.save_quietly()
+
+
+def _folder(turn: Turn, stack: ExitStack) -> Path:
+    """Where the source's rows are kept; until the end of the run where they are not to be."""
+    try:
+        state = prepare_state(turn.project)
+        if turn.source.keep_parsed:
+            return state / "rows" / turn.source.name
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rows-", dir=state)))
+    except OSError as exc:
+        raise from_os_error(exc) from exc
+
+
+@dataclass
+class _Run:
+    """One attempt."""
+
+    turn: Turn
+    ready: Sequence[Ready]
+    positions: Mapping[VersionId, Position | None]
+    offer: Offer
+    pins: Mapping[str, Scalar]
+    contents: SourceContents
+    caller: Caller
+
+    def events(self) -> Iterator[Event]:
+        turn, contents = self.turn, self.contents
+        taken = {one.target.version.id: self._taken(one) for one in self.ready}
+        try:
+            contents.parse([each for each in taken.values() if each is not None])
+            contents.require(self._needed())
+            contents.check(turn.last)
+            aside = contents.set_aside(turn.latest)
+            if turn.options.strict and aside.count:
+                raise strict_error(turn.source.name, aside.count, aside.rows[0])
+        except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
+            raise
+        except FeatureStoreError as exc:
+            yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in self.ready)
+            return
+        yield Read(turn.source, tuple(aside.rows), tuple(contents.warnings), contents.inferred)
+        total = contents.total()
+        if aside.count and aside.count == total:
+            error = all_set_aside(turn.source.name, aside.count, aside.rows[0])
+            for one in self.ready:
+                yield Failed(one.target, problem_of(error, turn.project, one.target), total, aside.count)
+            return
+        inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
+        plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
+        print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
+        for entity_type in dict.fromkeys(plan.ready.target.feature.entity_type for plan in plans):
+            group = [plan for plan in plans if plan.ready.target.feature.entity_type == entity_type]
+            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller)
+            for outcome in evaluation.run(group):
+                if isinstance(outcome, Evaluated):
+                    yield self._computed(outcome, aside, print_, total)
+                else:
+                    plan, problem = outcome
+                    yield Failed(plan.ready.target, problem, total, aside.count)
+
+    def _taken(self, ready: Ready) -> Taken | None:
+        position = self.positions[ready.target.version.id]
+        return None if position is None else read_taken(position.cursor)
+
+    def _needed(self) -> list[str]:
+        """The short form takes the entity's keys from the source; the long form may make them itself."""
+        short = [one.target.feature for one in self.ready if one.target.feature.short]
+        return list(dict.fromkeys(name for feature in short for name in feature.entity_type.key_names))
+
+    def _plans(
+        self, taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
+    ) -> Generator[Event, None, list[Plan]]:
+        turn, contents, last = self.turn, self.contents, self.turn.last
+        vanished = missed(last, contents.there, contents.files, turn.clock)
+        vanished = {one: when for one, when in vanished.items() if not contents.continues(one, last)}
+        around = Circumstances(
+            contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
+            full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
+            deleted=turn.deleted,
+        )  # fmt: skip
+        plans: list[Plan] = []
+        for one in self.ready:
+            before = taken[one.target.version.id]
+            position = self.positions[one.target.version.id]
+            marks = turn.deleted[one.target.feature.entity_type.name]
+            deleted = position is not None and deleted_since(marks, position)
+            try:
+                plans.append(make_plan(one, before, around, deleted=deleted))
+            except FeatureError:
+                gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
+                yield Failed(one.target, shrunk_problem(one.target, gone or ["a file"]))
+        return plans
+
+    def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
+        plan, values = found.plan, found.values
+        target = plan.ready.target
+        if values.future and not values.frame.height and plan.before is None:
+            return Failed(target, ahead_problem(target, values.future), total, aside.count)
+        taken = replace(plan.taken, due=found.due)
+        due = first_due(found.due, [] if aside.due is None else [aside.due])
+        return Computed(
+            target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
+            scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
+            comparison=found.comparison,
+        )  # fmt: skip

@@ -1,0 +1,75 @@
+"""Compares a run's values with what the history holds, inside the run's transaction: what is withdrawn, what stands."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.model import StoredVersion
+from featurestore.offline.comparison import is_close
+from featurestore.offline.contract import VALUE, RunTransaction, Written
+from featurestore.workflows.ingest.evaluating import Comparison
+from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, undeleted, without
+
+
+def write_compared(
+    transaction: RunTransaction,
+    version: StoredVersion,
+    frame: pl.DataFrame,
+    comparison: Comparison,
+    *,
+    tolerance: float | None,
+) -> tuple[Written, int]:
+    """Writes what is new or corrected, and withdraws what is not given any more: how many. Raises FeatureError."""
+    held: pl.DataFrame | None = None
+    if comparison.spans is not None or comparison.everything:
+        entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
+        held = _values_after(transaction.pairs(version, entities), comparison.floor)
+        held = undeleted(held, comparison.deleted)
+        _check(version, held, comparison, tolerance)
+    written = transaction.write(version, frame, tolerance=tolerance)
+    pairs = _gone(held, frame, comparison)
+    if pairs is None or not pairs.height:
+        return written, 0
+    return written, transaction.withdraw(version, pairs)
+
+
+def _gone(held: pl.DataFrame | None, frame: pl.DataFrame, comparison: Comparison) -> pl.DataFrame | None:
+    """The pairs that may hold a value and that nothing gives any more."""
+    if held is None:
+        return None if comparison.pairs is None else _after(comparison.pairs, comparison.floor)
+    pairs = held.drop("op", "value")
+    if comparison.spans is not None:
+        pairs = spanned(pairs, comparison.spans)
+    return without(pairs, frame.select(pairs.columns))
+
+
+def _values_after(held: pl.DataFrame, floor: int | None) -> pl.DataFrame:
+    return _after(held.filter(pl.col("op") == VALUE), floor)
+
+
+def _after(pairs: pl.DataFrame, floor: int | None) -> pl.DataFrame:
+    return pairs if floor is None else pairs.filter(pl.col(AT).to_physical() > floor)
+
+
+def _check(version: StoredVersion, held: pl.DataFrame, comparison: Comparison, tolerance: float | None) -> None:
+    """Raises FeatureError where a value differs that no changed row may change, if the scope is true."""
+    if comparison.checks is None or comparison.expected is None:
+        return
+    keys = [*version.entity_type.key_names, AT]
+    before = spanned(held.drop("op"), comparison.checks)
+    joined = before.join(comparison.expected, on=keys, how="full", coalesce=True, suffix=" now")
+    same = pl.col("value").eq_missing(pl.col("value now")) | is_close(
+        pl.col("value"), pl.col("value now"), version.data_type, tolerance
+    )
+    marked = before.select(keys).with_columns(pl.lit(value=True).alias("was"))
+    differing = joined.join(marked, on=keys, how="left").filter(~same | pl.col("was").is_null())
+    if differing.height:
+        row = differing.sort(keys).row(0, named=True)
+        entity = ", ".join(f"{name}={row[name]}" for name in version.entity_type.key_names)
+        raise FeatureError(
+            f"the value of {entity} at {row[AT].isoformat()}Z was {row['value']} and is {row['value now']}, although "
+            "no row changed that its lookback allows it to depend on",
+            where=version.id.feature,
+            hint="declare a longer lookback, or none",
+        )

@@ -1,0 +1,324 @@
+"""The contents of one source in a run: parsed where they are not kept yet, and given as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import polars as pl
+
+from featurestore import times
+from featurestore.errors import SourceError
+from featurestore.evaluation.events import RANK, THERE
+from featurestore.model import KeyType, RejectedRow, Scalar, Source
+from featurestore.parsed.index import Kept, reading_of
+from featurestore.parsed.rows import CONTENT, ROW, KeptRows
+from featurestore.progress import Progress
+from featurestore.sources import wording
+from featurestore.sources.column_types import AHEAD
+from featurestore.sources.contract import Content, ContentSource, Offer, OpenSource, Start
+from featurestore.sources.reading import missing_column, read_contents
+from featurestore.sources.rules import check_rejected, check_unique
+from featurestore.sources.wording import show
+from featurestore.tables.batch import MAX_REJECTED
+from featurestore.workflows.ingest.taken import Taken, Times
+
+Ranks = Mapping[str, int]
+"""Contents, each with `THERE` or with the number at which its file vanished."""
+
+
+@dataclass(slots=True)
+class SetAsideRows:
+    """The rows of a source that were set aside: the first of them, how many, and when the first one ahead is due."""
+
+    rows: list[RejectedRow] = field(default_factory=list)
+    count: int = 0
+    due: int | None = None
+
+
+class SourceContents:
+    """What a source holds now, and the rows of what it held before, as far as they are kept.
+
+    Call `parse` before anything else.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        opened: OpenSource,
+        offer: Offer,
+        keys: Mapping[str, KeyType],
+        pins: Mapping[str, Scalar],
+        kept: KeptRows,
+        progress: Progress,
+    ) -> None:
+        assert offer.contents is not None, "a source without contents is read as a whole"
+        self.source, self._offer, self._keys = source, offer, keys
+        self._opened = cast("ContentSource", opened)  # its offer has contents
+        self._pins, self._kept, self._progress = dict(pins), kept, progress
+        self.there = {content.sha256: content for content in reversed(offer.contents)}
+        self.files = {content.name: content.sha256 for content in offer.contents}
+        self.reading = reading_of(source, keys, pl.__version__)
+        self.inferred: dict[str, Scalar] = {}
+        self.warnings: list[str] = list(offer.warnings)
+        self.parsed: set[str] = set()
+        self.parsed_rows = 0
+        self._numbers: dict[str, int] = {}
+
+    # Parsing
+
+    def parse(self, before: Sequence[Taken]) -> None:
+        """Parses what is not kept. ``before`` are the positions that may hold the beginning of a file that has grown.
+
+        Raises SourceError.
+        """
+        stale = [content for content in self.there.values() if not self._is_kept(content)]
+        if stale and any(self._unpinned(kept) for kept in self._kept.index.contents.values()):
+            # Types are inferred from all that there is, not from what came first to a run that stored nothing.
+            stale = list(self.there.values())
+        if stale:
+            self._parse(stale, before)
+        for kept in map(self._find, self.there):
+            self.inferred |= {name: kind for name, kind in self._unpinned(kept).items() if kind is not None}
+        self._check_columns()
+
+    def forget_damaged(self) -> None:
+        """Forgets what lies in damaged files: it counts as not kept."""
+        self._kept.forget_damaged()
+
+    def _is_kept(self, content: Content) -> bool:
+        return self.has(content.sha256)
+
+    def has(self, sha256: str) -> bool:
+        """Whether a content's rows are kept, read as they would be read now."""
+        kept = self._kept.find(sha256, self.reading)
+        return kept is not None and all(
+            self._pins.get(name) in (None, kind) for name, kind in kept.columns.items() if self._is_free(name)
+        )
+
+    def _unpinned(self, kept: Kept) -> dict[str, Scalar | None]:
+        return {
+            name: kind
+            for name, kind in kept.columns.items()
+            if kind is not None and self._is_free(name) and name not in self._pins
+        }
+
+    def _is_free(self, name: str) -> bool:
+        """Whether a column's type is inferred: nothing declares it."""
+        source = self.source
+        return (
+            name not in self._keys and name not in source.columns and name not in (source.event_time, source.updated_at)
+        )
+
+    def _parse(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
+        starts = {content.name: self._start(content, before) for content in contents}
+        writer = self._kept.writer()
+        only = {name: None if start is None else Start(start.size, start.last) for name, start in starts.items()}
+        try:
+            read = read_contents(
+                self.source, self._opened, self._offer, self._keys, self._pins, only, writer, self._progress
+            )
+            writer.flush()
+        except BaseException:
+            writer.forget()
+            raise
+        for content in contents:
+            facts = read.facts[content.name]
+            self.parsed_rows += facts.rows
+            self._kept.add(
+                writer.kept(content.name, content.sha256, content.size, self.reading, facts, starts[content.name])
+            )
+            self.parsed.add(content.sha256)
+        self.warnings += [*read.warnings, *wording.warn_of_zones(self.source, read.naive)]
+        self._warn(contents, read.inferred)
+
+    def _start(self, content: Content, before: Sequence[Taken]) -> Kept | None:
+        """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""
+        for taken in before:
+            old = self._kept.find(taken.files.get(content.name, ""), self.reading)
+            if old is None or not self.has(old.sha256) or self._unpinned(old) or old.size >= content.size:
+                continue
+            if self._opened.can_start(self._offer, content.name, old.size) and self.begins_with(content, old):
+                return old
+        return None
+
+    def begins_with(self, content: Content, old: Kept) -> bool:
+        return old.size < content.size and self._opened.begins_with(self._offer, content.name, old.size, old.sha256)
+
+    def continues(self, sha256: str, since: Taken | None) -> bool:
+        """Whether a content that is gone is the beginning of one that is new since a position."""
+        old = self._kept.find(sha256)
+        known = {} if since is None else since.files
+        new = [content for content in self._contents() if known.get(content.name) != content.sha256]
+        return old is not None and any(self.begins_with(content, old) for content in new)
+
+    def _contents(self) -> tuple[Content, ...]:
+        assert self._offer.contents is not None
+        return self._offer.contents
+
+    def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar]) -> None:
+        kept = [self._find(content.sha256) for content in contents]
+        schema = self._kept.schema(kept)
+        names = [content.name for content in contents]
+        for frame in self._kept.frames(kept, schema):
+
+            def place(index: int, frame: pl.DataFrame = frame) -> str:
+                return self._opened.place(names[frame[CONTENT][index]], frame[ROW][index]).text
+
+            found = [
+                *wording.warn_of_ids(frame, self._keys),
+                *wording.warn_of_text(frame, inferred, place, self.source.dialect),
+            ]
+            self.warnings += [line for line in found if line not in self.warnings]
+
+    def _check_columns(self) -> None:
+        """A key that some files have must be in all of them."""
+        if not self._opened.complete:
+            return
+        kept = {sha256: self._find(sha256).columns for sha256 in self.there}
+        for key in self._keys:
+            without = [sha256 for sha256, columns in kept.items() if key not in columns]
+            if without and len(without) < len(kept):
+                where = self.there[without[0]].name
+                raise SourceError(f"has no column {key!r}, which other files of the source have", where=where)
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raises SourceError for a column that is not there."""
+        for sha256, content in self.there.items():
+            present = list(self._find(sha256).columns) if self._opened.complete else self.columns
+            for name in names:
+                if name not in present:
+                    raise missing_column(name, present, self.source, self._keys, content.name)
+
+    # Rows
+
+    def _find(self, sha256: str) -> Kept:
+        return self._kept.index.contents[sha256]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.schema)
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The columns of what is there, whichever of it is read."""
+        return self._kept.schema([self._find(sha256) for sha256 in self._order(self.there)])
+
+    def _order(self, contents: Iterable[str]) -> list[str]:
+        known = {sha256: number for number, sha256 in enumerate(self.files.values())}
+        return sorted(contents, key=lambda sha256: (known.get(sha256, len(known)), sha256))
+
+    def rows(
+        self,
+        ranks: Ranks,
+        clock: int | None,
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+        matching: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """The rows of some contents up to the clock (µs): the source's columns, `ROW`, `CONTENT` and `RANK`."""
+        contents = self._order(ranks)
+        where = None
+        if clock is not None:
+            between = between[0], clock if between[1] is None else min(between[1], clock)
+            where = self._time() <= clock
+        found = list(
+            self._kept.frames(
+                [self._find(sha256) for sha256 in contents],
+                self.schema,
+                between=between,
+                where=where,
+                matching=matching,
+            )
+        )
+        if not found:
+            types = {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32(), RANK: pl.Int64()}
+            return pl.DataFrame(schema=types)
+        frame = pl.concat(found)
+        numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
+        ids = pl.Series(CONTENT, [self._number(sha256) for sha256 in contents], pl.UInt32)
+        at = frame[CONTENT]
+        return frame.with_columns(numbers.gather(at), ids.gather(at))
+
+    def _time(self) -> pl.Expr:
+        return pl.col(str(self.source.event_time)).to_physical()
+
+    def _number(self, sha256: str) -> int:
+        """A number of a content that stays for the run."""
+        return self._numbers.setdefault(sha256, len(self._numbers))
+
+    def locate(self, row: Mapping[str, object]) -> str:
+        """Where a row is, in the source's words."""
+        sha256 = next(one for one, number in self._numbers.items() if number == row[CONTENT])
+        name = self.there[sha256].name if sha256 in self.there else f"a file that vanished ({sha256[:12]})"
+        number = row[ROW]
+        assert isinstance(number, int)
+        return self._opened.place(name, number).text
+
+    def times(self, contents: Iterable[str]) -> dict[str, Times]:
+        return {sha256: Times(self._find(sha256).low, self._find(sha256).high) for sha256 in contents}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """The contents whose rows are not kept any more because nothing needs them, with their highest event time."""
+        return self._kept.index.dropped
+
+    def check(self, last: Taken | None) -> None:
+        """Raises SourceError for a value that comes twice in a unique column, and for too many new rows set aside."""
+        unique = [column for column in self.source.columns.values() if column.unique]
+        if unique:
+            rows = self.rows(dict.fromkeys(self.there, THERE), None)
+            check_unique(rows, unique, lambda index: self.locate(rows.row(index, named=True)))
+        known = frozenset() if last is None else last.contents
+        new = [self._find(sha256) for sha256 in self._order(self.there) if sha256 not in known]
+        rejected = [row for kept in new for row in kept.rejected[:1]]
+        if rejected:
+            read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
+            check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
+
+    def total(self) -> int:
+        """The rows of all that is there, those that were set aside among them."""
+        return sum(self._find(sha256).rows for sha256 in self.there)
+
+    def set_aside(self, clock: int | None) -> SetAsideRows:
+        """The rows of what is there that were set aside, for their values or for being ahead of the clock."""
+        found = SetAsideRows()
+        for sha256 in self._order(self.there):
+            kept = self._find(sha256)
+            found.count += kept.rejected_count
+            found.rows += kept.rejected[: MAX_REJECTED - len(found.rows)]
+        late = [sha256 for sha256 in self.there if clock is not None and (self._find(sha256).high or clock) > clock]
+        if late and clock is not None:
+            self._add_ahead(found, late, clock)
+        return found
+
+    def _add_ahead(self, found: SetAsideRows, contents: Sequence[str], clock: int) -> None:
+        event_time = str(self.source.event_time)
+        for frame in self._kept.frames(
+            [self._find(sha256) for sha256 in contents],
+            self.schema,
+            between=(clock + 1, None),
+            where=self._time() > clock,
+        ):
+            if not frame.height:
+                continue
+            first = int(frame[event_time].to_physical().min())  # type: ignore[arg-type]
+            found.due = first if found.due is None else min(found.due, first)
+            found.count += frame.height
+            for row in frame.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
+                name = self.there[contents[row.pop(CONTENT)]].name
+                place = self._opened.place(name, row.pop(ROW))
+                values = {column: _plain(value) for column, value in row.items()}
+                reason = f"{show(values[event_time])} {AHEAD}"
+                found.rows.append(
+                    RejectedRow(self.source.name, place.file, place.row, event_time, reason, values, place.text)
+                )
+
+
+def _plain(value: object) -> str | bool | int | None:
+    import datetime
+
+    if isinstance(value, datetime.datetime):
+        return times.format_instant(round(value.timestamp() * 1_000_000))
+    return value if isinstance(value, str | bool | int | None) else str(value)

@@ -1,0 +1,370 @@
+"""The values of a run, from what is new: for scope ``row``, for scope ``entity``, and of everything.
+
+What is evaluated gives the same history, in the same runs, as if everything were. Which pairs of entity and instant are
+compared with the history, and which are withdrawn because nothing gives them any more, is said beside the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.evaluation.evaluate import sort_rows
+from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
+from featurestore.evaluation.results import FeatureValues, Place
+from featurestore.model import Problem
+from featurestore.parsed.rows import CONTENT, ROW
+from featurestore.tables.types import INSTANT, key_types, value_type
+from featurestore.versioning.recipe.hashing import named_among
+from featurestore.workflows.ingest.calling import Caller, Ready, Values
+from featurestore.workflows.ingest.news import Looking, News, Side, find_news
+from featurestore.workflows.ingest.pairs import (
+    AT,
+    HIGH,
+    LOW,
+    Due,
+    above,
+    always,
+    due_without,
+    earlier,
+    join_due,
+    later,
+    only,
+    pairs_of,
+    spanned,
+    undeleted,
+    within,
+    without,
+)
+from featurestore.workflows.ingest.plans import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What of the history a run's values are compared with, beside their own pairs.
+
+    ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
+    was not given is withdrawn; of every entity with ``everything``. Of each entity of ``checks`` what is held from
+    `LOW` to `HIGH` must be what ``expected`` has. What is dated up to
+    ``floor`` (µs) is left as it is, and of the entities of ``deleted`` up to their deletion.
+    """
+
+    pairs: pl.DataFrame | None = None
+    spans: pl.DataFrame | None = None
+    everything: bool = False
+    checks: pl.DataFrame | None = None
+    expected: pl.DataFrame | None = None
+    floor: int | None = None
+    deleted: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A target's values, what they are compared with, and what it took: rows that were evaluated, and why these."""
+
+    plan: Plan
+    values: FeatureValues
+    comparison: Comparison
+    rows_computed: int
+    reason: str
+    older: int = 0
+    due: Due = ()
+
+
+Finish = Callable[[Plan, FeatureValues, int], "Evaluated"]
+Outcome = Evaluated | tuple[Plan, Problem]
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """Evaluates the targets of one source and one entity type."""
+
+    looking: Looking
+    caller: Caller
+    _news: dict[tuple[object, ...], News] = field(default_factory=dict)
+
+    def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        if not self.looking.keyed:
+            for plan in plans:
+                yield self._keyless(plan)
+            return
+        whole: dict[object, list[Plan]] = {}
+        rows: dict[object, list[Plan]] = {}
+        for plan in map(self._if_anything, plans):
+            kind = plan.ready.scope.kind
+            if plan.whole is not None:
+                whole.setdefault(_side_key(plan.now), []).append(plan)
+            elif kind == "row":
+                rows.setdefault((_side_key(plan.then), _side_key(plan.now)), []).append(plan)
+            elif kind == "source":
+                yield self._nothing(plan)
+            else:
+                yield self._entities(plan)
+        for group in whole.values():
+            yield from self._whole(group)
+        for group in rows.values():
+            yield from self._rows(group)
+
+    # Everything
+
+    def _if_anything(self, plan: Plan) -> Plan:
+        """A target that looks at all rows is computed as a whole where any of them is another one."""
+        if plan.whole is not None or plan.ready.scope.kind != "source":
+            return plan
+        if self._find_news(plan).empty and not self._due_pairs(plan).height:
+            return plan
+        return replace(plan, whole=plan.ready.scope.reason)
+
+    def _whole(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        rows = self.looking.contents.rows(plans[0].now.ranks, plans[0].now.clock)
+        events = self.looking.count(rows)
+        del rows
+        yield from self._evaluate(plans, events, partial(self._finish_whole, older=events.older))
+
+    def _finish_whole(self, plan: Plan, values: FeatureValues, height: int, *, older: int) -> Evaluated:
+        comparison = Comparison(everything=True, floor=plan.floor, deleted=plan.deleted)
+        values = replace(values, frame=undeleted(values.frame, plan.deleted))
+        if plan.ready.scope.kind == "row":
+            replaced = None
+            if plan.then is not None:
+                news = self._find_news(plan)
+                older = news.older
+                replaced = without(self._pairs(plan.ready, news.replaced), values.frame)
+            comparison = Comparison(pairs=replaced, floor=plan.floor)
+        reason = f"whole source: {plan.whole}"
+        due = join_due((), values.ahead)
+        return Evaluated(plan, above(values, plan.floor), comparison, height, reason, older, due)
+
+    def _keyless(self, plan: Plan) -> Outcome:
+        """Where the source does not say which entity a row is about, only the function knows: it sees everything."""
+        looking = self.looking
+        rows = looking.contents.rows(plan.now.ranks, plan.now.clock)
+        place = self._place(rows.select(CONTENT, ROW))
+        sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
+        ((_, values),) = self.caller.call([plan.ready], sorted_, place)
+        if isinstance(values, Problem):
+            return plan, values
+        reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
+        comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
+        due = join_due((), values.ahead)
+        values = above(values, plan.floor)
+        return Evaluated(plan, values, comparison, rows.height, f"whole source: {reason}", due=due)
+
+    # Scope row
+
+    def _rows(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        """The rows that are new, or others than before, and those that may have a say at their pairs."""
+        news = self._find_news(plans[0])
+        simple = [plan for plan in plans if self._is_simple(plan)]
+        if simple and not news.new.height:
+            yield from (self._nothing(plan, news) for plan in simple)
+        elif simple:
+            yield from self._evaluate(simple, self._events(news.new), self._finish_simple)
+        for plan in plans:
+            if plan not in simple:
+                yield self._row(plan, news)
+
+    def _is_simple(self, plan: Plan) -> bool:
+        """Whether each row gives one value, at its own place, where no other row has one."""
+        return plan.ready.target.feature.short and self.looking.key == self.looking.place and not plan.taken.due
+
+    def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
+        news = self._find_news(plan)
+        return Evaluated(
+            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older
+        )
+
+    def _row(self, plan: Plan, news: News) -> Outcome:
+        """A row that was replaced takes its pairs with it; one that is no more leaves them."""
+        ready, due = plan.ready, self._due_pairs(plan)
+        fresh = self._call(ready, self._events(news.new))
+        lost = self._call(ready, self._events(news.old))
+        for values in (fresh, lost):
+            if isinstance(values, Problem):
+                return plan, values
+        assert isinstance(fresh, FeatureValues)
+        assert isinstance(lost, FeatureValues)
+        pairs = pl.concat([pairs_of(fresh), pairs_of(lost), due]).unique()
+        if not pairs.height:
+            return self._nothing(plan, news)
+        events = self._others(plan, news, fresh, lost, due)
+        values = self._call(ready, events)
+        if isinstance(values, Problem):
+            return plan, values
+        values = only(values, pairs)
+        replaced = without(self._pairs(ready, news.replaced), values.frame)
+        due_now = join_due(due_without(plan.taken.due, pairs), values.ahead)
+        comparison = Comparison(pairs=replaced, floor=plan.floor)
+        reason = "due" if news.empty else plan.changed
+        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+
+    def _others(self, plan: Plan, news: News, fresh: FeatureValues, lost: FeatureValues, due: pl.DataFrame) -> Events:
+        """All rows that may give a value at the pairs of these results, the new ones among them."""
+        looking, keys = self.looking, list(self.looking.entity_type.key_names)
+        changed = pl.concat([news.old.select(looking.place), news.new.select(looking.place)]).unique()
+        if not due.height and self._at_own_places(news.new, fresh) and self._at_own_places(news.old, lost):
+            times = changed[str(looking.source.event_time)].to_physical()
+            between = int(times.min()), int(times.max())  # type: ignore[arg-type]  # of integers integers
+            return looking.counting(plan.now, changed, between)
+        entities = [frame.select(keys) for frame in (changed, pairs_of(fresh), pairs_of(lost), due)]
+        return looking.counting(plan.now, pl.concat(entities).unique())
+
+    def _at_own_places(self, rows: pl.DataFrame, values: FeatureValues) -> bool:
+        """Whether results are dated at their rows' own event times, one a row, as far as their pairs show."""
+        if values.future:
+            return False
+        places = self._places(rows).unique().sort(pl.all())
+        return places.equals(values.frame.select(places.columns).sort(pl.all()))
+
+    # Scope entity
+
+    def _entities(self, plan: Plan) -> Outcome:
+        """The entities of the rows that changed, as they were and as they are, and as far around them as it reaches."""
+        news, due = self._find_news(plan), self._due_pairs(plan)
+        changed = [self._places(rows) for rows in (news.old, news.new)]
+        keys = list(self.looking.entity_type.key_names)
+        spans = pl.concat([*changed, due]).group_by(keys).agg(pl.col(AT).min().alias(LOW), pl.col(AT).max().alias(HIGH))
+        if not spans.height:
+            return self._nothing(plan, news)
+        events = self._around(plan, spans)
+        events = replace(events, rows=undeleted(events.rows, plan.deleted, str(self.looking.source.event_time)))
+        values = self._call(plan.ready, events)
+        if isinstance(values, Problem):
+            return plan, values
+        reach, checks, expected = plan.lookback, None, None
+        compared = always(spans) if reach is None else spans.with_columns(later(pl.col(HIGH), reach))
+        if reach:
+            checks = spans.with_columns(earlier(pl.col(LOW), reach), earlier(pl.col(LOW), 1).alias(HIGH))
+            expected = above(within(values, checks), plan.floor).frame
+        values = within(values, compared)
+        due_now = join_due(due_without(plan.taken.due, spanned(due, compared)), values.ahead)
+        comparison = Comparison(
+            spans=compared, checks=checks, expected=expected, floor=plan.floor, deleted=plan.deleted
+        )
+        values = replace(values, frame=undeleted(values.frame, plan.deleted))
+        reason = "due" if news.empty else plan.changed
+        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+
+    def _around(self, plan: Plan, spans: pl.DataFrame) -> Events:
+        """The rows of the spans' entities that the compared results depend on."""
+        looking, keys, reach = self.looking, list(self.looking.entity_type.key_names), plan.lookback
+        entities = spans.select(keys)
+        if reach is None:
+            return looking.counting(plan.now, entities)
+        reads = spans.with_columns(earlier(pl.col(LOW), 2 * reach), later(pl.col(HIGH), reach))
+        between = int(reads[LOW].to_physical().min()), int(reads[HIGH].to_physical().max())  # type: ignore[arg-type]
+        events = looking.counting(plan.now, entities, between)
+        time = pl.col(str(looking.source.event_time)).dt.replace_time_zone(None)
+        rows = events.rows.join(reads, on=keys, how="inner", maintain_order="left")
+        return replace(events, rows=rows.filter(time.is_between(pl.col(LOW), pl.col(HIGH))).drop(LOW, HIGH))
+
+    # What all three share
+
+    def _nothing(self, plan: Plan, news: News | None = None) -> Evaluated:
+        feature = plan.ready.target.feature
+        types = {**key_types(feature.entity_type), AT: INSTANT, "value": value_type(feature.data_type)}
+        values = FeatureValues(pl.DataFrame(schema=types), timed=True)
+        older = 0 if news is None else news.older
+        return Evaluated(plan, values, Comparison(floor=plan.floor), 0, plan.changed, older, plan.taken.due)
+
+    def _find_news(self, plan: Plan) -> News:
+        assert plan.then is not None, "known, unless everything is computed"
+        key = _side_key(plan.then), _side_key(plan.now)
+        if key not in self._news:
+            self._news.clear()  # one at a time: they may be large
+            self._news[key] = find_news(self.looking, plan.then, plan.now)
+        return self._news[key]
+
+    def _events(self, rows: pl.DataFrame) -> Events:
+        return self.looking.count(rows)
+
+    def _evaluate(self, plans: Sequence[Plan], events: Events, finish: Finish) -> Iterator[Outcome]:
+        """All of them over the same rows, in one pass where nothing contradicts anything."""
+        divided = [plan for plan in plans if plan.deleted is not None]
+        if divided and len(divided) < len(plans):
+            yield from self._evaluate([plan for plan in plans if plan.deleted is None], events, finish)
+            plans = divided
+        if divided:
+            time = str(self.looking.source.event_time)
+            events = replace(events, rows=undeleted(events.rows, divided[0].deleted, time))
+        groups = [(events.rows, list(plans))]
+        if events.contradictions.height:
+            lenient = events.with_contradictions(self.looking.key, self.looking.place)
+            groups = [(lenient, [plan for plan in plans if plan.ready.scope.kind == "row"])]
+            strict = []
+            for plan in plans:
+                if plan.ready.scope.kind != "row":
+                    problem = self._contradiction(plan.ready, events)
+                    if problem is None:
+                        strict.append(plan)
+                    else:
+                        yield plan, problem
+            groups.append((events.rows, strict))
+        for rows, chosen in groups:
+            by_ready = {id(plan.ready): plan for plan in chosen}
+            for ready, values in self._calls([plan.ready for plan in chosen], rows):
+                plan = by_ready[id(ready)]
+                yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
+
+    def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
+        named = self.looking.columns
+        hashed = ready.target.hashed
+        if hashed is not None:
+            named = named_among(hashed.feature, hashed.closure, named)
+        try:
+            refuse_contradictions(events, named, self.looking.source, self.looking.contents.locate)
+        except FeatureError as exc:
+            return Problem(exc.code, exc.message, ready.target.place, exc.hint)
+        return None
+
+    def _call(self, ready: Ready, events: Events) -> Values:
+        rows = events.rows
+        if events.contradictions.height:
+            if ready.scope.kind == "row":
+                rows = events.with_contradictions(self.looking.key, self.looking.place)
+            else:
+                problem = self._contradiction(ready, events)
+                if problem is not None:
+                    return problem
+        ((_, values),) = self._calls([ready], rows)
+        return values
+
+    def _calls(self, ready: Sequence[Ready], rows: pl.DataFrame) -> Iterator[tuple[Ready, Values]]:
+        if not ready:
+            return
+        numbers = rows.select(CONTENT, ROW)
+        sorted_ = sorted_rows(rows, self.looking.columns, self.looking.entity_type, self.looking.source)
+        del rows
+        yield from self.caller.call(ready, sorted_, self._place(numbers))
+
+    def _place(self, numbers: pl.DataFrame) -> Place:
+        return lambda index: self.looking.contents.locate(numbers.row(index, named=True))
+
+    def _places(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The entity and the event time of rows, as pairs."""
+        types = key_types(self.looking.entity_type)
+        time = pl.col(str(self.looking.source.event_time)).dt.replace_time_zone(None).alias(AT)
+        return rows.select(*(pl.col(name).cast(kind) for name, kind in types.items()), time)
+
+    def _pairs(self, ready: Ready, rows: pl.DataFrame) -> pl.DataFrame:
+        """The pairs that rows of scope ``row`` gave, each by itself."""
+        if ready.target.feature.short:
+            return self._places(rows).unique()
+        values = self._call(ready, self._events(rows))
+        return self._places(rows).clear() if isinstance(values, Problem) else pairs_of(values)
+
+    def _due_pairs(self, plan: Plan) -> pl.DataFrame:
+        """The pairs of results that were ahead of the clock and are not any more."""
+        names = list(self.looking.entity_type.key_names)
+        schema = {**key_types(self.looking.entity_type), AT: pl.Int64()}
+        rows = [pair for pair in plan.taken.due or () if plan.now.clock is None or pair[-1] <= plan.now.clock]
+        return pl.DataFrame(rows, schema=schema, orient="row").select(*names, pl.col(AT).cast(INSTANT))
+
+
+def _side_key(side: Side | None) -> tuple[object, ...]:
+    assert side is not None, "known, unless everything is computed"
+    return tuple(sorted(side.ranks.items())), side.clock

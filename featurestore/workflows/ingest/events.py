@@ -1,0 +1,83 @@
+"""What a run is asked for, and what computing it gives, one event at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
+from featurestore.offline.contract import Position
+from featurestore.sources.contract import Cursor
+from featurestore.workflows.ingest.set_aside import SetAside
+from featurestore.workflows.ingest.targets import Target
+
+if TYPE_CHECKING:
+    from featurestore.evaluation.results import FeatureValues
+    from featurestore.workflows.ingest.evaluating import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """The flags of ``ingest`` that decide what is computed and which rows are rejected."""
+
+    input: str | None = None
+    full: bool = False
+    strict: bool = False
+    allow_future: bool = False
+    allow_shrunk: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns."""
+
+    source: Source
+    rejected: tuple[RejectedRow, ...]
+    warnings: tuple[str, ...]
+    inferred: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """One target's rows, ready to be stored, and the position to store with them.
+
+    ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
+    compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
+    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held.
+    """
+
+    target: Target
+    result: FeatureValues
+    rows_read: int
+    rows_rejected: int
+    fingerprint: str
+    cursor: Cursor
+    scope: Scope
+    rows_computed: int = 0
+    reason: str | None = None
+    rows_older: int = 0
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A target that has taken these very rows already, but for those that were set aside then and still are."""
+
+    target: Target
+    position: Position
+    set_aside: SetAside | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A target that can't be computed; nothing of it may be stored."""
+
+    target: Target
+    problem: Problem
+    rows_read: int = 0
+    rows_rejected: int = 0
+
+
+Event = Read | Computed | Unchanged | Failed

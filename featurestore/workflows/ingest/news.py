@@ -1,0 +1,181 @@
+"""What is new for a version: the keys for which another row counts than at its position, with these rows.
+
+Contents that were there then and are there now are not read for it, but where a row with a key of another content may
+lie in them, or where the clock has passed some of their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
+from featurestore.model import EntityType, Source
+from featurestore.workflows.ingest.contents import Ranks, SourceContents
+
+_SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What a source held at one time: its contents, and the clock (µs) up to which its rows counted; None: all did."""
+
+    ranks: Ranks
+    clock: int | None
+
+    @property
+    def there(self) -> frozenset[str]:
+        return frozenset(content for content, rank in self.ranks.items() if rank == THERE)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The rows that counted and those that count now, of every key where they differ, with `RANK`, `ROW`, `CONTENT`.
+
+    ``replaced`` are those of the old rows whose key has a row still.
+    """
+
+    old: pl.DataFrame
+    new: pl.DataFrame
+    replaced: pl.DataFrame
+    older: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self.old.height and not self.new.height
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How rows of one source are looked at for one entity type."""
+
+    contents: SourceContents
+    entity_type: EntityType
+    source: Source
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the source has the entity's keys under their own names."""
+        return all(name in self.contents.schema for name in self.entity_type.key_names)
+
+    @property
+    def place(self) -> list[str]:
+        return place_of(self.entity_type, self.source)
+
+    @property
+    def key(self) -> list[str]:
+        return key_of(self.entity_type, self.source)
+
+    @property
+    def columns(self) -> list[str]:
+        return self.contents.columns
+
+    def count(self, rows: pl.DataFrame) -> Events:
+        return count_rows(rows, self.columns, self.entity_type, self.source)
+
+    def counting(
+        self, side: Side, matching: pl.DataFrame, between: tuple[int | None, int | None] = (None, None)
+    ) -> Events:
+        """The rows that count at the places, of the entities or with the ids of ``matching``, and only those."""
+        rows = self.contents.rows(side.ranks, side.clock, between=between, matching=matching)
+        if self.source.id:  # another row of the same event may lie at another place
+            ids = rows.select(self.source.id).unique()
+            rows = self.contents.rows(side.ranks, side.clock, matching=ids)
+        events = self.count(rows)
+        counting = events.rows.join(matching, on=matching.columns, how="semi", maintain_order="left")
+        contradictions = events.contradictions
+        if contradictions.height:  # each with the rows that it contradicts, wherever they lie
+            groups = contradictions.join(matching, on=matching.columns, how="semi").select(GROUP).unique()
+            contradictions = contradictions.join(groups, on=GROUP, how="semi", maintain_order="left")
+        return Events(counting, contradictions, events.older)
+
+
+def find_news(looking: Looking, before: Side, now: Side) -> News:
+    """What differs between a position and now."""
+    touched = _touched(looking, before, now)
+    key = looking.key
+    keys = touched.select(key).unique()
+    if not keys.height:
+        return News(touched, touched, touched)
+    between = _span(keys, looking.source)
+    old = looking.count(looking.contents.rows(before.ranks, before.clock, between=between, matching=keys))
+    new = looking.count(looking.contents.rows(now.ranks, now.clock, between=between, matching=keys))
+    gone, come = difference(old.rows, new.rows, looking.columns)
+    changed = pl.concat([gone.select(key), come.select(key)]).unique()
+    old_rows = old.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
+    new_rows = new.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
+    replaced = old_rows.join(new_rows, on=key, how="semi", maintain_order="left")
+    return News(old_rows, new_rows, replaced, new.older)
+
+
+def _span(keys: pl.DataFrame, source: Source) -> tuple[int | None, int | None]:
+    """From the lowest to the highest event time of keys that have one (µs)."""
+    if source.event_time not in keys.columns:
+        return None, None
+    times = keys[str(source.event_time)].to_physical()
+    return int(times.min()), int(times.max())  # type: ignore[arg-type]  # of integers integers
+
+
+def _touched(looking: Looking, before: Side, now: Side) -> pl.DataFrame:
+    """The rows that came, came back, went or fell due. Every other row with one of their keys is to be looked up."""
+    contents, columns = looking.contents, looking.columns
+
+    def rows(chosen: Collection[str], side: Side) -> pl.DataFrame:
+        return contents.rows({content: side.ranks[content] for content in chosen}, side.clock)
+
+    arrived, left = now.there - before.there, before.there - now.there
+    come = rows(now.ranks.keys() - before.ranks.keys(), now)
+    gone = rows(before.ranks.keys() - now.ranks.keys(), before)
+    found = list(difference(gone, come, columns))
+    if arrived != now.ranks.keys() - before.ranks.keys() or left != before.ranks.keys() - now.ranks.keys():
+        # A content came back, or is missed: its rows stand otherwise beside others with their keys.
+        found.append(difference(rows(left, before), rows(arrived, now), columns)[1])
+    both = [content for content in now.ranks if content in before.ranks]
+    found.append(_due(looking, both, before, now))
+    return pl.concat(found)
+
+
+def _due(looking: Looking, both: Sequence[str], before: Side, now: Side) -> pl.DataFrame:
+    """The rows that were ahead of the clock at the position and are not any more."""
+    ranks: Mapping[str, int] = {content: now.ranks[content] for content in both}
+    if before.clock is None or before.clock == now.clock:
+        return looking.contents.rows({}, None)
+    rows = looking.contents.rows(ranks, now.clock, between=(before.clock + 1, None))
+    return rows.filter(pl.col(str(looking.source.event_time)).to_physical() > before.clock)
+
+
+def difference(one: pl.DataFrame, other: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are in one frame more often than in the other, each such row with all its copies; both ways."""
+    if not one.height or not other.height:
+        return one, other
+    # Most of a file that was written over stands where it stood: what is equal in the same place need not be hashed.
+    height = min(one.height, other.height)
+    left, right = one.select(columns).head(height), other.select(columns).head(height)
+    same = pl.Series([True]).new_from_index(0, height)
+    for name in columns:
+        same = same & left[name].eq_missing(right[name])
+    one = pl.concat([one.head(height).filter(~same), one.tail(one.height - height)])
+    other = pl.concat([other.head(height).filter(~same), other.tail(other.height - height)])
+    if not one.height or not other.height:
+        return one, other
+    hashes = [frame.select(_hashed(frame.select(columns))) for frame in (one, other)]
+    counts = pl.concat(
+        [hashes[0].with_columns(pl.lit(1).alias(_SIGN)), hashes[1].with_columns(pl.lit(-1).alias(_SIGN))]
+    )
+    differing = counts.group_by(_FIRST, _SECOND).agg(pl.col(_SIGN).sum()).filter(pl.col(_SIGN) != 0)
+    found = []
+    for frame, hashed in zip((one, other), hashes, strict=True):
+        marked = pl.concat([frame, hashed], how="horizontal")
+        kept = marked.join(differing, on=[_FIRST, _SECOND], how="semi", maintain_order="left")
+        found.append(kept.drop(_FIRST, _SECOND))
+    return found[0], found[1]
+
+
+def _hashed(frame: pl.DataFrame) -> list[pl.Series]:
+    """128 bits of each row, so that two different rows never count as one."""
+    return [
+        frame.hash_rows(1).alias(_FIRST),
+        frame.hash_rows(2).alias(_SECOND),
+    ]

@@ -1,0 +1,175 @@
+"""What one target is to take of its source in this run: since which position, up to which clock, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from featurestore.errors import FeatureError
+from featurestore.evaluation.events import THERE
+from featurestore.workflows.ingest.calling import Ready
+from featurestore.workflows.ingest.contents import SourceContents
+from featurestore.workflows.ingest.news import Side
+from featurestore.workflows.ingest.taken import Taken, Times
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``before`` is what the target's position says, ``then`` and ``now`` are the rows then and now.
+
+    ``then`` is None where the rows of that time are not known. ``whole`` says why everything is computed; None where
+    only what is new is. What is dated up to ``floor`` (µs) stays as it is. ``taken`` is the position to store.
+    ``deleted`` are entities that were deleted, each with the last instant: rows and results up to it are passed over.
+    """
+
+    ready: Ready
+    before: Taken | None
+    then: Side | None
+    now: Side
+    taken: Taken
+    whole: str | None
+    floor: int | None = None
+    changed: str = "new rows"
+    deleted: pl.DataFrame | None = None
+
+    @property
+    def lookback(self) -> int | None:
+        """Of its scope (µs)."""
+        return self.ready.scope.lookback
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What holds for all targets of a source in a run.
+
+    ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
+    ahead of it are taken, and ``mark`` is what positions store.
+    """
+
+    contents: SourceContents
+    vanished: Mapping[str, int]
+    dropped: Mapping[str, int]
+    clock: int | None
+    mark: int
+    full: bool
+    allow_shrunk: bool
+    since: int | None = None
+    pins: Mapping[str, str] | None = None
+    deleted: Mapping[str, pl.DataFrame] | None = None
+
+
+def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
+    """``deleted`` says that an entity was deleted since ``before``.
+
+    Raises FeatureError where files have vanished that the target can't do without.
+    """
+    contents, scope = around.contents, ready.scope
+    sourcewide = scope.kind == "source"
+    vanished = {} if sourcewide else dict(around.vanished)
+    known = {content: number for content, number in vanished.items() if contents.has(content)}
+    lost = _lost(vanished.keys() - known.keys(), before, around.dropped)
+    times = contents.times({*contents.there, *known})
+    times |= {content: Times(None, high) for content, high in lost.items()}
+    taken = Taken(
+        files=contents.files, vanished=vanished, times=times, clock=around.mark,
+        due=() if before is None else before.due,
+        since=around.since if before is None else before.since, shrunk=None if before is None else before.shrunk,
+        reading=contents.reading, pins=around.pins or {},
+        ignored={content: number for content, number in around.vanished.items() if content not in vanished},
+    )  # fmt: skip
+    taken = _shrink(ready, before, taken, lost, around)
+    now = Side({**dict.fromkeys(contents.there, THERE), **known}, around.clock)
+    then = None if before is None else _then(before, contents, around.dropped)
+    whole = _why_whole(ready, before, then, around, bool(lost.keys() - around.dropped.keys()))
+    whole = whole or ("an entity was deleted" if deleted else None)
+    floor = _floor(ready, taken, lost)
+    return Plan(ready, before, then, now, taken, whole, floor, _change(before, contents), _deleted(ready, around))
+
+
+def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
+    """Of scope ``entity``: a value dated after a deletion is made of later rows alone."""
+    entity_type = ready.target.feature.entity_type
+    marks = (around.deleted or {}).get(entity_type.name)
+    if ready.scope.kind != "entity" or marks is None or not marks.height:
+        return None
+    return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
+
+
+def _lost(gone: set[str], before: Taken | None, dropped: Mapping[str, int]) -> dict[str, int]:
+    """The contents that vanished and whose rows are not kept, each with its highest event time (µs)."""
+    times = {} if before is None else before.times
+    found: dict[str, int] = {}
+    for content in gone:
+        known = dropped.get(content, times[content].high if content in times else None)
+        if known is not None:
+            found[content] = known
+    return found
+
+
+def _then(before: Taken, contents: SourceContents, dropped: Mapping[str, int]) -> Side | None:
+    """The rows of a position; None where some of them are not kept any more, or were read in another way."""
+    kept = [content for content in before.parts if content not in dropped or contents.has(content)]
+    if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
+        return None
+    ranks = {content: before.vanished.get(content, THERE) for content in kept}
+    ranks |= dict.fromkeys((content for content in before.contents if content in ranks), THERE)
+    return Side(ranks, before.clock)
+
+
+def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Circumstances, lost: bool) -> str | None:
+    if before is None:
+        return "new version" if not ready.target.reactivates else "this version has not read its source yet"
+    if around.full:
+        return "--full asks for it"
+    if before.restate:
+        return "what it had taken before is not known in detail"
+    if before.reading != around.contents.reading or _other_pins(before, around):
+        return "its rows are read in another way than before"
+    if then is None or lost:
+        return "rows that it had taken are not kept any more"
+    return "too many results were dated ahead of the clock to be named" if before.due is None else None
+
+
+def _other_pins(before: Taken, around: Circumstances) -> bool:
+    pins = around.pins or {}
+    return any(pins.get(name) != kind for name, kind in before.pins.items())
+
+
+def _change(before: Taken | None, contents: SourceContents) -> str:
+    """What has become of the files, in words."""
+    known = {} if before is None else before.files
+    if any(name in known and known[name] != content for name, content in contents.files.items()):
+        return "changed file"
+    if contents.there.keys() - set(known.values()):
+        return "new rows"
+    return "files have gone" if known.keys() - contents.files.keys() else "nothing new"
+
+
+def _shrink(ready: Ready, before: Taken | None, taken: Taken, lost: Mapping[str, int], around: Circumstances) -> Taken:
+    """What is missing and not to be had again freezes what was made of it, where that is accepted."""
+    scope, marks = ready.scope, [taken.shrunk] if taken.shrunk is not None else []
+    if scope.kind == "source" and before is not None:
+        gone = before.contents & around.vanished.keys()
+        if gone and not around.allow_shrunk:
+            raise FeatureError("files have vanished")
+        highs = [before.times[content].high for content in gone if content in before.times]
+        marks += [high for high in highs if high is not None]
+    elif scope.kind == "entity" and scope.lookback is None and lost:
+        high = max(lost.values())
+        if taken.shrunk is None or high > taken.shrunk:
+            if not around.allow_shrunk:
+                raise FeatureError("rows of vanished files are no longer kept")
+            marks.append(high)
+    return replace(taken, shrunk=max(marks, default=None))
+
+
+def _floor(ready: Ready, taken: Taken, lost: Mapping[str, int]) -> int | None:
+    """The instant (µs) up to which nothing is written: before ``since``, frozen by what is missing."""
+    bounds = [] if taken.since is None else [taken.since - 1]
+    bounds += [] if taken.shrunk is None else [taken.shrunk]
+    missing = [high for high in lost.values() if taken.shrunk is None or high > taken.shrunk]
+    if missing and ready.scope.kind != "row" and ready.scope.lookback is not None:
+        bounds.append(max(missing) + ready.scope.lookback)
+    return max(bounds, default=None)

@@ -1,0 +1,52 @@
+"""One source's turn in a run: what both ways of computing it share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featurestore.config import Project
+from featurestore.model import KeyType, Source
+from featurestore.offline.contract import Position
+from featurestore.progress import Progress
+from featurestore.workflows.ingest.events import IngestOptions
+from featurestore.workflows.ingest.taken import Taken
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.
+DUE = " due "
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
+    where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
+    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type.
+    """
+
+    project: Project
+    source: Source
+    keys: Mapping[str, KeyType]
+    options: IngestOptions
+    progress: Progress
+    clock: int
+    last: Taken | None
+    deleted: Mapping[str, pl.DataFrame]
+
+    @property
+    def latest(self) -> int | None:
+        return None if self.options.allow_future else self.clock
+
+
+def mark_due(fingerprint: str, due: int | None) -> str:
+    """A fingerprint that also says when the first row or result that is ahead of the clock is due."""
+    return fingerprint if due is None else f"{fingerprint}{DUE}{due}"
+
+
+def deleted_since(deleted: pl.DataFrame, position: Position) -> bool:
+    """Whether an entity was deleted after a position was committed: what holds of it is written again."""
+    last = deleted["run_seq"].max() if deleted.height else None
+    return isinstance(last, int) and last > position.run_seq

@@ -1,0 +1,67 @@
+"""Random sequences of runs: what is stored is what the specification as a program stores, run by run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from featurestore.model import Problem
+from tests.ingest.judged import Project, model_feature, random_steps
+from tests.ingest.model import Store
+
+
+def judge(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity, stamped, steps = random_steps(seed)
+    names = sorted({name for step in steps for name in step.features})
+    project, model = Project(root, identity, stamped, names, monkeypatch), Store(identity)
+    features = {name: model_feature(name) for name in names}
+    has_failed = False
+    for number, step in enumerate(steps):
+        model.files, model.clock = dict(step.files), step.clock
+        if all(row.event_time > max(step.clock, model.learned_at) for rows in step.files.values() for row in rows):
+            return  # a run that has to set aside every row of its source fails, and says so
+        asked = [features[name] for name in step.features]
+        expected = model.ingest(asked, failing=step.failing, allow_shrunk=step.allow_shrunk)
+        before = {name: project.rows(name) for name in names}
+        had_failed, has_failed = has_failed, has_failed or any(rows is None for rows in expected.values())
+        if set(step.features) == set(step.failing):
+            continue
+        # A clock that is set back takes nothing back of what was committed; of a run that failed nothing is known.
+        result = project.run(replace(step, clock=model.learned_at) if had_failed else step)
+        failed = {item.name: item.error for item in result.run.features if item.status == "failed"}
+        for name in step.features:
+            if name in failed and expected[name] is not None and _is_refused(failed[name]):
+                return
+            said = f"seed {seed} ({identity}, {stamped}), run {number}, {name}: {failed.get(name)}"
+            wrote = sorted(((pair, op, value) for pair, _, op, value in project.rows(name) - before[name]), key=repr)
+            if expected[name] is None:
+                assert not wrote, said
+                assert name in failed or name in step.failing, said
+            else:
+                assert wrote == expected[name], said
+    last = steps[-1]
+    again = project.run(last, full=True)
+    if not failed and not last.failing:
+        counts = [(item.rows_written, item.rows_corrected, item.rows_withdrawn) for item in again.run.features]
+        assert counts == [(0, 0, 0)] * len(counts), f"seed {seed}: --full afterwards: {again.run.features}"
+
+
+def _is_refused(problem: Problem | None) -> bool:
+    """Whether a function's two values for one moment were refused: the model knows which row each stands at."""
+    return problem is not None and problem.message.startswith("two different values")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("block", range(40))
+def test_many_more_runs_store_what_the_model_stores(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+        judge(tmp_path / str(seed), seed, monkeypatch)
