@@ -223,10 +223,11 @@ class FeatureStore:
         """One feature in detail, as ``show`` shows it; also one that was removed or retired."""
         from featurestore.render.json.features import show_document
         from featurestore.workflows.catalogue import show_feature
+        from featurestore.workflows.version_commits import known_commits
 
-        found = show_feature(self.project, name)
-        options.warn(found.warnings)
-        return results.FeatureDetail(show_document(found))
+        found, commits = show_feature(self.project, name), known_commits(self.project, name)
+        options.warn((*found.warnings, *commits.warnings))
+        return results.FeatureDetail(show_document(found, commits.by_file))
 
     def versions(self, name: str) -> tuple[results.Version, ...]:
         """The versions of a feature, by number."""

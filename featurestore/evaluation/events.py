@@ -24,7 +24,7 @@ from featurestore.model import EntityType, Source
 # from every source's columns.
 RANK = "featurestore rank"
 THERE = (1 << 63) - 1
-_GROUP = "featurestore event"
+GROUP = "featurestore event"
 
 Locate: TypeAlias = Callable[[Mapping[str, object]], str]
 """Where a row is, in the source's words."""
@@ -47,7 +47,7 @@ class Events:
         if not self.contradictions.height:
             return self.rows
         rows = self.rows.join(self.contradictions, on=list(key), how="anti", maintain_order="left")
-        return pl.concat([rows, self.contradictions.drop(_GROUP)]).sort(order, maintain_order=True)
+        return pl.concat([rows, self.contradictions.drop(GROUP)]).sort(order, maintain_order=True)
 
 
 def place_of(entity_type: EntityType, source: Source) -> list[str]:
@@ -87,9 +87,9 @@ def refuse_contradictions(events: Events, named: Collection[str], source: Source
     columns = [name for name in rows.columns if name in named]
     if not rows.height or not columns:
         return
-    differing = rows.filter(pl.struct(columns).n_unique().over(_GROUP) > 1)
+    differing = rows.filter(pl.struct(columns).n_unique().over(GROUP) > 1)
     if differing.height:
-        group = differing.filter(pl.col(_GROUP) == differing[_GROUP][0])
+        group = differing.filter(pl.col(GROUP) == differing[GROUP][0])
         first, second = (locate(group.row(at, named=True)) for at in (0, 1))
         raise FeatureError(
             f"two rows are one event and differ: {first} and {second}",
@@ -104,7 +104,7 @@ def _one_of_each(
     """One row of each key, those that contradict it together with it, and how many are older than it."""
     repeated = frame.select(key).is_duplicated()
     if not repeated.any():
-        return frame, frame.clear().with_columns(pl.lit(None, pl.UInt32).alias(_GROUP)), 0
+        return frame, frame.clear().with_columns(pl.lit(None, pl.UInt32).alias(GROUP)), 0
     order = [*([source.updated_at] if source.updated_at else []), RANK]
     several = frame.filter(repeated).sort([*order, *_by_name(frame, columns)], maintain_order=True)
     latest = [pl.col(name).eq_missing(pl.col(name).last().over(key)) for name in order]
@@ -115,7 +115,7 @@ def _one_of_each(
         older = several.filter(updated.ne_missing(updated.last().over(key))).height
     best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
     differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
-    contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(_GROUP))
+    contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
     counting = best.unique(key, maintain_order=True, keep="last")
     return pl.concat([frame.filter(~repeated), counting]), contradictions, older
 

@@ -32,6 +32,7 @@ from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
 from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
+from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import INSTANT, key_types
 
@@ -177,6 +178,12 @@ class SqlAuditLog(ABC):
                 scopes=scopes.get(row["name"]),
             )  # fmt: skip
         return summaries
+
+    def run_totals(self, *, feature: str | None = None, last: int, skip: int = 0) -> list[RunTotals]:
+        return read_run_totals(self._rows, _IN_ORDER, feature=feature, last=last, skip=skip)
+
+    def version_totals(self, *, last: int) -> dict[VersionId, VersionTotals]:
+        return read_version_totals(self._rows, last=last)
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]:
         rows = self._rows(

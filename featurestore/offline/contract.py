@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from featurestore.errors import FeatureStoreError, SetBackError
 from featurestore.model import EntityType, Json, RejectedRow, Run, Scope, StoredVersion, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
+from featurestore.offline.totals import RunTotals, VersionTotals
 
 if TYPE_CHECKING:
     import polars as pl
@@ -496,6 +497,17 @@ class AuditLog(Readable, Protocol):
         run_id: str | None = None,
     ) -> list[Run]:
         """The audit log, newest first. ``run_id`` may be a unique prefix, or a run_seq in digits."""
+        ...
+
+    def run_totals(self, *, feature: str | None = None, last: int, skip: int = 0) -> list[RunTotals]:
+        """The same order of runs, each added up to one line: ``last`` of them after the ``skip`` newest.
+
+        Of a ``feature``, those that took it, with the counts of that feature alone.
+        """
+        ...
+
+    def version_totals(self, *, last: int) -> dict[VersionId, VersionTotals]:
+        """Every version that a run has computed: the rows written, and the drift scores of its ``last`` newest runs."""
         ...
 
     def rejected(self, run_id: str, limit: int | None = None) -> list[RejectedRow]: ...

@@ -20,7 +20,11 @@ VERSIONS = "features/.versions"
 
 # A repository may come from anybody: nothing that its configuration names is run, and a bare repository that lies
 # among the files of another one is not taken for ours.
-_SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "safe.bareRepository=explicit")
+SETTINGS = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat", "safe.bareRepository=explicit")
+# A partial clone would fetch what it lacks, by the program that its configuration names. In English, and never taking
+# a lock that a command of the user may want.
+ALONE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C",
+         "GIT_OPTIONAL_LOCKS": "0"}  # fmt: skip
 # What reads files of the working tree, by filters where attributes and the configuration say so.
 _READERS = ("status", "diff")
 _DRIVERS = r"^(filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command))$"
@@ -77,6 +81,14 @@ def git_state(root: Path) -> GitState:
 def commit_of(root: Path) -> str | None:
     """The commit of `git_state`."""
     return git_state(root).commit
+
+
+def top_of(root: Path) -> Path | None:
+    """The top of the working tree that the project is in; None without git, or outside of one. Raises GitError."""
+    try:
+        return Path(_git(root, "rev-parse", "--show-toplevel").rstrip("\n"))
+    except _NoRepositoryError:
+        return None
 
 
 def has_git() -> bool:
@@ -378,7 +390,7 @@ def _git_bytes(root: Path, *arguments: str, sent: bytes = b"", index: str | None
     """What git answers. Raises _NoRepositoryError or GitError."""
     import subprocess  # 10 ms that most commands don't need
 
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    settings = [word for setting in SETTINGS for word in ("-c", setting)]
     command = ["git", "--no-pager", *settings, "-C", str(root), *arguments]
     environment = _environment(index)
     if arguments[0] in _READERS:
@@ -395,12 +407,10 @@ def _git_bytes(root: Path, *arguments: str, sent: bytes = b"", index: str | None
 
 
 def _environment(index: str | None) -> dict[str, str]:
-    """Ours, in English, without git's variables; never taking a lock that a command of the user may want."""
+    """Ours, without git's variables."""
     passed = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _PASSED}
     named = {} if index is None else {"GIT_INDEX_FILE": index}
-    # A partial clone would fetch what it lacks, by the program that its configuration names.
-    alone = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
-    return {**passed, **named, **alone, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    return {**passed, **named, **ALONE}
 
 
 def _without_drivers(root: Path) -> dict[str, str]:

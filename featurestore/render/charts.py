@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 SPARKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = "▏▎▍▌▋▊▉█"
+LINE = "┄"
 
 
 def bar(value: float, largest: float, width: int) -> str:
@@ -35,7 +36,7 @@ def columns(values: Sequence[float | None], top: float, line: float | None, heig
     """Vertical bars from 0 to ``top``, ``height`` lines from above to below, with a dotted ``line`` across."""
     level = None if line is None else min(height - 1, int(line / top * height))
     return [
-        "".join(_cell(value, top, height, row, "┄" if row == level else " ") for value in values)
+        "".join(_cell(value, top, height, row, LINE if row == level else " ") for value in values)
         for row in range(height - 1, -1, -1)
     ]
 

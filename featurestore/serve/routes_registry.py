@@ -72,9 +72,11 @@ def _add_features(router: APIRouter, services: Services) -> None:
     def feature(name: Name) -> Response:
         from featurestore.render.json.features import show_document
         from featurestore.workflows.catalogue import show_feature
+        from featurestore.workflows.version_commits import known_commits
 
         with _named_things():
-            return json_response(show_document(show_feature(services.live.snapshot().project, name)))
+            project = services.live.snapshot().project
+            return json_response(show_document(show_feature(project, name), known_commits(project, name).by_file))
 
     @router.get(
         "/features/{name}/versions/{ref}", response_model=None, summary="One version of a feature, with its code",

@@ -158,6 +158,22 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     return Catalogue(entries, (*registry.problems, *damaged_files(entries)), history.warnings)
 
 
+def refresh(project: Project, known: Catalogue) -> Catalogue:
+    """The same features with their versions and their history as they are now, where no code has changed since.
+
+    Reads and hashes no code, which is most of what a listing costs.
+    """
+    history = current_summary(project)
+    entries = tuple(
+        _entry_of(
+            project, item.feature, list_files(project.versions, item.feature.name), history, item.hashed, item.problem
+        )
+        for item in known.entries
+    )
+    undeclared = [item for item in known.broken if item not in damaged_files(known.entries)]
+    return Catalogue(entries, (*undeclared, *damaged_files(entries)), history.warnings)
+
+
 def damaged_files(entries: Iterable[Entry]) -> list[BrokenDeclaration]:
     """The features whose active version is not known, since its file is damaged."""
     return [BrokenDeclaration(entry.feature.name, entry.damaged) for entry in entries if entry.damaged]

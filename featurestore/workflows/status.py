@@ -85,7 +85,7 @@ def project_state(
         problems.append(f"{lost}; {lost.hint}")
     watermarks: Mapping[VersionId, int] = {}
     try:
-        watermarks = _watermarks(project)
+        watermarks = online_watermarks(project)
     except FeatureStoreError as exc:
         problems.append(f"the online store does not answer: {exc}")
     states = [_state(entry, runs, learned, watermarks, max_age, now) for entry in catalogue.entries]
@@ -184,7 +184,7 @@ def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, i
     return {version.id: mark.run_seq for version in stored if (mark := store.mark(version)) is not None}
 
 
-def _watermarks(project: Project) -> dict[VersionId, int]:
+def online_watermarks(project: Project) -> dict[VersionId, int]:
     """How far the online store has each version that it serves. Raises StoreError."""
     store = open_online(project)
     try:

@@ -83,7 +83,7 @@ def test_help_has_a_short_form(option: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_only_the_public_names_of_typer_are_used() -> None:
     package = Path(featurestore.__file__).parent
-    assert not [path for path in package.rglob("*.py") if re.search(r"typer\W+_|_click", path.read_text())]
+    assert not [path for path in package.rglob("*.py") if re.search(r"typer\W+_|\b_click\b", path.read_text())]
 
 
 def test_without_a_project_the_exit_code_is_10(

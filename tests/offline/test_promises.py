@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
 from featurestore.offline.partitions import KeyRange
+from featurestore.offline.totals import RunTotals, VersionTotals
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import history_schema
 from tests.offline.history import PAIR, PATIENT, START, Judge, frame, learn, run_of, same, version
@@ -544,3 +545,57 @@ def test_a_commit_moves_the_stamp_of_the_audit_log(store: OfflineStore) -> None:
     with store.reading():
         assert store.latest(version()).height == 1
     assert len(set(seen)) == 4
+
+
+def test_runs_and_versions_are_added_up_as_the_whole_runs_say(store: OfflineStore) -> None:
+    drawn = random.Random(7)
+    assert store.run_totals(last=5) == []
+    assert store.version_totals(last=5) == {}
+    for at in range(12):
+        items = [
+            FeatureRun(
+                name, "visits", drawn.choice(("ok", "failed")), 1, digit * 64,
+                rows_written=drawn.randint(0, 9), rows_corrected=drawn.randint(0, 9), rows_rejected=drawn.randint(0, 9),
+                drift=drawn.choice((None, {"score": at / 7, "detected": at > 6}, {"score": None, "detected": False})),
+            )
+            for name, digit in zip(drawn.sample(["one", "two", "three", "four"], 4), "aabb", strict=True)
+        ]  # fmt: skip
+        run = replace(run_of(None, f"r{at}", *items), started_at=at)
+        if at % 4 == 3:
+            store.log(run)
+        else:
+            with store.writing(f"r{at}") as open_run:
+                open_run.finish(replace(run, run_seq=open_run.run_seq, learned_at=open_run.learned_at))
+    runs = store.runs()
+    totals = store.run_totals(last=100)
+    assert totals == [totals_of(run) for run in runs]
+    assert store.run_totals(last=3, skip=4) == totals[4:7]
+    of_one = [replace(run, features=tuple(item for item in run.features if item.name == "one")) for run in runs]
+    assert [replace(item, names=()) for item in store.run_totals(feature="one", last=100)] == [
+        replace(totals_of(run), names=()) for run in of_one
+    ]
+    assert store.version_totals(last=2) == version_totals_of(runs, last=2)
+
+
+def totals_of(run: Run) -> RunTotals:
+    items = run.features
+    return RunTotals(
+        run.run_id, run.run_seq, run.started_at, run.duration_s, run.status, run.sources, run.git_commit, len(items),
+        tuple(item.name for item in items[:3]), sum(item.status == "failed" for item in items),
+        sum(bool(item.drift and item.drift["detected"]) for item in items), sum(item.rows_written for item in items),
+        sum(item.rows_corrected for item in items), sum(item.rows_rejected for item in items),
+    )  # fmt: skip
+
+
+def version_totals_of(runs: list[Run], *, last: int) -> dict[VersionId, VersionTotals]:
+    rows: dict[VersionId, int] = {}
+    scores: dict[VersionId, list[float | None]] = {}
+    for run in reversed(runs):
+        for item in run.features:
+            of = VersionId(item.name, item.sha256 or "")
+            rows[of] = rows.get(of, 0) + item.rows_written
+            if run.run_seq is not None and item.drift is not None:
+                score = item.drift["score"]
+                assert score is None or isinstance(score, float)
+                scores.setdefault(of, []).append(score)
+    return {of: VersionTotals(count, tuple(scores.get(of, ())[-last:])) for of, count in rows.items()}

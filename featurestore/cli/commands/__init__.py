@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "sync": ("Online", "Bring the online store up to date with the history."),
     "verify": ("Online", "Compare every online value with the history."),
     "serve": ("Online", "Serve online and historical features over HTTP."),
+    "tui": ("Watching", "Browse features, versions, drift and runs in the terminal."),
     "status": ("Watching", "Show what failed, is too old or has drifted, worst first."),
     "stats": ("Watching", "Show a feature's distribution and its drift from run to run."),
     "drift": ("Watching", "Show how far each feature has moved, worst first."),

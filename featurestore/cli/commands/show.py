@@ -9,13 +9,14 @@ import typer
 from featurestore.cli.session import Session
 from featurestore.render import json, text
 from featurestore.workflows.catalogue import show_feature
+from featurestore.workflows.version_commits import known_commits
 
 
 def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A feature of the working tree.")],
 ) -> None:
-    """Show one feature: metadata, source and columns, helpers, versions, latest statistics, last run.
+    """Show one feature: metadata, source and columns, helpers, versions and who committed them, statistics, last run.
 
     Runs none of your code.
 
@@ -25,7 +26,12 @@ def command(
       featurestore show age_normalized --json
     """
     session: Session = ctx.obj
-    detail = show_feature(session.project(), name)
-    for line in detail.warnings:
+    project = session.project()
+    detail = show_feature(project, name)
+    commits = known_commits(project, name)
+    for line in (*detail.warnings, *commits.warnings):
         session.warn(line)
-    session.show(lambda: json.features.show_document(detail), lambda: text.features.feature_page(detail))
+    session.show(
+        lambda: json.features.show_document(detail, commits.by_file),
+        lambda: text.features.feature_page(detail, commits.by_file),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from featurestore.workflows.lock import LockResult
     from featurestore.workflows.plan import VersionPlan
     from featurestore.workflows.preview import Preview
+    from featurestore.workflows.version_commits import VersionCommit
 
 
 def list_document(catalogue: Catalogue) -> dict[str, Json]:
@@ -39,8 +40,8 @@ def entry_document(entry: Entry) -> dict[str, Json]:
     }
 
 
-def show_document(detail: Detail) -> dict[str, Json]:
-    """One feature in the keys of ``list`` and all that files say of it."""
+def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[str, Json]:
+    """One feature in the keys of ``list`` and all that files say of it; ``committed`` is null until it is."""
     entry, closure = detail.entry, detail.closure
     return {
         **entry_document(entry),
@@ -64,6 +65,7 @@ def show_document(detail: Detail) -> dict[str, Json]:
                 "git_commit": version.commit,
                 "active": version.sha256 == entry.active_sha256,
                 "packages": dict(version.packages),
+                "committed": _committed(commits.get(version.name.path.name)),
             }
             for version in detail.files
         ],
@@ -75,6 +77,15 @@ def show_document(detail: Detail) -> dict[str, Json]:
         "retired": detail.retired,
         "models": list(detail.models),
     }
+
+
+def _committed(commit: VersionCommit | None) -> Json:
+    if commit is None:
+        return None
+    return {
+        "commit": commit.commit, "author": commit.author, "email": commit.email, "at": instant(commit.committed_at),
+        "subject": commit.subject,
+    }  # fmt: skip
 
 
 def scope_document(scope: Scope | None) -> dict[str, Json]:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from featurestore.render.charts import columns, spark
+from featurestore.render.charts import LINE, columns, spark
 from featurestore.render.text.style import BAD, DIM, GOOD, NAME, WARN, line
 from featurestore.render.text.table import Column, table
 from featurestore.render.verdicts import compared_with, measured_by, verdict
 from featurestore.render.words import instant, minute, number, plural, score
 from featurestore.workflows.drift.baseline import BaselineResult
 from featurestore.workflows.drift.overview import DriftRow
-from featurestore.workflows.drift.recompute import Recomputed
-from featurestore.workflows.drift.report import ReportResult
 from featurestore.workflows.drift.timeline import DriftResult, Point
+
+if TYPE_CHECKING:
+    from featurestore.workflows.drift.recompute import Recomputed  # imports Polars
+    from featurestore.workflows.drift.report import ReportResult
 
 HEIGHT = 8
 SPARK_WIDTH = 24
 LABEL_WIDTH = 12
+WIDEST = 7  # cells of a bar and the gap after it
+NUMBERED = 5  # cells that take the number of a run
 
 
 def drift_page(result: DriftResult) -> RenderableType:
@@ -106,22 +111,33 @@ def points_table(points: Sequence[Point]) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The score of each run as a vertical bar, with the threshold across; the newest that there is room for."""
+    """The score of each run as a vertical bar, with the threshold across; the newest that there is room for.
+
+    ``wide`` bars fill the room where there are few, with the numbers of the runs below; ``height`` is in lines.
+    """
 
     points: tuple[Point, ...]
+    wide: bool = False
+    height: int = HEIGHT
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        scores = [point.score for point in self.points[-max(8, options.max_width - LABEL_WIDTH) :]]
+        room = max(8, options.max_width - LABEL_WIDTH)
+        points = self.points[-room:]
+        scores = [point.score for point in points]
         present = [value for value in scores if value is not None]
         threshold = next((point.threshold for point in reversed(self.points) if point.threshold is not None), None)
         if len(present) < 2 or threshold is None:
             return
         top = max(*present, threshold * 1.25)
-        level = min(HEIGHT - 1, int(threshold / top * HEIGHT))
-        for row, bars in enumerate(columns(scores, top, threshold, HEIGHT)):
-            height = HEIGHT - 1 - row
+        step = max(1, min(WIDEST, room // len(points))) if self.wide else 1
+        level = min(self.height - 1, int(threshold / top * self.height))
+        for row, bars in enumerate(columns(scores, top, threshold, self.height)):
+            height = self.height - 1 - row
             label = f"{top:.2f}" if row == 0 else f"{threshold:.2f}" if height == level else "0" if height == 0 else ""
-            yield Text.assemble((f"{label:>6} ", DIM), (bars, WARN if height >= level else NAME))
+            drawn = "".join(bar * (step - 1) + (bar if step == 1 or bar == LINE else " ") for bar in bars)
+            yield Text.assemble((f"{label:>6} ", DIM), (drawn, WARN if height >= level else NAME))
+        if step >= NUMBERED:
+            yield Text(" " * 7 + "".join(f"{point.run_seq:<{step}}"[:step] for point in points).rstrip(), style=DIM)
 
 
 def _row_cells(row: DriftRow) -> tuple[str | Text, ...]:

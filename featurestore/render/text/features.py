@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -17,9 +17,11 @@ from featurestore.render.words import instant, minute, number
 from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter
 
 if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
     from featurestore.workflows.lock import LockResult
     from featurestore.workflows.plan import PlannedFeature, VersionPlan
     from featurestore.workflows.preview import Preview  # imports Polars
+    from featurestore.workflows.version_commits import VersionCommit
 
 SHOWN_STATISTICS = ("count", "null_count", "distinct", "mean", "std", "min", "p50", "p95", "max")
 
@@ -42,19 +44,15 @@ def list_table(catalogue: Catalogue, wanted: Filter | None = None) -> Renderable
     return Group(*parts)
 
 
-def feature_page(detail: Detail) -> RenderableType:
-    """One feature: what is declared, its versions, and its latest statistics."""
+def feature_page(detail: Detail, commits: Mapping[str, VersionCommit]) -> RenderableType:
+    """One feature: what is declared, its versions with who committed them, and its latest statistics."""
     entry, feature = detail.entry, detail.entry.feature
     parts: list[RenderableType] = [line(feature.name, NAME)]
     parts += [line(feature.description)] if feature.description else []
     parts += [line(detail.note, WARN)] if detail.note else []
-    parts += [Text(""), facts(_declared(detail))]
-    for limit in detail.limits:
-        parts.append(line(f"its hash is limited: {limit.message} ({limit.place})", WARN))
-    for item in detail.observed:
-        parts.append(line(f"its code {item.text}, which is not part of its hash; {item.hint}", WARN))
+    parts += [Text(""), facts(declared_rows(detail)), *hash_remarks(detail)]
     if detail.files:
-        parts.append(_versions(detail))
+        parts.append(_versions(detail, commits))
     if entry.active_since is not None:
         how = "promoted" if entry.promoted_at is not None else "its first run"
         parts.append(Text(f"active since {instant(entry.active_since)} ({how})", style=DIM))
@@ -64,6 +62,13 @@ def feature_page(detail: Detail) -> RenderableType:
         brought = "of the values that its last run brought; featurestore stats describes all that are held"
         parts += [Text(""), line(brought, DIM), facts(rows)]
     return Group(*parts)
+
+
+def hash_remarks(detail: Detail) -> list[RenderableType]:
+    """What decides the feature's values and is not part of its hash."""
+    limits = [f"its hash is limited: {limit.message} ({limit.place})" for limit in detail.limits]
+    observed = [f"its code {item.text}, which is not part of its hash; {item.hint}" for item in detail.observed]
+    return [line(text, WARN) for text in (*limits, *observed)]
 
 
 def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose: bool) -> RenderableType:
@@ -122,7 +127,8 @@ def _active(entry: Entry) -> str:
     return str(entry.active.number) + ("" if entry.working == entry.active else " *")
 
 
-def _declared(detail: Detail) -> list[tuple[str, str | Text]]:
+def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
+    """What is declared of a feature and found of its code, as labels and texts."""
     entry, feature, closure = detail.entry, detail.entry.feature, detail.closure
     rows: list[tuple[str, str | Text]] = [
         ("declared", f"{feature.place}, {feature.function}(), {'short' if feature.short else 'long'} form"),
@@ -148,11 +154,11 @@ def scope_text(scope: Scope | None) -> str:
     return f"{scope.kind}{reach} ({scope.reason})"
 
 
-def _versions(detail: Detail) -> RenderableType:
+def _versions(detail: Detail, commits: Mapping[str, VersionCommit]) -> RenderableType:
     entry = detail.entry
     columns = [
-        Column("version", "number"), Column("sha256"), Column("written"), Column("packages", style=DIM, spare=1),
-        Column("commit", style=DIM, spare=2), Column("", "words"),
+        Column("version", "number"), Column("sha256"), Column("written"), Column("committed by", "words"),
+        Column("packages", style=DIM, spare=1), Column("commit", style=DIM, spare=2), Column("", "words"),
     ]  # fmt: skip
     rows = []
     for version in detail.files:
@@ -161,11 +167,16 @@ def _versions(detail: Detail) -> RenderableType:
         packages = ", ".join(f"{name} {release}" for name, release in version.packages.items())
         rows.append(
             (
-                str(version.name.number), version.sha256[:12], instant(version.created), packages,
-                version.commit or "", ", ".join(notes),
+                str(version.name.number), version.sha256[:12], instant(version.created), _committed(version, commits),
+                packages, version.commit or "", ", ".join(notes),
             )
         )  # fmt: skip
     return table(columns, rows)
+
+
+def _committed(version: VersionFile, commits: Mapping[str, VersionCommit]) -> str:
+    commit = commits.get(version.name.path.name)
+    return "" if commit is None else f"{commit.author}, {instant(commit.committed_at)[:10]}, {commit.commit[:12]}"
 
 
 def _reasons(item: PlannedFeature) -> Text:

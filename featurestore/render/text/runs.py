@@ -21,9 +21,10 @@ MOST_NAMES = 5
 def ingest_page(run: Run, *, dry_run: bool = False, sources: Sequence[RenderableType] = ()) -> RenderableType:
     """One run: its features with counts, and a closing line. `ingest_problems` is the other half.
 
-    ``sources`` are pages of how each is read, for a dry run.
+    ``sources`` are pages of how each is read, for a dry run, which also says what is evaluated, and why.
     """
-    return Group(*sources, *_features_and_notes(run), line(_closing(run, dry_run=dry_run)))
+    evaluated = _evaluated(run) if dry_run else []
+    return Group(*sources, *_features_and_notes(run), *evaluated, line(_closing(run, dry_run=dry_run)))
 
 
 def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: bool = False) -> RenderableType | None:
@@ -107,6 +108,15 @@ def _feature_cells(item: FeatureRun, *, withdrawn: bool) -> tuple[str | Text, ..
     more = (item.rows_withdrawn,) if withdrawn else ()
     counts = (item.rows_written, item.rows_corrected, *more, item.rows_unchanged, item.rows_rejected)
     return (item.name, version, status(item.status), *map(count, counts), _drift(item))
+
+
+def _evaluated(run: Run) -> list[RenderableType]:
+    """How much of its source each feature is evaluated over, and why."""
+    return [
+        line(f"{item.name}: {item.rows_computed:,} of {item.rows_read:,} rows are evaluated ({item.reason})", DIM)
+        for item in run.features
+        if item.reason is not None
+    ]
 
 
 def _errors(run: Run) -> list[RenderableType]:

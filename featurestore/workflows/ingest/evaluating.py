@@ -161,7 +161,7 @@ class Evaluation:
         news = self._find_news(plans[0])
         simple = [plan for plan in plans if self._is_simple(plan)]
         if simple and not news.new.height:
-            yield from (self._nothing(plan) for plan in simple)
+            yield from (self._nothing(plan, news) for plan in simple)
         elif simple:
             yield from self._evaluate(simple, self._events(news.new), self._finish_simple)
         for plan in plans:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from featurestore.evaluation.events import THERE, Events, count_rows, key_of, place_of
+from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
 from featurestore.workflows.ingest.contents import Ranks, SourceContents
 
@@ -84,11 +84,12 @@ class Looking:
             ids = rows.select(self.source.id).unique()
             rows = self.contents.rows(side.ranks, side.clock, matching=ids)
         events = self.count(rows)
-        found = [
-            frame.join(matching, on=matching.columns, how="semi", maintain_order="left")
-            for frame in (events.rows, events.contradictions)
-        ]
-        return Events(found[0], found[1], events.older)
+        counting = events.rows.join(matching, on=matching.columns, how="semi", maintain_order="left")
+        contradictions = events.contradictions
+        if contradictions.height:  # each with the rows that it contradicts, wherever they lie
+            groups = contradictions.join(matching, on=matching.columns, how="semi").select(GROUP).unique()
+            contradictions = contradictions.join(groups, on=GROUP, how="semi", maintain_order="left")
+        return Events(counting, contradictions, events.older)
 
 
 def find_news(looking: Looking, before: Side, now: Side) -> News:

@@ -1,0 +1,315 @@
+"""What the places show, read from files and stores. Every function here may wait, so each is called in a thread.
+
+Nothing runs a user's code, nothing is changed (the summary of the audit log may be written anew, as ``list`` does), and
+no store stays open after a call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from featurestore import times
+from featurestore.config import FILE, Project, load_project
+from featurestore.errors import FeatureStoreError
+from featurestore.frozen import frozen
+from featurestore.locking import holder_of
+from featurestore.model import Feature, Problem, Run, StoredVersion, VersionId
+from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.offline.duckdb.place import history_path, stamp_of
+from featurestore.offline.totals import RunTotals, VersionTotals
+from featurestore.registry.discovery import BrokenDeclaration
+from featurestore.tui.filter import Searchable, searchable
+from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter, list_features, refresh, show_feature
+from featurestore.workflows.diff import CodeDiff, Difference, compare_values, diff_code
+from featurestore.workflows.drift.timeline import DriftResult, timeline
+from featurestore.workflows.feature_sets import ModelUse, models_using
+from featurestore.workflows.runs import RunDetail, show_run
+from featurestore.workflows.version_commits import VersionCommits, known_commits
+
+SCORES = 24
+"""The runs of a sparkline."""
+POINTS = 200
+"""The runs of a timeline."""
+RUNS_AT_ONCE = 5_000
+FEATURE_FIELDS = ("tag", "owner", "status", "entity", "source", "type")
+RUN_FIELDS = ("status", "source", "feature", "commit")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """A feature as a line of the list. ``totals`` are None until the store has answered."""
+
+    entry: Entry
+    searched: Searchable
+    totals: VersionTotals | None = None
+
+    @property
+    def name(self) -> str:
+        return self.entry.feature.name
+
+    @property
+    def feature(self) -> Feature:
+        return self.entry.feature
+
+    @property
+    def score(self) -> float | None:
+        drift = self.entry.drift
+        found = drift.get("score") if isinstance(drift, Mapping) else None
+        return float(found) if isinstance(found, int | float) else None
+
+    @property
+    def drifted(self) -> bool:
+        return isinstance(self.entry.drift, Mapping) and bool(self.entry.drift.get("detected"))
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureList:
+    """All features, and what can't be listed. ``code`` is the state of the code that was read."""
+
+    catalogue: Catalogue
+    rows: tuple[FeatureRow, ...]
+    code: str
+
+    @property
+    def broken(self) -> tuple[BrokenDeclaration, ...]:
+        return self.catalogue.broken
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFiles:
+    """What the files say of one feature, git of its versions, and the settings of the models that use it."""
+
+    detail: Detail
+    commits: VersionCommits
+    models: tuple[ModelUse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureHistory:
+    """What the stores say of one feature. ``watermark`` is the run up to which its active version is online."""
+
+    timeline: DriftResult | None
+    runs: tuple[RunRow, ...]
+    datasets: tuple[DataSet, ...]
+    watermark: int | None
+    online_problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as a line of the list."""
+
+    totals: RunTotals
+    searched: Searchable
+
+
+@frozen
+class State:
+    """Cheap to read, and another one once something was committed or the code was changed."""
+
+    stores: str
+    code: str
+    versions: str
+
+
+@dataclass(slots=True)
+class Data:
+    """A project's data. Threads may share it."""
+
+    project: Project
+    _store: OfflineStore | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, root: Path) -> Data:
+        return cls(load_project(root))
+
+    @property
+    def store(self) -> OfflineStore:
+        """The offline store. Nothing is opened before it is asked."""
+        from featurestore.offline.open import open_offline  # brings DuckDB and Polars, which the first frame need not
+
+        with self._opening:
+            if self._store is None:
+                self._store = open_offline(self.project)
+            return self._store
+
+    # What has changed
+
+    def state(self) -> State:
+        """The state of the project's files. Opens nothing; of a store on a server it says nothing."""
+        own = self.project.state
+        stamps = [stamp_of(history_path(self.project)), _stat(self.project.summary), _stat(own / "synced.json")]
+        return State(" ".join(stamps), self.code(), self._versions())
+
+    def server_stamp(self) -> str:
+        """The state of a store on a server; nothing for the embedded one. Raises StoreError."""
+        return "" if self.project.offline_url is None else self.store.stamp()
+
+    def code(self) -> str:
+        """The state of the project's Python files and settings, from the times of the folders and files alone."""
+        newest, count = 0, 0
+        stack = [self.project.features]
+        while stack:
+            with suppress(OSError), os.scandir(stack.pop()) as found:
+                for item in found:
+                    if item.name.startswith((".", "__pycache__")):
+                        continue
+                    if item.is_dir(follow_symlinks=False):
+                        stack.append(Path(item.path))
+                    elif item.name.endswith(".py"):
+                        count += 1
+                        newest = max(newest, item.stat(follow_symlinks=False).st_mtime_ns)
+        return f"{count}.{newest:x} {_stat(self.project.root / FILE)}"
+
+    def _versions(self) -> str:
+        """The state of the version files: each feature's folder changes with what is written into it."""
+        newest, count = 0, 0
+        with suppress(OSError), os.scandir(self.project.versions) as found:
+            for item in found:
+                count += 1
+                newest = max(newest, item.stat(follow_symlinks=False).st_mtime_ns)
+        return f"{count}.{newest:x}"
+
+    def holder(self) -> str | None:
+        """Who writes to the project now."""
+        with suppress(OSError):
+            return holder_of(self.project)
+        return None
+
+    # Features
+
+    def features(self, known: FeatureList | None = None) -> FeatureList:
+        """All features. Where the code is as in the known list, only their history is read again."""
+        code = self.code()
+        if known is not None and known.code == code:
+            catalogue = refresh(self.project, known.catalogue)
+        else:
+            self.project = load_project(self.project.root)
+            catalogue = list_features(self.project, Filter())
+        totals = {} if known is None else {row.name: row.totals for row in known.rows}
+        rows = tuple(
+            FeatureRow(entry, _feature_text(entry), totals.get(entry.feature.name)) for entry in catalogue.entries
+        )
+        return FeatureList(catalogue, rows, code)
+
+    def with_totals(self, listed: FeatureList) -> FeatureList:
+        """The same list with what the store adds up for the active versions."""
+        totals = self.store.version_totals(last=SCORES)
+        rows = [
+            replace(row, totals=totals.get(VersionId(row.name, row.entry.active_sha256 or ""), VersionTotals(0, ())))
+            for row in listed.rows
+        ]
+        return replace(listed, rows=tuple(rows))
+
+    # One feature
+
+    def feature_files(self, name: str) -> FeatureFiles:
+        """Raises DeclarationError for a name that is not a feature's."""
+        detail = show_feature(self.project, name)
+        return FeatureFiles(detail, known_commits(self.project, name), models_using(self.project, name))
+
+    def feature_history(self, name: str, sha256: str | None) -> FeatureHistory:
+        """Raises StoreError where the offline store can't be read; one online that can't is named in the answer."""
+        store = self.store
+        found = None
+        with store.reading():
+            if sha256 is not None:
+                with suppress(FeatureStoreError):  # no history yet
+                    found = timeline(self.project, store, f"{name}@{sha256}", last=POINTS)
+            runs = tuple(RunRow(item, run_text(item)) for item in store.run_totals(feature=name, last=POINTS))
+            datasets = tuple(item for item in store.datasets() if any(part.feature == name for part in item.features))
+        watermark, problem = None, None
+        try:
+            watermark = self._watermark(VersionId(name, sha256 or ""))
+        except FeatureStoreError as exc:
+            problem = str(exc)
+        return FeatureHistory(found, runs, datasets, watermark, problem)
+
+    def _watermark(self, version: VersionId) -> int | None:
+        from featurestore.workflows.status import online_watermarks
+
+        return online_watermarks(self.project).get(version)
+
+    # Two versions
+
+    def code_difference(self, name: str, old: str | None, new: str | None) -> CodeDiff:
+        """Raises UsageError or VersionFileError for versions that are not there, or are not two."""
+        return diff_code(self.project, name, old, new)
+
+    def value_difference(self, code: CodeDiff) -> Difference:
+        """The same with what moved."""
+        store = self.store
+        entity_type = next((version.entity_type for version in store.versions(code.feature)), None)
+        return Difference(code, compare_values(store, code, memory=self.project.memory), entity_type)
+
+    def version_choices(self, name: str) -> list[tuple[str, str]]:
+        """What ``diff`` can compare of a feature: each version's number with its hash, then the working tree."""
+        from featurestore.versioning.folder.files import versions_of
+
+        found = [(str(item.number), item.short) for item in versions_of(self.project.versions, name)]
+        return [*found, ("worktree", "the code as it is now")]
+
+    # Drift and runs
+
+    def timeline(self, reference: str) -> DriftResult:
+        """The drift of a version, run by run. Raises UsageError where it has no history."""
+        return timeline(self.project, self.store, reference, last=POINTS)
+
+    def runs(self, feature: str | None, skip: int, last: int = RUNS_AT_ONCE) -> list[RunRow]:
+        """Some of the audit log, newest first."""
+        return [RunRow(item, run_text(item)) for item in self.store.run_totals(feature=feature, last=last, skip=skip)]
+
+    def run(self, run_id: str) -> RunDetail:
+        """One run with all that it set aside. Raises UsageError."""
+        return show_run(self.store, run_id)
+
+
+def version_reference(version: StoredVersion) -> str:
+    """``name@2``, as commands take it."""
+    return f"{version.id.feature}@{version.number}"
+
+
+def errors_of(run: Run) -> list[tuple[str, Problem]]:
+    """The features that failed in a run, and why."""
+    return [(item.name, item.error) for item in run.features if item.error is not None]
+
+
+def age_of(entry: Entry) -> int | None:
+    """How long ago (µs) the last run was that took the feature; None where none has."""
+    at = entry.summary.last_run_at
+    return None if at is None else max(0, times.now() - at)
+
+
+def _feature_text(entry: Entry) -> Searchable:
+    feature = entry.feature
+    fields: dict[str, Sequence[str]] = {
+        "tag": feature.tags, "owner": (feature.owner,), "status": (feature.status,),
+        "entity": (feature.entity_type.name,), "source": (feature.source_name or "",),
+        "type": (str(feature.data_type),),
+    }  # fmt: skip
+    words = [feature.name, feature.description, *(word for each in fields.values() for word in each)]
+    return searchable(" ".join(words), fields)
+
+
+def run_text(run: RunTotals) -> Searchable:
+    """What a run is searched by."""
+    fields: dict[str, Sequence[str]] = {
+        "status": (run.status,), "source": run.sources, "feature": run.names, "commit": (run.git_commit or "",),
+    }  # fmt: skip
+    at = times.format_instant(run.started_at)
+    number = "" if run.run_seq is None else str(run.run_seq)
+    return searchable(" ".join([run.run_id, number, at, *(word for each in fields.values() for word in each)]), fields)
+
+
+def _stat(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return "-"
+    return f"{found.st_ino:x}.{found.st_size:x}.{found.st_mtime_ns:x}"

@@ -1,0 +1,1 @@
+"""What opens over a place: keys, a command line, a choice, an action."""

@@ -1,0 +1,1 @@
+"""The five places, a module each."""

@@ -1,0 +1,242 @@
+"""The audit log: every run, and one of them in full with what it set aside."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.events import Resize
+from textual.timer import Timer
+from textual.widgets import ContentSwitcher, Input
+
+from featurestore.model import RejectedRow
+from featurestore.render.text.runs import run_page
+from featurestore.render.words import number, plural
+from featurestore.tui import commands
+from featurestore.tui.data import RUN_FIELDS, RUNS_AT_ONCE, FeatureList, RunRow
+from featurestore.tui.filter import Term, matches, parse
+from featurestore.tui.location import Location
+from featurestore.tui.places.place import Place
+from featurestore.tui.places.run_columns import run_columns
+from featurestore.tui.texts import BAD, DIM, WARN, block, cell, hint
+from featurestore.tui.widgets.columns import Column
+from featurestore.tui.widgets.filterbar import FilterBar, FilterInput
+from featurestore.tui.widgets.page import Page
+from featurestore.tui.widgets.table import Table
+from featurestore.workflows.runs import RunDetail
+
+FIRST = 200
+"""How many runs are read for the first sight; the others follow."""
+WIDE = 170
+REST_SECONDS = 0.12
+
+
+class RunsPlace(Place):
+    name_ = "runs"
+    hints = (
+        ("enter", "enter", "Open"), ("slash", "/", "Filter"), ("i", "i", "Ingest"), ("o", "o", "Command"),
+        ("question_mark", "?", "Keys"),
+    )  # fmt: skip
+    DEFAULT_CSS = """
+    RunsPlace ContentSwitcher { height: 1fr; }
+    RunsPlace #preview { width: 80; border-left: solid $border-blurred; display: none; }
+    RunsPlace.-wide #preview { display: block; }
+    RunsPlace #rejected { display: none; height: 1fr; border-top: solid $border-blurred; }
+    RunsPlace.-rejected #rejected { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Table[RunRow] = Table(run_columns(), lambda row: row.totals.run_id, noun="run", id="runs-list")
+        self.bar = FilterBar("text  status:failed  source:visits  feature:name  !not")
+        self.preview = Page("preview")
+        self.page = Page("run")
+        self.rejected: Table[RejectedRow] = Table(
+            _rejected_columns(), lambda row: f"{row.place} {row.column}", noun="row", id="rejected"
+        )
+        self.terms: tuple[Term, ...] = ()
+        self._feature: str | None = None
+        self._read: list[RunRow] = []
+        self._is_read = False
+        self._detail: RunDetail | None = None
+        self._rest: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        with ContentSwitcher(initial="all"):
+            with Horizontal(id="all"):
+                with Vertical():
+                    yield self.table
+                    yield self.bar
+                yield self.preview
+            with Vertical(id="one-run"):
+                yield self.page
+                yield self.rejected
+
+    def on_mount(self) -> None:
+        self.preview.can_focus = False
+        self.table.set_empty(Text("Reading the runs …"))
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.width >= WIDE, "-wide")
+
+    def visit(self, location: Location) -> None:
+        before = self.location
+        super().visit(location)
+        self.query_one(ContentSwitcher).current = "one-run" if location.run else "all"
+        if location.run:
+            self.page.focus()
+            if self._detail is None or self._detail.run.run_id != location.run:
+                self._detail = None
+                self.remove_class("-rejected")
+                self.page.show(hint(f"Reading run {location.run} …"), top=True)
+                self._read_run(location.run)
+            return
+        self.table.focus()
+        if before.feature != location.feature or not self._is_read:
+            self._begin()
+
+    # All runs
+
+    @property
+    def runs_read(self) -> list[RunRow]:
+        return self._read
+
+    def reload(self) -> None:
+        self._is_read = False
+        if self.tui.place is self and not self.location.run:
+            self._begin()
+
+    def take(self, listed: FeatureList) -> None:
+        if not self._is_read:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Reads the newest runs, then all others in the background."""
+        self._is_read = True
+        wanted = self._feature or self.location.feature
+
+        def add(skip: int, rows: list[RunRow], asked: int) -> None:
+            self._read = [*self._read[:skip], *rows]
+            self.table.set_items(self._read)
+            self._say_empty()
+            self._count()
+            if len(rows) == asked:
+                follow(skip + len(rows), RUNS_AT_ONCE)
+
+        def follow(skip: int, last: int) -> None:
+            data = self.tui.data
+            self.load("all", lambda: data.runs(wanted, skip, last), lambda rows: add(skip, rows, last))
+
+        follow(0, max(FIRST, min(len(self._read), RUNS_AT_ONCE)))
+
+    def action_filter(self) -> None:
+        if self.location.run:
+            self.notify("the filter is for the list of runs; escape goes there", severity="warning")
+        else:
+            self.bar.open()
+
+    @on(Input.Changed)
+    def _narrow(self, event: Input.Changed) -> None:
+        terms = self.terms = parse(event.value, RUN_FIELDS)
+        self.table.set_filter((lambda row: matches(row.searched, terms)) if terms else None)
+        self._say_empty()
+        self._count()
+
+    @on(FilterInput.Left)
+    def _to_the_list(self) -> None:
+        self.bar.close_if_empty()
+        self.table.focus()
+
+    @on(Table.Sorted, "#runs-list")
+    def _sorted(self) -> None:
+        self._count()
+
+    @on(Table.Chosen, "#runs-list")
+    def _open(self, message: Table.Chosen) -> None:
+        self.tui.go(Location("runs", feature=self.location.feature, run=message.item.totals.run_id))
+
+    @on(Table.Moved, "#runs-list")
+    def _moved(self) -> None:
+        if self._rest is not None:
+            self._rest.stop()
+        if self.has_class("-wide"):
+            self._rest = self.set_timer(REST_SECONDS, self._show_preview)
+
+    def _show_preview(self) -> None:
+        row = self.table.current
+        if row is not None and self.tui.place is self:
+            self.load(
+                "preview", lambda: self.tui.data.run(row.totals.run_id), lambda run: self.preview.show(run_page(run))
+            )
+
+    def _say_empty(self) -> None:
+        if self.terms and self._read:
+            self.table.set_empty(Text("No run matches.\n\nEscape in the filter shows them all again."))
+        else:
+            self.table.set_empty(Text("No runs yet.\n\ni ingests all features."))
+
+    def _count(self) -> None:
+        shown, all_ = len(self.table.view), len(self.table.items)
+        text = Text(plural(all_, "run") if shown == all_ else f"{shown:,} of {plural(all_, 'run')}")
+        if self.location.feature:
+            text.append(" of ").append_text(cell(self.location.feature))
+        failed = sum(row.totals.status == "failed" for row in self.table.view)
+        partial = sum(row.totals.status == "partial" for row in self.table.view)
+        if failed:
+            text.append(" · ").append(f"{failed:,} failed", BAD)
+        if partial:
+            text.append(" · ").append(f"{partial:,} partial", WARN)
+        if self.table.sorting:
+            text.append(f" · {self.table.sorting}")
+        self.bar.show(text)
+
+    # One run
+
+    def _read_run(self, run_id: str) -> None:
+        self.load("run", lambda: self.tui.data.run(run_id), self._show_run)
+
+    def _show_run(self, detail: RunDetail) -> None:
+        self._detail = detail
+        self.page.show(run_page(RunDetail(detail.run, ())), top=True)
+        self.rejected.set_items(detail.rejected)
+        self.set_class(bool(detail.rejected), "-rejected")
+
+    def failed(self, what: str, error: Exception) -> None:
+        if self.location.run and self._detail is None:
+            self.page.show(block(str(error), BAD))
+        else:
+            super().failed(what, error)
+
+    @property
+    def copied(self) -> str:
+        if self.table.has_focus and self.table.current is not None:
+            return self.table.current.totals.run_id
+        return super().copied
+
+    @property
+    def words(self) -> list[str]:
+        return commands.words_for(self.location, self.terms)
+
+    @property
+    def subject(self) -> str | None:
+        return self.location.feature
+
+
+def _rejected_columns() -> list[Column[RejectedRow]]:
+    return [
+        Column("set aside", lambda row: cell(row.place), least=16, cut_middle=True),
+        Column("column", lambda row: cell(row.column or "", "cyan"), lambda row: row.column),
+        Column("reason", lambda row: cell(row.reason, WARN), lambda row: row.reason, least=16),
+        Column("row", _values, least=10, grow=True, spare=1),
+    ]
+
+
+def _values(row: RejectedRow) -> Text:
+    return cell(", ".join(f"{name}={number(value)}" for name, value in row.values.items()), DIM)

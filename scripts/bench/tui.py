@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""How soon the terminal interface is there, and how soon it answers.
+
+    .venv/bin/python scripts/bench/tui.py [--features 1000] [--runs 100000]
+
+Seconds of this process's CPU, since a shared machine's clock says little. Bars: the first frame within 0.4 s after the
+imports on 1,000 features; a key within 50 ms, also while a query runs; 10,000 rows and 100,000 runs as quick as 1,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from start import make_project
+
+FRAME, KEY = 0.4, 0.05
+
+
+def cpu(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> float:
+    """The CPU of this thread alone: a query beside it is not ours."""
+    began = time.thread_time()
+    await work()
+    return time.thread_time() - began
+
+
+async def first_frame(root: Path) -> tuple[float, float]:
+    """Until the frame is drawn, and until the features are in it."""
+    from featurestore.config import load_project
+    from featurestore.tui.app import FeatureStoreApp
+    from featurestore.tui.data import Data
+
+    began = time.process_time()
+    app = FeatureStoreApp(Data(load_project(root)), theme="featurestore-dark")
+    async with app.run_test(size=(120, 40)) as pilot:
+        frame = time.process_time() - began
+        while app.listed is None:
+            await pilot.pause(0.005)
+        listed = time.process_time() - began
+    return frame, listed
+
+
+async def keys(root: Path) -> tuple[list[float], list[float]]:
+    """The time of a key, at rest and while a query of DuckDB runs in a thread."""
+    import duckdb
+
+    from featurestore.config import load_project
+    from featurestore.tui.app import FeatureStoreApp
+    from featurestore.tui.data import Data
+
+    connection = duckdb.connect()
+    app = FeatureStoreApp(Data(load_project(root)), theme="featurestore-dark")
+    async with app.run_test(size=(120, 40)) as pilot:
+        while app.listed is None or app.is_reading:
+            await pilot.pause(0.01)
+        pressed = ["j", "j", "G", "k", "g", "ctrl+d", "l", "s"] * 4
+        at_rest = [await timed(lambda key=key: pilot.press(key)) for key in pressed]  # type: ignore[misc]
+        query = "SELECT count(*) FROM range(10000000000) t(x) WHERE x % 7 = 3"
+        app.load("slow", lambda: connection.execute(query).fetchone(), lambda _found: None, lambda _what, _error: None)
+        beside = [await timed(lambda key=key: pilot.press(key)) for key in pressed]  # type: ignore[misc]
+        connection.interrupt()
+    return at_rest, beside
+
+
+async def many_runs(count: int) -> tuple[float, float, float]:
+    """The time to show so many runs, to go to the last, and to filter them; and of Textual's own table to take them."""
+    from textual.app import App, ComposeResult
+    from textual.widgets import DataTable
+
+    from featurestore.offline.totals import RunTotals
+    from featurestore.tui.data import RunRow, run_text
+    from featurestore.tui.filter import matches, parse
+    from featurestore.tui.places.run_columns import run_columns
+    from featurestore.tui.widgets.table import Table
+
+    totals = [
+        RunTotals(f"20250101T000000-{at:08x}", at, at, 1.0, "ok", ("s",), "abc", 3, ("a", "b"), 0, 0, at, 0, 0)
+        for at in range(count)
+    ]  # fmt: skip
+    rows = [RunRow(item, run_text(item)) for item in totals]
+    terms = parse("status:ok 0000ff", ("status",))
+    ours: Table[RunRow] = Table(run_columns(), lambda row: row.totals.run_id)
+
+    class Ours(App[None]):
+        def compose(self) -> ComposeResult:
+            yield ours
+
+    async with Ours().run_test(size=(120, 40)) as pilot:
+
+        async def show() -> None:
+            ours.set_items(rows)
+            await pilot.pause()
+
+        async def narrow() -> None:
+            ours.set_filter(lambda row: matches(row.searched, terms))
+            await pilot.pause()
+
+        shown = await timed(show)
+        ours.focus()
+        ended = await timed(lambda: pilot.press("G"))
+        narrowed = await timed(narrow)
+
+    class Theirs(App[None]):
+        def compose(self) -> ComposeResult:
+            yield DataTable()
+
+    async with Theirs().run_test(size=(120, 40)) as pilot:
+        theirs = pilot.app.query_one(DataTable)
+        theirs.add_columns(*(column.title for column in run_columns()))
+
+        async def take() -> None:
+            for row in rows[:10_000]:
+                theirs.add_row(*(column.show(row) for column in run_columns()))
+            await pilot.pause()
+
+        built_in = await timed(take)
+    found = ", ".join(
+        f"{name} {seconds * 1e3:.0f} ms"
+        for name, seconds in (("shown", shown), ("to the last", ended), ("filtered", narrowed))
+    )
+    print(f"{count:,} runs: {found}")
+    print(f"  Textual's own table takes the first 10,000 in {built_in * 1e3:.0f} ms")
+    return shown, ended, narrowed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--features", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=100_000)
+    given = parser.parse_args()
+    imports = cpu(lambda: __import__("featurestore.tui.app"))
+    print(f"imports {imports:.2f} s")
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make_project(root, modules=given.features // 10, each=10)
+        frame, listed = min(asyncio.run(first_frame(root)) for _ in range(3))
+        print(f"{given.features:,} features: first frame {frame:.2f} s (bar {FRAME}), listed {listed:.2f} s")
+        missed += frame > FRAME
+        for name, found in zip(("at rest", "beside a query"), asyncio.run(keys(root)), strict=True):
+            middle, most = statistics.median(found) * 1e3, max(found) * 1e3
+            print(f"a key {name}: {middle:.1f} ms, at most {most:.1f} ms (bar {KEY * 1e3:.0f})")
+            missed += statistics.median(found) > KEY
+    asyncio.run(many_runs(given.runs))
+    return missed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

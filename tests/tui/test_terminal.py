@@ -1,0 +1,175 @@
+"""The executable in a real terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SECONDS = 60.0
+ENTER_SCREEN, LEAVE_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
+SEQUENCE = re.compile(rb"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b[\]P].*?(?:\x07|\x1b\\)|\x1b.", re.DOTALL)
+
+
+class Terminal:
+    """A terminal of 100 by 30 with the interface in it."""
+
+    def __init__(self, root: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        main, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.before = termios.tcgetattr(child)
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "featurestore", "-C", str(root), "tui", *options],
+            stdin=child, stdout=child, stderr=child, start_new_session=True,
+            env=clean | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | (environment or {}),
+        )  # fmt: skip
+        self._main, self._child = main, child
+        self.raw = b""
+
+    def send(self, keys: bytes) -> None:
+        os.write(self._main, keys)
+
+    def wait_for(self, words: str) -> None:
+        """Reads until some words were written."""
+        deadline = time.monotonic() + SECONDS
+        while words not in self.text:
+            assert time.monotonic() < deadline, f"{words!r} was not shown: {self.text[-2000:]}"
+            self._read()
+
+    def end(self) -> int:
+        """Waits for the end of the program, and reads the rest."""
+        deadline = time.monotonic() + SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, "it goes on"
+            self._read()
+        self._read()
+        return self.process.returncode
+
+    def _read(self) -> None:
+        if select.select([self._main], [], [], 0.1)[0]:
+            self.raw += os.read(self._main, 65536)
+
+    @property
+    def text(self) -> str:
+        """All that was written, without what only moves or colours."""
+        return SEQUENCE.sub(b"", self.raw).decode("utf-8", "replace")
+
+    @property
+    def is_restored(self) -> bool:
+        same = termios.tcgetattr(self._child)[:4] == self.before[:4]
+        return same and self.raw.count(ENTER_SCREEN) == self.raw.count(LEAVE_SCREEN) == 1
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._main)
+        os.close(self._child)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def test_it_starts_shows_goes_on_and_leaves_the_terminal_as_it_was(past: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(past)
+    terminals.append(terminal)
+    terminal.wait_for("age_share")
+    terminal.send(b"\r")
+    terminal.wait_for("Age as a share")
+    terminal.send(b"5")
+    terminal.wait_for("partial")
+    terminal.send(b"q")
+    assert terminal.end() == 0
+    assert terminal.is_restored
+    assert "Traceback" not in terminal.text
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_to_end_restores_the_terminal_too(
+    past: Path, terminals: list[Terminal], number: int, code: int
+) -> None:
+    terminal = Terminal(past)
+    terminals.append(terminal)
+    terminal.wait_for("age_share")
+    terminal.process.send_signal(number)
+    assert terminal.end() == code
+    assert terminal.is_restored
+
+
+def test_without_colours_none_is_written(past: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(past, environment={"NO_COLOR": "1"})
+    terminals.append(terminal)
+    terminal.wait_for("age_share")
+    terminal.send(b"q")
+    assert terminal.end() == 0
+    painted = re.findall(rb"[34]8;2;(\d+);(\d+);(\d+)", terminal.raw)
+    assert all(len(set(rgb)) == 1 for rgb in painted), set(painted)  # shades of grey at most
+
+
+def test_sixteen_colours_are_those_of_the_terminal(past: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(past, environment={"TERM": "xterm-16color", "COLORTERM": ""})
+    terminals.append(terminal)
+    terminal.wait_for("age_share")
+    terminal.send(b"q")
+    assert terminal.end() == 0
+    assert not re.search(rb"[34]8;2;\d+;\d+;\d+", terminal.raw)
+
+
+def test_without_a_terminal_it_says_what_prints_the_same(past: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "featurestore", "-C", str(past), "tui"], stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "tui needs a terminal" in done.stderr
+
+
+def test_it_runs_in_tmux(past: Path, tmp_path: Path) -> None:
+    """In a terminal that has a mind of its own; the one in which people most often leave a session open."""
+    program = shutil.which("tmux")
+    assert program is not None, "tmux is not installed: apt install tmux"
+    server = [program, "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
+
+    def tmux(*words: str) -> str:
+        return subprocess.run([*server, *words], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+
+    line = f"{sys.executable} -m featurestore -C {past} tui; printf 'left with %s\\n' $?; sleep 60"
+    tmux("new-session", "-d", "-x", "100", "-y", "30", "-s", "tui", line)
+    try:
+        wait_for_pane(tmux, "age_share")
+        tmux("send-keys", "-t", "tui", "5")
+        wait_for_pane(tmux, "partial")
+        tmux("resize-window", "-t", "tui", "-x", "80", "-y", "24")
+        tmux("send-keys", "-t", "tui", "1", "Enter")
+        wait_for_pane(tmux, "Age as a share")
+        tmux("send-keys", "-t", "tui", "q")
+        wait_for_pane(tmux, "left with 0")
+    finally:
+        subprocess.run([*server, "kill-server"], capture_output=True, check=False)
+
+
+def wait_for_pane(tmux: object, words: str) -> None:
+    assert callable(tmux)
+    deadline = time.monotonic() + SECONDS
+    while words not in (pane := tmux("capture-pane", "-p", "-t", "tui")):
+        assert time.monotonic() < deadline, f"{words!r} is not shown:\n{pane}"
+        time.sleep(0.1)
