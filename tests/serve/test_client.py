@@ -48,7 +48,7 @@ def test_the_same_answers(both: tuple[FeatureStoreClient, FeatureStoreClient]) -
         expected = local.get_online_features(entity_type, ids, features).to_dict() if ids else None
         found = remote.get_online_features(entity_type, ids, features).to_dict()
         assert found == expected or not ids
-    asked: dict[str, Any] = {"timestamp_column": "at", "max_age": "36h", "with_times": True}
+    asked: dict[str, Any] = {"timestamp_column": "at", "max_age": "30d", "with_times": True}
     for labels in (LABELS, LABELS.to_pandas()):
         expected = local.get_historical_features(labels, ["age_share"], "patient_id", **asked)
         found = remote.get_historical_features(labels, ["age_share"], "patient_id", **asked)
