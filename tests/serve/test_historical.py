@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +139,27 @@ def test_labels_and_answers_are_bounded_and_nothing_is_left(
         assert many.status_code == 413
         assert httpx.post(f"{url}/v1/historical", params=QUERY, content=LABELS, timeout=60).status_code == 200
     assert spooled(spool) == []
+
+
+def test_a_slow_reader_holds_up_nobody_and_one_that_leaves_leaves_nothing(
+    synced: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(spool))
+    body = (LABELS + "001,2024-03-01T00:00:00Z,1\n" * 400_000).encode()  # more than the buffers of a connection hold
+    head = (
+        "POST /v1/historical?features=age_share&timestamp_column=at HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: text/csv\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with serving(synced.root) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as slow:
+            slow.sendall(head.encode() + body)
+            assert slow.recv(16).startswith(b"HTTP/1.1 200")
+            assert httpx.get(f"{url}/v1/online/patient/001").status_code == 200
+            assert len(spooled(spool)) == 1
+        deadline = time.monotonic() + 20
+        while spooled(spool) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert spooled(spool) == []
