@@ -172,7 +172,7 @@ def project(texts: dict[str, str], module: str, first: Sequence[str] = ()) -> ob
     """What the project's ``f`` gives where those modules were loaded before."""
     tree = Texts(texts)
     for name in first:
-        with isolation_of(tree).visible():
+        with isolation_of(tree, module).visible():
             importlib.import_module(name)
     return load_function(tree, module, "f")()
 

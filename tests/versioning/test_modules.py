@@ -151,7 +151,7 @@ def test_importlib_finds_the_project_while_a_function_runs(projects: Projects) -
 
 def test_visible_modules_can_be_imported_by_the_rest_of_the_process(projects: Projects) -> None:
     tree = projects.tree({"features/fs_test_only.py": "K = 1\ndef f(): ...\n"})
-    with isolation_of(tree).visible():
+    with isolation_of(tree, "features.fs_test_only").visible():
         assert importlib.import_module("features.fs_test_only").K == 1
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("features.fs_test_only")
@@ -238,3 +238,16 @@ print(sorted(heavy))
 def test_hashing_and_listing_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_one_module_of_features_does_to_a_helper_reaches_no_other(projects: Projects) -> None:
+    """The version of ``b`` does not hold ``a``, so that its values can't depend on whether ``a`` runs beside it."""
+    tree = projects.tree(
+        {
+            "features/consts.py": "RATE = 2\n",
+            "features/a.py": "from features import consts\nconsts.RATE = 99\ndef f():\n    return consts.RATE\n",
+            "features/b.py": "from features import consts\ndef f():\n    return consts.RATE\n",
+        }
+    )
+    one, other = load_function(tree, "features.a", "f"), load_function(tree, "features.b", "f")
+    assert (one(), other(), one()) == (99, 2, 99)

@@ -70,7 +70,7 @@ def live_values(root: str) -> dict[str, Any]:
     watch = Watch(tree.root)
     with watch.watching():
         values = _values(feature, load_function(tree, feature.module, feature.function, folder), columns)
-    modules = isolation_of(tree).modules
+    modules = isolation_of(tree, feature.module).modules
     observed = [item.text for item in undeclared(feature, watch.observations(modules))]
     return {"values": values, "columns": columns, "observed": observed}
 

@@ -24,7 +24,7 @@ def load_function(tree: SourceTree, module: str, function: str, folder: Path | N
     is the current folder meanwhile. Raises what the module raises on import, and FeatureError if it has no such
     function afterwards.
     """
-    isolation = isolation_of(tree)
+    isolation = isolation_of(tree, module)
     with working_in(folder):
         loaded = isolation.load(module)
     loaded_function = getattr(loaded, function, None)
@@ -34,9 +34,16 @@ def load_function(tree: SourceTree, module: str, function: str, folder: Path | N
     return with_its_modules(isolation, loaded_function, folder)
 
 
-def isolation_of(tree: SourceTree) -> Isolation:
-    """The isolation in which a tree's modules run: one for each tree."""
-    return tree.attached(_isolation)
+def isolation_of(tree: SourceTree, module: str) -> Isolation:
+    """The isolation in which a module of features runs: it has its own copy of every module that it imports.
+
+    So what another module of features does when it is imported, such as an assignment into a helper, reaches no feature
+    whose hash does not hold it, whichever features a run computes together.
+    """
+    isolations = tree.attached(_isolations)
+    if module not in isolations:
+        isolations[module] = Isolation(_TreeProvider(tree))
+    return isolations[module]
 
 
 def user_frame(error: BaseException, root: Path) -> str | None:
@@ -114,5 +121,5 @@ class _TreeProvider:
         return str(self._tree.root.joinpath(*name.split(".")))
 
 
-def _isolation(tree: SourceTree) -> Isolation:
-    return Isolation(_TreeProvider(tree))
+def _isolations(_tree: SourceTree) -> dict[str, Isolation]:
+    return {}

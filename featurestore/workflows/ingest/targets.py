@@ -72,7 +72,8 @@ class Target:
         """What its code met so far, and does not declare."""
         if self.watch is None or self.hashed is None:
             return ()
-        modules = isolation_of(self.hashed.closure.project.tree).imported_by(self.feature.module)
+        module = self.feature.module
+        modules = isolation_of(self.hashed.closure.project.tree, module).imported_by(module)
         return undeclared(self.feature, self.watch.observations(modules))
 
     @property
