@@ -115,9 +115,9 @@ def _value(entity_type: EntityType, key: Key, value: object, text: str) -> str |
             return value
         raise _wrong(entity_type, text, f"must have text for {key.name}, not {json.dumps(value)}")
     digits = value if isinstance(value, str) else json.dumps(value)
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", digits) and -(2**63) <= int(digits) < 2**63:
+    if re.fullmatch(r"0|-?[1-9][0-9]{0,18}", digits) and -(2**63) <= int(digits) < 2**63:
         return int(digits)
-    raise _wrong(entity_type, text, f"must have an int for {key.name}, not {digits!r}")
+    raise _wrong(entity_type, text, f"must have an int for {key.name}, without zeros in front, not {digits!r}")
 
 
 def _wrong(entity_type: EntityType, text: str, what: str) -> UsageError:

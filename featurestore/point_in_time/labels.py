@@ -158,10 +158,13 @@ def _read_key(column: pl.Series, key: Key, name: str, warnings: list[str], first
         return column.cast(pl.String).alias(key.name)
     numbers = column.cast(pl.Int64, strict=False)
     unreadable = numbers.is_null() & column.is_not_null()
+    if kind == pl.String:  # as sources read them: 007 is not 7
+        unreadable |= (numbers.cast(pl.String) != column).fill_null(value=False)
     if unreadable.any():
         row = int(unreadable.arg_max() or 0)
         raise SourceError(
-            f"{column[row]!r} in column {column.name!r} is not an int, but the key {key.name} must be",
+            f"{column[row]!r} in column {column.name!r} is not an int key: "
+            "base 10, without plus, zeros or space in front",
             where=f"{name}, row {row + first_row}",
             hint="fix that row, or leave the cell empty: a label without a key gets no values",
         )

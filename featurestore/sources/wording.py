@@ -33,7 +33,7 @@ def show(value: object) -> str:
 def misfit_reason(value: object, target: ColumnType) -> str:
     """Why a value is not of the target's type."""
     if target.key and target.kind == "int":
-        return f"{show(value)} is not an int key: base 10, without sign, zeros or space in front"
+        return f"{show(value)} is not an int key: base 10, without plus, zeros or space in front"
     if target.key:
         return f"{show(value)} is not a {target.kind} key: only text and whole numbers are ids"
     reason = _time_reason(value, target) if target.kind == "datetime" else None

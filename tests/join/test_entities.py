@@ -20,7 +20,9 @@ def test_an_int_key_is_digits() -> None:
     assert parse_entity(ACCOUNT, '{"account": 7}') == parse_entity(ACCOUNT, '{"account": "7"}') == {"account": 7}
 
 
-@pytest.mark.parametrize("text", ["seven", "7.0", "", " 7", "1e3", "9223372036854775808", "٣", '{"account": true}'])
+@pytest.mark.parametrize(
+    "text", ["seven", "07", "+7", "-0", "7.0", "", " 7", "1e3", "9223372036854775808", "٣", '{"account": true}']
+)
 def test_text_that_is_not_an_int_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="must have an int for account"):
         parse_entity(ACCOUNT, text)

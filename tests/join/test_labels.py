@@ -74,10 +74,17 @@ def test_text_that_is_not_an_int_is_named_with_its_row(text: str) -> None:
 
 
 def test_int_keys_are_read_from_text_and_from_any_integer() -> None:
-    texts = pl.DataFrame({"account": ["7", "-0", None, "-9223372036854775808"], "at": [AT] * 4})
+    texts = pl.DataFrame({"account": ["7", "0", None, "-9223372036854775808"], "at": [AT] * 4})
     assert read(texts, ACCOUNT).keys["account"].to_list() == [7, 0, None, -(2**63)]
     small = pl.DataFrame({"account": pl.Series([7, None], dtype=pl.UInt8), "at": [AT] * 2})
     assert read(small, ACCOUNT).keys["account"].to_list() == [7, None]
+
+
+@pytest.mark.parametrize("text", ["07", "+7", "-0", " 7", "0007"])
+def test_a_label_has_an_int_key_in_the_one_way_that_sources_have_it(text: str) -> None:
+    """A source sets such a text aside; a label with it must not get the values of 7."""
+    with pytest.raises(SourceError, match="is not an int key"):
+        read(pl.DataFrame({"account": ["7", text], "at": [AT] * 2}), ACCOUNT)
 
 
 def test_string_keys_are_never_changed() -> None:

@@ -136,7 +136,7 @@ def test_an_int_key_is_written_in_one_way_only(text: str, value: int | None, dec
     if value is None:
         written = text.strip('"')
         assert shop.rejected(taken) == [
-            (1, "id", f"{written!r} is not an int key: base 10, without sign, zeros or space in front")
+            (1, "id", f"{written!r} is not an int key: base 10, without plus, zeros or space in front")
         ]
 
 
