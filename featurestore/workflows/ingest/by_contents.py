@@ -18,7 +18,7 @@ from featurestore.sources.offers import fingerprint
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
-from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
 from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan
@@ -56,7 +56,8 @@ def by_contents(
                             yield event
                         told = True
                         continue
-                    waiting = [one for one in waiting if one.target is not event.target]
+                    if not isinstance(event, Noticed):
+                        waiting = [one for one in waiting if one.target is not event.target]
                     yield event
                 waiting = []
             except DamagedRowsError:
@@ -122,6 +123,7 @@ class _Run:
                 else:
                     plan, problem = outcome
                     yield Failed(plan.ready.target, problem, total, aside.count)
+            yield Noticed(tuple(evaluation.notes))
 
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]

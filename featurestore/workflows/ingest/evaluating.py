@@ -18,7 +18,9 @@ from featurestore.evaluation.events import Events, refuse_contradictions, sorted
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.model import Problem
 from featurestore.parsed.rows import CONTENT, ROW
+from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.types import INSTANT, key_types, value_type
+from featurestore.times import format_instant
 from featurestore.versioning.recipe.hashing import named_among
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.news import Looking, News, Side, find_news
@@ -85,6 +87,7 @@ class Evaluation:
 
     looking: Looking
     caller: Caller
+    notes: list[str] = field(default_factory=list)
     _news: dict[tuple[object, ...], News] = field(default_factory=dict)
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
@@ -159,6 +162,7 @@ class Evaluation:
     def _rows(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         """The rows that are new, or others than before, and those that may have a say at their pairs."""
         news = self._find_news(plans[0])
+        self._note_gone(news)
         simple = [plan for plan in plans if self._is_simple(plan)]
         if simple and not news.new.height:
             yield from (self._nothing(plan, news) for plan in simple)
@@ -167,6 +171,23 @@ class Evaluation:
         for plan in plans:
             if plan not in simple:
                 yield self._row(plan, news)
+
+    def _note_gone(self, news: News) -> None:
+        """What scope ``row`` made of a row stays where the row is gone from a file that is still there: it is said."""
+        gone = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
+        if not gone.height:
+            return
+        source, entity_type = self.looking.source, self.looking.entity_type
+        first = gone.row(0, named=True)
+        entity = format_entity(entity_type, {name: first[name] for name in entity_type.key_names})
+        at = format_instant(int(gone[str(source.event_time)].to_physical()[0]))
+        line = (
+            f"{source.name}: {gone.height:,} row(s) of earlier runs are gone from files that are still there, such as "
+            f"that of {entity_type.name} {entity} at {at}; what was made of them stays. With id in the source a row "
+            f"that moves takes its values along; featurestore delete {entity_type.name} ID --at TIME takes values back"
+        )
+        if line not in self.notes:
+            self.notes.append(line)
 
     def _is_simple(self, plan: Plan) -> bool:
         """Whether each row gives one value, at its own place, where no other row has one."""

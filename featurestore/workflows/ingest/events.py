@@ -40,6 +40,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Noticed:
+    """What was met while the rows of a source were evaluated, and should be known."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """One target's rows, ready to be stored, and the position to store with them.
 
@@ -80,4 +87,4 @@ class Failed:
     rows_rejected: int = 0
 
 
-Event = Read | Computed | Unchanged | Failed
+Event = Read | Noticed | Computed | Unchanged | Failed

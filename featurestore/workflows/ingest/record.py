@@ -26,7 +26,7 @@ from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared
-from featurestore.workflows.ingest.events import Computed, Event, Failed, Read, Unchanged
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.remarks import observed_remarks, version_remarks
@@ -96,6 +96,8 @@ class Recorder:
                 self.rejected += event.rejected
                 self.warnings += event.warnings
                 self._read.append(event)
+            case Noticed():
+                self.warnings += [line for line in event.warnings if line not in self.warnings]
             case Computed():
                 self._pending.append(event)
                 if sum(item.result.frame.estimated_size() for item in self._pending) > self._pending_bytes:
