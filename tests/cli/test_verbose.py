@@ -10,7 +10,8 @@ from featurestore.cli.commands import COMMANDS
 from tests.conftest import Folder
 
 ARGUMENTS = {
-    "init": ["."], "show": ["age_share"], "diff": ["age_share", "1", "1", "--code"], "promote": ["age_share", "1"],
+    "init": ["."], "new": ["basket_total", "--dry-run"], "preview": ["visits"],
+    "show": ["age_share"], "diff": ["age_share", "1", "1", "--code"], "promote": ["age_share", "1"],
     "lineage": ["age_share"], "delete": ["patient", "001", "--dry-run"], "get": ["patient", "001"],
     "join": ["labels.csv", "-f", "age_share", "--timestamp-column", "at"], "history": ["age_share", "001"],
     "latest": ["patient", "-f", "age_share"],
