@@ -10,22 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from functools import partial
 from operator import attrgetter
-from typing import Any, NoReturn, TypeVar, dataclass_transform
+from typing import Any, NoReturn, TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
 
 
+@overload
+def frozen(cls: type[T]) -> type[T]: ...
+
+
+@overload
+def frozen(*, slots: bool = True) -> Callable[[type[T]], type[T]]: ...
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: type[T]) -> type[T]:
+def frozen(cls: type[T] | None = None, *, slots: bool = True) -> type[T] | Callable[[type[T]], type[T]]:
     """Makes a class a frozen dataclass with slots: `fields`, `replace`, equality, hash and repr work as usual.
 
-    A method that the class defines itself stays.
+    A method that the class defines itself stays. A class with a ``cached_property`` has no ``slots``.
     """
+    return _made(cls, slots=slots) if cls is not None else partial(_made, slots=slots)
+
+
+def _made(cls: type[T], *, slots: bool) -> type[T]:
     written = vars(cls)
     if "__post_init__" in written:
         raise TypeError(f"{cls.__qualname__} has a __post_init__, which would not be called; use dataclass")
-    made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    made: Any = dataclass(init=False, repr=False, eq=False, slots=slots)(cls)
     found = fields(made)
     values = _getter([item.name for item in found if item.compare])
     shown = [item.name for item in found if item.repr]

@@ -5,12 +5,12 @@ Standard library only, and nothing of the project: whoever reads a table decides
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any, TypeGuard
 
 from featurestore.errors import ConfigError, did_you_mean, nearest
@@ -22,7 +22,6 @@ _WORDS: dict[type, str] = {
     bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
 }  # fmt: skip
 _NO_TABLES = frozenset({str, int, float, bool, list, tuple})
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _PLAIN_KEY = re.compile(r"[^@:/\x00-\x1f]{1,64}")
 # A key of very many parts takes tomllib minutes: it looks at every beginning of the key.
 _DEEP_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
@@ -153,10 +152,10 @@ def toml_value(value: Plain) -> str:
     """A value on one line."""
     if isinstance(value, str):
         # JSON's texts are TOML's, but for DEL, which TOML wants escaped.
-        return _quoted(value).replace("\x7f", "\\u007f")
+        return encode_basestring(value).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):  # a union is made anew at each call
         return repr(value)
     if _is_table(value):
         inner = ", ".join(f"{toml_key(name)} = {toml_value(item)}" for name, item in value.items())

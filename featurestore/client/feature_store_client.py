@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurestore.client import options
+from featurestore.client import options, remote
 from featurestore.client.labels import is_pandas
 from featurestore.client.online import OnlineReader
 from featurestore.client.store import FeatureStore
@@ -51,12 +52,24 @@ class OnlineAnswer:
 class FeatureStoreClient:
     """Training sets and online values of one project, for code that has its labels in pandas or Polars.
 
-    ``path`` is the project's folder. Threads may share it. Raises what `FeatureStore` raises.
+    ``path`` is the project's folder; ``url`` in place of it that of a server (``featurestore serve``), with the
+    ``token`` that it asks for. ``timeout`` is how many seconds one attempt to ask the server may take. Threads may
+    share it. Raises what `FeatureStore` raises, also for a server, and AccessError where that does not let one in.
     """
 
-    def __init__(self, path: str | Path = ".") -> None:
-        self._store = FeatureStore(path)
+    def __init__(
+        self, path: str | Path = ".", *, url: str | None = None, token: str | None = None, timeout: float = 60.0
+    ) -> None:
+        if url is None and token is not None:
+            raise UsageError("a token is for a server", hint="give its url too")
+        self._remote = None if url is None else remote.Connection(remote.Server(url, token, timeout))
+        self._opened: FeatureStore | None = None if self._remote else FeatureStore(path)
         self._reader: OnlineReader | None = None
+
+    @property
+    def _store(self) -> FeatureStore:
+        assert self._opened is not None  # as there is no server
+        return self._opened
 
     def get_historical_features(
         self,
@@ -75,16 +88,14 @@ class FeatureStoreClient:
         >>> client.get_historical_features(labels, ["age_normalized"], "patient_id", "diagnosed_at", "patient")
         """
         columns = (entity_column,) if isinstance(entity_column, str) else tuple(entity_column or ())
+        if self._remote is not None:
+            asked = remote.historical_request(entity_df, features, columns, timestamp_column, entity_type, how)
+            return _like(entity_df, remote.historical_frame(self._remote.send(asked)))
         joined: Any = self._store.historical_features(
             entity_df, features, timestamp_column=timestamp_column,
             entity_type=entity_type, entity_column=columns, **how,
         )  # fmt: skip
-        if not is_pandas(entity_df):
-            return joined
-        found = joined.to_pandas()
-        if len(found) == len(entity_df) and all(name is None for name in entity_df.index.names):
-            found.index = entity_df.index  # as the labels have it
-        return found
+        return _like(entity_df, joined)
 
     def get_online_features(
         self,
@@ -97,6 +108,9 @@ class FeatureStoreClient:
 
         >>> client.get_online_features("patient", ["001"], ["age_normalized"]).to_dict()
         """
+        if self._remote is not None:
+            answered = self._remote.send(remote.online_request(entity_type, entity_ids, features, request))
+            return OnlineAnswer(remote.online_columns(answered))
         if request is not None:
             raise UsageError("none of the features is computed from a request", hint="leave request out")
         asked = options.names("features", features)
@@ -107,7 +121,9 @@ class FeatureStoreClient:
         return OnlineAnswer(columns | {name: [row[name] for row in found] for name in asked})
 
     def close(self) -> None:
-        """Closes the connection to the online store, where there is one."""
+        """Closes the connections to the online store or the server, where there are any."""
+        if self._remote is not None:
+            self._remote.close()
         if self._reader is not None:
             self._reader.close()
 
@@ -115,3 +131,52 @@ class FeatureStoreClient:
         if self._reader is None:
             self._reader = self._store.online()
         return self._reader
+
+
+class AsyncFeatureStoreClient:
+    """The methods of `FeatureStoreClient` with a url, for programs with an event loop."""
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0) -> None:
+        self._remote = remote.AsyncConnection(remote.Server(url, token, timeout))
+
+    async def get_historical_features(
+        self,
+        entity_df: Any,
+        features: Sequence[str],
+        entity_column: str | Sequence[str] | None = None,
+        timestamp_column: str = "event_timestamp",
+        entity_type: str | None = None,
+        **how: Any,
+    ) -> Any:
+        """As `FeatureStoreClient.get_historical_features`. Frames are packed and unpacked in a thread."""
+        columns = (entity_column,) if isinstance(entity_column, str) else tuple(entity_column or ())
+        asked = await asyncio.to_thread(
+            remote.historical_request, entity_df, features, columns, timestamp_column, entity_type, how
+        )
+        found = await self._remote.send(asked)
+        return _like(entity_df, await asyncio.to_thread(remote.historical_frame, found))
+
+    async def get_online_features(
+        self,
+        entity_type: str,
+        entity_ids: Sequence[EntityId],
+        features: Sequence[str],
+        request: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> OnlineAnswer:
+        """As `FeatureStoreClient.get_online_features`."""
+        asked = remote.online_request(entity_type, entity_ids, features, request)
+        return OnlineAnswer(remote.online_columns(await self._remote.send(asked)))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._remote.close()
+
+
+def _like(labels: Any, joined: Any) -> Any:
+    """A joined table in the library that its labels came in."""
+    if not is_pandas(labels):
+        return joined
+    found = joined.to_pandas()
+    if len(found) == len(labels) and all(name is None for name in labels.index.names):
+        found.index = labels.index  # as the labels have it
+    return found

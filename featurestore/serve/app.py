@@ -16,6 +16,7 @@ from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.serve.answers import json_response
 from featurestore.serve.boundary import App, Boundary
 from featurestore.serve.errors import NotFoundError, error_document, headers_of, status_of
+from featurestore.serve.routes_historical import historical_routes
 from featurestore.serve.routes_online import online_routes
 from featurestore.serve.routes_operating import operating_routes
 from featurestore.serve.routes_registry import registry_routes
@@ -39,6 +40,7 @@ def make_app(settings: Settings) -> App:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(online_routes(services))
+    app.include_router(historical_routes(services))
     app.include_router(registry_routes(services))
     app.include_router(operating_routes(app, services))
 

@@ -52,10 +52,16 @@ def error_document(exc: FeatureStoreError, root: Path) -> dict[str, Json]:
     return {
         "error": {
             "code": exc.code,
-            "message": without_paths(exc.message, root),
+            "message": without_paths(_message(exc), root),
             "hint": None if exc.hint is None else without_paths(exc.hint, root),
         }
     }
+
+
+def _message(exc: FeatureStoreError) -> str:
+    """With its place where that is in the labels, which the caller knows."""
+    is_of_labels = exc.where is not None and exc.where.startswith("labels")
+    return f"{exc.where}: {exc.message}" if is_of_labels else exc.message
 
 
 def without_paths(text: str, root: Path) -> str:

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from featurestore import __version__
 from featurestore.serve.feast import FeastQuestion
+from featurestore.serve.historical import FORMATS, HistoricalQuestion, LatestQuestion
 from featurestore.serve.online import Question, Questions
 
 REFERENCE = "#/components/schemas/{model}"
@@ -127,15 +128,25 @@ def errors(*models: str, missing: bool = False) -> dict[int | str, dict[str, Any
     return found | {status: {"description": text, "content": content} for status, text in sorted(said.items())}
 
 
+def table_answers() -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation that gives a table in the format that is accepted."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {kind: binary for kind, form in FORMATS.items() if form != "json"}
+    content["application/json"] = {"schema": {"$ref": REFERENCE.format(model="Document")}}
+    found = errors("Document")
+    said = {406: "None of the accepted formats.", 415: "The body is packed."}
+    more = {status: {**found[400], "description": text} for status, text in said.items()}
+    return found | more | {200: {"description": "The table.", "content": content}}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of an application."""
     document = get_openapi(
         title="featurestore", version=__version__, routes=app.routes,
         description="Online and historical features. Nothing can be changed here.",
     )  # fmt: skip
-    _, models = models_json_schema(
-        [(Question, "validation"), (Questions, "validation"), (FeastQuestion, "validation")], ref_template=REFERENCE
-    )
+    forms = (Question, Questions, FeastQuestion, HistoricalQuestion, LatestQuestion)
+    _, models = models_json_schema([(form, "validation") for form in forms], ref_template=REFERENCE)
     document.setdefault("components", {})["schemas"] = {**models["$defs"], **SCHEMAS}
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}, {}]

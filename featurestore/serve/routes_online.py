@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -76,13 +77,16 @@ def _answer(services: Services, body: bytes) -> Response:
     several = isinstance(data, dict) and "questions" in data
     questions = parse(online.Questions, data).questions if several else [parse(online.Question, data)]
     found = _documents(services, questions)
-    return json_response({"answers": found} if several else _only(found))
+    return (
+        json_response({"answers": found}) if several else _with_keys(services, questions[0].entity_type, _only(found))
+    )
 
 
 def _answer_one(services: Services, entity_type: str, text: str, features: str | None) -> Response:
     names = None if features is None else [name for name in map(str.strip, features.split(",")) if name]
     asked = {"entity_type": entity_type, "entities": [text], "features": names}
-    return json_response(_only(_documents(services, [parse(online.Question, asked)])))
+    found = _only(_documents(services, [parse(online.Question, asked)]))
+    return _with_keys(services, entity_type, found)
 
 
 def _documents(services: Services, questions: list[online.Question]) -> list[Json]:
@@ -107,6 +111,14 @@ def _answer_feast(services: Services, body: bytes) -> Response:
     if services.request_log is not None:
         services.request_log.add(online.documents(results), now)
     return json_response(feast.answer_document(snapshot, question, results))
+
+
+def _with_keys(services: Services, entity_type: str, document: dict[str, Json]) -> Response:
+    """The answer, with the names and types of the entity's keys in a header: the document has only their texts."""
+    answered = json_response(document)
+    keys = services.live.snapshot().project.entity_types[entity_type].keys
+    answered.headers["Featurestore-Keys"] = dumps({key.name: key.type for key in keys})
+    return answered
 
 
 def _only(found: list[Json]) -> dict[str, Json]:

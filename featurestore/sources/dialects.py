@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from featurestore import times
 from featurestore.dialect import STANDARD, UNITS, Dialect, TimeFormat
-from featurestore.tables.time_formats import compile_format
 from featurestore.toml import TomlTable
 
 WORDS = ("null", "true", "false", "decimal", "thousands")
@@ -47,6 +46,8 @@ def read_time_format(table: TomlTable) -> TimeFormat:
     """How the times of one column are written. Raises ConfigError naming the key."""
     format_, unit = table.text("format"), table.text("unit")
     if format_ is not None:
+        from featurestore.tables.time_formats import compile_format  # most projects have no format
+
         try:
             compile_format(format_)
         except ValueError as exc:

@@ -13,7 +13,6 @@ from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
 from featurestore.sources.bounds import read_bounds, read_choices, read_lengths
 from featurestore.sources.contract import SourceType
 from featurestore.sources.dialects import COLUMN, WORDS, check_zone, read_dialect, read_time_format
-from featurestore.sources.patterns import check_pattern
 from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
@@ -141,6 +140,8 @@ def _read_column(name: str, table: TomlTable) -> Column:
         raise table.error(next(key for key in written if key != "format"), "needs a datetime column, not date")
     pattern = table.text("pattern")
     if pattern is not None:
+        from featurestore.sources.patterns import check_pattern  # most projects have no pattern
+
         problem = check_pattern(pattern)
         if problem is not None:
             raise table.error("pattern", *problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -105,10 +106,12 @@ def synced(folder: Folder, _served_once: Path) -> Folder:
 
 
 @contextmanager
-def serving(root: Path, settings: Settings | None = None) -> Iterator[str]:
+def serving(root: Path, settings: Settings | None = None, *, listening: socket.socket | None = None) -> Iterator[str]:
     """The url of a server over a project. It is stopped as a signal stops it: requests in flight are answered."""
     settings = replace(settings or Settings(root, access_log=False), root=root)
-    listening, url = open_socket(Place(port=0))
+    url = ""
+    if listening is None:
+        listening, url = open_socket(Place(port=0))
     config = uvicorn.Config(make_app(settings), access_log=False, log_level="warning", lifespan="on", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -267,7 +267,7 @@ def test_ingestions_go_on_under_load(synced: Folder) -> None:
             found = set()
             while not stop:
                 found.add(http.get(url + path).status_code)
-                time.sleep(0.05)
+                time.sleep(0.1)
             return found
 
         paths = ("/v1/online/patient/001", "/v1/runs", "/v1/features/age_share/stats", "/metrics")

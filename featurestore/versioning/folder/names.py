@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from featurestore.frozen import frozen
 
 _NAME = re.compile(r"([0-9]{4,})-([0-9a-f]{12})\.py")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen
 class VersionName:
     """The name of a version file, ``0002-9f86d081884c.py``: its number and the first 12 digits of its hash."""
 
     number: int
     short: str
     path: Path
+
+    def __lt__(self, other: VersionName) -> bool:
+        """Versions stand in the order of their numbers."""
+        return (self.number, self.short, self.path) < (other.number, other.short, other.path)
 
     @classmethod
     def parse(cls, path: Path) -> VersionName | None:

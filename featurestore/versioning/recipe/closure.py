@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from featurestore.errors import DeclarationError
@@ -44,7 +44,7 @@ class Limit:
         return f"{self.path}:{self.line}"
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class Closure:
     """A feature's code. ``canonical`` is what is hashed; the rest is for explaining and running it.
 

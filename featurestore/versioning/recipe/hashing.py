@@ -10,13 +10,13 @@ Not hashed: the feature's name, the place of its code, and metadata.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
 from featurestore.declared_files import fits, is_pattern
 from featurestore.errors import NewerFormatError
+from featurestore.frozen import frozen
 from featurestore.model import Column, Dependencies, Feature, Json
 from featurestore.versioning.analysis.columns import ColumnUse, chooses
 from featurestore.versioning.analysis.limits import OF_FILES
@@ -27,7 +27,7 @@ from featurestore.versioning.recipe.grammar import constant
 RETURNED = ("entity_id", "value", "computed_at")
 
 
-@dataclass(frozen=True)
+@frozen(slots=False)
 class VersionHash:
     """A version's identity, and ``parts``: what `explain` compares to say why two differ."""
 
