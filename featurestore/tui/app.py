@@ -139,8 +139,8 @@ class FeatureStoreApp(App[int]):
         import asyncio
         import signal
 
-        if threading.current_thread() is not threading.main_thread():
-            return
+        if self.is_headless or threading.current_thread() is not threading.main_thread():
+            return  # there is no terminal to restore, and the signal is for whoever runs the program
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, EXIT_TERMINATED)

@@ -25,6 +25,12 @@ def test_columns_that_can_be_spared_go_first() -> None:
     assert [item.title for item in fit(COLUMNS, [10, 6, 8, 3], 12).columns] == ["name", "n"]
 
 
+def test_what_can_shrink_does_so_before_a_column_that_needs_its_comfort() -> None:
+    columns = [column("state", least=12), Column("sha256", Text, least=12, comfort=64)]
+    assert fit(columns, [20, 64], 78).widths == (12, 64)
+    assert fit(columns, [20, 64], 60).widths == (20, 38)  # too narrow for that: the widest gives way
+
+
 @given(st.lists(st.integers(1, 40), min_size=4, max_size=4), st.integers(20, 250))
 def test_a_row_is_never_wider_than_the_room(natural: list[int], room: int) -> None:
     fitted = fit(COLUMNS, natural, room)

@@ -7,14 +7,13 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,11 +42,22 @@ class Terminal:
     def send(self, keys: bytes) -> None:
         os.write(self._main, keys)
 
+    def resize(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+
     def wait_for(self, words: str) -> None:
         """Reads until some words were written."""
+        self._until(lambda: words in self.text, words)
+
+    def wait_for_line(self, number: int) -> None:
+        """Reads until something was written in a line of the screen."""
+        self._until(lambda: f"\x1b[{number};".encode() in self.raw, f"line {number}")
+
+    def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + SECONDS
-        while words not in self.text:
-            assert time.monotonic() < deadline, f"{words!r} was not shown: {self.text[-2000:]}"
+        while not holds():
+            assert time.monotonic() < deadline, f"{what!r} was not shown: {self.text[-2000:]}"
             self._read()
 
     def end(self) -> int:
@@ -89,7 +99,9 @@ def terminals() -> Iterator[list[Terminal]]:
         terminal.close()
 
 
-def test_it_starts_shows_goes_on_and_leaves_the_terminal_as_it_was(past: Path, terminals: list[Terminal]) -> None:
+def test_it_starts_shows_goes_on_follows_the_size_and_leaves_the_terminal_as_it_was(
+    past: Path, terminals: list[Terminal]
+) -> None:
     terminal = Terminal(past)
     terminals.append(terminal)
     terminal.wait_for("age_share")
@@ -97,6 +109,8 @@ def test_it_starts_shows_goes_on_and_leaves_the_terminal_as_it_was(past: Path, t
     terminal.wait_for("Age as a share")
     terminal.send(b"5")
     terminal.wait_for("partial")
+    terminal.resize(120, 45)
+    terminal.wait_for_line(45)
     terminal.send(b"q")
     assert terminal.end() == 0
     assert terminal.is_restored
@@ -141,35 +155,3 @@ def test_without_a_terminal_it_says_what_prints_the_same(past: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "tui needs a terminal" in done.stderr
-
-
-def test_it_runs_in_tmux(past: Path, tmp_path: Path) -> None:
-    """In a terminal that has a mind of its own; the one in which people most often leave a session open."""
-    program = shutil.which("tmux")
-    assert program is not None, "tmux is not installed: apt install tmux"
-    server = [program, "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
-
-    def tmux(*words: str) -> str:
-        return subprocess.run([*server, *words], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
-
-    line = f"{sys.executable} -m featurestore -C {past} tui; printf 'left with %s\\n' $?; sleep 60"
-    tmux("new-session", "-d", "-x", "100", "-y", "30", "-s", "tui", line)
-    try:
-        wait_for_pane(tmux, "age_share")
-        tmux("send-keys", "-t", "tui", "5")
-        wait_for_pane(tmux, "partial")
-        tmux("resize-window", "-t", "tui", "-x", "80", "-y", "24")
-        tmux("send-keys", "-t", "tui", "1", "Enter")
-        wait_for_pane(tmux, "Age as a share")
-        tmux("send-keys", "-t", "tui", "q")
-        wait_for_pane(tmux, "left with 0")
-    finally:
-        subprocess.run([*server, "kill-server"], capture_output=True, check=False)
-
-
-def wait_for_pane(tmux: object, words: str) -> None:
-    assert callable(tmux)
-    deadline = time.monotonic() + SECONDS
-    while words not in (pane := tmux("capture-pane", "-p", "-t", "tui")):
-        assert time.monotonic() < deadline, f"{words!r} is not shown:\n{pane}"
-        time.sleep(0.1)

@@ -20,7 +20,8 @@ class Column(Generic[Item]):
     """One column: what it shows of an item, what it is sorted by (None last), and how it gives way.
 
     ``least`` is the width that it may shrink to (None: never), ``spare`` the order in which columns are left out where
-    there is no room (0: never). Others are left out before it gets narrower than ``comfort`` (by default ``least``).
+    there is no room (0: never). Where it can
+    keep its ``comfort`` (by default ``least``) at the cost of others, they shrink or are left out first.
     ``cut_middle`` shows both ends of what is too long, for names that begin alike.
     """
 
@@ -72,16 +73,24 @@ def fit(columns: Sequence[Column[Item]], natural: Sequence[int], room: int) -> F
         shown = [at for at in shown if columns[at].spare != most]
     widths = {at: natural[at] for at in shown}
     excess = taken(list(widths.values())) - room
+    # Where not all can have their comfort, none is favoured.
+    floor = comfort if taken([comfort(at) for at in shown]) <= room else least
+    excess = _shrink(widths, {at: floor(at) for at in shown}, excess)
+    growing = [at for at in shown if columns[at].grow]
+    if excess < 0 and growing:
+        widths[growing[-1]] -= excess
+    return Fitted(tuple(columns[at] for at in shown), tuple(widths[at] for at in shown), tuple(shown))
+
+
+def _shrink(widths: dict[int, int], floors: dict[int, int], excess: int) -> int:
+    """Takes the excess from the columns that have most to give; returns what is left of it."""
     while excess > 0:
-        widest = max(shown, key=lambda at: widths[at] - least(at))
-        give = min(excess, widths[widest] - least(widest))
+        widest = max(widths, key=lambda at: widths[at] - floors[at])
+        give = min(excess, widths[widest] - floors[widest])
         if give <= 0:
             break
         # In steps, so that two long columns give way alike.
         step = max(1, give // 4)
         widths[widest] -= step
         excess -= step
-    growing = [at for at in shown if columns[at].grow]
-    if excess < 0 and growing:
-        widths[growing[-1]] -= excess
-    return Fitted(tuple(columns[at] for at in shown), tuple(widths[at] for at in shown), tuple(shown))
+    return excess
