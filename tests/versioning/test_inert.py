@@ -170,6 +170,8 @@ def test_a_builtin_is_inert(name: str) -> None:
 def test_a_call_of_a_package_is_inert(name: str) -> None:
     if name.startswith("polars.") and not name.startswith("polars.selectors"):
         prove(getattr(pl, name.partition(".")[2]))
+    elif name == "dataclasses.dataclass":  # changes the class that it is given: it gets one that nobody else has
+        prove(lambda *_arguments: find(name)(type("Made", (), {"__annotations__": {"a": "int"}})))
     elif name.startswith("featurestore."):
         prove(find(name)(entity_type="a", data_type="float", source="b"))
     else:
