@@ -7,6 +7,7 @@ kept, and are parsed again.
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from featurestore.errors import SourceError, os_reason
+from featurestore.errors import SourceError, StoreError, from_os_error, os_reason, quoted_os_error
 from featurestore.model import Source
 from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, write_index
 from featurestore.sources.reading import ContentFacts, align
@@ -252,10 +253,16 @@ class KeptWriter:
             size, crc = _crc(path)
         except (OSError, pl.exceptions.PolarsError) as exc:
             path.unlink(missing_ok=True)
-            reason = os_reason(exc) if isinstance(exc, OSError) else str(exc).splitlines()[0]
+            refused = exc if isinstance(exc, OSError) else quoted_os_error(str(exc))
+            without = f"set keep_parsed = false in [sources.{self._source.name}]"
+            if refused is not None and isinstance(from_os_error(refused), StoreError):  # worth another try
+                full = "the disk is full" if refused.errno == errno.ENOSPC else os_reason(refused)
+                hint = f"free some space and run the same command again, or {without}"
+                raise StoreError(full, where=str(self._folder), hint=hint) from exc
+            reason = str(exc).splitlines()[0] if refused is None else os_reason(refused)
             raise SourceError(
                 f"its rows can't be kept: {reason}", where=f"source {self._source.name}",
-                hint=f"make room in {self._folder}, or set keep_parsed = false in [sources.{self._source.name}]",
+                hint=f"see who may write in {self._folder}, or {without}",
             ) from exc  # fmt: skip
         self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(frame.height, size, crc)
 

@@ -105,9 +105,12 @@ def propose(root: Path, name: str, data: Path, wishes: Wishes, ask: Ask | None =
     columns = _with_key_names(columns, keys, entity_type)
     key_columns = [column for column in columns if column.in_file in keys]
     time = next((column for column in columns if column.in_file == event_time), None)
-    several = not found.detected.whole or _has_repeats(key_columns, time)
+    repeats = _has_repeats(key_columns, time)
+    several = repeats or not found.detected.whole
     notes = [*found.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
-    settings = _settings(root, name, found, dialect, columns, key_columns, time, entity_type, source, wishes)
+    settings = _settings(
+        root, name, found, dialect, columns, key_columns, time, entity_type, source, wishes, repeats=repeats
+    )
     of = [(each.name, each.kind) for each in columns if each not in key_columns and each is not time]
     features = features_of(
         [pair for pair in of if pair[1] in ("float", "int")] + [pair for pair in of if pair[1] in ("bool", "string")],
@@ -271,7 +274,7 @@ def _notes(
 
 def _settings(
     root: Path, name: str, found: _Data, dialect: Dialect, columns: Sequence[_Column], keys: Sequence[_Column],
-    time: _Column | None, entity_type: str, source: str, wishes: Wishes,
+    time: _Column | None, entity_type: str, source: str, wishes: Wishes, *, repeats: bool,
 ) -> str:  # fmt: skip
     """The text of featurestore.toml."""
     kinds = ", ".join(f'{each.name} = "{"int" if each.kind == "int" else "string"}"' for each in keys)
@@ -285,6 +288,7 @@ def _settings(
     if time is not None:
         lines.append(f"event_time = {toml_value(time.name)}")
         lines.append(f"timezone = {toml_value(wishes.timezone or 'UTC')}  # of times without a zone")
+        lines += ['duplicates = "keep"  # rows of one entity and time are several events'] if repeats else []
     for key, value in dialect.identity.items():
         if key not in ("times", "renamed"):
             lines.append(f"{key} = {toml_value('' if value is None else value)}")

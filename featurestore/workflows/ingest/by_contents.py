@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, from_os_error
+from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
 from featurestore.locking import prepare_state
 from featurestore.model import Scalar, VersionId
 from featurestore.offline.contract import Position
@@ -99,7 +99,7 @@ class _Run:
             aside = contents.set_aside(turn.latest)
             if turn.options.strict and aside.count:
                 raise strict_error(turn.source.name, aside.count, aside.rows[0])
-        except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
+        except (CancelledError, ConfigError, StoreError):  # no feature's failure: a setting, or a disk that is full
             raise
         except FeatureStoreError as exc:
             yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in self.ready)
