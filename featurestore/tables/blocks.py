@@ -34,16 +34,15 @@ def read_blocks(
         raise SourceError(f"is not text but {other[0]}", where=name, hint=other[1])
     encoding = _encoding_of(first, name, encoding)
 
-    def blocks() -> Iterator[bytes]:
-        yield first
+    def later() -> Iterator[bytes]:
         while block := read_unpacked(unpacked, name, size, form):
             yield block
 
     if encoding == "utf-8":
         yield first.removeprefix(UTF8_MARK)
-        yield from (block for block in blocks() if block is not first)
+        yield from later()
     else:
-        yield from _decoded(blocks(), name, encoding)
+        yield from _decoded(chain((first,), later()), name, encoding)
 
 
 def ends_with_line(stream: IO[bytes], size: int) -> bool:

@@ -96,7 +96,7 @@ def shared(folder: Folder, own_postgres: PostgresServer, valkey: Server, monkeyp
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(
     shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server
 ) -> None:
-    assert try_some(shared, killer, own_postgres, valkey, trials=6) > 1
+    assert try_some(shared, killer, own_postgres, valkey, trials=12) > 1
 
 
 @pytest.mark.nightly

@@ -2,6 +2,7 @@
 
 TO_FORMAT_4 = """
 ALTER TABLE run_features DROP COLUMN rows_withdrawn;
+ALTER TABLE run_features DROP COLUMN taken;
 ALTER TABLE versions DROP COLUMN withdrawn_seq;
 ALTER TABLE versions DROP COLUMN scope;
 DROP TABLE deletions;
@@ -12,7 +13,7 @@ ALTER TABLE meta DROP COLUMN erasing;
 UPDATE meta SET format = 3;
 """
 TO_FORMAT_2 = f"""{TO_FORMAT_3}
-UPDATE positions SET cursor = substr(cursor, 11, length(cursor) - 11);
+UPDATE positions SET cursor = CAST(CAST(cursor AS JSON) -> 'files' AS TEXT);
 ALTER TABLE positions RENAME COLUMN cursor TO files;
 ALTER TABLE rejected DROP COLUMN place;
 UPDATE meta SET format = 2;

@@ -59,4 +59,5 @@ sys.stderr = sys.__stderr__
 
 
 def test_each_topic_has_its_document_and_its_text() -> None:
-    assert set(json.__all__) == set(text.__all__)
+    # What a server says while it runs are lines on stderr.
+    assert set(json.__all__) - {"serve"} == set(text.__all__)
