@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from featurestore import times
+from featurestore.client.options import names
 from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import EntityType
@@ -47,7 +48,7 @@ class OnlineReader:
         not exist, StoreError where the online store fails.
         """
         question = self._question(entity_type, entities)
-        rows = self._reader.read(*question, _names(features), times.now() if now is None else now)
+        rows = self._reader.read(*question, _asked(features), times.now() if now is None else now)
         return [{item.name: item for item in row} for row in rows]
 
     def values(
@@ -60,7 +61,7 @@ class OnlineReader:
     ) -> list[dict[str, OnlineValue]]:
         """The bare values of `get`: None for what is null, missing or expired."""
         question = self._question(entity_type, entities)
-        return self._reader.values(*question, _names(features), times.now() if now is None else now)
+        return self._reader.values(*question, _asked(features), times.now() if now is None else now)
 
     def keys(self, entity_type: str, entity: EntityId) -> Mapping[str, str | int]:
         """An entity's key columns by name. Raises UsageError for what is no id of that entity type."""
@@ -90,8 +91,5 @@ class OnlineReader:
         self.close()
 
 
-def _names(features: Sequence[str] | None) -> Sequence[str] | None:
-    """The references to features. Raises UsageError where a text is given in place of a list."""
-    if isinstance(features, str | bytes):
-        raise UsageError(f"features is a list of names, not {features!r}", hint=f"write [{features!r}]")
-    return features
+def _asked(features: Sequence[str] | None) -> Sequence[str] | None:
+    return None if features is None else names("features", features)

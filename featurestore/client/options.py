@@ -67,7 +67,7 @@ def names(name: str, given: Sequence[str] | None) -> list[str]:
     """A list of names. Raises UsageError for one text, whose letters would be taken for names."""
     if isinstance(given, str | bytes):
         raise UsageError(f"{name} is a list of names, not {given!r}", hint=f"write [{given!r}]")
-    return list(given or ())
+    return [] if given is None else list(given)
 
 
 def entity_columns(given: Entities | None) -> list[EntityColumns]:
