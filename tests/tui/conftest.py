@@ -112,9 +112,19 @@ class Session:
             await self.settle()
 
     async def settle(self) -> None:
-        if self.app.is_reading:
-            await self.until(lambda: not self.app.is_reading)
+        """Waits until nothing is read, no message waits for a widget, and the screen stays as it is."""
+        await self.until(lambda: self.is_idle)
+        before = None
+        while before != (before := self.text) or not self.is_idle:
             await self.pilot.pause()
+
+    @property
+    def is_idle(self) -> bool:
+        return not (
+            self.app.is_reading
+            or self.app.screen._layout_required
+            or any(node.message_queue_size for node in (self.app, *self.app.screen.walk_children(with_self=True)))
+        )
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Waits until something holds; fails with what is shown where it does not within `LONG`."""
