@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
+from featurestore.regular import in_home
 from featurestore.sources.contract import Content, Cursor, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.hashes import FileHashes, FileState, is_fresh, state_of
 from featurestore.toml import TomlTable
@@ -215,7 +216,7 @@ class FileSource:
         where = f"source {self._name}"
         import glob
 
-        pattern = str(Path(pattern).expanduser())
+        pattern = str(in_home(pattern))
         path = base / pattern
         if path.is_dir():
             return list(self._in_folder(path, shown, where))
