@@ -19,7 +19,8 @@ from functools import cached_property
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tests.services import free_port
 
@@ -34,6 +35,7 @@ class Kafka:
 
     brokers: str
     process: subprocess.Popen[bytes] | None = None
+    owner: Producer | None = None  # of a mock cluster, which lives as long
     _producers: dict[str, Producer] = field(default_factory=dict)
 
     @property
@@ -51,11 +53,6 @@ class Kafka:
         for made in self.admin.create_topics([NewTopic(name, partitions, 1)]).values():
             made.result(START_SECONDS)
         return name
-
-    def widen(self, topic: str, partitions: int) -> None:
-        """Gives a topic more partitions."""
-        for made in self.admin.create_partitions([NewPartitions(topic, partitions)]).values():
-            made.result(START_SECONDS)
 
     def remove(self, topic: str) -> None:
         for done in self.admin.delete_topics([topic]).values():
@@ -121,8 +118,8 @@ def kafka() -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="session")
-def mock_kafka() -> Iterator[Kafka]:
+def mock_kafka() -> Kafka:
     """librdkafka's own cluster, in this process. Its topics are made by asking for them, with four partitions."""
     owner = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
     (broker,) = owner.list_topics(timeout=START_SECONDS).brokers.values()
-    yield Kafka(f"{broker.host}:{broker.port}")
+    return Kafka(f"{broker.host}:{broker.port}", owner=owner)

@@ -62,9 +62,7 @@ def read_json_texts(
         yield read_objects(lines[:-1].split(b"\n"), name, before, worth_a_layout=worth_a_layout)
 
 
-def read_objects(
-    lines: Sequence[bytes], name: str, before: int = 0, *, worth_a_layout: int = WORTH_A_LAYOUT
-) -> Batch:
+def read_objects(lines: Sequence[bytes], name: str, before: int = 0, *, worth_a_layout: int = WORTH_A_LAYOUT) -> Batch:
     """The rows of some lines without their ends, numbered from the one after ``before`` on."""
     quick = cut_alike(lines, _names_of_first(lines)) if len(lines) >= worth_a_layout else None
     taken = set() if quick is None else set(quick.rows.tolist())

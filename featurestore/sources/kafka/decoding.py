@@ -62,8 +62,8 @@ def decode(raw: pl.DataFrame, origin: str, settings: KafkaSettings, read: Decode
     kept = np.ones(frame.height, bool)
     if settings.key is not None:
         keys = _texts(chosen["key"])
-        for at in np.flatnonzero((keys.is_null() & chosen["key"].is_not_null()).to_numpy()).tolist():
-            wrong[int(found.at[at])], kept[at] = "its key is not UTF-8", False
+        for place in np.flatnonzero((keys.is_null() & chosen["key"].is_not_null()).to_numpy()).tolist():
+            wrong[int(found.at[place])], kept[place] = "its key is not UTF-8", False
         frame = _with(frame, settings.key, keys, "key", origin)
         kinds[settings.key] = pl.Series("", [STRING], dtype=pl.UInt8).new_from_index(0, frame.height)
     if settings.timestamp is not None:
@@ -80,7 +80,12 @@ def decode(raw: pl.DataFrame, origin: str, settings: KafkaSettings, read: Decode
         for place in sorted(wrong)[:MAX_REJECTED]
     ]
     return Batch(
-        origin, frame, rows=numbers[at], unreadable=tuple(unreadable), unreadable_count=raw.height - len(at), kinds=kinds
+        origin,
+        frame,
+        rows=numbers[at],
+        unreadable=tuple(unreadable),
+        unreadable_count=raw.height - len(at),
+        kinds=kinds,
     )
 
 

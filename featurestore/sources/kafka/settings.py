@@ -96,7 +96,9 @@ def read_settings(table: TomlTable) -> KafkaSettings:
     kind = _one_of(table, "format", FORMATS)
     schema, registry = table.text("schema"), table.text("registry")
     if kind == "avro" and (schema is None) == (registry is None):
-        raise table.error("format", "avro needs schema or registry", 'schema = "orders.avsc", or registry = "https://…"')
+        raise table.error(
+            "format", "avro needs schema or registry", 'schema = "orders.avsc", or registry = "https://…"'
+        )
     for name, value in (("schema", schema), ("registry", registry)):
         if value is not None and kind != "avro":
             raise table.error(name, 'is for format = "avro"')

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from featurestore.errors import SourceError
-from featurestore.model import Json, Source
+from featurestore.model import Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import (
     Content,
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 ROWS = 50_000
 BYTES = 32 << 20
 """Of the records of one partition that are in memory before they become a batch."""
+
+
+Last: TypeAlias = dict[str, Any] | None
+"""The offset, timestamp and hash of the last record that was read of a partition; None where none was."""
 
 
 @dataclass(slots=True)
@@ -84,36 +88,25 @@ class KafkaSource:
             topic = reader.describe()
             known = None if restart or before is None else _State(before)
             spans = self._spans(reader, topic, known)
+            lasts: dict[int, Last] = {number: known.last(number) if known else None for number in spans}
             writer = _Writer(folder, sequence)
-            lasts = {number: known.last(number) if known else None for number in spans}
-            expected = {number: last for number, last in lasts.items() if last and not spans[number].done}
-            for number, last in expected.items():
-                spans[number].begin = spans[number].position = int(last["offset"])
             for records in reader.read(spans, progress):
-                for record in records:
-                    wanted = expected.get(record.partition)
-                    if wanted is not None:
-                        expected.pop(record.partition)
-                        _compare(reader, record, wanted)
-                        if record.offset == wanted["offset"]:
-                            continue
+                for record in _unread(records, reader, lasts):
                     writer.add(record)
-                    lasts[record.partition] = record
-                progress(f"reading {self._source.name}: {writer.rows:,} records")
+                progress(f"fetching {self._source.name}: {writer.rows:,} records")
                 if limit is not None and writer.rows >= limit:
                     break
             writer.flush()
         finally:
             reader.close()
-        cursor = {
-            "cluster": topic.cluster,
-            "topic": topic.id,
-            "partitions": {
-                str(number): {"next": span.position, "last": _last_json(lasts[number])} for number, span in spans.items()
-            },
-        }
+        for number, span in spans.items():  # where not even the record that was read before came
+            span.position = max(span.position, 0 if known is None else known.next(number, 0))
+        lasts |= {number: _last(record) for number, record in writer.newest.items()}
+        partitions = {str(number): {"next": span.position, "last": lasts[number]} for number, span in spans.items()}
         whole = limit is None or writer.rows < limit
-        return Fetched(cursor, tuple(writer.parts), tuple(_waiting(self._settings, topic, spans)) if whole else (), whole)
+        waiting = tuple(_waiting(self._settings, topic, spans)) if whole else ()
+        cursor = {"cluster": topic.cluster, "topic": topic.id, "partitions": partitions}
+        return Fetched(cursor, tuple(writer.parts), waiting, whole)
 
     def _spans(self, reader: TopicReader, topic: Topic, known: _State | None) -> dict[int, Span]:
         if known is None:
@@ -122,7 +115,12 @@ class KafkaSource:
             known.check(reader, topic)
             # A partition that is new begins at its beginning: nothing of it was ever passed over.
             begins = {number: known.next(number, found.low) for number, found in topic.partitions.items()}
-        return {number: Span(begins[number], found.stable) for number, found in topic.partitions.items()}
+        spans = {number: Span(begins[number], found.stable) for number, found in topic.partitions.items()}
+        for number, span in spans.items():
+            last = None if known is None else known.last(number)
+            if last is not None and not span.done:  # read once more, to see that it is the one that was read
+                span.begin = span.position = int(last["offset"])
+        return spans
 
     def _begin(self, reader: TopicReader, topic: Topic) -> dict[int, int]:
         """Where ``start`` says."""
@@ -248,8 +246,8 @@ class _State:
     def next(self, number: int, default: int) -> int:
         return self.nexts.get(number, default)
 
-    def last(self, number: int) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._partitions.get(str(number), {}).get("last")
+    def last(self, number: int) -> Last:
+        found: Last = self._partitions.get(str(number), {}).get("last")
         return found
 
     def check(self, reader: TopicReader, topic: Topic) -> None:
@@ -273,16 +271,23 @@ class _State:
                 raise reader.gone(f"partition {number} ends at offset {found.high}, and was read up to {following}")
 
 
-def _compare(reader: TopicReader, record: Record, last: Mapping[str, Any]) -> None:
-    """Raises SourceError where the last record that was read is another one now. One that was compacted away is none."""
-    if record.offset == last["offset"] and _last_json(record) != dict(last):
-        raise reader.gone(f"partition {record.partition} has another record at offset {record.offset} than was read")
+def _unread(records: Sequence[Record], reader: TopicReader, lasts: Mapping[int, Last]) -> Iterator[Record]:
+    """Those after the last record that was read of their partition.
+
+    Raises SourceError where that one is another now. One that was compacted away is none.
+    """
+    for record in records:
+        last = lasts[record.partition]
+        if last is None or record.offset > last["offset"]:
+            yield record
+        elif record.offset == last["offset"] and _last(record) != last:
+            raise reader.gone(
+                f"partition {record.partition} has another record at offset {record.offset} than was read"
+            )
 
 
-def _last_json(record: Record | Mapping[str, Any] | None) -> dict[str, Json] | None:
-    if isinstance(record, Record):
-        return {"offset": record.offset, "timestamp": record.timestamp, "sha256": record.sha256}
-    return None if record is None else dict(record)
+def _last(record: Record) -> Last:
+    return {"offset": record.offset, "timestamp": record.timestamp, "sha256": record.sha256}
 
 
 def _waiting(settings: KafkaSettings, topic: Topic, spans: Mapping[int, Span]) -> Iterator[str]:
@@ -304,7 +309,7 @@ def _waiting(settings: KafkaSettings, topic: Topic, spans: Mapping[int, Span]) -
 
 def _facts(part: RawPart) -> tuple[int, int]:
     assert isinstance(part.facts, dict), "written below"
-    return int(part.facts["partition"]), int(part.facts["first"])  # type: ignore[call-overload]
+    return int(part.facts["partition"]), int(part.facts["first"])
 
 
 class _Writer:
@@ -315,8 +320,10 @@ class _Writer:
         self._waiting: dict[int, _Waiting] = {}
         self.parts: list[RawPart] = []
         self.rows = 0
+        self.newest: dict[int, Record] = {}
 
     def add(self, record: Record) -> None:
+        self.newest[record.partition] = record
         waiting = self._waiting.setdefault(record.partition, _Waiting())
         waiting.add(record)
         self.rows += 1

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from featurestore.errors import ConfigError, SourceError, did_you_mean
 from featurestore.progress import SILENT, Progress
@@ -53,8 +53,7 @@ class Topic:
     partitions: Mapping[int, Range]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record. ``timestamp`` is in milliseconds, None where it has none."""
 
     partition: int
@@ -111,7 +110,7 @@ class TopicReader:
             "error_cb": self._note,
         }  # fmt: skip
         with self._refusing():
-            return kafka.Consumer(config, logger=_quiet())
+            return cast("Consumer", kafka.Consumer(config, logger=_quiet()))
 
     def _note(self, error: Any) -> None:
         self._said = str(error.str())
@@ -220,15 +219,15 @@ class TopicReader:
                     yield records
             elif time.monotonic() - quiet > self._settings.timeout:
                 break
-            for number in [number for number, span in reading.items() if span.done or self._has_passed(number, span)]:
-                self._consumer.incremental_unassign([kafka.TopicPartition(self._settings.topic, number)])
-                reading[number].position = max(reading[number].position, reading[number].end)
-                del reading[number]
+            for done in [at for at, span in reading.items() if span.done or self._has_passed(at, span)]:
+                self._consumer.incremental_unassign([kafka.TopicPartition(self._settings.topic, done)])
+                reading[done].position = max(reading[done].position, reading[done].end)
+                del reading[done]
         with self._refusing():
             self._consumer.unassign()
 
     def _has_passed(self, number: int, span: Span) -> bool:
-        """Whether the client is past the end of a span without a record there: at its end stand marks of transactions."""
+        """Whether the client is past the end of a span without a record there: marks of transactions stand at ends."""
         kafka = load_client()
         (part,) = self._consumer.position([kafka.TopicPartition(self._settings.topic, number)])
         return bool(part.offset >= span.end)
@@ -240,6 +239,8 @@ class TopicReader:
             if error is not None:
                 self._meet(error, number, offset, reading)
                 continue
+            assert number is not None, "of a record"
+            assert offset is not None, "of a record"
             span = reading.get(number)
             if span is None or not span.position <= offset < span.end:
                 continue  # it came after the end was asked for: the next run's
@@ -249,11 +250,12 @@ class TopicReader:
         return records
 
     def _meet(self, error: Any, number: int | None, offset: int | None, reading: Mapping[int, Span]) -> None:
-        name = error.name()
-        if name == "_PARTITION_EOF" and number in reading and offset is not None:
-            reading[number].position = max(reading[number].position, offset)
+        name, span = error.name(), None if number is None else reading.get(number)
+        if name == "_PARTITION_EOF":
+            if span is not None and offset is not None:
+                span.position = max(span.position, offset)
         elif name in _GONE:
-            raise self.gone(f"partition {number} has no offset {reading[number].begin if number in reading else offset}")
+            raise self.gone(f"partition {number} has no offset {offset if span is None else span.begin}")
         elif name in _FATAL or error.fatal():
             raise self._error(error.str())
         else:
