@@ -386,7 +386,9 @@ def test_the_password_may_come_from_each_of_its_places(
 
 
 def test_without_its_package_the_extra_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("featurestore.offline.postgres")]:
+    for name in [
+        name for name in sys.modules if name.startswith(("featurestore.offline.postgres", "featurestore.postgres"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
     with pytest.raises(ConfigError, match="adbc-driver-postgresql") as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -312,3 +313,13 @@ def test_doctor_says_of_each_server_what_works(tables: Tables, folder: Folder) -
     assert [(item["state"], item["what"], item["hint"]) for item in checks] == [
         ("fail", "source visits: there is no table 'visit'", "did you mean 'visits'?")
     ]
+
+
+def test_without_its_drivers_the_extra_is_named(tables: Tables, shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("featurestore.sources.postgresql.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delattr("featurestore.sources.postgresql.reading", raising=False)
+    with pytest.raises(SourceError, match="needs the package psycopg, which is not installed") as caught:
+        shops(tables.source()).offer()
+    assert caught.value.hint == "pip install 'featurestore[postgres]'"

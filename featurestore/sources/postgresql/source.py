@@ -8,6 +8,7 @@ its rows travel.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from featurestore.errors import NothingToReadError, SourceError, from_os_error
@@ -50,15 +51,11 @@ class PostgresSource:
         return PostgresSource(self._folders, self._source, rows)
 
     def examine(self) -> Iterator[Finding]:
-        from featurestore.sources.postgresql.reading import examine
-
-        return examine(self._settings, self._source, self._folders)
+        return _load(self._where).examine(self._settings, self._source, self._folders)
 
     def offer(self) -> Offer:
-        from featurestore.sources.postgresql.reading import read_rows
-
         try:
-            reading, left_out = read_rows(self._settings, self._source, self._folders, self._first)
+            reading, left_out = _load(self._where).read_rows(self._settings, self._source, self._folders, self._first)
         except OSError as exc:
             raise from_os_error(exc) from exc
         sha256, size = reading.spool.sha256, reading.spool.size
@@ -106,6 +103,19 @@ class PostgresSource:
 
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         return False
+
+
+def _load(where: str) -> ModuleType:
+    """What needs the drivers. Raises SourceError where they are not installed."""
+    try:
+        from featurestore.sources.postgresql import reading
+    except ModuleNotFoundError as exc:
+        if not str(exc.name).startswith(("adbc_driver", "psycopg")):
+            raise
+        package = str(exc.name).replace("_", "-")
+        hint = "pip install 'featurestore[postgres]'"
+        raise SourceError(f"needs the package {package}, which is not installed", where=where, hint=hint) from exc
+    return reading
 
 
 def refuse_needed(columns: Sequence[Column], source: Source, needed: Collection[str]) -> None:
