@@ -105,7 +105,7 @@ def ids(read: list[Batch]) -> list[str]:
 
 
 def test_every_type_is_tested_here() -> None:
-    of_servers = {"postgresql"}  # which have suites of their own
+    of_servers = {"postgresql", "kafka"}  # which have suites of their own
     assert {kind.type for kind in KINDS.values()} | of_servers == set(SOURCE_TYPES)
 
 
