@@ -11,8 +11,8 @@ import redis
 
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.postgres import purging
-from featurestore.offline.postgres.address import parse
-from featurestore.offline.postgres.connection import Server as Database
+from featurestore.postgres.address import parse
+from featurestore.postgres.connection import Server as Database
 from tests.conftest import Folder
 from tests.erasure.killing import Killer, line_in
 from tests.erasure.test_killed import NEEDLES, NEXT, WHO, killer, leave_traces, left_in

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 from featurestore import times
-from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.sql import literal, quote
+from featurestore.postgres.connection import Connection
 
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.05
