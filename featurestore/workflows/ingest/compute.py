@@ -109,7 +109,7 @@ class _SourceRun:
             folder = fetching_folder(self._project, stack)
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
-                limit=self._options.limit, progress=self._turn.progress,
+                full=self._options.full, limit=self._options.limit, progress=self._turn.progress,
             )  # fmt: skip
             pins = read_pins(self._project, self._source)
             print_ = fingerprint(self._source, stream.offer, pins)

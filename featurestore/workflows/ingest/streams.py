@@ -18,7 +18,7 @@ from featurestore.locking import prepare_state
 from featurestore.model import KeyType, Scalar, Source
 from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
 from featurestore.progress import Progress
-from featurestore.sources.contract import Content, Fetched, Offer, RawPart, StreamSource
+from featurestore.sources.contract import ComparingSource, Content, Fetched, Offer, RawPart, StreamSource
 
 _BLOCK = 4 << 20
 
@@ -42,10 +42,13 @@ class Stream:
     @property
     def moved(self) -> bool:
         """Whether the history has to learn of it."""
-        return self.first or bool(self.fetched.parts)
+        return self.first or self.fetched.moved or bool(self.fetched.parts)
 
     def store(self, transaction: RunTransaction) -> None:
         """Stores what came, and how far the source was read. Raises StoreError."""
+        if self.fetched.drops is not None:
+            after, up_to = self.fetched.drops
+            transaction.drop_raw(self.source.name, up_to, after=after)
         for part in self.fetched.parts:
             assert part.path is not None, "just fetched"
             batch = RawBatch(self.source.name, part.sequence, transaction.run_seq, part.rows, part.content, part.facts)
@@ -69,6 +72,7 @@ def fetch(
     folder: Path,
     *,
     restart: bool,
+    full: bool = False,
     limit: int | None,
     progress: Progress,
 ) -> Stream:
@@ -77,12 +81,32 @@ def fetch(
         cursor = store.source_position(source.name)
         known = [_part(batch) for batch in store.raw_batches(source.name)]
     last = known[-1].sequence if known else 0
+    if isinstance(opened, ComparingSource):
+        opened.compare_with(_HeldBatches(store, source.name, known, folder), full=full)
     try:
         fetched = opened.fetch(cursor, folder, last, restart=restart, limit=limit, progress=progress)
     except OSError as exc:
         raise from_os_error(exc) from exc
-    parts = (*known, *fetched.parts)
+    parts = (*(part for part in known if not fetched.replaces(part.sequence)), *fetched.parts)
     return Stream(source, opened, fetched, parts, opened.offer_of(parts), first=cursor is None or restart)
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldBatches:
+    """`Held`, as files in a folder."""
+
+    store: OfflineStore
+    source: str
+    parts: Sequence[RawPart]
+    folder: Path
+
+    def open(self, part: RawPart) -> Path:
+        path = self.folder / f"held-{part.name}.parquet"
+        if not path.exists():
+            with self.store.reading(), path.open("wb") as file:
+                batch = next(each for each in self.store.raw_batches(self.source, after=part.sequence - 1))
+                file.writelines(self.store.raw_bytes(batch))
+        return path
 
 
 def _part(batch: RawBatch) -> RawPart:
