@@ -48,14 +48,15 @@ from featurestore.offline.ownership import (
     write_project_id,
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.postgres import address, tables
-from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
+from featurestore.postgres import address
+from featurestore.postgres.connection import Connection, Server
+from featurestore.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
