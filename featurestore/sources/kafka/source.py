@@ -104,7 +104,7 @@ class KafkaSource:
             span.position = max(span.position, 0 if known is None else known.next(number, 0))
         lasts |= {number: _last(record) for number, record in writer.newest.items()}
         partitions = {str(number): {"next": span.position, "last": lasts[number]} for number, span in spans.items()}
-        whole = limit is None or writer.rows < limit
+        whole = limit is None or writer.rows < limit or all(span.done for span in spans.values())
         waiting = tuple(_waiting(self._settings, topic, spans)) if whole else ()
         cursor = {"cluster": topic.cluster, "topic": topic.id, "partitions": partitions}
         return Fetched(cursor, tuple(writer.parts), waiting, whole)
