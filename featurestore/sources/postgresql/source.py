@@ -51,7 +51,7 @@ class PostgresSource:
         return PostgresSource(self._folders, self._source, rows)
 
     def examine(self) -> Iterator[Finding]:
-        return _load(self._where).examine(self._settings, self._source, self._folders)
+        yield from _load(self._where).examine(self._settings, self._source, self._folders)
 
     def offer(self) -> Offer:
         try:
