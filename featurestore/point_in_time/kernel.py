@@ -458,9 +458,8 @@ class _KnownLimit(_Limit):
     def __init__(self, history: SortedHistory, known_at: Integers, runs: Runs, longest: int) -> None:
         last_run = int(runs.run_seq[-1]) if len(runs.run_seq) else 0
         if int(history.run_seq.max()) > last_run:
-            known_at = np.where(history.run_seq <= last_run, known_at, np.iinfo(np.int64).max).astype(
-                np.int64, copy=False
-            )
+            known_at = np.array(known_at)
+            known_at[history.run_seq > last_run] = np.iinfo(np.int64).max
         super().__init__(known_at, longest)
 
     def latest(self, instants: Integers) -> Integers:

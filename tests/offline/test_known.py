@@ -157,7 +157,7 @@ def test_whatever_runs_wrote_the_rows_are_those_of_the_judge(
             run.write(SCORE, known_frame((who, day, known, number / 10) for who, day, known, op in step if op == VALUE))
             for op, write in ((TOMBSTONE, run.delete), (WITHDRAWN, run.withdraw)):
                 places = dict.fromkeys((who, day, None) for who, day, _, its in step if its == op)
-                write(SCORE, frame(SCORE, places).drop("value"))  # type: ignore[operator]
+                write(SCORE, frame(SCORE, places).drop("value"))
             run.finish(run_of((run.run_seq, run.learned_at), f"run-{number}"))
     expected = {place: sorted(held) for place, held in judge(steps).items() if held}
     rows = [

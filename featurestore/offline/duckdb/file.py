@@ -44,7 +44,7 @@ class DuckDBFile:
 
     def _versions(self) -> dict[str, bool]:
         if self._tables is None or not self._read_only:
-            # DuckDB's own list of tables takes ten times as long on first use. Format 5 has no known times.
+            # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
             rows = self.rows("SELECT * FROM versions")
             self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}
         return self._tables
