@@ -386,7 +386,7 @@ class _Limit(ABC):
         """The latest ``computed_at`` that a row known at each instant can have."""
 
     @abstractmethod
-    def _known(self, rows: Integers) -> Integers:
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
         """When each of these rows was known."""
 
     @abstractmethod
@@ -434,7 +434,7 @@ class _RunLimit(_Limit):
         learned_at = np.append(np.iinfo(np.int64).min, self._runs.learned_at)
         return learned_at[np.searchsorted(self._runs.learned_at, instants, side="right")]
 
-    def _known(self, rows: Integers) -> Integers:
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
         known: Integers = self._learned[self._order[rows]]
         return known
 
@@ -465,9 +465,8 @@ class _KnownLimit(_Limit):
     def latest(self, instants: Integers) -> Integers:
         return instants
 
-    def _known(self, rows: Integers) -> Integers:
-        known: Integers = self._order[rows]
-        return known
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
+        return self._order[rows]
 
     def _bound(self, instants: Integers) -> Integers:
         return instants
