@@ -19,8 +19,8 @@ from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.postgres import tables
-from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.sql import history_list, history_table, key_list, learned_order, quote
+from featurestore.postgres.connection import Connection
 from featurestore.tables.types import held_schema, history_schema
 
 # A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.

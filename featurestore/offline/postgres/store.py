@@ -48,9 +48,7 @@ from featurestore.offline.ownership import (
     write_project_id,
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.postgres import address, tables
-from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
@@ -67,6 +65,9 @@ from featurestore.offline.sql import (
     literal,
     quote,
 )
+from featurestore.postgres import address
+from featurestore.postgres.connection import Connection, Server
+from featurestore.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
