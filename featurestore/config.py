@@ -18,7 +18,7 @@ from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
-from featurestore.regular import SETTINGS, Fence, reason
+from featurestore.regular import SETTINGS, Fence, in_home, reason
 from featurestore.sources.settings import read_source
 from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, parse_toml
@@ -147,7 +147,7 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     """
     wanted = named or os.environ.get("FEATURESTORE_PROJECT")
     if wanted:
-        root = Path(wanted).expanduser().absolute()
+        root = in_home(wanted).absolute()
         if _is_there(root / FILE):
             return root
         raise NoProjectError(f"no {FILE} in {root}", hint=f"run featurestore init {wanted}")
@@ -286,7 +286,7 @@ def _url(kind: str, table: TomlTable) -> str | None:
 def _file(name: str, table: TomlTable, root: Path) -> Path | None:
     """A path relative to the project."""
     text = table.text(name)
-    return None if text is None else root / Path(text).expanduser()
+    return None if text is None else root / in_home(text)
 
 
 def _entity_type(name: str, table: TomlTable) -> EntityType:

@@ -17,6 +17,7 @@ from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.registry.discovery import discover
+from featurestore.regular import in_home
 from featurestore.sources.catalogue import choose_table
 from featurestore.sources.contract import Cursor, Offer, OpenSource, Place, ProjectFolders, Report, Server
 from featurestore.sources.databases import DatabaseSettings
@@ -86,7 +87,7 @@ def preview(project: Project | None, wanted: str, rows: int = 10, table: str | N
     """Previews a source of the project, or else a file. Raises UsageError where there is neither."""
     if project is not None and wanted in project.sources:
         return preview_source(project, wanted, rows)
-    path = Path(wanted).expanduser()
+    path = in_home(wanted)
     if not path.is_file():
         names = [] if project is None else list(project.sources)
         what = f"there is no source {wanted!r} and no such file"

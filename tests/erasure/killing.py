@@ -6,13 +6,14 @@ the command itself costs, and no imports.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,13 @@ class Killer:
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return Trial(answer["code"], tuple(answer["lines"]), self._log.read_text(errors="replace"))
+
+
+def line_in(function: Callable[..., object]) -> str:
+    """The first line of a function's body, as a point to kill at."""
+    code = inspect.unwrap(function).__code__
+    first = next(line for _, _, line in code.co_lines() if line is not None and line > code.co_firstlineno)
+    return f"{os.path.relpath(code.co_filename, PACKAGE)}:{first}"
 
 
 def _serve() -> None:

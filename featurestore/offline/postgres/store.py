@@ -49,6 +49,7 @@ from featurestore.offline.ownership import (
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
@@ -244,14 +245,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             write_erasures(connection, erasures)
             connection.commit()
 
-    def purge(self) -> None:
-        """Rewrites the tables, and what the server knows of their values. Its logs and backups are beyond our reach."""
+    def purge(self) -> str | None:
+        """The server's logs and backups are beyond our reach."""
         with self._server.connect() as connection:
-            # One statement after another, because VACUUM can't run inside a transaction.
-            for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
-                connection.execute(f"VACUUM (FULL, ANALYZE) {quote(self._schema)}.{quote(row['tablename'])}")
-            # Its statistics of a column hold the most frequent values. Rewriting them takes the owner of the database.
-            connection.execute("VACUUM (FULL) pg_catalog.pg_statistic")
+            return rewrite(connection, self._schema)
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         # Takes no run_seq, so it need not wait for a run that is going on.
