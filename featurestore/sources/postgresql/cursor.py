@@ -18,6 +18,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import (
     Content,
     Cursor,
+    Deletions,
     Fetched,
     Finding,
     Held,
@@ -33,8 +34,6 @@ from featurestore.sources.postgresql.settings import PostgresSettings
 from featurestore.sources.postgresql.source import PostgresSource, load_drivers
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from featurestore.tables.batch import Batch
 
 
@@ -118,7 +117,7 @@ class PostgresCursor:
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         return False
 
-    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
+    def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
         return None  # a table does not say who was deleted
 
     def commit(self, cursor: Cursor) -> None:
