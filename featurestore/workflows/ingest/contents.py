@@ -64,7 +64,8 @@ class SourceContents:
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
-        self._streams = {content.sha256: content.stream for content in offer.contents if content.stream is not None}
+        # By the bytes alone: those that were read by another schema before have the same place.
+        self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
 
     # Parsing
@@ -249,8 +250,9 @@ class SourceContents:
 
     def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
         """The partition of each row of a stream, and its place there."""
-        partitions = pl.Series(PARTITION, [self._streams[sha256][0] for sha256 in contents], pl.Int32)
-        places = pl.Series(ORDER, [self._streams[sha256][1] << 32 for sha256 in contents], pl.Int64)
+        found = [self._streams[_bytes_of(sha256)] for sha256 in contents]
+        partitions = pl.Series(PARTITION, [partition for partition, _ in found], pl.Int32)
+        places = pl.Series(ORDER, [place << 32 for _, place in found], pl.Int64)
         return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
 
     def _time(self) -> pl.Expr:
@@ -326,6 +328,10 @@ class SourceContents:
                 found.rows.append(
                     RejectedRow(self.source.name, place.file, place.row, event_time, reason, values, place.text)
                 )
+
+
+def _bytes_of(sha256: str) -> str:
+    return sha256.partition("@")[0]
 
 
 def _plain(value: object) -> str | bool | int | None:
