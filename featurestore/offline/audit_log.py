@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -281,6 +282,20 @@ class SqlRun(ABC):
         self.append_op(version, missing, TOMBSTONE)
         met = frame.height - rest.height
         return replace(written, unchanged=written.unchanged + met, deleted=written.deleted + met)
+
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        if self._marks(version.entity_type).height:
+            yield from (self.write(version, frame, tolerance=tolerance) for frame in frames)
+            return
+        with self.first_rows(version) as write_first:
+            for frame in frames:
+                yield self.write_timed(version, frame, tolerance) if write_first is None else write_first(frame)
+
+    @abstractmethod
+    def first_rows(self, version: StoredVersion) -> AbstractContextManager[Callable[[pl.DataFrame], Written] | None]:
+        """What writes frames of a version that has no rows yet, made ready by then; None for one that has."""
 
     @abstractmethod
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:

@@ -6,7 +6,8 @@ frame is large beside it, else against those that the index finds for the frame'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -17,6 +18,7 @@ from featurestore.offline.audit_rows import table_name
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.sql import history_table, key_list, quote
@@ -78,23 +80,46 @@ class PostgresRun(SqlRun):
         tables.recount(self._connection, version)
         return tables.count_rows(self._connection, version)
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    @contextmanager
+    def first_rows(self, version: StoredVersion) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
+        if tables.has_table(self._connection, table_name(version.id)):
+            yield None
+            return
+        tables.make_history(self._connection, version)
+        self.note_version(version)
+
+        def write(frame: pl.DataFrame) -> Written:
+            self.refuse(version, frame)
+            self._append(version, frame)
+            return Written(frame.height, 0, 0, frame)
+
+        yield write
+        # Only now: to index all rows at once is faster than one by one.
+        tables.index_history(self._connection, version)
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+        _refuse_what_has_no_place(version, frame)
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = held_schema(version)
         if not tables.has_table(self._connection, table_name(version.id)):
             return pl.DataFrame(schema=schema)
         names = version.entity_type.key_names
         if entities is None:
-            pieces = [self._fetch_pairs(version)]
+            pieces = [self._fetch_pairs(version, key_range)]
         else:
             pieces = [self._look_up_pairs(version, piece) for piece in entities.select(names).iter_slices(LOOKUP_ROWS)]
         empty = pl.DataFrame(schema=schema)
         return pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)]).sort([*names, "computed_at"])
 
-    def _fetch_pairs(self, version: StoredVersion) -> pl.DataFrame:
+    def _fetch_pairs(self, version: StoredVersion, key_range: KeyRange) -> pl.DataFrame:
         pair = f"{key_list(version)}, computed_at"
         return self._connection.query(
             f"SELECT DISTINCT ON ({pair}) {pair}, op, value FROM {history_table(version.id)} "
-            f"ORDER BY {pair}, run_seq DESC"
+            f"WHERE {in_range(version, key_range)} ORDER BY {pair}, run_seq DESC"
         )
 
     def _look_up_pairs(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
@@ -110,15 +135,10 @@ class PostgresRun(SqlRun):
     def _write(
         self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str], tolerance: float | None
     ) -> Written:
-        refuse_impossible(version, frame)
-        _refuse_what_has_no_place(version, frame)
-        if not tables.has_table(self._connection, table_name(version.id)):
-            tables.make_history(self._connection, version)
-            self.note_version(version)
-            self._append(version, frame)
-            # Only now: to index all rows at once is faster than one by one.
-            tables.index_history(self._connection, version)
-            return Written(frame.height, 0, 0, frame)
+        self.refuse(version, frame)
+        with self.first_rows(version) as write_first:
+            if write_first is not None:
+                return write_first(frame)
         held = self._held(version, frame, on).filter(pl.col("held_op") != WITHDRAWN)
         # In the frame's order, because `differs` is a mask over the frame's rows.
         found = frame.join(held, on=list(on), how="left", maintain_order="left")
@@ -225,3 +245,13 @@ def _refuse(version: StoredVersion, frame: pl.DataFrame, wrong: pl.Series, what:
     raise FeatureError(
         f"the row of {entity} at {row['computed_at'].isoformat()}Z: {what}", where=version.id.feature, hint=hint
     )
+
+
+def in_range(version: StoredVersion, key_range: KeyRange) -> str:
+    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
+
+    The bounds are part of the statement, because the answer to one with parameters is not sent by COPY.
+    """
+    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
+    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
+    return " AND ".join(clauses) or "TRUE"

@@ -52,7 +52,7 @@ from featurestore.offline.postgres import address, tables
 from featurestore.offline.postgres.connection import Connection, Server
 from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.offline.postgres.rights import missing_right
-from featurestore.offline.postgres.run import PostgresRun, possible, unnest
+from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
@@ -259,7 +259,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         columns = f"{keys}, computed_at, run_seq, op, value"
-        within = f"{between(up_to_run, after_run)} AND {_within(version, key_range)}"
+        within = f"{between(up_to_run, after_run)} AND {in_range(version, key_range)}"
         order = f"WHERE {within} ORDER BY {keys}, computed_at, run_seq"
         if entities is None:
             return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
@@ -311,7 +311,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
+        keys, table, within = key_list(version), history_table(version.id), in_range(version, key_range)
         where = f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         wanted = None if after_run is None else self._touched(version, after_run, due_after, at, within)
         rows = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}"
@@ -396,7 +396,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         keys, table = key_list(version), history_table(version.id)
         query = (
             f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
-            f"WHERE {_within(version, key_range)} ORDER BY {keys}, computed_at, run_seq DESC"
+            f"WHERE {in_range(version, key_range)} ORDER BY {keys}, computed_at, run_seq DESC"
         )
         return self._history(version, [(query, ())])
 
@@ -506,13 +506,3 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                         hint="run the same command again: what was committed is found, and not written twice",
                     ) from lost  # fmt: skip
             time.sleep(POLL_SECONDS)
-
-
-def _within(version: StoredVersion, key_range: KeyRange) -> str:
-    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
-
-    The bounds are part of the statement, because the answer to one with parameters is not sent by COPY.
-    """
-    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
-    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
-    return " AND ".join(clauses) or "TRUE"

@@ -27,7 +27,7 @@ from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
 from featurestore.workflows.ingest.problems import problem_of, unkeyed_error
-from featurestore.workflows.ingest.scope_checks import check_scope
+from featurestore.workflows.ingest.scope_checks import LATER, check_scope, sample_size
 from featurestore.workflows.ingest.targets import Target
 
 
@@ -69,8 +69,10 @@ class Caller:
             return problem_of(exc, self._project, target)
         return Ready(target, function, scope_of(target.feature, expression), expression, first)
 
-    def call(self, ready: Sequence[Ready], rows: SortedRows, place: Place) -> Iterator[tuple[Ready, Values]]:
-        """Each target's values over these rows."""
+    def call(
+        self, ready: Sequence[Ready], rows: SortedRows, place: Place, *, share: int = 1
+    ) -> Iterator[tuple[Ready, Values]]:
+        """Each target's values over these rows, one of ``share`` parts of about one size."""
         times: RowTimes | None = None
         for one, raw in self._evaluate(ready, rows):
             feature = one.target.feature
@@ -91,7 +93,7 @@ class Caller:
                     values,
                     place,
                     latest=self._latest,
-                    first=one.first,
+                    size=sample_size(share) if one.first else LATER,
                 )
                 yield one, values
             except FeatureError as exc:

@@ -194,7 +194,7 @@ class _Ingestion:
             for event in compute(self._project, self._store, targets, options, declared, self._progress, self._copies):
                 recorder.take(event)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
+                    self._progress(f"{event.target.feature.name}: {event.height:,} rows")
             self._progress.check()
             return recorder.commit()
 

@@ -22,6 +22,17 @@ LATER = SampleSize(rows=200, entities=8, entity_rows=20_000, alone=2)
 """The sample of a run that brings a version new rows: a small part of what the run costs."""
 
 
+def sample_size(share: int) -> SampleSize:
+    """The sample of the first run of a version, for one of ``share`` parts of its rows."""
+    whole = SampleSize()
+    return SampleSize(
+        rows=max(whole.rows // share, LATER.rows),
+        entities=max(whole.entities // share, LATER.entities),
+        entity_rows=max(whole.entity_rows // share, LATER.entity_rows),
+        alone=max(whole.alone // share, LATER.alone),
+    )
+
+
 def check_scope(
     project: Project,
     target: Target,
@@ -32,12 +43,11 @@ def check_scope(
     place: Place,
     *,
     latest: int | None,
-    first: bool = True,
+    size: SampleSize,
 ) -> None:
     """Compares ``values``, computed from ``rows``, with what ``code`` gives from the rows that the scope allows alone.
 
-    ``code`` is the expression of the short form, or the function of the long one. After the ``first``
-    run of a version the sample is smaller, and another one wherever the rows are. Raises ScopeError.
+    ``code`` is the expression of the short form, or the function of the long one. Raises ScopeError.
     """
     if not project.check_scopes or (scope.kind == "source" and scope.lookback is None):
         return
@@ -59,6 +69,4 @@ def check_scope(
     named = [name for name in rows.frame.columns if use is None or use.may_name(name)]
     # From the hash, so that the same rows always give the same sample.
     seed = int(target.version.id.sha256[:8], 16) + rows.frame.height
-    ScopeCheck(
-        target.feature, scope, rows, values.frame, again, named=named, seed=seed, size=None if first else LATER
-    ).run()
+    ScopeCheck(target.feature, scope, rows, values.frame, again, named=named, seed=seed, size=size).run()
