@@ -27,7 +27,7 @@ from featurestore.tables.batch import Batch
 from featurestore.tables.types import column_type
 
 FILE_ROWS = 1_000_000
-FILE_BYTES = 128_000_000
+FILE_BYTES = 64_000_000
 SMALL_ROWS = 100_000
 MOST_SMALL = 64
 _BLOCK = 1 << 20

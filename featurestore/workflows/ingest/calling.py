@@ -22,6 +22,7 @@ from featurestore.evaluation.evaluate import (
 )
 from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame
 from featurestore.evaluation.scope import scope_of
+from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
@@ -74,6 +75,7 @@ class Caller:
     ) -> Iterator[tuple[Ready, Values]]:
         """Each target's values over these rows, one of ``share`` parts of about one size."""
         times: RowTimes | None = None
+        sampling = Sampling(rows)
         for one, raw in self._evaluate(ready, rows):
             feature = one.target.feature
             if isinstance(raw, Problem):
@@ -94,6 +96,7 @@ class Caller:
                     place,
                     latest=self._latest,
                     size=sample_size(share) if one.first else LATER,
+                    sampling=sampling,
                 )
                 yield one, values
             except FeatureError as exc:
