@@ -176,7 +176,7 @@ class KeptRows:
             raise DamagedRowsError(file)
         path = self._folder / file
         there = None if schema is None else [*(name for name in pl.read_parquet_schema(path) if name in schema), ROW]
-        return pl.read_parquet(path, columns=there, use_statistics=False)
+        return pl.read_parquet(path, columns=there, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)

@@ -20,7 +20,7 @@ from featurestore.evaluation.evaluate import (
     group_expressions,
     pad,
 )
-from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame
+from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame, no_values
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
@@ -76,6 +76,10 @@ class Caller:
         """Each target's values over these rows, one of ``share`` parts of about one size."""
         times: RowTimes | None = None
         sampling = Sampling(rows)
+        if rows.frame.is_empty():  # of columns without a value not even the type is known: the code waits for the first
+            timed = rows.source.event_time is not None
+            yield from ((one, no_values(one.target.feature, timed=timed)) for one in ready if one.first)
+            ready = [one for one in ready if not one.first]
         for one, raw in self._evaluate(ready, rows):
             feature = one.target.feature
             if isinstance(raw, Problem):

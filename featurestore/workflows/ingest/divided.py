@@ -97,7 +97,8 @@ class Divided:
 
     def _divides(self, plan: Plan) -> bool:
         """Whether a target can be evaluated by parts: not where a row with an id may move from one to another."""
-        return plan.ready.scope.kind != "source" and self.looking.keyed and not self.looking.source.id
+        placed = set(self.looking.place) <= set(self.looking.key)
+        return plan.ready.scope.kind != "source" and self.looking.keyed and placed
 
     def _is_large(self, plan: Plan, evaluation: Evaluation) -> bool:
         """Whether the rows that a target depends on are too many to be looked at together."""
