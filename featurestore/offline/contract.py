@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
-Author = Literal["user", "snapshot"]
+Author = Literal["user", "snapshot", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +266,27 @@ class HistoryWriter(Protocol):
         """
         ...
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        """`write` for a frame that comes in parts, in order, of which no two have a pair in common.
+
+        Each part is written when the iterator is asked for what was done with it. Raises FeatureError as `write` does,
+        when parts were written already: whoever must not leave these asks `refuse` before.
+        """
+        ...
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """Raises the FeatureError that `write` would raise for this frame. Changes nothing."""
+        ...
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         """What each pair holds, this run's rows included: the key columns, computed_at, op and value, sorted.
 
-        ``entities`` (a frame of key columns) selects entities. A version that has no table gives an empty frame.
+        ``entities`` (a frame of key columns) or ``key_range`` selects entities. A version that has no table gives an
+        empty frame.
         """
         ...
 
@@ -289,11 +306,28 @@ class HistoryWriter(Protocol):
         """Removes all marks of these entities (a frame of key columns)."""
         ...
 
-    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+    def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        """Ends the marks that snapshots have set for these entities (a frame of key columns).
+
+        Their author is "returned" from then on, and their run this one: they divide nothing any more, but what
+        was computed while they held is to be computed again.
+        """
+        ...
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        """`History.deletions`, what this run marked included."""
+        ...
+
+    def alive(self, version: StoredVersion) -> pl.DataFrame:
+        """The entities (key columns) that a value answers; none of a version that has no table."""
+        ...
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
-        holds a tombstone stays, and so does one that this version does not have.
+        this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
+        withdrawn, and values stay.
         """
         ...
 
@@ -475,6 +509,8 @@ class History(Readable, Protocol):
 
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
+
+        Those whose author is "returned" hold no more.
 
         A deletion divides an entity: what is dated up to then is made of its rows up to then, what is dated later of
         its later rows.
