@@ -160,11 +160,11 @@ def _field_of(pointers: Mapping[str, Pointer], entity_type: str, reference: str)
     if not at or _matches(version, pointer.number, pointer.sha256):
         kind = pointer.data_type.kind
         return FeatureField(reference, pointer.field, kind, pointer.number, pointer.sha256, pointer.max_age)
-    before = pointer.previous
-    if before is not None and _matches(version, before.number, before.sha256):
-        kind = before.data_type.kind
-        return FeatureField(reference, before.field, kind, before.number, before.sha256, pointer.max_age)
-    online = f"{name}@{pointer.number}" + (f" and {name}@{before.number}" if before else "")
+    for before in pointer.others:
+        if _matches(version, before.number, before.sha256):
+            kind = before.data_type.kind
+            return FeatureField(reference, before.field, kind, before.number, before.sha256, pointer.max_age)
+    online = " and ".join(f"{name}@{number}" for number in (pointer.number, *(item.number for item in pointer.others)))
     raise UsageError(f"{reference} is not online", hint=f"online: {online}; others are read by featurestore history")
 
 
