@@ -48,6 +48,19 @@ def duration(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option}: {exc}") from None
 
 
+def fields(option: str, given: Iterable[str] | None, example: str = "--request amount=basket_total") -> dict[str, str]:
+    """``FIELD=TEXT`` as a mapping, of each field once. Raises UsageError."""
+    found: dict[str, str] = {}
+    for item in given or ():
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{option} {item!r} does not say what the field is", hint=f"for example {example}")
+        if name.strip() in found:
+            raise UsageError(f"{option} gives the field {name.strip()!r} twice", hint="give it once")
+        found[name.strip()] = text
+    return found
+
+
 def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None) -> Dialect:
     """How label files are written: ``--delimiter``, ``--null`` and ``--format-of``. Raises UsageError."""
     from featurestore.dialect import Dialect, TimeFormat

@@ -37,7 +37,7 @@ class JoinedFeature:
     ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
-    declared.
+    declared. ``inputs`` are the versions that a request-time feature is computed from, with the age limits that held.
     """
 
     column_name: str
@@ -51,6 +51,7 @@ class JoinedFeature:
     role: str | None = None
     ages: Ages = NO_AGES
     scope: str | None = None
+    inputs: tuple[StoredVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
