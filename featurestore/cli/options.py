@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.cli.session import Session
-from featurestore.errors import UsageError
+from featurestore.errors import OutputError, UsageError, os_reason
 
 if TYPE_CHECKING:
     from featurestore.dialect import Dialect
@@ -59,6 +59,16 @@ def fields(option: str, given: Iterable[str] | None, example: str = "--request a
             raise UsageError(f"{option} gives the field {name.strip()!r} twice", hint="give it once")
         found[name.strip()] = text
     return found
+
+
+def write_log(path: Path, lines: str) -> None:
+    """Appends to the file of ``--log``. Raises OutputError."""
+    from featurestore.atomic import append_bytes
+
+    try:
+        append_bytes(path, lines.encode("utf-8", "backslashreplace"))
+    except OSError as exc:
+        raise OutputError(f"can't be written: {os_reason(exc)}", where=str(path), hint="--log FILE") from exc
 
 
 def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None) -> Dialect:

@@ -13,7 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from featurestore.arguments import REQUEST_TIME
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
@@ -22,7 +24,6 @@ from featurestore.evaluation.evaluate import build_expression, collect
 from featurestore.evaluation.operations import other_rows
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Feature, Scalar
-from featurestore.point_in_time.kernel import Integers
 from featurestore.tables.types import INSTANT_UTC, column_type, value_type
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.running import replay
@@ -100,7 +101,7 @@ def one_row(computation: Computation, values: Sequence[object]) -> list[pl.Serie
     ]
 
 
-def request_times(micros: Sequence[int] | Integers) -> pl.Series:
+def request_times(micros: Sequence[int] | NDArray[np.int64]) -> pl.Series:
     """The column ``request_time`` from instants in microseconds."""
     return pl.Series(REQUEST_TIME, micros, dtype=pl.Int64).cast(INSTANT_UTC)
 

@@ -96,6 +96,10 @@ class Reader:
         pairs = map(zip, repeat(names), zip(*columns, strict=True))  # not a loop in Python: it would take twice as long
         return list(map(dict, pairs)) or [{} for _ in rows]
 
+    def pointers(self) -> Pointers:
+        """What is served, as it was when anything was last read. Raises StoreError."""
+        return self._cache.pointers if self._cache.pointers.generation else self._refresh().pointers
+
     def _fetch(
         self, entity_type: EntityType, entities: Sequence[Mapping[str, str | int]], features: Sequence[str] | None
     ) -> tuple[Lookup, list[list[bytes | None]]]:

@@ -32,7 +32,8 @@ from featurestore.versioning.folder.files import features_of
 from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
 from featurestore.workflows.followers import bound_versions
 from featurestore.workflows.lives import Lives, read_lives
-from featurestore.workflows.references import active_versions
+from featurestore.workflows.references import active_sha256, active_versions
+from featurestore.workflows.request_time import active_file, is_request_time
 
 Mode = Literal["full", "incremental"]
 
@@ -240,11 +241,20 @@ def active_features(
     lives = lives or read_lives(project)
     refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
+    wanted = [item for name in names for item in _stored(project, offline, lives, name)]
     return [
         replace(version, max_age=lives.max_age(version))
-        for version in active_versions(project, offline, names)
+        for version in active_versions(project, offline, dict.fromkeys(wanted))
         if version.id.feature not in gone
     ]
+
+
+def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) -> list[str]:
+    """The name, or those of the inputs of a request-time feature: these are what is stored online."""
+    if not is_request_time(project, lives, name):
+        return [name]
+    file = active_file(project, name, lambda item: active_sha256(project, offline, item))
+    return [item.name for item in file.feature.inputs]
 
 
 def usable_features(

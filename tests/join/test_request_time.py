@@ -169,7 +169,7 @@ def test_a_data_set_records_the_question_and_is_made_again(made: Folder, store: 
     )  # fmt: skip
     (found,) = store.datasets().datasets
     assert found.request == {"dose": "total"}
-    assert [(item.name, item.version) for item in found.features[0].inputs] == [("age_share", 1)]
+    assert [(item["name"], item["version"]) for item in found.features[0]["inputs"]] == [("age_share", 1)]
     made.run("dataset", "doses", "--rebuild", "--output", str(again))
     assert again.read_bytes() == joined.read_bytes()
 
