@@ -1,4 +1,4 @@
-"""What is computed at a request: the bits that a join gives for that instant, on both stores, for one row and for many."""
+"""What is computed at a request: the bits that a join gives for that instant, for one row and many, on both stores."""
 
 from __future__ import annotations
 
@@ -150,9 +150,7 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 EXPRESSIONS = st.recursive(LEAVES, _grow, max_leaves=6)
-NUMBERS = st.one_of(
-    st.none(), st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.1, 70.0, 1 / 3, -0.0])
-)
+NUMBERS = st.one_of(st.none(), st.floats(), st.sampled_from([0.1, 70.0, 1 / 3, -0.0]))
 REQUESTS = st.fixed_dictionaries(
     {
         "x": NUMBERS,
@@ -299,9 +297,7 @@ def test_a_log_is_replayed_through_the_join_and_what_is_behind_is_counted(
     ratio.run("get", "card", "3", "-f", "score,amount", "--request", "x=nan", *fields)
     found = ratio.json("verify", "--requests", log)
     assert (found["lines"], found["checked"], found["different"], found["behind"]) == (4, 11, 0, 0)
-    ratio.write(
-        {f"payments{len([*ratio.root.glob('payments*.csv')]) + 1}.csv": payments(3, BEGIN + timedelta(days=20), 60)}
-    )
+    ratio.write({"payments3.csv": payments(3, BEGIN + timedelta(days=20), 60)})
     ratio.run("ingest")
     ratio.run("get", "card", "1", "-f", "score", "--request", "x=0.1", *fields)
     found = ratio.json("verify", "--requests", log)
