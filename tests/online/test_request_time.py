@@ -8,6 +8,7 @@ import random
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from featurestore import FeatureStore
 from featurestore.client import OnlineReader
+from featurestore.config import load_project
 from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.serving.decoding import ServedValue
 from featurestore.workflows.lock import lock
@@ -68,11 +70,23 @@ from featurestore import feature
     request={{"x": "float", "k": "int", "words": "string"}},
 )
 def score() -> pl.Expr:
+    serial = {serial}  # so that it is the newest version, whatever was locked before
     return ({expression}).cast(pl.Float64)
 """
-RATIO = 'pl.col("x") / pl.col("amount")'
+RATIO = 'pl.col("x") / pl.col("amount").fill_null(2).fill_nan(3)'
+SERIAL = count()
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 CARDS = 12
+
+
+def write_score(cards: Folder, expression: str) -> None:
+    cards.write({"features/score.py": SCORE.format(expression=expression, serial=next(SERIAL))})
+
+
+def set_score(cards: Folder, expression: str) -> None:
+    """Makes it the code of the request-time feature, and locks that."""
+    write_score(cards, expression)
+    lock(load_project(cards.root), ["score"])
 
 
 def payments(seed: int, begin: datetime, rows: int = 120) -> str:
@@ -94,7 +108,7 @@ def cards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         postgres, valkey = request.getfixturevalue("postgres"), request.getfixturevalue("valkey")
         stores = f'[offline]\nurl = "{postgres.url}"\n[online]\nurl = "{valkey.url}"\n'
     made.write({"featurestore.toml": TOML + stores, "features/cards.py": FEATURES})
-    made.write({"features/score.py": SCORE.format(expression=RATIO), "payments1.csv": payments(1, BEGIN)})
+    made.write({"features/score.py": SCORE.format(expression=RATIO, serial=-1), "payments1.csv": payments(1, BEGIN)})
     made.run("ingest")
     made.write({"payments2.csv": payments(2, BEGIN + timedelta(days=6))})
     made.run("ingest")
@@ -171,8 +185,7 @@ def test_a_read_at_a_clock_gives_the_bits_of_a_join_at_that_clock(
     requests: list[dict[str, Any]],
     at: datetime,
 ) -> None:
-    cards.write({"features/score.py": SCORE.format(expression=expression)})
-    lock(store.project, ["score"])
+    set_score(cards, expression)
     ids = [{"card": card} for card in range(CARDS + 1)]  # the last was never seen
     labels = pl.DataFrame(
         {"card": [each["card"] for each in ids], "at": [at] * len(ids), **_columns(requests)},
@@ -192,8 +205,7 @@ def _columns(requests: Sequence[Mapping[str, object]]) -> dict[str, list[object]
 
 @pytest.fixture
 def ratio(cards: Folder, store: FeatureStore) -> Folder:
-    cards.write({"features/score.py": SCORE.format(expression=RATIO)})
-    lock(store.project, ["score"])
+    set_score(cards, RATIO)
     return cards
 
 
@@ -252,8 +264,7 @@ def test_a_request_is_whole_and_its_nulls_are_values(reader: OnlineReader) -> No
 def test_inputs_that_are_missing_or_expired_are_null_to_it_and_are_listed(
     ratio: Folder, store: FeatureStore, reader: OnlineReader
 ) -> None:
-    ratio.write({"features/score.py": SCORE.format(expression='pl.col("count").fill_null(-1) + pl.col("x")')})
-    lock(store.project, ["score"])
+    set_score(ratio, 'pl.col("count").fill_null(-1) + pl.col("x")')
     unknown = one(reader, REQUEST, card=99)
     assert (unknown.value, unknown.status) == (11.5, "ok")
     assert unknown.inputs == (("amount", "missing"), ("count", "missing"), ("last", "missing"))
@@ -264,7 +275,7 @@ def test_readers_follow_what_is_locked_and_promoted_and_run_the_version_file(
     ratio: Folder, store: FeatureStore, reader: OnlineReader
 ) -> None:
     before = one(reader, REQUEST)
-    ratio.write({"features/score.py": SCORE.format(expression='pl.col("x") * 2')})
+    write_score(ratio, 'pl.col("x") * 2')
     assert one(reader, REQUEST).sha256 == before.sha256, "the working tree is nobody's business"
     lock(store.project, ["score"])
     after = one(reader, REQUEST)
@@ -323,8 +334,7 @@ def test_a_log_is_replayed_through_the_join_and_what_is_behind_is_counted(
 def test_an_expression_that_fails_says_which_feature_and_keeps_the_process(
     ratio: Folder, store: FeatureStore, reader: OnlineReader
 ) -> None:
-    ratio.write({"features/score.py": SCORE.format(expression='pl.col("words").cast(pl.Int64)')})
-    lock(store.project, ["score"])
+    set_score(ratio, 'pl.col("words").cast(pl.Int64)')
     assert one(reader, {**REQUEST, "words": "7"}).value == 7.0
     with pytest.raises(FeatureStoreError, match="score can't be computed"):
         one(reader, REQUEST)

@@ -37,6 +37,7 @@ _AT, _VALUE, _FIELD = "featurestore at", "featurestore value", "featurestore fie
 
 T = TypeVar("T")
 Version = tuple[str, str, str]  # entity type, feature, SHA-256
+Group = tuple[Version, int]  # and the run that was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +116,34 @@ class _Replayer:
     _resolved: dict[Version, Reference] = field(default_factory=dict)
 
     def replay(self, lines: Sequence[tuple[int, str]]) -> None:
-        groups: dict[Version, list[_Logged]] = {}
+        groups: dict[Group, list[_Logged]] = {}
         for number, text in lines:
             if not text.strip():
                 continue
             self.found.lines += 1
             try:
-                for version, logged in self._read(number, text):
-                    groups.setdefault(version, []).append(logged)
+                for group, logged in self._read(number, text):
+                    groups.setdefault(group, []).append(logged)
             except (ValueError, KeyError, TypeError, AttributeError, FeatureStoreError) as exc:
                 self.found.unreadable += 1
                 said = exc.message if isinstance(exc, FeatureStoreError) else "it is not a line of a log of requests"
                 if len(self.found.problems) < EXAMPLES:
                     self.found.problems.append(f"line {number} can't be read: {said}")
-        for version, values in groups.items():
-            self._compare(version, values)
+        for (version, run), values in groups.items():
+            self._compare(version, run, values)
 
-    def _read(self, number: int, text: str) -> list[tuple[Version, _Logged]]:
+    def _read(self, number: int, text: str) -> list[tuple[Group, _Logged]]:
         """The values of a line; none where it is behind."""
         line = json.loads(text)
         at = times.parse_instant(line["at"])[0]
         entity_type = find_entity_type(self.project, line["entity_type"])
         entity = entity_keys(entity_type, line["entity_id"])
-        request = dict(line["request"])
+        request, run = dict(line["request"]), line["run"]
         values = []
         for name, served in line["features"].items():
             version = (entity_type.name, name.partition("@")[0], str(served["sha256"]))
-            values.append((version, _Logged(number, at, entity, request, served["value"])))
-        if line["run"] is None or line["run"] != self._last_run(at):
+            values.append(((version, run), _Logged(number, at, entity, request, served["value"])))
+        if run is None or run != self._last_run(at):
             self.found.behind += 1
             return []
         return values
@@ -151,7 +152,7 @@ class _Replayer:
         place = bisect_right(self.learned, at)
         return self.seqs[place - 1] if place else 0
 
-    def _compare(self, version: Version, values: Sequence[_Logged]) -> None:
+    def _compare(self, version: Version, run: int, values: Sequence[_Logged]) -> None:
         reference = self._resolve(version)
         entity_type = reference.version.entity_type
         fields = {} if reference.bound is None else reference.bound.file.feature.request
@@ -162,7 +163,7 @@ class _Replayer:
         frame = self._labels(entity_type, fields, usable)
         feature = ResolvedFeature(_VALUE, reference.version, bound=reference.bound)
         question = JoinQuestion(
-            [feature], _AT, EntityColumns(entity_type.name, entity_type.key_names), known=True,
+            [feature], _AT, EntityColumns(entity_type.name, entity_type.key_names), last_run=run,
             request={name: f"{_FIELD}{name}" for name in fields},
         )  # fmt: skip
         joined: list[pl.DataFrame] = []
