@@ -6,10 +6,10 @@ may name are the inputs, the fields of the request, and ``request_time``.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,15 +22,17 @@ from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
 from featurestore.evaluation.declared_type import cast_value
 from featurestore.evaluation.evaluate import build_expression, collect
 from featurestore.evaluation.operations import other_rows
+from featurestore.evaluation.request_rows import generated_rows
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Feature, Scalar
-from featurestore.tables.types import INSTANT_UTC, column_type, value_type
+from featurestore.tables.types import INSTANT_UTC
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import working_in
 
 _VALUE = "featurestore value"  # the space keeps it apart from every column
-_SAMPLE = 64  # rows that a version is tried with when it is loaded
+_GUARDS = 64
+_SAMPLE = 1_000  # rows that are computed again
 _ALONE = 8  # of them one by one
 _CACHED = 1_000  # versions in a process
 
@@ -40,11 +42,13 @@ class Computation:
     """A version of a request-time feature, ready to compute.
 
     ``kinds`` are the types of its columns in the order in which `compute` takes them: inputs, fields, request_time.
+    ``guards`` are rows of these columns that it is computed for beside those that are asked for; see `compute`.
     """
 
     feature: Feature
     expression: pl.Expr
     kinds: Mapping[str, Scalar]
+    guards: tuple[pl.Series, ...] | None = None
 
     @property
     def place(self) -> str:
@@ -69,8 +73,7 @@ def _load(path: Path, sha256: str, inputs: tuple[tuple[str, Scalar], ...]) -> Co
     kinds: dict[str, Scalar] = {**dict(inputs), **file.feature.request, REQUEST_TIME: "datetime"}
     computation = Computation(file.feature, expression, kinds)
     _check_tree(computation)
-    _try(computation)
-    return computation
+    return _guarded(computation)
 
 
 def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row: int = 1) -> pl.Series:
@@ -79,9 +82,11 @@ def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row
     Raises FeatureError, which names the row where a value does not fit that type.
     """
     rows = len(columns[0])
-    # Polars gives other bits for a frame of one row than for the same row among others: see `evaluate.pad`.
-    seen = [pl.concat([column, column]).rechunk() if rows == 1 else column.rechunk() for column in columns]
-    frame = pl.DataFrame(seen)
+    # Polars gives other bits for a frame of one row than for the same row among others (see `evaluate.pad`), and where
+    # a condition holds for all rows or for none: what it chooses is one value then, and x / 3 is not what x / y is for
+    # y = 3. So the guards stand below the rows, whatever these are.
+    below = columns if computation.guards is None else computation.guards
+    frame = pl.DataFrame([pl.concat(pair).rechunk() for pair in zip(columns, below, strict=True)])
     try:
         values = collect(frame.lazy().with_columns(computation.expression.alias(_VALUE)))[_VALUE]
         return cast_value(values.head(rows).alias("value"), computation.feature.data_type)
@@ -91,14 +96,6 @@ def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row
         raise FeatureError(f"{name}: {exc.message}{rest}", where=computation.place, hint=exc.hint) from exc
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
         raise _failed(computation, exc) from exc
-
-
-def one_row(computation: Computation, values: Sequence[object]) -> list[pl.Series]:
-    """The columns of a single row, from values in the order of ``kinds``."""
-    return [
-        pl.Series(name, [value], dtype=column_type(kind))
-        for (name, kind), value in zip(computation.kinds.items(), values, strict=True)
-    ]
 
 
 def request_times(micros: Sequence[int] | NDArray[np.int64]) -> pl.Series:
@@ -111,7 +108,7 @@ def check_rows(computation: Computation, columns: Sequence[pl.Series], *, seed: 
 
     Raises FeatureError where a value depends on the rows beside it.
     """
-    rows = min(len(columns[0]), _SAMPLE * 16)
+    rows = min(len(columns[0]), _SAMPLE)
     if rows < 2:
         return
     picked = random.Random(seed).sample(range(len(columns[0])), rows)  # noqa: S311  (a sample, no secret)
@@ -174,39 +171,40 @@ def _check_tree(computation: Computation) -> None:
         )
 
 
-def _try(computation: Computation) -> None:
-    """`check_rows` over generated rows. Where the expression fails for one of them, the first labels are the test."""
-    draw = random.Random(computation.feature.name)  # noqa: S311  (a sample, no secret)
-    columns = [
-        pl.Series(name, [_generated(kind, draw) for _ in range(_SAMPLE)], dtype=column_type(kind))
-        for name, kind in computation.kinds.items()
-    ]
+def _guarded(computation: Computation) -> Computation:
+    """The computation with guards, but for generated rows for which the expression fails."""
+    rows = generated_rows(computation.kinds, _literals(computation.expression), _GUARDS, computation.feature.name)
+    try:
+        compute(computation, rows)
+    except FeatureError:
+        kept = [at for at in range(_GUARDS) if _computes(computation, [column[at : at + 1] for column in rows])]
+        rows = [column.gather(kept) for column in rows]
+    guarded = replace(computation, guards=tuple(rows) if len(rows[0]) else None)
+    check_rows(guarded, rows)
+    return guarded
+
+
+def _computes(computation: Computation, columns: Sequence[pl.Series]) -> bool:
     try:
         compute(computation, columns)
     except FeatureError:
-        return
-    check_rows(computation, columns)
+        return False
+    return True
 
 
-def _generated(kind: Scalar, draw: random.Random) -> object:
-    if draw.random() < 0.1:
-        return None
-    instant = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=draw.randrange(200_000_000))
-    number = draw.choice([draw.uniform(-1e6, 1e6), draw.uniform(0, 1), 0.0, float(draw.randrange(-50, 50))])
-    match kind:
-        case "bool":
-            return draw.random() < 0.5
-        case "int":
-            return draw.randrange(-1_000, 1_000)
-        case "float":
-            return draw.choice([number, number, number, float("nan"), float("inf")])
-        case "string":
-            return "".join(draw.choices("abc123 ä", k=draw.randrange(6)))
-        case "date":
-            return date(instant.year, instant.month, instant.day)
-        case "datetime":
-            return instant
-    return [draw.uniform(-1, 1) for _ in range(3)]
+def _literals(expression: pl.Expr) -> list[object]:
+    """The numbers and texts in an expression: values at which it may decide otherwise."""
+    found: list[object] = []
+    waiting: list[object] = [json.loads(expression.meta.serialize(format="json"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+        elif isinstance(node, int | float | str) and not isinstance(node, bool):
+            found.append(node)
+    return found
 
 
 def _failed(computation: Computation, exc: BaseException) -> FeatureError:
@@ -216,8 +214,3 @@ def _failed(computation: Computation, exc: BaseException) -> FeatureError:
         where=computation.place,
         hint="make the expression give null for such values, for example with cast(…, strict=False)",
     )
-
-
-def empty_values(feature: Feature) -> pl.Series:
-    """No values, in the type that the feature declares."""
-    return pl.Series("value", [], dtype=value_type(feature.data_type))

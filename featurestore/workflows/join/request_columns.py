@@ -18,7 +18,7 @@ from featurestore.point_in_time.kernel import Integers
 from featurestore.point_in_time.labels import find_column
 from featurestore.tables.instants import NAIVE
 from featurestore.tables.types import INSTANT_UTC
-from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, KnownBy
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 
 _Whose = tuple[str | None, str, str]  # a role, and a version by its feature and SHA-256
@@ -107,14 +107,15 @@ class RequestColumns:
                 keys.append(facts.keys[place])
                 continue
             inputs = tuple(replace(each, max_age=self.question.max_age_of(each)) for each in item.bound.inputs)
-            place = found[self._columns[_whose(ResolvedFeature("", inputs[0], role=item.role), item)]]
-            keys.append(facts.keys[place])
             nulls = self._nulls.get(at, 0)
+            joined = [found[self._columns[_whose(ResolvedFeature("", each, role=item.role), item)]] for each in inputs]
+            keys.append(facts.keys[joined[0]])
+            known_by: KnownBy = "row" if all(facts.features[each].known_by == "row" for each in joined) else "run"
             features.append(
                 JoinedFeature(
                     item.column_name, item.version, 0, facts.labels - nulls, nulls, None, role=item.role, scope="row",
                     warnings=(*(() if item.note is None else (item.note,)), *self._of_inputs(item, facts, found)),
-                    inputs=inputs,
+                    inputs=inputs, known_by=known_by,
                 )
             )  # fmt: skip
         names = [name for name in facts.columns if name not in self._added()]
