@@ -215,7 +215,7 @@ class _Ingestion:
             ):
                 recorder.take(event)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
+                    self._progress(f"{event.target.feature.name}: {event.height:,} rows")
             self._progress.check()
             return recorder.commit()
 
