@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,7 +30,7 @@ from featurestore.sources.contract import (
     Start,
 )
 from featurestore.sources.kafka.settings import KafkaSettings, read_schema
-from featurestore.sources.kafka.topic import Record, Span, Topic, TopicReader
+from featurestore.sources.kafka.topic import Record, Records, Span, Topic, TopicReader
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,24 +44,6 @@ BYTES = 32 << 20
 
 Last: TypeAlias = dict[str, Any] | None
 """The offset, timestamp and hash of the last record that was read of a partition; None where none was."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Records of one partition that are not written yet."""
-
-    offsets: list[int] = field(default_factory=list)
-    timestamps: list[int | None] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
-    size: int = 0
-
-    def add(self, record: Record) -> None:
-        self.offsets.append(record.offset)
-        self.timestamps.append(record.timestamp)
-        self.keys.append(record.key)
-        self.values.append(record.value)
-        self.size += len(record.key or b"") + len(record.value or b"")
 
 
 class KafkaSource:
@@ -94,8 +76,7 @@ class KafkaSource:
             lasts: dict[int, Last] = {number: known.last(number) if known else None for number in spans}
             writer = _Writer(folder, sequence)
             for records in reader.read(spans, progress):
-                for record in _unread(records, reader, lasts):
-                    writer.add(record)
+                writer.add(_unread(records, reader, lasts[records.partition]))
                 progress(f"fetching {self._source.name}: {writer.rows:,} records")
                 if limit is not None and writer.rows >= limit:
                     break
@@ -334,19 +315,21 @@ class _State:
                 raise reader.gone(f"partition {number} ends at offset {found.high}, and was read up to {following}")
 
 
-def _unread(records: Sequence[Record], reader: TopicReader, lasts: Mapping[int, Last]) -> Iterator[Record]:
+def _unread(records: Records, reader: TopicReader, last: Last) -> Records:
     """Those after the last record that was read of their partition.
 
     Raises SourceError where that one is another now. One that was compacted away is none.
     """
-    for record in records:
-        last = lasts[record.partition]
-        if last is None or record.offset > last["offset"]:
-            yield record
-        elif record.offset == last["offset"] and _last(record) != last:
+    if last is None:
+        return records
+    left = records.after(last["offset"])
+    if len(left) < len(records):
+        again = records[len(records) - len(left) - 1]
+        if again.offset == last["offset"] and _last(again) != last:
             raise reader.gone(
-                f"partition {record.partition} has another record at offset {record.offset} than was read"
+                f"partition {records.partition} has another record at offset {again.offset} than was read"
             )
+    return left
 
 
 def _last(record: Record) -> Last:
@@ -380,24 +363,29 @@ class _Writer:
 
     def __init__(self, folder: Path, sequence: int) -> None:
         self._folder, self._sequence = folder, sequence
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Records] = {}
+        self._sizes: dict[int, int] = {}
         self.parts: list[RawPart] = []
         self.rows = 0
         self.newest: dict[int, Record] = {}
 
-    def add(self, record: Record) -> None:
-        self.newest[record.partition] = record
-        waiting = self._waiting.setdefault(record.partition, _Waiting())
-        waiting.add(record)
-        self.rows += 1
-        if len(waiting.offsets) >= ROWS or waiting.size >= BYTES:
-            self._write(record.partition, self._waiting.pop(record.partition))
+    def add(self, records: Records) -> None:
+        if not len(records):
+            return
+        self.newest[records.partition] = records[-1]
+        self.rows += len(records)
+        waiting = self._waiting.setdefault(records.partition, Records(records.partition))
+        waiting.extend(records)
+        size = self._sizes[records.partition] = self._sizes.get(records.partition, 0) + records.size
+        if len(waiting) >= ROWS or size >= BYTES:
+            self._sizes[records.partition] = 0
+            self._write(self._waiting.pop(records.partition))
 
     def flush(self) -> None:
         for partition in sorted(self._waiting):
-            self._write(partition, self._waiting.pop(partition))
+            self._write(self._waiting.pop(partition))
 
-    def _write(self, partition: int, waiting: _Waiting) -> None:
+    def _write(self, waiting: Records) -> None:
         import polars as pl
 
         from featurestore.sources.kafka.decoding import MOST_SPAN, RAW
@@ -410,7 +398,7 @@ class _Writer:
         for piece in (frame.head(frame.height - far.height), *([far] if far.height else [])):
             self._sequence += 1
             path = self._folder / f"{self._sequence}.parquet"
-            facts = {"partition": partition, "first": int(piece["offset"][0]), "last": int(piece["offset"][-1])}
+            facts = {"partition": waiting.partition, "first": int(piece["offset"][0]), "last": int(piece["offset"][-1])}
             written = _write(piece, path, facts)
             self.parts.append(
                 RawPart(name=str(self._sequence), sequence=self._sequence, rows=piece.height, path=path, **written)
