@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class PostgresCursor:
-    """`StreamSource` on a table or query with a cursor; a `ComparingSource` too."""
+    """`StreamSource` on a table or query with a cursor: a `ComparingSource` and an `ErasableSource` too."""
 
     complete = True
 
@@ -123,12 +123,25 @@ class PostgresCursor:
     def commit(self, cursor: Cursor) -> None:
         """Nothing: the server keeps no position of ours."""
 
+    def without(self, part: RawPart, rows: Collection[int], keys: Sequence[str], folder: Path) -> RawPart | None:
+        import polars as pl
+
+        if not rows:
+            return None
+        assert part.path is not None and isinstance(part.facts, dict), "a batch that can be read"  # noqa: PT018
+        raw = pl.read_parquet(part.path).with_row_index("featurestore row", offset=1)
+        left = raw.filter(~pl.col("featurestore row").is_in(list(rows))).drop("featurestore row")
+        path = folder / f"without-{part.sequence}.parquet"
+        cursor = str(self._settings.cursor)
+        return _fetching().write_part(left, part.sequence, part.facts["columns"], cursor, path)  # type: ignore[no-any-return]
+
     def beginning(self, rows: int) -> OpenSource:
         """So many rows of the table as it is."""
         return PostgresSource(self._folders, self._source, rows)
 
     def examine(self) -> Iterator[Finding]:
         yield from PostgresSource(self._folders, self._source).examine()
+        yield from _fetching().examine(self._settings, self._source, self._folders)
 
 
 def _fetching() -> ModuleType:

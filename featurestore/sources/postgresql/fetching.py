@@ -20,7 +20,7 @@ from featurestore import times
 from featurestore.errors import SourceError, did_you_mean
 from featurestore.model import Json, Source
 from featurestore.progress import Progress
-from featurestore.sources.contract import Cursor, Fetched, Held, ProjectFolders, RawPart
+from featurestore.sources.contract import Cursor, Fetched, Finding, Held, ProjectFolders, RawPart
 from featurestore.sources.databases import quoted
 from featurestore.sources.postgresql.columns import FIRST, Column, select
 from featurestore.sources.postgresql.comparing import Known, compare, hashed
@@ -236,6 +236,25 @@ class Fetching:
         )  # fmt: skip
 
 
+def examine(settings: PostgresSettings, source: Source, folders: ProjectFolders) -> Iterator[Finding]:
+    """What `doctor` says of a cursor. Raises SourceError, ConfigError."""
+    address = settings.address(folders.root)
+    with take_snapshot(address, settings, f"source {source.name}") as snapshot:
+        found = snapshot.find_table()
+        keys = snapshot.primary_key(found)
+        _, now, running = snapshot.place_and_time()
+    age = now - running
+    if age > settings.overlap:
+        since = times.format_duration(age // 1_000_000 * 1_000_000)
+        what = f"{source.name}: a transaction has been running for {since}, longer than the overlap"
+        hint = f"end it, or set overlap in [sources.{source.name}]: it may commit an earlier {settings.cursor}"
+        yield Finding(what, hint, wrong=True)
+    if keys and not source.id:
+        named = ", ".join(f'"{name}"' for name in keys)
+        hint = f"id = [{named}] in [sources.{source.name}], so that a row replaces what it was before"
+        yield Finding(f"{source.name}: no id tells its rows apart", hint, wrong=True)
+
+
 def _settled(frame: pl.DataFrame, table: Table) -> int | None:
     """The greatest value of the cursor in rows that no running transaction can come before.
 
@@ -292,17 +311,18 @@ class _Writer:
         self._waiting = []
         self._sequence += 1
         path = self._folder / f"{self._sequence}.parquet"
-        rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
-        data = path.read_bytes()
-        values = (
-            rows[self._table.cursor.name].to_physical() if self._table.cursor.name in rows.columns else pl.Series([])
-        )
-        facts: Json = {
-            "size": len(data), "columns": self._facts, "high": _whole(values.max()), "nulls": values.null_count(),
-        }  # fmt: skip
-        # With the number, since the same rows may come again, after others.
-        content = hashlib.sha256(f"{self._sequence} ".encode() + data).hexdigest()
-        self.parts.append(RawPart(str(self._sequence), self._sequence, content, rows.height, len(data), facts, path))
+        self.parts.append(write_part(rows, self._sequence, self._facts, self._table.cursor.name, path))
+
+
+def write_part(rows: pl.DataFrame, sequence: int, columns: Json, cursor: str, path: Path) -> RawPart:
+    """Rows as a batch of that number, in a file. ``columns`` are `Column.to_json` of each. Raises OSError."""
+    rows.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
+    data = path.read_bytes()
+    values = rows[cursor].to_physical()
+    facts: Json = {"size": len(data), "columns": columns, "high": _whole(values.max()), "nulls": values.null_count()}
+    # With the number, since the same rows may come again, after others.
+    content = hashlib.sha256(f"{sequence} ".encode() + data).hexdigest()
+    return RawPart(str(sequence), sequence, content, rows.height, len(data), facts, path)
 
 
 def _whole(value: object) -> int | None:
