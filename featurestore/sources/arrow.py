@@ -30,8 +30,8 @@ def read_arrow(stream: IO[bytes], name: str, columns: Collection[str] | None, re
         has_end,
         naming_the_file,
         read_record_batches,
-        select_columns,
     )
+    from featurestore.tables.batch import select_columns
 
     with naming_the_file(name, "Arrow"):
         schema, batches = read_record_batches(stream)

@@ -33,7 +33,8 @@ def read_parquet(
 
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file, select_columns
+    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file
+    from featurestore.tables.batch import select_columns
     from featurestore.tables.formats import refuse_foreign
 
     with naming_the_file(name, "Parquet"):

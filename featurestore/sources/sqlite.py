@@ -45,8 +45,7 @@ def read_sqlite(
     wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator[Batch]:
     """The rows of one snapshot, at least one batch. Raises SourceError."""
-    from featurestore.tables.arrow_batches import select_columns
-    from featurestore.tables.batch import Batch
+    from featurestore.tables.batch import Batch, select_columns
 
     try:
         # Never written, not even to recover it, and isolation_level None leaves the one transaction to us.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import IO
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
+from featurestore.tables.batch import Batch
 from featurestore.tables.formats import refuse_foreign
 
 FILE_MAGIC = b"ARROW1"
@@ -62,18 +61,6 @@ def int96_columns(reader: pq.ParquetFile) -> list[str]:
     """The columns with times of 96 bits, as old writers have them."""
     columns = (reader.schema.column(at) for at in range(len(reader.schema)))
     return [column.path for column in columns if column.physical_type == "INT96"]
-
-
-def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
-    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
-    for column, count in Counter(names).items():
-        if count > 1:
-            raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
-        if "\0" in column:
-            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    return names if wanted is None else [column for column in names if nfc(column) in wanted]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

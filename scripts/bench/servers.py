@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """What it takes to read servers as sources, beside their drivers alone.
 
-    .venv/bin/python scripts/bench/servers.py [--rows 500000] [--runs 5]
+    .venv/bin/python scripts/bench/servers.py [--rows 500000] [--runs 5] [--only kafka,postgresql]
 
-Bar: a topic of Kafka at most 1.5 times what its client alone takes to read the same records into Polars. Ours keeps the
-raw records as files for the history, types each column, checks the keys and keeps each row's offset.
+Bars: a table of PostgreSQL at most 1.5 times what ADBC alone takes to read the same rows into Polars (ours lays them
+into a file, hashes them, types each column and checks the keys); a topic of Kafka at most 1.5 times what its client
+alone takes (ours keeps the raw records as files for the history, types each column, checks the keys and keeps each
+row's offset).
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -54,6 +57,64 @@ assert pl.read_ndjson(io.BytesIO(b"\\n".join(values))).height == {rows}
 """
 
 
+TABLE = """\
+[project]
+name = "bench"
+[entity_types.user]
+keys = {{ user_id = "string" }}
+[sources.events]
+type = "postgresql"
+url = "{url}"
+table = "events"
+event_time = "at"
+"""
+OURS_TABLE = (
+    "from pathlib import Path; from featurestore.config import load_project; "
+    "from featurestore.sources.offers import open_source; from featurestore.sources.reading import read_rows; "
+    "project = load_project(Path('postgresql')); source = project.sources['events']; "
+    "opened = open_source(project, source); "
+    "assert read_rows(project, source, opened, opened.offer(), {{'user_id': 'string'}}).frame.height == {rows}"
+)
+OWN_TABLE = """\
+import adbc_driver_manager as adbc
+import adbc_driver_postgresql as driver
+import polars as pl
+import pyarrow as pa
+connection = adbc.AdbcConnection(driver.connect("{url}"))
+statement = adbc.AdbcStatement(connection)
+statement.set_sql_query("SELECT * FROM events")
+answer = pa.RecordBatchReader.from_stream(statement.execute_query()[0]).read_all()
+assert pl.DataFrame(pl.from_arrow(answer)).height == {rows}
+"""
+EVENTS = (
+    "CREATE TABLE events AS SELECT 'u' || i % 5000 AS user_id, timestamptz '2026-01-01' + i * interval '1 s' AS at, "
+    "(i % 997 + 0.25)::float8 AS amount, i AS visits, 'word ' || i % 100 AS word FROM generate_series(1, {rows}) i"
+)
+
+
+def measure_postgresql(root: Path, rows: int, runs: int) -> bool:
+    sys.path.append(str(Path(__file__).parents[2]))
+    from tests.services import short_folder
+    from tests.services_postgres import PostgresServer
+
+    server = PostgresServer(short_folder()).create().start()
+    try:
+        server.run(EVENTS.format(rows=rows))
+        names = {"url": server.url, "rows": rows}
+        (root / "postgresql").mkdir()
+        (root / "postgresql" / "featurestore.toml").write_text(TABLE.format(**names), encoding="utf-8")
+        commands = {
+            "ours": [sys.executable, "-c", OURS_TABLE.format(**names)],
+            "ADBC": [sys.executable, "-c", OWN_TABLE.format(**names)],
+        }
+        timings = timing.interleave(commands, root, runs)
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder)
+    good = timing.report_close(f"{rows:,} rows of a table, whole processes", timings, "ADBC", {"ours": BAR})
+    return timing.report_peak("its memory", timings["ours"].peak, MOST_MB) and good
+
+
 def fill(brokers: str, topic: str, rows: int) -> None:
     """Sends the records, and last of all one alone: of a batch the wheel's broker counts one record."""
     for batch in (100_000, 1):
@@ -91,13 +152,18 @@ def measure_kafka(root: Path, rows: int, runs: int) -> bool:
     return timing.report_peak("its memory", timings["ours"].peak, MOST_MB) and good
 
 
+MEASURES = {"kafka": measure_kafka, "postgresql": measure_postgresql}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", default=",".join(MEASURES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if measure_kafka(Path(folder), options.rows, options.runs) else 1
+        good = [MEASURES[name](Path(folder), options.rows, options.runs) for name in options.only.split(",")]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
