@@ -21,6 +21,7 @@ import polars as pl
 from featurestore.errors import SourceError, StoreError, from_os_error, os_reason, quoted_os_error
 from featurestore.model import Source
 from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, write_index
+from featurestore.regular import is_own
 from featurestore.sources.reading import ContentFacts, align
 from featurestore.tables.batch import Batch
 from featurestore.tables.types import column_type
@@ -167,7 +168,8 @@ class KeptRows:
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)
         try:
-            return known is not None and (self._folder / file).stat().st_size == known.size
+            found = (self._folder / file).lstat()
+            return known is not None and is_own(found) and found.st_size == known.size
         except OSError:
             return False
 
@@ -175,7 +177,9 @@ class KeptRows:
         if file not in self._sound:
             known = self.index.files.get(file)
             try:
-                self._sound[file] = known is not None and _crc(self._folder / file) == (known.size, known.crc)
+                self._sound[file] = (
+                    known is not None and self._is_there(file) and _crc(self._folder / file) == (known.size, known.crc)
+                )
             except OSError:
                 self._sound[file] = False
         return self._sound[file]
