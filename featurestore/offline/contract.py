@@ -6,9 +6,10 @@ and writes them in one transaction per run.
 
 A store takes and returns sorted columns; it knows nothing of features' code, of joins or of files. History is one table
 per version: the entity's keys by name, ``computed_at`` (when the value was true), ``run_seq`` (when it was learned),
-``op`` (0 a value, 1 a tombstone, 2 withdrawn) and ``value`` in its own type. The rows of one (keys, computed_at) are a
-pair, and the latest learned says what it is: where it is withdrawn, there is no such pair any more. Instants are
-microseconds, UTC, without a zone (``pl.Datetime("us")``).
+``op`` (0 a value, 1 a tombstone, 2 withdrawn) and ``value`` in its own type; where the source says when each row was
+known, ``known_at`` too. The rows of one (keys, computed_at) are a pair, and the latest learned, by (known_at, run_seq),
+says what it is: where it is withdrawn, there is no such pair any more. Instants are microseconds, UTC, without a zone
+(``pl.Datetime("us")``).
 
 No connection outlives a call, because even a reader blocks a DuckDB writer. Only `OfflineStore.writing` holds one, for
 the length of its transaction, under the project's lock.
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
-Author = Literal["user", "snapshot"]
+Author = Literal["user", "snapshot", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,23 @@ class HistoryMark:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSetInput:
+    """An input of a request-time feature: the version, its max_age (µs) then, and the rows its table had."""
+
+    feature: str
+    sha256: str
+    number: int
+    max_age: int | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataSetFeature:
     """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
 
     ``role`` is whose feature it is, where several entities of a label are of its type. ``nulls`` counts the labels
     without a value; the ages (µs) are those of the values at the labels' times. They are None in data sets of before.
+    ``inputs`` are those of a request-time feature, which has no table.
     """
 
     column_name: str
@@ -135,6 +148,7 @@ class DataSetFeature:
     least_age: int | None = None
     mean_age: int | None = None
     greatest_age: int | None = None
+    inputs: tuple[DataSetInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +186,7 @@ class DataSet:
     values' times; ``split_column`` holds the part of each label. ``first`` and ``last`` are the labels' times.
     ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
     ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
+    ``request`` has the label columns that hold fields of a request and are called otherwise.
     """
 
     name: str
@@ -209,6 +224,7 @@ class DataSet:
     last: int | None = None
     on_own_event: int | None = None
     dialect: Mapping[str, Json] = field(default_factory=dict)
+    request: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +266,9 @@ class HistoryWriter(Protocol):
         bring back what a tombstone at its own (keys, computed_at) took away. A pair that was withdrawn is not held:
         its value is new.
 
+        With a column ``known_at`` a pair may have a row for each known time, and a value is compared with that of its
+        own. The version's rows have known times from then on: earlier ones those of their runs.
+
         Raises FeatureError, naming the row, where the store can't represent a value; then nothing of the frame is
         written, and the transaction goes on.
         """
@@ -262,10 +281,27 @@ class HistoryWriter(Protocol):
         """
         ...
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        """`write` for a frame that comes in parts, in order, of which no two have a pair in common.
+
+        Each part is written when the iterator is asked for what was done with it. Raises FeatureError as `write` does,
+        when parts were written already: whoever must not leave these asks `refuse` before.
+        """
+        ...
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """Raises the FeatureError that `write` would raise for this frame. Changes nothing."""
+        ...
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         """What each pair holds, this run's rows included: the key columns, computed_at, op and value, sorted.
 
-        ``entities`` (a frame of key columns) selects entities. A version that has no table gives an empty frame.
+        ``entities`` (a frame of key columns) or ``key_range`` selects entities. A version that has no table gives an
+        empty frame.
         """
         ...
 
@@ -285,11 +321,28 @@ class HistoryWriter(Protocol):
         """Removes all marks of these entities (a frame of key columns)."""
         ...
 
-    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+    def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        """Ends the marks that snapshots have set for these entities (a frame of key columns).
+
+        Their author is "returned" from then on, and their run this one: they divide nothing any more, but what
+        was computed while they held is to be computed again.
+        """
+        ...
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        """`History.deletions`, what this run marked included."""
+        ...
+
+    def alive(self, version: StoredVersion) -> pl.DataFrame:
+        """The entities (key columns) that a value answers; none of a version that has no table."""
+        ...
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
-        holds a tombstone stays, and so does one that this version does not have.
+        this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
+        withdrawn, and values stay.
         """
         ...
 
@@ -415,6 +468,7 @@ class History(Readable, Protocol):
     ) -> pl.DataFrame:
         """History sorted by (keys, computed_at, run_seq): key columns, computed_at, run_seq, op, value.
 
+        Of a version whose rows have known times by (keys, computed_at, known_at, run_seq), with ``known_at`` last.
         ``entities`` (a frame of key columns) or ``key_range`` selects entities; ``after_run`` selects rows learned
         later. A version that has no table gives an empty frame of the right types.
         """
@@ -460,12 +514,18 @@ class History(Readable, Protocol):
         """
         ...
 
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of the version have known times of their own."""
+        ...
+
     def has_withdrawn(self, version: VersionId) -> bool:
         """Whether a pair of the version was ever withdrawn."""
         ...
 
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
+
+        Those whose author is "returned" hold no more.
 
         A deletion divides an entity: what is dated up to then is made of its rows up to then, what is dated later of
         its later rows.

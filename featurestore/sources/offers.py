@@ -30,6 +30,7 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
     document: Mapping[str, object] = {**offer.content, **reading_settings(source), "pins": dict(pins)}
     # Only where it is set, so that the fingerprints of older stores stay.
     document = {**document, **({"duplicates": source.duplicates} if source.duplicates else {})}
+    document = {**document, **({"snapshot": source.snapshot} if source.snapshot else {})}
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -44,6 +45,7 @@ def reading_settings(source: Source) -> dict[str, object]:
         "updated_at": source.updated_at,
         "timezone": source.timezone,
         **({} if source.valid is None else {"valid": source.valid}),
+        **({} if source.known_at is None else {"known_at": source.known_at}),
         "columns": {name: _rules(column) for name, column in source.columns.items()},
         **({"id": source.id} if source.id else {}),
     }

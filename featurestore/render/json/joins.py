@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurestore.model import Json
+from featurestore.model import Json, StoredVersion
 from featurestore.render.json.datasets import dataset_document
 from featurestore.render.json.instants import duration, instant
 from featurestore.tables.values import json_value
@@ -61,6 +61,7 @@ def latest_document(result: LatestResult, target: Path | None) -> dict[str, Json
             "nulls": item.nulls,
             "max_age": duration(item.max_age),
             "role": item.role,
+            "known_by": item.known_by,
         }
         for item in result.features
     ]
@@ -96,5 +97,16 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "entity_type": item.version.entity_type.name,
         "role": item.role,
         "scope": item.scope,
-        "known_by": "run",
+        "known_by": item.known_by,
+        **({"inputs": [_input(version) for version in item.inputs]} if item.inputs else {}),
+    }
+
+
+def _input(version: StoredVersion) -> dict[str, Json]:
+    """An input of a request-time feature."""
+    return {
+        "name": version.id.feature,
+        "version": version.number,
+        "sha256": version.id.sha256,
+        "max_age": duration(version.max_age),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
+from featurestore.model import EntityType, Problem, RejectedRow, Scalar, Scope, Source, StoredVersion
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor
 from featurestore.workflows.ingest.set_aside import SetAside
@@ -14,8 +14,10 @@ from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.evaluation.results import FeatureValues
-    from featurestore.workflows.ingest.evaluating import Comparison
+    from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ class Came:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """Who is in a snapshot: ``entities`` has the key columns, those of rows that were set aside among them.
+
+    ``untold`` are rows that were set aside and don't say whose they are. ``versions`` read the source.
+    """
+
+    source: Source
+    entity_type: EntityType
+    entities: pl.DataFrame
+    untold: int
+    versions: tuple[StoredVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Noticed:
     """What was met while the rows of a source were evaluated, and should be known."""
 
@@ -65,7 +81,8 @@ class Computed:
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
-    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held.
+    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
+    all values are in these.
     """
 
     target: Target
@@ -79,6 +96,12 @@ class Computed:
     reason: str | None = None
     rows_older: int = 0
     comparison: Comparison | None = None
+    parts: Sequence[ValuesPart] = ()
+
+    @property
+    def height(self) -> int:
+        """How many values it has."""
+        return self.result.frame.height + sum(part.frame.height for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +130,4 @@ class Failed:
     rows_rejected: int = 0
 
 
-Event = Read | Came | Noticed | Computed | Unchanged | Empty | Failed
+Event = Read | Present | Came | Noticed | Computed | Unchanged | Empty | Failed
