@@ -81,7 +81,7 @@ class KeptRows:
 
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
-            found = pl.read_parquet_schema(self._folder / piece.file).get(name)
+            found = _schema_of(self._folder / piece.file).get(name)
             if found is not None:
                 return found
         return pl.String()
@@ -124,7 +124,7 @@ class KeptRows:
         """About how many bytes of memory a row takes, from the first of them."""
         for piece in kept.pieces:
             if piece.rows:
-                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT)
+                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT, glob=False)
                 return math.ceil(frame.estimated_size() / max(frame.height, 1))
         return 1
 
@@ -176,7 +176,7 @@ class KeptRows:
         if not self._check(file):
             raise DamagedRowsError(file)
         path = self._folder / file
-        there = None if schema is None else [*(name for name in pl.read_parquet_schema(path) if name in schema), ROW]
+        there = None if schema is None else [*(name for name in _schema_of(path) if name in schema), ROW]
         return pl.read_parquet(path, columns=there, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
@@ -322,6 +322,10 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 def _given(*times: int | None) -> list[int]:
     return [time for time in times if time is not None]
+
+
+def _schema_of(path: Path) -> pl.Schema:
+    return pl.scan_parquet(path, glob=False).collect_schema()  # read_parquet_schema takes a path for a pattern
 
 
 def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
