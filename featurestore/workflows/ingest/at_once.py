@@ -14,19 +14,18 @@ from featurestore.sources.offers import fingerprint
 from featurestore.sources.reading import SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
+from featurestore.workflows.ingest.plans import SLICE
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
     problem_of,
     shrunk_problem,
-    slice_problem,
     strict_error,
 )
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
 NO_TIMES = "whole source: it has no event_time"
-SLICE = "a slice by --input"
 
 
 def at_once(
@@ -99,7 +98,7 @@ def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSo
     """Why a target can't be computed from what there is to read."""
     options = turn.options
     if options.input is not None:
-        return None if ready.scope.kind == "row" else slice_problem(ready.target, ready.scope)
+        return None
     gone = [] if position is None else opened.missing(offer, position.cursor)
     if gone and ready.scope.kind == "source" and not options.allow_shrunk:
         return shrunk_problem(ready.target, gone)

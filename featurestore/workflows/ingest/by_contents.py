@@ -21,7 +21,7 @@ from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
-from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan
+from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan, make_slice_plan
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
@@ -70,7 +70,7 @@ def _folder(turn: Turn, stack: ExitStack) -> Path:
     """Where the source's rows are kept; until the end of the run where they are not to be."""
     try:
         state = prepare_state(turn.project)
-        if turn.source.keep_parsed:
+        if turn.keeping is not None:
             return state / "rows" / turn.source.name
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rows-", dir=state)))
     except OSError as exc:
@@ -104,6 +104,10 @@ class _Run:
         except FeatureStoreError as exc:
             yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in self.ready)
             return
+        if turn.keeping is not None and not turn.source.keep_parsed:
+            contents.warnings.append(
+                f"rows of {turn.source.name} are kept although keep_parsed is false: {turn.keeping}"
+            )
         yield Read(turn.source, tuple(aside.rows), tuple(contents.warnings), contents.inferred)
         total = contents.total()
         if aside.count and aside.count == total:
@@ -152,7 +156,10 @@ class _Run:
             marks = turn.deleted[one.target.feature.entity_type.name]
             deleted = position is not None and deleted_since(marks, position)
             try:
-                plans.append(make_plan(one, before, around, deleted=deleted))
+                if turn.options.input is None:
+                    plans.append(make_plan(one, before, around, deleted=deleted))
+                else:
+                    plans.append(make_slice_plan(one, before, last, around))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, gone or ["a file"]))

@@ -59,7 +59,8 @@ def compute(
         # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
         clock = max([times.now() + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
         last = taken[name][-1] if taken[name] else None
-        turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted)
+        looks_back = next((item.name for item in readers if item.lookback), None)
+        turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted, looks_back)
         yield from _SourceRun(turn, set_aside).run(group, positions, copies)
 
 
@@ -124,11 +125,13 @@ class _SourceRun:
             loaded = caller.load(target, first=positions[target.version.id] is None)
             if isinstance(loaded, Problem):
                 yield Failed(target, loaded)
+            elif turn.options.input is not None and loaded.scope.kind != "row":
+                yield Failed(target, slice_problem(target, loaded.scope))
             else:
                 ready.append(loaded)
         if not ready:
             return
-        whole = offer.contents is None or turn.options.input is not None or turn.source.event_time is None
+        whole = offer.contents is None or turn.source.event_time is None
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
     def _is_current(self, target: Target, position: Position, print_: str) -> bool:

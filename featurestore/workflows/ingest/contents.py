@@ -248,6 +248,10 @@ class SourceContents:
         """A number of a content that stays for the run."""
         return self._numbers.setdefault(sha256, len(self._numbers))
 
+    def is_in(self, contents: Iterable[str]) -> pl.Expr:
+        """Whether a row that `rows` gave is of one of these contents."""
+        return pl.col(CONTENT).is_in(sorted(self._number(sha256) for sha256 in contents))
+
     def locate(self, row: Mapping[str, object]) -> str:
         """Where a row is, in the source's words."""
         sha256 = next(one for one, number in self._numbers.items() if number == row[CONTENT])

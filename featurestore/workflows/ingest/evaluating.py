@@ -14,7 +14,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import sort_rows
-from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
+from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.model import Problem
 from featurestore.parsed.rows import CONTENT, ROW
@@ -145,17 +145,19 @@ class Evaluation:
     def _keyless(self, plan: Plan) -> Outcome:
         """Where the source does not say which entity a row is about, only the function knows: it sees everything."""
         looking = self.looking
-        rows = looking.contents.rows(plan.now.ranks, plan.now.clock)
+        ranks = dict.fromkeys(looking.contents.there, THERE) if plan.is_slice else plan.now.ranks
+        rows = looking.contents.rows(ranks, plan.now.clock)
         place = self._place(rows.select(CONTENT, ROW))
         sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
         ((_, values),) = self.caller.call([plan.ready], sorted_, place)
         if isinstance(values, Problem):
             return plan, values
         reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
+        reason = plan.changed if plan.is_slice else f"whole source: {reason}"
         comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
         due = join_due((), values.ahead)
         values = above(values, plan.floor)
-        return Evaluated(plan, values, comparison, rows.height, f"whole source: {reason}", due=due)
+        return Evaluated(plan, values, comparison, rows.height, reason, due=due)
 
     # Scope row
 

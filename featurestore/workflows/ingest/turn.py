@@ -24,7 +24,8 @@ DUE = " due "
 class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
     where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
-    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type.
+    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
+    is a feature that reads the source with a lookback, where there is one.
     """
 
     project: Project
@@ -35,6 +36,16 @@ class Turn:
     clock: int
     last: Taken | None
     deleted: Mapping[str, pl.DataFrame]
+    looks_back: str | None = None
+
+    @property
+    def keeping(self) -> str | None:
+        """Why rows are kept after the run; None where they are not."""
+        if self.source.keep_parsed:
+            return "they are to be kept"
+        if self.source.updated_at is not None:
+            return "updated_at needs them: a state that comes late is told by what is held"
+        return None if self.looks_back is None else f"the lookback of {self.looks_back} needs them"
 
     @property
     def latest(self) -> int | None:
