@@ -20,6 +20,10 @@ MAX_COLUMNS = 5_000
 # The same number bounds the rejected rows that a run stores; their count is always exact.
 MAX_REJECTED = 10_000
 
+# Of an accepted row: the columns whose value does not fit, and is null in its stead; null where all fit. The space
+# keeps the name apart from every source's columns.
+MISFITS = "featurestore misfits"
+
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
 from featurestore.evaluation.evaluate import sort_rows
-from featurestore.model import Problem, Scalar, VersionId
+from featurestore.model import EntityType, Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource
 from featurestore.sources.offers import fingerprint
-from featurestore.sources.reading import SourceRows, read_rows
+from featurestore.sources.reading import FittingRows, SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
 from featurestore.workflows.ingest.plans import SLICE
@@ -54,34 +54,54 @@ def at_once(
     except FeatureStoreError as exc:
         yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in due)
         return
-    yield Read(turn.source, rows.rejected, rows.warnings, rows.inferred)
-    if rows.rejected_count and rows.rejected_count == rows.rows_read:
-        error = all_set_aside(turn.source.name, rows.rejected_count, rows.rejected[0])
-        for one in due:
-            problem = problem_of(error, turn.project, one.target)
-            yield Failed(one.target, problem, rows.rows_read, rows.rejected_count)
-        return
-    inferred = {} if turn.options.dry_run else rows.inferred  # the run will pin them
-    print_ = fingerprint(turn.source, offer, {**pins, **inferred})
-    for entity_type in dict.fromkeys(one.target.feature.entity_type.name for one in due):
-        group = [one for one in due if one.target.feature.entity_type.name == entity_type]
-        sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
-        for one, values in caller.call(group, sorted_rows, rows.place):
-            yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+    named = {id(one): _misfitting(one, rows) for one in due}
+    shown = [row for row in rows.misfits if any(row.column in columns for columns in named.values())]
+    yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
+    # Of a dry run the types are not pinned, and the next run is to read again.
+    kinds = pins if turn.options.dry_run else {**pins, **rows.inferred, **rows.widened}
+    print_ = fingerprint(turn.source, offer, kinds)
+    groups: dict[tuple[EntityType, frozenset[str]], list[Ready]] = {}
+    for one in due:
+        groups.setdefault((one.target.feature.entity_type, named[id(one)]), []).append(one)
+    for (entity_type, columns), group in groups.items():
+        fitting = rows.fitting(columns)
+        error = _refused(turn, fitting)
+        if error is not None:
+            for one in group:
+                problem = problem_of(error, turn.project, one.target)
+                yield Failed(one.target, problem, fitting.rows_read, fitting.rejected_count)
+            continue
+        sorted_rows = sort_rows(fitting.frame, entity_type, turn.source)
+        for one, values in caller.call(group, sorted_rows, fitting.place):
+            yield _event(turn, one, values, fitting, print_, _cursor(turn, positions[one.target.version.id], offer))
+
+
+def _misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
+    """The columns that a feature names and that some rows don't fit."""
+    columns = {row.column for row in rows.misfits}
+    return frozenset(name for name in one.target.names_among(rows.frame.columns) if name in columns)
+
+
+def _refused(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
+    """Why no feature can be computed for the rows that are set aside."""
+    count = rows.rejected_count
+    if count and turn.options.strict:
+        return strict_error(turn.source.name, count, rows.rejected[0])
+    if count and count == rows.rows_read:
+        return all_set_aside(turn.source.name, count, rows.rejected[0])
+    return None
 
 
 def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
     # The short form takes the entity's keys from the source; the long form may make them itself.
     needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
-    rows = read_rows(
-        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, progress=turn.progress
-    )
-    if turn.options.strict and rows.rejected_count:
-        raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
-    return rows
+    return read_rows(
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, by_column=True,
+        progress=turn.progress,
+    )  # fmt: skip
 
 
-def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str, cursor: Cursor) -> Computed | Failed:
+def _event(turn: Turn, one: Ready, values: Values, rows: FittingRows, print_: str, cursor: Cursor) -> Computed | Failed:
     read, rejected = rows.rows_read, rows.rejected_count
     if isinstance(values, Problem):
         return Failed(one.target, values, read, rejected)

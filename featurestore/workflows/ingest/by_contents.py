@@ -10,11 +10,12 @@ from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
 from featurestore.locking import prepare_state
-from featurestore.model import Scalar, VersionId
+from featurestore.model import EntityType, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
+from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
@@ -93,12 +94,11 @@ class _Run:
         turn, contents = self.turn, self.contents
         taken = {one.target.version.id: self._taken(one) for one in self.ready}
         try:
-            contents.parse([each for each in taken.values() if each is not None])
+            contents.parse([each for each in (*taken.values(), turn.last) if each is not None])
             contents.require(self._needed())
-            contents.check(turn.last)
+            named = self._named()
+            contents.check(turn.last, frozenset().union(*named.values()))
             aside = contents.set_aside(turn.latest)
-            if turn.options.strict and aside.count:
-                raise strict_error(turn.source.name, aside.count, aside.rows[0])
         except (CancelledError, ConfigError, StoreError):  # no feature's failure: a setting, or a disk that is full
             raise
         except FeatureStoreError as exc:
@@ -108,26 +108,62 @@ class _Run:
             contents.warnings.append(
                 f"rows of {turn.source.name} are kept although keep_parsed is false: {turn.keeping}"
             )
-        yield Read(turn.source, tuple(aside.rows), tuple(contents.warnings), contents.inferred)
+        asides = {version: self._add_misfits(aside, columns) for version, columns in named.items()}
+        yield Read(
+            turn.source, self._all_set_aside(asides), tuple(contents.warnings), contents.inferred, contents.widened,
+            contents.lacking,
+        )  # fmt: skip
         total = contents.total()
-        if aside.count and aside.count == total:
-            error = all_set_aside(turn.source.name, aside.count, aside.rows[0])
-            for one in self.ready:
+        ready: list[Ready] = []
+        for one in self.ready:
+            aside = asides[one.target.version.id]
+            error = self._refusal(aside, total)
+            if error is None:
+                ready.append(one)
+            else:
                 yield Failed(one.target, problem_of(error, turn.project, one.target), total, aside.count)
-            return
-        inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
-        plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
-        print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
-        for entity_type in dict.fromkeys(plan.ready.target.feature.entity_type for plan in plans):
-            group = [plan for plan in plans if plan.ready.target.feature.entity_type == entity_type]
-            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller)
+        pins = {**self.pins, **contents.inferred, **contents.widened}
+        plans = yield from self._plans(ready, taken, pins)
+        # Of a dry run the types are not pinned, and the next run is to read again.
+        print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
+        groups: dict[tuple[EntityType, frozenset[str]], list[Plan]] = {}
+        for plan in plans:
+            target = plan.ready.target
+            misfitting = frozenset(contents.misfit_columns & named[target.version.id])
+            groups.setdefault((target.feature.entity_type, misfitting), []).append(plan)
+        for (entity_type, columns), group in groups.items():
+            evaluation = Evaluation(Looking(contents.fitting(columns), entity_type, turn.source), self.caller)
             for outcome in evaluation.run(group):
                 if isinstance(outcome, Evaluated):
+                    aside = asides[outcome.plan.ready.target.version.id]
                     yield self._computed(outcome, aside, print_, total)
                 else:
                     plan, problem = outcome
-                    yield Failed(plan.ready.target, problem, total, aside.count)
+                    yield Failed(plan.ready.target, problem, total, asides[plan.ready.target.version.id].count)
             yield Noticed(tuple(evaluation.notes))
+
+    def _named(self) -> dict[VersionId, frozenset[str]]:
+        """The columns that each target's code names."""
+        columns = self.contents.columns
+        return {one.target.version.id: frozenset(one.target.names_among(columns)) for one in self.ready}
+
+    def _add_misfits(self, aside: SetAsideRows, columns: frozenset[str]) -> SetAsideRows:
+        """What is set aside for a feature that names these columns."""
+        misfits, count = self.contents.misfits(columns)
+        return SetAsideRows([*aside.rows, *misfits], aside.count + count, aside.due)
+
+    def _all_set_aside(self, asides: Mapping[VersionId, SetAsideRows]) -> tuple[RejectedRow, ...]:
+        """The rows that are set aside for any of the features, each once."""
+        found = {(row.place, row.column): row for aside in asides.values() for row in aside.rows}
+        return tuple(found.values())[:MAX_REJECTED]
+
+    def _refusal(self, aside: SetAsideRows, total: int) -> FeatureStoreError | None:
+        """Why a feature can't be computed for the rows that are set aside."""
+        if aside.count and self.turn.options.strict:
+            return strict_error(self.turn.source.name, aside.count, aside.rows[0])
+        if aside.count and aside.count == total:
+            return all_set_aside(self.turn.source.name, aside.count, aside.rows[0])
+        return None
 
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]
@@ -139,7 +175,7 @@ class _Run:
         return list(dict.fromkeys(name for feature in short for name in feature.entity_type.key_names))
 
     def _plans(
-        self, taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
+        self, ready: Sequence[Ready], taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
     ) -> Generator[Event, None, list[Plan]]:
         turn, contents, last = self.turn, self.contents, self.turn.last
         vanished = missed(last, contents.there, contents.files, turn.clock)
@@ -150,7 +186,7 @@ class _Run:
             deleted=turn.deleted,
         )  # fmt: skip
         plans: list[Plan] = []
-        for one in self.ready:
+        for one in ready:
             before = taken[one.target.version.id]
             position = self.positions[one.target.version.id]
             marks = turn.deleted[one.target.feature.entity_type.name]

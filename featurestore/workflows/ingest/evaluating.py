@@ -21,7 +21,6 @@ from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
-from featurestore.versioning.recipe.hashing import named_among
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.news import Looking, News, Side, find_news
 from featurestore.workflows.ingest.pairs import (
@@ -334,10 +333,7 @@ class Evaluation:
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
     def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
-        named = self.looking.columns
-        hashed = ready.target.hashed
-        if hashed is not None:
-            named = named_among(hashed.feature, hashed.closure, named)
+        named = ready.target.names_among(self.looking.columns)
         try:
             refuse_contradictions(events, named, self.looking.source, self.looking.contents.locate)
         except FeatureError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
@@ -31,12 +31,18 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns."""
+    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
+
+    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` says that new rows lack
+    a column that earlier ones had.
+    """
 
     source: Source
     rejected: tuple[RejectedRow, ...]
     warnings: tuple[str, ...]
     inferred: Mapping[str, Scalar]
+    widened: Mapping[str, Scalar] = field(default_factory=dict)
+    lacking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ class Recorder:
             stored = {target.source.name for target in self._stored}
             for read in self._read:
                 if read.source.name in stored:
-                    add_pins(self._project, read.source, read.inferred)
+                    add_pins(self._project, read.source, read.inferred, read.widened)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
@@ -268,12 +268,19 @@ class Recorder:
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
             run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
-            duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
+            duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
         )  # fmt: skip
+
+    def _status(self, features: Sequence[FeatureRun]) -> RunStatus:
+        failed = [item for item in features if item.status == "failed"]
+        if failed:
+            return "failed" if len(failed) == len(features) else "partial"
+        partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
+        return "partial" if partly else "ok"
 
 
 def _replaces_reference(verdict: Mapping[str, Json]) -> bool:
@@ -295,10 +302,3 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
         name=version.id.feature, source=target.source.name, status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip
-
-
-def _status(features: Sequence[FeatureRun]) -> RunStatus:
-    failed = [item for item in features if item.status == "failed"]
-    if failed:
-        return "failed" if len(failed) == len(features) else "partial"
-    return "partial" if any(item.rows_rejected for item in features) else "ok"
