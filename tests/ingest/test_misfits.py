@@ -57,7 +57,9 @@ def test_a_misfit_is_set_aside_for_the_features_that_name_the_column(pinned: Fol
     else:
         for name, found in expected.items():  # whoever else is due
             assert counts(pinned.features(name, code=3 if found[1] else 0)) == {name: found}
-    assert all(item["rows_written"] == item["rows_corrected"] == 0 for item in pinned.features("--full", code=3).values())
+    assert all(
+        item["rows_written"] == item["rows_corrected"] == 0 for item in pinned.features("--full", code=3).values()
+    )
 
 
 def test_a_misfit_names_the_file_of_the_pin_and_the_fix(pinned: Folder) -> None:
