@@ -478,6 +478,10 @@ class History(Readable, Protocol):
         """The greatest computed_at (µs) of the rows learned after one run, up to another; None where there are none."""
         ...
 
+    def oldest(self, version: StoredVersion) -> int | None:
+        """The least computed_at (µs) of the rows; None where there are none."""
+        ...
+
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         """The entities of some rows (learned after a run), each standing for about ``every`` neighbouring rows.
 

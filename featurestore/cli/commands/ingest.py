@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from featurestore.cli.options import duration, instant
 from featurestore.cli.session import Session
+from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
     from featurestore.config import Project
+    from featurestore.offline.contract import OfflineStore
+    from featurestore.workflows.ingest.ingest import IngestRequest
     from featurestore.workflows.source_preview import SourcePreview
 
 
@@ -34,18 +38,25 @@ def command(
     allow_shrunk: Annotated[
         bool, typer.Option("--allow-shrunk", help="Go on where files of the last run are gone.")
     ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TS", help="A backfill: nothing is written that is dated before.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TS", help="Where a backfill ends, exclusive (now).")] = None,
+    step: Annotated[str | None, typer.Option(metavar="DURATION", help="A backfill in runs of 30d each, say.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and count, store nothing.")] = False,
 ) -> None:
     """Read sources, validate, compute features, version their code, store values, measure drift, log.
 
     One run is one transaction. Data and code that were taken before are left alone; a feature that fails does
     not hold up the others. Exit code 3: some features failed or some rows were set aside, the rest is stored.
+    A backfill (--since) is for versions without values; one that was broken off goes on where it was.
 
     \b
     Examples:
       featurestore ingest
       featurestore ingest age_normalized --full
       featurestore ingest --source visits --input today.csv
+      featurestore ingest spend_30d --since 2022-01-01T00:00:00Z --step 30d
       zcat visits.csv.gz | featurestore ingest --source visits --input -
     """
     from featurestore.render import json, text
@@ -55,13 +66,24 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
+    begin, end, length = (
+        instant(session, "--since", since),
+        instant(session, "--until", until),
+        duration("--step", step),
+    )
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, begin)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     if take_over and not dry_run:
         from featurestore.offline.open import take_over as take_over_history
 
         take_over_history(project)
     store = session.offline(project)
+    if begin is None and (end is not None or length is not None):
+        raise UsageError("--until and --step are parts of a backfill: they need --since")
+    if begin is not None and not full:
+        _backfill(session, project, store, request, (begin, end), length, fail_on_drift=fail_on_drift)
+    if end is not None or length is not None:
+        raise UsageError("--full computes all at once: it takes --since, and neither --until nor --step")
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)
     for warning in result.warnings:
@@ -78,6 +100,43 @@ def command(
         lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
+
+
+def _backfill(
+    session: Session,
+    project: Project,
+    store: OfflineStore,
+    request: IngestRequest,
+    bounds: tuple[int, int | None],
+    length: int | None,
+    *,
+    fail_on_drift: bool,
+) -> NoReturn:
+    """Makes the steps, shows each, and exits."""
+    from featurestore import times
+    from featurestore.render import json, text
+    from featurestore.render.lines import run_lines
+    from featurestore.workflows.ingest.backfill import BackfillStep, backfill
+
+    dry_run = request.options.dry_run
+    until = times.now() if bounds[1] is None else bounds[1]
+
+    def done(step: BackfillStep) -> None:
+        result = step.result
+        for warning in result.warnings:
+            session.warn(warning)
+        session.show_problems(
+            lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
+            lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
+        )
+
+    with session.progress("reading sources") as progress:
+        found = backfill(project, store, request, (bounds[0], until), length, progress, done)
+    session.show(
+        lambda: json.runs.backfill_document(found, dry_run=dry_run),
+        lambda: text.runs.backfill_page(found, dry_run=dry_run),
+    )
+    raise typer.Exit(found.exit_code(fail_on_drift=fail_on_drift))
 
 
 def _previews(project: Project, sources: Sequence[str], given: str | None) -> list[SourcePreview]:

@@ -98,7 +98,7 @@ class _Run:
             contents.require(self._needed())
             named = self._named()
             contents.check(turn.last, frozenset().union(*named.values()))
-            aside = contents.set_aside(turn.latest)
+            aside = contents.set_aside(turn.latest, turn.moment)
         except (CancelledError, ConfigError, StoreError):  # no feature's failure: a setting, or a disk that is full
             raise
         except FeatureStoreError as exc:
@@ -178,10 +178,11 @@ class _Run:
         self, ready: Sequence[Ready], taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
     ) -> Generator[Event, None, list[Plan]]:
         turn, contents, last = self.turn, self.contents, self.turn.last
-        vanished = missed(last, contents.there, contents.files, turn.clock)
+        vanished = missed(last, contents.there, contents.files, turn.moment)
         vanished = {one: when for one, when in vanished.items() if not contents.continues(one, last)}
         around = Circumstances(
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
+            number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
             deleted=turn.deleted,
         )  # fmt: skip
@@ -203,11 +204,13 @@ class _Run:
 
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
-        target = plan.ready.target
-        if values.future and not values.frame.height and plan.before is None:
+        target, turn = plan.ready.target, self.turn
+        if values.future and turn.options.step is None and not values.frame.height and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
         taken = replace(plan.taken, due=found.due)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
+        if turn.options.step is not None:  # what the next step takes is not set aside
+            values = replace(values, future=0)
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,

@@ -19,7 +19,7 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source
 from featurestore.sources.pinned_types import read_pins
 from featurestore.workflows.ingest.events import Event, Failed, IngestOptions, Unchanged
-from featurestore.workflows.ingest.problems import problem_of, slice_problem, strict_error
+from featurestore.workflows.ingest.problems import backfill_problem, problem_of, slice_problem, strict_error
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
@@ -57,11 +57,20 @@ def compute(
         keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
         progress(f"reading {name}")
         # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
-        clock = max([times.now() + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
+        moment = _latest(times.now() + FUTURE_TOLERANCE, taken[name])
+        clock = moment
+        if options.step is not None:
+            own = (positions[target.version.id] for target in group)
+            clock = _latest(min(moment, options.step.until - 1), _all_taken([each for each in own if each is not None]))
         last = taken[name][-1] if taken[name] else None
         looks_back = next((item.name for item in readers if item.lookback), None)
-        turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted, looks_back)
+        turn = Turn(project, project.sources[name], keys, options, progress, clock, moment, last, deleted, looks_back)
         yield from _SourceRun(turn, set_aside).run(group, positions, copies)
+
+
+def _latest(clock: int, taken: Sequence[Taken]) -> int:
+    """The clock, or the latest one of what was taken."""
+    return max([clock, *(each.clock for each in taken if each.clock is not None)])
 
 
 def _all_taken(positions: Sequence[Position]) -> list[Taken]:
@@ -127,11 +136,14 @@ class _SourceRun:
                 yield Failed(target, loaded)
             elif turn.options.input is not None and loaded.scope.kind != "row":
                 yield Failed(target, slice_problem(target, loaded.scope))
-            else:
-                ready.append(loaded)
+            elif turn.options.step is None or turn.options.step.last or loaded.scope.kind != "source":
+                ready.append(loaded)  # scope source takes one step, the last
         if not ready:
             return
         whole = offer.contents is None or turn.source.event_time is None
+        if whole and turn.options.step is not None:
+            yield from (Failed(one.target, backfill_problem(one.target)) for one in ready)
+            return
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
     def _is_current(self, target: Target, position: Position, print_: str) -> bool:

@@ -340,8 +340,11 @@ class SourceContents:
         """The rows of all that is there, those that were set aside among them."""
         return sum(self._find(sha256).rows for sha256 in self.there)
 
-    def set_aside(self, clock: int | None) -> SetAsideRows:
-        """The rows of what is there that were set aside, for their values or for being ahead of the clock."""
+    def set_aside(self, clock: int | None, moment: int) -> SetAsideRows:
+        """The rows of what is there that were set aside, for their values or for being ahead of ``moment`` (µs).
+
+        A row after the clock, and not after the moment, is due and not set aside: the next step of a backfill takes it.
+        """
         found = SetAsideRows()
         for sha256 in self._order(self.there):
             kept = self._find(sha256)
@@ -349,10 +352,10 @@ class SourceContents:
             found.rows += kept.rejected[: MAX_REJECTED - len(found.rows)]
         late = [sha256 for sha256 in self.there if clock is not None and (self._find(sha256).high or clock) > clock]
         if late and clock is not None:
-            self._add_ahead(found, late, clock)
+            self._add_ahead(found, late, clock, moment)
         return found
 
-    def _add_ahead(self, found: SetAsideRows, contents: Sequence[str], clock: int) -> None:
+    def _add_ahead(self, found: SetAsideRows, contents: Sequence[str], clock: int, moment: int) -> None:
         event_time = str(self.source.event_time)
         for frame in self._kept.frames(
             [self._find(sha256) for sha256 in contents],
@@ -364,8 +367,9 @@ class SourceContents:
                 continue
             first = int(frame[event_time].to_physical().min())  # type: ignore[arg-type]
             found.due = first if found.due is None else min(found.due, first)
-            found.count += frame.height
-            for row in frame.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
+            ahead = frame.filter(self._time() > moment)
+            found.count += ahead.height
+            for row in ahead.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
                 name = self.there[contents[row.pop(CONTENT)]].name
                 place = self._opened.place(name, row.pop(ROW))
                 values = {column: _plain(value) for column, value in row.items()}

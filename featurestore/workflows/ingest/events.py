@@ -18,8 +18,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a backfill: what is dated before ``until`` (µs). ``last`` says that no other one follows."""
+
+    until: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """The flags of ``ingest`` that decide what is computed and which rows are rejected."""
+    """The flags of ``ingest`` that decide what is computed and which rows are rejected.
+
+    Nothing is written that is dated before ``since`` (µs); ``step`` is that of a backfill.
+    """
 
     input: str | None = None
     full: bool = False
@@ -27,6 +38,8 @@ class IngestOptions:
     allow_future: bool = False
     allow_shrunk: bool = False
     dry_run: bool = False
+    since: int | None = None
+    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Circumstances:
     """What holds for all targets of a source in a run.
 
     ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
-    ahead of it are taken, and ``mark`` is what positions store.
+    ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
     """
 
     contents: SourceContents
@@ -60,6 +60,7 @@ class Circumstances:
     dropped: Mapping[str, int]
     clock: int | None
     mark: int
+    number: int
     full: bool
     allow_shrunk: bool
     since: int | None = None
@@ -82,7 +83,8 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     taken = Taken(
         files=contents.files, vanished=vanished, times=times, clock=around.mark,
         due=() if before is None else before.due,
-        since=around.since if before is None else before.since, shrunk=None if before is None else before.shrunk,
+        since=before.since if before is not None and around.since is None else around.since,
+        shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
     )  # fmt: skip
@@ -104,8 +106,8 @@ def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, arou
     """
     contents, known = around.contents, before or last or Taken()
     held = {content: _rank(content, known) for content in known.parts if contents.has(content)}
-    added = dict.fromkeys(contents.there, around.mark)
-    others = {} if last is None else {**dict.fromkeys(last.contents, around.mark), **last.missed}
+    added = dict.fromkeys(contents.there, around.number)
+    others = {} if last is None else {**dict.fromkeys(last.contents, around.number), **last.missed}
     mine = before or Taken(reading=contents.reading, pins=around.pins or {}, clock=around.mark)
     vanished = {
         **mine.vanished,

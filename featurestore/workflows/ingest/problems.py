@@ -71,6 +71,16 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
     )
 
 
+def backfill_problem(target: Target) -> Problem:
+    """A backfill over a source whose rows can't be taken a step at a time."""
+    return Problem(
+        "feature",
+        f"the source {target.source.name!r} is read as a whole, and can't be taken a step at a time",
+        target.place,
+        f"ingest without --since, --until and --step: featurestore ingest {target.feature.name}",
+    )
+
+
 def unkeyed_error(target: Target) -> FeatureStoreError:
     """A feature of scope ``entity`` over a source whose rows do not say which entity they are about."""
     keys = ", ".join(target.feature.entity_type.key_names)

@@ -20,7 +20,17 @@ from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
 from featurestore.errors import FeatureError
-from featurestore.model import FeatureRun, FeatureStatus, Json, Problem, RejectedRow, Run, RunStatus, VersionId
+from featurestore.model import (
+    FeatureRun,
+    FeatureStatus,
+    Json,
+    Problem,
+    RejectedRow,
+    Run,
+    RunStatus,
+    StoredVersion,
+    VersionId,
+)
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
@@ -49,6 +59,8 @@ class Recorder:
         *,
         measure_drift: bool,
         dry_run: bool,
+        full: bool = False,
+        is_step: bool = False,
         pending_bytes: int = PENDING_BYTES,
     ) -> None:
         self.run_id, self._commit = run_id, commit
@@ -56,6 +68,8 @@ class Recorder:
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
+        self._full, self._is_step = full, is_step
+        self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
         self._started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
@@ -84,6 +98,17 @@ class Recorder:
                 reference = find_reference(self._store, version, learned)
                 before = None if reference else find_previous(self._store, version, learned)
                 self._references[version] = (reference, before)
+                if self._store.mark(target.version) is None:
+                    self._note_reach(target.version)
+
+    def _note_reach(self, version: StoredVersion) -> None:
+        """Of a version without values: how far back those of the one before it reach."""
+        earlier = [each for each in self._store.versions(version.id.feature) if each.number < version.number]
+        if earlier:
+            before = max(earlier, key=lambda each: each.number)
+            oldest = self._store.oldest(before)
+            if oldest is not None:
+                self._reaches[version.id] = before, oldest
 
     def add(self, feature: FeatureRun) -> None:
         """Records a feature that has nothing to store."""
@@ -127,7 +152,7 @@ class Recorder:
             self._begin()
         if self._transaction is None:
             run = self._run(None)
-            if not self._dry_run:
+            if not self._dry_run and (self._features or not self._is_step):
                 self._store.log(run, self.rejected)
             return run
         for position in self._reactivated:
@@ -206,6 +231,7 @@ class Recorder:
                 "be compared with; this run is the reference from now on"
             )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
+        notes += self._reach(event)
         if written.deleted:
             words = (
                 "row was deleted before, and stays" if written.deleted == 1 else "rows were deleted before, and stay"
@@ -223,6 +249,18 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _reach(self, event: Computed) -> list[str]:
+        """How far back a new version reaches, where that is asked for or less far than the version before it did."""
+        version, frame = event.target.version, event.result.frame
+        if version.id not in self._reaches or not frame.height or not event.result.timed:
+            return []
+        before, oldest = self._reaches[version.id]
+        first = int(frame["computed_at"].to_physical().min())  # type: ignore[arg-type]  # of integers an integer
+        if not self._full and first <= oldest:
+            return []
+        since, earlier = times.format_instant(first), times.format_instant(oldest)
+        return [f"version {version.number} reaches back to {since}, version {before.number} to {earlier}"]
 
     def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
         """Writes what is new, corrected or withdrawn. Raises FeatureError."""

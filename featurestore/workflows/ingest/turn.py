@@ -23,7 +23,8 @@ DUE = " due "
 @dataclass(frozen=True, slots=True)
 class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
-    where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
+    where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than
+    the clock. ``last`` is what the last committed run has taken of the source.
     ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
     is a feature that reads the source with a lookback, where there is one.
     """
@@ -34,6 +35,7 @@ class Turn:
     options: IngestOptions
     progress: Progress
     clock: int
+    moment: int
     last: Taken | None
     deleted: Mapping[str, pl.DataFrame]
     looks_back: str | None = None
