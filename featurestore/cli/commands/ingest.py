@@ -43,6 +43,10 @@ def command(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TS", help="Where a backfill ends, exclusive (now).")] = None,
     step: Annotated[str | None, typer.Option(metavar="DURATION", help="A backfill in runs of 30d each, say.")] = None,
+    restart_source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Begin where start says, of a stream made anew; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and count, store nothing.")] = False,
 ) -> None:
     """Read sources, validate, compute features, version their code, store values, measure drift, log.
@@ -66,12 +70,9 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    begin, end, length = (
-        instant(session, "--since", since),
-        instant(session, "--until", until),
-        duration("--step", step),
-    )
-    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, begin)
+    begin, end = instant(session, "--since", since), instant(session, "--until", until)
+    length, restart = duration("--step", step), tuple(restart_source or ())
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, restart, since=begin)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     if take_over and not dry_run:
         from featurestore.offline.open import take_over as take_over_history

@@ -10,6 +10,7 @@ from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor
 from featurestore.workflows.ingest.set_aside import SetAside
+from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Step:
 class IngestOptions:
     """The flags of ``ingest`` that decide what is computed and which rows are rejected.
 
-    Nothing is written that is dated before ``since`` (µs); ``step`` is that of a backfill.
+    The streams of ``restart`` begin where their settings say. About ``limit`` rows are fetched of each stream. Nothing
+    is written that is dated before ``since`` (µs); ``step`` is that of a backfill.
     """
 
     input: str | None = None
@@ -38,6 +40,8 @@ class IngestOptions:
     allow_future: bool = False
     allow_shrunk: bool = False
     dry_run: bool = False
+    restart: tuple[str, ...] = ()
+    limit: int | None = None
     since: int | None = None
     step: Step | None = None
 
@@ -56,6 +60,13 @@ class Read:
     inferred: Mapping[str, Scalar]
     widened: Mapping[str, Scalar] = field(default_factory=dict)
     lacking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of a source that can't be read again, to be stored once for all targets."""
+
+    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,13 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Empty:
+    """A target of a source of which nothing ever came."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A target that can't be computed; nothing of it may be stored."""
 
@@ -106,4 +124,4 @@ class Failed:
     rows_rejected: int = 0
 
 
-Event = Read | Noticed | Computed | Unchanged | Failed
+Event = Read | Came | Noticed | Computed | Unchanged | Empty | Failed
