@@ -60,7 +60,7 @@ class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
     ``values`` has the columns of the frame that was written, without the rows that were unchanged. ``deleted`` are
-    those of the unchanged that met a tombstone.
+    those of the unchanged that met a tombstone. ``corrected_entities`` counts the entities of the corrected rows.
     """
 
     new: int
@@ -68,6 +68,7 @@ class Written:
     unchanged: int
     values: pl.DataFrame
     deleted: int = 0
+    corrected_entities: int = 0
 
 
 @dataclass(frozen=True, slots=True)

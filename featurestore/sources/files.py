@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -154,7 +155,7 @@ class FileSource:
         report: Report,
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
-        schemas = FileSchemas()
+        schemas, done = FileSchemas(), 0
         for file in offer.handle:
             assert self._read_file is not None, "given, unless `read` is another"
             if only is not None and file.name not in only:
@@ -167,7 +168,12 @@ class FileSource:
                     batches = self._read_tail(stream, start, file.name, report)
                 if self._partitions and (parts := partitions_of(file.name)):
                     batches = (batch.with_constants(parts) for batch in batches)
-                yield from schemas.seen(file.name, batches) if self.complete else batches
+                batches = schemas.seen(file.name, batches) if self.complete else batches
+                for batch in batches:
+                    # Only a text format is read from its first byte to its last.
+                    at = 0 if self._tail is None or file.copy is not None else stream.tell()
+                    yield replace(batch, read=done + at)
+                done += file.size
         schemas.report(report)
 
     def _read_tail(self, stream: IO[bytes], start: Start, name: str, report: Report) -> Iterator[Batch]:

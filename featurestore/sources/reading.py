@@ -277,8 +277,11 @@ class _Reading:
         first: str | None = None
         origin: str | None = None
         dialect = self.source.dialect
+        rows, total = 0, self._total(offer)
         for found in self._read(offer):
-            self.progress.check()
+            rows += found.frame.height + found.unreadable_count
+            share = f", {min(found.read / total, 1):.0%}" if total and found.read else ""
+            self.progress(f"reading {self.source.name}: {rows:,} rows{share}")
             batch = found.normalized()
             if dialect.renamed:
                 batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
@@ -293,6 +296,12 @@ class _Reading:
             if key in self.names:
                 self._require_key(key, without)
         return self._frame()
+
+    def _total(self, offer: Offer) -> int:
+        """The bytes of what is read; 0 where that is not known."""
+        if offer.contents is None or self.only is None:
+            return offer.size or 0
+        return sum(content.size for content in offer.contents if content.name in self.only)
 
     def _read(self, offer: Offer) -> Iterator[Batch]:
         dialect = self.source.dialect

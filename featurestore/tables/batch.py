@@ -51,7 +51,7 @@ class Batch:
 
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
     String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
-    ``unreadable_count`` exact.
+    ``unreadable_count`` exact. ``read`` are the bytes that were read up to its end, of all that is read; 0: not known.
     """
 
     origin: str
@@ -61,6 +61,7 @@ class Batch:
     unreadable: tuple[UnreadableRow, ...] = ()
     unreadable_count: int = 0
     kinds: dict[str, pl.Series] = field(default_factory=dict)
+    read: int = 0
 
     def row(self, index: int) -> int:
         """The number in its file of a row of the frame."""

@@ -132,10 +132,18 @@ def _feature_cells(item: FeatureRun, *, withdrawn: bool) -> tuple[str | Text, ..
 def _evaluated(run: Run) -> list[RenderableType]:
     """How much of its source each feature is evaluated over, and why."""
     return [
-        line(f"{item.name}: {item.rows_computed:,} of {item.rows_read:,} rows are evaluated ({item.reason})", DIM)
+        line(
+            f"{item.name}: {item.rows_computed:,} of {item.rows_read:,} rows are evaluated"
+            f"{_share(item.rows_computed, item.rows_read)} ({item.reason})",
+            DIM,
+        )
         for item in run.features
         if item.reason is not None
     ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f", {part / whole:.1%}" if whole else ""
 
 
 def _errors(run: Run) -> list[RenderableType]:

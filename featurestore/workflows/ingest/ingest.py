@@ -27,7 +27,7 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import compute
-from featurestore.workflows.ingest.events import Computed, IngestOptions
+from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions, Unchanged
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
 from featurestore.workflows.ingest.steps import backfilled
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
@@ -204,15 +204,17 @@ class _Ingestion:
         recorder.load_references(targets)
         for item in failed:
             recorder.add(item)
-        options, declared = self._request.options, self._registry.features
+        options, declared, done = self._request.options, self._registry.features, 0
         with ExitStack() as files, recorder:
             # Computed anew in each attempt, since a large run does not hold its frames.
             for event in compute(
                 self._project, self._store, targets, options, declared, self._progress, self._copies, files
             ):
                 recorder.take(event)
+                done += isinstance(event, Computed | Unchanged | Failed)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
+                    rows = f"{event.target.feature.name}: {event.result.frame.height:,} rows"
+                    self._progress(f"{rows}; {done} of {len(targets)} features done")
             self._progress.check()
             return recorder.commit()
 

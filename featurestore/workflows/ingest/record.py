@@ -234,11 +234,11 @@ class Recorder:
                 f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
-        met = written.corrected + written.unchanged
-        if written.corrected * 2 > met and met > 1:
+        many = _many_corrected(event, written)
+        if many is not None:
             self.warnings.append(
-                f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
-                "does a value depend on rows that come later, as a mean over the whole source does?"
+                f"{target.feature.name}: {many} were corrected; does a value depend on rows that come later, as a mean "
+                "over the whole source does?"
             )
         if measured and self._measure_drift and _replaces_reference(measured.verdict):
             self.warnings.append(
@@ -337,6 +337,22 @@ class Recorder:
             return "failed" if len(failed) == len(features) else "partial"
         partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
         return "partial" if partly or self._waits() else "ok"
+
+
+def _many_corrected(event: Computed, written: Written) -> str | None:
+    """What was corrected, where it is more than half of what was met: of scope ``row`` values, elsewhere entities."""
+    if not written.corrected:
+        return None
+    if event.scope.kind == "row":
+        # Rows that are what they were are not evaluated again, and give what is held.
+        known = event.rows_read - event.rows_rejected - written.new
+        met = max(written.corrected + written.unchanged, known)
+        return f"{written.corrected:,} of {met:,} stored values" if written.corrected * 2 > met > 1 else None
+    if event.comparison is not None and not event.comparison.everything:
+        return None  # only entities with other rows were looked at
+    met = event.result.frame.select(event.target.feature.entity_type.key_names).n_unique()
+    corrected = written.corrected_entities
+    return f"values of {corrected:,} of {met:,} entities" if corrected * 2 > met > 1 else None
 
 
 def _replaces_reference(verdict: Mapping[str, Json]) -> bool:
