@@ -22,7 +22,7 @@ from featurestore.evaluation.superseded import (
     sort_and_drop_superseded,
 )
 from featurestore.model import Feature
-from featurestore.tables.types import INSTANT, key_types
+from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import is_utc
 
 # Where the source's row of an index is, in the source's words.
@@ -43,6 +43,13 @@ class FeatureValues:
     future: int = 0
     due: int | None = None
     ahead: pl.DataFrame | None = None
+
+
+def no_values(feature: Feature, *, timed: bool) -> FeatureValues:
+    """The values of a feature whose source has no rows."""
+    times = {"computed_at": INSTANT} if timed else {}
+    schema = {**key_types(feature.entity_type), **times, "value": value_type(feature.data_type)}
+    return FeatureValues(pl.DataFrame(schema=schema), timed)
 
 
 class RowTimes:

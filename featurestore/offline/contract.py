@@ -662,8 +662,11 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
         """Replaces the record of those that are not complete."""
         ...
 
-    def purge(self) -> None:
-        """Rewrites what lies on disk, so that what was erased is not there any more either."""
+    def purge(self) -> str | None:
+        """Rewrites what lies on disk, so that what was erased is not there any more either.
+
+        Says, with the way out, who keeps it there, where somebody does; then the erasure is not complete.
+        """
         ...
 
     def ready(self) -> AbstractContextManager[None]:

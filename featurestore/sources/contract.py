@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source, SourceSettings
@@ -133,6 +133,28 @@ class ContentSource(OpenSource, Protocol):
 
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         """Whether a content can be read from after its first ``size`` bytes, which held whole rows when last read."""
+        ...
+
+
+@frozen
+class Finding:
+    """One thing that was found out about a source, in words; a way out where it is wrong."""
+
+    message: str
+    hint: str | None = None
+    wrong: bool = False
+
+
+@runtime_checkable
+class Server(Protocol):
+    """A source that is a server."""
+
+    def beginning(self, rows: int) -> OpenSource:
+        """The same source with no more than so many of its rows: an offer reads all that it offers."""
+        ...
+
+    def examine(self) -> Iterator[Finding]:
+        """What `doctor` says of it. Raises SourceError or ConfigError where it can't be read."""
         ...
 
 

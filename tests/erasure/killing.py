@@ -6,13 +6,14 @@ the command itself costs, and no imports.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ PACKAGE = Path(__file__).parents[2] / "featurestore"
 # Where an erasure changes something: the lines of these files are the points at which it is killed.
 WATCHED = (
     "atomic.py", "offline/audit_log.py", "offline/datasets.py", "offline/duckdb/", "offline/last_run.py",
-    "offline/postgres/store.py", "offline/postgres/run.py", "offline/postgres/connection.py", "online/sqlite.py",
+    "offline/postgres/store.py", "offline/postgres/run.py", "postgres/connection.py", "online/sqlite.py",
     "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
 )  # fmt: skip
 
@@ -82,6 +83,13 @@ class Killer:
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return Trial(answer["code"], tuple(answer["lines"]), self._log.read_text(errors="replace"))
+
+
+def line_in(function: Callable[..., object]) -> str:
+    """The first line of a function's body, as a point to kill at."""
+    code = inspect.unwrap(function).__code__
+    first = next(line for _, _, line in code.co_lines() if line is not None and line > code.co_firstlineno)
+    return f"{os.path.relpath(code.co_filename, PACKAGE)}:{first}"
 
 
 def _serve() -> None:

@@ -79,7 +79,7 @@ class Partition:
     def entities(self) -> pl.DataFrame:
         """The keys of its entities, in the order of the offsets."""
         with _reading():
-            entities = pl.read_ipc(self.folder / _ENTITIES)
+            entities = _read_ipc(self.folder / _ENTITIES)
         if entities.schema != pl.Schema(key_types(self.version.entity_type)):
             raise ColumnsLostError
         return entities
@@ -102,7 +102,7 @@ class Partition:
         with _reading():
             if "value.npy" in self.sizes:
                 return Flat(self._mapped("value"), value_type(self.version.data_type))
-            return pl.read_ipc(self.folder / _VALUES)["value"]
+            return _read_ipc(self.folder / _VALUES)["value"]
 
     def _mapped(self, name: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
@@ -266,6 +266,10 @@ def _reading() -> Iterator[None]:
         yield
     except _UNREADABLE as exc:  # another process is replacing it, or its bytes are not what they were
         raise ColumnsLostError from exc
+
+
+def _read_ipc(path: Path) -> pl.DataFrame:
+    return pl.scan_ipc(path, glob=False).collect()  # read_ipc takes what stands in brackets for a pattern
 
 
 def _generations(folder: Path) -> list[Path]:

@@ -165,7 +165,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         with self._writable() as file:
             write_erasures(file, erasures)
 
-    def purge(self) -> None:
+    def purge(self) -> str | None:
         # Into a new file, since the old one goes on containing the bytes of deleted rows.
         fresh = self._path.with_suffix(".fresh")
         with self._turn(self._gate.writing):
@@ -196,6 +196,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 raise from_os_error(exc) from exc
             finally:
                 shutil.rmtree(duck.spill_beside(self._path), ignore_errors=True)
+        return None
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         with self._writable() as file:

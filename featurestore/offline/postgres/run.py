@@ -18,8 +18,8 @@ from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.postgres import tables
-from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.sql import history_table, key_list, quote
+from featurestore.postgres.connection import Connection
 from featurestore.tables.types import held_schema, history_schema, value_type
 
 # A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.

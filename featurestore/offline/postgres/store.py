@@ -48,14 +48,16 @@ from featurestore.offline.ownership import (
     write_project_id,
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.postgres import address, tables
-from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
+from featurestore.postgres import address
+from featurestore.postgres.connection import Connection, Server
+from featurestore.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -232,14 +234,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             write_erasures(connection, erasures)
             connection.commit()
 
-    def purge(self) -> None:
-        """Rewrites the tables, and what the server knows of their values. Its logs and backups are beyond our reach."""
+    def purge(self) -> str | None:
+        """The server's logs and backups are beyond our reach."""
         with self._server.connect() as connection:
-            # One statement after another, because VACUUM can't run inside a transaction.
-            for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
-                connection.execute(f"VACUUM (FULL, ANALYZE) {quote(self._schema)}.{quote(row['tablename'])}")
-            # Its statistics of a column hold the most frequent values. Rewriting them takes the owner of the database.
-            connection.execute("VACUUM (FULL) pg_catalog.pg_statistic")
+            return rewrite(connection, self._schema)
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         # Takes no run_seq, so it need not wait for a run that is going on.

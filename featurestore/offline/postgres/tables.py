@@ -13,9 +13,9 @@ from featurestore.errors import ConfigError
 from featurestore.model import StoredVersion
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.sql import history_columns, history_table, key_list, literal, quote
+from featurestore.postgres.connection import Connection
 
 NAME_BYTES = 63
 ENCODINGS = ("UTF8", "SQL_ASCII")

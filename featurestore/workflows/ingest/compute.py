@@ -19,7 +19,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
-from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Unchanged
+from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
 from featurestore.workflows.ingest.problems import backfill_problem, problem_of, slice_problem, strict_error
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
@@ -159,6 +159,7 @@ class _SourceRun:
                 continue
             due.append(target)
         if not due:
+            yield Noticed(tuple(offer.warnings))
             return
         known = {target.version.id: self._positions[target.version.id] for target in due}
         yield from self._compute(due, known, opened, offer, pins)
