@@ -188,6 +188,17 @@ class Fetched:
     whole: bool = True
 
 
+@frozen
+class Deletions:
+    """Entities that a source says are deleted: a frame of ``key``, a column of texts, and ``deleted_at``.
+
+    What is no text is null there, and so is the instant where there is none.
+    """
+
+    key: str
+    frame: pl.DataFrame
+
+
 class StreamSource(ContentSource, Protocol):
     """A source that can't be read again: what is new is fetched once, kept in the history, and read from there."""
 
@@ -212,11 +223,8 @@ class StreamSource(ContentSource, Protocol):
         """The offer of these batches. One with a path can be read."""
         ...
 
-    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
-        """Which entities some batches say are deleted; None where the source does not say that.
-
-        The columns of the key as they are in the source, and ``deleted_at``.
-        """
+    def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
+        """Which entities some batches say are deleted; None where the source does not say that."""
         ...
 
     def commit(self, cursor: Cursor) -> None:

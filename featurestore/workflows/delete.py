@@ -126,7 +126,7 @@ class _Changes:
 def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int) -> _Changes:
     pair = [*version.entity_type.key_names, "computed_at"]
     rows = offline.scan(version, entities=entity_frame(version.entity_type, entity))
-    # The scan ends with run_seq, so the last row of a pair is the one that counts.
+    # The scan ends with the order of learning, so the last row of a pair is the one that counts.
     pairs = rows.unique(pair, keep="last", maintain_order=True)
     pairs = pairs.filter(pl.col("op") != WITHDRAWN)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)

@@ -183,7 +183,7 @@ def _column(
     kind: Scalar | None
     if name in keys:
         kind, origin = keys[name], "key"
-    elif name in (source.event_time, source.updated_at):
+    elif name in source.roles:
         kind, origin = "datetime", "declared"
     elif name in source.columns:
         kind, origin = source.columns[name].type, "declared"

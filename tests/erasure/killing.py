@@ -13,7 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,10 +39,10 @@ class Trial:
 
 
 class Killer:
-    """The process that forks. A context manager."""
+    """The process that forks. A context manager. The lines of the files ``watched`` are points."""
 
-    def __init__(self, root: Path) -> None:
-        self._log = root / "trials.log"
+    def __init__(self, root: Path, watched: Sequence[str] = WATCHED) -> None:
+        self._log, self._paths = root / "trials.log", list(watched)
 
     def __enter__(self) -> Killer:
         self._process = subprocess.Popen(
@@ -77,6 +77,7 @@ class Killer:
             "before": before,
             "log": str(self._log),
             "limit": file_bytes,
+            "watched": self._paths,
         }
         order["watch"] = watch or before is not None
         self._process.stdin.write(json.dumps({**order, "env": dict(env or {})}) + "\n")
@@ -93,6 +94,7 @@ def line_in(function: Callable[..., object]) -> str:
 
 
 def _serve() -> None:
+    import confluent_kafka  # noqa: F401
     import duckdb  # noqa: F401
     import polars  # noqa: F401
 
@@ -116,10 +118,10 @@ def _serve() -> None:
 
 
 @cache
-def _watched(path: str) -> str | None:
+def _watched(path: str, watched: tuple[str, ...]) -> str | None:
     """The name in the package of a file that is watched. Kept, because it is asked at every call of a function."""
     name = os.path.relpath(path, PACKAGE)
-    return name if name.startswith(WATCHED) else None
+    return name if name.startswith(watched) else None
 
 
 def _obey(order: Mapping[str, Any], pipe: int) -> None:
@@ -130,9 +132,10 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
     if order["limit"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     seen: set[str] = set()
+    watched = tuple(order["watched"])
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        name = _watched(frame.f_code.co_filename)
+        name = _watched(frame.f_code.co_filename, watched)
         if name is None or frame.f_code.co_name == "<module>":
             return None
         if event == "line" and (point := f"{name}:{frame.f_lineno}") not in seen:

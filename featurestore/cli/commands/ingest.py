@@ -16,6 +16,7 @@ from featurestore.errors import UsageError
 if TYPE_CHECKING:
     from featurestore.config import Project
     from featurestore.offline.contract import OfflineStore
+    from featurestore.workflows.ingest.follow import FollowRound
     from featurestore.workflows.ingest.ingest import IngestRequest
     from featurestore.workflows.source_preview import SourcePreview
 
@@ -43,6 +44,12 @@ def command(
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TS", help="Where a backfill ends, exclusive (now).")] = None,
     step: Annotated[str | None, typer.Option(metavar="DURATION", help="A backfill in runs of 30d each, say.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Take what comes of streams until SIGTERM, one line a run.")
+    ] = False,
+    every: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="With --follow: how often a run is made (default: 10s).")
+    ] = None,
     restart_source: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Begin where start says, of a stream made anew; repeatable."),
@@ -62,6 +69,7 @@ def command(
       featurestore ingest --source visits --input today.csv
       featurestore ingest spend_30d --since 2022-01-01T00:00:00Z --step 30d
       zcat visits.csv.gz | featurestore ingest --source visits --input -
+      featurestore ingest --follow --every 30s
     """
     from featurestore.render import json, text
     from featurestore.render.lines import run_lines
@@ -79,6 +87,11 @@ def command(
 
         take_over_history(project)
     store = session.offline(project)
+    if follow:
+        _follow(session, project, store, request, every)
+        return
+    if every is not None:
+        raise UsageError("--every goes with --follow")
     if begin is None and (end is not None or length is not None):
         raise UsageError("--until and --step are parts of a backfill: they need --since")
     if begin is not None and not full:
@@ -138,6 +151,47 @@ def _backfill(
         lambda: text.runs.backfill_page(found, dry_run=dry_run),
     )
     raise typer.Exit(found.exit_code(fail_on_drift=fail_on_drift))
+
+
+def _follow(session: Session, project: Project, store: OfflineStore, request: IngestRequest, every: str | None) -> None:
+    from featurestore.cli.parsing import every_seconds
+    from featurestore.workflows.ingest.follow import EVERY, follow
+
+    options = request.options
+    for flag, given in (
+        ("--input", options.input is not None),
+        ("--dry-run", options.dry_run),
+        ("--since", options.since is not None),
+    ):
+        if given:
+            raise UsageError(f"--follow and {flag} can't be combined")
+    for finished in follow(project, store, request, every_seconds(every or EVERY)):
+        _show_round(session, finished)
+
+
+def _show_round(session: Session, finished: FollowRound) -> None:
+    """One line for a run of ``--follow``; an error goes to stderr, with -q too."""
+    import sys
+
+    from featurestore import times
+    from featurestore.render import json
+    from featurestore.render.json.writing import write_line
+    from featurestore.render.lines import round_line, run_lines
+
+    at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
+    if finished.result is None:
+        session.report(f"error: {at} {finished.error}; trying again")
+        return
+    run, warnings = finished.result.run, finished.result.warnings
+    for warning in warnings:
+        session.warn(warning)
+    if session.json:
+        sys.stdout.write(write_line(json.runs.ingest_document(run, warnings, dry_run=False)))
+    elif not session.quiet:
+        session.write_text(f"{at} {round_line(run)}\n")
+    for line in run_lines(run, finished.result.rejected, dry_run=False):
+        session.report(line)
+    sys.stdout.flush()
 
 
 def _previews(project: Project, sources: Sequence[str], given: str | None) -> list[SourcePreview]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
-from featurestore.evaluation.evaluate import sort_rows
+from featurestore.evaluation.evaluate import SortedRows, sort_rows
+from featurestore.evaluation.events import last_known
 from featurestore.model import EntityType, Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource
@@ -72,8 +73,10 @@ def at_once(
                 yield Failed(one.target, problem, fitting.rows_read, fitting.rejected_count)
             continue
         sorted_rows = sort_rows(fitting.frame, entity_type, turn.source)
-        for one, values in caller.call(group, sorted_rows, fitting.place):
-            yield _event(turn, one, values, fitting, print_, _cursor(turn, positions[one.target.version.id], offer))
+        for some, seen in _by_known(group, sorted_rows):
+            for one, values in caller.call(some, seen, fitting.place):
+                cursor = _cursor(turn, positions[one.target.version.id], offer)
+                yield _event(turn, one, values, fitting, print_, cursor)
 
 
 def _misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
@@ -90,6 +93,19 @@ def _refused(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
     if count and count == rows.rows_read:
         return all_set_aside(turn.source.name, count, rows.rejected[0])
     return None
+
+
+def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequence[Ready], SortedRows]]:
+    """Targets with the rows that they see: those of scope ``row`` all that were ever known."""
+    if rows.source.known_at is None:
+        yield ready, rows
+        return
+    every = [one for one in ready if one.scope.kind == "row"]
+    if every:
+        yield every, replace(rows, known=rows.source.known_at)
+    others = [one for one in ready if one.scope.kind != "row"]
+    if others:
+        yield others, last_known(rows)
 
 
 def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:

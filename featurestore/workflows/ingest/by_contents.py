@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
+from featurestore.evaluation.events import by_known
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
@@ -126,13 +127,13 @@ class _Run:
         plans = yield from self._plans(ready, taken, pins)
         # Of a dry run the types are not pinned, and the next run is to read again.
         print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
-        groups: dict[tuple[EntityType, frozenset[str]], list[Plan]] = {}
+        groups: dict[tuple[EntityType, str | None, frozenset[str]], list[Plan]] = {}
         for plan in plans:
-            target = plan.ready.target
-            misfitting = frozenset(contents.misfit_columns & named[target.version.id])
-            groups.setdefault((target.feature.entity_type, misfitting), []).append(plan)
-        for (entity_type, columns), group in groups.items():
-            evaluation = Evaluation(Looking(contents.fitting(columns), entity_type, turn.source), self.caller)
+            misfitting = contents.misfit_columns & named[plan.ready.target.version.id]
+            groups.setdefault((*self._seen(plan), misfitting), []).append(plan)
+        for (entity_type, known, misfitting), group in groups.items():
+            source = turn.source if known is None else by_known(entity_type, turn.source)
+            evaluation = Evaluation(Looking(contents.fitting(misfitting), entity_type, source, known), self.caller)
             for outcome in evaluation.run(group):
                 if isinstance(outcome, Evaluated):
                     aside = asides[outcome.plan.ready.target.version.id]
@@ -164,6 +165,11 @@ class _Run:
         if aside.count and aside.count == total:
             return all_set_aside(self.turn.source.name, aside.count, aside.rows[0])
         return None
+
+    def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
+        """What decides which rows a target sees: its entity type, and whether its values have known times."""
+        known = self.turn.source.known_at if plan.ready.scope.kind == "row" else None
+        return plan.ready.target.feature.entity_type, known
 
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]

@@ -51,11 +51,12 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How rows of one source are looked at for one entity type."""
+    """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
 
     contents: SourceContents
     entity_type: EntityType
     source: Source
+    known: str | None = None
 
     @property
     def keyed(self) -> bool:
@@ -69,6 +70,11 @@ class Looking:
     @property
     def key(self) -> list[str]:
         return key_of(self.entity_type, self.source)
+
+    @property
+    def at_places(self) -> bool:
+        """Whether each row is at a place of its own, but for others that were known at other times."""
+        return set(self.key) - {self.known} == set(self.place)
 
     @property
     def columns(self) -> list[str]:
@@ -114,13 +120,18 @@ def find_news(looking: Looking, before: Side, now: Side) -> News:
 
 
 def _count_older(looking: Looking, touched: pl.DataFrame, counting: pl.DataFrame, before: Side, now: Side) -> int:
-    """The rows of contents that are new whose key has a row of a later ``updated_at``."""
-    updated = looking.source.updated_at
-    if updated is None or looking.source.duplicates == "keep":
+    """The rows of contents that are new whose key has a row that is known later, or updated later."""
+    source = looking.source
+    stamps = [name for name in (source.known_at, source.updated_at) if name is not None and name not in looking.key]
+    if not stamps or source.duplicates == "keep":
         return 0
     come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys()))
-    held = counting.select(*looking.key, pl.col(updated).alias(_HELD))
-    return come.join(held, on=looking.key, how="inner").filter(pl.col(updated) < pl.col(_HELD)).height
+    held = counting.select(*looking.key, *(pl.col(name).alias(f"{_HELD} {name}") for name in stamps))
+    older, alike = pl.lit(value=False), pl.lit(value=True)
+    for name in stamps:
+        older |= alike & (pl.col(name) < pl.col(f"{_HELD} {name}"))
+        alike &= pl.col(name) == pl.col(f"{_HELD} {name}")
+    return come.join(held, on=looking.key, how="inner").filter(older).height
 
 
 def _span(keys: pl.DataFrame, source: Source) -> tuple[int | None, int | None]:
