@@ -19,7 +19,8 @@ from featurestore.sources.offers import fingerprint
 from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
-from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
+from featurestore.workflows.ingest.divided import Divided
+from featurestore.workflows.ingest.evaluating import Evaluated
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -133,15 +134,17 @@ class _Run:
             groups.setdefault((*self._seen(plan), misfitting), []).append(plan)
         for (entity_type, known, misfitting), group in groups.items():
             source = turn.source if known is None else by_known(entity_type, turn.source)
-            evaluation = Evaluation(Looking(contents.fitting(misfitting), entity_type, source, known), self.caller)
-            for outcome in evaluation.run(group):
+            fitting = contents.fitting(misfitting)
+            looking = Looking(fitting, entity_type, source, known)
+            divided = Divided(looking, fitting, self.caller, turn.project.memory, turn.project.state)
+            for outcome in divided.run(group):
                 if isinstance(outcome, Evaluated):
                     aside = asides[outcome.plan.ready.target.version.id]
                     yield self._computed(outcome, aside, print_, total)
                 else:
                     plan, problem = outcome
                     yield Failed(plan.ready.target, problem, total, asides[plan.ready.target.version.id].count)
-            yield Noticed(tuple(evaluation.notes))
+            yield Noticed(tuple(divided.notes))
 
     def _named(self) -> dict[VersionId, frozenset[str]]:
         """The columns that each target's code names."""
@@ -211,7 +214,8 @@ class _Run:
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
         target, turn = plan.ready.target, self.turn
-        if values.future and turn.options.step is None and not values.frame.height and plan.before is None:
+        given = values.frame.height or sum(part.frame.height for part in found.parts)
+        if values.future and turn.options.step is None and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
         taken = replace(plan.taken, due=found.due)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
@@ -220,5 +224,5 @@ class _Run:
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison,
+            comparison=found.comparison, parts=found.parts,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -67,7 +67,8 @@ class SourceContents:
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
-        self._streams = {content.sha256: content.stream for content in offer.contents if content.stream is not None}
+        # By the bytes alone: those that were read by another schema before have the same place.
+        self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
         self.without: frozenset[str] = frozenset()
 
@@ -189,7 +190,8 @@ class SourceContents:
 
     def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar]) -> None:
         kept = [self._find(content.sha256) for content in contents]
-        schema = self._kept.schema(kept)
+        looked_at = {*self._keys, *(name for name, kind in inferred.items() if kind == "string")}
+        schema = {name: kind for name, kind in self._kept.schema(kept).items() if name in looked_at}
         names = [content.name for content in contents]
         for frame in self._kept.frames(kept, schema):
 
@@ -272,15 +274,16 @@ class SourceContents:
             return pl.DataFrame(schema=types)
         frame = pl.concat(found).drop(MISFITS, strict=False)
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
-        ids = pl.Series(CONTENT, [self._number(sha256) for sha256 in contents], pl.UInt32)
+        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in contents], pl.UInt32)
         at = frame[CONTENT]
         frame = frame.with_columns(numbers.gather(at), ids.gather(at))
         return frame.with_columns(self._in_streams(contents, at, frame[ROW])) if self._streams else frame
 
     def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
         """The partition of each row of a stream, and its place there."""
-        partitions = pl.Series(PARTITION, [self._streams[sha256][0] for sha256 in contents], pl.Int32)
-        places = pl.Series(ORDER, [self._streams[sha256][1] << 32 for sha256 in contents], pl.Int64)
+        found = [self._streams[_bytes_of(sha256)] for sha256 in contents]
+        partitions = pl.Series(PARTITION, [partition for partition, _ in found], pl.Int32)
+        places = pl.Series(ORDER, [place << 32 for _, place in found], pl.Int64)
         return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
 
     def misfits(self, columns: frozenset[str]) -> tuple[list[RejectedRow], int]:
@@ -303,16 +306,41 @@ class SourceContents:
         chosen.without = columns
         return chosen
 
+    def count(self, contents: Iterable[str]) -> int:
+        """How many rows some contents have."""
+        return sum(self._find(sha256).accepted for sha256 in contents)
+
+    def row_bytes(self) -> int:
+        """About how many bytes of memory a row takes."""
+        return max((self._kept.row_bytes(self._find(sha256)) for sha256 in list(self.there)[:8]), default=1)
+
+    def stream(
+        self,
+        contents: Iterable[str],
+        columns: Collection[str] | None = None,
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of some contents, a file at a time: the source's columns, or some of them, `ROW` and `CONTENT`."""
+        order = self._order(contents)
+        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in order], pl.UInt32)
+        schema = {name: kind for name, kind in self.schema.items() if columns is None or name in columns}
+        where = None
+        if self.without:
+            schema[MISFITS], where = pl.List(pl.String()), fits_all(self.without)
+        for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between, where=where):
+            yield frame.drop(MISFITS, strict=False).with_columns(ids.gather(frame[CONTENT]))
+
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()
 
-    def _number(self, sha256: str) -> int:
+    def number(self, sha256: str) -> int:
         """A number of a content that stays for the run."""
         return self._numbers.setdefault(sha256, len(self._numbers))
 
     def is_in(self, contents: Iterable[str]) -> pl.Expr:
         """Whether a row that `rows` gave is of one of these contents."""
-        return pl.col(CONTENT).is_in(sorted(self._number(sha256) for sha256 in contents))
+        return pl.col(CONTENT).is_in(sorted(self.number(sha256) for sha256 in contents))
 
     def locate(self, row: Mapping[str, object]) -> str:
         """Where a row is, in the source's words."""
@@ -394,6 +422,10 @@ class SourceContents:
 def _count_misfits(kept: Kept, columns: frozenset[str]) -> int:
     """The rows of a content that don't fit one of these columns."""
     return sum(count for names, count in kept.misfit_counts if not columns.isdisjoint(names))
+
+
+def _bytes_of(sha256: str) -> str:
+    return sha256.partition("@")[0]
 
 
 def _plain(value: object) -> str | bool | int | None:

@@ -220,7 +220,7 @@ class _Ingestion:
                 recorder.take(event)
                 done += isinstance(event, Computed | Unchanged | Failed)
                 if isinstance(event, Computed):
-                    rows = f"{event.target.feature.name}: {event.result.frame.height:,} rows"
+                    rows = f"{event.target.feature.name}: {event.height:,} rows"
                     self._progress(f"{rows}; {done} of {len(targets)} features done")
             self._progress.check()
             return recorder.commit()

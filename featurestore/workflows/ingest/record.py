@@ -19,6 +19,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.statistics import RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
     FeatureRun,
@@ -35,7 +36,7 @@ from featurestore.offline.contract import OfflineStore, Position, RunTransaction
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
-from featurestore.workflows.ingest.compare import write_compared
+from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.streams import Stream
@@ -217,7 +218,7 @@ class Recorder:
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
         try:
-            written, withdrawn = self._write_values(event, transaction)
+            written, withdrawn, rows = self._write_values(event, transaction)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -228,7 +229,7 @@ class Recorder:
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
-        measured = self._measure(target, written, transaction) if changed else None
+        measured = self._measure(target, rows, transaction) if changed else None
         changed += withdrawn
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
@@ -269,18 +270,39 @@ class Recorder:
 
     def _reach(self, event: Computed) -> list[str]:
         """How far back a new version reaches, where that is asked for or less far than the version before it did."""
-        version, frame = event.target.version, event.result.frame
-        if version.id not in self._reaches or not frame.height or not event.result.timed:
+        version = event.target.version
+        if version.id not in self._reaches or not event.height or not event.result.timed:
             return []
         before, oldest = self._reaches[version.id]
-        first = int(frame["computed_at"].to_physical().min())  # type: ignore[arg-type]  # of integers an integer
+        firsts = [frame["computed_at"].to_physical().min() for frame in event.frames() if frame.height]
+        first = min(int(each) for each in firsts)  # type: ignore[arg-type]  # of integers an integer
         if not self._full and first <= oldest:
             return []
         since, earlier = times.format_instant(first), times.format_instant(oldest)
         return [f"version {version.number} reaches back to {since}, version {before.number} to {earlier}"]
 
-    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
-        """Writes what is new, corrected or withdrawn. Raises FeatureError."""
+    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
+        """Writes what is new, corrected or withdrawn: what was done, how many were withdrawn, what was written.
+
+        Raises FeatureError.
+        """
+        version, tolerance = event.target.version, event.target.feature.tolerance
+        keys = version.entity_type.key_names
+        if not event.parts:
+            written, withdrawn = self._write_frame(event, transaction)
+            return written, withdrawn, RowValues(keys, written.values)
+        total, withdrawn, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(keys)
+        for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
+            rows.add(written.values)
+            withdrawn += gone
+            total = replace(
+                total, new=total.new + written.new, corrected=total.corrected + written.corrected,
+                unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
+                corrected_entities=total.corrected_entities + written.corrected_entities,
+            )  # fmt: skip
+        return total, withdrawn, rows
+
+    def _write_frame(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
         version, frame, tolerance = event.target.version, event.result.frame, event.target.feature.tolerance
         if not event.result.timed:
             now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
@@ -298,12 +320,11 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
+    def _measure(self, target: Target, rows: RowValues, transaction: RunTransaction) -> Assessment:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
         assessment = assess(
-            written.values,
-            version.entity_type.key_names,
+            rows,
             version.data_type,
             self._project.drift.of(target.feature.name, target.feature.tags),
             reference=reference,
@@ -350,9 +371,12 @@ def _many_corrected(event: Computed, written: Written) -> str | None:
         known = event.rows_read - event.rows_rejected - written.new
         met = max(written.corrected + written.unchanged, known)
         return f"{written.corrected:,} of {met:,} stored values" if written.corrected * 2 > met > 1 else None
-    if event.comparison is not None and not event.comparison.everything:
+    comparisons = [event.comparison, *(part.comparison for part in event.parts)]
+    if not all(each is None or each.everything for each in comparisons):
         return None  # only entities with other rows were looked at
-    met = event.result.frame.select(event.target.feature.entity_type.key_names).n_unique()
+    # An entity that is divided among parts counts in each.
+    keys = event.target.feature.entity_type.key_names
+    met = sum(frame.select(keys).n_unique() for frame in event.frames())
     corrected = written.corrected_entities
     return f"values of {corrected:,} of {met:,} entities" if corrected * 2 > met > 1 else None
 
