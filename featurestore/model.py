@@ -140,6 +140,8 @@ class Source:
     written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
     instant from which all rows hold, in a source without event times; None where they count from the run they came in.
     ``known_at`` is the column that says when each row was known; None where rows are known from their runs on.
+    ``snapshot`` says that it holds everybody who is: in "all" of its contents together, or in the "newest" by name;
+    nobody is deleted where more than the share ``max_vanished`` is gone.
     ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
     ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
     they are parsed.
@@ -159,6 +161,8 @@ class Source:
     duplicates: Literal["keep"] | None = None
     keep_parsed: bool = True
     known_at: str | None = None
+    snapshot: Literal["all", "newest"] | None = None
+    max_vanished: float = 0.1
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
-Author = Literal["user", "snapshot"]
+Author = Literal["user", "snapshot", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +307,28 @@ class HistoryWriter(Protocol):
         """Removes all marks of these entities (a frame of key columns)."""
         ...
 
-    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+    def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        """Ends the marks that snapshots have set for these entities (a frame of key columns).
+
+        Their author is "returned" from then on, and their run this one: they divide nothing any more, but what
+        was computed while they held is to be computed again.
+        """
+        ...
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        """`History.deletions`, what this run marked included."""
+        ...
+
+    def alive(self, version: StoredVersion) -> pl.DataFrame:
+        """The entities (key columns) that a value answers; none of a version that has no table."""
+        ...
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
-        holds a tombstone stays, and so does one that this version does not have.
+        this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
+        withdrawn, and values stay.
         """
         ...
 
@@ -493,6 +510,8 @@ class History(Readable, Protocol):
 
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
+
+        Those whose author is "returned" hold no more.
 
         A deletion divides an entity: what is dated up to then is made of its rows up to then, what is dated later of
         its later rows.

@@ -10,7 +10,7 @@ from featurestore.evaluation.evaluate import SortedRows, sort_rows
 from featurestore.evaluation.events import last_known
 from featurestore.model import EntityType, Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
-from featurestore.sources.contract import Cursor, Offer, OpenSource
+from featurestore.sources.contract import Cursor, Offer, OpenSource, Start
 from featurestore.sources.offers import fingerprint
 from featurestore.sources.reading import FittingRows, SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
@@ -23,6 +23,7 @@ from featurestore.workflows.ingest.problems import (
     shrunk_problem,
     strict_error,
 )
+from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
@@ -55,12 +56,26 @@ def at_once(
     except FeatureStoreError as exc:
         yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in due)
         return
+    yield from _evaluate(turn, due, positions, rows, offer, pins, caller)
+
+
+def _evaluate(
+    turn: Turn,
+    due: Sequence[Ready],
+    positions: Mapping[VersionId, Position | None],
+    rows: SourceRows,
+    offer: Offer,
+    pins: Mapping[str, Scalar],
+    caller: Caller,
+) -> Iterator[Event]:
     named = {id(one): _misfitting(one, rows) for one in due}
     shown = [row for row in rows.misfits if any(row.column in columns for columns in named.values())]
     yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
     # Of a dry run the types are not pinned, and the next run is to read again.
     kinds = pins if turn.options.dry_run else {**pins, **rows.inferred, **rows.widened}
     print_ = fingerprint(turn.source, offer, kinds)
+    if turn.source.snapshot is not None and turn.options.input is None:
+        yield from _present(turn, due, rows)
     groups: dict[tuple[EntityType, frozenset[str]], list[Ready]] = {}
     for one in due:
         groups.setdefault((one.target.feature.entity_type, named[id(one)]), []).append(one)
@@ -95,6 +110,13 @@ def _refused(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
     return None
 
 
+def _present(turn: Turn, due: Sequence[Ready], rows: SourceRows) -> Iterator[Event]:
+    for entity_type in dict.fromkeys(one.target.feature.entity_type for one in due):
+        if all(name in rows.frame.columns for name in entity_type.key_names):
+            versions = [one.target.version for one in due if one.target.feature.entity_type == entity_type]
+            yield find_present(turn.source, entity_type, rows.frame, rows.rejected, rows.rejected_count, versions)
+
+
 def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequence[Ready], SortedRows]]:
     """Targets with the rows that they see: those of scope ``row`` all that were ever known."""
     if rows.source.known_at is None:
@@ -111,9 +133,14 @@ def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequen
 def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
     # The short form takes the entity's keys from the source; the long form may make them itself.
     needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
+    only: dict[str, Start | None] | None = None
+    if turn.source.snapshot is not None:
+        needed += turn.keys
+        if turn.source.snapshot == "newest" and offer.contents and turn.options.input is None:
+            only = {max(content.name for content in offer.contents): None}
     return read_rows(
-        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, by_column=True,
-        progress=turn.progress,
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, only=only, latest=turn.latest,
+        by_column=True, progress=turn.progress,
     )  # fmt: skip
 
 
