@@ -191,12 +191,24 @@ class Scope:
 
 
 @frozen
+class Input:
+    """A feature that a request-time feature is computed from, by the hash of its version.
+
+    The hash is empty until `registry.inputs` has found the feature.
+    """
+
+    name: str
+    sha256: str = ""
+
+
+@frozen
 class Feature:
     """A feature as its decorator declares it, read without running anyone's code.
 
     ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. ``short``
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
-    one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds.
+    one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds. A request-time
+    feature has ``inputs``, and in ``request`` the fields of a request that it takes, with their types.
     """
 
     name: str
@@ -219,6 +231,13 @@ class Feature:
     params: Mapping[str, Json] = field(default_factory=dict)
     depends_on: Dependencies = Dependencies()
     renamed_from: str | None = None
+    inputs: tuple[Input, ...] = ()
+    request: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def at_request(self) -> bool:
+        """Whether its values are computed when they are asked for, from other features and the request."""
+        return bool(self.inputs)
 
     @property
     def materialised(self) -> bool:

@@ -119,11 +119,23 @@ class HistoryMark:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSetInput:
+    """An input of a request-time feature: the version, its max_age (µs) then, and the rows its table had."""
+
+    feature: str
+    sha256: str
+    number: int
+    max_age: int | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataSetFeature:
     """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
 
     ``role`` is whose feature it is, where several entities of a label are of its type. ``nulls`` counts the labels
     without a value; the ages (µs) are those of the values at the labels' times. They are None in data sets of before.
+    ``inputs`` are those of a request-time feature, which has no table.
     """
 
     column_name: str
@@ -137,6 +149,7 @@ class DataSetFeature:
     least_age: int | None = None
     mean_age: int | None = None
     greatest_age: int | None = None
+    inputs: tuple[DataSetInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +187,7 @@ class DataSet:
     values' times; ``split_column`` holds the part of each label. ``first`` and ``last`` are the labels' times.
     ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
     ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
+    ``request`` has the label columns that hold fields of a request and are called otherwise.
     """
 
     name: str
@@ -211,6 +225,7 @@ class DataSet:
     last: int | None = None
     on_own_event: int | None = None
     dialect: Mapping[str, Json] = field(default_factory=dict)
+    request: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,8 +392,8 @@ class RawWriter(Protocol):
         """Stores a batch and its bytes, in parts of a few MB each, in place of one of its source and sequence."""
         ...
 
-    def drop_raw(self, source: str, up_to: int) -> None:
-        """Removes the batches of a source up to a sequence."""
+    def drop_raw(self, source: str, up_to: int, *, after: int = 0) -> None:
+        """Removes the batches of a source after one sequence, up to another."""
         ...
 
     def set_source_position(self, source: str, cursor: Json) -> None:

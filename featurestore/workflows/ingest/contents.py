@@ -72,6 +72,16 @@ class SourceContents:
         self._numbers: dict[str, int] = {}
         self.without: frozenset[str] = frozenset()
 
+    @property
+    def of_stream(self) -> bool:
+        return bool(self._streams)
+
+    def remember(self, taken: Sequence[Taken]) -> None:
+        """Of a stream: the places of batches that positions name and that newer batches have replaced."""
+        for each in taken if self._streams else ():
+            for name, sha256 in each.files.items():
+                self._streams.setdefault(sha256, (0, int(name)))
+
     # Parsing
 
     def parse(self, before: Sequence[Taken]) -> None:
