@@ -80,7 +80,7 @@ class SourceContents:
         """Of a stream: the places of batches that positions name and that newer batches have replaced."""
         for each in taken if self._streams else ():
             for name, sha256 in each.files.items():
-                self._streams.setdefault(sha256, (0, int(name)))
+                self._streams.setdefault(_bytes_of(sha256), (0, int(name)))
 
     # Parsing
 
