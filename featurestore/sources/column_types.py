@@ -74,6 +74,15 @@ class ColumnTypes:
         self.misfit_counts.clear()
         self._of_batch.clear()
 
+    def take_back(
+        self, rejected_count: int, listed: int, due: int | None, misfits: int, counts: Counter[tuple[str, ...]]
+    ) -> None:
+        """Forgets the rows that were rejected, or did not fit a column, since there were so many."""
+        self.rejected_count, self.due, self.misfit_counts = rejected_count, due, counts
+        del self.misfits[misfits:]
+        del self.rejected[listed:]
+        self._of_batch.clear()
+
     def type_of(self, name: str) -> ColumnType | None:
         """The type that a column gets; None while only nulls were seen of it."""
         source = self.source

@@ -389,7 +389,8 @@ class Evaluation:
     def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
         named = ready.target.names_among(self.looking.columns)
         try:
-            refuse_contradictions(events, named, self.looking.source, self.looking.contents.locate)
+            looking = self.looking
+            refuse_contradictions(events, named, looking.entity_type, looking.source, looking.contents.locate)
         except FeatureError as exc:
             return Problem(exc.code, exc.message, ready.target.place, exc.hint)
         return None
