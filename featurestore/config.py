@@ -131,6 +131,11 @@ class Project:
         return self.root / ".featurestore"
 
     @property
+    def known_hashes(self) -> Path:
+        """What is known of the working tree's code (`versioning.known_hashes`)."""
+        return self.state / "known_hashes.json"
+
+    @property
     def summary(self) -> Path:
         """What ``list`` shows of the stores without opening one."""
         return self.state / "summary.json"
