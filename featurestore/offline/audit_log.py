@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -30,13 +32,14 @@ from featurestore.offline.contract import (
     Written,
 )
 from featurestore.offline.datasets import drop_labels
+from featurestore.offline.known import KNOWN, known_now
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
-from featurestore.tables.types import INSTANT, key_types
+from featurestore.tables.types import INSTANT, key_types, value_type
 
 _COMMITTED = (
     "committed AS (SELECT f.name, f.sha256, f.status, f.position, f.statistics, f.drift, r.run_seq, r.run_id, "
@@ -117,6 +120,10 @@ class SqlAuditLog(ABC):
             "SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256]
         )
         return any(row.get("withdrawn_seq") is not None for row in rows)  # format 4 has no such column
+
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of the version have known times of their own."""
+        return has_known(self._rows, version)
 
     def runs(
         self,
@@ -282,6 +289,29 @@ class SqlRun(ABC):
         met = frame.height - rest.height
         return replace(written, unchanged=written.unchanged + met, deleted=written.deleted + met)
 
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        if self._marks(version.entity_type).height:
+            yield from (self.write(version, frame, tolerance=tolerance) for frame in frames)
+            return
+        rest = iter(frames)
+        first = next(rest, None)
+        if first is None:
+            return
+        with self.first_rows(version, known=KNOWN in first.columns) as write_first:
+            for frame in chain([first], rest):
+                yield self.write_timed(version, frame, tolerance) if write_first is None else write_first(frame)
+
+    @abstractmethod
+    def first_rows(
+        self, version: StoredVersion, *, known: bool = False
+    ) -> AbstractContextManager[Callable[[pl.DataFrame], Written] | None]:
+        """What writes frames of a version that has no rows yet, made ready by then; None for one that has.
+
+        ``known``: they have known times of their own.
+        """
+
     @abstractmethod
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         """`write`, whatever was deleted before."""
@@ -328,9 +358,43 @@ class SqlRun(ABC):
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         """The (keys, computed_at) of a frame that the version has, and what each is: ``held_op``."""
 
-    @abstractmethod
     def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         """Adds a row without a value for each (keys, computed_at) of a frame."""
+        nothing = pl.lit(None, value_type(version.data_type)).alias("value")
+        rows = frame.select(*version.entity_type.key_names, "computed_at", nothing)
+        if self.has_known(version.id):
+            rows = known_now(self, version, rows)
+        self.append(version, rows, op)
+
+    @abstractmethod
+    def append(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
+        """Adds a row of this run for each of a frame: keys, computed_at, value, and known_at where rows have it."""
+
+    @abstractmethod
+    def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
+        """All rows that a version with known times has at some (keys, computed_at), as `History.scan` gives them."""
+
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of a version have known times of their own."""
+        return has_known(self._sql.rows, version)
+
+    def add_known(self, version: StoredVersion) -> None:
+        """Gives the rows of a version that has none known times: those of the runs that brought them."""
+        self.alter_known(version)
+        # Copies made before (sorted columns) don't have the times. A new id makes them outdated.
+        self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
+        self.note_known(version.id)
+
+    @abstractmethod
+    def alter_known(self, version: StoredVersion) -> None:
+        """Adds the column of known times to a version's table, and fills it."""
+
+    def note_known(self, version: VersionId) -> None:
+        """Records that the rows of a version have known times from this run on."""
+        self._sql.rows(
+            "UPDATE versions SET known_seq = $1 WHERE feature = $2 AND sha256 = $3 AND known_seq IS NULL RETURNING 1",
+            [self.run_seq, version.feature, version.sha256],
+        )
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         names = version.entity_type.key_names
@@ -446,6 +510,12 @@ class SqlRun(ABC):
         """Records that the version has a table, made by this run."""
         row = (*audit_rows.version_row(version), self.run_seq)
         self._sql.insert("versions", (*audit_rows.VERSION_COLUMNS, "created_seq"), [row])
+
+
+def has_known(query: Callable[[str, Values], list[dict[str, Any]]], version: VersionId) -> bool:
+    """Whether the rows of a version have known times of their own."""
+    rows = query("SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256])
+    return any(row.get("known_seq") is not None for row in rows)  # format 6 has no such column
 
 
 def rejected_naming(query: Callable[[str, Values], list[dict[str, Any]]], keys: Sequence[str]) -> list[tuple[str, int]]:

@@ -6,6 +6,10 @@ row become visible together or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
@@ -14,8 +18,18 @@ from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
-from featurestore.offline.sql import history_columns, history_table, key_list
-from featurestore.tables.types import held_schema
+from featurestore.offline.known import KNOWN, write_known
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
+from featurestore.offline.sql import (
+    add_known,
+    history_columns,
+    history_list,
+    history_table,
+    key_list,
+    learned_rank,
+    quote,
+)
+from featurestore.tables.types import held_schema, history_schema
 
 
 class DuckDBRun(SqlRun):
@@ -27,10 +41,11 @@ class DuckDBRun(SqlRun):
         self._connection = file.connection
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
-        refuse_impossible(version, frame)
-        if self._prepare(version):
-            self._append(version, frame)
-            return Written(frame.height, 0, 0, frame)
+        self.refuse(version, frame)
+        if self._prepare(version, known=KNOWN in frame.columns):
+            return self._write_first(version, frame)
+        if self._file.has_known(version):
+            return write_known(self, version, frame, tolerance)
         keys = key_list(version)
         table = history_table(version.id)
         held = (
@@ -42,10 +57,9 @@ class DuckDBRun(SqlRun):
         return self._write_changed(version, frame, held, f"{keys}, computed_at", tolerance, corrects=True)
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
-        refuse_impossible(version, frame)
+        self.refuse(version, frame)
         if self._prepare(version):
-            self._append(version, frame)
-            return Written(frame.height, 0, 0, frame)
+            return self._write_first(version, frame)
         keys = key_list(version)
         table = history_table(version.id)
         held = (
@@ -54,17 +68,37 @@ class DuckDBRun(SqlRun):
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    @contextmanager
+    def first_rows(
+        self, version: StoredVersion, *, known: bool = False
+    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
+        yield partial(self._write_first, version) if self._prepare(version, known=known) else None
+
+    def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
+        self.refuse(version, frame)
+        self.append(version, frame, VALUE)
+        return Written(frame.height, 0, 0, frame)
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = held_schema(version)
         if not self._file.has_history(version):
             return pl.DataFrame(schema=schema)
         keys, table = key_list(version), history_table(version.id)
-        wanted = entities  # noqa: F841  # the query finds it by its name; see `_append`
+        wanted = entities  # noqa: F841  # the query finds it by its name; see `append`
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        bounds: list[str | int] = []
+        where = in_range(version, key_range, bounds)
+        learned = learned_rank(known=self._file.has_known(version))
         found: pl.DataFrame = self._connection.sql(
             # As a struct, because arg_max passes over nulls, and a stored null is a value.
-            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held FROM {table}{semi} "
-            f"GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at"
+            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, {learned}) AS held FROM {table}{semi} "
+            f"WHERE {where} GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at",
+            params=bounds,
         ).pl()
         return found.unnest("held").select(schema.names()).cast(schema)
 
@@ -72,35 +106,43 @@ class DuckDBRun(SqlRun):
         if not self._file.has_history(version):
             return frame.select(*version.entity_type.key_names, "computed_at").clear().with_columns(held_op=pl.lit(0))
         pair = f"{key_list(version)}, computed_at"
-        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `append`
+        learned = learned_rank(known=self._file.has_known(version))
         held: pl.DataFrame = self._connection.sql(
-            f"SELECT {pair}, arg_max(op, run_seq) AS held_op FROM {history_table(version.id)} "
+            f"SELECT {pair}, arg_max(op, {learned}) AS held_op FROM {history_table(version.id)} "
             f"SEMI JOIN incoming USING ({pair}) GROUP BY {pair} ORDER BY {pair}"
         ).pl()
         return held
 
-    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
-        if frame.height == 0:
-            return
-        rows = frame.select(*version.entity_type.key_names, "computed_at")  # noqa: F841  # see `_append`
-        self._connection.execute(
-            f"INSERT INTO {history_table(version.id)} "
-            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, NULL FROM rows"
-        )
+    def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
+        incoming = pairs  # noqa: F841  # the query finds it by its name; see `append`
+        found: pl.DataFrame = self._connection.sql(
+            f"SELECT {history_list(version, known=True)} FROM {history_table(version.id)} "
+            f"SEMI JOIN incoming USING ({key_list(version)}, computed_at)"
+        ).pl()
+        return found.cast(history_schema(version, known=True))
+
+    def alter_known(self, version: StoredVersion) -> None:
+        self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
-        self._prepare(version)
-        table, columns = history_table(version.id), f"{key_list(version)}, computed_at, run_seq, op, value"
+        known = self.has_known(old)
+        self._prepare(version, known=known)
+        table, columns = history_table(version.id), history_list(version, known=known)
         self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
         return int(self._file.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
 
-    def _prepare(self, version: StoredVersion) -> bool:
-        """Creates the version's table if there is none. True if it has no rows yet."""
+    def _prepare(self, version: StoredVersion, *, known: bool = False) -> bool:
+        """Creates the version's table if there is none, with ``known`` times. True if it has no rows yet."""
         table = history_table(version.id)
         if self._file.has_history(version):
+            if known and not self._file.has_known(version):
+                self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
-        self._connection.execute(f"CREATE TABLE {table} ({history_columns(version)})")
+        self._connection.execute(f"CREATE TABLE {table} ({history_columns(version, known=known)})")
         self.note_version(version)
+        if known:
+            self.note_known(version.id)
         return True
 
     def _write_changed(
@@ -113,7 +155,7 @@ class DuckDBRun(SqlRun):
         *,
         corrects: bool,
     ) -> Written:
-        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `append`
         # In the order of the keys, so that DuckDB can pass over whole blocks when it looks for some of them.
         found: pl.DataFrame = self._connection.sql(
             f"WITH held AS ({held}) SELECT i.*, h.held.op AS held_op, h.held.value AS held_value FROM incoming i "
@@ -127,17 +169,41 @@ class DuckDBRun(SqlRun):
         changed = found.filter(~deleted)
         known = changed["held_op"].count() if corrects else 0
         changed = changed.drop("held_op", "held_value").cast(frame.schema)
-        self._append(version, changed)
+        self.append(version, changed, VALUE)
         unchanged = frame.height - changed.height
         return Written(changed.height - known, known, unchanged, changed, int(deleted.sum() or 0))
 
-    def _append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         if frame.height == 0:
             return
+        known = KNOWN in frame.columns
         # DuckDB finds the frame by the name of this variable. Registered as a view it would stay in memory, as an
         # Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
-        rows = frame.select(*version.entity_type.key_names, "computed_at", "value")  # noqa: F841
+        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))  # noqa: F841
         self._connection.execute(
-            f"INSERT INTO {history_table(version.id)} "
-            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {VALUE}, value FROM rows"
+            f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
+            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
+            f"{', known_at' if known else ''} FROM rows"
         )
+
+
+def in_range(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
+    """The condition that a row's entity is in a range of keys; the keys are added to the values of the query.
+
+    Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
+    """
+    clauses = []
+    for keys, sign, last in ((key_range.after, ">", ">"), (key_range.up_to, "<", "<=")):
+        if keys is not None:
+            first = len(values) + 1
+            values += keys
+            places = [(quote(name), f"${first + at}") for at, name in enumerate(version.entity_type.key_names)]
+            clauses.append(_beyond(places, sign, last))
+    return " AND ".join(clauses) or "TRUE"
+
+
+def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
+    (name, value), *rest = places
+    if not rest:
+        return f"{name} {last} {value}"
+    return f"{name} {sign}= {value} AND ({name} {sign} {value} OR {_beyond(rest, sign, last)})"

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
+from featurestore.evaluation.events import by_known
 from featurestore.locking import prepare_state
-from featurestore.model import Scalar, VersionId
+from featurestore.model import EntityType, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
-from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
+from featurestore.workflows.ingest.divided import Divided
+from featurestore.workflows.ingest.evaluating import Evaluated
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -114,16 +116,23 @@ class _Run:
         inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
         plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
         print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
-        for entity_type in dict.fromkeys(plan.ready.target.feature.entity_type for plan in plans):
-            group = [plan for plan in plans if plan.ready.target.feature.entity_type == entity_type]
-            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller)
-            for outcome in evaluation.run(group):
+        for entity_type, known in dict.fromkeys(map(self._seen, plans)):
+            group = [plan for plan in plans if self._seen(plan) == (entity_type, known)]
+            source = turn.source if known is None else by_known(entity_type, turn.source)
+            looking = Looking(contents, entity_type, source, known)
+            divided = Divided(looking, contents, self.caller, turn.project.memory, turn.project.state)
+            for outcome in divided.run(group):
                 if isinstance(outcome, Evaluated):
                     yield self._computed(outcome, aside, print_, total)
                 else:
                     plan, problem = outcome
                     yield Failed(plan.ready.target, problem, total, aside.count)
-            yield Noticed(tuple(evaluation.notes))
+            yield Noticed(tuple(divided.notes))
+
+    def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
+        """What decides which rows a target sees: its entity type, and whether its values have known times."""
+        known = self.turn.source.known_at if plan.ready.scope.kind == "row" else None
+        return plan.ready.target.feature.entity_type, known
 
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]
@@ -161,12 +170,13 @@ class _Run:
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
         target = plan.ready.target
-        if values.future and not values.frame.height and plan.before is None:
+        given = values.frame.height or sum(part.frame.height for part in found.parts)
+        if values.future and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
         taken = replace(plan.taken, due=found.due)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison,
+            comparison=found.comparison, parts=found.parts,
         )  # fmt: skip

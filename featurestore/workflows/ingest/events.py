@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
     from featurestore.evaluation.results import FeatureValues
-    from featurestore.workflows.ingest.evaluating import Comparison
+    from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class Computed:
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
-    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held.
+    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
+    all values are in these.
     """
 
     target: Target
@@ -79,6 +80,12 @@ class Computed:
     reason: str | None = None
     rows_older: int = 0
     comparison: Comparison | None = None
+    parts: Sequence[ValuesPart] = ()
+
+    @property
+    def height(self) -> int:
+        """How many values it has."""
+        return self.result.frame.height + sum(part.frame.height for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import polars as pl
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
 from featurestore.workflows.ingest.contents import Ranks, SourceContents
+from featurestore.workflows.ingest.division import PartContents
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
 
@@ -49,11 +50,12 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How rows of one source are looked at for one entity type."""
+    """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
 
-    contents: SourceContents
+    contents: SourceContents | PartContents
     entity_type: EntityType
     source: Source
+    known: str | None = None
 
     @property
     def keyed(self) -> bool:
@@ -67,6 +69,11 @@ class Looking:
     @property
     def key(self) -> list[str]:
         return key_of(self.entity_type, self.source)
+
+    @property
+    def at_places(self) -> bool:
+        """Whether each row is at a place of its own, but for others that were known at other times."""
+        return set(self.key) - {self.known} == set(self.place)
 
     @property
     def columns(self) -> list[str]:

@@ -26,9 +26,21 @@ def problem_of(error: BaseException, project: Project, target: Target) -> Proble
         return _missing_column(error, target, where)
     text = " ".join(str(error).split("\n\n")[0].split())
     message = f"{target.feature.function}() raised {type(error).__name__}: {text}".rstrip(": ")
-    return Problem(
-        "feature", message, where, "fix the function, then ingest again; the other features are not affected"
-    )
+    hint = "fix the function, then ingest again; the other features are not affected"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = _import_hint(error.name, project)
+    return Problem("feature", message, where, hint)
+
+
+def _import_hint(module: str, project: Project) -> str:
+    """Code of the project is imported from ``features``, as packages are that are installed."""
+    first = module.partition(".")[0]
+    own = project.root / "features"
+    if (own / first).is_dir() or (own / f"{first}.py").is_file():
+        return f"code of the project is imported from features: write features.{module}"
+    if first == "features":
+        return "is the file there, and its name written like that?"
+    return f"install {first} where featurestore runs, or import code of the project as features.{module}"
 
 
 def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, where: str) -> Problem:
@@ -69,6 +81,23 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
         f"put the file beside the others of {source.name!r} ({source.location}) and ingest without --input; or, where "
         'each value depends on its own row alone, declare scope="row"',
     )
+
+
+def too_large_problem(target: Target, rows: int, size: int, memory: int, *, entity: str | None = None) -> Problem:
+    """A feature that needs more rows at once than fit into memory. Sizes are in bytes."""
+    whose = f"the rows of {entity}" if entity else f"all rows of the source {target.source.name!r}"
+    return Problem(
+        "too_large",
+        f"{target.feature.name} needs {whose} at once: {rows:,} rows, about {_gigabytes(size)} of memory, and it may "
+        f"use {_gigabytes(memory)}",
+        target.place,
+        ("" if entity else 'declare scope="row" or scope="entity" where a value depends on no other rows; ')
+        + 'declare lookback="…" where older rows don\'t matter; or raise memory in [offline]',
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 100_000_000 else f"{size / 1e6:,.1f} MB"
 
 
 def unkeyed_error(target: Target) -> FeatureStoreError:

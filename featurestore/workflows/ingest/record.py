@@ -19,13 +19,14 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.statistics import RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Json, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
-from featurestore.workflows.ingest.compare import write_compared
+from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.streams import Stream
@@ -62,7 +63,7 @@ class Recorder:
         self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
-        self._came: list[Stream] = []
+        self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
@@ -99,7 +100,7 @@ class Recorder:
                 self.warnings += event.warnings
                 self._read.append(event)
             case Came():
-                self._came.append(event.stream)
+                self.came.append(event.stream)
                 self.warnings += event.stream.fetched.waiting
             case Empty(target):
                 self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
@@ -139,7 +140,7 @@ class Recorder:
             return run
         for position in self._reactivated:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
-        for stream in self._came:
+        for stream in self.came:
             if stream.moved:
                 stream.store(self._transaction)
         run = self._run(self._transaction)
@@ -159,7 +160,7 @@ class Recorder:
     def _brings_rows(self) -> bool:
         """Whether rows came that are to be stored: not where all features failed, and nothing is."""
         failed = all(item.status == "failed" for item in self._features)
-        return any(stream.moved for stream in self._came) and not failed
+        return any(stream.moved for stream in self.came) and not failed
 
     def lost(self, targets: Sequence[Target], problem: Problem) -> Run:
         """The run as it is logged after the store refused it: every target failed."""
@@ -174,6 +175,8 @@ class Recorder:
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
             self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+            for stream in self.came:
+                stream.delete(self._transaction)
         return self._transaction
 
     def _roll_back(self) -> None:
@@ -190,7 +193,7 @@ class Recorder:
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
         try:
-            written, withdrawn = self._write_values(event, transaction)
+            written, withdrawn, rows = self._write_values(event, transaction)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -201,7 +204,7 @@ class Recorder:
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
-        measured = self._measure(target, written, transaction) if changed else None
+        measured = self._measure(target, rows, transaction) if changed else None
         changed += withdrawn
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
@@ -239,8 +242,27 @@ class Recorder:
             )
         )  # fmt: skip
 
-    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
-        """Writes what is new, corrected or withdrawn. Raises FeatureError."""
+    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
+        """Writes what is new, corrected or withdrawn: what was done, how many were withdrawn, what was written.
+
+        Raises FeatureError.
+        """
+        version, tolerance = event.target.version, event.target.feature.tolerance
+        keys = version.entity_type.key_names
+        if not event.parts:
+            written, withdrawn = self._write_frame(event, transaction)
+            return written, withdrawn, RowValues(keys, written.values)
+        total, withdrawn, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(keys)
+        for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
+            rows.add(written.values)
+            withdrawn += gone
+            total = replace(
+                total, new=total.new + written.new, corrected=total.corrected + written.corrected,
+                unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
+            )  # fmt: skip
+        return total, withdrawn, rows
+
+    def _write_frame(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
         version, frame, tolerance = event.target.version, event.result.frame, event.target.feature.tolerance
         if not event.result.timed:
             now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
@@ -258,12 +280,11 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
+    def _measure(self, target: Target, rows: RowValues, transaction: RunTransaction) -> Assessment:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
         assessment = assess(
-            written.values,
-            version.entity_type.key_names,
+            rows,
             version.data_type,
             self._project.drift.of(target.feature.name, target.feature.tags),
             reference=reference,
@@ -277,7 +298,7 @@ class Recorder:
         return assessment
 
     def _waits(self) -> bool:
-        return any(stream.fetched.waiting for stream in self._came)
+        return any(stream.fetched.waiting for stream in self.came)
 
     def _run(self, transaction: RunTransaction | None) -> Run:
         # The working tree's version before the promoted one that is computed beside it: the first one counts as the
