@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from featurestore.config import load_project
 from featurestore.versioning.recipe import closure
+from featurestore.versioning.running import working_tree
 from featurestore.workflows.catalogue import Filter, list_features
 from featurestore.workflows.check import check
 from featurestore.workflows.lock import lock
@@ -66,7 +67,7 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(function)
         return capture(tree, module, function)
 
-    monkeypatch.setattr(closure, "capture", noted)
+    monkeypatch.setattr(working_tree, "capture", noted)
     return names
 
 

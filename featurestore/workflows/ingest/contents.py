@@ -68,6 +68,16 @@ class SourceContents:
         self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
 
+    @property
+    def of_stream(self) -> bool:
+        return bool(self._streams)
+
+    def remember(self, taken: Sequence[Taken]) -> None:
+        """Of a stream: the places of batches that positions name and that newer batches have replaced."""
+        for each in taken if self._streams else ():
+            for name, sha256 in each.files.items():
+                self._streams.setdefault(sha256, (0, int(name)))
+
     # Parsing
 
     def parse(self, before: Sequence[Taken]) -> None:
@@ -313,6 +323,11 @@ class SourceContents:
         if rejected:
             read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
             check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
+
+    def rejected(self, contents: Iterable[str]) -> tuple[list[RejectedRow], int]:
+        """The rows of some contents that were set aside, as far as they are kept, and how many there were."""
+        kept = [self._find(sha256) for sha256 in contents]
+        return [row for each in kept for row in each.rejected], sum(each.rejected_count for each in kept)
 
     def total(self) -> int:
         """The rows of all that is there, those that were set aside among them."""
