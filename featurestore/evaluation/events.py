@@ -19,13 +19,14 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
-from featurestore.evaluation.superseded import find_repeats
+from featurestore.evaluation.superseded import find_repeats, ways_out
 from featurestore.model import EntityType, Source
 
-# When a row's file vanished, as a number that rises; `THERE` for a file that is there. The space keeps the name apart
-# from every source's columns.
+# When a row's file vanished, as a number that rises; `THERE` for a file that is there, and more than that for a slice
+# by ``--input`` that no later run over the source has followed. The space keeps the name apart from every source's
+# columns.
 RANK = "featurestore rank"
-THERE = (1 << 63) - 1
+THERE = 1 << 62
 GROUP = "featurestore event"
 # Of rows of a stream: the partition that a row comes from, and a number that rises along it.
 PARTITION, ORDER = "featurestore partition", "featurestore order"
@@ -105,7 +106,9 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
     return Events(pl.concat([frame.filter(alone), together]).sort([*place, *tied], maintain_order=True), nothing, older)
 
 
-def refuse_contradictions(events: Events, named: Collection[str], source: Source, locate: Locate) -> None:
+def refuse_contradictions(
+    events: Events, named: Collection[str], entity_type: EntityType, source: Source, locate: Locate
+) -> None:
     """Raises FeatureError where rows contradict each other in one of these columns."""
     rows = events.contradictions
     columns = [name for name in rows.columns if name in named]
@@ -117,8 +120,7 @@ def refuse_contradictions(events: Events, named: Collection[str], source: Source
         first, second = (locate(group.row(at, named=True)) for at in (0, 1))
         raise FeatureError(
             f"two rows are one event and differ: {first} and {second}",
-            hint=f"set updated_at in [sources.{source.name}], so that the later one counts, or id, which tells events "
-            'apart; with duplicates = "keep" every row counts',
+            hint=ways_out(source, entity_type, rows.schema),
         )
 
 
@@ -139,7 +141,7 @@ def _one_of_each(
         late = [pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in order[:-1]]
         older = several.filter(pl.any_horizontal(late)).height
     best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
-    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
+    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) >= THERE)
     contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
     counting = best.unique(key, maintain_order=True, keep="last")
     return pl.concat([frame.filter(~repeated), counting]), contradictions, older

@@ -77,6 +77,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "retired": detail.retired,
         "models": list(detail.models),
         "taken_by": list(detail.taken_by),
+        "not_seen": [] if entry.feature.source is None else list(entry.feature.source.blind_spots),
     }
 
 
@@ -117,6 +118,7 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "scope": None if item.change == "removed" else scope_document(item.scope),
                 "reasons": list(item.reasons),
                 "models": list(item.models),
+                "ingest": None if item.ingest is None else {"whole": item.ingest.whole, "reason": item.ingest.reason},
                 "limits": [
                     {"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in item.limits
                 ],

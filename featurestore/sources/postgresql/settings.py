@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
 from featurestore.model import Json
+from featurestore.regular import in_home
 from featurestore.sources.databases import quoted, read_rows_of
-from featurestore.times import parse_duration
+from featurestore.times import format_duration, parse_duration
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
@@ -43,6 +44,21 @@ class PostgresSettings:
         return f"{self.name} in PostgreSQL"
 
     @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What a cursor can't see."""
+        if self.cursor is None:
+            return ()
+        every = "" if self.reconcile is None else f", and every {format_duration(self.reconcile)}"
+        return (
+            f"a row that changes without moving {self.cursor}, until ingest --full{every}",
+            f"a row that is deleted, until ingest --full{every}",
+            (
+                f"what a transaction longer than the overlap ({format_duration(self.overlap)}) commits with an earlier "
+                f"{self.cursor}, where the server does not let its rows' transactions be seen"
+            ),
+        )
+
+    @property
     def name(self) -> str:
         """What is read, for people."""
         return "a query" if self.table is None else f"table {self.table}"
@@ -60,7 +76,7 @@ class PostgresSettings:
         """Raises ConfigError, which quotes nothing of the url."""
         from featurestore.postgres.address import parse
 
-        password_file = None if self.password_file is None else root / Path(self.password_file).expanduser()
+        password_file = None if self.password_file is None else root / in_home(self.password_file)
         return parse(self.url, key=self.key, where=self.file, password_file=password_file, application="featurestore")
 
     def rows(self, table: tuple[str, str] | None) -> str:

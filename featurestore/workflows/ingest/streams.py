@@ -182,6 +182,9 @@ class _HeldBatches:
     folder: Path
 
     def open(self, part: RawPart) -> Path:
+        path = self.folder / f"{part.name}.parquet"
+        if path.exists():
+            return path
         with self.store.reading():
             batch = next(each for each in self.store.raw_batches(self.source, after=part.sequence - 1))
             return file_of(self.store, batch, self.folder)
