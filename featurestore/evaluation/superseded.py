@@ -50,6 +50,15 @@ def drop_superseded(
     return frame.filter(~superseded).select(*order, "value")
 
 
+def repeats_in(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series:
+    """Whether each row of a frame that is sorted by ``order`` repeats these columns of the row before it."""
+    equal = pl.Series([True]).new_from_index(0, frame.height)
+    for name in order:
+        column = frame[name]
+        equal = equal & (column == column.shift(1)).fill_null(value=False)
+    return equal
+
+
 def find_repeats(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series | None:
     """Whether each row repeats the columns ``order`` of the row before it; None if the frame is not sorted by them."""
     equal = pl.Series([True]).new_from_index(0, frame.height)
