@@ -16,6 +16,8 @@ def declared_scope(feature: Feature) -> Scope | None:
 
     None for an expression without either: its scope is found once it is built.
     """
+    if feature.at_request:
+        return Scope("row", 0, "it is computed at the request", declared=False)
     kind, lookback = feature.scope, feature.lookback
     if kind is None and lookback is None:
         if feature.short:

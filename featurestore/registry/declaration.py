@@ -40,6 +40,9 @@ def read_declaration(
     values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where, files))
     template, params = values.pop("name") or function.name, values.pop("params")
     short = _is_short(function, params, where)
+    if values["inputs"] and not short:
+        message = f"{function.name}() takes a frame; a request-time feature is an expression over its inputs"
+        raise DeclarationError(message, where=where, hint='take no argument and return a pl.Expr, pl.col("NAME") …')
     members = []
     for combination in itertools.product(*params.values()):
         member = dict(zip(params, combination, strict=True))

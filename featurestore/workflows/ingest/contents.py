@@ -65,7 +65,8 @@ class SourceContents:
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
-        self._streams = {content.sha256: content.stream for content in offer.contents if content.stream is not None}
+        # By the bytes alone: those that were read by another schema before have the same place.
+        self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
 
     # Parsing
@@ -278,8 +279,9 @@ class SourceContents:
 
     def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
         """The partition of each row of a stream, and its place there."""
-        partitions = pl.Series(PARTITION, [self._streams[sha256][0] for sha256 in contents], pl.Int32)
-        places = pl.Series(ORDER, [self._streams[sha256][1] << 32 for sha256 in contents], pl.Int64)
+        found = [self._streams[_bytes_of(sha256)] for sha256 in contents]
+        partitions = pl.Series(PARTITION, [partition for partition, _ in found], pl.Int32)
+        places = pl.Series(ORDER, [place << 32 for _, place in found], pl.Int64)
         return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
 
     def count(self, contents: Iterable[str]) -> int:
@@ -339,6 +341,11 @@ class SourceContents:
             read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
             check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
 
+    def rejected(self, contents: Iterable[str]) -> tuple[list[RejectedRow], int]:
+        """The rows of some contents that were set aside, as far as they are kept, and how many there were."""
+        kept = [self._find(sha256) for sha256 in contents]
+        return [row for each in kept for row in each.rejected], sum(each.rejected_count for each in kept)
+
     def total(self) -> int:
         """The rows of all that is there, those that were set aside among them."""
         return sum(self._find(sha256).rows for sha256 in self.there)
@@ -376,6 +383,10 @@ class SourceContents:
                 found.rows.append(
                     RejectedRow(self.source.name, place.file, place.row, event_time, reason, values, place.text)
                 )
+
+
+def _bytes_of(sha256: str) -> str:
+    return sha256.partition("@")[0]
 
 
 def _plain(value: object) -> str | bool | int | None:

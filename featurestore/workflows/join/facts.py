@@ -42,6 +42,7 @@ class JoinedFeature:
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
     declared. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row, or "run".
+    ``inputs`` are the versions that a request-time feature is computed from, with the age limits that held.
     """
 
     column_name: str
@@ -56,6 +57,7 @@ class JoinedFeature:
     ages: Ages = NO_AGES
     scope: str | None = None
     known_by: KnownBy = "run"
+    inputs: tuple[StoredVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
