@@ -212,3 +212,36 @@ def _kill(project: Folder, after: float) -> None:
             started.wait(after)
         except subprocess.TimeoutExpired:
             started.send_signal(signal.SIGKILL)
+
+
+def test_what_a_cursor_can_not_see_is_named_by_show_and_by_doctor(tables: Tables, visits: Folder) -> None:
+    use(visits, tables.source(f'{CURSOR}\noverlap = "0s"\nreconcile = "7d"'))
+    assert visits.run("show", "score", "--json").json["not_seen"] == [
+        "a row that changes without moving changed, until ingest --full, and every 7d",
+        "a row that is deleted, until ingest --full, and every 7d",
+        (
+            "what a transaction longer than the overlap (0) commits with an earlier changed, where the server does not let "
+            "its rows' transactions be seen"
+        ),
+    ]
+    assert "not seen" in visits.run("show", "score").out
+    use(visits, tables.source('table = "visits"\nevent_time = "at"\ncursor = "changed"'))
+    with closing(psycopg.connect(tables.url)) as late:
+        late.execute("INSERT INTO visits VALUES (200, 'late', '2024-03-01', 9)")
+        late.execute("SELECT pg_sleep(1)")
+        checks = [item for item in visits.run("doctor", "--json").json["checks"] if item["area"] == "sources"]
+    assert [item["state"] for item in checks] == ["ok", "warn", "warn"]
+    assert checks[1]["what"].startswith("visits: a transaction has been running for ")
+    assert checks[2]["hint"].startswith('id = ["key"] in [sources.visits]')
+
+
+def test_an_erasure_leaves_nothing_of_an_entity_in_what_is_held(tables: Tables, visits: Folder) -> None:
+    tables.run("UPDATE visits SET id = 'somebody-to-erase' WHERE id = '7'")
+    ingest(visits)
+    tables.run("DELETE FROM visits WHERE id = 'somebody-to-erase'")
+    visits.run("delete", "one", "somebody-to-erase", "--erase")
+    left = [each for each in visits.root.rglob("*") if each.is_file() and b"somebody-to-erase" in each.read_bytes()]
+    assert left == []
+    assert "somebody-to-erase" not in {row[0] for row in held(visits)}
+    assert ingest(visits, "--full")["warnings"] == ["visits: 0 rows had changed without moving changed; 0 are gone"]
+    assert held(visits) == judge(tables)

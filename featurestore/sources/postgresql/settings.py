@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from featurestore.frozen import frozen
 from featurestore.model import Json
 from featurestore.sources.databases import quoted, read_rows_of
-from featurestore.times import parse_duration
+from featurestore.times import format_duration, parse_duration
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
@@ -41,6 +41,21 @@ class PostgresSettings:
     @property
     def location(self) -> str:
         return f"{self.name} in PostgreSQL"
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What a cursor can't see."""
+        if self.cursor is None:
+            return ()
+        every = "" if self.reconcile is None else f", and every {format_duration(self.reconcile)}"
+        return (
+            f"a row that changes without moving {self.cursor}, until ingest --full{every}",
+            f"a row that is deleted, until ingest --full{every}",
+            (
+                f"what a transaction longer than the overlap ({format_duration(self.overlap)}) commits with an earlier "
+                f"{self.cursor}, where the server does not let its rows' transactions be seen"
+            ),
+        )
 
     @property
     def name(self) -> str:
