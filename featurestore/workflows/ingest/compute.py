@@ -22,7 +22,7 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
 from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
-from featurestore.workflows.ingest.problems import problem_of, slice_problem, strict_error
+from featurestore.workflows.ingest.problems import backfill_problem, problem_of, slice_problem, strict_error
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
 from featurestore.workflows.ingest.taken import Taken, read_taken
@@ -68,12 +68,16 @@ def compute(
         for name in names:
             readers = [item for item in declared if item.source is not None and item.source.name == name]
             keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
-            # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
-            marks = [each.clock for each in taken[name] if each.clock is not None]
-            clock = max([times.now() + FUTURE_TOLERANCE, *marks])
-            last = taken[name][-1] if taken[name] else None
-            turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted)
             group = [target for target in targets if target.source.name == name]
+            # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
+            moment = _latest(times.now() + FUTURE_TOLERANCE, taken[name])
+            clock = moment
+            if options.step is not None:
+                own = [each for target in group if (each := positions[target.version.id]) is not None]
+                clock = _latest(min(moment, options.step.until - 1), _all_taken(own))
+            last = taken[name][-1] if taken[name] else None
+            back = next((item.name for item in readers if item.lookback), None)
+            turn = Turn(project, project.sources[name], keys, options, progress, clock, moment, last, deleted, back)
             runs.append(_SourceRun(turn, set_aside, group, positions))
             # Before anything is computed, and with that the store perhaps open for writing.
             runs[-1].prepare(store, files)
@@ -81,6 +85,11 @@ def compute(
         for run in runs:
             progress(f"reading {run.name}")
             yield from run.events(copies)
+
+
+def _latest(clock: int, taken: Sequence[Taken]) -> int:
+    """The clock, or the latest one of what was taken."""
+    return max([clock, *(each.clock for each in taken if each.clock is not None)])
 
 
 def _all_taken(positions: Sequence[Position]) -> list[Taken]:
@@ -204,11 +213,16 @@ class _SourceRun:
             loaded = caller.load(target, first=positions[target.version.id] is None)
             if isinstance(loaded, Problem):
                 yield Failed(target, loaded)
-            else:
-                ready.append(loaded)
+            elif turn.options.input is not None and loaded.scope.kind != "row":
+                yield Failed(target, slice_problem(target, loaded.scope))
+            elif turn.options.step is None or turn.options.step.last or loaded.scope.kind != "source":
+                ready.append(loaded)  # scope source takes one step, the last
         if not ready:
             return
-        whole = offer.contents is None or turn.options.input is not None or turn.source.event_time is None
+        whole = offer.contents is None or turn.source.event_time is None
+        if whole and turn.options.step is not None:
+            yield from (Failed(one.target, backfill_problem(one.target)) for one in ready)
+            return
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
     def _is_current(self, target: Target, print_: str) -> bool:
