@@ -186,6 +186,9 @@ class Feature:
     ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. ``short``
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
     one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds.
+
+    With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and have not left:
+    a row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
     """
 
     name: str
@@ -204,6 +207,9 @@ class Feature:
     max_age: int | None = None
     scope: ScopeKind | None = None
     lookback: int | None = None
+    window: int | None = None
+    every: int | None = None
+    delay: int | None = None
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)
     depends_on: Dependencies = Dependencies()
@@ -238,13 +244,17 @@ class VersionId:
 
 @frozen
 class StoredVersion:
-    """What an offline store must know of a version to hold its history."""
+    """What an offline store must know of a version to hold its history.
+
+    With ``steps`` it is that of a window: beside the history the store keeps each entity's coming steps.
+    """
 
     id: VersionId
     number: int
     entity_type: EntityType
     data_type: DataType
     max_age: int | None = None
+    steps: bool = False
 
 
 FeatureStatus = Literal["ok", "unchanged", "failed"]

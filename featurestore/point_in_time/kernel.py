@@ -46,9 +46,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.errors import StoreError
+from featurestore.tables.searching import NONE, Integers, last_at_or_before
 
-Integers = NDArray[np.int64]
-NONE = -1
 TOMBSTONE, WITHDRAWN = 1, 2
 
 _BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
@@ -244,7 +243,7 @@ def search(
         entity, at = entity_rows[batch], instants[batch]
         start = starts[entity]
         latest = at if limit is None else limit.latest(at)
-        position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
+        position = last_at_or_before(history.computed_at, start, sizes[entity], latest)
         if limit is not None:
             limit.step_back(start, position, at)
         if withdrawals is not None:
@@ -339,20 +338,6 @@ def _ranges(history: SortedHistory, wanted: pl.DataFrame) -> tuple[Integers, Int
     return start, np.where(row.is_not_null().to_numpy(), history.offsets[rows + 1] - start, 0)
 
 
-def _last_at_or_before(times: Integers, start: Integers, size: Integers, instants: Integers) -> Integers:
-    """The last p in [start, start + size) with ``times[p] <= instant``, else -1."""
-    low, left = start.copy(), size.copy()
-    longest = int(left.max())
-    # Every label takes as many steps as the largest entity needs: one that is done does not move any more.
-    while longest > 1:
-        half = left >> 1
-        middle = low + half
-        np.copyto(low, middle, where=times[middle] <= instants)
-        left -= half
-        longest -= longest >> 1
-    return np.where((left > 0) & (times[low] <= instants), low, NONE)
-
-
 class _RunLimit:
     """Which runs a label may see: those learned by its time, or all up to ``last_run``."""
 
@@ -417,7 +402,7 @@ class _Withdrawals:
         run_seq = history.run_seq[rows]
         entity = np.searchsorted(history.offsets, rows, side="right") - 1
         start = history.offsets[entity]
-        self._before = _last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
+        self._before = last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
         # Where the pair before was withdrawn too, for all who see this row, it is passed over at once: an entity may
         # have lost thousands of pairs in one run.
         going = np.arange(len(rows))
