@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,10 +26,12 @@ from featurestore.offline.contract import (
     Erasure,
     Measures,
     Position,
+    RawBatch,
     Written,
 )
 from featurestore.offline.datasets import drop_labels
 from featurestore.offline.naming import naming
+from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, history_table, quote
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
@@ -392,6 +394,15 @@ class SqlRun(ABC):
     def store_sample(self, version: VersionId, sample: bytes) -> None:
         row = (version.feature, version.sha256, self.run_seq, sample)
         self._sql.insert("samples", ("feature", "sha256", "run_seq", "sample"), [row])
+
+    def put_raw(self, batch: RawBatch, parts: Iterable[bytes]) -> None:
+        insert_raw(self._sql, batch, parts)
+
+    def drop_raw(self, source: str, up_to: int) -> None:
+        delete_raw(self._sql, source, up_to)
+
+    def set_source_position(self, source: str, cursor: Json) -> None:
+        put_source_position(self._sql, source, cursor, self.run_seq)
 
     def finish(self, run: Run) -> None:
         insert_run(self._sql, run)

@@ -1,7 +1,8 @@
 """The offline store's contracts. DuckDB and PostgreSQL implement them; one suite of tests proves both.
 
-A store is four things that can be used, and faked, one by one: the `History` of values, the `AuditLog` of runs, the
-`Samples` of drift, and the `DataSets`. `OfflineStore` is all four, and writes them in one transaction per run.
+A store is five things that can be used, and faked, one by one: the `History` of values, the `AuditLog` of runs, the
+`Samples` of drift, the `DataSets`, and the `RawRows` of sources that can't be read again. `OfflineStore` is all five,
+and writes them in one transaction per run.
 
 A store takes and returns sorted columns; it knows nothing of features' code, of joins or of files. History is one table
 per version: the entity's keys by name, ``computed_at`` (when the value was true), ``run_seq`` (when it was learned),
@@ -221,6 +222,22 @@ class Erasure:
     online_key: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Rows of a source that can't be read again, as they came: its bytes are stored beside it (`RawRows.raw_bytes`).
+
+    ``sequence`` rises with each batch of a source, from 1 on; ``run_seq`` is the run that stored it. ``content``
+    identifies the rows, ``rows`` is their number, and ``facts`` is what else its writer wants to know of it.
+    """
+
+    source: str
+    sequence: int
+    run_seq: int
+    rows: int
+    content: str
+    facts: Json = None
+
+
 class HistoryWriter(Protocol):
     """The values of an open run. Used by the thread that opened the run."""
 
@@ -314,7 +331,23 @@ class AuditWriter(Protocol):
         ...
 
 
-class RunTransaction(HistoryWriter, AuditWriter, Protocol):
+class RawWriter(Protocol):
+    """The raw rows of an open run. Used by the thread that opened the run."""
+
+    def put_raw(self, batch: RawBatch, parts: Iterable[bytes]) -> None:
+        """Stores a batch and its bytes, in parts of a few MB each, in place of one of its source and sequence."""
+        ...
+
+    def drop_raw(self, source: str, up_to: int) -> None:
+        """Removes the batches of a source up to a sequence."""
+        ...
+
+    def set_source_position(self, source: str, cursor: Json) -> None:
+        """Stores how far a source has been read, for all versions; None forgets it."""
+        ...
+
+
+class RunTransaction(HistoryWriter, AuditWriter, RawWriter, Protocol):
     """One open run. Everything in it becomes visible at once, on leaving `OfflineStore.writing`, or never."""
 
     @property
@@ -562,8 +595,24 @@ class DataSets(Readable, Protocol):
         ...
 
 
-class OfflineStore(History, AuditLog, Samples, DataSets, Protocol):
-    """All four, and the transaction that writes them. Threads may share it.
+class RawRows(Readable, Protocol):
+    """Rows of sources that can't be read again, in batches, each the bytes of a file. Threads may share it."""
+
+    def raw_batches(self, source: str | None = None, *, after: int = 0) -> list[RawBatch]:
+        """The batches of a source (None: of all) after a sequence, by source and sequence."""
+        ...
+
+    def raw_bytes(self, batch: RawBatch) -> Iterator[bytes]:
+        """The bytes of a batch in parts, in order; none where it is not stored any more."""
+        ...
+
+    def source_position(self, source: str) -> Json:
+        """What `RawWriter.set_source_position` stored last; None where nothing was."""
+        ...
+
+
+class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
+    """All five, and the transaction that writes them. Threads may share it.
 
     ``name`` says which store it is, in messages and for comparison; it holds no secret. ``warnings`` are what to say,
     once a command, of how the store is reached. Both are known without reaching it.

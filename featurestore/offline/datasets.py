@@ -17,7 +17,7 @@ from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 2
 PART_BYTES = 4 << 20  # of a label file that are in memory at a time
-_ROW_BYTES = 4_096  # the longest value that DuckDB stores inline
+ROW_BYTES = 4_096  # the longest value that DuckDB stores inline
 
 
 class SqlDataSets(ABC):
@@ -39,7 +39,7 @@ class SqlDataSets(ABC):
             return
         count = self._rows("SELECT count(*) AS rows FROM label_files WHERE sha256 = $1", [sha256])[0]["rows"]
         query = "SELECT bytes FROM label_files WHERE sha256 = $1 AND position >= $2 AND position < $3 ORDER BY position"
-        at_once = PART_BYTES // _ROW_BYTES
+        at_once = PART_BYTES // ROW_BYTES
         for begin in range(0, count, at_once):
             yield b"".join(bytes(row["bytes"]) for row in self._rows(query, [sha256, begin, begin + at_once]))
 
@@ -56,11 +56,15 @@ def insert_dataset(connection: SqlConnection, dataset: DataSet, labels: Iterable
         copies = connection.rows("SELECT 1 FROM label_files WHERE sha256 = $1 LIMIT 1", [dataset.labels_sha256])
         position = 0
         for part in () if copies else labels:
-            cuts = [part[begin : begin + _ROW_BYTES] for begin in range(0, len(part), _ROW_BYTES)]
-            rows = [(dataset.labels_sha256, position + number, cut) for number, cut in enumerate(cuts)]
+            rows = [(dataset.labels_sha256, position + number, piece) for number, piece in enumerate(cut(part))]
             connection.insert("label_files", ("sha256", "position", "bytes"), rows)
             position += len(rows)
     _sweep(connection)
+
+
+def cut(part: bytes) -> list[bytes]:
+    """Bytes in pieces for the rows of a table."""
+    return [part[begin : begin + ROW_BYTES] for begin in range(0, len(part), ROW_BYTES)]
 
 
 def drop_labels(connection: SqlConnection, hashes: Collection[str], at: int) -> None:

@@ -3,14 +3,15 @@
 ``runs`` is the audit log; ``deletions`` has the marks of entities that were deleted, for versions to come; ``counter``
 gives out run_seq; ``positions`` says how far each version has read its source; ``meta.erasing`` is the record of
 erasures that are not complete; ``versions.withdrawn_seq`` is the first run that withdrew a pair of the version, null
-where none ever did; ``run_features.taken`` is JSON: what was evaluated, and why.
+where none ever did; ``run_features.taken`` is JSON: what was evaluated, and why. ``raw_batches`` and ``raw_parts`` have
+the rows of sources that can't be read again, ``source_positions`` how far each of them has been read.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 5
+FORMAT = 6
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -66,6 +67,14 @@ MIGRATIONS = {
     CREATE TABLE deletions (
         entity_type TEXT NOT NULL, keys TEXT NOT NULL, deleted_at BIGINT NOT NULL, run_seq BIGINT NOT NULL,
         author TEXT NOT NULL);
+    """,
+    6: """
+    CREATE TABLE raw_batches (
+        source TEXT NOT NULL, sequence BIGINT NOT NULL, run_seq BIGINT NOT NULL, rows BIGINT NOT NULL,
+        content TEXT NOT NULL, facts TEXT NOT NULL);
+    CREATE TABLE raw_parts (
+        source TEXT NOT NULL, sequence BIGINT NOT NULL, position BIGINT NOT NULL, bytes BYTEA NOT NULL);
+    CREATE TABLE source_positions (source TEXT NOT NULL, cursor TEXT NOT NULL, run_seq BIGINT NOT NULL);
     """,
 }
 

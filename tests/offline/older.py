@@ -1,6 +1,12 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_4 = """
+TO_FORMAT_5 = """
+DROP TABLE raw_batches;
+DROP TABLE raw_parts;
+DROP TABLE source_positions;
+UPDATE meta SET format = 5;
+"""
+TO_FORMAT_4 = f"""{TO_FORMAT_5}
 ALTER TABLE run_features DROP COLUMN rows_withdrawn;
 ALTER TABLE run_features DROP COLUMN taken;
 ALTER TABLE versions DROP COLUMN withdrawn_seq;

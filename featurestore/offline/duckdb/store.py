@@ -46,6 +46,7 @@ from featurestore.offline.duckdb.run import DuckDBRun
 from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
+from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import answers, between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
@@ -67,7 +68,7 @@ class _Reader:
     stack: ExitStack = field(default_factory=ExitStack)
 
 
-class DuckDBStore(SqlAuditLog, SqlDataSets):
+class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
 
     It waits ``patience`` seconds for a busy file, and finds the latest rows of histories of up to ``rows_in_memory``

@@ -53,6 +53,7 @@ from featurestore.offline.postgres.connection import Connection, Server
 from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
+from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import Values, answers, between, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema, key_types
@@ -82,7 +83,7 @@ class _Snapshot:
     depth: int = 0
 
 
-class PostgresStore(SqlAuditLog, SqlDataSets):
+class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     """`OfflineStore` on a PostgreSQL server. It connects at the first call."""
 
     def __init__(

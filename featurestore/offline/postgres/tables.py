@@ -32,6 +32,9 @@ _BESIDE = {
     CREATE INDEX ON rejected (run_id);
     CREATE INDEX ON samples (feature, sha256, run_seq);
     """,
+    6: """
+    CREATE INDEX ON raw_parts (source, sequence, position);
+    """,
 }
 
 
