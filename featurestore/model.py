@@ -279,6 +279,8 @@ class FeatureRun:
     already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
     aside before the feature's function saw them. ``rows_older`` are new rows that change nothing, since a later
     ``updated_at`` is held. ``rows_computed`` were evaluated, for ``reason``, as ``scope`` allows.
+    Of a window ``rows_written`` are dated when a row of the source entered; ``steps_written`` are all others. Its values
+    are known up to the ``horizon`` (µs), the clock of the run.
     """
 
     name: str
@@ -295,6 +297,8 @@ class FeatureRun:
     rows_withdrawn: int = 0
     rows_older: int = 0
     rows_computed: int = 0
+    steps_written: int = 0
+    horizon: int | None = None
     scope: str | None = None
     reason: str | None = None
     drift: Mapping[str, Json] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 6
+FORMAT = 7
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -75,6 +75,10 @@ MIGRATIONS = {
     CREATE TABLE raw_parts (
         source TEXT NOT NULL, sequence BIGINT NOT NULL, position BIGINT NOT NULL, bytes BYTEA NOT NULL);
     CREATE TABLE source_positions (source TEXT NOT NULL, cursor TEXT NOT NULL, run_seq BIGINT NOT NULL);
+    """,
+    7: """
+    ALTER TABLE versions ADD COLUMN steps BOOLEAN;
+    CREATE TABLE horizons (feature TEXT NOT NULL, sha256 TEXT NOT NULL, horizon BIGINT NOT NULL);
     """,
 }
 

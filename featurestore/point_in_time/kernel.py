@@ -46,7 +46,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.errors import StoreError
-from featurestore.tables.searching import NONE, Integers, last_at_or_before
+from featurestore.tables.searching import NONE as NONE
+from featurestore.tables.searching import Integers as Integers
+from featurestore.tables.searching import last_at_or_before
 
 TOMBSTONE, WITHDRAWN = 1, 2
 

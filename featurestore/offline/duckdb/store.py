@@ -48,7 +48,7 @@ from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
-from featurestore.offline.sql import answers, between, dated, history_table, key_list, literal, quote
+from featurestore.offline.sql import answers, between, coming_table, dated, history_table, key_list, literal, quote
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
@@ -135,11 +135,11 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 reader.stack.close()
 
     @contextmanager
-    def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[DuckDBRun]:
+    def writing(self, run_id: str, *, dry_run: bool = False, clock: int | None = None) -> Iterator[DuckDBRun]:
         with self._writable() as file:
             file.connection.execute("BEGIN TRANSACTION")
             try:
-                run = DuckDBRun(file, run_id)
+                run = DuckDBRun(file, run_id, clock)
                 yield run
                 file.connection.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
@@ -223,6 +223,19 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             f"WHERE {between(up_to_run, after_run)} AND {within} ORDER BY {keys}, computed_at, run_seq",
             bounds,
             entities=entities,
+        )
+
+    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+        if not version.steps:
+            return pl.DataFrame(schema=history_schema(version))
+        keys = key_list(version)
+        bounds: list[str | int] = []
+        within = _within(version, key_range, bounds)
+        return self._history(
+            version,
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
+            f"WHERE {dated(None, due)} AND {within} ORDER BY {keys}, computed_at",
+            bounds,
         )
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:

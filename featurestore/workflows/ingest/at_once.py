@@ -21,6 +21,7 @@ from featurestore.workflows.ingest.problems import (
     shrunk_problem,
     slice_problem,
     strict_error,
+    window_problem,
 )
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
@@ -98,6 +99,8 @@ def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str
 def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
     options = turn.options
+    if ready.target.feature.window is not None and options.input is None:
+        return window_problem(ready.target)
     if options.input is not None:
         return None if ready.scope.kind == "row" else slice_problem(ready.target, ready.scope)
     gone = [] if position is None else opened.missing(offer, position.cursor)

@@ -17,7 +17,7 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
-from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation
+from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation, WindowSettings
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -116,7 +116,9 @@ class _Run:
         print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
         for entity_type in dict.fromkeys(plan.ready.target.feature.entity_type for plan in plans):
             group = [plan for plan in plans if plan.ready.target.feature.entity_type == entity_type]
-            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller)
+            project = turn.project
+            windows = WindowSettings(turn.now, turn.due, project.coming_steps, project.window_rows)
+            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller, windows)
             for outcome in evaluation.run(group):
                 if isinstance(outcome, Evaluated):
                     yield self._computed(outcome, aside, print_, total)
@@ -163,10 +165,11 @@ class _Run:
         target = plan.ready.target
         if values.future and not values.frame.height and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
-        taken = replace(plan.taken, due=found.due)
+        horizon = None if found.steps is None else found.steps.reach.horizon
+        taken = replace(plan.taken, due=found.due, horizon=horizon)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison,
+            comparison=found.comparison, steps=found.steps,
         )  # fmt: skip

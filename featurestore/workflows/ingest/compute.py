@@ -7,8 +7,8 @@ Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError
 from featurestore.evaluation.scope import declared_scope
@@ -23,9 +23,10 @@ from featurestore.workflows.ingest.problems import problem_of, slice_problem, st
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
-from featurestore.workflows.ingest.turn import DUE, Turn, deleted_since
+from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, Turn, deleted_since
 
-FUTURE_TOLERANCE = 5 * 60 * 1_000_000
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def compute(
@@ -36,12 +37,14 @@ def compute(
     declared: Sequence[Feature],
     progress: Progress = SILENT,
     copies: dict[str, Offer] | None = None,
+    *,
+    clock: int,
 ) -> Iterator[Event]:
     """Computes all targets, source by source.
 
     ``declared`` are all features of the project: the keys of each that reads a source are read as keys, so that a
     row counts the same whichever features are due. ``copies`` collects the offers, by source, of what can be read
-    only once, for a caller that computes again.
+    only once, for a caller that computes again. ``clock`` (µs) is that of the run.
     """
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
@@ -50,6 +53,7 @@ def compute(
         taken = {name: _all_taken(store.positions(name)) for name in names}
         types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
+        due = {item.version.id: _due(store, item, clock) for item in targets if item.version.steps}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     for name in names:
         group = [target for target in targets if target.source.name == name]
@@ -57,10 +61,15 @@ def compute(
         keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
         progress(f"reading {name}")
         # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
-        clock = max([times.now() + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
+        ahead = max([clock + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
         last = taken[name][-1] if taken[name] else None
-        turn = Turn(project, project.sources[name], keys, options, progress, clock, last, deleted)
+        turn = Turn(project, project.sources[name], keys, options, progress, ahead, last, deleted, clock, due)
         yield from _SourceRun(turn, set_aside).run(group, positions, copies)
+
+
+def _due(store: OfflineStore, target: Target, clock: int) -> pl.DataFrame:
+    """The entities of which a coming step, or the instant of the one after them, fell due."""
+    return store.coming(target.version, due=clock).select(target.feature.entity_type.key_names).unique()
 
 
 def _all_taken(positions: Sequence[Position]) -> list[Taken]:

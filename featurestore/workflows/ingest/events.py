@@ -13,8 +13,11 @@ from featurestore.workflows.ingest.set_aside import SetAside
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.evaluation.results import FeatureValues
     from featurestore.workflows.ingest.evaluating import Comparison
+    from featurestore.workflows.ingest.stepping import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Computed:
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
+    ``steps`` is what there is to store of a window, and ``result`` nothing then;
     ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held.
     """
 
@@ -66,6 +70,12 @@ class Computed:
     reason: str | None = None
     rows_older: int = 0
     comparison: Comparison | None = None
+    steps: Steps | None = None
+
+    @property
+    def values(self) -> pl.DataFrame:
+        """What it gives, as keys, computed_at and value; of a feature without times without computed_at."""
+        return self.result.frame if self.steps is None else self.steps.values
 
 
 @dataclass(frozen=True, slots=True)

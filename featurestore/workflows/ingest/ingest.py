@@ -191,10 +191,14 @@ class _Ingestion:
         options, declared = self._request.options, self._registry.features
         with recorder:
             # Computed anew in each attempt, since a large run does not hold its frames.
-            for event in compute(self._project, self._store, targets, options, declared, self._progress, self._copies):
+            events = compute(
+                self._project, self._store, targets, options, declared, self._progress, self._copies,
+                clock=recorder.started_at,
+            )  # fmt: skip
+            for event in events:
                 recorder.take(event)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.result.frame.height:,} rows")
+                    self._progress(f"{event.target.feature.name}: {event.values.height:,} rows")
             self._progress.check()
             return recorder.commit()
 

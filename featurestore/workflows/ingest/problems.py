@@ -71,6 +71,17 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
     )
 
 
+def window_problem(target: Target) -> Problem:
+    """A window over a source whose rows are not kept: they could not be looked at again when they leave."""
+    return Problem(
+        "declaration",
+        f"window= needs rows that can be read again one content at a time, and the source {target.source.name!r} "
+        f"({target.source.type}) is read as a whole",
+        target.place,
+        "write its rows to files, such as Parquet, and declare these as the source",
+    )
+
+
 def unkeyed_error(target: Target) -> FeatureStoreError:
     """A feature of scope ``entity`` over a source whose rows do not say which entity they are about."""
     keys = ", ".join(target.feature.entity_type.key_names)

@@ -29,6 +29,8 @@ from featurestore.workflows.ingest.compare import write_compared
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.targets import Target, write_version_files
+from featurestore.workflows.ingest.turn import mark_coming
+from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
@@ -56,7 +58,7 @@ class Recorder:
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
-        self._started_at, self._clock = times.now(), time.monotonic()
+        self.started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
         self._pending: list[Computed] = []
@@ -115,7 +117,8 @@ class Recorder:
         if target.reactivates:
             self._reactivated.append(event.position)
             note = f"version {target.version.number} is active again"
-        self._features.append(replace(outcome(target, "unchanged"), note=note))
+        horizon = self.started_at if target.version.steps else None
+        self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
@@ -158,7 +161,9 @@ class Recorder:
 
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
-            self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+            self._transaction = self._stack.enter_context(
+                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
+            )
         return self._transaction
 
     def _roll_back(self) -> None:
@@ -174,20 +179,28 @@ class Recorder:
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
+        steps_written = 0
         try:
-            written, withdrawn = self._write_values(event, transaction)
+            if event.steps is None:
+                written, withdrawn = self._write_values(event, transaction)
+            else:
+                stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
+                written, withdrawn, steps_written = stepped.written, 0, stepped.steps
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
         self._stored.append(target)
         self.warnings += self._remarks(target)
+        fingerprint = event.fingerprint
+        if event.steps is not None:
+            fingerprint = mark_coming(fingerprint, transaction.first_coming(target.version))
         transaction.set_position(
-            Position(target.version.id, target.source.name, event.fingerprint, event.cursor, transaction.run_seq)
+            Position(target.version.id, target.source.name, fingerprint, event.cursor, transaction.run_seq)
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, written, transaction) if changed else None
-        changed += withdrawn
+        changed += withdrawn + steps_written
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
             self.warnings.append(
@@ -195,7 +208,7 @@ class Recorder:
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
         met = written.corrected + written.unchanged
-        if written.corrected * 2 > met and met > 1:
+        if written.corrected * 2 > met and met > 1 and event.steps is None:
             self.warnings.append(
                 f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
                 "does a value depend on rows that come later, as a mean over the whole source does?"
@@ -218,6 +231,7 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
+                steps_written=steps_written, horizon=None if event.steps is None else event.steps.reach.horizon,
                 rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
                 scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
@@ -267,7 +281,7 @@ class Recorder:
         order = {(version.feature, version.sha256): at for at, version in enumerate(self._references)}
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
-            run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
+            run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),

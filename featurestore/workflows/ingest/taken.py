@@ -29,7 +29,7 @@ class Taken:
     Nothing is written that is dated before ``since``, and what is dated up to ``shrunk`` stays as it is: both µs.
     ``reading`` is how contents were read (`parsed.index.reading_of`), ``pins`` the types of undeclared columns. With
     ``restate`` the next run computes everything. ``ignored`` are contents that have vanished, and that this version
-    does not take: those of scope ``source`` take what is there.
+    does not take: those of scope ``source`` take what is there. The values of a window are known up to ``horizon`` (µs).
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +43,7 @@ class Taken:
     pins: Mapping[str, str] = field(default_factory=dict)
     restate: bool = False
     ignored: Mapping[str, int] = field(default_factory=dict)
+    horizon: int | None = None
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -70,6 +71,7 @@ class Taken:
             "pins": dict(self.pins),
             "restate": self.restate,
             "ignored": dict(self.ignored),
+            "horizon": self.horizon,
         }
         return {"files": dict(self.files), "taken": taken}
 
@@ -92,6 +94,7 @@ def read_taken(cursor: Cursor) -> Taken | None:
         pins=taken.get("pins", {}),
         restate=taken.get("restate", False),
         ignored=taken.get("ignored", {}),
+        horizon=taken.get("horizon"),
     )
 
 
