@@ -51,6 +51,7 @@ from featurestore.tables.searching import Integers as Integers
 from featurestore.tables.searching import last_at_or_before
 
 TOMBSTONE, WITHDRAWN = 1, 2
+NO_INSTANT = np.iinfo(np.int64).min
 
 _BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
 

@@ -97,4 +97,5 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "role": item.role,
         "scope": item.scope,
         "known_by": "run",
+        **({} if item.beyond_horizon is None else {"beyond_horizon": item.beyond_horizon}),
     }

@@ -37,7 +37,8 @@ class JoinedFeature:
     ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
-    declared.
+    declared. Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
+    step after the last known one on.
     """
 
     column_name: str
@@ -51,6 +52,7 @@ class JoinedFeature:
     role: str | None = None
     ages: Ages = NO_AGES
     scope: str | None = None
+    beyond_horizon: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
             matched=one.matched + other.matched,
             nulls=one.nulls + other.nulls,
             ages=one.ages.add(other.ages),
+            beyond_horizon=None if one.beyond_horizon is None else one.beyond_horizon + (other.beyond_horizon or 0),
         )
         for one, other in zip(facts.features, batch.features, strict=True)
     )

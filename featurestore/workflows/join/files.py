@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -21,6 +22,7 @@ from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
 from featurestore.workflows.join.question import JoinQuestion
+from featurestore.workflows.join.windows import refuse_beyond
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 BATCH_ROWS = 2_000_000
@@ -90,6 +92,7 @@ def join_files(
         label_file = hash_labels(stream, form, labels.title, labels.dialect)
         with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
+            refuse_beyond(facts, clock=times.now())
             record = describe(
                 project, store, dataset, question, facts, label_file,
                 content_sha256=content.hexdigest(), batch_rows=rows, commit=commit,

@@ -55,7 +55,8 @@ class JoinQuestion:
     feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
     of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
     the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
-    divides the labels by their times.
+    divides the labels by their times. With ``strict`` no label may lie beyond what is known of a window; ``seen_by`` is
+    the clock that ``last_run`` stood at.
     """
 
     features: Sequence[ResolvedFeature]
@@ -71,6 +72,8 @@ class JoinQuestion:
     lag: int = 0
     times_suffix: str | None = None
     splits: Splits | None = None
+    strict: bool = False
+    seen_by: int | None = None
 
     def max_age_of(self, version: StoredVersion) -> int | None:
         """The age limit that holds for a version."""
