@@ -33,8 +33,8 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
 TABLES = (
-    "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions", "history",
-    "log", "scopes",
+    "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
+    "history", "log", "scopes",
 )  # fmt: skip
 LEAST_KEEP = 86_400_000_000
 

@@ -187,8 +187,8 @@ class Feature:
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
     one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds.
 
-    With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and have not left:
-    a row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
+    With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and not left: a
+    row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
     """
 
     name: str
@@ -279,8 +279,8 @@ class FeatureRun:
     already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
     aside before the feature's function saw them. ``rows_older`` are new rows that change nothing, since a later
     ``updated_at`` is held. ``rows_computed`` were evaluated, for ``reason``, as ``scope`` allows.
-    Of a window ``rows_written`` are dated when a row of the source entered; ``steps_written`` are all others. Its values
-    are known up to the ``horizon`` (µs), the clock of the run.
+    Of a window ``rows_written`` are dated when a row of the source entered; ``steps_written`` are all others, and its
+    values are known up to the ``horizon`` (µs), the clock of the run.
     """
 
     name: str

@@ -128,7 +128,7 @@ def evaluate(feature: Feature, expression: pl.Expr, rows: pl.DataFrame, slices: 
 
     Raises FeatureError, and DeclarationError for an expression that gives more than one value.
     """
-    names = expression.meta.root_names()
+    names = list(dict.fromkeys(expression.meta.root_names()))
     frame = rows.select(names) if names and not expression.meta.has_multiple_outputs() else rows
     distinct = np.flatnonzero(_distinct(slices))
     low, high = slices.low[distinct], slices.high[distinct]

@@ -12,7 +12,7 @@ from functools import partial
 
 import polars as pl
 
-from featurestore.errors import FeatureError
+from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
@@ -318,7 +318,7 @@ class Evaluation:
                 lambda slices: self.caller.over_slices(ready, rows, slices),
                 kept=self.windows.kept, most_rows=self.windows.rows_of_all * looking.contents.total(),
             )  # fmt: skip
-        except FeatureError as exc:
+        except (FeatureError, DeclarationError) as exc:
             return plan, Problem(exc.code, exc.message, exc.where or ready.target.place, exc.hint)
         nothing = self._nothing(plan, news)
         reason = f"whole source: {plan.whole}" if plan.whole is not None else plan.changed
@@ -431,8 +431,8 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due, how
-    many coming steps are kept, and how many times the source's rows windows may take.
+    """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
+    how many coming steps are kept, and how many times the source's rows windows may take.
     """
 
     now: int

@@ -1,8 +1,8 @@
 """The steps of windows: at which instants a window's value is looked at, what it is there, and what comes next.
 
-A value changes only where a row enters or leaves, or the entity is deleted. Of an entity with changed rows the run looks
-at every such instant from the first to the next enter after the last of them, and of each entity that it looks at, at
-all since the horizon of the run before. Whatever is ahead of the clock becomes the entity's coming steps.
+A value changes only where a row enters or leaves, or the entity is deleted. Of an entity with changed rows the run
+looks at every such instant from the first to the next enter after the last of them, and of each entity that it looks
+at, at all since the horizon of the run before. Whatever is ahead of the clock becomes the entity's coming steps.
 """
 
 from __future__ import annotations
@@ -200,8 +200,8 @@ def _points(entities: Entities, instants: pl.DataFrame, reach: Reach) -> pl.Data
     everyone = np.arange(entities.count)
     begins = everyone[(lower > FIRST) & (lower <= reach.horizon)]
     stands = [(numbers[wanted], at[wanted], True), (begins, lower[begins], True)]
-    for base in {reach.before, reach.horizon} - {FIRST}:
-        stands.append((everyone, np.full(entities.count, base), False))
+    bases = {reach.before, reach.horizon} - {FIRST}
+    stands += [(everyone, np.full(entities.count, base), False) for base in bases]
     frame = pl.concat(
         pl.DataFrame({_NUMBER: who.astype(np.int64), AT: when.astype(np.int64)}).with_columns(
             pl.lit(written).alias(WRITTEN)

@@ -29,7 +29,8 @@ class Taken:
     Nothing is written that is dated before ``since``, and what is dated up to ``shrunk`` stays as it is: both µs.
     ``reading`` is how contents were read (`parsed.index.reading_of`), ``pins`` the types of undeclared columns. With
     ``restate`` the next run computes everything. ``ignored`` are contents that have vanished, and that this version
-    does not take: those of scope ``source`` take what is there. The values of a window are known up to ``horizon`` (µs).
+    does not take: those of scope ``source`` take what is there. A window's
+    values are known up to ``horizon`` (µs).
     """
 
     files: Mapping[str, str] = field(default_factory=dict)

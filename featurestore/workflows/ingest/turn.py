@@ -27,7 +27,8 @@ class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
     where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
     ``now`` (µs) is the clock of the run, up to which windows are known after it, and ``due`` has the entities of each
-    version with steps that fell due since the last run. ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type.
+    version with steps of which something fell due since the last run. ``deleted`` has the marks of deleted entities
+    (`offline.contract.History.deletions`) by entity type.
     """
 
     project: Project

@@ -45,7 +45,10 @@ class StoreState:
 
 
 def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStates | None = None) -> StoreState:
-    """The state of the store now, for a question; coming steps as an earlier batch saw them. Raises UsageError for a version without history, StoreError."""
+    """The state of the store now, for a question; ``windows`` are those of an earlier batch.
+
+    Raises UsageError for a version without history, StoreError.
+    """
     with store.reading():
         _check_history(store, question.features)
         # All features are read up to the same run. Otherwise a run that commits between two scans would show in one

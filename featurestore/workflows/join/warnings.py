@@ -56,8 +56,8 @@ def with_warnings(
         warnings = [] if asked.note is None else [asked.note]
         if feature.beyond_horizon:
             warnings.append(
-                f"{feature.column_name}: {feature.beyond_horizon:,} of {facts.labels:,} labels lie beyond the last step "
-                f"that is known; featurestore ingest {feature.version.id.feature} makes it known"
+                f"{feature.column_name}: {feature.beyond_horizon:,} of {facts.labels:,} labels lie beyond the last "
+                f"step that is known; featurestore ingest {feature.version.id.feature} makes it known"
             )
         if facts.labels and not feature.matched:
             warnings.append(_no_match(project, store, question, feature, keys[own]))
