@@ -14,7 +14,11 @@ from hypothesis import settings
 
 from featurestore.cli.app import run
 
-pytest_plugins = ["tests.services", "tests.services_postgres"]  # one server each, for the modules of all folders
+pytest_plugins = [
+    "tests.services",
+    "tests.services_kafka",
+    "tests.services_postgres",
+]  # one server each, for the modules of all folders
 
 settings.register_profile("everyday", deadline=None, print_blob=True)  # a failure shows how to repeat it
 settings.load_profile("everyday")

@@ -2,9 +2,9 @@
 
 A row's key is its ``id``, else its entity and event time; with ``duplicates = "keep"`` every row is an event of its
 own. Of the rows with one key one counts: the latest by ``updated_at``; among equals one of a file that is there before
-one of a file that vanished, and of these the last to vanish. Where rows still differ they contradict each other, which
-is for the features that name the columns where they do. Rows of one entity and time stand in the order of
-``updated_at``, ``id``, and then of their columns by name, whichever file they come from.
+one of a file that vanished, and of these the last to vanish; of a partition of a stream the last one. Where rows still
+differ they contradict each other, which is for the features that name the columns where they do. Rows of one entity and
+time stand in the order of ``updated_at``, ``id``, and then of their columns by name, whichever file they come from.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from featurestore.model import EntityType, Source
 RANK = "featurestore rank"
 THERE = (1 << 63) - 1
 GROUP = "featurestore event"
+# Of rows of a stream: the partition that a row comes from, and a number that rises along it.
+PARTITION, ORDER = "featurestore partition", "featurestore order"
 
 Locate: TypeAlias = Callable[[Mapping[str, object]], str]
 """Where a row is, in the source's words."""
@@ -107,6 +109,7 @@ def _one_of_each(
         return frame, frame.clear().with_columns(pl.lit(None, pl.UInt32).alias(GROUP)), 0
     order = [*([source.updated_at] if source.updated_at else []), RANK]
     several = frame.filter(repeated).sort([*order, *_by_name(frame, columns)], maintain_order=True)
+    several = _last_of_partitions(several, [*key, *order])
     latest = [pl.col(name).eq_missing(pl.col(name).last().over(key)) for name in order]
     best = several.filter(latest)
     older = 0
@@ -118,6 +121,14 @@ def _one_of_each(
     contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
     counting = best.unique(key, maintain_order=True, keep="last")
     return pl.concat([frame.filter(~repeated), counting]), contradictions, older
+
+
+def _last_of_partitions(rows: pl.DataFrame, alike: Sequence[str]) -> pl.DataFrame:
+    """Of a stream's rows that are alike in these columns the last one of each partition: it replaces the others."""
+    if PARTITION not in rows.columns:
+        return rows
+    last = pl.col(ORDER).max().over(*alike, PARTITION)
+    return rows.filter(pl.col(ORDER) == last)
 
 
 def _by_name(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:

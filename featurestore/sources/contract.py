@@ -8,16 +8,19 @@ making an offer must load nothing heavy: an unchanged source costs neither Polar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source, SourceSettings
+from featurestore.progress import SILENT, Progress
 from featurestore.toml import TomlTable
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.tables.batch import Batch
 
 Cursor: TypeAlias = Json
@@ -36,11 +39,15 @@ class Place:
 
 @frozen
 class Content:
-    """One thing that can be read by itself, and again, as a file: its name, what identifies its bytes, their number."""
+    """One thing that can be read by itself, and again, as a file: its name, what identifies its bytes, their number.
+
+    Rows of a stream have an order: ``stream`` is the partition that a content's rows come from, and its place there.
+    """
 
     name: str
     sha256: str
     size: int
+    stream: tuple[int, int] | None = None
 
 
 @frozen
@@ -126,6 +133,72 @@ class ContentSource(OpenSource, Protocol):
 
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         """Whether a content can be read from after its first ``size`` bytes, which held whole rows when last read."""
+        ...
+
+
+@frozen
+class RawPart:
+    """Rows of a source that can't be read again, as they came: a batch that the history holds, or will hold.
+
+    ``sequence`` rises with each batch of a source, ``content`` identifies its bytes, ``facts`` belong to the type.
+    ``path`` is a file with the bytes; None where nobody needs them now.
+    """
+
+    name: str
+    sequence: int
+    content: str
+    rows: int
+    size: int
+    facts: Json
+    path: Path | None = None
+
+
+@frozen
+class Fetched:
+    """What came of a source since a position: new batches, and the position behind them.
+
+    ``waiting`` says what is there and could not be read yet, and why; ``whole`` is False where a limit ended it.
+    """
+
+    cursor: Cursor
+    parts: tuple[RawPart, ...]
+    waiting: tuple[str, ...] = ()
+    whole: bool = True
+
+
+class StreamSource(ContentSource, Protocol):
+    """A source that can't be read again: what is new is fetched once, kept in the history, and read from there."""
+
+    def fetch(
+        self,
+        before: Cursor,
+        folder: Path,
+        sequence: int,
+        *,
+        restart: bool = False,
+        limit: int | None = None,
+        progress: Progress = SILENT,
+    ) -> Fetched:
+        """What came since a position (None: none yet), as files in a folder, numbered from after ``sequence`` on.
+
+        With ``restart`` it begins where the source's settings say. After about ``limit`` rows it ends. Raises
+        SourceError where the source is not the one that was read before, or has lost what was not read yet.
+        """
+        ...
+
+    def offer_of(self, parts: Sequence[RawPart]) -> Offer:
+        """The offer of these batches. One with a path can be read."""
+        ...
+
+    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
+        """Which entities some batches say are deleted; None where the source does not say that.
+
+        The columns of the key as they are in the source, and ``deleted_at``.
+        """
+        ...
+
+    def commit(self, cursor: Cursor) -> None:
+        """Tells the source how far it was read, where somebody there wants to know. Raises SourceError."""
         ...
 
 

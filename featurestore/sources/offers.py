@@ -5,15 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from featurestore.model import Column, Scalar, Source
-from featurestore.sources.contract import Offer, OpenSource, ProjectFolders
-from featurestore.sources.types import find_type
+from featurestore.sources.contract import Offer, OpenSource, ProjectFolders, StreamSource
+from featurestore.sources.types import STREAMS, find_type
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     """Opens a source by its type; ``given`` (``--input``) is read in place of what its settings name."""
     return find_type(source.type).open_source(folders, source, given)
+
+
+def open_stream(folders: ProjectFolders, source: Source, given: str | None = None) -> StreamSource | None:
+    """The same for a type whose rows can't be read again; None for all others."""
+    if source.type not in STREAMS:
+        return None
+    return cast("StreamSource", open_source(folders, source, given))
 
 
 def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str:

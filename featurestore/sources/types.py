@@ -16,6 +16,7 @@ SOURCE_TYPES: Mapping[str, str] = {
     "ndjson": "featurestore.sources.ndjson",
     "sqlite": "featurestore.sources.sqlite",
     "duckdb": "featurestore.sources.duckdb",
+    "kafka": "featurestore.sources.kafka",
 }
 
 
@@ -29,3 +30,7 @@ def find_type(name: str) -> SourceType:
 def all_keys() -> set[str]:
     """The settings of every type."""
     return {key for name in SOURCE_TYPES for key in find_type(name).KEYS}
+
+
+STREAMS = frozenset({"kafka"})
+"""The types whose rows can't be read again: they satisfy `contract.StreamSource`."""

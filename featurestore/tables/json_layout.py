@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Cut:
         return Cut(texts, kinds, rows[order])
 
 
-def cut_alike(lines: list[bytes], names: list[str]) -> Cut | None:
+def cut_alike(lines: Sequence[bytes], names: list[str]) -> Cut | None:
     """The lines that are flat objects of these names in this order; None where there are none."""
     if not 0 < len(names) <= _MOST_NAMES:
         return None

@@ -7,7 +7,7 @@ text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
@@ -59,10 +59,11 @@ def read_json_texts(
     the fast path is tried.
     """
     for lines, before in read_lines(stream, name, report, encoding=encoding, block_size=block_size):
-        yield _batch(lines[:-1].split(b"\n"), name, before, worth_a_layout)
+        yield read_objects(lines[:-1].split(b"\n"), name, before, worth_a_layout=worth_a_layout)
 
 
-def _batch(lines: list[bytes], name: str, before: int, worth_a_layout: int) -> Batch:
+def read_objects(lines: Sequence[bytes], name: str, before: int = 0, *, worth_a_layout: int = WORTH_A_LAYOUT) -> Batch:
+    """The rows of some lines without their ends, numbered from the one after ``before`` on."""
     quick = cut_alike(lines, _names_of_first(lines)) if len(lines) >= worth_a_layout else None
     taken = set() if quick is None else set(quick.rows.tolist())
     objects: list[dict[str, object]] = []
@@ -94,7 +95,7 @@ def _batch(lines: list[bytes], name: str, before: int, worth_a_layout: int) -> B
     )
 
 
-def _names_of_first(lines: list[bytes]) -> list[str]:
+def _names_of_first(lines: Sequence[bytes]) -> list[str]:
     """The names on the first line that is a row; none where that gives nothing to go by."""
     try:
         return list(parse_object(next(line for line in lines if line and not line.isspace()), _DECODER))

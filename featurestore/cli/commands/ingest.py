@@ -34,6 +34,10 @@ def command(
     allow_shrunk: Annotated[
         bool, typer.Option("--allow-shrunk", help="Go on where files of the last run are gone.")
     ] = False,
+    restart_source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Begin where start says, of a stream made anew; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and count, store nothing.")] = False,
 ) -> None:
     """Read sources, validate, compute features, version their code, store values, measure drift, log.
@@ -55,7 +59,8 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run)
+    restart = tuple(restart_source or ())
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, restart)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     if take_over and not dry_run:
         from featurestore.offline.open import take_over as take_over_history

@@ -56,7 +56,7 @@ def by_contents(
                             yield event
                         told = True
                         continue
-                    if not isinstance(event, Noticed):
+                    if isinstance(event, Computed | Failed):
                         waiting = [one for one in waiting if one.target is not event.target]
                     yield event
                 waiting = []

@@ -7,20 +7,22 @@ Nothing here writes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import CancelledError, FeatureStoreError, StoreError
 from featurestore.evaluation.scope import declared_scope
 from featurestore.model import Feature, Problem, Scalar, VersionId
 from featurestore.offline.contract import OfflineStore, Position
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Offer, OpenSource
-from featurestore.sources.offers import fingerprint, open_source
+from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
-from featurestore.workflows.ingest.events import Event, Failed, IngestOptions, Unchanged
+from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Unchanged
 from featurestore.workflows.ingest.problems import problem_of, slice_problem, strict_error
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
+from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
 from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, Turn, deleted_since
@@ -37,6 +39,7 @@ def compute(
     declared: Sequence[Feature],
     progress: Progress = SILENT,
     copies: dict[str, Offer] | None = None,
+    stack: ExitStack | None = None,
     *,
     clock: int,
 ) -> Iterator[Event]:
@@ -44,7 +47,8 @@ def compute(
 
     ``declared`` are all features of the project: the keys of each that reads a source are read as keys, so that a
     row counts the same whichever features are due. ``copies`` collects the offers, by source, of what can be read
-    only once, for a caller that computes again. ``clock`` (µs) is that of the run.
+    only once, for a caller that computes again. What came of streams lies in files until ``stack`` ends, without one
+    until the last event. ``clock`` (µs) is that of the run.
     """
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
@@ -55,16 +59,23 @@ def compute(
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
         due = {item.version.id: _due(store, item, clock) for item in targets if item.version.steps}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
-    for name in names:
-        group = [target for target in targets if target.source.name == name]
-        readers = [item for item in declared if item.source is not None and item.source.name == name]
-        keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
-        progress(f"reading {name}")
-        # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
-        ahead = max([clock + FUTURE_TOLERANCE, *(each.clock for each in taken[name] if each.clock is not None)])
-        last = taken[name][-1] if taken[name] else None
-        turn = Turn(project, project.sources[name], keys, options, progress, ahead, last, deleted, clock, due)
-        yield from _SourceRun(turn, set_aside).run(group, positions, copies)
+    runs: list[_SourceRun] = []
+    with ExitStack() if stack is None else nullcontext(stack) as files:
+        for name in names:
+            readers = [item for item in declared if item.source is not None and item.source.name == name]
+            keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
+            # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
+            marks = [each.clock for each in taken[name] if each.clock is not None]
+            ahead = max([clock + FUTURE_TOLERANCE, *marks])
+            last = taken[name][-1] if taken[name] else None
+            turn = Turn(project, project.sources[name], keys, options, progress, ahead, last, deleted, clock, due)
+            group = [target for target in targets if target.source.name == name]
+            runs.append(_SourceRun(turn, set_aside, group, positions))
+            # Before anything is computed, and with that the store perhaps open for writing.
+            runs[-1].prepare(store, files)
+        for run in runs:
+            progress(f"reading {run.name}")
+            yield from run.events(copies)
 
 
 def _due(store: OfflineStore, target: Target, clock: int) -> pl.DataFrame:
@@ -80,27 +91,66 @@ def _all_taken(positions: Sequence[Position]) -> list[Taken]:
 class _SourceRun:
     """One source's part of a run."""
 
-    def __init__(self, turn: Turn, set_aside: Mapping[VersionId, SetAside]) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        set_aside: Mapping[VersionId, SetAside],
+        targets: Sequence[Target],
+        positions: Mapping[VersionId, Position | None],
+    ) -> None:
         self._turn, self._set_aside = turn, set_aside
         self._project, self._source, self._options = turn.project, turn.source, turn.options
+        self._targets, self._positions = targets, positions
+        self._stream: Stream | None = None
+        self._refused: FeatureStoreError | None = None
 
-    def run(
-        self, targets: Sequence[Target], positions: Mapping[VersionId, Position | None], copies: dict[str, Offer]
-    ) -> Iterator[Event]:
+    @property
+    def name(self) -> str:
+        return self._source.name
+
+    def prepare(self, store: OfflineStore, stack: ExitStack) -> None:
+        """Fetches what is new of a source that can't be read again. What is refused is told with the events."""
         try:
-            opened = open_source(self._project, self._source, self._options.input)
-            offer = copies.get(self._source.name) or opened.offer()
+            opened = open_stream(self._project, self._source, self._options.input)
+            if opened is None:
+                return
+            self._turn.progress(f"fetching {self.name}")
+            folder = fetching_folder(self._project, stack)
+            stream = fetch(
+                store, self._source, opened, folder, restart=self.name in self._options.restart,
+                limit=self._options.limit, progress=self._turn.progress,
+            )  # fmt: skip
+            pins = read_pins(self._project, self._source)
+            print_ = fingerprint(self._source, stream.offer, pins)
+            if not stream.empty and any(not self._is_current(target, print_) for target in self._targets):
+                stream = lay_out(self._project, store, stream, folder, self._turn.keys, pins, self._turn.progress)
+            self._stream = stream
+        except (CancelledError, StoreError):
+            raise
+        except FeatureStoreError as exc:
+            self._refused = exc
+
+    def events(self, copies: dict[str, Offer]) -> Iterator[Event]:
+        try:
+            if self._refused is not None:
+                raise self._refused
+            opened, offer = self._opened(copies)
             pins = read_pins(self._project, self._source)
             print_ = fingerprint(self._source, offer, pins)
         except FeatureStoreError as exc:
-            yield from (Failed(target, problem_of(exc, self._project, target)) for target in targets)
+            yield from (Failed(target, problem_of(exc, self._project, target)) for target in self._targets)
             return
         if offer.once:
             copies[self._source.name] = offer
+        if self._stream is not None:
+            yield Came(self._stream)
+            if self._stream.empty:
+                yield from map(Empty, self._targets)
+                return
         due: list[Target] = []
-        for target in targets:
-            position = positions[target.version.id]
-            if position is not None and self._is_current(target, position, print_):
+        for target in self._targets:
+            position = self._positions[target.version.id]
+            if position is not None and self._is_current(target, print_):
                 yield self._unchanged(target, position)
                 continue
             scope = declared_scope(target.feature)
@@ -110,8 +160,14 @@ class _SourceRun:
             due.append(target)
         if not due:
             return
-        known = {target.version.id: positions[target.version.id] for target in due}
+        known = {target.version.id: self._positions[target.version.id] for target in due}
         yield from self._compute(due, known, opened, offer, pins)
+
+    def _opened(self, copies: dict[str, Offer]) -> tuple[OpenSource, Offer]:
+        if self._stream is not None:
+            return self._stream.opened, self._stream.offer
+        opened = open_source(self._project, self._source, self._options.input)
+        return opened, copies.get(self._source.name) or opened.offer()
 
     def _compute(
         self,
@@ -140,8 +196,11 @@ class _SourceRun:
         whole = offer.contents is None or turn.options.input is not None or turn.source.event_time is None
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
-    def _is_current(self, target: Target, position: Position, print_: str) -> bool:
+    def _is_current(self, target: Target, print_: str) -> bool:
         """Whether a position is that of these rows, none of which has become due since, and nobody was deleted."""
+        position = self._positions[target.version.id]
+        if position is None:
+            return False
         taken, _, due = position.fingerprint.partition(DUE)
         is_due = bool(due) and (self._turn.latest is None or int(due) <= self._turn.latest)
         if deleted_since(self._turn.deleted[target.feature.entity_type.name], position):

@@ -10,7 +10,7 @@ import polars as pl
 
 from featurestore import times
 from featurestore.errors import SourceError
-from featurestore.evaluation.events import RANK, THERE
+from featurestore.evaluation.events import ORDER, PARTITION, RANK, THERE
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.parsed.index import Kept, reading_of
 from featurestore.parsed.rows import CONTENT, ROW, KeptRows
@@ -64,6 +64,7 @@ class SourceContents:
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
+        self._streams = {content.sha256: content.stream for content in offer.contents if content.stream is not None}
         self._numbers: dict[str, int] = {}
 
     # Parsing
@@ -73,15 +74,20 @@ class SourceContents:
 
         Raises SourceError.
         """
-        stale = [content for content in self.there.values() if not self._is_kept(content)]
-        if stale and any(self._unpinned(kept) for kept in self._kept.index.contents.values()):
-            # Types are inferred from all that there is, not from what came first to a run that stored nothing.
-            stale = list(self.there.values())
+        stale = self.unparsed()
         if stale:
             self._parse(stale, before)
         for kept in map(self._find, self.there):
             self.inferred |= {name: kind for name, kind in self._unpinned(kept).items() if kind is not None}
         self._check_columns()
+
+    def unparsed(self) -> list[Content]:
+        """What `parse` parses."""
+        stale = [content for content in self.there.values() if not self._is_kept(content)]
+        if stale and any(self._unpinned(kept) for kept in self._kept.index.contents.values()):
+            # Types are inferred from all that there is, not from what came first to a run that stored nothing.
+            return list(self.there.values())
+        return stale
 
     def forget_damaged(self) -> None:
         """Forgets what lies in damaged files: it counts as not kept."""
@@ -234,12 +240,20 @@ class SourceContents:
         )
         if not found:
             types = {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32(), RANK: pl.Int64()}
+            types |= {PARTITION: pl.Int32(), ORDER: pl.Int64()} if self._streams else {}
             return pl.DataFrame(schema=types)
         frame = pl.concat(found)
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
         ids = pl.Series(CONTENT, [self._number(sha256) for sha256 in contents], pl.UInt32)
         at = frame[CONTENT]
-        return frame.with_columns(numbers.gather(at), ids.gather(at))
+        frame = frame.with_columns(numbers.gather(at), ids.gather(at))
+        return frame.with_columns(self._in_streams(contents, at, frame[ROW])) if self._streams else frame
+
+    def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
+        """The partition of each row of a stream, and its place there."""
+        partitions = pl.Series(PARTITION, [self._streams[sha256][0] for sha256 in contents], pl.Int32)
+        places = pl.Series(ORDER, [self._streams[sha256][1] << 32 for sha256 in contents], pl.Int64)
+        return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
 
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()

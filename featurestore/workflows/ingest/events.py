@@ -10,6 +10,7 @@ from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor
 from featurestore.workflows.ingest.set_aside import SetAside
+from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """The flags of ``ingest`` that decide what is computed and which rows are rejected."""
+    """The flags of ``ingest`` that decide what is computed and which rows are rejected.
+
+    The streams of ``restart`` begin where their settings say. About ``limit`` rows are fetched of each stream.
+    """
 
     input: str | None = None
     full: bool = False
@@ -30,6 +34,8 @@ class IngestOptions:
     allow_future: bool = False
     allow_shrunk: bool = False
     dry_run: bool = False
+    restart: tuple[str, ...] = ()
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,13 @@ class Read:
     rejected: tuple[RejectedRow, ...]
     warnings: tuple[str, ...]
     inferred: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of a source that can't be read again, to be stored once for all targets."""
+
+    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,13 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Empty:
+    """A target of a source of which nothing ever came."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A target that can't be computed; nothing of it may be stored."""
 
@@ -97,4 +117,4 @@ class Failed:
     rows_rejected: int = 0
 
 
-Event = Read | Noticed | Computed | Unchanged | Failed
+Event = Read | Came | Noticed | Computed | Unchanged | Empty | Failed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from featurestore import times
@@ -22,6 +22,7 @@ from featurestore.registry.discovery import Registry, discover, select, unparsed
 from featurestore.registry.git import git_state
 from featurestore.runs import new_run_id
 from featurestore.sources.contract import Offer
+from featurestore.sources.types import STREAMS
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
@@ -81,6 +82,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
     for name in request.sources:
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
+    _check_restart(project, request.options.restart)
     with writing_turn(project, store):
         state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
@@ -110,6 +112,16 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
     if result.run.run_seq is None:
         return result
     return replace(result, warnings=(*result.warnings, *notify(project, result.run)))
+
+
+def _check_restart(project: Project, names: Sequence[str]) -> None:
+    for name in names:
+        source = project.sources.get(name)
+        streams = [each.name for each in project.sources.values() if each.type in STREAMS]
+        if source is None:
+            raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, streams))
+        if source.type not in STREAMS:
+            raise UsageError(f"source {name} is read from its beginning anyway: only a stream is restarted")
 
 
 def drop_old_details(project: Project, store: OfflineStore) -> None:
@@ -189,13 +201,12 @@ class _Ingestion:
         for item in failed:
             recorder.add(item)
         options, declared = self._request.options, self._registry.features
-        with recorder:
+        with ExitStack() as files, recorder:
             # Computed anew in each attempt, since a large run does not hold its frames.
-            events = compute(
-                self._project, self._store, targets, options, declared, self._progress, self._copies,
+            for event in compute(
+                self._project, self._store, targets, options, declared, self._progress, self._copies, files,
                 clock=recorder.started_at,
-            )  # fmt: skip
-            for event in events:
+            ):  # fmt: skip
                 recorder.take(event)
                 if isinstance(event, Computed):
                     self._progress(f"{event.target.feature.name}: {event.values.height:,} rows")

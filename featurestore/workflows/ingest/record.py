@@ -26,8 +26,9 @@ from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared
-from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read, Unchanged
+from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
+from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.ingest.turn import mark_coming
 from featurestore.workflows.ingest.write_steps import write_steps
@@ -63,6 +64,7 @@ class Recorder:
         self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
+        self._came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
@@ -98,6 +100,11 @@ class Recorder:
                 self.rejected += event.rejected
                 self.warnings += event.warnings
                 self._read.append(event)
+            case Came():
+                self._came.append(event.stream)
+                self.warnings += event.stream.fetched.waiting
+            case Empty(target):
+                self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
             case Noticed():
                 self.warnings += [line for line in event.warnings if line not in self.warnings]
             case Computed():
@@ -126,7 +133,7 @@ class Recorder:
         self._write_pending()
         if self._transaction is not None and not self._stored:
             self._roll_back()
-        if self._reactivated:
+        if self._reactivated or self._brings_rows():
             self._begin()
         if self._transaction is None:
             run = self._run(None)
@@ -135,6 +142,9 @@ class Recorder:
             return run
         for position in self._reactivated:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
+        for stream in self._came:
+            if stream.moved:
+                stream.store(self._transaction)
         run = self._run(self._transaction)
         if not self._dry_run:
             # Before the commit: a crash in between leaves a version file without values, but never values without their
@@ -148,6 +158,11 @@ class Recorder:
         self._transaction.finish(run)
         self._stack.close()
         return run
+
+    def _brings_rows(self) -> bool:
+        """Whether rows came that are to be stored: not where all features failed, and nothing is."""
+        failed = all(item.status == "failed" for item in self._features)
+        return any(stream.moved for stream in self._came) and not failed
 
     def lost(self, targets: Sequence[Target], problem: Problem) -> Run:
         """The run as it is logged after the store refused it: every target failed."""
@@ -275,6 +290,9 @@ class Recorder:
             transaction.store_sample(version.id, assessment.sample)
         return assessment
 
+    def _waits(self) -> bool:
+        return any(stream.fetched.waiting for stream in self._came)
+
     def _run(self, transaction: RunTransaction | None) -> Run:
         # The working tree's version before the promoted one that is computed beside it: the first one counts as the
         # version that was committed last.
@@ -282,7 +300,7 @@ class Recorder:
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
             run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
-            duration_s=round(time.monotonic() - self._clock, 6), status=_status(features),
+            duration_s=round(time.monotonic() - self._clock, 6), status=_status(features, waiting=self._waits()),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
@@ -311,8 +329,9 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
     )  # fmt: skip
 
 
-def _status(features: Sequence[FeatureRun]) -> RunStatus:
+def _status(features: Sequence[FeatureRun], *, waiting: bool) -> RunStatus:
+    """``waiting`` says that a part of a source could not be read yet."""
     failed = [item for item in features if item.status == "failed"]
     if failed:
         return "failed" if len(failed) == len(features) else "partial"
-    return "partial" if any(item.rows_rejected for item in features) else "ok"
+    return "partial" if waiting or any(item.rows_rejected for item in features) else "ok"

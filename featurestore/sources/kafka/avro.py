@@ -1,0 +1,198 @@
+"""Avro payloads: by one schema from a file, or each by the schema of a registry that its first five bytes name.
+
+A record is read by the schema that it was written with. Schemas of a registry never change, so each is asked for once.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import numpy as np
+import polars as pl
+
+from featurestore.errors import ConfigError, SourceError
+from featurestore.sources.kafka.decoding import Decode, Decoded
+from featurestore.sources.kafka.settings import KafkaSettings, read_schema, read_secret
+
+_FRAME = 5  # a zero, and the schema's number in four bytes
+_MOST_ANSWER = 16 << 20
+_READING = (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, UnicodeDecodeError, RecursionError)
+"""What fastavro raises for bytes that are not what a schema says."""
+
+
+def open_avro(settings: KafkaSettings, root: Path, source: str) -> Decode:
+    """What reads the payloads of a source. Raises ConfigError for a schema that is none, SourceError."""
+    fastavro = _load()
+    if settings.registry is None:
+        text, _ = read_schema(settings, root, source)
+        schema = _parsed(fastavro, text, f"sources.{source}.schema")
+        return lambda values, origin: _decode(fastavro, [(value, schema) for value in values], origin)
+    registry = Registry(fastavro, settings, root, source)
+    return lambda values, origin: _decode(fastavro, [registry.framed(value) for value in values], origin)
+
+
+def _load() -> Any:
+    try:
+        import fastavro
+        import fastavro.schema
+    except ImportError as exc:
+        hint = "pip install 'featurestore[kafka]' brings it"
+        raise SourceError(f"Avro can't be read: {exc}", hint=hint) from None
+    return fastavro
+
+
+def _parsed(fastavro: Any, text: str, key: str) -> Any:
+    try:
+        schema = fastavro.parse_schema(json.loads(text))
+    except (ValueError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as exc:
+        raise ConfigError(f"{key} is not an Avro schema: {exc}", where="featurestore.toml") from None
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        raise ConfigError(f"{key} is not a record, which has fields", where="featurestore.toml")
+    return schema
+
+
+Payload = tuple[bytes, Any] | str
+"""Bytes and the schema that they were written with, or why there is none."""
+
+
+def _decode(fastavro: Any, payloads: Sequence[Payload], origin: str) -> Decoded:
+    records: list[dict[str, Any]] = []
+    at: list[int] = []
+    wrong: dict[int, str] = {}
+    for place, payload in enumerate(payloads):
+        if isinstance(payload, str):
+            wrong[place] = payload
+            continue
+        stream = io.BytesIO(payload[0])
+        try:
+            record = fastavro.schemaless_reader(stream, payload[1], None)
+        except _READING as exc:
+            wrong[place] = f"is not what its Avro schema says: {type(exc).__name__}"
+            continue
+        if stream.read(1):
+            wrong[place] = "has bytes after its record"
+            continue
+        records.append(record)
+        at.append(place)
+    return Decoded(_frame(records, origin), np.array(at, np.uint32), wrong=wrong)
+
+
+def _frame(records: Sequence[Mapping[str, Any]], origin: str) -> pl.DataFrame:
+    """Records as columns, each in the type of its values."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = []
+    for name in names:
+        values = _alike([record.get(name) for record in records])
+        try:
+            columns.append(pl.Series(name, values, strict=True))
+        except (TypeError, pl.exceptions.PolarsError, OverflowError):
+            found = sorted({type(value).__name__ for value in values if value is not None})
+            raise SourceError(
+                f"field {name!r} has values of several types: {', '.join(found)}", where=origin,
+                hint="write the field in one type",
+            ) from None  # fmt: skip
+    return pl.DataFrame(columns) if columns else pl.DataFrame(height=len(records))
+
+
+def _alike(values: list[Any]) -> list[Any]:
+    """Values as Polars has them: a UUID is a text, and a whole number beside others that are not is one of these."""
+    kinds = {type(value) for value in values}
+    if uuid.UUID in kinds:
+        return [str(value) if isinstance(value, uuid.UUID) else value for value in values]
+    if kinds >= {int, float}:
+        return [float(value) if type(value) is int else value for value in values]
+    return values
+
+
+@dataclass
+class Registry:
+    """A schema registry. Its url may name a user; the password is in the url or a file, and never shown."""
+
+    fastavro: Any
+    settings: KafkaSettings
+    root: Path
+    source: str
+    _schemas: dict[int, Any] = field(default_factory=dict)
+
+    def framed(self, value: bytes) -> Payload:
+        """The payload and the schema of framed bytes. Raises SourceError where the registry does not answer."""
+        if len(value) < _FRAME or value[0] != 0:
+            return "is not framed as a schema registry's clients write it"
+        number = int.from_bytes(value[1:_FRAME], "big")
+        if number not in self._schemas:
+            self._schemas[number] = self._fetch(number)
+        schema = self._schemas[number]
+        return schema if isinstance(schema, str) else (value[_FRAME:], schema)
+
+    def _fetch(self, number: int) -> Any:
+        answer = self._get(f"/schemas/ids/{number}")
+        if answer is None:
+            return f"its schema {number} is not in the registry"
+        if answer.get("schemaType", "AVRO") != "AVRO":
+            return f"its schema {number} is {answer['schemaType']}, not Avro"
+        named: dict[str, Any] = {}
+        self._add_references(answer, named)
+        try:
+            return self.fastavro.parse_schema(json.loads(answer["schema"]), named_schemas=named)
+        except (ValueError, KeyError, self.fastavro.schema.SchemaParseException, self.fastavro.schema.UnknownType):
+            return f"its schema {number} can't be read as Avro"
+
+    def _add_references(self, answer: Mapping[str, Any], named: dict[str, Any]) -> None:
+        """Parses the schemas that another one names, before it."""
+        for reference in answer.get("references") or ():
+            subject, version = quote(str(reference["subject"]), safe=""), int(reference["version"])
+            found = self._get(f"/subjects/{subject}/versions/{version}")
+            if found is not None and str(reference["name"]) not in named:
+                self._add_references(found, named)
+                self.fastavro.parse_schema(json.loads(found["schema"]), named_schemas=named)
+
+    def _get(self, path: str) -> dict[str, Any] | None:
+        """An answer of the registry; None where it knows no such schema. Raises SourceError."""
+        url, user, password = self._address()
+        request = urllib.request.Request(  # noqa: S310  # the scheme is checked
+            url.rstrip("/") + path, headers={"Accept": "application/vnd.schemaregistry.v1+json"}
+        )
+        if user is not None:
+            token = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
+            request.add_header("Authorization", f"Basic {token}")
+        try:
+            with urllib.request.urlopen(request, timeout=self.settings.timeout) as answer:  # noqa: S310
+                found = json.loads(answer.read(_MOST_ANSWER))
+        except urllib.error.HTTPError as exc:
+            if exc.code == 404:
+                return None
+            raise self._error(f"answers {exc.code}", url) from None
+        except (OSError, ValueError) as exc:
+            reason = getattr(exc, "reason", exc)
+            raise self._error(f"can't be read: {type(exc).__name__}: {reason}", url) from None
+        if not isinstance(found, dict):
+            raise self._error("does not answer as a schema registry", url)
+        return found
+
+    def _error(self, what: str, url: str) -> SourceError:
+        hint = "its user and password belong into the url, or registry_password_file"
+        return SourceError(f"the schema registry at {url} {what}", where=f"source {self.source}", hint=hint)
+
+    def _address(self) -> tuple[str, str | None, str | None]:
+        """(the url without its user, the user, the password)."""
+        parts = urlsplit(str(self.settings.registry))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"sources.{self.source}.registry is not an http or https url", where="featurestore.toml")
+        host = parts.netloc.rpartition("@")[2]
+        user = None if parts.username is None else unquote(parts.username)
+        password = None if parts.password is None else unquote(parts.password)
+        if self.settings.registry_password_file is not None:
+            password = read_secret(
+                self.root, self.settings.registry_password_file, f"sources.{self.source}.registry_password_file"
+            )
+        return urlunsplit((parts.scheme, host, parts.path, "", "")), user, password

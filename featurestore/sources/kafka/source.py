@@ -1,0 +1,359 @@
+"""A Kafka topic as a source: records that are new are fetched into batches, and batches are read as rows.
+
+What was fetched can't be fetched again: a topic forgets. So batches go into the history with the offsets, and rows are
+read from them. A batch holds raw records of one partition, as Parquet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from featurestore.errors import SourceError
+from featurestore.model import Source
+from featurestore.progress import SILENT, Progress
+from featurestore.sources.contract import (
+    Content,
+    Cursor,
+    Fetched,
+    Offer,
+    Place,
+    ProjectFolders,
+    RawPart,
+    Report,
+    Start,
+)
+from featurestore.sources.kafka.settings import KafkaSettings, read_schema
+from featurestore.sources.kafka.topic import Record, Span, Topic, TopicReader
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from featurestore.tables.batch import Batch
+
+ROWS = 50_000
+BYTES = 32 << 20
+"""Of the records of one partition that are in memory before they become a batch."""
+
+
+Last: TypeAlias = dict[str, Any] | None
+"""The offset, timestamp and hash of the last record that was read of a partition; None where none was."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Records of one partition that are not written yet."""
+
+    offsets: list[int] = field(default_factory=list)
+    timestamps: list[int | None] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, record: Record) -> None:
+        self.offsets.append(record.offset)
+        self.timestamps.append(record.timestamp)
+        self.keys.append(record.key)
+        self.values.append(record.value)
+        self.size += len(record.key or b"") + len(record.value or b"")
+
+
+class KafkaSource:
+    """`StreamSource` on a topic."""
+
+    complete = False
+
+    def __init__(self, folders: ProjectFolders, source: Source) -> None:
+        assert isinstance(source.settings, KafkaSettings), "made by the type's own read_settings"
+        self._folders, self._source, self._settings = folders, source, source.settings
+        self._batches: dict[str, tuple[int, int]] = {}  # the partition and the first offset of each
+
+    # What is new
+
+    def fetch(
+        self,
+        before: Cursor,
+        folder: Path,
+        sequence: int,
+        *,
+        restart: bool = False,
+        limit: int | None = None,
+        progress: Progress = SILENT,
+    ) -> Fetched:
+        reader = TopicReader(self._settings, self._folders.root, self._source.name)
+        try:
+            topic = reader.describe()
+            known = None if restart or before is None else _State(before)
+            spans = self._spans(reader, topic, known)
+            lasts: dict[int, Last] = {number: known.last(number) if known else None for number in spans}
+            writer = _Writer(folder, sequence)
+            for records in reader.read(spans, progress):
+                for record in _unread(records, reader, lasts):
+                    writer.add(record)
+                progress(f"fetching {self._source.name}: {writer.rows:,} records")
+                if limit is not None and writer.rows >= limit:
+                    break
+            writer.flush()
+        finally:
+            reader.close()
+        for number, span in spans.items():  # where not even the record that was read before came
+            span.position = max(span.position, 0 if known is None else known.next(number, 0))
+        lasts |= {number: _last(record) for number, record in writer.newest.items()}
+        partitions = {str(number): {"next": span.position, "last": lasts[number]} for number, span in spans.items()}
+        whole = limit is None or writer.rows < limit
+        waiting = tuple(_waiting(self._settings, topic, spans)) if whole else ()
+        cursor = {"cluster": topic.cluster, "topic": topic.id, "partitions": partitions}
+        return Fetched(cursor, tuple(writer.parts), waiting, whole)
+
+    def _spans(self, reader: TopicReader, topic: Topic, known: _State | None) -> dict[int, Span]:
+        if known is None:
+            begins = self._begin(reader, topic)
+        else:
+            known.check(reader, topic)
+            # A partition that is new begins at its beginning: nothing of it was ever passed over.
+            begins = {number: known.next(number, found.low) for number, found in topic.partitions.items()}
+        spans = {number: Span(begins[number], found.stable) for number, found in topic.partitions.items()}
+        for number, span in spans.items():
+            last = None if known is None else known.last(number)
+            if last is not None and not span.done:  # read once more, to see that it is the one that was read
+                span.begin = span.position = int(last["offset"])
+        return spans
+
+    def _begin(self, reader: TopicReader, topic: Topic) -> dict[int, int]:
+        """Where ``start`` says."""
+        start = self._settings.start
+        if start == "earliest":
+            return {number: found.low for number, found in topic.partitions.items()}
+        ends = {number: found.stable for number, found in topic.partitions.items()}
+        if isinstance(start, int):
+            ends |= reader.offsets_at(list(topic.partitions), start)
+        return ends
+
+    def commit(self, cursor: Cursor) -> None:
+        """Tells the group how far the source was read, where one is named. Raises SourceError."""
+        if self._settings.group is None:
+            return
+        reader = TopicReader(self._settings, self._folders.root, self._source.name)
+        try:
+            reader.commit(_State(cursor).nexts)
+        finally:
+            reader.close()
+
+    # What is there
+
+    def offer_of(self, parts: Sequence[RawPart]) -> Offer:
+        mark = ""
+        if self._settings.schema is not None:
+            mark = "@" + read_schema(self._settings, self._folders.root, self._source.name)[1]
+        contents = []
+        for part in parts:
+            partition, first = _facts(part)
+            self._batches[part.name] = partition, first
+            contents.append(Content(part.name, part.content + mark, part.size, stream=(partition, part.sequence)))
+        return Offer(
+            content={"batches": [[part.name, part.content + mark] for part in parts]},
+            cursor={"files": {part.name: part.content + mark for part in parts}},
+            size=sum(part.size for part in parts),
+            contents=tuple(contents),
+            handle=tuple(parts),
+        )
+
+    def offer(self) -> Offer:
+        """Nothing: rows of a stream are those that were fetched."""
+        return self.offer_of(())
+
+    def missing(self, offer: Offer, cursor: Cursor) -> list[str]:
+        return []
+
+    def read(
+        self,
+        offer: Offer,
+        *,
+        since: Cursor = None,
+        only: Mapping[str, Start | None] | None = None,
+        columns: Collection[str] | None = None,
+        report: Report,
+    ) -> Iterator[Batch]:
+        import polars as pl
+
+        from featurestore.sources.kafka.decoding import decode, decoder
+
+        parts: Sequence[RawPart] = offer.handle  # type: ignore[assignment]  # made by offer_of
+        avro = None
+        if self._settings.format == "avro":
+            from featurestore.sources.kafka.avro import open_avro
+
+            avro = open_avro(self._settings, self._folders.root, self._source.name)
+        read = decoder(self._settings, avro)
+        passed = 0
+        for part in parts:
+            if only is not None and part.name not in only:
+                continue
+            if part.path is None:
+                raise SourceError(
+                    "rows that are kept of it were damaged", where=f"source {self._source.name}",
+                    hint="run featurestore ingest again: they are made again from what the history holds",
+                )  # fmt: skip
+            raw = pl.read_parquet(part.path)
+            passed += raw["value"].null_count()
+            yield decode(raw, part.name, self._settings, read)
+        if passed and self._settings.tombstone == "skip":
+            report(
+                f"{self._source.name}: {passed:,} record(s) without a payload were passed over; "
+                'tombstone = "delete" deletes the entity that their key names'
+            )
+
+    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
+        """The keys and times (ms) of records without a payload; None where they mean nothing."""
+        if self._settings.tombstone != "delete":
+            return None
+        import polars as pl
+
+        parts: Sequence[RawPart] = offer.handle  # type: ignore[assignment]  # made by offer_of
+        found = [
+            pl.read_parquet(part.path).filter(pl.col("value").is_null()).select("key", "timestamp")
+            for part in parts
+            if part.name in only and part.path is not None
+        ]
+        return pl.concat(found) if found else pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
+
+    def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
+        return False
+
+    def can_start(self, offer: Offer, name: str, size: int) -> bool:
+        return False
+
+    def place(self, origin: str, row: int) -> Place:
+        partition, first = self._batches[origin]
+        return Place(f"{self._settings.topic} partition {partition} offset {first + row - 1}")
+
+
+class _State:
+    """The stored position of a source. Raises nothing: it was written by us."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        assert isinstance(cursor, dict), "a position of this type"
+        self._cursor: dict[str, Any] = cursor
+        self._partitions: dict[str, Any] = cursor["partitions"]
+
+    @property
+    def nexts(self) -> dict[int, int]:
+        return {int(number): int(each["next"]) for number, each in self._partitions.items()}
+
+    def next(self, number: int, default: int) -> int:
+        return self.nexts.get(number, default)
+
+    def last(self, number: int) -> Last:
+        found: Last = self._partitions.get(str(number), {}).get("last")
+        return found
+
+    def check(self, reader: TopicReader, topic: Topic) -> None:
+        """Raises SourceError where the topic is not the one that was read, or has lost what was not read yet."""
+        for what, before, now in (
+            ("cluster", self._cursor["cluster"], topic.cluster),
+            ("topic", self._cursor["topic"], topic.id),
+        ):
+            if before is not None and now is not None and before != now:
+                raise reader.gone(f"is in another {what} than before" if what == "cluster" else "was made anew")
+        for number, following in self.nexts.items():
+            found = topic.partitions.get(number)
+            if found is None:
+                raise reader.gone(f"partition {number} is not there any more")
+            if following < found.low:
+                raise reader.gone(
+                    f"the records of partition {number} from offset {following} to {found.low - 1} were removed before "
+                    "they were read"
+                )
+            if following > found.high:
+                raise reader.gone(f"partition {number} ends at offset {found.high}, and was read up to {following}")
+
+
+def _unread(records: Sequence[Record], reader: TopicReader, lasts: Mapping[int, Last]) -> Iterator[Record]:
+    """Those after the last record that was read of their partition.
+
+    Raises SourceError where that one is another now. One that was compacted away is none.
+    """
+    for record in records:
+        last = lasts[record.partition]
+        if last is None or record.offset > last["offset"]:
+            yield record
+        elif record.offset == last["offset"] and _last(record) != last:
+            raise reader.gone(
+                f"partition {record.partition} has another record at offset {record.offset} than was read"
+            )
+
+
+def _last(record: Record) -> Last:
+    return {"offset": record.offset, "timestamp": record.timestamp, "sha256": record.sha256}
+
+
+def _waiting(settings: KafkaSettings, topic: Topic, spans: Mapping[int, Span]) -> Iterator[str]:
+    """What could not be read yet, and why, in words."""
+    for number, span in spans.items():
+        found = topic.partitions[number]
+        name = f"topic {settings.topic} partition {number}"
+        if not span.done:
+            yield (
+                f"{name}: nothing came for {settings.timeout:g} s; it is read up to offset {span.position} of "
+                f"{span.end}, and the rest by a later run"
+            )
+        elif found.high > max(found.stable, span.position):
+            yield (
+                f"{name} is blocked by a transaction that is open: what follows offset {span.position - 1} is read by "
+                "the first run after its end"
+            )
+
+
+def _facts(part: RawPart) -> tuple[int, int]:
+    assert isinstance(part.facts, dict), "written below"
+    return int(part.facts["partition"]), int(part.facts["first"])
+
+
+class _Writer:
+    """Makes batches of records, each a file in a folder. ``sequence`` is the number of the last one that is stored."""
+
+    def __init__(self, folder: Path, sequence: int) -> None:
+        self._folder, self._sequence = folder, sequence
+        self._waiting: dict[int, _Waiting] = {}
+        self.parts: list[RawPart] = []
+        self.rows = 0
+        self.newest: dict[int, Record] = {}
+
+    def add(self, record: Record) -> None:
+        self.newest[record.partition] = record
+        waiting = self._waiting.setdefault(record.partition, _Waiting())
+        waiting.add(record)
+        self.rows += 1
+        if len(waiting.offsets) >= ROWS or waiting.size >= BYTES:
+            self._write(record.partition, self._waiting.pop(record.partition))
+
+    def flush(self) -> None:
+        for partition in sorted(self._waiting):
+            self._write(partition, self._waiting.pop(partition))
+
+    def _write(self, partition: int, waiting: _Waiting) -> None:
+        import polars as pl
+
+        from featurestore.sources.kafka.decoding import MOST_SPAN, RAW
+
+        columns = {
+            "offset": waiting.offsets, "timestamp": waiting.timestamps, "key": waiting.keys, "value": waiting.values,
+        }  # fmt: skip
+        frame = pl.DataFrame(columns, schema=RAW)
+        far = frame.filter(pl.col("offset") - waiting.offsets[0] >= MOST_SPAN)  # of a topic that was compacted
+        for piece in (frame.head(frame.height - far.height), *([far] if far.height else [])):
+            self._sequence += 1
+            path = self._folder / f"{self._sequence}.parquet"
+            piece.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
+            data = path.read_bytes()
+            first, last = int(piece["offset"][0]), int(piece["offset"][-1])
+            self.parts.append(
+                RawPart(
+                    name=str(self._sequence), sequence=self._sequence, content=hashlib.sha256(data).hexdigest(),
+                    rows=piece.height, size=len(data), path=path,
+                    facts={"partition": partition, "first": first, "last": last, "size": len(data)},
+                )
+            )  # fmt: skip

@@ -1,0 +1,306 @@
+"""A topic as the broker has it: its partitions with their offsets, and its records, each read once and in order.
+
+librdkafka does the work; this module decides where reading begins and ends. Partitions are assigned, never subscribed
+to: no group and no rebalance has a say in which records come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from featurestore.errors import ConfigError, SourceError, did_you_mean
+from featurestore.progress import SILENT, Progress
+from featurestore.sources.kafka.settings import CLIENT, KafkaSettings, client_settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+AT_ONCE = 10_000  # records that are taken from the client's queue in one call
+POLL_SECONDS = 0.2
+_ID_SECONDS = 3.0  # for what old brokers don't answer: the topic's id
+_NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+_FATAL = (
+    "_AUTHENTICATION", "_FATAL", "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "_UNKNOWN_TOPIC",
+    "SASL_AUTHENTICATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_PARTITION",
+)  # fmt: skip
+_GONE = ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE")
+_UNKNOWN_SETTING = re.compile(r'No such configuration property: "(.+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The offsets of a partition: the first that is there, the last stable one, and the one after the last."""
+
+    low: int
+    stable: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic at one moment. ``id`` is None where the broker has no ids, ``cluster`` where it does not say."""
+
+    cluster: str | None
+    id: str | None
+    partitions: Mapping[int, Range]
+
+
+class Record(NamedTuple):
+    """One record. ``timestamp`` is in milliseconds, None where it has none."""
+
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+
+    @property
+    def sha256(self) -> str:
+        found = hashlib.sha256()
+        for part in (self.key, self.value):
+            found.update(b"-" if part is None else b"%d:" % len(part) + part)
+        return found.hexdigest()
+
+
+@dataclass(slots=True)
+class Span:
+    """What is to be read of a partition: from ``begin`` until the position is ``end``."""
+
+    begin: int
+    end: int
+    position: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.position = self.begin
+
+    @property
+    def done(self) -> bool:
+        return self.position >= self.end
+
+
+class TopicReader:
+    """A connection to the brokers of a source. Used by one thread; `close` ends it."""
+
+    def __init__(self, settings: KafkaSettings, root: Path, source: str) -> None:
+        self._settings, self._source = settings, source
+        self._config = client_settings(settings, root, source)
+        self._said: str | None = None  # by the client, of a broker that does not answer
+        self._consumer = self._open()
+
+    @property
+    def where(self) -> str:
+        return f"source {self._source}"
+
+    def _open(self) -> Consumer:
+        kafka = load_client()
+        config = {
+            **self._config,
+            # Never joined: librdkafka wants the name of a group from every consumer.
+            "group.id": self._settings.group or "featurestore",
+            "enable.auto.commit": False, "enable.auto.offset.store": False, "auto.offset.reset": "error",
+            "isolation.level": "read_committed", "enable.partition.eof": True,
+            "error_cb": self._note,
+        }  # fmt: skip
+        with self._refusing():
+            return cast("Consumer", kafka.Consumer(config, logger=_quiet()))
+
+    def _note(self, error: Any) -> None:
+        self._said = str(error.str())
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Errors of the client as ours: the name of a setting, never a value."""
+        kafka = load_client()
+        try:
+            yield
+        except kafka.KafkaException as exc:
+            message = str(exc.args[0].str() if hasattr(exc.args[0], "str") else exc.args[0])
+            unknown = _UNKNOWN_SETTING.search(message)
+            if unknown is not None:
+                name = unknown[1]
+                raise ConfigError(
+                    f"sources.{self._source}.kafka: {name!r} is no setting of the Kafka client",
+                    where="featurestore.toml", hint=did_you_mean(name, CLIENT),
+                ) from None  # fmt: skip
+            raise self._error(message) from None
+
+    def _error(self, message: str) -> SourceError:
+        said = f" ({self._said})" if self._said and self._said not in message else ""
+        for name in self._secrets():
+            message, said = message.replace(name, "…"), said.replace(name, "…")
+        return SourceError(
+            f"{self._settings.brokers}: {message}{said}", where=self.where,
+            hint="featurestore doctor tries the connection; [sources.NAME.kafka] hands settings to the client",
+        )  # fmt: skip
+
+    def _secrets(self) -> list[str]:
+        words = ("password", "secret", "pem", "oauthbearer.config")
+        return [value for name, value in self._config.items() if value and any(word in name for word in words)]
+
+    def describe(self) -> Topic:
+        """The topic as it is now. Raises SourceError where it is not there, or the brokers don't answer."""
+        kafka, admin = load_client(), load_admin()
+        with self._refusing():
+            found = self._consumer.list_topics(self._settings.topic, timeout=self._settings.timeout)
+        topic = found.topics[self._settings.topic]
+        if topic.error is not None or not topic.partitions:
+            raise SourceError(
+                f"there is no topic {self._settings.topic!r}: {topic.error or 'it has no partitions'}",
+                where=self.where, hint=self._suggest(),
+            )  # fmt: skip
+        client = admin.AdminClient(dict(self._config), logger=_quiet())
+        parts = [kafka.TopicPartition(self._settings.topic, number) for number in sorted(topic.partitions)]
+        low = self._offsets(client, parts, admin.OffsetSpec.earliest(), kafka.IsolationLevel.READ_UNCOMMITTED)
+        stable = self._offsets(client, parts, admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_COMMITTED)
+        high = self._offsets(client, parts, admin.OffsetSpec.latest(), kafka.IsolationLevel.READ_UNCOMMITTED)
+        ranges = {part: Range(low[part], stable[part], high[part]) for part in low}
+        return Topic(found.cluster_id, self._topic_id(client), ranges)
+
+    def _suggest(self) -> str | None:
+        with self._refusing():
+            return did_you_mean(self._settings.topic, self._consumer.list_topics(timeout=self._settings.timeout).topics)
+
+    def _offsets(self, client: Any, parts: Sequence[Any], spec: Any, level: Any) -> dict[int, int]:
+        with self._refusing():
+            asked = client.list_offsets(
+                dict.fromkeys(parts, spec), isolation_level=level, request_timeout=self._settings.timeout
+            )
+            return {part.partition: int(answer.result().offset) for part, answer in asked.items()}
+
+    def _topic_id(self, client: Any) -> str | None:
+        """A topic that was deleted and made again has another one. None where the broker is too old to say."""
+        kafka = load_client()
+        asked = client.describe_topics(
+            kafka.TopicCollection([self._settings.topic]), request_timeout=min(_ID_SECONDS, self._settings.timeout)
+        )
+        try:
+            found = str(asked[self._settings.topic].result().topic_id)
+        except kafka.KafkaException:
+            return None
+        return None if found == _NO_ID else found
+
+    def offsets_at(self, partitions: Sequence[int], instant: int) -> dict[int, int]:
+        """The first offset at or after an instant (µs), of each partition that has one."""
+        kafka = load_client()
+        millis = -(-instant // 1_000)
+        asked = [kafka.TopicPartition(self._settings.topic, number, millis) for number in partitions]
+        with self._refusing():
+            found = self._consumer.offsets_for_times(asked, timeout=self._settings.timeout)
+        return {part.partition: part.offset for part in found if part.offset >= 0}
+
+    def read(self, spans: Mapping[int, Span], progress: Progress = SILENT) -> Iterator[list[Record]]:
+        """The records of these partitions, some at a time; of one partition in order.
+
+        Moves the position of each span. It ends where all are done, or where nothing has come for the source's
+        ``timeout``. Raises SourceError for offsets that are not there any more.
+        """
+        kafka = load_client()
+        reading = {number: span for number, span in spans.items() if not span.done}
+        parts = [kafka.TopicPartition(self._settings.topic, number, span.begin) for number, span in reading.items()]
+        with self._refusing():
+            self._consumer.assign(parts)
+        quiet = time.monotonic()
+        while reading:
+            progress.check()
+            with self._refusing():
+                messages = self._consumer.consume(AT_ONCE, timeout=POLL_SECONDS)
+            if messages:
+                quiet = time.monotonic()
+                records = self._take(messages, reading)
+                if records:
+                    yield records
+            elif time.monotonic() - quiet > self._settings.timeout:
+                break
+            for done in [at for at, span in reading.items() if span.done or self._has_passed(at, span)]:
+                self._consumer.incremental_unassign([kafka.TopicPartition(self._settings.topic, done)])
+                reading[done].position = max(reading[done].position, reading[done].end)
+                del reading[done]
+        with self._refusing():
+            self._consumer.unassign()
+
+    def _has_passed(self, number: int, span: Span) -> bool:
+        """Whether the client is past the end of a span without a record there: marks of transactions stand at ends."""
+        kafka = load_client()
+        (part,) = self._consumer.position([kafka.TopicPartition(self._settings.topic, number)])
+        return bool(part.offset >= span.end)
+
+    def _take(self, messages: Sequence[Message], reading: Mapping[int, Span]) -> list[Record]:
+        records = []
+        for message in messages:
+            error, number, offset = message.error(), message.partition(), message.offset()
+            if error is not None:
+                self._meet(error, number, offset, reading)
+                continue
+            assert number is not None, "of a record"
+            assert offset is not None, "of a record"
+            span = reading.get(number)
+            if span is None or not span.position <= offset < span.end:
+                continue  # it came after the end was asked for: the next run's
+            kind, timestamp = message.timestamp()
+            span.position = offset + 1
+            records.append(Record(number, offset, timestamp if kind else None, message.key(), message.value()))
+        return records
+
+    def _meet(self, error: Any, number: int | None, offset: int | None, reading: Mapping[int, Span]) -> None:
+        name, span = error.name(), None if number is None else reading.get(number)
+        if name == "_PARTITION_EOF":
+            if span is not None and offset is not None:
+                span.position = max(span.position, offset)
+        elif name in _GONE:
+            raise self.gone(f"partition {number} has no offset {offset if span is None else span.begin}")
+        elif name in _FATAL or error.fatal():
+            raise self._error(error.str())
+        else:
+            self._said = str(error.str())
+
+    def gone(self, what: str) -> SourceError:
+        """An error about a topic that is not what was read before."""
+        return SourceError(
+            f"topic {self._settings.topic}: {what}", where=self.where,
+            hint=f"featurestore ingest --restart-source {self._source} begins where start says; what was taken stays",
+        )  # fmt: skip
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tells the group how far the source was read, for those who watch its lag. Raises SourceError."""
+        kafka = load_client()
+        parts = [kafka.TopicPartition(self._settings.topic, number, offset) for number, offset in offsets.items()]
+        with self._refusing():
+            self._consumer.commit(offsets=parts, asynchronous=False)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _quiet() -> logging.Logger:
+    """What librdkafka would print goes nowhere: what matters comes as an error."""
+    logger = logging.getLogger("featurestore.kafka")
+    logger.addHandler(logging.NullHandler()) if not logger.handlers else None
+    logger.propagate = False
+    return logger
+
+
+def load_client() -> Any:
+    """The module of the client. Raises SourceError where it is not installed."""
+    try:
+        import confluent_kafka
+    except ImportError as exc:
+        raise SourceError(
+            f"the Kafka client can't be loaded: {exc}", hint="pip install 'featurestore[kafka]' brings it"
+        ) from None
+    return confluent_kafka
+
+
+def load_admin() -> Any:
+    """The module of the client that asks brokers about topics."""
+    load_client()
+    import confluent_kafka.admin
+
+    return confluent_kafka.admin

@@ -1,0 +1,135 @@
+"""A source that can't be read again, in a run: what is new is fetched, and all that was ever fetched is there to read.
+
+Before anything is computed, since the history can't be read any more once the run has it open to write: what the run
+may have to parse again is laid beside what was fetched, as files.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from featurestore.config import Project
+from featurestore.errors import from_os_error
+from featurestore.locking import prepare_state
+from featurestore.model import KeyType, Scalar, Source
+from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
+from featurestore.progress import Progress
+from featurestore.sources.contract import Content, Fetched, Offer, RawPart, StreamSource
+
+_BLOCK = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An open source, what came of it in this run, and its offer. ``first`` says that it was never read before."""
+
+    source: Source
+    opened: StreamSource
+    fetched: Fetched
+    parts: tuple[RawPart, ...]
+    offer: Offer
+    first: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing ever came."""
+        return not self.parts
+
+    @property
+    def moved(self) -> bool:
+        """Whether the history has to learn of it."""
+        return self.first or bool(self.fetched.parts)
+
+    def store(self, transaction: RunTransaction) -> None:
+        """Stores what came, and how far the source was read. Raises StoreError."""
+        for part in self.fetched.parts:
+            assert part.path is not None, "just fetched"
+            batch = RawBatch(self.source.name, part.sequence, transaction.run_seq, part.rows, part.content, part.facts)
+            with part.path.open("rb") as file:
+                transaction.put_raw(batch, iter(lambda: file.read(_BLOCK), b""))
+        transaction.set_source_position(self.source.name, self.fetched.cursor)
+
+
+def fetching_folder(project: Project, stack: ExitStack) -> Path:
+    """A folder for the files of one run; it goes with the stack. Raises StoreError."""
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fetch-", dir=prepare_state(project))))
+    except OSError as exc:
+        raise from_os_error(exc) from exc
+
+
+def fetch(
+    store: OfflineStore,
+    source: Source,
+    opened: StreamSource,
+    folder: Path,
+    *,
+    restart: bool,
+    limit: int | None,
+    progress: Progress,
+) -> Stream:
+    """Fetches what is new of a source into a folder. Raises SourceError, StoreError."""
+    with store.reading():
+        cursor = store.source_position(source.name)
+        known = [_part(batch) for batch in store.raw_batches(source.name)]
+    last = known[-1].sequence if known else 0
+    try:
+        fetched = opened.fetch(cursor, folder, last, restart=restart, limit=limit, progress=progress)
+    except OSError as exc:
+        raise from_os_error(exc) from exc
+    parts = (*known, *fetched.parts)
+    return Stream(source, opened, fetched, parts, opened.offer_of(parts), first=cursor is None or restart)
+
+
+def _part(batch: RawBatch) -> RawPart:
+    facts = batch.facts
+    size = int(facts["size"]) if isinstance(facts, dict) else 0
+    return RawPart(str(batch.sequence), batch.sequence, batch.content, batch.rows, size, facts)
+
+
+def lay_out(
+    project: Project,
+    store: OfflineStore,
+    stream: Stream,
+    folder: Path,
+    keys: Mapping[str, KeyType],
+    pins: Mapping[str, Scalar],
+    progress: Progress,
+) -> Stream:
+    """The stream with a file for each batch whose rows are not kept parsed. Raises StoreError."""
+    missing = {content.name for content in _unparsed(project, stream, keys, pins, progress)}
+    missing -= {part.name for part in stream.parts if part.path is not None}
+    if not missing:
+        return stream
+    parts = []
+    with store.reading():
+        batches = {str(batch.sequence): batch for batch in store.raw_batches(stream.source.name)}
+        for part in stream.parts:
+            if part.name not in missing:
+                parts.append(part)
+                continue
+            progress(f"reading {stream.source.name}: rows of run {batches[part.name].run_seq}")
+            path = folder / f"{part.name}.parquet"
+            try:
+                with path.open("wb") as file:
+                    file.writelines(store.raw_bytes(batches[part.name]))
+            except OSError as exc:
+                raise from_os_error(exc) from exc
+            parts.append(replace(part, path=path))
+    return replace(stream, parts=tuple(parts), offer=stream.opened.offer_of(parts))
+
+
+def _unparsed(
+    project: Project, stream: Stream, keys: Mapping[str, KeyType], pins: Mapping[str, Scalar], progress: Progress
+) -> Sequence[Content]:
+    from featurestore.parsed.rows import KeptRows  # Polars, which a source without news does not need
+    from featurestore.workflows.ingest.contents import SourceContents
+
+    kept = KeptRows(project.state / "rows" / stream.source.name, stream.source)
+    if not stream.source.keep_parsed:
+        return stream.offer.contents or ()
+    return SourceContents(stream.source, stream.opened, stream.offer, keys, pins, kept, progress).unparsed()
