@@ -242,10 +242,14 @@ def _parse_source(declaration: Declaration, argument: str) -> Source | None:
     raise declaration.error("the project has several sources", "name one: source= " + " or ".join(sorted(sources)))
 
 
+_SOURCE_TEXTS = ("event_time", "timezone", "updated_at", "known_at")
+
+
 def _source_settings(source: Source) -> dict[str, str | None]:
     valid = None if source.valid is None else times.format_instant(source.valid)
     return {
         "event_time": source.event_time, "timezone": source.timezone, "updated_at": source.updated_at, "valid": valid,
+        "known_at": source.known_at,
     }  # fmt: skip
 
 
@@ -268,7 +272,7 @@ def _source_to_header(source: Source | None) -> Json:
 def _source_from_header(value: Json) -> Source:
     """The source without its columns, whose types the header has in a table of their own."""
     table = _mapping(value)
-    settings = {name: _text(table[name]) for name in ("event_time", "timezone", "updated_at") if name in table}
+    settings = {name: _text(table[name]) for name in _SOURCE_TEXTS if name in table}
     valid = times.parse_instant(_text(table["valid"]))[0] if "valid" in table else None
     return Source(name=_text(table["name"]), type="", valid=valid, **settings)  # type: ignore[arg-type]
 

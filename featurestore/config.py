@@ -18,17 +18,16 @@ from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
-from featurestore.regular import SETTINGS, Fence, reason
+from featurestore.regular import SETTINGS, Fence, in_home, reason
 from featurestore.sources.settings import read_source
 from featurestore.times import parse_duration
-from featurestore.toml import TomlTable, interpolate, parse_toml
+from featurestore.toml import TomlTable, parse_toml
 
 FILE = "featurestore.toml"
 RESERVED_KEYS = {
     "entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone", "withdrawn",
 }  # fmt: skip
 
-_USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
@@ -150,7 +149,7 @@ def find_root(start: Path | None = None, named: str | None = None) -> Path:
     """
     wanted = named or os.environ.get("FEATURESTORE_PROJECT")
     if wanted:
-        root = Path(wanted).expanduser().absolute()
+        root = in_home(wanted).absolute()
         if _is_there(root / FILE):
             return root
         raise NoProjectError(f"no {FILE} in {root}", hint=f"run featurestore init {wanted}")
@@ -292,23 +291,13 @@ def _url(kind: str, table: TomlTable) -> str | None:
     named = os.environ.get(f"FEATURESTORE_{kind}_URL")
     if named or "url" not in table.data:
         return named
-    # A variable in the user's part is replaced by its exact text: a password may hold any character.
-    template = str(table.get("url", str))
-    user = _USER_PART.match(template)
-    split = user.end() if user else 0
-    return interpolate(template[:split], table, "url", _quote) + interpolate(template[split:], table, "url")
-
-
-def _quote(text: str) -> str:
-    from urllib.parse import quote  # costs 2 ms, and few projects have a server
-
-    return quote(text, safe="")
+    return table.url("url")
 
 
 def _file(name: str, table: TomlTable, root: Path) -> Path | None:
     """A path relative to the project."""
     text = table.text(name)
-    return None if text is None else root / Path(text).expanduser()
+    return None if text is None else root / in_home(text)
 
 
 def _entity_type(name: str, table: TomlTable) -> EntityType:

@@ -74,6 +74,12 @@ class NothingToReadError(SourceError):
     """A source has no file, or an empty one."""
 
 
+class UnreachableError(SourceError):
+    """A source's server is unreachable or broke off. Nothing was taken; trying again may help."""
+
+    exit_code = 12
+
+
 class FeatureError(FeatureStoreError):
     """A feature's function failed, or returned something that can't be stored."""
 

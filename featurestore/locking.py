@@ -21,6 +21,10 @@ from featurestore.config import Project
 from featurestore.errors import LockedError, StoreError, os_reason
 
 POLL_SECONDS = 0.05
+_MAY_WRITE = (
+    "check who may write there; what only reads, such as get and join, needs no such right, but ingest --dry-run does: "
+    "it writes, and takes it back"
+)
 
 
 @contextmanager
@@ -30,7 +34,7 @@ def write_lock(project: Project) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise StoreError(f"the lock can't be opened: {os_reason(exc)}", where=str(path)) from exc
+        raise StoreError(f"the lock can't be opened: {os_reason(exc)}", where=str(path), hint=_MAY_WRITE) from exc
     try:
         _acquire(descriptor, path, project.lock_timeout)
         os.ftruncate(descriptor, 0)
@@ -72,7 +76,7 @@ def prepare_folder(folder: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
     except OSError as exc:
-        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(folder)) from exc
+        raise StoreError(f"can't be written: {os_reason(exc)}", where=str(folder), hint=_MAY_WRITE) from exc
     return folder
 
 

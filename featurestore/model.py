@@ -139,6 +139,7 @@ class Source:
     ``settings`` belong to the type; None in a version file, which has only the times. ``dialect`` is how text is
     written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
     instant from which all rows hold, in a source without event times; None where they count from the run they came in.
+    ``known_at`` is the column that says when each row was known; None where rows are known from their runs on.
     ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
     ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
     they are parsed.
@@ -157,6 +158,12 @@ class Source:
     id: tuple[str, ...] = ()
     duplicates: Literal["keep"] | None = None
     keep_parsed: bool = True
+    known_at: str | None = None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The columns that hold times of a row as a whole."""
+        return tuple(name for name in (self.event_time, self.updated_at, self.known_at) if name is not None)
 
     @property
     def location(self) -> str:

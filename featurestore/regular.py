@@ -24,6 +24,11 @@ _KINDS = {
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 
 
+def in_home(text: str | Path) -> Path:
+    """A path as people write it: ``~`` and ``~name`` are homes; where nobody has that home they stay as they are."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises RuntimeError there
+
+
 class OddFileError(OSError):
     """A file that is not read, though it exists: ``strerror`` says what it is."""
 

@@ -17,6 +17,7 @@ from featurestore.errors import ConfigError, did_you_mean, nearest
 
 Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
 
+_USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _WORDS: dict[type, str] = {
     bool: "true or false", str: "text", int: "a whole number", float: "a number", dict: "a table", list: "a list",
@@ -110,6 +111,15 @@ class TomlTable:
         value = self.get(name, str, default)
         return value if value is None else interpolate(value, self, name)
 
+    def url(self, name: str) -> str | None:
+        """A url with its ``${VAR}`` replaced: in the user's part by exact text, since a password may hold anything."""
+        template = self.get(name, str)
+        if template is None:
+            return None
+        user = _USER_PART.match(template)
+        split = user.end() if user else 0
+        return interpolate(template[:split], self, name, _quote) + interpolate(template[split:], self, name)
+
     def required_text(self, name: str) -> str:
         """The same for a key that must be there. Raises ConfigError where it is missing or empty."""
         value = self.text(name)
@@ -127,6 +137,12 @@ class TomlTable:
         """The tables inside an inner table, by name."""
         outer = self.table(name)
         return [(inner, outer.table(inner)) for inner in outer.data]
+
+
+def _quote(text: str) -> str:
+    from urllib.parse import quote  # costs 2 ms, and few projects have a server
+
+    return quote(text, safe="")
 
 
 def shown_key(name: str) -> str:

@@ -21,8 +21,8 @@ from urllib.parse import quote
 import pytest
 
 from featurestore.errors import FeatureStoreError
-from featurestore.offline.postgres.address import parse
-from featurestore.offline.postgres.connection import Server
+from featurestore.postgres.address import parse
+from featurestore.postgres.connection import Server
 from tests.services import free_port, short_folder
 
 START_SECONDS = 20.0

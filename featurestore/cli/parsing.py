@@ -91,3 +91,16 @@ def _bound(command: Command) -> Callable[..., partial[int | None]]:
         return partial(command, *args, **options)
 
     return bind
+
+
+def every_seconds(text: str) -> float:
+    """``--every`` in seconds. Raises UsageError."""
+    from featurestore import times
+
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else times.parse_duration(text) / 1e6
+    except ValueError as exc:
+        raise UsageError(f"--every: {exc}") from None
+    if seconds < 1:
+        raise UsageError("--every must be at least one second")
+    return seconds

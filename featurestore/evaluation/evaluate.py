@@ -1,7 +1,7 @@
 """Calls the features' functions over a source's rows.
 
-A function sees the whole source, sorted by its entity's keys and event time (then ``updated_at``), so that its values
-don't depend on how the rows are spread over files.
+A function sees the whole source, sorted by its entity's keys and event time (then ``known_at`` and ``updated_at``), so
+that its values don't depend on how the rows are spread over files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class SortedRows:
     """A source's accepted rows in the order in which functions see them.
 
     ``origin`` is the index of each row of ``frame`` among the rows as they were read. The last ``padding`` rows are
-    copies that `pad` added; whatever is computed from them is dropped.
+    copies that `pad` added; whatever is computed from them is dropped. ``known`` is the column that says when each row
+    was known, where values are to have that time.
     """
 
     frame: pl.DataFrame
@@ -38,6 +39,7 @@ class SortedRows:
     entity_type: EntityType
     source: Source
     padding: int = 0
+    known: str | None = None
 
     @property
     def keyed(self) -> bool:
@@ -46,9 +48,10 @@ class SortedRows:
 
 
 def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> SortedRows:
-    """Sorts by keys, event time and ``updated_at``, as far as the source has them. Equal rows stay in order."""
+    """Sorts by keys, event time, ``known_at`` and ``updated_at``, as far as there are any. Equal rows stay in order."""
     order = [name for name in entity_type.key_names if name in frame.columns]
-    order += [name for name in (source.event_time, source.updated_at) if name is not None and name not in order]
+    times = (source.event_time, source.known_at, source.updated_at)
+    order += [name for name in times if name is not None and name not in order]
     index = "featurestore row"  # the space keeps it apart from every source's columns
     numbered = frame.with_row_index(index)
     if order:

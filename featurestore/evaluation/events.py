@@ -3,14 +3,16 @@
 A row's key is its ``id``, else its entity and event time; with ``duplicates = "keep"`` every row is an event of its
 own. Of the rows with one key one counts: the latest by ``updated_at``; among equals one of a file that is there before
 one of a file that vanished, and of these the last to vanish; of a partition of a stream the last one. Where rows still
-differ they contradict each other, which is for the features that name the columns where they do. Rows of one entity and
-time stand in the order of ``updated_at``, ``id``, and then of their columns by name, whichever file they come from.
+differ they contradict each other, which is for the features that name the columns where they do. Where a source says
+when its rows were known, the last known goes before the latest by ``updated_at``; features of scope ``row`` see one row
+for each known time (`by_known`). Rows of one entity and time stand in the order of ``known_at``, ``updated_at``,
+``id``, and then of their columns by name, whichever file they come from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import polars as pl
@@ -52,6 +54,23 @@ class Events:
         return pl.concat([rows, self.contradictions.drop(GROUP)]).sort(order, maintain_order=True)
 
 
+def by_known(entity_type: EntityType, source: Source) -> Source:
+    """A source as features of scope ``row`` see it: rows with different known times are different rows."""
+    if source.known_at is None or source.duplicates == "keep":
+        return source
+    return replace(source, id=tuple(dict.fromkeys([*key_of(entity_type, source), source.known_at])))
+
+
+def last_known(rows: SortedRows) -> SortedRows:
+    """Rows without event times as features of other scopes see them: of each entity those that were known last."""
+    known_at = rows.source.known_at
+    if known_at is None or not rows.keyed:
+        return rows
+    last = pl.col(known_at) == pl.col(known_at).max().over(rows.entity_type.key_names)
+    kept = rows.frame.select(last).to_series()
+    return replace(rows, frame=rows.frame.filter(kept), origin=rows.origin.filter(kept))
+
+
 def place_of(entity_type: EntityType, source: Source) -> list[str]:
     """The columns that hold a row's entity and time."""
     assert source.event_time is not None, "rows without times have no place"
@@ -66,7 +85,8 @@ def key_of(entity_type: EntityType, source: Source) -> list[str]:
 def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source) -> Events:
     """Which rows of a frame count. ``columns`` are the source's; the frame has `RANK` and may have others beside."""
     place = place_of(entity_type, source)
-    tied = [name for name in (source.updated_at, *source.id) if name is not None and name not in place]
+    tied = [name for name in (source.known_at, source.updated_at, *source.id) if name is not None and name not in place]
+    tied = list(dict.fromkeys(tied))
     nothing, older = frame.clear(), 0
     if source.id:
         frame, nothing, older = _one_of_each(frame, list(source.id), columns, source)
@@ -107,15 +127,15 @@ def _one_of_each(
     repeated = frame.select(key).is_duplicated()
     if not repeated.any():
         return frame, frame.clear().with_columns(pl.lit(None, pl.UInt32).alias(GROUP)), 0
-    order = [*([source.updated_at] if source.updated_at else []), RANK]
+    order = [*(name for name in (source.known_at, source.updated_at) if name), RANK]
     several = frame.filter(repeated).sort([*order, *_by_name(frame, columns)], maintain_order=True)
     several = _last_of_partitions(several, [*key, *order])
     latest = [pl.col(name).eq_missing(pl.col(name).last().over(key)) for name in order]
     best = several.filter(latest)
     older = 0
-    if source.updated_at:
-        updated = pl.col(source.updated_at)
-        older = several.filter(updated.ne_missing(updated.last().over(key))).height
+    if source.updated_at or source.known_at:
+        late = [pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in order[:-1]]
+        older = several.filter(pl.any_horizontal(late)).height
     best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
     differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
     contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
@@ -140,7 +160,9 @@ def _comparable(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
     return [name for name in columns if not isinstance(frame.schema[name], pl.Object)]
 
 
-def sorted_rows(rows: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source) -> SortedRows:
+def sorted_rows(
+    rows: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source, *, known: str | None = None
+) -> SortedRows:
     """Rows that count as functions see them."""
     index = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
-    return SortedRows(rows.select(columns), index, entity_type, source)
+    return SortedRows(rows.select(columns), index, entity_type, source, known=known)

@@ -1,7 +1,8 @@
 """Checks what a feature returned and brings it into the form that a store takes.
 
 The outcome is a frame of the key columns, ``computed_at`` and ``value``, sorted by keys and ``computed_at``, with one
-row for each of them; or a FeatureError that names the column and the first bad row.
+row for each of them; or a FeatureError that names the column and the first bad row. Of a source that says when its rows
+were known, values of scope ``row`` have ``known_at`` too: one row for each known time.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from featurestore.evaluation.superseded import (
     sort_and_drop_superseded,
 )
 from featurestore.model import Feature
-from featurestore.tables.types import INSTANT, key_types
+from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import is_utc
+
+KNOWN = "known_at"  # when a value was known, by its source
 
 # Where the source's row of an index is, in the source's words.
 Place = Callable[[int], str]
@@ -45,6 +48,13 @@ class FeatureValues:
     ahead: pl.DataFrame | None = None
 
 
+def no_values(feature: Feature, *, timed: bool) -> FeatureValues:
+    """The values of a feature whose source has no rows."""
+    times = {"computed_at": INSTANT} if timed else {}
+    schema = {**key_types(feature.entity_type), **times, "value": value_type(feature.data_type)}
+    return FeatureValues(pl.DataFrame(schema=schema), timed)
+
+
 class RowTimes:
     """The keys and times of a source's own rows, computed once for all features that have one value per row."""
 
@@ -53,11 +63,12 @@ class RowTimes:
         assert event_time is not None, "the source has no times"
         keys = _keys(feature, rows.frame.select(*feature.entity_type.key_names, pl.lit(None).alias("value")))
         times = to_instant(rows.frame[event_time]).alias("computed_at")
-        self.frame = keys.with_columns(times)
+        self.frame = keys.with_columns(times, *_known(rows))
         if rows.source.updated_at is not None:
             self.frame = self.frame.with_columns(_updated(rows, rows.source.updated_at))
         self.last = int(times.dt.epoch("us").max() or 0)  # type: ignore[arg-type]  # max() of integers is an int
-        self.repeats = find_repeats(self.frame, [*keys.columns, "computed_at"])
+        self.order = [*keys.columns, "computed_at", *([KNOWN] if rows.known else [])]
+        self.repeats = find_repeats(self.frame, self.order)
 
 
 def check_column(
@@ -71,9 +82,9 @@ def check_column(
     if times.repeats is None or (latest is not None and times.last > latest):
         return None
     frame = times.frame.with_columns(_value(feature, values, rows).alias("value"))
-    order = [*feature.entity_type.key_names, "computed_at"]
     locate = _locate(rows, place, aligned=True)
-    return FeatureValues(drop_superseded(frame, order, times.repeats, locate, _hint(rows, aligned=True)), timed=True)
+    frame = drop_superseded(frame, times.order, times.repeats, locate, _hint(rows, aligned=True))
+    return FeatureValues(frame, timed=True)
 
 
 def check_frame(
@@ -97,6 +108,10 @@ def check_frame(
         frame = frame.with_columns(_updated(rows, rows.source.updated_at))
     if times is not None:
         frame = frame.insert_column(len(keys.columns), times.alias("computed_at"))
+    if rows.known is not None:
+        if not aligned:
+            raise _unknown(feature, rows)
+        frame = frame.with_columns(_known(rows))
     if rows.padding:
         frame = _without_padding(frame, keys.columns, rows)
     if times is None:
@@ -108,9 +123,24 @@ def check_frame(
     due = int(micros.filter(ahead).min() or 0) if future else None  # type: ignore[arg-type]  # of integers an integer
     past = frame.filter(~ahead) if future else frame
     locate = _locate(rows, place, aligned=aligned and future == 0)
-    order, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
-    late = frame.filter(ahead).select(order) if future else None
+    pair, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
+    late = frame.filter(ahead).select(pair).unique(maintain_order=True) if future else None
+    order = [*pair, *([KNOWN] if rows.known else [])]
     return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), True, future, due, late)
+
+
+def _known(rows: SortedRows) -> list[pl.Series]:
+    """When each row was known, where its value is to have that time."""
+    return [] if rows.known is None else [to_instant(rows.frame[rows.known]).alias(KNOWN)]
+
+
+def _unknown(feature: Feature, rows: SortedRows) -> FeatureError:
+    return FeatureError(
+        f"which {rows.known} belongs to which value is not known, since the function returns other rows than the "
+        "source's, or in another order",
+        hint=f"let {feature.function}() return a value for each row, null where there is none, in their order; or "
+        'declare scope="entity": then a value is known from its run on',
+    )
 
 
 def _without_padding(frame: pl.DataFrame, keys: list[str], rows: SortedRows) -> pl.DataFrame:

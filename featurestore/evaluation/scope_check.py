@@ -105,7 +105,7 @@ class ScopeCheck:
         timed = event_time in rows.frame.columns and "computed_at" in values.columns
         self._instants = to_instant(rows.frame[str(event_time)]).dt.epoch("us") if timed else None
         self._keys = list(feature.entity_type.key_names)
-        own = {*self._keys, event_time, rows.source.updated_at}
+        own = {*self._keys, *rows.source.roles}
         self._named = [name for name in named if name in rows.frame.columns and name not in own]
 
     def run(self) -> None:

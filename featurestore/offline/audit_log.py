@@ -31,13 +31,14 @@ from featurestore.offline.contract import (
     Written,
 )
 from featurestore.offline.datasets import drop_labels
+from featurestore.offline.known import known_now
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
 from featurestore.offline.sql import SqlConnection, Values, coming_table, history_table, quote
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
-from featurestore.tables.types import INSTANT, key_types
+from featurestore.tables.types import INSTANT, key_types, value_type
 
 _COMMITTED = (
     "committed AS (SELECT f.name, f.sha256, f.status, f.position, f.statistics, f.drift, r.run_seq, r.run_id, "
@@ -69,7 +70,7 @@ _IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at)
 
 
 DELETIONS_SINCE = 5  # the format that first had the table of marks
-HORIZONS_SINCE = 7  # the format that first had windows
+HORIZONS_SINCE = 8  # the format that first had windows
 
 
 class SqlAuditLog(ABC):
@@ -119,6 +120,10 @@ class SqlAuditLog(ABC):
             "SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256]
         )
         return any(row.get("withdrawn_seq") is not None for row in rows)  # format 4 has no such column
+
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of the version have known times of their own."""
+        return has_known(self._rows, version)
 
     def runs(
         self,
@@ -341,9 +346,43 @@ class SqlRun(ABC):
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         """The (keys, computed_at) of a frame that the version has, and what each is: ``held_op``."""
 
-    @abstractmethod
     def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         """Adds a row without a value for each (keys, computed_at) of a frame."""
+        nothing = pl.lit(None, value_type(version.data_type)).alias("value")
+        rows = frame.select(*version.entity_type.key_names, "computed_at", nothing)
+        if self.has_known(version.id):
+            rows = known_now(self, version, rows)
+        self.append(version, rows, op)
+
+    @abstractmethod
+    def append(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
+        """Adds a row of this run for each of a frame: keys, computed_at, value, and known_at where rows have it."""
+
+    @abstractmethod
+    def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
+        """All rows that a version with known times has at some (keys, computed_at), as `History.scan` gives them."""
+
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of a version have known times of their own."""
+        return has_known(self._sql.rows, version)
+
+    def add_known(self, version: StoredVersion) -> None:
+        """Gives the rows of a version that has none known times: those of the runs that brought them."""
+        self.alter_known(version)
+        # Copies made before (sorted columns) don't have the times. A new id makes them outdated.
+        self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
+        self.note_known(version.id)
+
+    @abstractmethod
+    def alter_known(self, version: StoredVersion) -> None:
+        """Adds the column of known times to a version's table, and fills it."""
+
+    def note_known(self, version: VersionId) -> None:
+        """Records that the rows of a version have known times from this run on."""
+        self._sql.rows(
+            "UPDATE versions SET known_seq = $1 WHERE feature = $2 AND sha256 = $3 AND known_seq IS NULL RETURNING 1",
+            [self.run_seq, version.feature, version.sha256],
+        )
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
         names = version.entity_type.key_names
@@ -471,6 +510,12 @@ class SqlRun(ABC):
         """Records that the version has a table, made by this run."""
         row = (*audit_rows.version_row(version), self.run_seq)
         self._sql.insert("versions", (*audit_rows.VERSION_COLUMNS, "created_seq"), [row])
+
+
+def has_known(query: Callable[[str, Values], list[dict[str, Any]]], version: VersionId) -> bool:
+    """Whether the rows of a version have known times of their own."""
+    rows = query("SELECT * FROM versions WHERE feature = $1 AND sha256 = $2", [version.feature, version.sha256])
+    return any(row.get("known_seq") is not None for row in rows)  # format 6 has no such column
 
 
 def rejected_naming(query: Callable[[str, Values], list[dict[str, Any]]], keys: Sequence[str]) -> list[tuple[str, int]]:

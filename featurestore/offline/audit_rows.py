@@ -109,7 +109,7 @@ def read_version(row: Mapping[str, Any]) -> StoredVersion:
     return StoredVersion(
         id=VersionId(row["feature"], row["sha256"]), number=row["number"],
         entity_type=EntityType(row["entity_type"], keys), data_type=DataType.parse(row["data_type"]),
-        max_age=row["max_age"], steps=bool(row.get("steps")),  # format 6 has no such column
+        max_age=row["max_age"], steps=bool(row.get("steps")),  # format 7 has no such column
     )  # fmt: skip
 
 

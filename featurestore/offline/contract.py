@@ -6,9 +6,10 @@ and writes them in one transaction per run.
 
 A store takes and returns sorted columns; it knows nothing of features' code, of joins or of files. History is one table
 per version: the entity's keys by name, ``computed_at`` (when the value was true), ``run_seq`` (when it was learned),
-``op`` (0 a value, 1 a tombstone, 2 withdrawn) and ``value`` in its own type. The rows of one (keys, computed_at) are a
-pair, and the latest learned says what it is: where it is withdrawn, there is no such pair any more. Instants are
-microseconds, UTC, without a zone (``pl.Datetime("us")``).
+``op`` (0 a value, 1 a tombstone, 2 withdrawn) and ``value`` in its own type; where the source says when each row was
+known, ``known_at`` too. The rows of one (keys, computed_at) are a pair, and the latest learned, by (known_at, run_seq),
+says what it is: where it is withdrawn, there is no such pair any more. Instants are microseconds, UTC, without a zone
+(``pl.Datetime("us")``).
 
 No connection outlives a call, because even a reader blocks a DuckDB writer. Only `OfflineStore.writing` holds one, for
 the length of its transaction, under the project's lock.
@@ -251,6 +252,9 @@ class HistoryWriter(Protocol):
         bring back what a tombstone at its own (keys, computed_at) took away. A pair that was withdrawn is not held:
         its value is new.
 
+        With a column ``known_at`` a pair may have a row for each known time, and a value is compared with that of its
+        own. The version's rows have known times from then on: earlier ones those of their runs.
+
         Raises FeatureError, naming the row, where the store can't represent a value; then nothing of the frame is
         written, and the transaction goes on.
         """
@@ -286,7 +290,7 @@ class HistoryWriter(Protocol):
         """Removes all marks of these entities (a frame of key columns)."""
         ...
 
-    def append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         """Adds rows of a version with steps as they are: the key columns, computed_at, run_seq (null: this run's), op
         and value. None of them has the (keys, computed_at, run_seq) of a stored one.
         """
@@ -437,6 +441,7 @@ class History(Readable, Protocol):
     ) -> pl.DataFrame:
         """History sorted by (keys, computed_at, run_seq): key columns, computed_at, run_seq, op, value.
 
+        Of a version whose rows have known times by (keys, computed_at, known_at, run_seq), with ``known_at`` last.
         ``entities`` (a frame of key columns) or ``key_range`` selects entities; ``after_run`` selects rows learned
         later. A version that has no table gives an empty frame of the right types.
         """
@@ -480,6 +485,10 @@ class History(Readable, Protocol):
         columns) or ``key_range`` selects entities, and ``after_run`` those about whom something was learned later than
         that run and, with ``due_after``, those who have a row dated after that instant, up to ``at``.
         """
+        ...
+
+    def has_known(self, version: VersionId) -> bool:
+        """Whether the rows of the version have known times of their own."""
         ...
 
     def has_withdrawn(self, version: VersionId) -> bool:
@@ -696,8 +705,11 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
         """Replaces the record of those that are not complete."""
         ...
 
-    def purge(self) -> None:
-        """Rewrites what lies on disk, so that what was erased is not there any more either."""
+    def purge(self) -> str | None:
+        """Rewrites what lies on disk, so that what was erased is not there any more either.
+
+        Says, with the way out, who keeps it there, where somebody does; then the erasure is not complete.
+        """
         ...
 
     def ready(self) -> AbstractContextManager[None]:

@@ -3,15 +3,16 @@
 ``runs`` is the audit log; ``deletions`` has the marks of entities that were deleted, for versions to come; ``counter``
 gives out run_seq; ``positions`` says how far each version has read its source; ``meta.erasing`` is the record of
 erasures that are not complete; ``versions.withdrawn_seq`` is the first run that withdrew a pair of the version, null
-where none ever did; ``run_features.taken`` is JSON: what was evaluated, and why. ``raw_batches`` and ``raw_parts`` have
-the rows of sources that can't be read again, ``source_positions`` how far each of them has been read.
+where none ever did, and ``versions.known_seq`` the first that stored known times of its rows; ``run_features.taken`` is
+JSON: what was evaluated, and why. ``raw_batches`` and ``raw_parts`` have the rows of sources that can't be read again,
+``source_positions`` how far each of them has been read.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 7
+FORMAT = 8
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -77,6 +78,9 @@ MIGRATIONS = {
     CREATE TABLE source_positions (source TEXT NOT NULL, cursor TEXT NOT NULL, run_seq BIGINT NOT NULL);
     """,
     7: """
+    ALTER TABLE versions ADD COLUMN known_seq BIGINT;
+    """,
+    8: """
     ALTER TABLE versions ADD COLUMN steps BOOLEAN;
     CREATE TABLE horizons (feature TEXT NOT NULL, sha256 TEXT NOT NULL, horizon BIGINT NOT NULL);
     """,

@@ -46,24 +46,54 @@ def key_list(version: StoredVersion) -> str:
     return ", ".join(quote(name) for name in version.entity_type.key_names)
 
 
-def history_columns(version: StoredVersion, key_text: str = "TEXT") -> str:
+def history_list(version: StoredVersion, *, known: bool) -> str:
+    """The columns of a version's table, as `History.scan` gives them; ``known`` says whether rows have known times."""
+    return f"{key_list(version)}, computed_at, run_seq, op, value{', known_at' if known else ''}"
+
+
+def learned_order(*, known: bool, descending: bool = False) -> str:
+    """The order of the rows of one pair: the last one says what the pair holds."""
+    names = ["known_at", "run_seq"] if known else ["run_seq"]
+    return ", ".join(f"{name} DESC" if descending else name for name in names)
+
+
+def learned_rank(*, known: bool) -> str:
+    """The same order as a value that can be compared."""
+    return "(known_at, run_seq)" if known else "run_seq"
+
+
+def history_columns(version: StoredVersion, key_text: str = "TEXT", *, known: bool = False) -> str:
     """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte."""
     key_types = {"string": key_text, "int": "BIGINT"}
     columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
     # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
     columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
-    return ", ".join([*columns, f"value {KINDS[version.data_type.kind].sql}"])
+    columns += [f"value {KINDS[version.data_type.kind].sql}"]
+    return ", ".join([*columns, "known_at TIMESTAMP"] if known else columns)
 
 
-def answers(version: StoredVersion, rows: str) -> str:
+def add_known(version: StoredVersion, learned: str) -> str:
+    """Statements that add the known times to a version's table: those of the runs that brought its rows.
+
+    ``learned`` is the ``learned_at`` of a run as a timestamp.
+    """
+    table = history_table(version.id)
+    return (
+        f"ALTER TABLE {table} ADD COLUMN known_at TIMESTAMP; "
+        f"UPDATE {table} SET known_at = {learned} FROM runs WHERE runs.run_seq = {table}.run_seq;"
+    )
+
+
+def answers(version: StoredVersion, rows: str, *, known: bool = False) -> str:
     """What answers now of each entity of ``rows``, a query of rows of history: see `History.latest`."""
     keys = key_list(version)
-    by_pair = f"PARTITION BY {keys}, computed_at ORDER BY run_seq DESC"
-    backwards = f"PARTITION BY {keys} ORDER BY computed_at DESC, run_seq DESC"
+    learned = learned_order(known=known, descending=True)
+    by_pair = f"PARTITION BY {keys}, computed_at ORDER BY {learned}"
+    backwards = f"PARTITION BY {keys} ORDER BY computed_at DESC, {learned}"
     # The last pair that stands; where none does, the first of all, so that the run is the greatest of all.
     first = f"op = {WITHDRAWN}, CASE WHEN op = {WITHDRAWN} THEN computed_at END, computed_at DESC"
     return (
-        f"SELECT {keys}, computed_at, changed AS run_seq, op, value FROM (SELECT *, "
+        f"SELECT {keys}, computed_at, changed AS run_seq, op, value{', known_at' if known else ''} FROM (SELECT *, "
         f"row_number() OVER (PARTITION BY {keys} ORDER BY {first}) AS place FROM (SELECT *, "
         f"max(run_seq) OVER ({backwards}) AS changed, row_number() OVER ({by_pair}) AS latest FROM ({rows}) r) r "
         f"WHERE latest = 1) r WHERE place = 1 ORDER BY {keys}"

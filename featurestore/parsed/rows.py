@@ -162,7 +162,7 @@ class KeptRows:
     def _read(self, file: str) -> pl.DataFrame:
         if not self._check(file):
             raise DamagedRowsError(file)
-        return pl.read_parquet(self._folder / file, use_statistics=False)
+        return pl.read_parquet(self._folder / file, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)

@@ -3,10 +3,12 @@
 For a label (entity, t) the answer is, among the rows of that entity with ``computed_at <= t``, the one
 with the greatest ``computed_at``, and among equals the one with the greatest ``run_seq``. The rows of one
 (entity, ``computed_at``) are a pair; where the latest of them is withdrawn, the pair is passed over and the
-answer is that of the pair before it. The options only narrow which rows there are:
+answer is that of the pair before it. Where rows have known times of their own, the latest of a pair is the one with
+the greatest known time, and among equals ``run_seq``. The options only narrow which rows there are:
 
-- known: only rows of runs that were learned at or before t. If the latest row was learned later, the search
-  continues with older rows; it does not stop with no answer.
+- known: only rows that were known at or before t: by their own known time, where they have one, else by the time at
+  which their run was learned. If the latest row was known later, the search continues with older rows; it does not
+  stop with no answer.
 - max_age: no answer when ``t - computed_at > max_age``. A value exactly that old still counts.
 - as-of: only rows of runs up to the last one at that time, whether or not the store left out later ones.
 
@@ -27,14 +29,16 @@ once. It compares row positions, never values, so a value may have any type. The
 prepared once for all features of an entity type. There is deliberately no merged (entity, time) key: it would
 overflow 64 bits at some 292,000 entities and a year.
 
-Memory: 8 bytes per history row for the times, one to eight for the runs, and some 40 bytes per label. A history
-larger than memory is searched partition by partition, each with all rows of its entities. Every label belongs
-to one entity, so a partition is searched for its own labels only and fills their rows of the `FeatureColumn`.
+Memory: 8 bytes per history row for the times, as many for known times, one to eight for the runs, and some 40 bytes
+per label. A history larger than memory is searched partition by partition, each with all rows of its entities. Every
+label belongs to one entity, so a partition is searched for its own labels only and fills their rows of the
+`FeatureColumn`.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -77,8 +81,9 @@ class SortedHistory:
     """A version's history as the search takes it.
 
     ``entities`` has one row per entity, in any order, and row i owns the history rows ``offsets[i]`` up to
-    ``offsets[i + 1]``, sorted by (computed_at, run_seq). ``run_seq`` may have any width; ``op`` is None
+    ``offsets[i + 1]``, sorted by (computed_at, known_at, run_seq). ``run_seq`` may have any width; ``op`` is None
     where all rows are values, and ``withdrawn`` where none is withdrawn: it has the numbers of those that are, rising.
+    ``known_at`` (microseconds) is None where rows are known from their runs on.
     """
 
     entities: pl.DataFrame
@@ -87,6 +92,7 @@ class SortedHistory:
     run_seq: NDArray[np.integer[Any]]
     op: NDArray[np.int8] | None
     withdrawn: Integers | None = None
+    known_at: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.computed_at)
@@ -189,7 +195,8 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
         column = frame[key]
         starts[1:] |= column.slice(1).ne_missing(column.slice(0, max(len(column) - 1, 0))).to_numpy()
     later = computed_at[1:] > computed_at[:-1]
-    tied = (computed_at[1:] == computed_at[:-1]) & (run_seq[1:] > run_seq[:-1])
+    known_at = frame["known_at"].to_physical().to_numpy() if "known_at" in frame.columns else None
+    tied = (computed_at[1:] == computed_at[:-1]) & _learned_later(run_seq, known_at)
     first = np.flatnonzero(starts)
     entities = frame.select(keys)[first]
     # An entity in two places has rows that look sorted in each of them.
@@ -203,8 +210,19 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
         offsets=np.append(first, len(frame)).astype(np.int64),
         computed_at=computed_at,
         run_seq=run_seq,
+        known_at=known_at,
         **ops(frame["op"].to_numpy()),
     )
+
+
+def _learned_later(run_seq: NDArray[np.integer[Any]], known_at: Integers | None) -> NDArray[np.bool_]:
+    """Whether each row but the first was learned after the one before it."""
+    later: NDArray[np.bool_] = run_seq[1:] > run_seq[:-1]
+    if known_at is None:
+        return later
+    later |= known_at[1:] > known_at[:-1]
+    later &= known_at[1:] >= known_at[:-1]
+    return later
 
 
 def ops(op: NDArray[np.int8]) -> dict[str, Any]:
@@ -225,7 +243,7 @@ def search(
 ) -> Matches:
     """Finds the history row that answers each label.
 
-    ``max_age`` is in microseconds. With ``runs`` only rows learned by the label's time answer, and only rows of
+    ``max_age`` is in microseconds. With ``runs`` only rows known by the label's time answer, and only rows of
     these runs; ``last_run`` leaves out rows of later runs, where the history has any.
     """
     label_rows, entity_rows, instants = labels.label_rows, labels.entity_rows, labels.instants
@@ -237,8 +255,10 @@ def search(
     history_rows = np.full(len(label_rows), NONE, dtype=np.int64)
     if not len(label_rows):
         return Matches(label_rows, history_rows, 0)
-    limit = None
-    if runs is not None or last_run is not None:
+    limit: _Limit | None = None
+    if runs is not None and history.known_at is not None:
+        limit = _KnownLimit(history, history.known_at, runs, int(sizes.max()))
+    elif runs is not None or last_run is not None:
         limit = _RunLimit(history, runs, last_run or 0, int(sizes.max()))
     withdrawals = None if history.withdrawn is None else _Withdrawals(history, history.withdrawn)
 
@@ -341,49 +361,73 @@ def _ranges(history: SortedHistory, wanted: pl.DataFrame) -> tuple[Integers, Int
     return start, np.where(row.is_not_null().to_numpy(), history.offsets[rows + 1] - start, 0)
 
 
-class _RunLimit:
-    """Which runs a label may see: those learned by its time, or all up to ``last_run``."""
+class _Limit(ABC):
+    """Which rows a label may see: those whose ``order`` is at most a bound that rises with the label's instant."""
 
-    def __init__(self, history: SortedHistory, runs: Runs | None, last_run: int, longest: int) -> None:
-        self._run_seq = history.run_seq
-        # Up to a run: as if all runs up to it had been learned before any label's time, and the others never.
-        self._runs = runs or Runs(np.array([last_run]), np.array([np.iinfo(np.int64).min]))
-        self._learned = self._runs.learned_at_by_run(int(history.run_seq.max()))
-        self._longest = longest
+    def __init__(self, order: NDArray[np.integer[Any]], longest: int) -> None:
+        self._order, self._longest = order, longest
         self._least: list[NDArray[np.integer[Any]]] = []
         self._lock = Lock()
-        # Usually no row is dated after its run was learned. Then no row dated after the last run learned by an
-        # instant was known at it, and the search can start from that run's time.
-        self._bounded = runs is not None and not self._any_dated_ahead(history)
 
+    @abstractmethod
     def latest(self, instants: Integers) -> Integers:
         """The latest ``computed_at`` that a row known at each instant can have."""
-        if not self._bounded:
-            return instants
-        learned_at = np.append(np.iinfo(np.int64).min, self._runs.learned_at)
-        return learned_at[np.searchsorted(self._runs.learned_at, instants, side="right")]
+
+    @abstractmethod
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
+        """When each of these rows was known."""
+
+    @abstractmethod
+    def _bound(self, instants: Integers) -> Integers:
+        """The greatest ``order`` of the rows known at each instant."""
 
     def step_back(self, start: Integers, position: Integers, instants: Integers) -> None:
         """Moves each position back, in place, to the last row of its entity that may be seen at its instant."""
-        late = np.flatnonzero((self._learned[self._run_seq[position]] > instants) & (position != NONE))
+        late = np.flatnonzero((self._known(position) > instants) & (position != NONE))
         while len(late):
             # Where few rows are late, the row before is usually not. So take single steps while at least half get done.
             position[late] -= 1
             outside = position[late] < start[late]
             position[late[outside]] = NONE
             inside = late[~outside]
-            before, late = late, inside[self._learned[self._run_seq[position[inside]]] > instants[inside]]
+            before, late = late, inside[self._known(position[inside]) > instants[inside]]
             if len(late) * 2 > len(before):
                 break
         if len(late):
-            limit = self._runs.last_learned_by(instants[late])
+            limit = self._bound(instants[late])
             position[late] = _last_learned(self._pyramid(), start[late], position[late], limit)
 
     def _pyramid(self) -> list[NDArray[np.integer[Any]]]:
-        # Built by the first batch that needs it: most joins need none, and it takes as much memory as the runs.
+        # Built by the first batch that needs it: most joins need none, and it takes twice the memory of the order.
         with self._lock:
-            self._least = self._least or _least_runs(self._run_seq, self._longest)
+            self._least = self._least or _least_of_blocks(self._order, self._longest)
             return self._least
+
+
+class _RunLimit(_Limit):
+    """Rows of runs learned by the label's time, or of all runs up to ``last_run``."""
+
+    def __init__(self, history: SortedHistory, runs: Runs | None, last_run: int, longest: int) -> None:
+        super().__init__(history.run_seq, longest)
+        # Up to a run: as if all runs up to it had been learned before any label's time, and the others never.
+        self._runs = runs or Runs(np.array([last_run]), np.array([np.iinfo(np.int64).min]))
+        self._learned = self._runs.learned_at_by_run(int(history.run_seq.max()))
+        # Usually no row is dated after its run was learned. Then no row dated after the last run learned by an
+        # instant was known at it, and the search can start from that run's time.
+        self._bounded = runs is not None and not self._any_dated_ahead(history)
+
+    def latest(self, instants: Integers) -> Integers:
+        if not self._bounded:
+            return instants
+        learned_at = np.append(np.iinfo(np.int64).min, self._runs.learned_at)
+        return learned_at[np.searchsorted(self._runs.learned_at, instants, side="right")]
+
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
+        known: Integers = self._learned[self._order[rows]]
+        return known
+
+    def _bound(self, instants: Integers) -> Integers:
+        return self._runs.last_learned_by(instants)
 
     def _any_dated_ahead(self, history: SortedHistory) -> bool:
         ahead: list[bool] = []
@@ -396,13 +440,35 @@ class _RunLimit:
         return bool(ahead)
 
 
+class _KnownLimit(_Limit):
+    """Rows that were known by the label's time, by their own known times, and only rows of some runs."""
+
+    def __init__(self, history: SortedHistory, known_at: Integers, runs: Runs, longest: int) -> None:
+        last_run = int(runs.run_seq[-1]) if len(runs.run_seq) else 0
+        if int(history.run_seq.max()) > last_run:
+            known_at = np.array(known_at)
+            known_at[history.run_seq > last_run] = np.iinfo(np.int64).max
+        super().__init__(known_at, longest)
+
+    def latest(self, instants: Integers) -> Integers:
+        return instants
+
+    def _known(self, rows: Integers) -> NDArray[np.integer[Any]]:
+        return self._order[rows]
+
+    def _bound(self, instants: Integers) -> Integers:
+        return instants
+
+
 class _Withdrawals:
     """The withdrawn rows of a history, and for each the last row of a pair before it that may answer in its stead."""
 
     def __init__(self, history: SortedHistory, rows: Integers) -> None:
         assert history.op is not None, "withdrawn rows are no values"
         self._rows, self._op = rows, history.op
-        run_seq = history.run_seq[rows]
+        orders: list[NDArray[np.integer[Any]]] = [history.run_seq[rows]] + (
+            [] if history.known_at is None else [history.known_at[rows]]
+        )
         entity = np.searchsorted(history.offsets, rows, side="right") - 1
         start = history.offsets[entity]
         self._before = last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
@@ -412,11 +478,13 @@ class _Withdrawals:
         while len(going):
             before = self._before[going]
             place = np.minimum(np.searchsorted(rows, before), len(rows) - 1)
-            gone = (rows[place] == before) & (run_seq[place] <= run_seq[going])
+            gone = rows[place] == before
+            for order in orders:
+                gone &= order[place] <= order[going]
             going, place = going[gone], place[gone]
             self._before[going] = self._before[place]
 
-    def pass_over(self, start: Integers, position: Integers, instants: Integers, limit: _RunLimit | None) -> None:
+    def pass_over(self, start: Integers, position: Integers, instants: Integers, limit: _Limit | None) -> None:
         """Moves each position that is at a withdrawn row back, in place, to the row that answers in its stead."""
         going = np.flatnonzero(position != NONE)
         while len(going):
@@ -428,9 +496,9 @@ class _Withdrawals:
             going = going[before != NONE]
 
 
-def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray[np.integer[Any]]]:
-    """A pyramid: level k holds the least run of every whole 2**k rows, up to blocks as long as the longest entity."""
-    levels = [run_seq]
+def _least_of_blocks(order: NDArray[np.integer[Any]], longest: int) -> list[NDArray[np.integer[Any]]]:
+    """A pyramid: level k holds the least of every whole 2**k rows, up to blocks as long as the longest entity."""
+    levels = [order]
     for _ in range(max(longest - 1, 0).bit_length()):
         below = levels[-1]
         levels.append(np.minimum(below[0:-1:2], below[1::2]))
@@ -440,7 +508,7 @@ def _least_runs(run_seq: NDArray[np.integer[Any]], longest: int) -> list[NDArray
 def _last_learned(
     least: list[NDArray[np.integer[Any]]], start: Integers, position: Integers, limit: Integers
 ) -> Integers:
-    """The last p in [start, position] whose run is at most the limit, else -1.
+    """The last p in [start, position] whose run, or known time, is at most the limit, else -1.
 
     Walking back row by row would read a whole entity where all its rows were backfilled. So climb the
     pyramid past blocks that are entirely too late, then descend into the last one that is not.

@@ -42,6 +42,18 @@ def run_lines(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool) -> li
     return [*failed, *_at_most(rows, "" if dry_run else f"; featurestore runs {run.run_id} --json")]
 
 
+def round_line(run: Run) -> str:
+    """A run of ``--follow`` in one line."""
+    written = sum(item.rows_written + item.rows_corrected + item.rows_withdrawn for item in run.features)
+    aside = max((item.rows_rejected for item in run.features), default=0)
+    failed = sum(item.status == "failed" for item in run.features)
+    line = (
+        f"{run.status}: {plural(written, 'value')} written" if run.run_seq is not None else f"{run.status}: nothing new"
+    )
+    line += f", {plural(aside, 'record')} set aside" if aside else ""
+    return line + (f", {plural(failed, 'feature')} failed" if failed else "")
+
+
 def finding_lines(result: CheckResult) -> list[str]:
     """What ``check`` found, each with its hint; at most ten lines, for a hook."""
     lines = [f"{item.where}: {item.message}" + (f"; {item.hint}" if item.hint else "") for item in result.findings]

@@ -68,7 +68,7 @@ class ColumnTypes:
         if name in self.keys:
             return ColumnType(self.keys[name], strict=True, key=True)
         dialect, times = source.dialect, source.dialect.time_format(name)
-        if name in (source.event_time, source.updated_at):
+        if name in source.roles:
             return ColumnType("datetime", zone=source.timezone, times=times)
         declared = source.columns.get(name)
         if times != ISO_8601 and declared is None:  # one that was detected
@@ -158,6 +158,8 @@ class ColumnTypes:
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "id is null")
         if name == source.event_time and values.null_count():
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "event time is null")
+        if name == source.known_at and values.null_count():
+            self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "known time is null")
         if name == source.event_time and self.latest is not None:
             self._reject_ahead(values, self.latest, batch, bad)
         declared = source.columns.get(name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source, SourceSettings
@@ -137,6 +137,28 @@ class ContentSource(OpenSource, Protocol):
 
 
 @frozen
+class Finding:
+    """One thing that was found out about a source, in words; a way out where it is wrong."""
+
+    message: str
+    hint: str | None = None
+    wrong: bool = False
+
+
+@runtime_checkable
+class Server(Protocol):
+    """A source that is a server."""
+
+    def beginning(self, rows: int) -> OpenSource:
+        """The same source with no more than so many of its rows: an offer reads all that it offers."""
+        ...
+
+    def examine(self) -> Iterator[Finding]:
+        """What `doctor` says of it. Raises SourceError or ConfigError where it can't be read."""
+        ...
+
+
+@frozen
 class RawPart:
     """Rows of a source that can't be read again, as they came: a batch that the history holds, or will hold.
 
@@ -166,6 +188,17 @@ class Fetched:
     whole: bool = True
 
 
+@frozen
+class Deletions:
+    """Entities that a source says are deleted: a frame of ``key``, a column of texts, and ``deleted_at``.
+
+    What is no text is null there, and so is the instant where there is none.
+    """
+
+    key: str
+    frame: pl.DataFrame
+
+
 class StreamSource(ContentSource, Protocol):
     """A source that can't be read again: what is new is fetched once, kept in the history, and read from there."""
 
@@ -190,11 +223,8 @@ class StreamSource(ContentSource, Protocol):
         """The offer of these batches. One with a path can be read."""
         ...
 
-    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
-        """Which entities some batches say are deleted; None where the source does not say that.
-
-        The columns of the key as they are in the source, and ``deleted_at``.
-        """
+    def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
+        """Which entities some batches say are deleted; None where the source does not say that."""
         ...
 
     def commit(self, cursor: Cursor) -> None:

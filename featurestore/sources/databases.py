@@ -54,10 +54,17 @@ ReadTable: TypeAlias = Callable[
 
 
 def read_settings(table: TomlTable) -> DatabaseSettings:
-    path, name, query = table.required_text("path"), table.text("table"), table.text("query")
+    path = table.required_text("path")
+    name, query = read_rows_of(table)
+    return DatabaseSettings(path, written_path(table), table=name, query=query)
+
+
+def read_rows_of(table: TomlTable) -> tuple[str | None, str | None]:
+    """``table`` or ``query``, of which there must be one. Raises ConfigError."""
+    name, query = table.text("table"), table.text("query")
     if (name is None) == (query is None):
         raise table.error("table", "or query says what to read", 'table = "visits", or query = "SELECT …"; one of both')
-    return DatabaseSettings(path, written_path(table), table=name, query=query)
+    return name, query
 
 
 def quoted(name: str) -> str:

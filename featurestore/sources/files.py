@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
+from featurestore.regular import in_home
 from featurestore.sources.contract import Content, Cursor, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.hashes import FileHashes, FileState, is_fresh, state_of
 from featurestore.toml import TomlTable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 STDIN = "stdin"
 _BLOCK = 1 << 20
+_NAMED = 3  # of files that are left out
 
 MOST_TAIL = 256 << 20
 """Bytes that a file may have grown by and yet be read from where it ended: they are read at once."""
@@ -121,7 +123,7 @@ class FileSource:
         self._read_file, self._row_word, self._tail = read_file, row_word, tail
 
     def offer(self) -> Offer:
-        found = self._find()
+        found = self._without_empty(self._find())
         if self._given is None:
             _refuse_odd(self._folders, found)
         hashes = FileHashes(self._folders.state, self._name)
@@ -215,7 +217,7 @@ class FileSource:
         where = f"source {self._name}"
         import glob
 
-        pattern = str(Path(pattern).expanduser())
+        pattern = str(in_home(pattern))
         path = base / pattern
         if path.is_dir():
             return list(self._in_folder(path, shown, where))
@@ -234,6 +236,18 @@ class FileSource:
                 hint=f"looked in {base}{fix}",
             )
         return list(files)
+
+    def _without_empty(self, found: list[Path | None]) -> list[Path | None]:
+        """Leaves empty files out, each with a warning; where all are, the first one is refused later."""
+        empty = [path for path in found if path is not None and _is_empty(path)]
+        if not empty or len(empty) == len(found):
+            return found
+        names = [_name(self._folders, path) for path in empty[:_NAMED]]
+        more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+        verb = "is" if len(empty) == 1 else "are"
+        text = f"{', '.join(names)}{more} {verb} empty (0 bytes) and left out: still being written, or cut?"
+        self._warnings = tuple(dict.fromkeys([*self._warnings, text]))
+        return [path for path in found if path not in empty]
 
     def _in_folder(self, folder: Path, shown: str, where: str) -> list[Path]:
         """The files of a folder, and of those below it, that are named like files of the source's type."""
@@ -414,6 +428,14 @@ def _read_block(name: str, stream: IO[bytes]) -> bytes:
         return stream.read(_BLOCK)
     except OSError as exc:
         raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False  # said where it is opened
+    return stat.S_ISREG(found.st_mode) and not found.st_size
 
 
 def _check_size(name: str, size: int) -> None:

@@ -44,6 +44,7 @@ def reading_settings(source: Source) -> dict[str, object]:
         "updated_at": source.updated_at,
         "timezone": source.timezone,
         **({} if source.valid is None else {"valid": source.valid}),
+        **({} if source.known_at is None else {"known_at": source.known_at}),
         "columns": {name: _rules(column) for name, column in source.columns.items()},
         **({"id": source.id} if source.id else {}),
     }

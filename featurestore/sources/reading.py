@@ -81,16 +81,15 @@ def read_rows(
     """Reads an offer. Rows that don't fit their types or break a rule are rejected, each with its reason.
 
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
-    them, and then they must be in every origin and row. Declared columns, event_time, updated_at and ``needed`` must
-    be there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs)
-    are rejected too.
+    them, and then they must be in every origin and row. Declared columns, the source's roles and ``needed`` must be
+    there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs) are
+    rejected too.
     Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
     comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
     batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
-    roles = [name for name in (source.event_time, source.updated_at, *source.id) if name]
-    required = list(dict.fromkeys([*roles, *source.columns, *needed]))
+    required = list(dict.fromkeys([*source.roles, *source.id, *source.columns, *needed]))
     wanted = None if columns is None else {*required, *entity_keys, *columns}
     while True:
         reading = _Reading(opened, types, required, wanted, progress)
@@ -184,8 +183,7 @@ def read_contents(
     Raises what `read_rows` raises.
     """
     types = ColumnTypes(source, entity_keys, pins, opened.place)
-    roles = [name for name in (source.event_time, source.updated_at, *source.id) if name]
-    required = list(dict.fromkeys([*roles, *source.columns]))
+    required = list(dict.fromkeys([*source.roles, *source.id, *source.columns]))
     while True:
         reading = _Reading(opened, types, required, None, progress, only, sink)
         try:
@@ -327,8 +325,8 @@ def _asking_for(name: str, source: Source, keys: Collection[str]) -> str:
     """The setting that names a column which must be there."""
     if name in source.dialect.renamed:
         return f"rename in [sources.{source.name}.columns]"
-    for role, column in (("event_time", source.event_time), ("updated_at", source.updated_at)):
-        if name == column:
+    for role in ("event_time", "updated_at", "known_at"):
+        if name == getattr(source, role):
             return f"sources.{source.name}.{role}"
     if name in source.id:
         return f"sources.{source.name}.id"

@@ -16,10 +16,10 @@ from featurestore.sources.dialects import COLUMN, WORDS, check_zone, read_dialec
 from featurestore.sources.types import all_keys, find_type
 from featurestore.toml import TomlTable
 
-_ROLES = ("event_time", "updated_at")
+_ROLES = ("event_time", "updated_at", "known_at")
 COMMON = (
     "type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", "id", "duplicates",
-    "keep_parsed", *WORDS,
+    "keep_parsed", "known_at", *WORDS,
 )  # fmt: skip
 RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
 
@@ -48,12 +48,16 @@ def read_source(name: str, table: TomlTable) -> Source:
         column = columns.get(str(named))
         if column is not None and column.type not in ("datetime", "date"):
             raise table.error(role, f"names {column.name!r}, which is declared as {column.type}, not datetime")
+    if roles["known_at"] is not None and roles["event_time"] is None and "valid" not in table.data:
+        hint = 'event_time = "COLUMN", or valid = "always" where rows have no time'
+        raise table.error("known_at", "says when rows were known, but nothing says when they were true", hint)
     ids = _read_id(table)
     return Source(
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
         timezone=zone, updated_at=roles["updated_at"], valid=_read_valid(table), columns=columns,
         id=ids, duplicates=_read_duplicates(table, ids), keep_parsed=table.get("keep_parsed", bool, True),
         dialect=read_dialect(table, source_type.KEYS, formats, renamed), max_rejected=_read_share(table),
+        known_at=roles["known_at"],
     )  # fmt: skip
 
 

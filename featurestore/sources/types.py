@@ -16,6 +16,7 @@ SOURCE_TYPES: Mapping[str, str] = {
     "ndjson": "featurestore.sources.ndjson",
     "sqlite": "featurestore.sources.sqlite",
     "duckdb": "featurestore.sources.duckdb",
+    "postgresql": "featurestore.sources.postgresql",
     "kafka": "featurestore.sources.kafka",
 }
 

@@ -58,7 +58,7 @@ def read_csv(
     columns = _names(header, name, dialect, hint, strict=strict)
     if len(columns) == 1:
         _refuse_other_delimiter(columns[0] if dialect.header else header.decode("utf-8", "replace"), name, hint)
-    shape = _shape(header, len(columns), dialect, classic=classic)
+    shape = _shape(header, len(columns), dialect, classic=classic, nul=strict)
     table = _File(name, columns, shape, dialect, hint, strict=strict)
     if (nameless := columns.count("")) and not strict:
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
@@ -80,10 +80,10 @@ def read_csv(
     table.report(report)
 
 
-def _shape(header: bytes, fields: int, dialect: Dialect, *, classic: bool) -> Shape:
+def _shape(header: bytes, fields: int, dialect: Dialect, *, classic: bool, nul: bool) -> Shape:
     quote = None if dialect.quote is None else ord(dialect.quote)
     again = header if dialect.header and fields > 1 else b""
-    return Shape(ord(dialect.delimiter), fields, classic, quote, again)
+    return Shape(ord(dialect.delimiter), fields, classic, quote, again, nul)
 
 
 def header_before(stream: IO[bytes], size: int, dialect: Dialect = STANDARD) -> bytes | None:
@@ -119,8 +119,6 @@ class _File:
 
     def parse(self, data: bytes) -> tuple[int, Batch | None]:
         """(bytes used up, their rows). None when no row ends in these bytes."""
-        if 0 in data and not self.strict:
-            raise self._refuse(data, data.index(0), "holds a NUL byte", "the file is damaged, or not text")
         if self.comment is not None:
             data = without_comments(data, self.comment, self.shape.quote)
         records = split_quickly(data, self.shape)
@@ -181,18 +179,14 @@ class _File:
             records.clean.decode("utf-8")
         except UnicodeDecodeError as exc:
             byte = records.clean[exc.start]
-            return self._refuse(
-                records.clean, exc.start, f"is not UTF-8: byte 0x{byte:02x}",
-                _encoding_hint(records.clean[exc.start : exc.start + 10_000], self.hint), records,
+            found = split(records.clean[: exc.start], self.shape).total
+            if records.rows is not None:
+                found = int(records.rows[found])
+            return SourceError(
+                f"is not UTF-8: byte 0x{byte:02x}", where=f"{self.name} row {self.row + found + 1}",
+                hint=_encoding_hint(records.clean[exc.start : exc.start + 10_000], self.hint),
             )  # fmt: skip
         return SourceError("can't be read as CSV", where=self.name)
-
-    def _refuse(self, data: bytes, at: int, message: str, hint: str, records: Records | None = None) -> SourceError:
-        """Names the row that holds a byte."""
-        found = split(data[:at], self.shape).total
-        if records is not None and records.rows is not None:
-            found = int(records.rows[found])
-        return SourceError(message, where=f"{self.name} row {self.row + found + 1}", hint=hint)
 
 
 def _encoding_hint(data: bytes, hint: Hint) -> str:
@@ -280,7 +274,7 @@ def _cut(data: bytes, end: int, dialect: Dialect) -> tuple[bytes, bytes, bool]:
 def _names(header: bytes, name: str, dialect: Dialect, hint: Hint, *, strict: bool) -> list[str]:
     """The columns' names; empty for those without one."""
     if not header:
-        raise SourceError("is empty: it has no header", where=name)
+        raise SourceError("is empty: it has no header", where=name, hint="name a file with a header and rows")
     if 0 in header:
         raise SourceError("the header holds a NUL byte", where=name, hint="the file is damaged, or not text")
     try:

@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import BinaryIO
 
@@ -19,12 +19,14 @@ import polars as pl
 
 from featurestore.errors import SourceError
 from featurestore.tables.json_lines import HINT, MAX_LINE, parse_object, read_lines, refuse_constant
+from featurestore.tables.precision import is_lost_as_zero
 
 BLOCK = 4 << 20  # bytes: larger ones are not faster
 _EXAMPLES = {pl.Null(): None, pl.Boolean(): True, pl.Int64(): 0, pl.Int128(): 2**63, pl.Float64(): 0.5, pl.String(): ""}
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant)
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NEAR_ZERO = re.compile(rb"[eE]-[0-9]{3}|[^0-9]0?\.0{300}")
 _HALF_A_PAIR = re.compile(rb"%s(?!%s)|(?<!\\u[dD][89abAB]..)%s" % (_HIGH, _LOW, _LOW))
 
 
@@ -40,6 +42,7 @@ def read_json_types(
     for lines, before in _batches(stream, name, block_size, longest):
         total += len(lines)
         _check_pairs(lines, before, name)
+        _check_numbers(lines, before, name)
         find = partial(_find_types, before=schema)
         with _naming_the_line(find, lines, before, name):
             schema = find(lines)
@@ -92,15 +95,38 @@ def _check_pairs(text: bytes, before: int, name: str) -> None:
     """Polars would read half of a surrogate pair, which is not a character, as a NUL."""
     if not _SURROGATE.search(text):  # a hundred times faster than the next
         return
-    for found in _HALF_A_PAIR.finditer(text):
-        begin, end = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
+    for line, number in _lines_with(_HALF_A_PAIR, text, before):
         try:
-            json.dumps(json.loads(text[begin : end if end > 0 else None]), ensure_ascii=False).encode()
+            json.dumps(json.loads(line), ensure_ascii=False).encode()
         except UnicodeEncodeError as exc:
-            number = before + 1 + text.count(b"\n", 0, begin)
             raise SourceError("holds half of a surrogate pair", where=f"{name} line {number}") from exc
         except ValueError:
             continue  # not JSON, which is found later, or an escaped backslash
+
+
+def _check_numbers(text: bytes, before: int, name: str) -> None:
+    """Polars would read what is too near to zero for a float as 0."""
+    for line, number in _lines_with(_NEAR_ZERO, text, before):
+        lost: list[str] = []
+        with suppress(ValueError):  # not JSON, which is found later
+            json.loads(line, parse_float=partial(_note_lost, lost))
+        if lost:
+            reason = f"holds {lost[0][:20]}, which would become 0: it is too near to zero for a float"
+            raise SourceError(reason, where=f"{name} line {number}", hint="write 0, or the number as a text")
+
+
+def _note_lost(lost: list[str], text: str) -> float:
+    value = float(text)
+    if is_lost_as_zero(text, value):
+        lost.append(text)
+    return value
+
+
+def _lines_with(pattern: re.Pattern[bytes], text: bytes, before: int) -> Iterator[tuple[bytes, int]]:
+    """The lines in which a pattern is found, each as often as it is, with their numbers."""
+    for found in pattern.finditer(text):
+        begin, end = text.rfind(b"\n", 0, found.start()) + 1, text.find(b"\n", found.end())
+        yield text[begin : end if end > 0 else None], before + 1 + text.count(b"\n", 0, begin)
 
 
 @contextmanager

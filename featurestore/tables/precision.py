@@ -1,13 +1,19 @@
-"""What a cast would lose: numbers that no float is, times finer than a microsecond or outside the years 1 to 9999."""
+"""What a cast would lose.
+
+Numbers that no float is, or that it has as 0; times finer than a microsecond, or outside the years 1 to 9999.
+"""
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import polars as pl
 
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
+_NOT_ZERO = r"^[^eE]*[1-9]"
+_SHORTEST_LOST = len("1e-324")
 _SAFE_DIGITS = 10**15  # a decimal of fewer digits always comes back from a float as it was
 
 
@@ -24,6 +30,20 @@ def lossy_as_floats(values: pl.Series) -> pl.Series:
         exact = [Decimal(repr(float(value))) == value for value in values.gather(at)]
         long = long.scatter(at.filter(pl.Series(exact, dtype=pl.Boolean)), values=False)
     return long
+
+
+def lost_as_zero(texts: pl.Series, values: pl.Series) -> pl.Series | None:
+    """The rows, as indices, of texts that a float has as 0 though they are not; None where there are none."""
+    zeros = ((values == 0) & (texts.str.len_bytes() >= _SHORTEST_LOST)).arg_true()  # first what is quick to see
+    if not len(zeros):
+        return None
+    lost = zeros.filter(texts.gather(zeros).str.contains(_NOT_ZERO))
+    return lost if len(lost) else None
+
+
+def is_lost_as_zero(text: str, value: float) -> bool:
+    """The same of one text."""
+    return value == 0 and re.match(_NOT_ZERO, text) is not None
 
 
 def lossy_lists(values: pl.Series) -> pl.Series:

@@ -30,6 +30,7 @@ class Shape:
     """How the bytes of one file are cut: its delimiter, its number of fields, and whether a lone CR ends a line.
 
     ``quote`` None means that no byte is a quote. ``header`` are the bytes of the header, which is no row again.
+    ``nul`` says that a NUL byte is a character like any other; else the record that holds one is unreadable.
     """
 
     delimiter: int
@@ -37,6 +38,7 @@ class Shape:
     classic: bool = False
     quote: int | None = ord('"')
     header: bytes = b""
+    nul: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def split_quickly(data: bytes, shape: Shape) -> Records | None:
     """
     if shape.fields == 1 or shape.classic or (shape.quote is not None and shape.quote in data):
         return None
-    if shape.header and shape.header in data:
+    if (shape.header and shape.header in data) or (not shape.nul and 0 in data):
         return None
     part = data[: data.rfind(b"\n") + 1]
     array = np.frombuffer(part, np.uint8)
@@ -236,6 +238,8 @@ class _Split:
             broken.setdefault(index, "has a carriage return outside quotes")
         for index in self._holding(quotes, consumed):
             broken.setdefault(index, self._quote_reason(index))
+        for index in self._holding(self._nul_bytes(), consumed):
+            broken.setdefault(index, "holds a NUL byte")
         for index in self._repeats_of_header():
             broken.setdefault(index, "is the header again")
         further = np.zeros(len(self.starts) + 1, np.int64)
@@ -272,6 +276,11 @@ class _Split:
 
     def _line_ends(self, index: int) -> int:
         return self.data.count(b"\n", int(self.starts[index]), int(self.ends[index]))
+
+    def _nul_bytes(self) -> Positions:
+        if self.shape.nul or 0 not in self.data:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(np.frombuffer(self.data, np.uint8) == 0)
 
     def _repeats_of_header(self) -> list[int]:
         """The records that are the header's bytes once more, as where files were put together."""

@@ -52,8 +52,8 @@ def key_types(entity_type: EntityType) -> dict[str, pl.DataType]:
     return {key.name: KINDS[key.type].value for key in entity_type.keys}
 
 
-def history_schema(version: StoredVersion) -> pl.Schema:
-    """The columns that `OfflineStore.scan` gives: keys, computed_at, run_seq, op, value."""
+def history_schema(version: StoredVersion, *, known: bool = False) -> pl.Schema:
+    """The columns that `OfflineStore.scan` gives: keys, computed_at, run_seq, op, value; where ``known``, known_at."""
     return pl.Schema(
         {
             **key_types(version.entity_type),
@@ -61,6 +61,7 @@ def history_schema(version: StoredVersion) -> pl.Schema:
             "run_seq": pl.Int64(),
             "op": pl.Int8(),
             "value": value_type(version.data_type),
+            **({"known_at": INSTANT} if known else {}),
         }
     )
 

@@ -32,11 +32,12 @@ class DeleteResult:
     """What was deleted, or would be: tombstones and withdrawn rows written, or rows erased, by feature, all versions
     together.
 
-    ``run_id`` is None where nothing was changed. The rest is of erasures. ``online_error`` says why the online values
-    could not be erased; ``datasets`` are those whose stored labels named the entity and were removed; ``errors`` counts
-    the texts of recorded errors that were removed, since they may quote values; ``named_in`` are files of the sources
-    that still name the entity, and ``unread`` says which could not be looked through; ``beyond`` is what an erasure
-    can't reach. ``deleted_before`` says that there is history of the entity, and all of it is deleted already.
+    ``run_id`` is None where nothing was changed. The rest is of erasures. ``incomplete`` says what could not be
+    erased yet, why, and what to do; ``datasets`` are those whose stored labels named the entity and were removed;
+    ``errors`` counts the texts of recorded errors that were removed, since they may quote values; ``named_in`` are
+    files of the sources that still name the entity, and ``unread`` says which could not be looked through; ``beyond``
+    is what an erasure can't reach. ``deleted_before`` says that there is history of the entity, and all of it is
+    deleted already.
     """
 
     entity_type: EntityType
@@ -45,7 +46,7 @@ class DeleteResult:
     at: int
     rows: Mapping[str, int]
     run_id: str | None
-    online_error: str | None = None
+    incomplete: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     errors: int = 0
     named_in: tuple[str, ...] = ()
@@ -55,8 +56,8 @@ class DeleteResult:
 
     @property
     def exit_code(self) -> int:
-        """0 done; 3 where a file of a source, or the online store, still has the entity."""
-        return 3 if self.online_error or self.named_in or self.unread else 0
+        """0 done; 3 where a file of a source or a store still has the entity."""
+        return 3 if self.incomplete or self.named_in or self.unread else 0
 
 
 def delete(
@@ -136,8 +137,9 @@ def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, mome
     rows = offline.scan(version, entities=wanted)
     coming = offline.coming(version).join(wanted, on=keys, how="semi", maintain_order="left")
     stored = rows.height + coming.height > 0
-    rows = pl.concat([rows, _due(coming, now)]).sort([*pair, "run_seq"])
-    # The scan ends with run_seq, so the last row of a pair is the one that counts.
+    if version.steps:
+        rows = pl.concat([rows, _due(coming, now)]).sort([*pair, "run_seq"])
+    # The scan ends with the order of learning, so the last row of a pair is the one that counts.
     pairs = rows.unique(pair, keep="last", maintain_order=True)
     pairs = pairs.filter(pl.col("op") != WITHDRAWN)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)
@@ -160,7 +162,7 @@ def _due(coming: pl.DataFrame, now: int) -> pl.DataFrame:
 
 def _settle(run: RunTransaction, version: StoredVersion, entity: Entity, coming: pl.DataFrame, now: int) -> None:
     """Moves the steps that fell due into the history as they are, and drops those that did not."""
-    run.append(version, _due(coming, now))
+    run.append_rows(version, _due(coming, now))
     run.replace_coming(version, entity_frame(version.entity_type, entity), coming.filter(pl.col("op") == UNTIL))
 
 

@@ -1,4 +1,4 @@
-"""What works and what does not: configuration, features, stores, git, lock, disk and clock, each with a hint.
+"""What works and what does not: configuration, features, servers, stores, git, lock, disk and clock, each with a hint.
 
 Changes nothing, and goes on after a failure, so that one problem does not hide the next.
 """
@@ -32,6 +32,8 @@ from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import is_set_back
+from featurestore.sources.contract import Server
+from featurestore.sources.offers import open_source
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import all_versions
 from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
@@ -39,7 +41,7 @@ from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary
 
-PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql")
+PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql", "psycopg")
 CLOCK_TOLERANCE = 60_000_000  # µs
 
 
@@ -68,6 +70,7 @@ def examine(
         "configuration": _configuration,
         "features": _features,
         "lock": _lock,
+        "sources": _servers,
         "offline": partial(_offline, now=now),
         "online": _online,
     }
@@ -133,6 +136,19 @@ def _lock(project: Project) -> Iterator[Check]:
     else:
         hint = "writers wait for as long as --lock-timeout says; the lock is released when its process ends"
         yield Check("lock", "warn", f"{holder} holds the lock", hint)
+
+
+def _servers(project: Project) -> Iterator[Check]:
+    """The sources that are servers: files are looked at when they are read."""
+    for source in project.sources.values():
+        opened = open_source(project, source)
+        if isinstance(opened, Server):
+            yield from _guarded("sources", partial(_server, opened))
+
+
+def _server(opened: Server) -> Iterator[Check]:
+    for found in opened.examine():
+        yield Check("sources", "warn" if found.wrong else "ok", found.message, found.hint)
 
 
 def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:

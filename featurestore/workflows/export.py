@@ -89,6 +89,7 @@ def export(store: OfflineStore, version: StoredVersion, memory: int) -> Iterator
             *version.entity_type.key_names,
             value.dt.replace_time_zone("UTC") if isinstance(rows.schema["value"], pl.Datetime) else value,
             pl.col("computed_at").dt.replace_time_zone("UTC"),
+            *([pl.col("known_at").dt.replace_time_zone("UTC")] if "known_at" in rows.columns else []),
             "ingested_at",
             "run_id",
             *((pl.col("op") == op).alias(name) for name, op in ops.items()),

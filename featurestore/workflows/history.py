@@ -24,6 +24,7 @@ class HistoryValue:
     """One row of history. Instants are microseconds.
 
     A tombstone says that from then on there is no value; ``withdrawn``, that nothing is dated then any more.
+    ``known_at`` is when the source says that it was known; None where it does not say.
     """
 
     value: Json
@@ -32,6 +33,7 @@ class HistoryValue:
     run_id: str
     tombstone: bool
     withdrawn: bool = False
+    known_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,22 @@ def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> Hist
     columns = (
         rows["computed_at"].to_physical().to_list(), rows["run_seq"].to_list(), rows["op"].to_list(),
         _values(rows["value"]),
+        rows["known_at"].to_physical().to_list() if "known_at" in rows.columns else [None] * rows.height,
     )  # fmt: skip
     return HistoryResult(
         version,
         entity,
         tuple(
             HistoryValue(
-                json_value(value), computed_at, runs[seq].learned_at, runs[seq].run_id, op == TOMBSTONE, op == WITHDRAWN
+                json_value(value),
+                computed_at,
+                runs[seq].learned_at,
+                runs[seq].run_id,
+                op == TOMBSTONE,
+                op == WITHDRAWN,
+                known_at,
             )
-            for computed_at, seq, op, value in zip(*columns, strict=True)
+            for computed_at, seq, op, value, known_at in zip(*columns, strict=True)
         ),
     )
 

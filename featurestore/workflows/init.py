@@ -36,6 +36,7 @@ name = "{name}"
 # path = "data/events-*.csv"
 # event_time = "event_at"                     # when a row was true
 # updated_at = "updated_at"                   # which of two rows about the same moment is right
+# known_at = "loaded_at"                      # when a row was known, for join --known
 # timezone = "UTC"                            # of times without a zone
 # [sources.events.columns]                    # types and rules; a row that breaks one is set aside
 # amount = {{ type = "float", min = 0 }}

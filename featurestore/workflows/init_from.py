@@ -96,6 +96,9 @@ def propose(root: Path, name: str, data: Path, wishes: Wishes, ask: Ask | None =
     be read.
     """
     found = _look(data, wishes.table)
+    if found.detected.sample.is_empty():
+        what = "has no rows: nothing can be proposed from it"
+        raise UsageError(what, where=found.table or str(found.first), hint="name data with rows")
     dialect = _settle(found.detected, wishes, ask)
     columns = _columns(found.detected.sample, dialect)
     keys = _choose_keys(columns, wishes, ask)

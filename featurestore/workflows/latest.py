@@ -27,6 +27,7 @@ from featurestore.tables.batches import write_batches
 from featurestore.tables.types import key_types, value_type
 from featurestore.workflows.get import find_entity_type
 from featurestore.workflows.join.answer import StoreState, store_state, with_zone
+from featurestore.workflows.join.facts import KnownBy
 from featurestore.workflows.join.history import (
     DEFAULT_LIMITS,
     ROW_BYTES,
@@ -38,6 +39,7 @@ from featurestore.workflows.join.history import (
     read_columns,
 )
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns
+from featurestore.workflows.join.warnings import known_warnings
 from featurestore.workflows.join.windows import outdated
 from featurestore.workflows.partitions import key_ranges
 from featurestore.workflows.table_files import TableFile, check_output
@@ -45,13 +47,14 @@ from featurestore.workflows.table_files import TableFile, check_output
 
 @dataclass(frozen=True, slots=True)
 class LatestFeature:
-    """One column of the result. ``nulls`` counts the entities without a value."""
+    """One column of the result. ``nulls`` counts the entities without a value; ``known_by`` is that of a join."""
 
     column_name: str
     version: StoredVersion
     nulls: int
     max_age: int | None
     role: str | None = None
+    known_by: KnownBy = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ def latest(
     state = store_state(store, question)
     warnings = [feature.note for feature in features if feature.note is not None]
     for feature in features:
+        known_by = state.known_by(feature.version.id)
+        warnings += known_warnings(project, question, feature.column_name, feature.version, known_by)
+    for feature in features:
         progress(f"preparing {feature.column_name}")
         mark = state.marks[feature.version.id]
         said = prepare_columns(project, store, feature.version, mark, limits.sort_entities, limits)
@@ -115,7 +121,12 @@ def latest(
             write(frame)
     facts = tuple(
         LatestFeature(
-            each.column_name, each.version, frame[each.column_name].null_count(), each.version.max_age, each.role
+            each.column_name,
+            each.version,
+            frame[each.column_name].null_count(),
+            each.version.max_age,
+            each.role,
+            state.known_by(each.version.id),
         )
         for each in features
     )

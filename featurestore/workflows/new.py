@@ -68,7 +68,7 @@ def _choose(what: str, flag: str, wanted: str | None, names: list[str]) -> str:
 def _template(project: Project, name: str, entity_type: EntityType, source: Source) -> TemplateFeature:
     known: dict[str, Scalar] = {column.name: column.type for column in source.columns.values()}
     known = {**read_pins(project, source), **known}
-    used = {*entity_type.key_names, source.event_time, source.updated_at}
+    used = {*entity_type.key_names, *source.roles}
     columns = [(column, kind) for column, kind in known.items() if column not in used]
     found = features_of(columns, entity_type.key_names, source.event_time, several=False, count=1)[0]
     return TemplateFeature(name, found.data_type, found.description, found.expression)

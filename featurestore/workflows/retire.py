@@ -30,7 +30,8 @@ class RetireResult:
 
     ``online`` says whether readers were served the feature until now; ``rows`` counts the erased rows of history, and
     ``run_id`` is the run that erased them. ``online_error`` says why the online store could not be reached: then the
-    feature leaves it at the next sync. ``models`` and ``datasets`` are those that the feature is part of.
+    feature leaves it at the next sync; ``incomplete`` says what could not be erased yet. ``models`` and ``datasets``
+    are those that the feature is part of.
     """
 
     name: str
@@ -43,11 +44,12 @@ class RetireResult:
     online_error: str | None = None
     models: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0, or 3 where the online store still serves the feature."""
-        return 3 if self.online_error else 0
+        """0, or 3 where a store still has the feature's values."""
+        return 3 if self.online_error or self.incomplete else 0
 
 
 def retire(
@@ -63,7 +65,7 @@ def retire(
 
     Raises UsageError for a feature that is declared, and for a name that nothing is known of; LockedError, StoreError.
     """
-    with writing_turn(project, offline):
+    with writing_turn(project, offline) as unfinished:
         lives = read_lives(project)
         with offline.reading():
             versions = offline.versions(name)
@@ -71,15 +73,18 @@ def retire(
         before = lives.retired(name)
         retired = before or Retired(times.now())
         made = tuple(each.name for each in offline.datasets() if any(item.feature == name for item in each.features))
-        rows, run_id = _count(offline, versions) if erase else 0, None
+        rows, run_id, left = _count(offline, versions) if erase else 0, None, unfinished if erase else ()
         if not dry_run:
             if before is None:
                 _write(project, name, retired)
             if rows:
-                rows, run_id = _erase(project, offline, online, versions)
+                rows, run_id, left = _erase(project, offline, online, versions)
     served, online_error = _leave(project, offline, online, name, dry_run=dry_run)
     models = tuple(dict.fromkeys(use.model for use in models_using(project, name)))
-    return RetireResult(name, retired, before is None, erase, served, rows, run_id, online_error, models, made)
+    return RetireResult(
+        name, retired, before is None, erase, served, rows, run_id, online_error, models, made,
+        left,
+    )  # fmt: skip
 
 
 def _check(project: Project, offline: OfflineStore, lives: Lives, name: str, versions: list[StoredVersion]) -> None:
@@ -115,8 +120,8 @@ def _count(offline: OfflineStore, versions: list[StoredVersion]) -> int:
 
 def _erase(
     project: Project, offline: OfflineStore, online: OnlineStore, versions: list[StoredVersion]
-) -> tuple[int, str]:
-    """Removes every row of these versions in a run of its own, and what was derived from them."""
+) -> tuple[int, str, tuple[str, ...]]:
+    """Removes every row of these versions in a run of its own, and what was derived; says what is left all the same."""
     started, clock, commit, run_id = times.now(), time.monotonic(), commit_of(project.root), new_run_id()
     flag_erasure(project)
     with offline.writing(run_id) as run:
@@ -132,8 +137,7 @@ def _erase(
                 os.uname().nodename, commit, (feature,), run.run_seq, run.learned_at,
             )
         )  # fmt: skip
-    complete_erasures(project, offline, online)
-    return rows, run_id
+    return rows, run_id, complete_erasures(project, offline, online)
 
 
 def _leave(

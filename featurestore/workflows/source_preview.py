@@ -17,8 +17,9 @@ from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.registry.discovery import discover
+from featurestore.regular import in_home
 from featurestore.sources.catalogue import choose_table
-from featurestore.sources.contract import Cursor, Offer, OpenSource, Place, ProjectFolders, Report
+from featurestore.sources.contract import Cursor, Offer, OpenSource, Place, ProjectFolders, Report, Server
 from featurestore.sources.databases import DatabaseSettings
 from featurestore.sources.detection import Question, detect_csv, detect_values, type_of_file
 from featurestore.sources.files import FileSettings
@@ -86,7 +87,7 @@ def preview(project: Project | None, wanted: str, rows: int = 10, table: str | N
     """Previews a source of the project, or else a file. Raises UsageError where there is neither."""
     if project is not None and wanted in project.sources:
         return preview_source(project, wanted, rows)
-    path = Path(wanted).expanduser()
+    path = in_home(wanted)
     if not path.is_file():
         names = [] if project is None else list(project.sources)
         what = f"there is no source {wanted!r} and no such file"
@@ -99,9 +100,13 @@ def preview_source(project: Project, name: str, rows: int = 10, given: str | Non
     source = project.sources[name]
     readers = [item for item in discover(project, SourceTree(project.root)).features if item.source_name == name]
     keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
-    opened = _Beginning(open_source(project, source, given), LOOKED_AT)
+    found = open_source(project, source, given)
+    # A server is asked for no more rows than are looked at; of a file the others are not read.
+    first = found.beginning(LOOKED_AT + 1) if isinstance(found, Server) else found
+    opened = _Beginning(first, LOOKED_AT)
     taken = _read(project, source, opened, keys)
-    return _preview(project, source, keys, taken, rows, declared=True, whole=opened.whole)
+    whole = opened.whole and (first is found or taken.rows_read <= LOOKED_AT)
+    return _preview(project, source, keys, taken, rows, declared=True, whole=whole)
 
 
 def preview_file(path: Path, rows: int = 10, table: str | None = None) -> SourcePreview:
@@ -178,7 +183,7 @@ def _column(
     kind: Scalar | None
     if name in keys:
         kind, origin = keys[name], "key"
-    elif name in (source.event_time, source.updated_at):
+    elif name in source.roles:
         kind, origin = "datetime", "declared"
     elif name in source.columns:
         kind, origin = source.columns[name].type, "declared"

@@ -20,10 +20,10 @@ from timing import interleave, report_faster
 
 from featurestore.config import load_project
 from featurestore.errors import FeatureStoreError
-from featurestore.offline.postgres import address
-from featurestore.offline.postgres.connection import Server
 from featurestore.offline.postgres.tables import schema_name
 from featurestore.offline.sql import history_table, quote
+from featurestore.postgres import address
+from featurestore.postgres.connection import Server
 
 TIMES = 1.5
 SERVER = ("shared_buffers=4GB", "effective_cache_size=12GB", "maintenance_work_mem=1GB", "max_wal_size=8GB")

@@ -157,6 +157,16 @@ def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder)
     assert ".over(" in made.features
 
 
+@pytest.mark.parametrize("text", ["", "a,b\n"])
+def test_data_without_rows_is_refused(folder: Folder, text: str) -> None:
+    (folder.root / "empty.csv").write_text(text)
+    refused = folder.run(
+        "init", str(folder.root / "shop"), "--from", str(folder.root / "empty.csv"), code=2 if text else 4
+    )
+    assert "empty.csv: " in refused.err
+    assert "rows" in refused.err.partition("hint:")[2]
+
+
 def test_a_project_is_not_proposed_over_another_one(project: Folder) -> None:
     assert "is a project already" in project.run("init", str(project.root), "--from", "x.csv", code=2).err
 

@@ -6,13 +6,14 @@ the command itself costs, and no imports.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ PACKAGE = Path(__file__).parents[2] / "featurestore"
 # Where an erasure changes something: the lines of these files are the points at which it is killed.
 WATCHED = (
     "atomic.py", "offline/audit_log.py", "offline/datasets.py", "offline/duckdb/", "offline/last_run.py",
-    "offline/postgres/store.py", "offline/postgres/run.py", "offline/postgres/connection.py", "online/sqlite.py",
+    "offline/postgres/store.py", "offline/postgres/run.py", "postgres/connection.py", "online/sqlite.py",
     "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
 )  # fmt: skip
 
@@ -38,10 +39,10 @@ class Trial:
 
 
 class Killer:
-    """The process that forks. A context manager."""
+    """The process that forks. A context manager. The lines of the files ``watched`` are points."""
 
-    def __init__(self, root: Path) -> None:
-        self._log = root / "trials.log"
+    def __init__(self, root: Path, watched: Sequence[str] = WATCHED) -> None:
+        self._log, self._paths = root / "trials.log", list(watched)
 
     def __enter__(self) -> Killer:
         self._process = subprocess.Popen(
@@ -76,6 +77,7 @@ class Killer:
             "before": before,
             "log": str(self._log),
             "limit": file_bytes,
+            "watched": self._paths,
         }
         order["watch"] = watch or before is not None
         self._process.stdin.write(json.dumps({**order, "env": dict(env or {})}) + "\n")
@@ -84,7 +86,15 @@ class Killer:
         return Trial(answer["code"], tuple(answer["lines"]), self._log.read_text(errors="replace"))
 
 
+def line_in(function: Callable[..., object]) -> str:
+    """The first line of a function's body, as a point to kill at."""
+    code = inspect.unwrap(function).__code__
+    first = next(line for _, _, line in code.co_lines() if line is not None and line > code.co_firstlineno)
+    return f"{os.path.relpath(code.co_filename, PACKAGE)}:{first}"
+
+
 def _serve() -> None:
+    import confluent_kafka  # noqa: F401
     import duckdb  # noqa: F401
     import polars  # noqa: F401
 
@@ -108,10 +118,10 @@ def _serve() -> None:
 
 
 @cache
-def _watched(path: str) -> str | None:
+def _watched(path: str, watched: tuple[str, ...]) -> str | None:
     """The name in the package of a file that is watched. Kept, because it is asked at every call of a function."""
     name = os.path.relpath(path, PACKAGE)
-    return name if name.startswith(WATCHED) else None
+    return name if name.startswith(watched) else None
 
 
 def _obey(order: Mapping[str, Any], pipe: int) -> None:
@@ -122,9 +132,10 @@ def _obey(order: Mapping[str, Any], pipe: int) -> None:
     if order["limit"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
     seen: set[str] = set()
+    watched = tuple(order["watched"])
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
-        name = _watched(frame.f_code.co_filename)
+        name = _watched(frame.f_code.co_filename, watched)
         if name is None or frame.f_code.co_name == "<module>":
             return None
         if event == "line" and (point := f"{name}:{frame.f_lineno}") not in seen:

@@ -9,8 +9,12 @@ from itertools import cycle
 import pytest
 import redis
 
+from featurestore.offline.audit_log import SqlRun
+from featurestore.offline.postgres import purging
+from featurestore.postgres.address import parse
+from featurestore.postgres.connection import Server as Database
 from tests.conftest import Folder
-from tests.erasure.killing import Killer
+from tests.erasure.killing import Killer, line_in
 from tests.erasure.test_killed import NEEDLES, NEXT, WHO, killer, leave_traces, left_in
 from tests.services import Server, new_server, serve
 from tests.services_postgres import PostgresServer
@@ -64,11 +68,13 @@ def try_some(folder: Folder, killer: Killer, postgres: PostgresServer, valkey: S
     assert left_in(copy) == []
     assert left_on(postgres, "trial", client) == []
     taken_up = 0
-    commands = cycle(NEXT)
-    for point in [*whole.lines[:: max(len(whole.lines) // trials, 1)], whole.lines[-1]]:  # at its very end too
+    points = [*whole.lines[:: max(len(whole.lines) // trials, 1)], whole.lines[-1]]  # at its very end too
+    # Erased by a second command, after a first one has made the server count the values of the tables that it empties.
+    twice = (line_in(SqlRun.drop_errors), NEXT[-1])
+    for point, command in [twice, *zip(points, cycle(NEXT), strict=False)]:
         fresh()
         assert killer.run(copy, "delete", "patient", WHO, "--erase", "--yes", before=point, env=env).code is None, point
-        words = [str(copy / word) if word.endswith(".csv") else word for word in next(commands)]
+        words = [str(copy / word) if word.endswith(".csv") else word for word in command]
         after = killer.run(copy, *words, env=env)
         assert after.code in (0, 3), f"{point}, {words}: {after.code}\n{after.said}"
         if killer.run(copy, "history", "said", WHO, env=env).said.count("quixotic"):
@@ -97,6 +103,32 @@ def test_an_erasure_that_is_killed_is_completed_by_the_next_command(
     shared: Folder, killer: Killer, own_postgres: PostgresServer, valkey: Server
 ) -> None:
     assert try_some(shared, killer, own_postgres, valkey, trials=6) > 1
+
+
+@pytest.mark.parametrize(
+    "script", ["BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", "BEGIN; SELECT * FROM fs_test.runs"]
+)
+def test_who_may_still_read_what_was_erased_is_named_until_they_are_gone(
+    shared: Folder,
+    own_postgres: PostgresServer,
+    valkey: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+) -> None:
+    monkeypatch.setattr(purging, "WAIT_SECONDS", 0.1)
+    address = parse(url_of(own_postgres, "base"), key="url", where="tests", application="a long report")
+    with Database(address).connect() as other:
+        for statement in script.split("; "):
+            other.execute(statement)
+        for _ in range(2):  # the second finds no row any more, and says it all the same
+            said = shared.json("delete", "patient", WHO, "--erase", "--yes", code=3)["warnings"]
+            assert any(
+                "a transaction of a long report (pid" in line and "featurestore sync" in line for line in said
+            ), said
+        assert left_on(own_postgres, "base", valkey.client())
+        other.rollback()
+    shared.run("sync")
+    assert left_on(own_postgres, "base", valkey.client()) == []
 
 
 @pytest.mark.nightly

@@ -118,10 +118,43 @@ def test_a_file_that_can_t_be_used_commits_nothing_and_is_named(
     assert project.json("runs")["runs"][0]["run_seq"] is None
 
 
-def test_a_file_without_rows_is_not_an_error(project: Folder) -> None:
-    project.write({"visits.csv": "patient_id,visit_at,age,chol\n"})
+def test_a_file_without_rows_is_not_an_error_and_settles_no_type(project: Folder) -> None:
+    whole = (project.root / "visits.csv").read_text()
+    project.edit("featurestore.toml", 'age = { type = "int", min = 0, max = 120 }', "")
+    project.write({"visits.csv": whole.partition("\n")[0] + "\n"})
     feature = project.features()["age_share"]
     assert (feature["rows_read"], feature["rows_written"]) == (0, 0)
+    project.write({"visits.csv": whole})
+    assert project.features()["age_share"]["rows_written"] == 3
+
+
+def test_an_empty_file_among_others_is_left_out_and_said_until_it_has_rows(project: Folder) -> None:
+    project.write({"visits-2.csv": "", "visits-3.csv": ""})
+    said = "visits-2.csv, visits-3.csv are empty (0 bytes) and left out: still being written, or cut?"
+    for _ in range(2):
+        assert said in project.json("ingest")["warnings"]
+    header = (project.root / "visits.csv").read_text().partition("\n")[0]
+    project.write({"visits-2.csv": f"{header}\n009,2024-01-03T00:00:00Z,70,1\n"})
+    ran = project.json("ingest")
+    assert ran["features"][0]["rows_written"] == 1
+    assert "visits-3.csv is empty (0 bytes) and left out: still being written, or cut?" in ran["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("module", "hint"),
+    [
+        ("pkg.rates", "write features.pkg"),
+        ("rates", "write features.rates"),
+        ("features.nowhere", "is the file there"),
+        ("no_such_package", "install no_such_package"),
+    ],
+)
+def test_an_import_that_finds_nothing_is_told_where_code_of_the_project_is(
+    project: Folder, module: str, hint: str
+) -> None:
+    project.write({"features/pkg/rates.py": "X = 1\n", "features/rates.py": "X = 1\n"})
+    error = failed(project, f"from {module} import X\n\n\n{DECLARE}def broken():\n    return pl.col('age') * X\n")
+    assert hint in str(error["hint"])
 
 
 def test_a_failed_feature_misses_nothing_once_it_is_fixed(project: Folder) -> None:

@@ -48,13 +48,14 @@ type_values: Mapping[str, st.SearchStrategy[object]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row of history; times are microseconds."""
+    """One row of history; times are microseconds. ``known`` is its own known time, where the history has them."""
 
     key: tuple[object, ...]
     at: int
     run: int
     value: object
     op: int = VALUE
+    known: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ def judge(case: Case, label: Label) -> object:
 def answering_row(case: Case, label: Label) -> Row | None:
     """The row whose value a label must get: every row is looked at."""
     last_run = sum(at <= case.as_of for at in case.learned) if case.as_of is not None else len(case.learned)
+
+    def known_at(row: Row) -> int:
+        return case.learned[row.run - 1] if row.known is None else row.known
+
     seen = [
         row
         for row in case.rows
@@ -105,9 +110,9 @@ def answering_row(case: Case, label: Label) -> Row | None:
         and row.key == label.key
         and row.at <= label.at
         and row.run <= last_run
-        and (not case.known or case.learned[row.run - 1] <= label.at)
+        and (not case.known or known_at(row) <= label.at)
     ]
-    pairs = {row.at: row for row in sorted(seen, key=lambda row: row.run)}  # of each instant the latest row
+    pairs = {row.at: row for row in sorted(seen, key=lambda row: (row.known or 0, row.run))}  # each instant's latest
     standing = [row for row in pairs.values() if row.op != WITHDRAWN]
     if not standing:
         return None
@@ -127,14 +132,16 @@ def same(one: object, other: object) -> bool:
 
 def history_frame(version: StoredVersion, rows: Sequence[Row]) -> pl.DataFrame:
     """Rows as `OfflineStore.scan` gives them."""
-    schema = history_schema(version)
+    known = any(row.known is not None for row in rows)
+    schema = history_schema(version, known=known)
     columns: dict[str, list[object]] = {name: [] for name in schema}
     for row in rows:
         values = (*row.key, EPOCH + timedelta(microseconds=row.at), row.run, row.op, row.value)
+        values += (EPOCH + timedelta(microseconds=row.known),) if row.known is not None else ()
         for name, value in zip(schema, values, strict=True):
             columns[name].append(value)
     frame = pl.DataFrame(columns, schema=schema)
-    return frame.sort(*version.entity_type.key_names, "computed_at", "run_seq")
+    return frame.sort(*version.entity_type.key_names, "computed_at", *(["known_at"] if known else []), "run_seq")
 
 
 def label_frame(entity_type: EntityType, labels: Sequence[Label]) -> pl.DataFrame:
@@ -191,6 +198,9 @@ class MemoryStore:
             ],
         )
 
+    def has_known(self, version: VersionId) -> bool:
+        return any(row.known is not None for of, rows in self.rows.items() if of.id == version for row in rows)
+
     def has_withdrawn(self, version: VersionId) -> bool:
         return any(row.op == WITHDRAWN for of, rows in self.rows.items() if of.id == version for row in rows)
 
@@ -227,30 +237,37 @@ def keys_of(entity_type: EntityType, *, null: bool = False) -> st.SearchStrategy
 
 
 instants = st.integers(-3, 12)
+NOT_KNOWN: st.SearchStrategy[int | None] = st.none()
 
 
 @st.composite
 def histories(
-    draw: st.DrawFn, entity_type: EntityType, runs: int, data_types: Sequence[str] = tuple(type_values)
+    draw: st.DrawFn,
+    entity_type: EntityType,
+    runs: int,
+    data_types: Sequence[str] = tuple(type_values),
+    known: st.SearchStrategy[int | None] = NOT_KNOWN,
 ) -> tuple[str, tuple[Row, ...]]:
     """A data type and its rows: few entities and few instants, so that ties, corrections and late rows are the rule."""
     data_type = draw(st.sampled_from(data_types))
     keys = draw(st.lists(keys_of(entity_type), min_size=1, max_size=4, unique=True))
-    place = st.tuples(st.sampled_from(keys), instants, st.integers(1, runs))
+    place = st.tuples(st.sampled_from(keys), instants, st.integers(1, runs), known)
     held = st.tuples(
         st.none() | type_values[data_type], st.sampled_from((VALUE, VALUE, VALUE, WITHDRAWN, WITHDRAWN, TOMBSTONE))
     )
     return data_type, tuple(
-        Row(key, at, run, value, op)  # the value of what is none, were there one, must not be seen
-        for (key, at, run), (value, op) in draw(st.dictionaries(place, held, max_size=25)).items()
+        Row(key, at, run, value, op, own)  # the value of what is none, were there one, must not be seen
+        for (key, at, run, own), (value, op) in draw(st.dictionaries(place, held, max_size=25)).items()
     )
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, data_types: Sequence[str] = tuple(type_values)) -> Case:
+def cases(draw: st.DrawFn, *, data_types: Sequence[str] = tuple(type_values), with_known_times: bool = False) -> Case:
+    """A history, labels and options; ``with_known_times`` half of the histories have known times of their rows."""
     entity_type = draw(st.sampled_from(TYPES))
     learned = sorted(draw(st.sets(instants, min_size=1, max_size=10)))
-    data_type, rows = draw(histories(entity_type, len(learned), data_types))
+    known = instants if with_known_times and draw(st.booleans()) else NOT_KNOWN
+    data_type, rows = draw(histories(entity_type, len(learned), data_types, known))
     somebody = keys_of(entity_type, null=True)
     if rows:
         somebody |= st.sampled_from([row.key for row in rows])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from featurestore.model import StoredVersion
 from featurestore.offline.columns.build import find_columns, refresh_columns
 from featurestore.offline.columns.files import (
+    FORMAT,
     ColumnsLostError,
     Partition,
     SortedColumns,
@@ -56,7 +57,8 @@ def refresh(folder: Path, store: OfflineStore, version: StoredVersion, memory: i
 def rows_of(columns: SortedColumns, version: StoredVersion) -> pl.DataFrame:
     """The columns as a scan gives a history."""
     rows = pl.concat([rows_of_part(part) for part in columns.partitions])
-    return rows.sort(*version.entity_type.key_names, "computed_at", "run_seq")
+    known = ["known_at"] if "known_at" in rows.columns else []
+    return rows.sort(*version.entity_type.key_names, "computed_at", *known, "run_seq")
 
 
 def rows_of_part(part: Partition) -> pl.DataFrame:
@@ -65,12 +67,13 @@ def rows_of_part(part: Partition) -> pl.DataFrame:
     keys = history.entities.select(pl.all().repeat_by(sizes).explode())
     values = part.values()
     flat = pl.Series(values.items).cast(values.type) if isinstance(values, kernel.Flat) else values
+    known = [] if history.known_at is None else [pl.Series("known_at", history.known_at).cast(pl.Datetime("us"))]
     return keys.with_columns(
         computed_at=pl.Series(history.computed_at).cast(pl.Datetime("us")),
         run_seq=pl.Series(history.run_seq).cast(pl.Int64),
         op=pl.Series(np.zeros(len(history), np.int8) if history.op is None else history.op),
         value=flat,
-    )
+    ).with_columns(known)
 
 
 def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory: int = MEMORY) -> SortedColumns:
@@ -81,7 +84,7 @@ def check_held(folder: Path, store: OfflineStore, version: StoredVersion, memory
 
 
 @settings(max_examples=100)
-@given(cases(), st.sampled_from((LITTLE, MEMORY)))
+@given(cases(with_known_times=True), st.sampled_from((LITTLE, MEMORY)))
 def test_a_join_over_them_gives_what_the_judge_says(case: Case, memory: int) -> None:
     """Made at the first run, in one partition or many, extended with every later run, then asked as of any of them."""
     labels = label_frame(case.entity_type, case.labels)
@@ -158,7 +161,7 @@ def write_nonsense(folder: Path) -> None:
 
 def make_newer(folder: Path) -> None:
     stamp = folder / "stamp.json"
-    stamp.write_text(stamp.read_text().replace('"format": 3', '"format": 4'))
+    stamp.write_text(stamp.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
 
 
 @pytest.mark.parametrize("harm", [damage_size, lose_a_file, write_nonsense, make_newer])

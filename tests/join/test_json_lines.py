@@ -58,6 +58,7 @@ def test_the_last_line_settles_the_type_of_the_first(last: str, kind: type[pl.Da
     (b'[{"a":1}]', "labels.jsonl: is one JSON document"),
     (b'{"a":1}\n\n{"a":\n', "labels.jsonl line 3: is not JSON"),
     (b'{"a":1}\n{"a":1} {"a":2}\n', "labels.jsonl line 2: is not JSON"),
+    (b'{"a":1e-300}\n{"a":[{"b":-1e-400}]}\n', "labels.jsonl line 2: holds -1e-400, which would become 0"),
     (b'{"a":1}\n{"a":NaN}\n', 'labels.jsonl line 2: is not JSON: NaN is not a JSON value; write null or "NaN"'),
     (b'{"a":1}\n{"a":"\xff"}\n', "labels.jsonl line 2: is not UTF-8: byte 0xff"),
     (b'{"a":1}\n{"a":1E400}\n', "labels.jsonl line 2: can't be read as JSON: InvalidNumber"),

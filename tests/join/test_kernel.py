@@ -39,7 +39,7 @@ def check(case: Case) -> None:
 
 
 @settings(max_examples=200)
-@given(cases())
+@given(cases(with_known_times=True))
 def test_every_label_gets_what_the_judge_says(case: Case) -> None:
     check(case)
 
@@ -48,12 +48,16 @@ def test_every_label_gets_what_the_judge_says(case: Case) -> None:
 def late_cases(draw: st.DrawFn) -> Case:
     """Long histories of a few entities, most of them learned by one run long after they were true."""
     learned = tuple(sorted(draw(st.sets(st.integers(0, 45), min_size=1, max_size=4))))
-    any_run = st.integers(1, len(learned))
+    any_run, own = st.integers(1, len(learned)), draw(st.booleans())
     rows: list[Row] = []
     for key in "abc":
         usual, length = draw(any_run), draw(st.integers(0, 40))
         others = draw(st.dictionaries(st.integers(0, 40), any_run, max_size=3))
-        rows += [Row((key,), at, others.get(at, usual), float(len(rows) + at)) for at in range(length)]
+        rows += [
+            Row((key,), at, run, float(len(rows) + at), known=learned[run - 1] if own else None)
+            for at in range(length)
+            for run in [others.get(at, usual)]
+        ]
     labels = draw(st.lists(st.builds(Label, st.tuples(st.sampled_from("abc")), st.integers(0, 45)), max_size=12))
     return Case(PATIENT, "float", tuple(rows), learned, tuple(labels), known=True)
 
@@ -65,7 +69,7 @@ def test_a_known_row_is_found_behind_any_number_of_unknown_ones(case: Case) -> N
 
 
 @settings(max_examples=200)
-@given(cases(), st.integers(1, 4))
+@given(cases(with_known_times=True), st.integers(1, 4))
 def test_a_history_in_partitions_answers_as_the_whole(case: Case, count: int) -> None:
     names = case.entity_type.key_names
     labels = label_frame(case.entity_type, case.labels)
@@ -80,12 +84,14 @@ def test_a_history_in_partitions_answers_as_the_whole(case: Case, count: int) ->
         rows += found.searched
     for label, answer in zip(case.labels, column.series().to_list(), strict=True):
         assert same(answer, judge(replace(case, known=False, as_of=None), label)), (label, answer)
-    assert rows == len({(row.key, row.at, row.run) for row in case.rows if row.key in {lab.key for lab in case.labels}})
+    assert rows == len(
+        {(row.key, row.at, row.run, row.known) for row in case.rows if row.key in {lab.key for lab in case.labels}}
+    )
 
 
 @pytest.mark.nightly
 @settings(max_examples=10_000)
-@given(cases() | late_cases())
+@given(cases(with_known_times=True) | late_cases())
 def test_every_label_gets_what_the_judge_says_ten_thousand_times(case: Case) -> None:
     check(case)
 
@@ -101,6 +107,13 @@ def answer(*rows: Row, at: int, learned: tuple[int, ...] = (0, 1, 2), **options:
 def test_the_greatest_computed_at_wins_and_among_equals_the_last_run() -> None:
     rows = (Row(A, 1, 3, 1.0), Row(A, 5, 1, 2.0), Row(A, 5, 2, 3.0), Row(A, 6, 1, 4.0))
     assert answer(*rows, at=5) == 3.0
+
+
+def test_the_known_time_of_a_row_goes_before_its_run() -> None:
+    rows = (Row(A, 1, 2, 1.0, known=3), Row(A, 1, 1, 2.0, known=5), Row(A, 1, 3, 1.5, known=3))
+    assert answer(*rows, at=9) == 2.0
+    assert [answer(*rows, at=at, known=True) for at in (2, 3, 4, 5)] == [None, 1.5, 1.5, 2.0]
+    assert answer(*rows, at=4, known=True, as_of=1) == 1.0, "--as-of still means runs"
 
 
 def test_a_value_of_the_labels_own_instant_counts_and_one_of_the_next_does_not() -> None:

@@ -1,6 +1,5 @@
 """A topic as a source: every record is taken exactly once, and what can't be taken is said."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,64 +11,7 @@ from featurestore.config import load_project
 from featurestore.locking import write_lock
 from featurestore.offline.open import open_offline
 from featurestore.runs import new_run_id
-from tests.conftest import Folder
-from tests.services_kafka import Kafka
-
-TOML = """
-[project]
-name = "test"
-[entity_types.customer]
-keys = {{ customer_id = "string" }}
-[sources.orders]
-type = "kafka"
-brokers = "{brokers}"
-topic = "{topic}"
-format = "json"
-start = "earliest"
-event_time = "at"
-timeout = "5s"
-"""
-FEATURES = """
-import polars as pl
-
-from featurestore import feature
-
-
-@feature(entity_type="customer", data_type="float")
-def amount() -> pl.Expr:
-    return pl.col("amount") * 1.0
-
-
-@feature(entity_type="customer", data_type="float", scope="entity")
-def total(rows: pl.LazyFrame) -> pl.LazyFrame:
-    return rows.select(
-        "customer_id", computed_at="at", value=pl.col("amount").cum_sum().over("customer_id", order_by="at") * 1.0
-    )
-"""
-
-
-def order(customer: str, day: int, amount: float) -> str:
-    return json.dumps({"customer_id": customer, "at": f"2026-01-{day:02}T00:00:00Z", "amount": amount})
-
-
-class Shop:
-    """A project on a topic of its own."""
-
-    def __init__(self, folder: Folder, kafka: Kafka, topic: str) -> None:
-        self.folder, self.kafka, self.topic = folder, kafka, topic
-
-    def send(self, *orders: tuple[str, int, float], partition: int = 0) -> None:
-        self.kafka.send(self.topic, [order(*each) for each in orders], partition=partition)
-
-    def values(self, feature: str, customer: str) -> list[float]:
-        return [each["value"] for each in self.folder.json("history", feature, customer)["values"]]
-
-
-@pytest.fixture
-def shop(folder: Folder, kafka: Kafka) -> Shop:
-    topic = kafka.topic(2)
-    folder.write({"featurestore.toml": TOML.format(brokers=kafka.brokers, topic=topic), "features/shop.py": FEATURES})
-    return Shop(folder, kafka, topic)
+from tests.kafka.conftest import Shop, order
 
 
 def test_each_run_takes_what_came_since_the_last_one(shop: Shop) -> None:
@@ -130,7 +72,7 @@ def test_across_partitions_records_that_differ_contradict_each_other(shop: Shop)
     message = found["total"]["error"]["message"]
     assert f"{shop.topic} partition 0 offset 0 and {shop.topic} partition 1 offset 0" in message
     toml = 'event_time = "at"\nupdated_at = "at"'
-    shop.folder.edit("featurestore.toml", 'event_time = "at"', toml)
+    shop.edit('event_time = "at"', toml)
     assert shop.folder.features(code=4)["amount"]["status"] == "failed"
 
 
@@ -153,7 +95,7 @@ def test_what_can_not_be_decoded_is_set_aside_with_partition_and_offset(shop: Sh
 
 def test_key_and_time_come_from_the_record(shop: Shop) -> None:
     old = 'event_time = "at"'
-    shop.folder.edit("featurestore.toml", old, f'{old}\nkey = "customer_id"\ntimestamp = "at"')
+    shop.edit(old, f'{old}\nkey = "customer_id"\ntimestamp = "at"')
     shop.kafka.send(shop.topic, ['{"amount": 1}', '{"amount": 2}'], keys=["a", b"\xff"], at=1_767_225_600_123)
     found = shop.folder.json("ingest", code=3)
     assert [one["rows_rejected"] for one in found["features"]] == [1, 1]
@@ -165,7 +107,7 @@ def test_key_and_time_come_from_the_record(shop: Shop) -> None:
 
 
 def test_a_partition_that_is_new_begins_at_its_beginning(shop: Shop) -> None:
-    shop.folder.edit("featurestore.toml", '"earliest"', '"latest"')
+    shop.edit('"earliest"', '"latest"')
     shop.send(("a", 1, 10))
     shop.send(("b", 2, 5), partition=1)
     found = shop.folder.json("ingest")
@@ -179,7 +121,7 @@ def test_a_partition_that_is_new_begins_at_its_beginning(shop: Shop) -> None:
 def test_it_starts_at_a_time(shop: Shop) -> None:
     if not shop.kafka.is_named:
         pytest.skip("neither the wheel's broker nor a mock cluster knows offsets by time")
-    shop.folder.edit("featurestore.toml", '"earliest"', '"2026-01-02"')
+    shop.edit('"earliest"', '"2026-01-02"')
     for day in (1, 2, 3):
         at = 1_767_225_600_000 + (day - 1) * 86_400_000
         shop.kafka.send(shop.topic, [order("a", day, day)], at=at)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import ConfigError
-from featurestore.offline.postgres.address import Address, parse
+from featurestore.postgres.address import Address, parse
 
 CANARY = "s3cr3t-CANARY"
 

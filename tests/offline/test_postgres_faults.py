@@ -20,8 +20,8 @@ import pytest
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, StoreError, TransientStoreError
 from featurestore.offline.open import open_offline
-from featurestore.offline.postgres.connection import _interruptible
 from featurestore.offline.postgres.store import PostgresStore
+from featurestore.postgres.connection import _interruptible
 from tests.offline.conftest import postgres_project
 from tests.offline.history import frame, learn, run_of, version
 from tests.services import free_port
@@ -217,8 +217,8 @@ def test_a_failed_statement_is_never_taken_for_a_commit(project: Project) -> Non
 
 def test_an_interrupt_stops_the_server_too(postgres: PostgresServer, project: Project) -> None:
     script = (
-        "import sys\nfrom featurestore.offline.postgres.address import parse\n"
-        "from featurestore.offline.postgres.connection import Server\n"
+        "import sys\nfrom featurestore.postgres.address import parse\n"
+        "from featurestore.postgres.connection import Server\n"
         "with Server(parse(sys.argv[1], key='', where='')).connect() as connection:\n"
         "    print('ready', flush=True)\n    connection.query('SELECT pg_sleep(60)::text')\n"
     )
@@ -386,7 +386,9 @@ def test_the_password_may_come_from_each_of_its_places(
 
 
 def test_without_its_package_the_extra_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("featurestore.offline.postgres")]:
+    for name in [
+        name for name in sys.modules if name.startswith(("featurestore.offline.postgres", "featurestore.postgres"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
     with pytest.raises(ConfigError, match="adbc-driver-postgresql") as caught:

@@ -218,7 +218,7 @@ def test_an_erasure_is_planned_then_done(opened: Opened) -> None:
     assert (plan.rows, plan.datasets, plan.run_id) == ({"age_share": 2}, ("trial",), None)
     assert answers(opened) == ANSWERS
     done = erase(opened.project, opened.store, online, patient, entity)
-    assert (done.rows, done.datasets, done.online_error) == (plan.rows, plan.datasets, None)
+    assert (done.rows, done.datasets, done.incomplete) == (plan.rows, plan.datasets, ())
     assert answers(opened) == [None] * 3
     with pytest.raises(FeatureStoreError, match="named an entity that was erased"):
         verify_dataset(opened.project, opened.store, "trial")

@@ -27,8 +27,8 @@ def command(
     row again does not bring them back. --erase removes the rows themselves, from both stores and from the disk, and
     the stored label files that name the entity in their key columns: their data sets can't be made again. Rows in
     your sources and in your own label files are yours to remove: files of the sources that still name the entity are
-    listed, since the next ingestion would bring it back. Exit code 3: erased, but there are such files, or the online
-    store could not be reached, where the next command that writes erases.
+    listed, since the next ingestion would bring it back. Exit code 3: erased, but there are such files, or a store
+    could not be cleaned yet, where the next command that writes goes on.
 
     \b
     Examples:
@@ -61,10 +61,8 @@ def command(
             typer.confirm(text.deletion.erase_question(plan), abort=True, err=True)
         with session.progress(f"erasing {entity_type}") as report:
             result = erase_entity(project, offline, online, kind, entity, dry_run=dry_run, progress=report)
-    if result.online_error:
-        session.warn(f"{result.online_error}; the next command that writes erases the online values")
-    for line in left_lines(result):
-        session.warn(line)
+    for line in (*result.incomplete, *left_lines(result)):
+        session.report(f"warning: {line}")
     session.show(
         lambda: json.deletion.delete_document(result, dry_run=dry_run),
         lambda: text.deletion.delete_lines(result, dry_run=dry_run),

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from featurestore.cli.session import Session
+from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
     from featurestore.config import Project
+    from featurestore.offline.contract import OfflineStore
+    from featurestore.workflows.ingest.follow import FollowRound
+    from featurestore.workflows.ingest.ingest import IngestRequest
     from featurestore.workflows.source_preview import SourcePreview
 
 
@@ -34,6 +38,12 @@ def command(
     allow_shrunk: Annotated[
         bool, typer.Option("--allow-shrunk", help="Go on where files of the last run are gone.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Take what comes of streams until SIGTERM, one line a run.")
+    ] = False,
+    every: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="With --follow: how often a run is made (default: 10s).")
+    ] = None,
     restart_source: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Begin where start says, of a stream made anew; repeatable."),
@@ -51,6 +61,7 @@ def command(
       featurestore ingest age_normalized --full
       featurestore ingest --source visits --input today.csv
       zcat visits.csv.gz | featurestore ingest --source visits --input -
+      featurestore ingest --follow --every 30s
     """
     from featurestore.render import json, text
     from featurestore.render.lines import run_lines
@@ -67,6 +78,11 @@ def command(
 
         take_over_history(project)
     store = session.offline(project)
+    if follow:
+        _follow(session, project, store, request, every)
+        return
+    if every is not None:
+        raise UsageError("--every goes with --follow")
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)
     for warning in result.warnings:
@@ -83,6 +99,43 @@ def command(
         lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
     )
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
+
+
+def _follow(session: Session, project: Project, store: OfflineStore, request: IngestRequest, every: str | None) -> None:
+    from featurestore.cli.parsing import every_seconds
+    from featurestore.workflows.ingest.follow import EVERY, follow
+
+    options = request.options
+    for flag, given in (("--input", options.input is not None), ("--dry-run", options.dry_run)):
+        if given:
+            raise UsageError(f"--follow and {flag} can't be combined")
+    for finished in follow(project, store, request, every_seconds(every or EVERY)):
+        _show_round(session, finished)
+
+
+def _show_round(session: Session, finished: FollowRound) -> None:
+    """One line for a run of ``--follow``; an error goes to stderr, with -q too."""
+    import sys
+
+    from featurestore import times
+    from featurestore.render import json
+    from featurestore.render.json.writing import write_line
+    from featurestore.render.lines import round_line, run_lines
+
+    at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
+    if finished.result is None:
+        session.report(f"error: {at} {finished.error}; trying again")
+        return
+    run, warnings = finished.result.run, finished.result.warnings
+    for warning in warnings:
+        session.warn(warning)
+    if session.json:
+        sys.stdout.write(write_line(json.runs.ingest_document(run, warnings, dry_run=False)))
+    elif not session.quiet:
+        session.write_text(f"{at} {round_line(run)}\n")
+    for line in run_lines(run, finished.result.rejected, dry_run=False):
+        session.report(line)
+    sys.stdout.flush()
 
 
 def _previews(project: Project, sources: Sequence[str], given: str | None) -> list[SourcePreview]:

@@ -43,6 +43,8 @@ def command(
         result = retire(project, offline, online, name, erase=erase, dry_run=dry_run)
     if result.online_error:
         session.warn(f"{result.online_error}; readers lose {name} at the next sync")
+    for reason in result.incomplete:
+        session.report(f"warning: {reason}")
     session.show(
         lambda: json.lives.retire_document(result, dry_run=dry_run),
         lambda: text.lives.retire_lines(result, dry_run=dry_run),

@@ -67,7 +67,9 @@ def command(
             )  # fmt: skip
 
     if every is not None:
-        for finished in sync_repeatedly(once, _seconds(every)):
+        from featurestore.cli.parsing import every_seconds
+
+        for finished in sync_repeatedly(once, every_seconds(every)):
             _show_round(session, finished)
     result = once()
     for warning in result.warnings:
@@ -96,15 +98,3 @@ def _show_round(session: Session, finished: SyncRound) -> None:
     elif not session.quiet:
         session.write_text(f"{at} {sync_line(finished.result)}\n")
     sys.stdout.flush()
-
-
-def _seconds(text: str) -> float:
-    from featurestore import times
-
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else times.parse_duration(text) / 1e6
-    except ValueError as exc:
-        raise UsageError(f"--every: {exc}") from None
-    if seconds < 1:
-        raise UsageError("--every must be at least one second")
-    return seconds

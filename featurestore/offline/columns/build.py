@@ -124,7 +124,8 @@ def _row_bytes(version: StoredVersion, rows: pl.DataFrame, last_run: int) -> flo
     """What a row takes on disk, with its share of its entity, estimated from these rows."""
     keys = rows.select(version.entity_type.key_names)
     entity = keys.estimated_size() / len(rows) + np.dtype(np.int64).itemsize  # the offset
-    row = rows.select("computed_at", "value").estimated_size() / len(rows) + np.min_scalar_type(last_run).itemsize
+    columns = [name for name in ("computed_at", "known_at", "value") if name in rows.columns]
+    row = rows.select(columns).estimated_size() / len(rows) + np.min_scalar_type(last_run).itemsize
     return row + entity * keys.n_unique() / len(rows)
 
 

@@ -11,7 +11,8 @@ entities are in partitions, mostly one, each small enough for the memory allowed
   and a digest of all but the values (`layout`); a checksum of itself
 - ``0/entities.arrow``: one row per entity, its keys; ``0/offsets.npy``: where its rows begin, and the end
 - ``0/computed_at.npy`` (microseconds), ``0/run_seq.npy`` (as narrow as it can be), ``0/op.npy`` (where not all rows are
-  values), ``0/withdrawn.npy`` (where some are withdrawn: their numbers)
+  values), ``0/withdrawn.npy`` (where some are withdrawn: their numbers), ``0/known_at.npy`` (microseconds, where rows
+  have known times)
 - ``0/value.npy`` where values have one width and none is null, else ``0/value.arrow``
 """
 
@@ -40,7 +41,7 @@ from featurestore.offline.contract import HistoryMark
 from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
 from featurestore.tables.types import key_types, value_type
 
-FORMAT = 3
+FORMAT = 4
 STAMP = "stamp.json"
 # A generation that was begun longer ago was left by a process that died; a younger one may belong to another process.
 ABANDONED_SECONDS = 86_400.0
@@ -63,7 +64,7 @@ class ColumnsLostError(Exception):
 class Partition:
     """Some of a version's entities with all their rows, in files that are opened when asked for.
 
-    ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, runs and ops.
+    ``sizes`` (bytes) names the files. Equal ``layout``: the same entities, times, known times, runs and ops.
     Everything that reads them raises ColumnsLostError.
     """
 
@@ -79,7 +80,7 @@ class Partition:
     def entities(self) -> pl.DataFrame:
         """The keys of its entities, in the order of the offsets."""
         with _reading():
-            entities = pl.read_ipc(self.folder / _ENTITIES)
+            entities = _read_ipc(self.folder / _ENTITIES)
         if entities.schema != pl.Schema(key_types(self.version.entity_type)):
             raise ColumnsLostError
         return entities
@@ -95,6 +96,7 @@ class Partition:
                 run_seq=self._mapped("run_seq"),
                 op=self._mapped("op") if "op.npy" in self.sizes else None,
                 withdrawn=self._mapped("withdrawn") if "withdrawn.npy" in self.sizes else None,
+                known_at=self._mapped("known_at") if "known_at.npy" in self.sizes else None,
             )
 
     def values(self) -> Values:
@@ -102,7 +104,7 @@ class Partition:
         with _reading():
             if "value.npy" in self.sizes:
                 return Flat(self._mapped("value"), value_type(self.version.data_type))
-            return pl.read_ipc(self.folder / _VALUES)["value"]
+            return _read_ipc(self.folder / _VALUES)["value"]
 
     def _mapped(self, name: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
@@ -140,6 +142,7 @@ class Generation:
         arrays = {"offsets": history.offsets, "computed_at": history.computed_at, "run_seq": history.run_seq}
         arrays |= {} if history.op is None else {"op": history.op}
         arrays |= {} if history.withdrawn is None else {"withdrawn": history.withdrawn}
+        arrays |= {} if history.known_at is None else {"known_at": history.known_at}
         if isinstance(values, Flat):
             arrays["value"] = values.items
         else:
@@ -147,7 +150,9 @@ class Generation:
         history.entities.write_ipc(folder / _ENTITIES)
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
-        layout = layout_of(history.entities, history.offsets, history.computed_at, history.run_seq, history.op)
+        layout = layout_of(
+            history.entities, history.offsets, history.computed_at, history.run_seq, history.op, history.known_at
+        )
         self._note(folder, layout)
 
     def keep(self, partition: Partition) -> None:
@@ -266,6 +271,10 @@ def _reading() -> Iterator[None]:
         yield
     except _UNREADABLE as exc:  # another process is replacing it, or its bytes are not what they were
         raise ColumnsLostError from exc
+
+
+def _read_ipc(path: Path) -> pl.DataFrame:
+    return pl.scan_ipc(path, glob=False).collect()  # read_ipc takes what stands in brackets for a pattern
 
 
 def _generations(folder: Path) -> list[Path]:

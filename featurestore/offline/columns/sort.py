@@ -21,11 +21,12 @@ _BLOCK = 1_000_000
 def sort_rows(
     frames: Iterable[pl.DataFrame], keys: Sequence[str], *, rows: int, last_run: int
 ) -> tuple[SortedHistory, Values]:
-    """Sorts frames by entity, time and run: so many ``rows`` in all, of runs up to ``last_run``."""
+    """Sorts frames by entity, time, known time and run: so many ``rows`` in all, of runs up to ``last_run``."""
     code = np.empty(rows, dtype=np.uint32)
     computed_at = np.empty(rows, dtype=np.int64)
     run_seq = np.empty(rows, dtype=np.min_scalar_type(last_run))
     op = np.empty(rows, dtype=np.int8)
+    known_at: Integers | None = None
     pieces: list[pl.Series] = []
     entities: pl.DataFrame | None = None
     filled = 0
@@ -35,6 +36,9 @@ def sort_rows(
         computed_at[filled:end] = frame["computed_at"].to_physical()
         run_seq[filled:end] = frame["run_seq"]
         op[filled:end] = frame["op"]
+        if "known_at" in frame.columns:
+            known_at = np.empty(rows, dtype=np.int64) if known_at is None else known_at
+            known_at[filled:end] = frame["known_at"].to_physical()
         pieces.append(frame["value"])
         filled = end
     assert entities is not None, "an empty history has no columns"
@@ -43,14 +47,15 @@ def sort_rows(
     rank = np.empty(len(entities), dtype=np.uint32)
     rank[entities[_PLACE].to_numpy()] = np.arange(len(entities), dtype=np.uint32)
     code = rank[code]
-    order = _order(code, computed_at, run_seq)
+    order = _order(code, computed_at, run_seq, known_at)
     offsets = np.append(np.int64(0), np.cumsum(np.bincount(code, minlength=len(entities)))).astype(np.int64)
     # What is as long as the history is freed as soon as it is used.
     del code
     values = pl.concat(pieces, rechunk=True)
     pieces.clear()
     computed_at, run_seq = computed_at[order], run_seq[order]
-    history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, **ops(op[order]))
+    known_at = None if known_at is None else known_at[order]
+    history = SortedHistory(entities.drop(_PLACE), offsets, computed_at, run_seq, known_at=known_at, **ops(op[order]))
     return history, _take(values, order)
 
 
@@ -61,12 +66,14 @@ def merge_rows(
     entities, code = _encode(old.entities.with_row_index(_PLACE), frame.select(old.entities.columns))
     computed_at = frame["computed_at"].to_physical().to_numpy()
     run_seq = frame["run_seq"].to_numpy().astype(np.min_scalar_type(last_run))
-    order = _order(code, computed_at, run_seq)
+    known_at = None if old.known_at is None else frame["known_at"].to_physical().to_numpy()
+    order = _order(code, computed_at, run_seq, known_at)
     code, computed_at = code[order], computed_at[order]
+    known_at = None if known_at is None else known_at[order]
     sizes = np.bincount(code, minlength=len(entities))
     sizes[: len(old.entities)] += np.diff(old.offsets)
     offsets = np.append(np.int64(0), np.cumsum(sizes)).astype(np.int64)
-    new = _places(old, code, computed_at) + np.arange(len(frame))
+    new = _places(old, code, computed_at, known_at) + np.arange(len(frame))
     is_new = np.zeros(len(old) + len(frame), dtype=np.bool_)
     is_new[new] = True
     op = frame["op"].to_numpy()[order]
@@ -76,6 +83,7 @@ def merge_rows(
         offsets=offsets,
         computed_at=_merge(is_new, old.computed_at, computed_at),
         run_seq=_merge(is_new, old.run_seq, run_seq[order]),
+        known_at=None if old.known_at is None or known_at is None else _merge(is_new, old.known_at, known_at),
         **ops(_merge(is_new, old_op, op)),
     )
     return history, _merge_values(is_new, values, _take(frame["value"], order))
@@ -93,14 +101,17 @@ def _encode(known: pl.DataFrame | None, keys: pl.DataFrame) -> tuple[pl.DataFram
     return known, places.to_numpy()
 
 
-def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any]) -> Integers:
-    """The rows' numbers in order of (entity, computed_at, run_seq)."""
+def _order(
+    code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any], known_at: Integers | None
+) -> Integers:
+    """The rows' numbers in order of (entity, computed_at, known_at, run_seq)."""
     first = int(computed_at.min())
     span = int(computed_at.max()) - first + 1
     # One number for entity and time sorts faster than three columns, but may not fit into 64 bits.
     if (int(code.max()) + 1) * span >= 2**63:
-        columns = pl.DataFrame({"code": code, "at": computed_at, "run": run_seq})
-        return columns.select(pl.arg_sort_by("code", "at", "run").cast(pl.Int64)).to_series().to_numpy()
+        known = {} if known_at is None else {"known": known_at}
+        columns = pl.DataFrame({"code": code, "at": computed_at, **known, "run": run_seq})
+        return columns.select(pl.arg_sort_by(pl.all()).cast(pl.Int64)).to_series().to_numpy()
     merged = code.astype(np.int64)
     merged *= span
     merged += computed_at
@@ -115,20 +126,24 @@ def _order(code: NDArray[np.uint32], computed_at: Integers, run_seq: NDArray[Any
     places = np.flatnonzero(tied)
     if len(places):
         among = order[places]
-        order[places] = among[np.lexsort((run_seq[among], merged[among]))]
+        learned: list[NDArray[Any]] = [run_seq] if known_at is None else [run_seq, known_at]
+        order[places] = among[np.lexsort([each[among] for each in (*learned, merged)])]
     return order
 
 
-def _places(old: SortedHistory, code: NDArray[np.uint32], computed_at: Integers) -> Integers:
-    """The old row before which each new row goes: after all rows of its entity that are not later."""
+def _places(old: SortedHistory, code: NDArray[np.uint32], computed_at: Integers, known_at: Integers | None) -> Integers:
+    """The old row before which each new row goes: after all rows of its entity that are not later, nor known later."""
     seen = code < len(old.entities)
     place = np.full(len(code), len(old), dtype=np.int64)
     low, high = old.offsets[code[seen]], old.offsets[code[seen].astype(np.int64) + 1]
     at = computed_at[seen]
+    known = None if known_at is None else known_at[seen]
     while (open_ := low < high).any():
         # A search that has ended may be one past the last row.
         middle = np.minimum((low + high) >> 1, len(old) - 1)
         before = old.computed_at[middle] <= at
+        if old.known_at is not None and known is not None:
+            before &= (old.computed_at[middle] < at) | (old.known_at[middle] <= known)
         low = np.where(open_ & before, middle + 1, low)
         high = np.where(open_ & ~before, middle, high)
     place[seen] = low

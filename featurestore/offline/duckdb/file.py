@@ -19,7 +19,7 @@ class DuckDBFile:
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
         self.connection = connection
         self._read_only = read_only  # nobody writes while a reader has the file open
-        self._tables: frozenset[str] | None = None
+        self._tables: dict[str, bool] | None = None  # whether their rows have known times
 
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         cursor = self.connection.execute(query, list(values))
@@ -36,10 +36,18 @@ class DuckDBFile:
 
     def has_history(self, version: StoredVersion) -> bool:
         """Whether the version has a table here."""
+        return table_name(version.id) in self._versions()
+
+    def has_known(self, version: StoredVersion) -> bool:
+        """Whether its table has known times of the rows."""
+        return self._versions().get(table_name(version.id), False)
+
+    def _versions(self) -> dict[str, bool]:
         if self._tables is None or not self._read_only:
-            # DuckDB's own list of tables takes ten times as long on first use.
-            self._tables = frozenset(row["table_name"] for row in self.rows("SELECT table_name FROM versions"))
-        return table_name(version.id) in self._tables
+            # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
+            rows = self.rows("SELECT * FROM versions")
+            self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}
+        return self._tables
 
     def meta(self) -> list[dict[str, Any]]:
         """The row of ``meta``; none in a new file."""

@@ -14,7 +14,17 @@ from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
-from featurestore.offline.sql import coming_table, history_columns, history_table, key_list, quote
+from featurestore.offline.known import KNOWN, write_known
+from featurestore.offline.sql import (
+    add_known,
+    coming_table,
+    history_columns,
+    history_list,
+    history_table,
+    key_list,
+    learned_rank,
+    quote,
+)
 from featurestore.tables.types import held_schema, history_schema
 
 
@@ -28,9 +38,11 @@ class DuckDBRun(SqlRun):
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         refuse_impossible(version, frame)
-        if self._prepare(version):
-            self._append(version, frame)
+        if self._prepare(version, known=KNOWN in frame.columns):
+            self.append(version, frame, VALUE)
             return Written(frame.height, 0, 0, frame)
+        if self._file.has_known(version):
+            return write_known(self, version, frame, tolerance)
         keys = key_list(version)
         table = history_table(version.id)
         held = (
@@ -44,7 +56,7 @@ class DuckDBRun(SqlRun):
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         refuse_impossible(version, frame)
         if self._prepare(version):
-            self._append(version, frame)
+            self.append(version, frame, VALUE)
             return Written(frame.height, 0, 0, frame)
         keys = key_list(version)
         table = history_table(version.id)
@@ -59,11 +71,12 @@ class DuckDBRun(SqlRun):
         if not self._file.has_history(version):
             return pl.DataFrame(schema=schema)
         keys, table = key_list(version), history_table(version.id)
-        wanted = entities  # noqa: F841  # the query finds it by its name; see `_append`
+        wanted = entities  # noqa: F841  # the query finds it by its name; see `append`
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        learned = learned_rank(known=self._file.has_known(version))
         found: pl.DataFrame = self._connection.sql(
             # As a struct, because arg_max passes over nulls, and a stored null is a value.
-            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held FROM {table}{semi} "
+            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, {learned}) AS held FROM {table}{semi} "
             f"GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at"
         ).pl()
         return found.unnest("held").select(schema.names()).cast(schema)
@@ -72,25 +85,29 @@ class DuckDBRun(SqlRun):
         if not self._file.has_history(version):
             return frame.select(*version.entity_type.key_names, "computed_at").clear().with_columns(held_op=pl.lit(0))
         pair = f"{key_list(version)}, computed_at"
-        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `append`
+        learned = learned_rank(known=self._file.has_known(version))
         held: pl.DataFrame = self._connection.sql(
-            f"SELECT {pair}, arg_max(op, run_seq) AS held_op FROM {history_table(version.id)} "
+            f"SELECT {pair}, arg_max(op, {learned}) AS held_op FROM {history_table(version.id)} "
             f"SEMI JOIN incoming USING ({pair}) GROUP BY {pair} ORDER BY {pair}"
         ).pl()
         return held
 
-    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
-        if frame.height == 0:
-            return
-        rows = frame.select(*version.entity_type.key_names, "computed_at")  # noqa: F841  # see `_append`
-        self._connection.execute(
-            f"INSERT INTO {history_table(version.id)} "
-            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, NULL FROM rows"
-        )
+    def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
+        incoming = pairs  # noqa: F841  # the query finds it by its name; see `append`
+        found: pl.DataFrame = self._connection.sql(
+            f"SELECT {history_list(version, known=True)} FROM {history_table(version.id)} "
+            f"SEMI JOIN incoming USING ({key_list(version)}, computed_at)"
+        ).pl()
+        return found.cast(history_schema(version, known=True))
+
+    def alter_known(self, version: StoredVersion) -> None:
+        self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
-        self._prepare(version)
-        table, columns = history_table(version.id), f"{key_list(version)}, computed_at, run_seq, op, value"
+        known = self.has_known(old)
+        self._prepare(version, known=known)
+        table, columns = history_table(version.id), history_list(version, known=known)
         self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
         if version.steps:
             self._connection.execute(
@@ -98,18 +115,22 @@ class DuckDBRun(SqlRun):
             )
         return int(self._file.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
 
-    def _prepare(self, version: StoredVersion) -> bool:
-        """Creates the version's table if there is none. True if it has no rows yet."""
+    def _prepare(self, version: StoredVersion, *, known: bool = False) -> bool:
+        """Creates the version's table if there is none, with ``known`` times. True if it has no rows yet."""
         table = history_table(version.id)
         if self._file.has_history(version):
+            if known and not self._file.has_known(version):
+                self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
-        self._connection.execute(f"CREATE TABLE {table} ({history_columns(version)})")
+        self._connection.execute(f"CREATE TABLE {table} ({history_columns(version, known=known)})")
         if version.steps:
             self._connection.execute(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
         self.note_version(version)
+        if known:
+            self.note_known(version.id)
         return True
 
-    def append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         self._prepare(version)
         self._insert(version, history_table(version.id), frame)
@@ -154,7 +175,7 @@ class DuckDBRun(SqlRun):
         *,
         corrects: bool,
     ) -> Written:
-        incoming = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        incoming = frame  # noqa: F841  # the query finds it by its name; see `append`
         # In the order of the keys, so that DuckDB can pass over whole blocks when it looks for some of them.
         found: pl.DataFrame = self._connection.sql(
             f"WITH held AS ({held}) SELECT i.*, h.held.op AS held_op, h.held.value AS held_value FROM incoming i "
@@ -168,17 +189,19 @@ class DuckDBRun(SqlRun):
         changed = found.filter(~deleted)
         known = changed["held_op"].count() if corrects else 0
         changed = changed.drop("held_op", "held_value").cast(frame.schema)
-        self._append(version, changed)
+        self.append(version, changed, VALUE)
         unchanged = frame.height - changed.height
         return Written(changed.height - known, known, unchanged, changed, int(deleted.sum() or 0))
 
-    def _append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         if frame.height == 0:
             return
+        known = KNOWN in frame.columns
         # DuckDB finds the frame by the name of this variable. Registered as a view it would stay in memory, as an
         # Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
-        rows = frame.select(*version.entity_type.key_names, "computed_at", "value")  # noqa: F841
+        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))  # noqa: F841
         self._connection.execute(
-            f"INSERT INTO {history_table(version.id)} "
-            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {VALUE}, value FROM rows"
+            f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
+            f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
+            f"{', known_at' if known else ''} FROM rows"
         )

@@ -48,7 +48,18 @@ from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
-from featurestore.offline.sql import answers, between, coming_table, dated, history_table, key_list, literal, quote
+from featurestore.offline.sql import (
+    answers,
+    between,
+    coming_table,
+    dated,
+    history_list,
+    history_table,
+    key_list,
+    learned_order,
+    literal,
+    quote,
+)
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
@@ -165,7 +176,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         with self._writable() as file:
             write_erasures(file, erasures)
 
-    def purge(self) -> None:
+    def purge(self) -> str | None:
         # Into a new file, since the old one goes on containing the bytes of deleted rows.
         fresh = self._path.with_suffix(".fresh")
         with self._turn(self._gate.writing):
@@ -196,6 +207,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 raise from_os_error(exc) from exc
             finally:
                 shutil.rmtree(duck.spill_beside(self._path), ignore_errors=True)
+        return None
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         with self._writable() as file:
@@ -217,13 +229,15 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         bounds: list[str | int] = []
         within = _within(version, key_range, bounds)
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
-        return self._history(
-            version,
-            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}{semi} "
-            f"WHERE {between(up_to_run, after_run)} AND {within} ORDER BY {keys}, computed_at, run_seq",
-            bounds,
-            entities=entities,
-        )
+        with self.reading():
+            known = self._has_known(version)
+            return self._history(
+                version,
+                f"SELECT {history_list(version, known=known)} FROM {table}{semi} WHERE {between(up_to_run, after_run)} "
+                f"AND {within} ORDER BY {keys}, computed_at, {learned_order(known=known)}",
+                bounds,
+                entities=entities,
+            )
 
     def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         if not version.steps:
@@ -259,18 +273,19 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             return
         with self.reading():
             file = self._file()
-            query = (
-                f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} "
-                f"WHERE {between(up_to_run, None)}"
-            )
             try:
                 if not file.has_history(version):
                     return
+                known = file.has_known(version)
+                query = (
+                    f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)} "
+                    f"WHERE {between(up_to_run, None)}"
+                )
                 # A cursor of its own, because another query on this one would end the stream.
                 with file.connection.cursor() as cursor:
                     cursor.execute(f"USE {NAME}")
                     for batch in cursor.sql(query).to_arrow_reader(BATCH_ROWS):
-                        yield pl.DataFrame(pl.from_arrow(batch)).cast(history_schema(version))
+                        yield pl.DataFrame(pl.from_arrow(batch)).cast(history_schema(version, known=known))
             except duckdb.Error as exc:
                 raise error_of(exc, self._path) from exc
 
@@ -294,10 +309,11 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             news = f"SELECT DISTINCT {keys} FROM {table} WHERE (run_seq > {after_run:d}{due}) AND {within}"
             touched = f" SEMI JOIN ({news}) t USING ({keys})"
         touched += "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
-        rows = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}{touched} WHERE {where}"
         with self.reading():
-            if entities is not None or self.has_withdrawn(version.id):
-                return self._history(version, answers(version, rows), bounds, entities=entities)
+            known = self._has_known(version)
+            rows = f"SELECT {history_list(version, known=known)} FROM {table}{touched} WHERE {where}"
+            if known or entities is not None or self.has_withdrawn(version.id):
+                return self._history(version, answers(version, rows, known=known), bounds, entities=entities)
             if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
                 return _last_rows(self._history(version, rows, bounds), version.entity_type.key_names)
             return self._history(
@@ -350,13 +366,16 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
         within = _within(version, key_range, bounds)
-        return self._history(
-            version,
-            f"SELECT {keys}, computed_at, run_seq, op, value FROM {table} WHERE {within} "
-            f"QUALIFY row_number() OVER (PARTITION BY {keys}, computed_at ORDER BY run_seq DESC) = 1 "
-            f"ORDER BY {keys}, computed_at",
-            bounds,
-        )
+        with self.reading():
+            known = self._has_known(version)
+            learned = learned_order(known=known, descending=True)
+            return self._history(
+                version,
+                f"SELECT {history_list(version, known=known)} FROM {table} WHERE {within} "
+                f"QUALIFY row_number() OVER (PARTITION BY {keys}, computed_at ORDER BY {learned}) = 1 "
+                f"ORDER BY {keys}, computed_at",
+                bounds,
+            )
 
     def set_reference(self, version: VersionId, baseline: Baseline) -> None:
         with self._writable() as file:
@@ -386,9 +405,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             if entities is not None:
                 file.connection.register("wanted", entities)
             frame: pl.DataFrame = file.connection.sql(query, params=list(values)).pl()
-            return frame.cast(history_schema(version))
+            return frame.cast(history_schema(version, known=file.has_known(version)))
 
         return self._ask(ask, empty)
+
+    def _has_known(self, version: StoredVersion) -> bool:
+        return self._ask(lambda file: file.has_known(version), nothing=False)
 
     def _ask(self, question: Callable[[DuckDBFile], Result], nothing: Result) -> Result:
         if not is_there(self._path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from featurestore.errors import ConfigError, FeatureStoreError
-from featurestore.offline.postgres.connection import Connection
-from featurestore.offline.postgres.errors import NotAllowedError
 from featurestore.offline.sql import quote
+from featurestore.postgres.connection import Connection
+from featurestore.postgres.errors import NotAllowedError
 
 _ON_TABLES = {True: ("SELECT", "INSERT", "UPDATE", "DELETE"), False: ("SELECT",)}
 _ASKED = """

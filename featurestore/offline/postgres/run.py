@@ -17,10 +17,11 @@ from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
+from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.postgres import tables
-from featurestore.offline.postgres.connection import Connection
-from featurestore.offline.sql import coming_table, history_table, key_list, quote
-from featurestore.tables.types import held_schema, history_schema, value_type
+from featurestore.offline.sql import coming_table, history_list, history_table, key_list, learned_order, quote
+from featurestore.postgres.connection import Connection
+from featurestore.tables.types import held_schema, history_schema
 
 # A row of the table costs 0.7 µs to fetch in order, a key of the frame 2.5 µs to look up.
 LOOKED_UP_AS_FETCHED = 3
@@ -43,10 +44,8 @@ class PostgresRun(SqlRun):
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         return self._write(version, frame, version.entity_type.key_names, tolerance)
 
-    def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
-        keys = version.entity_type.key_names
-        nothing = pl.lit(None, value_type(version.data_type)).alias("value")
-        self._append(version, frame.select(*keys, "computed_at", nothing), op)
+    def alter_known(self, version: StoredVersion) -> None:
+        tables.add_known(self._connection, version)
 
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         pair = [*version.entity_type.key_names, "computed_at"]
@@ -67,20 +66,26 @@ class PostgresRun(SqlRun):
         return rows
 
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
-        tables.make_history(self._connection, version)
-        self.note_version(version)
-        columns = f"{key_list(version)}, computed_at, run_seq, op, value"
+        known = self.has_known(old)
+        self._make(version, known=known)
+        columns = history_list(version, known=known)
         # In the order of the pages, so that rows learned after a run go on lying together.
         self._connection.execute(
             f"INSERT INTO {history_table(version.id)} SELECT {columns} FROM {history_table(old)} ORDER BY ctid"
         )
-        tables.index_history(self._connection, version)
+        tables.index_history(self._connection, version, known=known)
         tables.recount(self._connection, version)
         if version.steps:
             self._connection.execute(
                 f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)}"
             )
         return tables.count_rows(self._connection, version)
+
+    def _make(self, version: StoredVersion, *, known: bool) -> None:
+        tables.make_history(self._connection, version, known=known)
+        self.note_version(version)
+        if known:
+            self.note_known(version.id)
 
     def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
         schema = held_schema(version)
@@ -94,7 +99,7 @@ class PostgresRun(SqlRun):
         empty = pl.DataFrame(schema=schema)
         return pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)]).sort([*names, "computed_at"])
 
-    def append(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         _refuse_what_has_no_place(version, frame)
         new = not tables.has_table(self._connection, table_name(version.id))
@@ -140,7 +145,7 @@ class PostgresRun(SqlRun):
         pair = f"{key_list(version)}, computed_at"
         return self._connection.query(
             f"SELECT DISTINCT ON ({pair}) {pair}, op, value FROM {history_table(version.id)} "
-            f"ORDER BY {pair}, run_seq DESC"
+            f"ORDER BY {pair}, {self._latest_learned(version)}"
         )
 
     def _look_up_pairs(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
@@ -149,22 +154,42 @@ class PostgresRun(SqlRun):
         pair = ", ".join([*(f"w.{quote(name)}" for name in names), "h.computed_at"])
         return self._connection.query(
             f"SELECT DISTINCT ON ({pair}) {pair}, h.op, h.value FROM {unnest(version, names)} "
-            f"JOIN {history_table(version.id)} h ON {same} ORDER BY {pair}, h.run_seq DESC",
+            f"JOIN {history_table(version.id)} h ON {same} ORDER BY {pair}, {self._latest_learned(version)}",
             possible(entities).get_columns(),
         )
+
+    def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
+        on = [*version.entity_type.key_names, "computed_at"]
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in on)
+        query = (
+            f"SELECT w.*, h.run_seq, h.op, h.value, h.known_at FROM {unnest(version, on)} "
+            f"JOIN {history_table(version.id)} h ON {same}"
+        )
+        pieces = possible(pairs.select(on)).iter_slices(LOOKUP_ROWS)
+        empty = pl.DataFrame(schema=history_schema(version, known=True))
+        found = (self._connection.query(query, piece.get_columns()).cast(empty.schema) for piece in pieces)
+        return pl.concat([empty, *found])
+
+    def _latest_learned(self, version: StoredVersion) -> str:
+        return learned_order(known=self.has_known(version.id), descending=True)
 
     def _write(
         self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str], tolerance: float | None
     ) -> Written:
         refuse_impossible(version, frame)
         _refuse_what_has_no_place(version, frame)
+        known = KNOWN in frame.columns
         if not tables.has_table(self._connection, table_name(version.id)):
-            tables.make_history(self._connection, version)
-            self.note_version(version)
-            self._append(version, frame)
+            self._make(version, known=known)
+            self.append(version, frame)
             # Only now: to index all rows at once is faster than one by one.
-            tables.index_history(self._connection, version)
+            tables.index_history(self._connection, version, known=known)
             return Written(frame.height, 0, 0, frame)
+        has_known = self.has_known(version.id)
+        if known and not has_known:
+            self.add_known(version)
+        if known or has_known:
+            return write_known(self, version, frame, tolerance)
         held = self._held(version, frame, on).filter(pl.col("held_op") != WITHDRAWN)
         # In the frame's order, because `differs` is a mask over the frame's rows.
         found = frame.join(held, on=list(on), how="left", maintain_order="left")
@@ -174,7 +199,7 @@ class PostgresRun(SqlRun):
         changed = frame.filter(differs)
         corrected = found.filter(differs)["held_op"].count() if "computed_at" in on else 0
         deleted = int((found["held_op"] == TOMBSTONE).sum() or 0)
-        self._append(version, changed)
+        self.append(version, changed)
         return Written(changed.height - corrected, corrected, frame.height - changed.height, changed, deleted)
 
     def _held(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
@@ -197,7 +222,7 @@ class PostgresRun(SqlRun):
             where = f"computed_at BETWEEN '{first.isoformat()}' AND '{last.isoformat()}'"
         return self._connection.query(
             f"SELECT DISTINCT ON ({columns}) {columns}, op, value FROM {history_table(version.id)} WHERE {where} "
-            f"ORDER BY {columns}, {_latest_first(on)}"
+            f"ORDER BY {columns}, {self._latest_first(version, on)}"
         )
 
     def _look_up(self, version: StoredVersion, wanted: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
@@ -205,17 +230,22 @@ class PostgresRun(SqlRun):
         same += "" if "computed_at" in on else f" AND h.op = {VALUE}"
         return self._connection.query(
             f"SELECT w.*, h.op, h.value FROM {unnest(version, on)}, LATERAL (SELECT op, value "
-            f"FROM {history_table(version.id)} h WHERE {same} ORDER BY {_latest_first(on)} LIMIT 1) h",
+            f"FROM {history_table(version.id)} h WHERE {same} ORDER BY {self._latest_first(version, on)} LIMIT 1) h",
             wanted.get_columns(),
         )
 
-    def _append(self, version: StoredVersion, frame: pl.DataFrame, op: int = VALUE) -> None:
+    def _latest_first(self, version: StoredVersion, on: Sequence[str]) -> str:
+        learned = self._latest_learned(version)
+        return learned if "computed_at" in on else f"computed_at DESC, {learned}"
+
+    def append(self, version: StoredVersion, frame: pl.DataFrame, op: int = VALUE) -> None:
         if frame.height == 0:
             return
         name = table_name(version.id)
         rows = frame.select(
             *version.entity_type.key_names, "computed_at",
             pl.lit(self.run_seq, pl.Int64).alias("run_seq"), pl.lit(op, pl.Int16).alias("op"), "value",
+            *([KNOWN] if KNOWN in frame.columns else []),
         )  # fmt: skip
         self._connection.copy(name, rows)
         self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, self.run_seq, frame.height)])
@@ -232,10 +262,6 @@ def unnest(version: StoredVersion, names: Sequence[str], table: str = "w") -> st
     types = {key.name: ARRAYS[key.type] for key in version.entity_type.keys} | {"computed_at": "timestamp[]"}
     arrays = ", ".join(f"${number}::{types[name]}" for number, name in enumerate(names, start=1))
     return f"unnest({arrays}) AS {table}({', '.join(map(quote, names))})"
-
-
-def _latest_first(on: Sequence[str]) -> str:
-    return "run_seq DESC" if "computed_at" in on else "computed_at DESC, run_seq DESC"
 
 
 def _same(version: StoredVersion, tolerance: float | None) -> pl.Expr:

@@ -48,9 +48,8 @@ from featurestore.offline.ownership import (
     write_project_id,
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.postgres import address, tables
-from featurestore.offline.postgres.connection import Connection, Server
-from featurestore.offline.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
+from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
@@ -61,11 +60,16 @@ from featurestore.offline.sql import (
     between,
     coming_table,
     dated,
+    history_list,
     history_table,
     key_list,
+    learned_order,
     literal,
     quote,
 )
+from featurestore.postgres import address
+from featurestore.postgres.connection import Connection, Server
+from featurestore.postgres.errors import CommitLostError, ConnectionLostError, NotAllowedError
 from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
@@ -242,14 +246,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             write_erasures(connection, erasures)
             connection.commit()
 
-    def purge(self) -> None:
-        """Rewrites the tables, and what the server knows of their values. Its logs and backups are beyond our reach."""
+    def purge(self) -> str | None:
+        """The server's logs and backups are beyond our reach."""
         with self._server.connect() as connection:
-            # One statement after another, because VACUUM can't run inside a transaction.
-            for row in connection.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", [self._schema]):
-                connection.execute(f"VACUUM (FULL, ANALYZE) {quote(self._schema)}.{quote(row['tablename'])}")
-            # Its statistics of a column hold the most frequent values. Rewriting them takes the owner of the database.
-            connection.execute("VACUUM (FULL) pg_catalog.pg_statistic")
+            return rewrite(connection, self._schema)
 
     def log(self, run: Run, rejected: Sequence[RejectedRow] = ()) -> None:
         # Takes no run_seq, so it need not wait for a run that is going on.
@@ -268,22 +268,23 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
-        columns = f"{keys}, computed_at, run_seq, op, value"
         within = f"{between(up_to_run, after_run)} AND {_within(version, key_range)}"
-        order = f"WHERE {within} ORDER BY {keys}, computed_at, run_seq"
-        if entities is None:
-            return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())])
-        wanted = unnest(version, version.entity_type.key_names)
-        return self._of_entities(
-            version, f"SELECT {columns} FROM {table} JOIN {wanted} USING ({keys}) {order}", entities
-        )
+        with self._snapshot():
+            known = self.has_known(version.id)
+            columns = history_list(version, known=known)
+            order = f"WHERE {within} ORDER BY {keys}, computed_at, {learned_order(known=known)}"
+            if entities is None:
+                return self._history(version, [(f"SELECT {columns} FROM {table} {order}", ())], known=known)
+            wanted = unnest(version, version.entity_type.key_names)
+            query = f"SELECT {columns} FROM {table} JOIN {wanted} USING ({keys}) {order}"
+            return self._of_entities(version, query, entities, known=known)
 
-    def _of_entities(self, version: StoredVersion, query: str, entities: pl.DataFrame) -> pl.DataFrame:
+    def _of_entities(self, version: StoredVersion, query: str, entities: pl.DataFrame, *, known: bool) -> pl.DataFrame:
         """The answers of a query about some entities, which it has as the parameters of `unnest`."""
         names = version.entity_type.key_names
         wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
         pieces = wanted.iter_slices(self._entities_per_query) if wanted.height else []
-        return self._history(version, [(query, piece.get_columns()) for piece in pieces])
+        return self._history(version, [(query, piece.get_columns()) for piece in pieces], known=known)
 
     def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         if not version.steps:
@@ -311,9 +312,10 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         return self._ask(ask, None)
 
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
-        query = f"SELECT {key_list(version)}, computed_at, run_seq, op, value FROM {history_table(version.id)} WHERE "
-        types = history_schema(version)
         with self._snapshot() as snapshot:
+            known = self.has_known(version.id)
+            query = f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)} WHERE "
+            types = history_schema(version, known=known)
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
             # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
             for first in range(0, pages, self._pages_per_batch):
@@ -334,15 +336,17 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
         where = f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         wanted = None if after_run is None else self._touched(version, after_run, due_after, at, within)
-        rows = f"SELECT {keys}, computed_at, run_seq, op, value FROM {table}"
-        rows += "" if wanted is None else f" JOIN {wanted} USING ({keys})"
-        if entities is not None:
-            named = unnest(version, version.entity_type.key_names, "named")
-            query = answers(version, f"{rows} JOIN {named} USING ({keys}) WHERE {where}")
-            return self._of_entities(version, query, entities)
         with self._snapshot():
-            if self.has_withdrawn(version.id):
-                return self._history(version, [(answers(version, f"{rows} WHERE {where}"), ())])
+            known = self.has_known(version.id)
+            rows = f"SELECT {history_list(version, known=known)} FROM {table}"
+            rows += "" if wanted is None else f" JOIN {wanted} USING ({keys})"
+            if entities is not None:
+                named = unnest(version, version.entity_type.key_names, "named")
+                query = answers(version, f"{rows} JOIN {named} USING ({keys}) WHERE {where}", known=known)
+                return self._of_entities(version, query, entities, known=known)
+            if known or self.has_withdrawn(version.id):
+                query = answers(version, f"{rows} WHERE {where}", known=known)
+                return self._history(version, [(query, ())], known=known)
             if wanted is None:
                 return self._last_rows(version, where)
             # New rows are stored together, and each entity's latest row is one step in the index. Measured at up to six
@@ -414,11 +418,14 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
     def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
-        query = (
-            f"SELECT DISTINCT ON ({keys}, computed_at) {keys}, computed_at, run_seq, op, value FROM {table} "
-            f"WHERE {_within(version, key_range)} ORDER BY {keys}, computed_at, run_seq DESC"
-        )
-        return self._history(version, [(query, ())])
+        with self._snapshot():
+            known = self.has_known(version.id)
+            query = (
+                f"SELECT DISTINCT ON ({keys}, computed_at) {history_list(version, known=known)} FROM {table} WHERE "
+                f"{_within(version, key_range)} ORDER BY {keys}, computed_at, "
+                f"{learned_order(known=known, descending=True)}"
+            )
+            return self._history(version, [(query, ())], known=known)
 
     def set_reference(self, version: VersionId, baseline: Baseline) -> None:
         with self._writable() as connection:
@@ -435,9 +442,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     def _rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         return self._ask(lambda connection: connection.rows(query, values), [])
 
-    def _history(self, version: StoredVersion, queries: Sequence[tuple[str, Values]]) -> pl.DataFrame:
+    def _history(
+        self, version: StoredVersion, queries: Sequence[tuple[str, Values]], *, known: bool = False
+    ) -> pl.DataFrame:
         """The concatenated answers of queries of a version's table."""
-        empty = pl.DataFrame(schema=history_schema(version))
+        empty = pl.DataFrame(schema=history_schema(version, known=known))
 
         def ask(connection: Connection) -> pl.DataFrame:
             if not tables.has_table(connection, table_name(version.id)):

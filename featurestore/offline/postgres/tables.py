@@ -11,11 +11,19 @@ from typing import Any
 
 from featurestore.errors import ConfigError
 from featurestore.model import StoredVersion
-from featurestore.offline import schema
+from featurestore.offline import schema, sql
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.postgres.connection import Connection
 from featurestore.offline.postgres.rights import missing_right
-from featurestore.offline.sql import coming_table, history_columns, history_table, key_list, literal, quote
+from featurestore.offline.sql import (
+    coming_table,
+    history_columns,
+    history_table,
+    key_list,
+    learned_order,
+    literal,
+    quote,
+)
+from featurestore.postgres.connection import Connection
 
 NAME_BYTES = 63
 ENCODINGS = ("UTF8", "SQL_ASCII")
@@ -99,10 +107,10 @@ def migrate(connection: Connection, where: str) -> None:
         connection.execute(schema.MIGRATIONS[number] + _BESIDE.get(number, "") + f"UPDATE meta SET format = {number:d}")
 
 
-def make_history(connection: Connection, version: StoredVersion) -> None:
+def make_history(connection: Connection, version: StoredVersion, *, known: bool = False) -> None:
     """Creates a version's table, without its indexes, which are built faster once it has rows."""
     # Byte by byte, as every store sorts keys; by default the server sorts by the database's locale.
-    columns = history_columns(version, key_text='TEXT COLLATE "C"')
+    columns = history_columns(version, key_text='TEXT COLLATE "C"', known=known)
     connection.execute(f"CREATE TABLE {history_table(version.id)} ({columns})")
     if version.steps:
         table = coming_table(version.id)
@@ -112,17 +120,36 @@ def make_history(connection: Connection, version: StoredVersion) -> None:
         )
 
 
-def index_history(connection: Connection, version: StoredVersion) -> None:
+def index_history(connection: Connection, version: StoredVersion, *, known: bool = False) -> None:
     """The index of a version's table: what of an entity is held, and rows in order without a sort.
 
     Rows learned after a run lie together, so ranges of pages find them; it costs kilobytes.
     """
     table = history_table(version.id)
     connection.execute(
-        f"ALTER TABLE {table} ADD PRIMARY KEY ({key_list(version)}, computed_at, run_seq);"
+        f"ALTER TABLE {table} ADD PRIMARY KEY ({_primary_key(version, known=known)});"
         f"CREATE INDEX ON {table} USING brin (run_seq) WITH (pages_per_range = 32, autosummarize = on);"
         f"ANALYZE {table}"
     )
+
+
+def add_known(connection: Connection, version: StoredVersion) -> None:
+    """Gives the rows of a version's table known times, and its index too."""
+    table = history_table(version.id)
+    named = connection.rows(
+        "SELECT conname FROM pg_constraint WHERE contype = 'p' AND conrelid = $1::regclass",
+        [f"{quote(connection.schema)}.{table}"],
+    )
+    for row in named:
+        connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {quote(row['conname'])}")
+    learned = "TIMESTAMP '1970-01-01 00:00:00' + learned_at * INTERVAL '1 microsecond'"
+    connection.execute(
+        f"{sql.add_known(version, learned)} ALTER TABLE {table} ADD PRIMARY KEY ({_primary_key(version, known=True)})"
+    )
+
+
+def _primary_key(version: StoredVersion, *, known: bool) -> str:
+    return f"{key_list(version)}, computed_at, {learned_order(known=known)}"
 
 
 def count_rows(connection: Connection, version: StoredVersion) -> int:

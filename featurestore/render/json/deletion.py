@@ -18,6 +18,7 @@ def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
         "named_in": list(result.named_in),
         "unread": list(result.unread),
         "beyond_reach": list(result.beyond),
+        "warnings": list(result.incomplete),
     }
     return {
         "entity_type": result.entity_type.name,

@@ -29,6 +29,7 @@ def history_document(result: HistoryResult) -> dict[str, Json]:
                 "run_id": item.run_id,
                 "tombstone": item.tombstone,
                 "withdrawn": item.withdrawn,
+                **({} if item.known_at is None else {"known_at": times.format_instant(item.known_at)}),
             }
             for item in result.values
         ],

@@ -61,6 +61,7 @@ def latest_document(result: LatestResult, target: Path | None) -> dict[str, Json
             "nulls": item.nulls,
             "max_age": duration(item.max_age),
             "role": item.role,
+            "known_by": item.known_by,
         }
         for item in result.features
     ]
@@ -96,6 +97,6 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "entity_type": item.version.entity_type.name,
         "role": item.role,
         "scope": item.scope,
-        "known_by": "run",
+        "known_by": item.known_by,
         **({} if item.beyond_horizon is None else {"beyond_horizon": item.beyond_horizon}),
     }

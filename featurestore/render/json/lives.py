@@ -39,5 +39,6 @@ def retire_document(result: RetireResult, *, dry_run: bool) -> dict[str, Json]:
         "online_error": result.online_error,
         "models": list(result.models),
         "datasets": list(result.datasets),
+        "warnings": list(result.incomplete),
         "dry_run": dry_run,
     }

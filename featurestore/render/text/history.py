@@ -20,6 +20,11 @@ def _value(item: HistoryValue) -> Text:
     return line(number(item.value))
 
 
+def _row(item: HistoryValue) -> list[str | Text]:
+    known = [] if item.known_at is None else [format_instant(item.known_at)]
+    return [format_instant(item.computed_at), _value(item), *known, format_instant(item.ingested_at), item.run_id]
+
+
 def history_table(result: HistoryResult) -> RenderableType:
     """Its values, oldest first: when each was true, and when it was learned."""
     version = result.version
@@ -29,14 +34,9 @@ def history_table(result: HistoryResult) -> RenderableType:
     columns = [
         Column("true from"), Column("value", "value"), Column("learned at", spare=1), Column("run", "id", DIM, spare=2),
     ]  # fmt: skip
-    rows = [
-        (
-            format_instant(item.computed_at),
-            _value(item),
-            format_instant(item.ingested_at),
-            item.run_id,
-        )
-        for item in result.values
-    ]
+    known = any(item.known_at is not None for item in result.values)
+    if known:  # all rows of a version have one, or none
+        columns.insert(2, Column("known at"))
+    rows = [_row(item) for item in result.values]
     title = Text.assemble((version.id.feature, NAME), f" version {version.number} of ", line(entity))
     return Group(title, table(columns, rows))

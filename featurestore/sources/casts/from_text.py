@@ -21,12 +21,14 @@ from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compa
 from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
 from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY, parse_dates
+from featurestore.tables.precision import is_lost_as_zero, lost_as_zero
 from featurestore.tables.types import INSTANT, column_type
 from featurestore.tables.written_times import parse_times
 
 _PADDED = r"^[+-]?0[0-9]|^\+"
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+_NEAR_ZERO = r"[eE]-[0-9]{3}|0\.0{300}"  # may become 0 as a float
 _NUMBERS = rf"^\[\s*(?:{_NUMBER}(?:\s*,\s*{_NUMBER})*\s*)?\]$"
 
 
@@ -72,7 +74,10 @@ def _int(column: pl.Series, target: ColumnType) -> Cast:
 
 
 def _float(column: pl.Series, target: ColumnType) -> Cast:
-    """Decimal notation, ``nan`` and ``inf``. A number past the largest, or an integer that no float is, is a misfit."""
+    """Decimal notation, ``nan`` and ``inf``.
+
+    A number past the largest, one that would become 0, or an integer that no float is, is a misfit.
+    """
     values = column.cast(pl.Float64, strict=False)
     wrong = column.str.contains(_PADDED) if target.strict else pl.repeat(value=False, n=len(column), eager=True)
     large = (values.abs() >= EXACT_FLOAT).arg_true()
@@ -80,7 +85,8 @@ def _float(column: pl.Series, target: ColumnType) -> Cast:
         pairs = zip(column[large], values[large], strict=True)
         lossy = [not _is_exact(text, value) or (target.strict and text.isdigit()) for text, value in pairs]
         wrong = wrong.scatter(large.filter(pl.Series(lossy, dtype=pl.Boolean)), values=True)
-    return compare(column, values, wrong)
+    lost = lost_as_zero(column, values)
+    return compare(column, values, wrong if lost is None else wrong.scatter(lost, values=True))
 
 
 def _is_exact(text: str, value: float) -> bool:
@@ -123,7 +129,7 @@ def _datetime(column: pl.Series, target: ColumnType) -> Cast:
 def _list(column: pl.Series, target: ColumnType) -> Cast:
     """JSON lists of numbers, with null and the words for what JSON has no number for."""
     dtype = column_type("list[float]")
-    if column.str.contains(_NUMBERS).all():
+    if column.str.contains(_NUMBERS).all() and not column.str.contains(_NEAR_ZERO).any():
         with suppress(pl.exceptions.ComputeError):  # a number that is too long for it
             return Cast(column.str.json_decode(dtype))
     return compare(column, pl.Series(column.name, [_numbers(text) for text in column], dtype=dtype))
@@ -131,10 +137,17 @@ def _list(column: pl.Series, target: ColumnType) -> Cast:
 
 def _numbers(text: str | None) -> list[float | None] | None:
     try:
-        values = json.loads(text or "null")
+        values = json.loads(text or "null", parse_float=_json_float)
         return [_number(value) for value in values] if isinstance(values, list) else None
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _json_float(text: str) -> float:
+    value = float(text)
+    if is_lost_as_zero(text, value):
+        raise ValueError(text)
+    return value
 
 
 def _number(value: object) -> float | None:

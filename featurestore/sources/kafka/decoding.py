@@ -51,9 +51,11 @@ def decoder(settings: KafkaSettings, avro: Decode | None) -> Decode:
     return avro
 
 
-def decode(raw: pl.DataFrame, origin: str, settings: KafkaSettings, read: Decode) -> Batch:
-    """The rows of raw records (`RAW`) of one partition. Raises SourceError where a column would come twice."""
-    first = int(raw["offset"][0]) if raw.height else 0
+def decode(raw: pl.DataFrame, first: int, origin: str, settings: KafkaSettings, read: Decode) -> Batch:
+    """The rows of raw records (`RAW`) of one partition; the one at offset ``first`` has the number 1.
+
+    Raises SourceError where a column would come twice.
+    """
     raw = raw.filter(pl.col("value").is_not_null())
     numbers = (raw["offset"] - first + 1).cast(pl.UInt32).to_numpy()
     found = read(raw["value"].to_list(), origin)

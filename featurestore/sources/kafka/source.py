@@ -7,18 +7,21 @@ read from them. A batch holds raw records of one partition, as Parquet.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from featurestore.errors import SourceError
+from featurestore.errors import NothingToReadError, SourceError
 from featurestore.model import Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import (
     Content,
     Cursor,
+    Deletions,
     Fetched,
+    Finding,
     Offer,
     Place,
     ProjectFolders,
@@ -30,8 +33,6 @@ from featurestore.sources.kafka.settings import KafkaSettings, read_schema
 from featurestore.sources.kafka.topic import Record, Span, Topic, TopicReader
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from featurestore.tables.batch import Batch
 
 ROWS = 50_000
@@ -103,7 +104,7 @@ class KafkaSource:
             span.position = max(span.position, 0 if known is None else known.next(number, 0))
         lasts |= {number: _last(record) for number, record in writer.newest.items()}
         partitions = {str(number): {"next": span.position, "last": lasts[number]} for number, span in spans.items()}
-        whole = limit is None or writer.rows < limit
+        whole = limit is None or writer.rows < limit or all(span.done for span in spans.values())
         waiting = tuple(_waiting(self._settings, topic, spans)) if whole else ()
         cursor = {"cluster": topic.cluster, "topic": topic.id, "partitions": partitions}
         return Fetched(cursor, tuple(writer.parts), waiting, whole)
@@ -199,26 +200,49 @@ class KafkaSource:
                 )  # fmt: skip
             raw = pl.read_parquet(part.path)
             passed += raw["value"].null_count()
-            yield decode(raw, part.name, self._settings, read)
+            yield decode(raw, _facts(part)[1], part.name, self._settings, read)
         if passed and self._settings.tombstone == "skip":
             report(
                 f"{self._source.name}: {passed:,} record(s) without a payload were passed over; "
                 'tombstone = "delete" deletes the entity that their key names'
             )
 
-    def deleted(self, offer: Offer, only: Collection[str]) -> pl.DataFrame | None:
-        """The keys and times (ms) of records without a payload; None where they mean nothing."""
-        if self._settings.tombstone != "delete":
+    def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
+        key = self._settings.key
+        if self._settings.tombstone != "delete" or key is None:
             return None
         import polars as pl
 
-        parts: Sequence[RawPart] = offer.handle  # type: ignore[assignment]  # made by offer_of
-        found = [
-            pl.read_parquet(part.path).filter(pl.col("value").is_null()).select("key", "timestamp")
-            for part in parts
-            if part.name in only and part.path is not None
-        ]
-        return pl.concat(found) if found else pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
+        found = pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
+        for part in parts:
+            if part.path is not None:
+                gone = pl.read_parquet(part.path).filter(pl.col("value").is_null())
+                found.extend(gone.select("key", "timestamp"))
+        names = found["key"].cast(pl.String, strict=False)
+        instants = (found["timestamp"] * 1_000).cast(pl.Datetime("us"))
+        return Deletions(key, pl.DataFrame([names.alias(key), instants.alias("deleted_at")]))
+
+    def beginning(self, rows: int) -> KafkaSource:
+        """The same source, whose offer fetches about so many records: from where it starts, or else the last ones."""
+        return _Beginning(self._folders, self._source, rows)
+
+    def examine(self) -> Iterator[Finding]:
+        reader = TopicReader(self._settings, self._folders.root, self._source.name)
+        try:
+            topic = reader.describe()
+        finally:
+            reader.close()
+        records = sum(found.stable - found.low for found in topic.partitions.values())
+        name = f"{self._source.name}: topic {self._settings.topic}"
+        yield Finding(f"{name} has {len(topic.partitions)} partition(s) and at most {records:,} records")
+        blocked = [number for number, found in topic.partitions.items() if found.high > found.stable]
+        if blocked:
+            hint = "a producer has not ended its transaction; what follows is read once it has"
+            yield Finding(f"{name}: partition {blocked[0]} is blocked by an open transaction", hint, wrong=True)
+        if self._settings.format == "avro":
+            from featurestore.sources.kafka.avro import open_avro
+
+            open_avro(self._settings, self._folders.root, self._source.name)
 
     def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
         return False
@@ -229,6 +253,29 @@ class KafkaSource:
     def place(self, origin: str, row: int) -> Place:
         partition, first = self._batches[origin]
         return Place(f"{self._settings.topic} partition {partition} offset {first + row - 1}")
+
+
+class _Beginning(KafkaSource):
+    """The first records of a topic, or its last ones where a source begins with those that come."""
+
+    def __init__(self, folders: ProjectFolders, source: Source, rows: int) -> None:
+        super().__init__(folders, source)
+        self._rows = rows
+        self._files = tempfile.TemporaryDirectory(prefix="featurestore-")  # as long as this lives
+
+    def offer(self) -> Offer:
+        fetched = self.fetch(None, Path(self._files.name), 0, limit=self._rows)
+        if not fetched.parts:
+            raise NothingToReadError(
+                f"topic {self._settings.topic} has no records to read", where=f"source {self._source.name}"
+            )
+        return replace(self.offer_of(fetched.parts), warnings=fetched.waiting)
+
+    def _begin(self, reader: TopicReader, topic: Topic) -> dict[int, int]:
+        if self._settings.start != "latest":
+            return super()._begin(reader, topic)
+        each = self._rows // len(topic.partitions) + 1
+        return {number: max(found.low, found.stable - each) for number, found in topic.partitions.items()}
 
 
 class _State:

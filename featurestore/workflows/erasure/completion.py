@@ -24,15 +24,14 @@ from featurestore.workflows.summaries import summarize
 
 
 @contextmanager
-def writing_turn(project: Project, offline: OfflineStore) -> Iterator[None]:
-    """Holds the project's write lock, and completes erasures that were broken off.
+def writing_turn(project: Project, offline: OfflineStore) -> Iterator[tuple[str, ...]]:
+    """Holds the project's write lock, and completes erasures that were broken off; gives what is left all the same.
 
     Raises LockedError, StoreError, and SetBackError for a history that was set back, before anything is written.
     """
     with write_lock(project):
         refuse_set_back(offline)
-        complete_erasures(project, offline)
-        yield
+        yield complete_erasures(project, offline)
 
 
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
@@ -66,28 +65,35 @@ def flag_erasure(project: Project) -> None:
         raise from_os_error(exc) from exc
 
 
-def complete_erasures(project: Project, offline: OfflineStore, online: OnlineStore | None = None) -> str | None:
+def complete_erasures(project: Project, offline: OfflineStore, online: OnlineStore | None = None) -> tuple[str, ...]:
     """Does what committed erasures have left to do, under the project's lock.
 
-    Returns why the online values could not be removed, where they could not; the record then stays for the next
+    Returns what is left all the same, each with its reason and the way out; the record then stays for the next
     command. Raises StoreError where the disk or the offline store refuses.
     """
+    left: tuple[str, ...] = ()
     pending = offline.erasures()
     if pending:
         error = _remove_online(project, offline, pending, online)
-        left = pending if error else []
         _remove_derived(project)
         # First without the keys, then rewritten, and forgotten last: at no moment is there a key and no record.
-        offline.set_erasures([replace(item, online_key=None) if not error else item for item in pending])
-        offline.purge()
-        offline.set_erasures(left)
+        rest = [replace(item, online_key=None) if not error else item for item in pending]
+        offline.set_erasures(rest)
+        kept = offline.purge()
+        left = (*(() if error is None else (later(error),)), *(() if kept is None else (kept,)))
+        if not left:
+            offline.set_erasures([])
         with suppress(OSError, FeatureStoreError):  # it is derived again by whoever needs it
             write_summary(project.summary, summarize(offline))
-        if error:
-            return error
-    with suppress(OSError):
-        (project.state / FLAG).unlink(missing_ok=True)
-    return None
+    if not left:
+        with suppress(OSError):
+            (project.state / FLAG).unlink(missing_ok=True)
+    return left
+
+
+def later(error: str) -> str:
+    """What to say where the online values could not be removed."""
+    return f"{error}; the next command that writes erases the online values"
 
 
 def _remove_online(

@@ -23,7 +23,13 @@ from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.datasets.label_files import datasets_naming
 from featurestore.workflows.delete import DeleteResult, deletion_run, entity_frame
-from featurestore.workflows.erasure.completion import complete_erasures, flag_erasure, remove_online, writing_turn
+from featurestore.workflows.erasure.completion import (
+    complete_erasures,
+    flag_erasure,
+    later,
+    remove_online,
+    writing_turn,
+)
 from featurestore.workflows.erasure.measures import measure_without
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
 
@@ -47,26 +53,27 @@ def erase(
     Stored label files that name it go too: their data sets can't be made again. Rows that were set aside and name it
     go, and the texts of recorded errors, which may quote it. The audit log records how many rows were erased, not
     whose. With ``dry_run`` the result says what would be erased. Raises LockedError, StoreError; where the online
-    store can't be reached, the result says so, and the next command that writes erases there.
+    store can't be reached, or somebody keeps rows in the database's files, the result says so, and the next command
+    that writes goes on.
     """
     if dry_run:
         found = _find_rows(offline, entity_type, entity)
         return _result(project, entity_type, entity, found, SourcesNaming((), ()))
     run_id: str | None = None
-    online_error: str | None = None
     errors = 0
     online_key = layout.entity_key(project.name, entity_type, entity)
-    with writing_turn(project, offline):
+    with writing_turn(project, offline) as unfinished:
         found = _find_rows(offline, entity_type, entity)
         if found:
             flag_erasure(project)
             run_id, errors = _erase_offline(project, offline, found, online_key)
             # Online after the commit: a sync in between would write the values again from a history that has them.
-            online_error = complete_erasures(project, offline, online)
+            left = complete_erasures(project, offline, online)
         else:
-            online_error = remove_online(project, offline, online, [online_key])
-    left = sources_naming(project, entity_type, entity, progress)
-    return _result(project, entity_type, entity, found, left, run_id=run_id, online_error=online_error, errors=errors)
+            error = remove_online(project, offline, online, [online_key])
+            left = unfinished if error is None else (*unfinished, later(error))
+    named = sources_naming(project, entity_type, entity, progress)
+    return _result(project, entity_type, entity, found, named, run_id=run_id, incomplete=left, errors=errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ def _find_rows(offline: OfflineStore, entity_type: EntityType, entity: Entity) -
         for version in offline.versions():
             if version.entity_type == entity_type:
                 coming = offline.coming(version).join(wanted, on=wanted.columns, how="semi")
-                held = pl.concat([offline.scan(version, entities=wanted), coming])
+                held = pl.concat([offline.scan(version, entities=wanted), coming], how="diagonal")
                 rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
         named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
         return _Traces(entity_type, wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
@@ -156,16 +163,16 @@ def _result(
     entity_type: EntityType,
     entity: Entity,
     found: _Traces,
-    left: SourcesNaming,
+    named: SourcesNaming,
     *,
     run_id: str | None = None,
-    online_error: str | None = None,
+    incomplete: tuple[str, ...] = (),
     errors: int = 0,
 ) -> DeleteResult:
     beyond = [COPIES]
     beyond += [POSTGRESQL] if project.offline_url else []
     beyond += [REDIS] if project.online_url else []
     return DeleteResult(
-        entity_type, entity, True, times.now(), found.by_feature(), run_id, online_error,
-        tuple(dataset.name for dataset in found.datasets), errors, left.named_in, left.unread, tuple(beyond),
+        entity_type, entity, True, times.now(), found.by_feature(), run_id, incomplete,
+        tuple(dataset.name for dataset in found.datasets), errors, named.named_in, named.unread, tuple(beyond),
     )  # fmt: skip

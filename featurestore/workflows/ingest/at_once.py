@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
-from featurestore.evaluation.evaluate import sort_rows
+from featurestore.evaluation.evaluate import SortedRows, sort_rows
+from featurestore.evaluation.events import last_known
 from featurestore.model import Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource
@@ -68,8 +69,22 @@ def at_once(
     for entity_type in dict.fromkeys(one.target.feature.entity_type.name for one in due):
         group = [one for one in due if one.target.feature.entity_type.name == entity_type]
         sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
-        for one, values in caller.call(group, sorted_rows, rows.place):
-            yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+        for some, seen in _by_known(group, sorted_rows):
+            for one, values in caller.call(some, seen, rows.place):
+                yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+
+
+def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequence[Ready], SortedRows]]:
+    """Targets with the rows that they see: those of scope ``row`` all that were ever known."""
+    if rows.source.known_at is None:
+        yield ready, rows
+        return
+    every = [one for one in ready if one.scope.kind == "row"]
+    if every:
+        yield every, replace(rows, known=rows.source.known_at)
+    others = [one for one in ready if one.scope.kind != "row"]
+    if others:
+        yield others, last_known(rows)
 
 
 def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:

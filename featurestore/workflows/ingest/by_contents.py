@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
+from featurestore.evaluation.events import by_known
 from featurestore.locking import prepare_state
-from featurestore.model import Scalar, VersionId
+from featurestore.model import EntityType, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
@@ -114,11 +115,11 @@ class _Run:
         inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
         plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
         print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
-        for entity_type in dict.fromkeys(plan.ready.target.feature.entity_type for plan in plans):
-            group = [plan for plan in plans if plan.ready.target.feature.entity_type == entity_type]
-            project = turn.project
-            windows = WindowSettings(turn.now, turn.due, project.coming_steps, project.window_rows)
-            evaluation = Evaluation(Looking(contents, entity_type, turn.source), self.caller, windows)
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, turn.project.window_rows)
+        for entity_type, known in dict.fromkeys(map(self._seen, plans)):
+            group = [plan for plan in plans if self._seen(plan) == (entity_type, known)]
+            source = turn.source if known is None else by_known(entity_type, turn.source)
+            evaluation = Evaluation(Looking(contents, entity_type, source, known), self.caller, windows)
             for outcome in evaluation.run(group):
                 if isinstance(outcome, Evaluated):
                     yield self._computed(outcome, aside, print_, total)
@@ -126,6 +127,11 @@ class _Run:
                     plan, problem = outcome
                     yield Failed(plan.ready.target, problem, total, aside.count)
             yield Noticed(tuple(evaluation.notes))
+
+    def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
+        """What decides which rows a target sees: its entity type, and whether its values have known times."""
+        known = self.turn.source.known_at if plan.ready.scope.kind == "row" else None
+        return plan.ready.target.feature.entity_type, known
 
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]

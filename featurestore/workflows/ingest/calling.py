@@ -20,7 +20,7 @@ from featurestore.evaluation.evaluate import (
     group_expressions,
     pad,
 )
-from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame
+from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame, no_values
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.evaluation.windows import Slices, evaluate
@@ -73,6 +73,10 @@ class Caller:
     def call(self, ready: Sequence[Ready], rows: SortedRows, place: Place) -> Iterator[tuple[Ready, Values]]:
         """Each target's values over these rows."""
         times: RowTimes | None = None
+        if rows.frame.is_empty():  # of columns without a value not even the type is known: the code waits for the first
+            timed = rows.source.event_time is not None
+            yield from ((one, no_values(one.target.feature, timed=timed)) for one in ready if one.first)
+            ready = [one for one in ready if not one.first]
         for one, raw in self._evaluate(ready, rows):
             feature = one.target.feature
             if isinstance(raw, Problem):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
@@ -19,7 +20,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
-from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Unchanged
+from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
 from featurestore.workflows.ingest.problems import problem_of, slice_problem, strict_error
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
@@ -29,6 +30,9 @@ from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, Turn, dele
 
 if TYPE_CHECKING:
     import polars as pl
+
+THIS_RUN = (1 << 63) - 1
+"""The number of the run that is being made, after all that are committed."""
 
 
 def compute(
@@ -73,6 +77,7 @@ def compute(
             runs.append(_SourceRun(turn, set_aside, group, positions))
             # Before anything is computed, and with that the store perhaps open for writing.
             runs[-1].prepare(store, files)
+        yield from (Came(run.stream) for run in runs if run.stream is not None)
         for run in runs:
             progress(f"reading {run.name}")
             yield from run.events(copies)
@@ -88,6 +93,19 @@ def _all_taken(positions: Sequence[Position]) -> list[Taken]:
     return [taken for position in positions if (taken := read_taken(position.cursor)) is not None]
 
 
+def _with_marks(deleted: Mapping[str, pl.DataFrame], stream: Stream) -> Mapping[str, pl.DataFrame]:
+    """The marks of deleted entities with those that come with this run: they count as if they had been there."""
+    import polars as pl
+
+    found = dict(deleted)
+    for entity_type, marks in stream.deleted.items():
+        if marks.height:
+            held = found[entity_type.name]
+            new = marks.with_columns(run_seq=pl.lit(THIS_RUN), author=pl.lit("user"))
+            found[entity_type.name] = pl.concat([held, new.select(held.columns).cast(held.schema)])
+    return found
+
+
 class _SourceRun:
     """One source's part of a run."""
 
@@ -101,7 +119,7 @@ class _SourceRun:
         self._turn, self._set_aside = turn, set_aside
         self._project, self._source, self._options = turn.project, turn.source, turn.options
         self._targets, self._positions = targets, positions
-        self._stream: Stream | None = None
+        self.stream: Stream | None = None
         self._refused: FeatureStoreError | None = None
 
     @property
@@ -118,13 +136,16 @@ class _SourceRun:
             folder = fetching_folder(self._project, stack)
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
-                limit=self._options.limit, progress=self._turn.progress,
+                limit=self._options.limit, progress=self._turn.progress, clock=self._turn.now,
+                entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._targets)),
             )  # fmt: skip
+            if stream.deleted:
+                self._turn = replace(self._turn, deleted=_with_marks(self._turn.deleted, stream))
             pins = read_pins(self._project, self._source)
             print_ = fingerprint(self._source, stream.offer, pins)
             if not stream.empty and any(not self._is_current(target, print_) for target in self._targets):
                 stream = lay_out(self._project, store, stream, folder, self._turn.keys, pins, self._turn.progress)
-            self._stream = stream
+            self.stream = stream
         except (CancelledError, StoreError):
             raise
         except FeatureStoreError as exc:
@@ -142,11 +163,9 @@ class _SourceRun:
             return
         if offer.once:
             copies[self._source.name] = offer
-        if self._stream is not None:
-            yield Came(self._stream)
-            if self._stream.empty:
-                yield from map(Empty, self._targets)
-                return
+        if self.stream is not None and self.stream.empty:
+            yield from map(Empty, self._targets)
+            return
         due: list[Target] = []
         for target in self._targets:
             position = self._positions[target.version.id]
@@ -159,13 +178,14 @@ class _SourceRun:
                 continue
             due.append(target)
         if not due:
+            yield Noticed(tuple(offer.warnings))
             return
         known = {target.version.id: self._positions[target.version.id] for target in due}
         yield from self._compute(due, known, opened, offer, pins)
 
     def _opened(self, copies: dict[str, Offer]) -> tuple[OpenSource, Offer]:
-        if self._stream is not None:
-            return self._stream.opened, self._stream.offer
+        if self.stream is not None:
+            return self.stream.opened, self.stream.offer
         opened = open_source(self._project, self._source, self._options.input)
         return opened, copies.get(self._source.name) or opened.offer()
 

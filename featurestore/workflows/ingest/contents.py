@@ -113,9 +113,7 @@ class SourceContents:
     def _is_free(self, name: str) -> bool:
         """Whether a column's type is inferred: nothing declares it."""
         source = self.source
-        return (
-            name not in self._keys and name not in source.columns and name not in (source.event_time, source.updated_at)
-        )
+        return name not in self._keys and name not in source.columns and name not in source.roles
 
     def _parse(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         starts = {content.name: self._start(content, before) for content in contents}

@@ -154,6 +154,7 @@ class Evaluation:
         rows = looking.contents.rows(plan.now.ranks, plan.now.clock)
         place = self._place(rows.select(CONTENT, ROW))
         sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
+        sorted_ = replace(sorted_, known=looking.known)
         ((_, values),) = self.caller.call([plan.ready], sorted_, place)
         if isinstance(values, Problem):
             return plan, values
@@ -181,6 +182,8 @@ class Evaluation:
     def _note_gone(self, news: News) -> None:
         """What scope ``row`` made of a row stays where the row is gone from a file that is still there: it is said."""
         gone = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
+        if self.looking.known is not None:  # what was known before goes where it is known otherwise
+            gone = gone.join(news.new, on=self.looking.place, how="anti", maintain_order="left")
         if not gone.height:
             return
         source, entity_type = self.looking.source, self.looking.entity_type
@@ -197,7 +200,7 @@ class Evaluation:
 
     def _is_simple(self, plan: Plan) -> bool:
         """Whether each row gives one value, at its own place, where no other row has one."""
-        return plan.ready.target.feature.short and self.looking.key == self.looking.place and not plan.taken.due
+        return plan.ready.target.feature.short and self.looking.at_places and not plan.taken.due
 
     def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
         news = self._find_news(plan)
@@ -245,7 +248,7 @@ class Evaluation:
         if values.future:
             return False
         places = self._places(rows).unique().sort(pl.all())
-        return places.equals(values.frame.select(places.columns).sort(pl.all()))
+        return places.equals(pairs_of(values).select(places.columns).sort(pl.all()))
 
     # Scope entity
 
@@ -401,7 +404,8 @@ class Evaluation:
         if not ready:
             return
         numbers = rows.select(CONTENT, ROW)
-        sorted_ = sorted_rows(rows, self.looking.columns, self.looking.entity_type, self.looking.source)
+        looking = self.looking
+        sorted_ = sorted_rows(rows, looking.columns, looking.entity_type, looking.source, known=looking.known)
         del rows
         yield from self.caller.call(ready, sorted_, self._place(numbers))
 

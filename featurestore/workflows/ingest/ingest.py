@@ -55,11 +55,15 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """The run as the audit log has it, its rejected rows, and what to warn of."""
+    """The run as the audit log has it, its rejected rows, and what to warn of.
+
+    ``more`` says that a stream has more to fetch, and a limit ended the run.
+    """
 
     run: Run
     rejected: tuple[RejectedRow, ...]
     warnings: tuple[str, ...]
+    more: bool = False
 
     def exit_code(self, *, fail_on_drift: bool = False) -> int:
         """0 done; 4 nothing committed; 3 partly done; 1 drifted, where that is asked for (in this precedence)."""
@@ -194,7 +198,10 @@ class _Ingestion:
                 raise StoreError(again, where=exc.where, hint=exc.hint) from exc
         if lost is not None:
             recorder.warnings.append(f"{lost}; the run was made again from the start")
-        return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings))
+        if run.run_seq is not None:
+            recorder.warnings += [line for stream in recorder.came for line in stream.tell()]
+        more = any(not stream.fetched.whole for stream in recorder.came)
+        return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings), more)
 
     def _attempt(self, recorder: Recorder, targets: Sequence[Target], failed: Sequence[FeatureRun]) -> Run:
         recorder.load_references(targets)

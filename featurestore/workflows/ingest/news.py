@@ -49,11 +49,12 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How rows of one source are looked at for one entity type."""
+    """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
 
     contents: SourceContents
     entity_type: EntityType
     source: Source
+    known: str | None = None
 
     @property
     def keyed(self) -> bool:
@@ -67,6 +68,11 @@ class Looking:
     @property
     def key(self) -> list[str]:
         return key_of(self.entity_type, self.source)
+
+    @property
+    def at_places(self) -> bool:
+        """Whether each row is at a place of its own, but for others that were known at other times."""
+        return set(self.key) - {self.known} == set(self.place)
 
     @property
     def columns(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from featurestore.evaluation.results import FeatureValues
+from featurestore.evaluation.results import KNOWN, FeatureValues
 from featurestore.tables.types import INSTANT
 from featurestore.workflows.ingest.taken import MOST_DUE
 
@@ -23,6 +23,8 @@ Due = tuple[tuple[Any, ...], ...] | None
 def pairs_of(values: FeatureValues) -> pl.DataFrame:
     """Of all results, those that are ahead of the clock among them."""
     pairs = values.frame.drop("value")
+    if KNOWN in pairs.columns:
+        pairs = pairs.drop(KNOWN).unique(maintain_order=True)
     return pairs if values.ahead is None else pl.concat([pairs, values.ahead.select(pairs.columns)])
 
 

@@ -26,9 +26,21 @@ def problem_of(error: BaseException, project: Project, target: Target) -> Proble
         return _missing_column(error, target, where)
     text = " ".join(str(error).split("\n\n")[0].split())
     message = f"{target.feature.function}() raised {type(error).__name__}: {text}".rstrip(": ")
-    return Problem(
-        "feature", message, where, "fix the function, then ingest again; the other features are not affected"
-    )
+    hint = "fix the function, then ingest again; the other features are not affected"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = _import_hint(error.name, project)
+    return Problem("feature", message, where, hint)
+
+
+def _import_hint(module: str, project: Project) -> str:
+    """Code of the project is imported from ``features``, as packages are that are installed."""
+    first = module.partition(".")[0]
+    own = project.root / "features"
+    if (own / first).is_dir() or (own / f"{first}.py").is_file():
+        return f"code of the project is imported from features: write features.{module}"
+    if first == "features":
+        return "is the file there, and its name written like that?"
+    return f"install {first} where featurestore runs, or import code of the project as features.{module}"
 
 
 def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, where: str) -> Problem:

@@ -64,7 +64,7 @@ class Recorder:
         self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
-        self._came: list[Stream] = []
+        self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
@@ -101,7 +101,7 @@ class Recorder:
                 self.warnings += event.warnings
                 self._read.append(event)
             case Came():
-                self._came.append(event.stream)
+                self.came.append(event.stream)
                 self.warnings += event.stream.fetched.waiting
             case Empty(target):
                 self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
@@ -142,7 +142,7 @@ class Recorder:
             return run
         for position in self._reactivated:
             self._transaction.set_position(replace(position, run_seq=self._transaction.run_seq))
-        for stream in self._came:
+        for stream in self.came:
             if stream.moved:
                 stream.store(self._transaction)
         run = self._run(self._transaction)
@@ -162,7 +162,7 @@ class Recorder:
     def _brings_rows(self) -> bool:
         """Whether rows came that are to be stored: not where all features failed, and nothing is."""
         failed = all(item.status == "failed" for item in self._features)
-        return any(stream.moved for stream in self._came) and not failed
+        return any(stream.moved for stream in self.came) and not failed
 
     def lost(self, targets: Sequence[Target], problem: Problem) -> Run:
         """The run as it is logged after the store refused it: every target failed."""
@@ -179,6 +179,8 @@ class Recorder:
             self._transaction = self._stack.enter_context(
                 self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
             )
+            for stream in self.came:
+                stream.delete(self._transaction)
         return self._transaction
 
     def _roll_back(self) -> None:
@@ -291,7 +293,7 @@ class Recorder:
         return assessment
 
     def _waits(self) -> bool:
-        return any(stream.fetched.waiting for stream in self._came)
+        return any(stream.fetched.waiting for stream in self.came)
 
     def _run(self, transaction: RunTransaction | None) -> Run:
         # The working tree's version before the promoted one that is computed beside it: the first one counts as the

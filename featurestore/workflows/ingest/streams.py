@@ -7,25 +7,33 @@ may have to parse again is laid beside what was fetched, as files.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featurestore.config import Project
-from featurestore.errors import from_os_error
+from featurestore.errors import SourceError, from_os_error
 from featurestore.locking import prepare_state
-from featurestore.model import KeyType, Scalar, Source
+from featurestore.model import EntityType, KeyType, Scalar, Source, StoredVersion
 from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
 from featurestore.progress import Progress
-from featurestore.sources.contract import Content, Fetched, Offer, RawPart, StreamSource
+from featurestore.sources.contract import Content, Deletions, Fetched, Offer, RawPart, StreamSource
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _BLOCK = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An open source, what came of it in this run, and its offer. ``first`` says that it was never read before."""
+    """An open source, what came of it in this run, and its offer. ``first`` says that it was never read before.
+
+    ``deleted`` are entities that it says are deleted, each with the instant (keys and ``deleted_at``), and ``versions``
+    are all that have a table.
+    """
 
     source: Source
     opened: StreamSource
@@ -33,6 +41,8 @@ class Stream:
     parts: tuple[RawPart, ...]
     offer: Offer
     first: bool
+    deleted: Mapping[EntityType, pl.DataFrame] = field(default_factory=dict)
+    versions: tuple[StoredVersion, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -43,6 +53,27 @@ class Stream:
     def moved(self) -> bool:
         """Whether the history has to learn of it."""
         return self.first or bool(self.fetched.parts)
+
+    def delete(self, transaction: RunTransaction) -> None:
+        """Deletes the entities that the source says are deleted: before anything else of the run is written."""
+        for entity_type, marks in self.deleted.items():
+            if not marks.height:
+                continue
+            transaction.mark_deleted(entity_type, marks, "user")
+            pairs = marks.rename({"deleted_at": "computed_at"})
+            for version in self.versions:
+                if version.entity_type == entity_type:
+                    held = transaction.pairs(version, marks.select(entity_type.key_names).unique())
+                    known = pairs.join(held, on=list(entity_type.key_names), how="semi")
+                    transaction.delete(version, known.join(held, on=pairs.columns, how="anti"))
+
+    def tell(self) -> tuple[str, ...]:
+        """Tells the source how far it was read; returns what to warn of."""
+        try:
+            self.opened.commit(self.fetched.cursor)
+        except SourceError as exc:
+            return (f"{self.source.name}: its group was not told how far it was read: {exc.message}",)
+        return ()
 
     def store(self, transaction: RunTransaction) -> None:
         """Stores what came, and how far the source was read. Raises StoreError."""
@@ -70,10 +101,16 @@ def fetch(
     *,
     restart: bool,
     limit: int | None,
+    entity_types: Collection[EntityType],
+    clock: int,
     progress: Progress,
 ) -> Stream:
-    """Fetches what is new of a source into a folder. Raises SourceError, StoreError."""
+    """Fetches what is new of a source into a folder. Raises SourceError, StoreError.
+
+    ``entity_types`` are those of its features. What is deleted after the ``clock`` (µs) is deleted then.
+    """
     with store.reading():
+        versions = tuple(store.versions())
         cursor = store.source_position(source.name)
         known = [_part(batch) for batch in store.raw_batches(source.name)]
     last = known[-1].sequence if known else 0
@@ -82,7 +119,34 @@ def fetch(
     except OSError as exc:
         raise from_os_error(exc) from exc
     parts = (*known, *fetched.parts)
-    return Stream(source, opened, fetched, parts, opened.offer_of(parts), first=cursor is None or restart)
+    deletions = opened.deleted(fetched.parts)
+    deleted = {} if deletions is None else _deleted(source, deletions, entity_types, clock)
+    first = cursor is None or restart
+    return Stream(source, opened, fetched, parts, opened.offer_of(parts), first, deleted, versions)
+
+
+def _deleted(
+    source: Source, deletions: Deletions, entity_types: Collection[EntityType], clock: int
+) -> dict[EntityType, pl.DataFrame]:
+    """The marks of each entity type. Raises SourceError where the record's key is not an entity's only key."""
+    import polars as pl
+
+    from featurestore.tables.types import INSTANT, key_types
+
+    found = {}
+    for entity_type in entity_types:
+        if entity_type.key_names != (deletions.key,):
+            raise SourceError(
+                f"a record without a payload can't say which {entity_type.name} is deleted: its key is "
+                f"{', '.join(entity_type.key_names)}, the record's {deletions.key}",
+                where=f"source {source.name}",
+                hint=f'tombstone = "skip" in [sources.{source.name}], or key = "{entity_type.key_names[0]}"',
+            )
+        last = pl.lit(clock, pl.Int64).cast(INSTANT)
+        keys = pl.col(deletions.key).cast(key_types(entity_type)[deletions.key], strict=False)
+        marks = deletions.frame.select(keys, pl.min_horizontal(pl.col("deleted_at").fill_null(last), last))
+        found[entity_type] = marks.drop_nulls().unique().sort(pl.all())
+    return found
 
 
 def _part(batch: RawBatch) -> RawPart:

@@ -215,4 +215,7 @@ def _source_of(project: Project, working: Source | None, old: Source | None) -> 
     """Where an old version reads: its own source's rows as its header has them typed, from today's path."""
     assert old is not None, "a version without a source is not a target"
     source = project.sources.get(old.name, working or old)
-    return replace(source, event_time=old.event_time, timezone=old.timezone, updated_at=old.updated_at, valid=old.valid)
+    return replace(
+        source, event_time=old.event_time, timezone=old.timezone, updated_at=old.updated_at, valid=old.valid,
+        known_at=old.known_at,
+    )  # fmt: skip

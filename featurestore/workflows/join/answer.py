@@ -17,7 +17,7 @@ from featurestore.offline.contract import HistoryMark, OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.tables.types import INSTANT, value_type
 from featurestore.workflows.history import no_history
-from featurestore.workflows.join.facts import NO_AGES, Ages, JoinedFeature
+from featurestore.workflows.join.facts import NO_AGES, Ages, JoinedFeature, KnownBy
 from featurestore.workflows.join.history import (
     HistoryLimits,
     HistoryPartition,
@@ -35,13 +35,18 @@ class StoreState:
     """The state of the store that a batch is answered from.
 
     ``last_run`` is the last run whose rows may answer, ``runs`` are all of them where the question asks for known
-    values, and ``marks`` say what each version's table contains.
+    values, and ``marks`` say what each version's table contains. ``known`` are the versions whose rows have known times
+    of their own.
     """
 
     last_run: int
     runs: kernel.Runs | None
     marks: Mapping[VersionId, HistoryMark | None]
     windows: WindowStates
+    known: frozenset[VersionId] = frozenset()
+
+    def known_by(self, version: VersionId) -> KnownBy:
+        return "row" if version in self.known else "run"
 
 
 def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStates | None = None) -> StoreState:
@@ -55,6 +60,7 @@ def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStat
         # column and not in the other.
         runs = [run for run in store.committed_runs() if question.counts(run)]
         marks = {feature.version.id: store.mark(feature.version) for feature in question.features}
+        known = frozenset(version for version in marks if store.has_known(version))
         windows = WindowStates() if windows is None else windows
         for feature in question.features:
             windows.read(store, feature.version)
@@ -62,7 +68,8 @@ def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStat
         np.array([run.run_seq for run in runs], dtype=np.int64),
         np.array([run.learned_at for run in runs], dtype=np.int64),
     )
-    return StoreState(runs[-1].run_seq if runs else 0, learned if question.known else None, marks, windows)
+    learned_or_none = learned if question.known else None
+    return StoreState(runs[-1].run_seq if runs else 0, learned_or_none, marks, windows, known)
 
 
 def _check_history(store: OfflineStore, features: Sequence[ResolvedFeature]) -> None:
@@ -136,6 +143,7 @@ class BatchSearch:
         return JoinedFeature(
             feature.column_name, version, rows, matched, columns[0].null_count(), max_age,
             empty=self.state.marks[version.id] is None, role=feature.role, ages=ages,
+            known_by=self.state.known_by(version.id),
         ), columns  # fmt: skip
 
     def _fill_window(

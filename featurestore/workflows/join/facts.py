@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from featurestore.model import EntityType, StoredVersion
 from featurestore.workflows.join.entities import LabelKeys
@@ -29,6 +30,9 @@ class Ages:
 NO_AGES = Ages()
 
 
+KnownBy = Literal["row", "run"]
+
+
 @dataclass(frozen=True, slots=True)
 class JoinedFeature:
     """The counts of one feature.
@@ -37,7 +41,8 @@ class JoinedFeature:
     ``nulls`` the labels without a value: those that no row answers, and those answered by a stored null. ``ages`` are
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
-    declared. Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
+    declared. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row, or "run".
+    Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
     step after the last known one on.
     """
 
@@ -52,6 +57,7 @@ class JoinedFeature:
     role: str | None = None
     ages: Ages = NO_AGES
     scope: str | None = None
+    known_by: KnownBy = "run"
     beyond_horizon: int | None = None
 
 

@@ -18,7 +18,7 @@ from featurestore.times import is_utc
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.versionfile import read_version
 from featurestore.workflows.join.entities import LabelKeys, unused_roles
-from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, KnownBy
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 
 MANY_ON_OWN_EVENT = 0.01  # of the labels
@@ -54,6 +54,7 @@ def with_warnings(
     features = []
     for asked, feature, own in zip(question.features, facts.features, facts.keys, strict=True):
         warnings = [] if asked.note is None else [asked.note]
+        warnings += known_warnings(project, question, feature.column_name, feature.version, feature.known_by)
         if feature.beyond_horizon:
             warnings.append(
                 f"{feature.column_name}: {feature.beyond_horizon:,} of {facts.labels:,} labels lie beyond the last "
@@ -63,6 +64,17 @@ def with_warnings(
             warnings.append(_no_match(project, store, question, feature, keys[own]))
         features.append(replace(feature, warnings=tuple(warnings), scope=_scope_of(project, feature.version)))
     return replace(facts, features=tuple(features), warnings=(*facts.warnings, *_label_warnings(question, facts)))
+
+
+def known_warnings(
+    project: Project, question: JoinQuestion, column_name: str, version: StoredVersion, known_by: KnownBy
+) -> list[str]:
+    """For ``--known``: a feature that goes by the times of its runs, although its source says when rows were known."""
+    source = _source_of(project, version) if question.known and known_by == "run" else None
+    if source is None or source.known_at is None:
+        return []
+    own = f"{source.known_at} of its source {source.name}"
+    return [f'{column_name}: --known goes by the times of its runs; {own} is for values of one row each, scope="row"']
 
 
 def _label_warnings(question: JoinQuestion, facts: JoinFacts) -> Iterator[str]:

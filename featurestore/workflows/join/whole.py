@@ -71,13 +71,14 @@ class WholeHistories:
 
 
 def _same_rows(one: kernel.SortedHistory, other: kernel.SortedHistory) -> bool:
-    """Whether two histories have the same entities, times, runs and operations."""
-    if len(one) != len(other) or (one.op is None) != (other.op is None):
+    """Whether two histories have the same entities, times, known times, runs and operations."""
+    optional = [(one.op, other.op), (one.known_at, other.known_at)]
+    if len(one) != len(other) or any((mine is None) != (its is None) for mine, its in optional):
         return False
     return (
         np.array_equal(one.computed_at, other.computed_at)
         and np.array_equal(one.run_seq, other.run_seq)
         and np.array_equal(one.offsets, other.offsets)
-        and (one.op is None or other.op is None or np.array_equal(one.op, other.op))
+        and all(mine is None or its is None or np.array_equal(mine, its) for mine, its in optional)
         and one.entities.equals(other.entities)
     )

@@ -14,7 +14,7 @@ import adbc_driver_manager as adbc
 import polars as pl
 
 from featurestore.errors import ConfigError, DamagedError, FeatureStoreError, StoreError, TransientStoreError
-from featurestore.offline.postgres.address import Address
+from featurestore.postgres.address import Address
 
 AGAIN = "run the same command again"
 _KINDS: dict[str, tuple[str, str | None]] = {
@@ -22,7 +22,7 @@ _KINDS: dict[str, tuple[str, str | None]] = {
     "53200": ("the server is out of memory", AGAIN),
     "53300": ("the server has no free connection", "try again, or raise its max_connections"),
     "42501": ("the user may not do this", "GRANT it USAGE and CREATE on the project's schema"),
-    "25006": ("the server is read-only (a standby?)", "name the primary in offline.url, or add target_session_attrs"),
+    "25006": ("the server is read-only (a standby?)", "name the primary in {url}, or add target_session_attrs"),
     "57014": ("the server stopped the statement (statement_timeout?)", AGAIN),
     "55P03": ("a lock was not released in time (lock_timeout?)", AGAIN),
     "40P01": ("deadlock with another transaction", AGAIN),
@@ -36,7 +36,7 @@ _UNSAFE = (
         "verify failed", " (the certificate is signed by nobody who is trusted here, or has expired)",
         "name the CA that signed it as ?sslrootcert=FILE; where that is done, renew the certificate",
     ),
-    ("does not match host name", "", "name the server in offline.url as its certificate does"),
+    ("does not match host name", "", "name the server in {url} as its certificate does"),
     (
         "does not support SSL", "",
         "enable ssl on the server, or set ?sslmode=disable yourself where nobody else can listen",
@@ -78,7 +78,11 @@ def in_our_words(address: Address) -> Iterator[None]:
         yield
     except adbc.Error as exc:
         raise (_refused(exc, address) if exc.sqlstate else _lost(str(exc), address)) from None
-    except (OSError, pl.exceptions.ComputeError) as exc:  # that is what errors in the middle of an Arrow stream become
+    except (
+        OSError,
+        ValueError,
+        pl.exceptions.ComputeError,
+    ) as exc:  # that is what errors in the middle of an Arrow stream become
         text = str(exc)
         if not text.startswith(_STREAM):
             raise
@@ -102,7 +106,7 @@ def _refused(exc: adbc.Error, address: Address) -> FeatureStoreError:
         return DamagedError(f"the server's data is damaged: {message}", where=address.shown, hint=_RESTORE)
     kind, hint = _KINDS.get(state, (f"PostgreSQL refuses ({state})", "run featurestore doctor"))
     error = _CLASSES.get(state, StoreError)
-    return error(f"{kind}: {message}", where=address.shown, hint=hint)
+    return error(f"{kind}: {message}", where=address.shown, hint=hint and hint.format(url=_url(address)))
 
 
 def _lost(text: str, address: Address) -> FeatureStoreError:
@@ -111,7 +115,7 @@ def _lost(text: str, address: Address) -> FeatureStoreError:
     if message.startswith(_CONNECTING):
         # Up to "failed: " libpq names the server, which we do by ourselves.
         _, named, rest = message.removeprefix(_CONNECTING).partition(" failed: ")
-        return _unconnected(address.redact(rest if named else message.removeprefix(_CONNECTING)), address)
+        return unconnected(address.redact(rest if named else message.removeprefix(_CONNECTING)), address)
     said = address.redact(message)
     return ConnectionLostError(f"the connection was lost: {said}", where=address.shown, hint=AGAIN)
 
@@ -126,24 +130,34 @@ def _broken_off(text: str, address: Address) -> FeatureStoreError:
     return ConnectionLostError(f"the connection was lost: {said}", where=address.shown, hint=AGAIN)
 
 
-def _unconnected(message: str, address: Address) -> FeatureStoreError:
-    """No connection was made. A rejected login needs another setting; an unreachable server may be tried again."""
+def unconnected(message: str, address: Address) -> FeatureStoreError:
+    """Why no connection was made, from libpq's words.
+
+    A rejected login needs another setting; an unreachable server may be tried again.
+    """
     if message.startswith(_FOREIGN):
         hint = "is it the right host and port?"
         return StoreError(f"does not speak PostgreSQL's protocol: {message}", where=address.shown, hint=hint)
     if message.startswith(_UNUSABLE):
-        return ConfigError(f"offline.url can't be used: {message}", where=address.shown, hint=None)
+        return ConfigError(f"{_url(address)} can't be used: {message}", where=address.shown, hint=None)
     if "password" in message or "authentication" in message or "pg_hba.conf" in message:
         hint = "the password comes from the url, password_file, PGPASSWORD or ~/.pgpass"
         return ConfigError(f"the server rejected the login: {message}", where=address.shown, hint=hint)
     if "certificate" in message or "SSL" in message:
         found = next(((why, hint) for part, why, hint in _UNSAFE if part in message), ("", _PROOF))
-        return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=found[1])
+        hint = found[1].format(url=_url(address))
+        return ConfigError(f"no safe connection: {message}{found[0]}", where=address.shown, hint=hint)
     if re.search(r'(database|role) ".*" does not exist', message):
-        return ConfigError(message, where=address.shown, hint="create it on the server, or name another in offline.url")
+        hint = f"create it on the server, or name another in {_url(address)}"
+        return ConfigError(message, where=address.shown, hint=hint)
     return StoreError(
         f"can't be reached: {message}", where=address.shown, hint="is the server running, and the url right?"
     )
+
+
+def _url(address: Address) -> str:
+    """The setting that has the url, as messages call it."""
+    return address.key or "the url"
 
 
 def _first_line(text: str) -> str:

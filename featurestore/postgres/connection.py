@@ -17,9 +17,10 @@ import adbc_driver_postgresql as driver
 import polars as pl
 
 from featurestore.errors import FeatureStoreError, StoreError
-from featurestore.offline.postgres.address import Address
-from featurestore.offline.postgres.errors import AGAIN, CommitLostError, ConnectionLostError, in_our_words
-from featurestore.offline.sql import Values
+from featurestore.postgres.address import Address
+from featurestore.postgres.errors import AGAIN, CommitLostError, ConnectionLostError, in_our_words
+
+Values = Sequence[Any]
 
 Result = TypeVar("Result")
 
@@ -77,6 +78,18 @@ class Connection:
             return pl.DataFrame(pl.from_arrow(pa.RecordBatchReader.from_stream(answer).read_all()))
 
         return self._ask(query, values, read)
+
+    def stream(self, query: str, take: Callable[[Any], Result]) -> Result:
+        """What ``take`` makes of the answer, a `pyarrow.RecordBatchReader`, in a thread that an interrupt cancels."""
+        import pyarrow as pa
+
+        with self._statement() as statement:
+            statement.set_sql_query(query)
+
+            def run() -> Result:
+                return take(pa.RecordBatchReader.from_stream(statement.execute_query()[0]))
+
+            return _interruptible(self._connection, run)
 
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         return self._ask(query, values, pl.DataFrame).rows(named=True)

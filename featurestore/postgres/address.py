@@ -20,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from featurestore.errors import ConfigError, nearest
 from featurestore.hosts import name_server
+from featurestore.regular import in_home
 
 SCHEMES = ("postgresql", "postgres")
 PARAMETERS = (
@@ -206,7 +207,7 @@ def _tls(said: Mapping[str, str]) -> dict[str, str]:
     """What a remote server must offer by default: encryption, and proof of its identity."""
     if {"sslmode", "requiressl"} & said.keys():
         return {}
-    if "sslrootcert" in said or Path("~/.postgresql/root.crt").expanduser().exists():
+    if "sslrootcert" in said or in_home("~/.postgresql/root.crt").exists():
         return {"sslmode": "verify-full"}
     return {"sslmode": "verify-full", "sslrootcert": "system"}
 
@@ -237,7 +238,7 @@ def _service(name: str | None) -> Mapping[str, str]:
     """The settings of a service, from the files where libpq looks first."""
     if not name:
         return {}
-    own = os.environ.get("PGSERVICEFILE") or Path("~/.pg_service.conf").expanduser()
+    own = os.environ.get("PGSERVICEFILE") or in_home("~/.pg_service.conf")
     shared = Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")) / "pg_service.conf"
     for path in (Path(own), shared):
         parser = ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
