@@ -16,11 +16,10 @@ from featurestore.drift.statistics import describe_rows
 from featurestore.drift.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import polars as pl
+    from collections.abc import Mapping
 
     from featurestore.config import DriftSettings
+    from featurestore.drift.statistics import RowValues
     from featurestore.model import DataType, Json
 
 
@@ -55,8 +54,7 @@ class Assessment:
 
 
 def assess(
-    rows: pl.DataFrame,
-    keys: Sequence[str],
+    rows: RowValues,
     data_type: DataType,
     settings: DriftSettings,
     *,
@@ -68,8 +66,7 @@ def assess(
     """Statistics, sample and verdict of the rows that a run wrote or corrected.
 
     Args:
-        rows: The key columns, ``computed_at`` and ``value``, sorted by the keys. At least one row.
-        keys: The names of the key columns.
+        rows: At least one row.
         data_type: The type of ``value``.
         settings: Those of the feature (`DriftSettings.of`).
         reference: What this version is compared with; None makes this run the reference.
@@ -82,11 +79,9 @@ def assess(
     verdict: dict[str, Json]
     try:
         before = reference.sample() if reference else None
-        statistics = describe_rows(
-            rows, keys, data_type, learned_at=learned_at, edges=before.facts.edges if before else None
-        )
+        statistics = describe_rows(rows, data_type, learned_at=learned_at, edges=before.facts.edges if before else None)
         method = before.facts.method if before else settings.method
-        sample = draw(rows["value"], data_type, statistics, method=method, seed=seed, limit=settings.sample)
+        sample = draw(rows.values, data_type, statistics, method=method, seed=seed, limit=settings.sample)
         blob = pack_sample(sample)
         verdict = _judge(sample, before, settings, reference).json()
         if reference is None and previous is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from featurestore.drift.sample import Sample, draw, pack_sample, unpack_sample
-from featurestore.drift.statistics import describe_rows
+from featurestore.drift.statistics import RowValues, describe_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +43,7 @@ def remake(
 
     ``verdict`` and ``sample`` are what is stored of the run; ``edges`` are those of the histogram, None for its own.
     """
-    statistics = describe_rows(rows, keys, data_type, learned_at=learned_at, edges=edges)
+    statistics = describe_rows(RowValues(keys, rows), data_type, learned_at=learned_at, edges=edges)
     before = _unpack(sample)
     drawn = None
     if before is not None:

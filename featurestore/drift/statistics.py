@@ -53,36 +53,61 @@ def describe(values: pl.Series, data_type: DataType, *, edges: Sequence[float] |
     return counted | _lists(present)
 
 
+class RowValues:
+    """The values of rows that may come in parts, with what statistics say of the rows: entities and times.
+
+    Each frame has the key columns, ``computed_at`` (µs, no zone) and ``value``; all together are sorted by the keys.
+    """
+
+    def __init__(self, keys: Sequence[str], *frames: pl.DataFrame) -> None:
+        self._keys = list(keys)
+        self._parts: list[pl.Series] = []
+        self._last: tuple[object, ...] | None = None
+        self.entities = 0
+        self.first: int | None = None
+        self.last: int | None = None
+        for frame in frames:
+            self.add(frame)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        self._parts.append(rows["value"])
+        if not rows.height:
+            return
+        changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in self._keys)
+        self.entities += int(rows.lazy().select(changed.slice(1).sum()).collect().item())
+        entities = rows.select(self._keys)
+        self.entities += int(entities.row(0) != self._last)
+        self._last = entities.row(-1)
+        times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls()
+        if len(times):
+            bounds = [int(times.min()), int(times.max())]  # type: ignore[arg-type]  # of integers integers
+            self.first = min(bounds[0], self.first if self.first is not None else bounds[0])
+            self.last = max(bounds[1], self.last if self.last is not None else bounds[1])
+
+    @property
+    def values(self) -> pl.Series:
+        return pl.concat(self._parts)
+
+
 def describe_rows(
-    rows: pl.DataFrame,
-    keys: Sequence[str],
+    rows: RowValues,
     data_type: DataType,
     *,
     learned_at: int | None = None,
     edges: Sequence[float] | None = None,
 ) -> dict[str, Json]:
-    """`describe` for the column ``value`` of a history frame, with the statistics of its rows.
+    """`describe` for values of a history, with the statistics of their rows.
 
-    ``rows`` has the key columns, ``computed_at`` (µs, no zone) and ``value``, sorted by the keys. Adds ``entities``,
-    ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``: how old the newest value
-    was when it was learned, in seconds.
+    Adds ``entities``, ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``: how
+    old the newest value was when it was learned, in seconds.
     """
-    statistics = describe(rows["value"], data_type, edges=edges)
-    statistics["entities"] = _entities(rows, keys)
-    times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls().to_numpy()
-    if len(times):
-        first, last = int(times.min()), int(times.max())
-        statistics["event_time"] = {"min": format_instant(first), "max": format_instant(last)}
+    statistics = describe(rows.values, data_type, edges=edges)
+    statistics["entities"] = rows.entities
+    if rows.first is not None and rows.last is not None:
+        statistics["event_time"] = {"min": format_instant(rows.first), "max": format_instant(rows.last)}
         if learned_at is not None:
-            statistics["freshness_s"] = (learned_at - last) / 1_000_000
+            statistics["freshness_s"] = (learned_at - rows.last) / 1_000_000
     return statistics
-
-
-def _entities(rows: pl.DataFrame, keys: Sequence[str]) -> int:
-    if not rows.height:
-        return 0
-    changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in keys)
-    return int(rows.lazy().select(changed.slice(1).sum()).collect().item()) + 1
 
 
 def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:

@@ -15,22 +15,15 @@ import polars as pl
 
 from featurestore import times
 from featurestore.errors import FeatureError, ScopeError
-from featurestore.evaluation.declared_type import to_instant
 from featurestore.evaluation.evaluate import SortedRows
-from featurestore.evaluation.scope_sample import (
-    Groups,
-    group_rows,
-    nearest_to_edge,
-    seeded_rows,
-    telling_rows,
-)
+from featurestore.evaluation.scope_sample import Groups, Sampling, seeded_rows
 from featurestore.model import Feature, Scope
 from featurestore.tables.types import INSTANT
 
 # A feature's checked values over some rows: keys, ``computed_at`` (none where nothing has times) and ``value``. Raises
 # FeatureError.
 T = TypeVar("T")
-Evaluate = Callable[[SortedRows], pl.DataFrame]
+Evaluate = Callable[[Sequence[SortedRows]], pl.DataFrame]
 
 # Two floats no further apart than this, of the larger one and of the largest value of all, differ by rounding alone.
 ROUNDING, LARGEST_ROUNDING = 1e-9, 1e-12
@@ -52,12 +45,12 @@ class SampleSize:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some rows, and which values can be told from them alone: those of its entities and instants.
+    """Some rows, in one frame or in several, and which values can be told from them: of its entities and instants.
 
     ``pairs`` is a frame of columns of the values (keys, ``computed_at`` or both), one row for each.
     """
 
-    rows: SortedRows
+    rows: list[SortedRows]
     pairs: pl.DataFrame
 
 
@@ -79,11 +72,12 @@ class ScopeCheck:
         scope: What is checked.
         rows: The rows that it was computed from.
         values: What it gave: keys, ``computed_at`` (absent where nothing has times) and ``value``.
-        evaluate: Computes it from other rows, and from nothing beside them: no `pad`, whose copies a function that
-            looks further would see.
+        evaluate: Computes it from other rows, from one frame after the other and from nothing beside them: no `pad`,
+            whose copies a function that looks further would see.
         named: The columns that its code names.
         seed: Decides the seeded half of the sample.
         size: How large the sample is.
+        sampling: What the samples of all features over these rows have in common.
     """
 
     def __init__(
@@ -97,13 +91,15 @@ class ScopeCheck:
         named: Sequence[str],
         seed: int,
         size: SampleSize | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         self._feature, self._scope, self._rows, self._values = feature, scope, rows, values
         self._evaluate, self._seed, self._size = evaluate, seed, size or SampleSize()
+        self._sampling = sampling or Sampling(rows)
         self._sampled = values  # less of them once the sample is known
         event_time = rows.source.event_time
         timed = event_time in rows.frame.columns and "computed_at" in values.columns
-        self._instants = to_instant(rows.frame[str(event_time)]).dt.epoch("us") if timed else None
+        self._instants = self._sampling.instants if timed else None
         self._keys = list(feature.entity_type.key_names)
         own = {*self._keys, *rows.source.roles}
         self._named = [name for name in named if name in rows.frame.columns and name not in own]
@@ -112,12 +108,28 @@ class ScopeCheck:
         """Raises ScopeError, naming the entity, the time, both values and the scope that would hold."""
         if not self._rows.frame.height:
             return
-        for part in self._parts():
-            found = self._compare(part, entire=self._scope.kind == "row" and self._instants is not None)
-            if found is not None:
-                raise self._error(found)
+        entire = self._scope.kind == "row" and self._instants is not None
+        for parts in self._parts():
+            # One after the other only where they differ: what is checked of each result takes longer than the result.
+            if len(parts) > 1 and self._holds_for_all(parts, entire=entire):
+                continue
+            for part in parts:
+                found = self._compare(part, entire=entire)
+                if found is not None:
+                    raise self._error(found)
 
-    def _parts(self) -> Iterator[_Part]:
+    def _holds_for_all(self, parts: Sequence[_Part], *, entire: bool) -> bool:
+        """Whether values of parts without a row in common, each computed from its part alone, are those among all."""
+        pairs = pl.concat([part.pairs for part in parts])
+        if pairs.is_duplicated().any():
+            return False
+        try:
+            return self._compare(_Part([rows for part in parts for rows in part.rows], pairs), entire=entire) is None
+        except (FeatureError, pl.exceptions.PolarsError):
+            return False
+
+    def _parts(self) -> Iterator[list[_Part]]:
+        """Lists of parts that are evaluated each by itself; those of a list may be compared together."""
         kind, lookback = self._scope.kind, self._scope.lookback
         if kind == "row":
             return self._row_parts()
@@ -132,7 +144,7 @@ class ScopeCheck:
 
     # Rows
 
-    def _row_parts(self) -> Iterator[_Part]:
+    def _row_parts(self) -> Iterator[list[_Part]]:
         """Sampled rows together, then some one by one; with each the others of its entity and time."""
         names = self._present_keys()
         if names and not self._rows.keyed:  # the others of its time are not beside it
@@ -140,7 +152,7 @@ class ScopeCheck:
         names += [] if self._instants is None else [str(self._rows.source.event_time)]
         if not names:
             return
-        groups = group_rows(self._rows.frame, names)
+        groups = self._sampling.groups(names)
         half = self._size.rows // 2
         telling = groups.of(self._telling(half))
         seeded = groups.of(seeded_rows(self._rows.frame.height, half, self._seed))
@@ -148,9 +160,9 @@ class ScopeCheck:
         chosen = groups.within(sorted({*telling, *seeded}), most)
         together = self._rows_of(groups, chosen)
         self._only(together.pairs)
-        yield together
-        for group in _mixed(telling, seeded, self._size.alone, of=chosen):
-            yield self._rows_of(groups, [group])
+        yield [together]
+        alone = _mixed(telling, seeded, self._size.alone, of=chosen)
+        yield [self._rows_of(groups, [group]) for group in sorted(alone)]
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
         positions = _joined(groups, chosen)
@@ -159,9 +171,9 @@ class ScopeCheck:
 
     # Entities
 
-    def _entity_parts(self) -> Iterator[_Part]:
+    def _entity_parts(self) -> Iterator[list[_Part]]:
         """All rows of sampled entities together, then of some one by one."""
-        groups = group_rows(self._rows.frame, self._keys)
+        groups = self._sampling.groups(self._keys)
         half = self._size.entities // 2
         telling = groups.of(self._telling(half))
         seeded = seeded_rows(len(groups.starts), half, self._seed)
@@ -170,9 +182,9 @@ class ScopeCheck:
         together = self._entities_of(groups, chosen)
         self._only(together.pairs)
         if len(chosen) < len(groups.starts):  # otherwise it would be the same again
-            yield together
-        for group in _mixed(telling, seeded, self._size.alone, of=chosen):
-            yield self._entities_of(groups, [group])
+            yield [together]
+        alone = _mixed(telling, seeded, self._size.alone, of=chosen)
+        yield [self._entities_of(groups, [group]) for group in sorted(alone)]
 
     def _entities_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
         positions = _joined(groups, chosen)
@@ -180,18 +192,18 @@ class ScopeCheck:
 
     # Pairs of an entity and an instant, each with the rows of its lookback
 
-    def _pair_parts(self, instants: pl.Series, lookback: int) -> Iterator[_Part]:
+    def _pair_parts(self, instants: pl.Series, lookback: int) -> Iterator[list[_Part]]:
         """Pairs in layers, in each of which an entity is once, then some one by one."""
-        groups = group_rows(self._rows.frame, self._keys)
+        groups = self._sampling.groups(self._keys)
         half = self._size.rows // 2
-        edge = nearest_to_edge(self._rows, instants, lookback, half)
+        edge = self._sampling.nearest_to_edge(lookback, half)
         telling = pl.Series(_mixed(edge, self._telling(half), half), dtype=pl.Int64)
         chosen = [(groups.of_row(at), int(instants[at])) for at in telling]
         seeded = self._seeded_pairs(groups, half)
         single = _mixed(chosen, seeded, self._size.alone)
         self._only(self._pairs(groups, [*chosen, *seeded]))
         for pairs in [*_layers(chosen + seeded, self._size.rows), *([pair] for pair in single)]:
-            yield self._pairs_of(groups, instants, sorted(pairs), lookback)
+            yield [self._pairs_of(groups, instants, sorted(pairs), lookback)]
 
     def _seeded_pairs(self, groups: Groups, count: int) -> list[tuple[int, int]]:
         """Groups and instants of values, which may be dated otherwise than rows."""
@@ -223,29 +235,35 @@ class ScopeCheck:
 
     # Instants, each with everybody's rows of its lookback
 
-    def _instant_parts(self, instants: pl.Series, lookback: int) -> Iterator[_Part]:
-        edge = nearest_to_edge(self._rows, instants, lookback, self._size.alone)
+    def _instant_parts(self, instants: pl.Series, lookback: int) -> Iterator[list[_Part]]:
+        edge = self._sampling.nearest_to_edge(lookback, self._size.alone)
         seeded = seeded_rows(self._rows.frame.height, self._size.alone, self._seed)
         for at in _mixed(edge, seeded, self._size.alone):
             instant = int(instants[at])
             inside = ((instants >= instant - lookback) & (instants <= instant)).arg_true()
             if len(inside) <= self._size.entity_rows:
-                yield _Part(self._take(inside), self._columns(["computed_at"], pl.Series([at], dtype=pl.Int64)))
+                yield [_Part(self._take(inside), self._columns(["computed_at"], pl.Series([at], dtype=pl.Int64)))]
 
     # What they share
 
     def _only(self, pairs: pl.DataFrame) -> None:
         """What follows is about these values: they are looked up among them, and not among all."""
-        self._sampled = self._values.join(pairs, on=pairs.columns, how="semi")
+        values = self._values
+        if self._keys[0] in pairs.columns:  # they are sorted by it: to search costs less than to hash them all
+            wanted = pairs[self._keys[0]].unique().sort()
+            first, end = (values[self._keys[0]].search_sorted(wanted, side=side) for side in ("left", "right"))
+            if int((end - first).sum()) < values.height // 4:
+                values = values[pl.int_ranges(first, end, dtype=pl.Int64, eager=True).explode()]
+        self._sampled = values.join(pairs, on=pairs.columns, how="semi")
 
     def _telling(self, most: int) -> pl.Series:
-        return telling_rows(self._rows, group_rows(self._rows.frame, self._present_keys()), self._named, most)
+        return self._sampling.telling(self._named, most)
 
     def _present_keys(self) -> list[str]:
         return [name for name in self._keys if name in self._rows.frame.columns]
 
-    def _take(self, positions: pl.Series) -> SortedRows:
-        return replace(self._rows, frame=self._rows.frame[positions], origin=self._rows.origin[positions])
+    def _take(self, positions: pl.Series) -> list[SortedRows]:
+        return [replace(self._rows, frame=self._rows.frame[positions], origin=self._rows.origin[positions])]
 
     def _columns(self, names: Sequence[str], positions: pl.Series) -> pl.DataFrame:
         """Columns of rows, keys and event times, as the values have them."""

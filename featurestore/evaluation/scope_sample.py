@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
+from featurestore.evaluation.declared_type import to_instant
 from featurestore.evaluation.evaluate import SortedRows
 
 # Rows that are looked at for the rarest value and the lookback's edge, which take a sort or a search.
@@ -52,8 +54,51 @@ class Groups:
         return taken
 
 
+class Sampling:
+    """What the samples of all features over the same rows have in common, each looked up once."""
+
+    def __init__(self, rows: SortedRows) -> None:
+        self._rows = rows
+        self._groups: dict[tuple[str, ...], Groups] = {}
+        self._extremes: dict[str, list[list[int]]] = {}
+        self._edges: dict[tuple[int, int], pl.Series] = {}
+
+    @cached_property
+    def instants(self) -> pl.Series:
+        """The rows' event times (µs)."""
+        return to_instant(self._rows.frame[str(self._rows.source.event_time)]).dt.epoch("us")
+
+    def groups(self, names: Sequence[str]) -> Groups:
+        """The groups of rows that are equal in these columns; without columns all rows are one group."""
+        if tuple(names) not in self._groups:
+            self._groups[tuple(names)] = group_rows(self._rows.frame, names)
+        return self._groups[tuple(names)]
+
+    def telling(self, named: Sequence[str], most: int) -> pl.Series:
+        """Up to ``most`` positions of rows that tell the most, in an order of which any beginning is varied.
+
+        ``named`` are the columns that the code names.
+        """
+        frame = self._rows.frame
+        entities = self.groups([name for name in self._rows.entity_type.key_names if name in frame.columns])
+        busiest = entities.sizes.arg_sort(descending=True).head(_BUSIEST)
+        for name in named:
+            if name not in self._extremes:
+                self._extremes[name] = _extremes(frame[name])
+        found = [positions for name in named for positions in self._extremes[name]]
+        found += [[int(entities.starts[int(at)] + entities.sizes[int(at)] - 1) for at in busiest]]
+        found += [[int(entities.starts[int(at)]) for at in busiest], [frame.height - 1, 0]]
+        return _alternate(found, most)
+
+    def nearest_to_edge(self, lookback: int, most: int) -> pl.Series:
+        """`nearest_to_edge` of the rows."""
+        if (lookback, most) not in self._edges:
+            self._edges[lookback, most] = nearest_to_edge(self._rows, self.instants, lookback, most)
+        return self._edges[lookback, most]
+
+
 def group_rows(frame: pl.DataFrame, names: Sequence[str]) -> Groups:
-    """The groups of sorted rows that are equal in these columns; without columns all rows are one group."""
+    """The groups of sorted rows that are equal in these columns."""
     if not names or not frame.height:
         return Groups(pl.Series([0]).head(frame.height), pl.Series([frame.height]).head(frame.height))
     changed = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in names)
@@ -61,16 +106,6 @@ def group_rows(frame: pl.DataFrame, names: Sequence[str]) -> Groups:
     starts = frame.lazy().select(index.filter(changed | (index == 0))).collect(engine="in-memory").to_series()
     ends = pl.concat([starts.slice(1), pl.Series([frame.height], dtype=pl.Int64)])
     return Groups(starts, ends - starts)
-
-
-def telling_rows(rows: SortedRows, entities: Groups, named: Sequence[str], most: int) -> pl.Series:
-    """Up to ``most`` positions of rows that tell the most, in an order of which any beginning is varied."""
-    frame = rows.frame
-    busiest = entities.sizes.arg_sort(descending=True).head(_BUSIEST)
-    found = [positions for name in named for positions in _extremes(frame[name])]
-    found += [[int(entities.starts[int(at)] + entities.sizes[int(at)] - 1) for at in busiest]]
-    found += [[int(entities.starts[int(at)]) for at in busiest], [frame.height - 1, 0]]
-    return _alternate(found, most)
 
 
 def seeded_rows(height: int, count: int, seed: int) -> pl.Series:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import datetime
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -31,7 +33,7 @@ from featurestore.offline.contract import (
     Written,
 )
 from featurestore.offline.datasets import drop_labels
-from featurestore.offline.known import known_now
+from featurestore.offline.known import KNOWN, known_now
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
@@ -299,6 +301,29 @@ class SqlRun(ABC):
         self.append_op(version, missing, TOMBSTONE)
         met = frame.height - rest.height
         return replace(written, unchanged=written.unchanged + met, deleted=written.deleted + met)
+
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        if self._marks(version.entity_type).height:
+            yield from (self.write(version, frame, tolerance=tolerance) for frame in frames)
+            return
+        rest = iter(frames)
+        first = next(rest, None)
+        if first is None:
+            return
+        with self.first_rows(version, known=KNOWN in first.columns) as write_first:
+            for frame in chain([first], rest):
+                yield self.write_timed(version, frame, tolerance) if write_first is None else write_first(frame)
+
+    @abstractmethod
+    def first_rows(
+        self, version: StoredVersion, *, known: bool = False
+    ) -> AbstractContextManager[Callable[[pl.DataFrame], Written] | None]:
+        """What writes frames of a version that has no rows yet, made ready by then; None for one that has.
+
+        ``known``: they have known times of their own.
+        """
 
     @abstractmethod
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:

@@ -267,10 +267,27 @@ class HistoryWriter(Protocol):
         """
         ...
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def write_parts(
+        self, version: StoredVersion, frames: Iterable[pl.DataFrame], *, tolerance: float | None = None
+    ) -> Iterator[Written]:
+        """`write` for a frame that comes in parts, in order, of which no two have a pair in common.
+
+        Each part is written when the iterator is asked for what was done with it. Raises FeatureError as `write` does,
+        when parts were written already: whoever must not leave these asks `refuse` before.
+        """
+        ...
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """Raises the FeatureError that `write` would raise for this frame. Changes nothing."""
+        ...
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         """What each pair holds, this run's rows included: the key columns, computed_at, op and value, sorted.
 
-        ``entities`` (a frame of key columns) selects entities. A version that has no table gives an empty frame.
+        ``entities`` (a frame of key columns) or ``key_range`` selects entities. A version that has no table gives an
+        empty frame.
         """
         ...
 

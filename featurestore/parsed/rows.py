@@ -1,13 +1,14 @@
 """The kept rows of one source: written as they are parsed, and read again by content, time and columns.
 
-They lie in Parquet files of about `FILE_ROWS` rows, each with the rows of one or of many contents. A file is written
-once and checked by its CRC before it is read. Where one is lost or damaged, the contents that it held count as not
-kept, and are parsed again.
+They lie in Parquet files of at most about `FILE_ROWS` rows, or `FILE_BYTES` of memory, each with the rows of one or of
+many contents. A file is written once and checked by its CRC before it is read. Where one is lost or damaged, the
+contents that it held count as not kept, and are parsed again.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,9 +27,11 @@ from featurestore.tables.batch import Batch
 from featurestore.tables.types import column_type
 
 FILE_ROWS = 1_000_000
+FILE_BYTES = 64_000_000
 SMALL_ROWS = 100_000
 MOST_SMALL = 64
 _BLOCK = 1 << 20
+_LOOKED_AT = 10_000  # rows
 
 # The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
 # apart from every source's columns.
@@ -58,7 +61,7 @@ class KeptRows:
                 del self.index.contents[sha256]
 
     def writer(self) -> KeptWriter:
-        return KeptWriter(self._folder, self._source, self.index)
+        return KeptWriter(self._folder, self._source, self.index, self._sound)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -93,9 +96,9 @@ class KeptRows:
     ) -> Iterator[pl.DataFrame]:
         """The rows of these contents, a file at a time, in the columns of ``schema`` and `ROW`, `CONTENT`.
 
-        `CONTENT` is the number of a row's content in ``contents``. ``between`` passes over pieces that hold no row
-        from one event time to another (µs, both included; None: no bound); ``where`` selects rows, and ``matching``
-        those whose columns of these names are among its rows.
+        Other columns are not read. `CONTENT` is the number of a row's content in ``contents``. ``between`` passes over
+        pieces that hold no row from one event time to another (µs, both included; None: no bound); ``where`` selects
+        rows, and ``matching`` those whose columns of these names are among its rows.
         """
         wanted: dict[str, list[tuple[int, Piece]]] = {}
         for number, kept in enumerate(contents):
@@ -103,7 +106,7 @@ class KeptRows:
                 if piece.rows and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
-            frame = self._read(file)
+            frame = self._read(file, schema)
             parts = []
             for number, piece in pieces:
                 part = frame if piece.rows == frame.height else frame.slice(piece.start, piece.rows)
@@ -115,6 +118,14 @@ class KeptRows:
             if matching is not None:
                 found = found.join(matching, on=matching.columns, how="semi", maintain_order="left")
             yield found
+
+    def row_bytes(self, kept: Kept) -> int:
+        """About how many bytes of memory a row takes, from the first of them."""
+        for piece in kept.pieces:
+            if piece.rows:
+                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT)
+                return math.ceil(frame.estimated_size() / max(frame.height, 1))
+        return 1
 
     def clean(self, named: Collection[str]) -> None:
         """Forgets contents that nobody names, makes few files of many small ones, removes those that nobody needs."""
@@ -159,10 +170,13 @@ class KeptRows:
             self.index = read_index(self._index_path)
             return
 
-    def _read(self, file: str) -> pl.DataFrame:
+    def _read(self, file: str, schema: Mapping[str, pl.DataType] | None = None) -> pl.DataFrame:
+        """The rows of a file; of its columns those of ``schema`` and `ROW`."""
         if not self._check(file):
             raise DamagedRowsError(file)
-        return pl.read_parquet(self._folder / file, glob=False, use_statistics=False)
+        path = self._folder / file
+        there = None if schema is None else [*(name for name in pl.read_parquet_schema(path) if name in schema), ROW]
+        return pl.read_parquet(path, columns=there, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)
@@ -193,12 +207,16 @@ class _Waiting:
     rows: int
     file: str
 
+    def is_full(self, more: pl.DataFrame) -> bool:
+        size = sum(frame.estimated_size() for frame in [*self.frames, more])
+        return self.rows + more.height > FILE_ROWS or size > FILE_BYTES
+
 
 class KeptWriter:
     """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file."""
 
-    def __init__(self, folder: Path, source: Source, index: Index) -> None:
-        self._folder, self._source, self._index = folder, source, index
+    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool]) -> None:
+        self._folder, self._source, self._index, self._sound = folder, source, index, sound
         self._waiting = _Waiting([], 0, _new_name())
         self._pieces: dict[str, list[Piece]] = {}
         self._written: dict[str, KeptFile] = {}
@@ -217,9 +235,7 @@ class KeptWriter:
 
     def put(self, frame: pl.DataFrame) -> list[Piece]:
         """Takes rows, and says where they will lie."""
-        if self._waiting.frames and (
-            self._waiting.frames[0].schema != frame.schema or self._waiting.rows + frame.height > FILE_ROWS
-        ):
+        if self._waiting.frames and (self._waiting.frames[0].schema != frame.schema or self._waiting.is_full(frame)):
             self.flush()
         low, high = self._times(frame)
         piece = Piece(self._waiting.file, self._waiting.rows, frame.height, low, high)
@@ -265,6 +281,7 @@ class KeptWriter:
                 hint=f"see who may write in {self._folder}, or {without}",
             ) from exc  # fmt: skip
         self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(frame.height, size, crc)
+        self._sound[waiting.file] = True
 
     def kept(self, name: str, sha256: str, size: int, reading: str, facts: ContentFacts, before: Kept | None) -> Kept:
         """A content that was read, after what was kept of its beginning."""

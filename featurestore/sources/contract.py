@@ -232,6 +232,18 @@ class StreamSource(ContentSource, Protocol):
         ...
 
 
+@runtime_checkable
+class ErasableSource(StreamSource, Protocol):
+    """A stream whose rows can be taken out of a batch, where an entity is erased."""
+
+    def without(self, part: RawPart, rows: Collection[int], keys: Sequence[str], folder: Path) -> RawPart | None:
+        """A batch without some of its rows, by their numbers, and without what else names these keys.
+
+        None where all of it stays.
+        """
+        ...
+
+
 class ProjectFolders(Protocol):
     """The folders of a project that sources use."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import polars as pl
+
+from featurestore.errors import from_os_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +62,53 @@ class TemporaryTable:
         with pa.ipc.open_stream(self._file) as reader:
             for batch in reader:
                 yield cast("pl.DataFrame", pl.from_arrow(batch))
+
+
+class SpilledFrames:
+    """Frames in a temporary file without a name, each of which can be read by itself, any number of times.
+
+    The file lasts as long as this object, or a frame in it. Raises StoreError where the disk refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._file = cast("BinaryIO", tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  # see above
+        except OSError as exc:
+            raise from_os_error(exc) from exc
+        self._end = 0
+
+    def write(self, frame: pl.DataFrame) -> SpilledFrame:
+        buffer = io.BytesIO()
+        frame.write_ipc(buffer, compression="uncompressed")
+        start, size = self._end, buffer.tell()
+        try:
+            self._file.seek(start)
+            self._file.write(buffer.getbuffer())
+            self._file.flush()
+        except OSError as exc:
+            raise from_os_error(exc) from exc
+        self._end += size
+        return SpilledFrame(self, start, size, frame.height)
+
+    def read(self, start: int, size: int) -> pl.DataFrame:
+        try:
+            self._file.seek(start)
+            return pl.read_ipc(io.BytesIO(self._file.read(size)))
+        except OSError as exc:
+            raise from_os_error(exc) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledFrame:
+    """A frame of so many rows on disk."""
+
+    spilled: SpilledFrames
+    start: int
+    size: int
+    height: int
+
+    def read(self) -> pl.DataFrame:
+        return self.spilled.read(self.start, self.size)
 
 
 class Partitioner:

@@ -45,7 +45,7 @@ def stats(
 
 
 def _held(store: OfflineStore, version: StoredVersion) -> tuple[int, Mapping[str, Json] | None]:
-    from featurestore.drift.statistics import describe_rows  # loads NumPy, which documents need not
+    from featurestore.drift.statistics import RowValues, describe_rows  # loads NumPy, which documents need not
 
     with store.reading():
         mark = store.mark(version)
@@ -54,6 +54,6 @@ def _held(store: OfflineStore, version: StoredVersion) -> tuple[int, Mapping[str
         current = store.current(version)
     values = current.filter(current["op"] == VALUE)
     try:
-        return mark.rows, describe_rows(values, version.entity_type.key_names, version.data_type)
+        return mark.rows, describe_rows(RowValues(version.entity_type.key_names, values), version.data_type)
     except (ValueError, OverflowError):  # a time that an earlier release stored outside the years 1 to 9999
         return mark.rows, None

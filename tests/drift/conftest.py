@@ -15,7 +15,7 @@ from featurestore import times
 from featurestore.config import DriftSettings, Project
 from featurestore.drift.assess import assess
 from featurestore.drift.sample import Sample, draw
-from featurestore.drift.statistics import describe
+from featurestore.drift.statistics import RowValues, describe
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.workflows.drift.reference import find_previous, find_reference
@@ -91,7 +91,7 @@ class Ledger:
             ids = pl.int_range(pl.len()).cast(pl.String).str.zfill(7).alias("patient_id")
             written = transaction.write(version, frame.select(ids, moment, "value"))
             found = assess(
-                written.values, ["patient_id"], version.data_type, settings, reference=reference,
+                RowValues(["patient_id"], written.values), version.data_type, settings, reference=reference,
                 previous=previous, seed=7, learned_at=transaction.learned_at,
             )  # fmt: skip
             if found.sample is not None:

@@ -14,6 +14,7 @@ import pytest
 from featurestore.config import DriftSettings
 from featurestore.drift.assess import ReferenceRuns, assess
 from featurestore.drift.sample import unpack_sample
+from featurestore.drift.statistics import RowValues
 from featurestore.drift_methods import DRIFT_METHODS
 from featurestore.model import DataType
 from tests.drift.conftest import Values
@@ -51,7 +52,12 @@ def run(
     dtype: PolarsType = None,
 ) -> Assessed:
     found = assess(
-        rows(values, dtype), ["id"], DataType.parse(data_type), settings, reference=reference, seed=7, learned_at=0
+        RowValues(["id"], rows(values, dtype)),
+        DataType.parse(data_type),
+        settings,
+        reference=reference,
+        seed=7,
+        learned_at=0,
     )
     return Assessed(dict(found.verdict), dict(found.statistics), found.sample or b"")
 

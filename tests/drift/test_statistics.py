@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.drift import statistics
-from featurestore.drift.statistics import EXACT_ROWS, describe_rows
+from featurestore.drift.statistics import EXACT_ROWS, RowValues, describe_rows
 from featurestore.model import DataType
 from tests.drift.conftest import Values
 
@@ -124,7 +124,7 @@ def test_rows_add_entities_event_times_and_freshness() -> None:
         }
     )
     learned = int(dt.datetime(2024, 1, 5, tzinfo=dt.UTC).timestamp()) * 1_000_000
-    found = describe_rows(rows, ["store", "product"], FLOAT, learned_at=learned)
+    found = describe_rows(RowValues(["store", "product"], rows), FLOAT, learned_at=learned)
     assert found["entities"] == 3
     assert found["event_time"] == {"min": "2024-01-01T00:00:00Z", "max": "2024-01-04T00:00:00Z"}
     assert found["freshness_s"] == 86_400.0
@@ -132,7 +132,7 @@ def test_rows_add_entities_event_times_and_freshness() -> None:
 
 def test_without_rows_there_are_no_entities() -> None:
     rows = pl.DataFrame(schema={"id": pl.String, "computed_at": pl.Datetime("us"), "value": pl.Float64})
-    found = describe_rows(rows, ["id"], FLOAT, learned_at=0)
+    found = describe_rows(RowValues(["id"], rows), FLOAT, learned_at=0)
     assert found["entities"] == 0
     assert "event_time" not in found
 

@@ -51,13 +51,17 @@ def evaluate(declared: Feature, function: Callable[..., Any], kind: Any, rows: S
         raise FeatureError(str(exc)) from exc
 
 
+def alone_in(declared: Feature, function: Callable[..., Any], parts: Sequence[SortedRows]) -> pl.DataFrame:
+    return pl.concat([evaluate(declared, function, ALONE, rows) for rows in parts])
+
+
 def check(
     function: Callable[..., Any], rows: SortedRows, *, short: bool = False, size: SampleSize | None = None, **facts: Any
 ) -> None:
     declared = feature(entity_type=USERS, source=SOURCE, short=short, **{"data_type": DataType("float"), **facts})
     scope = scope_of(declared, function() if short else None)
     values = evaluate(declared, function, scope.kind, rows)
-    again = partial(evaluate, declared, function, ALONE)
+    again = partial(alone_in, declared, function)
     ScopeCheck(declared, scope, rows, values, again, named=["amount", "word"], seed=7, size=size).run()
 
 
@@ -198,9 +202,9 @@ def test_rounding_is_not_another_value() -> None:
 def test_an_expression_whose_found_scope_would_not_hold_is_a_defect_of_ours() -> None:
     declared = feature(entity_type=USERS, source=SOURCE, short=True)
     rows, found = sales(), Scope("row", 0, "every operation takes one row at a time", declared=False)
-    again = partial(evaluate, declared, lambda: AMOUNT.shift(1), ALONE)
+    again = partial(alone_in, declared, lambda: AMOUNT.shift(1))
     with pytest.raises(ScopeError) as refused:
-        ScopeCheck(declared, found, rows, again(rows), again, named=["amount"], seed=1).run()
+        ScopeCheck(declared, found, rows, again([rows]), again, named=["amount"], seed=1).run()
     assert "please report it" in str(refused.value.hint)
 
 
@@ -224,7 +228,7 @@ FUNCTIONS = [
 
 def judged(function: Callable[..., Any], rows: SortedRows, scope: Scope, declared: Feature) -> bool:
     """Whether every value is the same from only the rows that the scope allows."""
-    again = partial(evaluate, declared, function, ALONE)
+    again = partial(alone_in, declared, function)
     whole = evaluate(declared, function, scope.kind, rows)
     if scope.kind == "entity" and scope.lookback is None:
         parts: Sequence[tuple[pl.Series, pl.Expr]] = [
@@ -240,7 +244,7 @@ def judged(function: Callable[..., Any], rows: SortedRows, scope: Scope, declare
             for user, at in rows.frame.select("user", "at").iter_rows()
         ]
     for mask, mine in parts:
-        alone = again(SortedRows(rows.frame.filter(mask), rows.origin.filter(mask), USERS, SOURCE))
+        alone = again([SortedRows(rows.frame.filter(mask), rows.origin.filter(mask), USERS, SOURCE)])
         if not alone.filter(mine).equals(whole.filter(mine)):
             return False
     return True
@@ -259,7 +263,7 @@ def test_what_the_check_says_is_what_every_row_says(
     kind, lookback = given_scope
     declared = feature(entity_type=USERS, source=SOURCE, short=False, scope=kind, lookback=lookback)
     scope, function = scope_of(declared), long(value)
-    values, again = evaluate(declared, function, kind, rows), partial(evaluate, declared, function, ALONE)
+    values, again = evaluate(declared, function, kind, rows), partial(alone_in, declared, function)
     try:
         ScopeCheck(declared, scope, rows, values, again, named=["amount"], seed=3).run()
         held = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.model import Problem
+from featurestore.workflows.ingest import divided, division
 from tests.ingest.judged import Project, model_feature, random_steps
 from tests.ingest.model import Store
 
@@ -58,10 +59,20 @@ def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch
     judge(tmp_path, seed, monkeypatch)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_runs_by_parts_of_few_rows_store_the_same(
+    tmp_path: Path, seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
+    judge(tmp_path, seed, monkeypatch)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("block", range(40))
 def test_many_more_runs_store_what_the_model_stores(
     tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+        monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
         judge(tmp_path / str(seed), seed, monkeypatch)

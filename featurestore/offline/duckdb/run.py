@@ -6,6 +6,10 @@ row become visible together or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
@@ -15,6 +19,7 @@ from featurestore.offline.contract import VALUE, WITHDRAWN, Written
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.sql import (
     add_known,
     coming_table,
@@ -37,10 +42,9 @@ class DuckDBRun(SqlRun):
         self._connection = file.connection
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
-        refuse_impossible(version, frame)
+        self.refuse(version, frame)
         if self._prepare(version, known=KNOWN in frame.columns):
-            self.append(version, frame, VALUE)
-            return Written(frame.height, 0, 0, frame)
+            return self._write_first(version, frame)
         if self._file.has_known(version):
             return write_known(self, version, frame, tolerance)
         keys = key_list(version)
@@ -54,10 +58,9 @@ class DuckDBRun(SqlRun):
         return self._write_changed(version, frame, held, f"{keys}, computed_at", tolerance, corrects=True)
 
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
-        refuse_impossible(version, frame)
+        self.refuse(version, frame)
         if self._prepare(version):
-            self.append(version, frame, VALUE)
-            return Written(frame.height, 0, 0, frame)
+            return self._write_first(version, frame)
         keys = key_list(version)
         table = history_table(version.id)
         held = (
@@ -66,18 +69,37 @@ class DuckDBRun(SqlRun):
         )
         return self._write_changed(version, frame, held, keys, tolerance, corrects=False)
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    @contextmanager
+    def first_rows(
+        self, version: StoredVersion, *, known: bool = False
+    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
+        yield partial(self._write_first, version) if self._prepare(version, known=known) else None
+
+    def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
+        self.refuse(version, frame)
+        self.append(version, frame, VALUE)
+        return Written(frame.height, 0, 0, frame)
+
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = held_schema(version)
         if not self._file.has_history(version):
             return pl.DataFrame(schema=schema)
         keys, table = key_list(version), history_table(version.id)
         wanted = entities  # noqa: F841  # the query finds it by its name; see `append`
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        bounds: list[str | int] = []
+        where = in_range(version, key_range, bounds)
         learned = learned_rank(known=self._file.has_known(version))
         found: pl.DataFrame = self._connection.sql(
             # As a struct, because arg_max passes over nulls, and a stored null is a value.
             f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, {learned}) AS held FROM {table}{semi} "
-            f"GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at"
+            f"WHERE {where} GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at",
+            params=bounds,
         ).pl()
         return found.unnest("held").select(schema.names()).cast(schema)
 
@@ -205,3 +227,25 @@ class DuckDBRun(SqlRun):
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
+
+
+def in_range(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
+    """The condition that a row's entity is in a range of keys; the keys are added to the values of the query.
+
+    Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
+    """
+    clauses = []
+    for keys, sign, last in ((key_range.after, ">", ">"), (key_range.up_to, "<", "<=")):
+        if keys is not None:
+            first = len(values) + 1
+            values += keys
+            places = [(quote(name), f"${first + at}") for at, name in enumerate(version.entity_type.key_names)]
+            clauses.append(_beyond(places, sign, last))
+    return " AND ".join(clauses) or "TRUE"
+
+
+def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
+    (name, value), *rest = places
+    if not rest:
+        return f"{name} {last} {value}"
+    return f"{name} {sign}= {value} AND ({name} {sign} {value} OR {_beyond(rest, sign, last)})"

@@ -42,7 +42,7 @@ from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
 from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
-from featurestore.offline.duckdb.run import DuckDBRun
+from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, set_back, write_last_run
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
@@ -58,7 +58,6 @@ from featurestore.offline.sql import (
     key_list,
     learned_order,
     literal,
-    quote,
 )
 from featurestore.tables.types import history_schema
 
@@ -227,7 +226,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = _within(version, key_range, bounds)
+        within = in_range(version, key_range, bounds)
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
         with self.reading():
             known = self._has_known(version)
@@ -244,7 +243,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             return pl.DataFrame(schema=history_schema(version))
         keys = key_list(version)
         bounds: list[str | int] = []
-        within = _within(version, key_range, bounds)
+        within = in_range(version, key_range, bounds)
         return self._history(
             version,
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
@@ -302,7 +301,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = _within(version, key_range, bounds)
+        within = in_range(version, key_range, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         if after_run is not None:
             due = "" if due_after is None else f" OR {dated(due_after, at)}"
@@ -365,7 +364,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = _within(version, key_range, bounds)
+        within = in_range(version, key_range, bounds)
         with self.reading():
             known = self._has_known(version)
             learned = learned_order(known=known, descending=True)
@@ -504,28 +503,6 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 if time.monotonic() >= deadline:
                     raise busy(self._path, "another process") from exc
                 time.sleep(0.02)
-
-
-def _within(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
-    """The condition that a row's entity is in a range of keys; the keys are added to the values of the query.
-
-    Column by column: DuckDB passes over blocks of rows by what it knows of each column, and compares no tuples.
-    """
-    clauses = []
-    for keys, sign, last in ((key_range.after, ">", ">"), (key_range.up_to, "<", "<=")):
-        if keys is not None:
-            first = len(values) + 1
-            values += keys
-            places = [(quote(name), f"${first + at}") for at, name in enumerate(version.entity_type.key_names)]
-            clauses.append(_beyond(places, sign, last))
-    return " AND ".join(clauses) or "TRUE"
-
-
-def _beyond(places: Sequence[tuple[str, str]], sign: str, last: str) -> str:
-    (name, value), *rest = places
-    if not rest:
-        return f"{name} {last} {value}"
-    return f"{name} {sign}= {value} AND ({name} {sign} {value} OR {_beyond(rest, sign, last)})"
 
 
 def _last_rows(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

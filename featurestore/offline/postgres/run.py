@@ -6,7 +6,8 @@ frame is large beside it, else against those that the index finds for the frame'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.postgres import tables
 from featurestore.offline.sql import coming_table, history_list, history_table, key_list, learned_order, quote
 from featurestore.postgres.connection import Connection
@@ -81,19 +83,43 @@ class PostgresRun(SqlRun):
             )
         return tables.count_rows(self._connection, version)
 
+    @contextmanager
+    def first_rows(
+        self, version: StoredVersion, *, known: bool = False
+    ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
+        if tables.has_table(self._connection, table_name(version.id)):
+            yield None
+            return
+        self._make(version, known=known)
+
+        def write(frame: pl.DataFrame) -> Written:
+            self.refuse(version, frame)
+            self.append(version, frame)
+            return Written(frame.height, 0, 0, frame)
+
+        yield write
+        # Only now: to index all rows at once is faster than one by one.
+        tables.index_history(self._connection, version, known=known)
+
     def _make(self, version: StoredVersion, *, known: bool) -> None:
         tables.make_history(self._connection, version, known=known)
         self.note_version(version)
         if known:
             self.note_known(version.id)
 
-    def pairs(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def refuse(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+        _refuse_what_has_no_place(version, frame)
+
+    def pairs(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = held_schema(version)
         if not tables.has_table(self._connection, table_name(version.id)):
             return pl.DataFrame(schema=schema)
         names = version.entity_type.key_names
         if entities is None:
-            pieces = [self._fetch_pairs(version)]
+            pieces = [self._fetch_pairs(version, key_range)]
         else:
             pieces = [self._look_up_pairs(version, piece) for piece in entities.select(names).iter_slices(LOOKUP_ROWS)]
         empty = pl.DataFrame(schema=schema)
@@ -141,11 +167,11 @@ class PostgresRun(SqlRun):
         if rows.height:
             self._connection.copy(coming_name(version.id), rows.select(history_schema(version).names()))
 
-    def _fetch_pairs(self, version: StoredVersion) -> pl.DataFrame:
+    def _fetch_pairs(self, version: StoredVersion, key_range: KeyRange) -> pl.DataFrame:
         pair = f"{key_list(version)}, computed_at"
         return self._connection.query(
             f"SELECT DISTINCT ON ({pair}) {pair}, op, value FROM {history_table(version.id)} "
-            f"ORDER BY {pair}, {self._latest_learned(version)}"
+            f"WHERE {in_range(version, key_range)} ORDER BY {pair}, {self._latest_learned(version)}"
         )
 
     def _look_up_pairs(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
@@ -176,15 +202,11 @@ class PostgresRun(SqlRun):
     def _write(
         self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str], tolerance: float | None
     ) -> Written:
-        refuse_impossible(version, frame)
-        _refuse_what_has_no_place(version, frame)
+        self.refuse(version, frame)
         known = KNOWN in frame.columns
-        if not tables.has_table(self._connection, table_name(version.id)):
-            self._make(version, known=known)
-            self.append(version, frame)
-            # Only now: to index all rows at once is faster than one by one.
-            tables.index_history(self._connection, version, known=known)
-            return Written(frame.height, 0, 0, frame)
+        with self.first_rows(version, known=known) as write_first:
+            if write_first is not None:
+                return write_first(frame)
         has_known = self.has_known(version.id)
         if known and not has_known:
             self.add_known(version)
@@ -297,3 +319,13 @@ def _refuse(version: StoredVersion, frame: pl.DataFrame, wrong: pl.Series, what:
     raise FeatureError(
         f"the row of {entity} at {row['computed_at'].isoformat()}Z: {what}", where=version.id.feature, hint=hint
     )
+
+
+def in_range(version: StoredVersion, key_range: KeyRange) -> str:
+    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
+
+    The bounds are part of the statement, because the answer to one with parameters is not sent by COPY.
+    """
+    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
+    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
+    return " AND ".join(clauses) or "TRUE"

@@ -51,7 +51,7 @@ from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
-from featurestore.offline.postgres.run import PostgresRun, possible, unnest
+from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import (
@@ -268,7 +268,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
-        within = f"{between(up_to_run, after_run)} AND {_within(version, key_range)}"
+        within = f"{between(up_to_run, after_run)} AND {in_range(version, key_range)}"
         with self._snapshot():
             known = self.has_known(version.id)
             columns = history_list(version, known=known)
@@ -292,7 +292,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         keys = key_list(version)
         query = (
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
-            f"WHERE {dated(None, due)} AND {_within(version, key_range)} ORDER BY {keys}, computed_at"
+            f"WHERE {dated(None, due)} AND {in_range(version, key_range)} ORDER BY {keys}, computed_at"
         )
         return self._history(version, [(query, ())])
 
@@ -333,7 +333,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        keys, table, within = key_list(version), history_table(version.id), _within(version, key_range)
+        keys, table, within = key_list(version), history_table(version.id), in_range(version, key_range)
         where = f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
         wanted = None if after_run is None else self._touched(version, after_run, due_after, at, within)
         with self._snapshot():
@@ -422,7 +422,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             known = self.has_known(version.id)
             query = (
                 f"SELECT DISTINCT ON ({keys}, computed_at) {history_list(version, known=known)} FROM {table} WHERE "
-                f"{_within(version, key_range)} ORDER BY {keys}, computed_at, "
+                f"{in_range(version, key_range)} ORDER BY {keys}, computed_at, "
                 f"{learned_order(known=known, descending=True)}"
             )
             return self._history(version, [(query, ())], known=known)
@@ -535,13 +535,3 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                         hint="run the same command again: what was committed is found, and not written twice",
                     ) from lost  # fmt: skip
             time.sleep(POLL_SECONDS)
-
-
-def _within(version: StoredVersion, key_range: KeyRange) -> str:
-    """The condition that a row's entity is in a range of keys: one range of the primary key's index.
-
-    The bounds are part of the statement, because the answer to one with parameters is not sent by COPY.
-    """
-    rows = ((keys, sign) for keys, sign in ((key_range.after, ">"), (key_range.up_to, "<=")) if keys is not None)
-    clauses = [f"({key_list(version)}) {sign} ({', '.join(map(tables.constant, keys))})" for keys, sign in rows]
-    return " AND ".join(clauses) or "TRUE"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from featurestore.errors import NothingToReadError, SourceError
-from featurestore.model import Source
+from featurestore.model import Json, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.contract import (
     Content,
@@ -33,6 +33,8 @@ from featurestore.sources.kafka.settings import KafkaSettings, read_schema
 from featurestore.sources.kafka.topic import Record, Span, Topic, TopicReader
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from featurestore.tables.batch import Batch
 
 ROWS = 50_000
@@ -222,6 +224,20 @@ class KafkaSource:
         instants = (found["timestamp"] * 1_000).cast(pl.Datetime("us"))
         return Deletions(key, pl.DataFrame([names.alias(key), instants.alias("deleted_at")]))
 
+    def without(self, part: RawPart, rows: Collection[int], keys: Sequence[str], folder: Path) -> RawPart | None:
+        import polars as pl
+
+        assert part.path is not None, "a batch that can be read"
+        raw, first = pl.read_parquet(part.path), _facts(part)[1]
+        gone = pl.col("offset").is_in([first + row - 1 for row in rows])
+        # A record without a payload is no row, and its key may be the entity's.
+        named = pl.col("value").is_null() & pl.col("key").is_in([key.encode() for key in keys])
+        left = raw.filter(~(gone | named.fill_null(value=False)))
+        if left.height == raw.height:
+            return None
+        path = folder / f"without-{part.sequence}.parquet"
+        return replace(part, path=path, rows=left.height, **_write(left, path, part.facts))
+
     def beginning(self, rows: int) -> KafkaSource:
         """The same source, whose offer fetches about so many records: from where it starts, or else the last ones."""
         return _Beginning(self._folders, self._source, rows)
@@ -394,13 +410,17 @@ class _Writer:
         for piece in (frame.head(frame.height - far.height), *([far] if far.height else [])):
             self._sequence += 1
             path = self._folder / f"{self._sequence}.parquet"
-            piece.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
-            data = path.read_bytes()
-            first, last = int(piece["offset"][0]), int(piece["offset"][-1])
+            facts = {"partition": partition, "first": int(piece["offset"][0]), "last": int(piece["offset"][-1])}
+            written = _write(piece, path, facts)
             self.parts.append(
-                RawPart(
-                    name=str(self._sequence), sequence=self._sequence, content=hashlib.sha256(data).hexdigest(),
-                    rows=piece.height, size=len(data), path=path,
-                    facts={"partition": partition, "first": first, "last": last, "size": len(data)},
-                )
-            )  # fmt: skip
+                RawPart(name=str(self._sequence), sequence=self._sequence, rows=piece.height, path=path, **written)
+            )
+
+
+def _write(records: pl.DataFrame, path: Path, facts: Json) -> dict[str, Any]:
+    """Writes raw records; the content, size and facts of the batch."""
+    assert isinstance(facts, dict), "written here"
+    records.write_parquet(path, compression="zstd", compression_level=1, statistics=False)
+    data = path.read_bytes()
+    size = len(data)
+    return {"content": hashlib.sha256(data).hexdigest(), "size": size, "facts": {**facts, "size": size}}

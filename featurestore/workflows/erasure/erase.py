@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -31,6 +31,7 @@ from featurestore.workflows.erasure.completion import (
     writing_turn,
 )
 from featurestore.workflows.erasure.measures import measure_without
+from featurestore.workflows.erasure.raw import RawErasure, raw_folder, raw_without
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
 
 COPIES = "backups, and files of your own: sources, labels, exports, results of joins, reports"
@@ -62,17 +63,19 @@ def erase(
     run_id: str | None = None
     errors = 0
     online_key = layout.entity_key(project.name, entity_type, entity)
-    with writing_turn(project, offline) as unfinished:
+    with writing_turn(project, offline) as unfinished, raw_folder(project) as folder:
         found = _find_rows(offline, entity_type, entity)
-        if found:
+        raw = raw_without(project, offline, entity_type, entity, folder, progress)
+        if found or raw.batches:
             flag_erasure(project)
-            run_id, errors = _erase_offline(project, offline, found, online_key)
+            run_id, errors = _erase_offline(project, offline, found, raw, online_key)
             # Online after the commit: a sync in between would write the values again from a history that has them.
             left = complete_erasures(project, offline, online)
         else:
             error = remove_online(project, offline, online, [online_key])
             left = unfinished if error is None else (*unfinished, later(error))
     named = sources_naming(project, entity_type, entity, progress)
+    named = replace(named, unread=(*named.unread, *raw.unread))
     return _result(project, entity_type, entity, found, named, run_id=run_id, incomplete=left, errors=errors)
 
 
@@ -126,7 +129,9 @@ def _find_rows(offline: OfflineStore, entity_type: EntityType, entity: Entity) -
         return _Traces(entity_type, wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
 
 
-def _erase_offline(project: Project, offline: OfflineStore, found: _Traces, online_key: str) -> tuple[str, int]:
+def _erase_offline(
+    project: Project, offline: OfflineStore, found: _Traces, raw: RawErasure, online_key: str
+) -> tuple[str, int]:
     """Erases in one transaction, and records there what is still to be done; gives the run's id, and errors dropped."""
     note = "1 entity erased"
     if found.datasets:
@@ -142,6 +147,7 @@ def _erase_offline(project: Project, offline: OfflineStore, found: _Traces, onli
         for version, measures in measured:
             run.replace_measures(version.id, measures)
         run.unmark_deleted(found.entity_type, found.entity)
+        raw.store(run)
         run.erase_rejected(found.keys)
         errors = run.drop_errors(keep=others)
         run.drop_labels({dataset.labels_sha256 for dataset in found.datasets})

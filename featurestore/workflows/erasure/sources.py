@@ -35,18 +35,23 @@ def sources_naming(
     A row names an entity by the key columns; in a source without them, by any columns, if features of the entity type
     read it.
     """
-    registry = discover(project, SourceTree(project.root))
-    feeding = {item.source_name for item in registry.features if item.entity_type == entity_type}
+    readers = feeding(project, entity_type)
     named: dict[str, None] = {}
     unread: list[str] = []
     for source in project.sources.values():
         progress(f"looking through source {source.name}")
         try:
-            for origin in _origins(project, source, entity_type, entity, anywhere=source.name in feeding):
+            for origin in _origins(project, source, entity_type, entity, anywhere=source.name in readers):
                 named[origin] = None
         except FeatureStoreError as exc:
             unread.append(f"source {source.name} can't be looked through: {exc}")
     return SourcesNaming(tuple(named), tuple(unread))
+
+
+def feeding(project: Project, entity_type: EntityType) -> set[str | None]:
+    """The sources that features of an entity type read."""
+    features = discover(project, SourceTree(project.root)).features
+    return {item.source_name for item in features if item.entity_type == entity_type}
 
 
 def _origins(
@@ -57,25 +62,24 @@ def _origins(
         offer = opened.offer()
     except NothingToReadError:
         return
-    keys = {name: str(entity[name]) for name in entity_type.key_names}
-    names = naming(list(keys.values()))
+    names = naming([str(entity[name]) for name in entity_type.key_names])
     found = ""
     for batch in opened.read(offer, report=lambda _warning: None):
         if batch.origin != found and (
-            _is_in(batch, entity_type, keys, anywhere=anywhere) or any(names(row.text) for row in batch.unreadable)
+            len(rows_naming(batch, entity_type, entity, anywhere=anywhere))
+            or any(names(row.text) for row in batch.unreadable)
         ):
             found = batch.origin
             yield found
 
 
-def _is_in(batch: Batch, entity_type: EntityType, keys: dict[str, str], *, anywhere: bool) -> bool:
-    frame = batch.frame
+def rows_naming(batch: Batch, entity_type: EntityType, entity: Entity, *, anywhere: bool) -> pl.Series:
+    """The places in a batch's frame of rows that name an entity: by its keys or, with ``anywhere``, in any column."""
+    frame, keys = batch.frame, {name: str(entity[name]) for name in entity_type.key_names}
     by_name = all(name in frame.columns for name in keys)
-    if not by_name and not anywhere:
-        return False
     flat = [name for name, kind in frame.schema.items() if not kind.is_nested() and kind != pl.Binary]
-    if not flat:
-        return False
+    if not flat or not (by_name or anywhere):
+        return pl.Series([], dtype=pl.UInt32)
     texts = frame.select(pl.col(flat).cast(pl.String, strict=False))
     whole = {key.name for key in entity_type.keys if key.type == "int"}  # 007 is 7
 
@@ -83,4 +87,4 @@ def _is_in(batch: Batch, entity_type: EntityType, keys: dict[str, str], *, anywh
         return pl.col(name).cast(pl.Int64, strict=False) == int(text) if name in whole else pl.col(name) == text
 
     same = [equal(name, text) if by_name else pl.any_horizontal(pl.col(flat) == text) for name, text in keys.items()]
-    return bool(texts.select(pl.all_horizontal(same).any()).item())
+    return texts.select(pl.all_horizontal(same).fill_null(value=False)).to_series().arg_true()

@@ -18,7 +18,8 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
-from featurestore.workflows.ingest.evaluating import Evaluated, Evaluation, WindowSettings
+from featurestore.workflows.ingest.divided import Divided
+from featurestore.workflows.ingest.evaluating import Evaluated, WindowSettings
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -115,18 +116,21 @@ class _Run:
         inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
         plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
         print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
-        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, turn.project.window_rows)
+        most_rows = turn.project.window_rows * total
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
         for entity_type, known in dict.fromkeys(map(self._seen, plans)):
             group = [plan for plan in plans if self._seen(plan) == (entity_type, known)]
             source = turn.source if known is None else by_known(entity_type, turn.source)
-            evaluation = Evaluation(Looking(contents, entity_type, source, known), self.caller, windows)
-            for outcome in evaluation.run(group):
+            looking = Looking(contents, entity_type, source, known)
+            project = turn.project
+            divided = Divided(looking, contents, self.caller, project.memory, project.state, windows)
+            for outcome in divided.run(group):
                 if isinstance(outcome, Evaluated):
                     yield self._computed(outcome, aside, print_, total)
                 else:
                     plan, problem = outcome
                     yield Failed(plan.ready.target, problem, total, aside.count)
-            yield Noticed(tuple(evaluation.notes))
+            yield Noticed(tuple(divided.notes))
 
     def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
         """What decides which rows a target sees: its entity type, and whether its values have known times."""
@@ -169,7 +173,8 @@ class _Run:
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
         target = plan.ready.target
-        if values.future and not values.frame.height and plan.before is None:
+        given = values.frame.height or sum(part.frame.height for part in found.parts)
+        if values.future and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
         horizon = None if found.steps is None else found.steps.reach.horizon
         taken = replace(plan.taken, due=found.due, horizon=horizon)
@@ -177,5 +182,5 @@ class _Run:
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison, steps=found.steps,
+            comparison=found.comparison, parts=found.parts, steps=found.steps,
         )  # fmt: skip

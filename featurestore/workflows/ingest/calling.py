@@ -22,13 +22,14 @@ from featurestore.evaluation.evaluate import (
 )
 from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame, no_values
 from featurestore.evaluation.scope import scope_of
+from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.evaluation.windows import Slices, evaluate
 from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
 from featurestore.workflows.ingest.problems import problem_of, unkeyed_error
-from featurestore.workflows.ingest.scope_checks import check_scope
+from featurestore.workflows.ingest.scope_checks import LATER, check_scope, sample_size
 from featurestore.workflows.ingest.targets import Target
 
 
@@ -70,9 +71,12 @@ class Caller:
             return problem_of(exc, self._project, target)
         return Ready(target, function, scope_of(target.feature, expression), expression, first)
 
-    def call(self, ready: Sequence[Ready], rows: SortedRows, place: Place) -> Iterator[tuple[Ready, Values]]:
-        """Each target's values over these rows."""
+    def call(
+        self, ready: Sequence[Ready], rows: SortedRows, place: Place, *, share: int = 1
+    ) -> Iterator[tuple[Ready, Values]]:
+        """Each target's values over these rows, one of ``share`` parts of about one size."""
         times: RowTimes | None = None
+        sampling = Sampling(rows)
         if rows.frame.is_empty():  # of columns without a value not even the type is known: the code waits for the first
             timed = rows.source.event_time is not None
             yield from ((one, no_values(one.target.feature, timed=timed)) for one in ready if one.first)
@@ -96,7 +100,8 @@ class Caller:
                     values,
                     place,
                     latest=self._latest,
-                    first=one.first,
+                    size=sample_size(share) if one.first else LATER,
+                    sampling=sampling,
                 )
                 yield one, values
             except FeatureError as exc:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, RunTransaction, Written
-from featurestore.workflows.ingest.evaluating import Comparison
+from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
 from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, undeleted, without
+
+
+def write_parts(
+    transaction: RunTransaction, version: StoredVersion, parts: Sequence[ValuesPart], *, tolerance: float | None
+) -> Iterator[tuple[Written, int]]:
+    """Writes values that come in parts, as `write_compared` does. Raises FeatureError before anything is written."""
+    for part in parts:
+        transaction.refuse(version, part.frame.read())
+        if part.comparison.checks is not None:
+            _held(transaction, version, part.comparison, tolerance)
+    done: list[tuple[pl.DataFrame, pl.DataFrame | None]] = []
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for part in parts:
+            done[:] = [(part.frame.read(), _held(transaction, version, part.comparison, tolerance))]
+            yield done[0][0]
+
+    for part, written in zip(parts, transaction.write_parts(version, frames(), tolerance=tolerance), strict=True):
+        frame, held = done[0]
+        yield written, _withdraw(transaction, version, _gone(held, frame, part.comparison))
 
 
 def write_compared(
@@ -21,17 +43,26 @@ def write_compared(
     tolerance: float | None,
 ) -> tuple[Written, int]:
     """Writes what is new or corrected, and withdraws what is not given any more: how many. Raises FeatureError."""
-    held: pl.DataFrame | None = None
-    if comparison.spans is not None or comparison.everything:
-        entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
-        held = _values_after(transaction.pairs(version, entities), comparison.floor)
-        held = undeleted(held, comparison.deleted)
-        _check(version, held, comparison, tolerance)
+    held = _held(transaction, version, comparison, tolerance)
     written = transaction.write(version, frame, tolerance=tolerance)
-    pairs = _gone(held, frame, comparison)
-    if pairs is None or not pairs.height:
-        return written, 0
-    return written, transaction.withdraw(version, pairs)
+    return written, _withdraw(transaction, version, _gone(held, frame, comparison))
+
+
+def _held(
+    transaction: RunTransaction, version: StoredVersion, comparison: Comparison, tolerance: float | None
+) -> pl.DataFrame | None:
+    """What is held where it is withdrawn if it is not given. Raises FeatureError where it must be what is expected."""
+    if comparison.spans is None and not comparison.everything:
+        return None
+    entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
+    found = transaction.pairs(version, entities, key_range=comparison.key_range)
+    held = undeleted(_values_after(found, comparison.floor), comparison.deleted)
+    _check(version, held, comparison, tolerance)
+    return held
+
+
+def _withdraw(transaction: RunTransaction, version: StoredVersion, pairs: pl.DataFrame | None) -> int:
+    return 0 if pairs is None or not pairs.height else transaction.withdraw(version, pairs)
 
 
 def _gone(held: pl.DataFrame | None, frame: pl.DataFrame, comparison: Comparison) -> pl.DataFrame | None:

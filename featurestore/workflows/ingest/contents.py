@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -64,7 +64,8 @@ class SourceContents:
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
-        self._streams = {content.sha256: content.stream for content in offer.contents if content.stream is not None}
+        # By the bytes alone: those that were read by another schema before have the same place.
+        self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
 
     # Parsing
@@ -163,7 +164,8 @@ class SourceContents:
 
     def _warn(self, contents: Sequence[Content], inferred: Mapping[str, Scalar]) -> None:
         kept = [self._find(content.sha256) for content in contents]
-        schema = self._kept.schema(kept)
+        looked_at = {*self._keys, *(name for name, kind in inferred.items() if kind == "string")}
+        schema = {name: kind for name, kind in self._kept.schema(kept).items() if name in looked_at}
         names = [content.name for content in contents]
         for frame in self._kept.frames(kept, schema):
 
@@ -242,21 +244,44 @@ class SourceContents:
             return pl.DataFrame(schema=types)
         frame = pl.concat(found)
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
-        ids = pl.Series(CONTENT, [self._number(sha256) for sha256 in contents], pl.UInt32)
+        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in contents], pl.UInt32)
         at = frame[CONTENT]
         frame = frame.with_columns(numbers.gather(at), ids.gather(at))
         return frame.with_columns(self._in_streams(contents, at, frame[ROW])) if self._streams else frame
 
     def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
         """The partition of each row of a stream, and its place there."""
-        partitions = pl.Series(PARTITION, [self._streams[sha256][0] for sha256 in contents], pl.Int32)
-        places = pl.Series(ORDER, [self._streams[sha256][1] << 32 for sha256 in contents], pl.Int64)
+        found = [self._streams[_bytes_of(sha256)] for sha256 in contents]
+        partitions = pl.Series(PARTITION, [partition for partition, _ in found], pl.Int32)
+        places = pl.Series(ORDER, [place << 32 for _, place in found], pl.Int64)
         return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
+
+    def count(self, contents: Iterable[str]) -> int:
+        """How many rows some contents have."""
+        return sum(self._find(sha256).accepted for sha256 in contents)
+
+    def row_bytes(self) -> int:
+        """About how many bytes of memory a row takes."""
+        return max((self._kept.row_bytes(self._find(sha256)) for sha256 in list(self.there)[:8]), default=1)
+
+    def stream(
+        self,
+        contents: Iterable[str],
+        columns: Collection[str] | None = None,
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of some contents, a file at a time: the source's columns, or some of them, `ROW` and `CONTENT`."""
+        order = self._order(contents)
+        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in order], pl.UInt32)
+        schema = {name: kind for name, kind in self.schema.items() if columns is None or name in columns}
+        for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between):
+            yield frame.with_columns(ids.gather(frame[CONTENT]))
 
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()
 
-    def _number(self, sha256: str) -> int:
+    def number(self, sha256: str) -> int:
         """A number of a content that stays for the run."""
         return self._numbers.setdefault(sha256, len(self._numbers))
 
@@ -326,6 +351,10 @@ class SourceContents:
                 found.rows.append(
                     RejectedRow(self.source.name, place.file, place.row, event_time, reason, values, place.text)
                 )
+
+
+def _bytes_of(sha256: str) -> str:
+    return sha256.partition("@")[0]
 
 
 def _plain(value: object) -> str | bool | int | None:

@@ -16,13 +16,16 @@ from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
-from featurestore.model import Problem, VersionId
+from featurestore.model import EntityType, Problem, Source, VersionId
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
+from featurestore.tables.temporary import SpilledFrame
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.versioning.recipe.hashing import named_among
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
+from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Looking, News, Side, find_news
 from featurestore.workflows.ingest.pairs import (
     AT,
@@ -52,14 +55,15 @@ class Comparison:
     """What of the history a run's values are compared with, beside their own pairs.
 
     ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
-    was not given is withdrawn; of every entity with ``everything``. Of each entity of ``checks`` what is held from
-    `LOW` to `HIGH` must be what ``expected`` has. What is dated up to
-    ``floor`` (µs) is left as it is, and of the entities of ``deleted`` up to their deletion.
+    was not given is withdrawn; with ``everything`` of every entity of ``key_range``. Of each entity of ``checks`` what
+    is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is, and
+    of the entities of ``deleted`` up to their deletion.
     """
 
     pairs: pl.DataFrame | None = None
     spans: pl.DataFrame | None = None
     everything: bool = False
+    key_range: KeyRange = ALL_KEYS
     checks: pl.DataFrame | None = None
     expected: pl.DataFrame | None = None
     floor: int | None = None
@@ -67,8 +71,19 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class ValuesPart:
+    """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs."""
+
+    frame: SpilledFrame
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A target's values, what they are compared with, and what it took: rows that were evaluated, and why these."""
+    """A target's values, what they are compared with, and what it took: rows that were evaluated, and why these.
+
+    Where there are ``parts``, all values and comparisons are in these, in order.
+    """
 
     plan: Plan
     values: FeatureValues
@@ -77,7 +92,33 @@ class Evaluated:
     reason: str
     older: int = 0
     due: Due = ()
+    parts: tuple[ValuesPart, ...] = ()
     steps: Steps | None = None
+
+
+@dataclass(slots=True)
+class GoneRows:
+    """Rows of earlier runs that are gone from files that are still there: how many, and the first."""
+
+    entity_type: EntityType
+    source: Source
+    count: int = 0
+    first: str = ""
+
+    def add(self, rows: pl.DataFrame) -> None:
+        if rows.height and not self.count:
+            row = rows.row(0, named=True)
+            entity = format_entity(self.entity_type, {name: row[name] for name in self.entity_type.key_names})
+            at = format_instant(int(rows[str(self.source.event_time)].to_physical()[0]))
+            self.first = f"{self.entity_type.name} {entity} at {at}"
+        self.count += rows.height
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source.name}: {self.count:,} row(s) of earlier runs are gone from files that are still there, such "
+            f"as that of {self.first}; what was made of them stays. With id in the source a row that moves takes its "
+            f"values along; featurestore delete {self.entity_type.name} ID --at TIME takes values back"
+        )
 
 
 Finish = Callable[[Plan, FeatureValues, int], "Evaluated"]
@@ -86,12 +127,13 @@ Outcome = Evaluated | tuple[Plan, Problem]
 
 @dataclass(slots=True)
 class Evaluation:
-    """Evaluates the targets of one source and one entity type."""
+    """Evaluates the targets of one source and one entity type, over all rows or over one of ``share`` parts of them."""
 
     looking: Looking
     caller: Caller
     windows: WindowSettings
-    notes: list[str] = field(default_factory=list)
+    gone: dict[object, GoneRows] = field(default_factory=dict)
+    share: int = 1
     _news: dict[tuple[object, ...], News] = field(default_factory=dict)
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
@@ -124,7 +166,7 @@ class Evaluation:
         """A target that looks at all rows is computed as a whole where any of them is another one."""
         if plan.whole is not None or plan.ready.scope.kind != "source":
             return plan
-        if self._find_news(plan).empty and not self._due_pairs(plan).height:
+        if self.find_news(plan).empty and not self._due_pairs(plan).height:
             return plan
         return replace(plan, whole=plan.ready.scope.reason)
 
@@ -140,7 +182,7 @@ class Evaluation:
         if plan.ready.scope.kind == "row":
             replaced = None
             if plan.then is not None:
-                news = self._find_news(plan)
+                news = self.find_news(plan)
                 older = news.older
                 replaced = without(self._pairs(plan.ready, news.replaced), values.frame)
             comparison = Comparison(pairs=replaced, floor=plan.floor)
@@ -155,7 +197,7 @@ class Evaluation:
         place = self._place(rows.select(CONTENT, ROW))
         sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
         sorted_ = replace(sorted_, known=looking.known)
-        ((_, values),) = self.caller.call([plan.ready], sorted_, place)
+        ((_, values),) = self.caller.call([plan.ready], sorted_, place, share=self.share)
         if isinstance(values, Problem):
             return plan, values
         reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
@@ -168,8 +210,8 @@ class Evaluation:
 
     def _rows(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         """The rows that are new, or others than before, and those that may have a say at their pairs."""
-        news = self._find_news(plans[0])
-        self._note_gone(news)
+        news = self.find_news(plans[0])
+        self._note_gone(plans[0], news)
         simple = [plan for plan in plans if self._is_simple(plan)]
         if simple and not news.new.height:
             yield from (self._nothing(plan, news) for plan in simple)
@@ -179,31 +221,21 @@ class Evaluation:
             if plan not in simple:
                 yield self._row(plan, news)
 
-    def _note_gone(self, news: News) -> None:
+    def _note_gone(self, plan: Plan, news: News) -> None:
         """What scope ``row`` made of a row stays where the row is gone from a file that is still there: it is said."""
-        gone = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
+        lost = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
-            gone = gone.join(news.new, on=self.looking.place, how="anti", maintain_order="left")
-        if not gone.height:
-            return
-        source, entity_type = self.looking.source, self.looking.entity_type
-        first = gone.row(0, named=True)
-        entity = format_entity(entity_type, {name: first[name] for name in entity_type.key_names})
-        at = format_instant(int(gone[str(source.event_time)].to_physical()[0]))
-        line = (
-            f"{source.name}: {gone.height:,} row(s) of earlier runs are gone from files that are still there, such as "
-            f"that of {entity_type.name} {entity} at {at}; what was made of them stays. With id in the source a row "
-            f"that moves takes its values along; featurestore delete {entity_type.name} ID --at TIME takes values back"
-        )
-        if line not in self.notes:
-            self.notes.append(line)
+            lost = lost.join(news.new, on=self.looking.place, how="anti", maintain_order="left")
+        sides = _side_key(plan.then), _side_key(plan.now)
+        gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))
+        gone.add(lost)
 
     def _is_simple(self, plan: Plan) -> bool:
         """Whether each row gives one value, at its own place, where no other row has one."""
         return plan.ready.target.feature.short and self.looking.at_places and not plan.taken.due
 
     def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
-        news = self._find_news(plan)
+        news = self.find_news(plan)
         return Evaluated(
             plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older
         )
@@ -254,7 +286,7 @@ class Evaluation:
 
     def _entities(self, plan: Plan) -> Outcome:
         """The entities of the rows that changed, as they were and as they are, and as far around them as it reaches."""
-        news, due = self._find_news(plan), self._due_pairs(plan)
+        news, due = self.find_news(plan), self._due_pairs(plan)
         changed = [self._places(rows) for rows in (news.old, news.new)]
         keys = list(self.looking.entity_type.key_names)
         spans = pl.concat([*changed, due]).group_by(keys).agg(pl.col(AT).min().alias(LOW), pl.col(AT).max().alias(HIGH))
@@ -279,6 +311,24 @@ class Evaluation:
         reason = "due" if news.empty else plan.changed
         return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
 
+    def count_around(self, plan: Plan) -> int:
+        """About how many rows of the entities that have news a target of scope ``entity`` looks at."""
+        contents, news = self.looking.contents, self.find_news(plan)
+        assert isinstance(contents, SourceContents), "asked before anything is divided"
+        keys = list(self.looking.entity_type.key_names)
+        changed = pl.concat([news.old.select(keys), news.new.select(keys)]).unique()
+        if not changed.height:
+            return 0
+        low: int | None = None
+        high: int | None = None
+        if plan.lookback is not None:
+            event_time = str(self.looking.source.event_time)
+            times = pl.concat([rows[event_time].to_physical() for rows in (news.old, news.new)])
+            low = int(times.min()) - 2 * plan.lookback  # type: ignore[arg-type]  # of integers integers
+            high = int(times.max()) + plan.lookback  # type: ignore[arg-type]
+        frames = contents.stream(plan.now.ranks, keys, between=(low, high))
+        return sum(frame.join(changed, on=keys, how="semi").height for frame in frames)
+
     def _around(self, plan: Plan, spans: pl.DataFrame) -> Events:
         """The rows of the spans' entities that the compared results depend on."""
         looking, keys, reach = self.looking, list(self.looking.entity_type.key_names), plan.lookback
@@ -299,7 +349,7 @@ class Evaluation:
         looking, ready = self.looking, plan.ready
         feature, time = ready.target.feature, str(looking.source.event_time)
         spans = brought = None
-        news = None if plan.whole is not None else self._find_news(plan)
+        news = None if plan.whole is not None else self.find_news(plan)
         if news is not None:
             spans = changed_spans(
                 feature, [self._places(rows) for rows in (news.old, news.new)], self.windows.due_of(plan)
@@ -319,7 +369,7 @@ class Evaluation:
             steps = make_steps(
                 feature, entities, brought, self.windows.reach_of(plan),
                 lambda slices: self.caller.over_slices(ready, rows, slices),
-                kept=self.windows.kept, most_rows=self.windows.rows_of_all * looking.contents.total(),
+                kept=self.windows.kept, most_rows=self.windows.most_rows,
             )  # fmt: skip
         except (FeatureError, DeclarationError) as exc:
             return plan, Problem(exc.code, exc.message, exc.where or ready.target.place, exc.hint)
@@ -338,7 +388,8 @@ class Evaluation:
         older = 0 if news is None else news.older
         return Evaluated(plan, values, Comparison(floor=plan.floor), 0, plan.changed, older, plan.taken.due)
 
-    def _find_news(self, plan: Plan) -> News:
+    def find_news(self, plan: Plan) -> News:
+        """What is new for a target of which not everything is computed."""
         assert plan.then is not None, "known, unless everything is computed"
         key = _side_key(plan.then), _side_key(plan.now)
         if key not in self._news:
@@ -407,7 +458,7 @@ class Evaluation:
         looking = self.looking
         sorted_ = sorted_rows(rows, looking.columns, looking.entity_type, looking.source, known=looking.known)
         del rows
-        yield from self.caller.call(ready, sorted_, self._place(numbers))
+        yield from self.caller.call(ready, sorted_, self._place(numbers), share=self.share)
 
     def _place(self, numbers: pl.DataFrame) -> Place:
         return lambda index: self.looking.contents.locate(numbers.row(index, named=True))
@@ -436,13 +487,13 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
-    how many coming steps are kept, and how many times the source's rows windows may take.
+    how many coming steps are kept, and how many rows windows may hold together.
     """
 
     now: int
     due: Mapping[VersionId, pl.DataFrame]
     kept: int
-    rows_of_all: int
+    most_rows: int
 
     def reach_of(self, plan: Plan) -> Reach:
         before = None if plan.before is None or plan.whole is not None else plan.before.horizon

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from featurestore.evaluation.results import FeatureValues
-    from featurestore.workflows.ingest.evaluating import Comparison
+    from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
     from featurestore.workflows.ingest.stepping import Steps
 
 
@@ -68,8 +68,8 @@ class Computed:
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
-    ``steps`` is what there is to store of a window, and ``result`` nothing then;
-    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held.
+    ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
+    all values are in these; ``steps`` is what there is to store of a window, and ``result`` is empty then.
     """
 
     target: Target
@@ -83,12 +83,18 @@ class Computed:
     reason: str | None = None
     rows_older: int = 0
     comparison: Comparison | None = None
+    parts: Sequence[ValuesPart] = ()
     steps: Steps | None = None
 
     @property
     def values(self) -> pl.DataFrame:
-        """What it gives, as keys, computed_at and value; of a feature without times without computed_at."""
+        """What it gives but for parts: keys, computed_at and value; of a feature without times without computed_at."""
         return self.result.frame if self.steps is None else self.steps.values
+
+    @property
+    def height(self) -> int:
+        """How many values it has."""
+        return self.values.height + sum(part.frame.height for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,7 +216,7 @@ class _Ingestion:
             ):  # fmt: skip
                 recorder.take(event)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.values.height:,} rows")
+                    self._progress(f"{event.target.feature.name}: {event.height:,} rows")
             self._progress.check()
             return recorder.commit()
 

@@ -14,6 +14,7 @@ import polars as pl
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
 from featurestore.workflows.ingest.contents import Ranks, SourceContents
+from featurestore.workflows.ingest.division import PartContents
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
 
@@ -51,7 +52,7 @@ class News:
 class Looking:
     """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
 
-    contents: SourceContents
+    contents: SourceContents | PartContents
     entity_type: EntityType
     source: Source
     known: str | None = None

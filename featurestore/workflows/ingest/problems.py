@@ -94,6 +94,23 @@ def window_problem(target: Target) -> Problem:
     )
 
 
+def too_large_problem(target: Target, rows: int, size: int, memory: int, *, entity: str | None = None) -> Problem:
+    """A feature that needs more rows at once than fit into memory. Sizes are in bytes."""
+    whose = f"the rows of {entity}" if entity else f"all rows of the source {target.source.name!r}"
+    return Problem(
+        "too_large",
+        f"{target.feature.name} needs {whose} at once: {rows:,} rows, about {_gigabytes(size)} of memory, and it may "
+        f"use {_gigabytes(memory)}",
+        target.place,
+        ("" if entity else 'declare scope="row" or scope="entity" where a value depends on no other rows; ')
+        + 'declare lookback="…" where older rows don\'t matter; or raise memory in [offline]',
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 100_000_000 else f"{size / 1e6:,.1f} MB"
+
+
 def unkeyed_error(target: Target) -> FeatureStoreError:
     """A feature of scope ``entity`` over a source whose rows do not say which entity they are about."""
     keys = ", ".join(target.feature.entity_type.key_names)

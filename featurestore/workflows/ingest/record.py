@@ -19,13 +19,14 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
+from featurestore.drift.statistics import RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import FeatureRun, FeatureStatus, Json, Problem, RejectedRow, Run, RunStatus, VersionId
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
-from featurestore.workflows.ingest.compare import write_compared
+from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.streams import Stream
@@ -199,10 +200,11 @@ class Recorder:
         steps_written = 0
         try:
             if event.steps is None:
-                written, withdrawn = self._write_values(event, transaction)
+                written, withdrawn, rows = self._write_values(event, transaction)
             else:
                 stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
                 written, withdrawn, steps_written = stepped.written, 0, stepped.steps
+                rows = RowValues(target.feature.entity_type.key_names, written.values)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -216,7 +218,7 @@ class Recorder:
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
-        measured = self._measure(target, written, transaction) if changed else None
+        measured = self._measure(target, rows, transaction) if changed else None
         changed += withdrawn + steps_written
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
@@ -255,8 +257,27 @@ class Recorder:
             )
         )  # fmt: skip
 
-    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
-        """Writes what is new, corrected or withdrawn. Raises FeatureError."""
+    def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
+        """Writes what is new, corrected or withdrawn: what was done, how many were withdrawn, what was written.
+
+        Raises FeatureError.
+        """
+        version, tolerance = event.target.version, event.target.feature.tolerance
+        keys = version.entity_type.key_names
+        if not event.parts:
+            written, withdrawn = self._write_frame(event, transaction)
+            return written, withdrawn, RowValues(keys, written.values)
+        total, withdrawn, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(keys)
+        for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
+            rows.add(written.values)
+            withdrawn += gone
+            total = replace(
+                total, new=total.new + written.new, corrected=total.corrected + written.corrected,
+                unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
+            )  # fmt: skip
+        return total, withdrawn, rows
+
+    def _write_frame(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
         version, frame, tolerance = event.target.version, event.result.frame, event.target.feature.tolerance
         if not event.result.timed:
             now = pl.lit(transaction.learned_at, dtype=pl.Int64).cast(pl.Datetime("us"))
@@ -274,12 +295,11 @@ class Recorder:
         lines = version_remarks(target.hashed) if target.new else []
         return lines + observed_remarks(target.feature.name, [item for item in target.observed if item not in known])
 
-    def _measure(self, target: Target, written: Written, transaction: RunTransaction) -> Assessment:
+    def _measure(self, target: Target, rows: RowValues, transaction: RunTransaction) -> Assessment:
         version = target.version
         reference, previous = self._references.get(version.id, (None, None))
         assessment = assess(
-            written.values,
-            version.entity_type.key_names,
+            rows,
             version.data_type,
             self._project.drift.of(target.feature.name, target.feature.tags),
             reference=reference,

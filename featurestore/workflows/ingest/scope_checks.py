@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows, call_long, call_short
 from featurestore.evaluation.results import FeatureValues, Place, check_frame
 from featurestore.evaluation.scope_check import SampleSize, ScopeCheck
+from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
 from featurestore.model import Scope
 from featurestore.versioning.running.modules import working_in
@@ -20,6 +22,17 @@ from featurestore.workflows.ingest.targets import Target
 
 LATER = SampleSize(rows=200, entities=8, entity_rows=20_000, alone=2)
 """The sample of a run that brings a version new rows: a small part of what the run costs."""
+
+
+def sample_size(share: int) -> SampleSize:
+    """The sample of the first run of a version, for one of ``share`` parts of its rows."""
+    whole = SampleSize()
+    return SampleSize(
+        rows=max(whole.rows // share, LATER.rows),
+        entities=max(whole.entities // share, LATER.entities),
+        entity_rows=max(whole.entity_rows // share, LATER.entity_rows),
+        alone=max(whole.alone // share, LATER.alone),
+    )
 
 
 def check_scope(
@@ -32,33 +45,37 @@ def check_scope(
     place: Place,
     *,
     latest: int | None,
-    first: bool = True,
+    size: SampleSize,
+    sampling: Sampling,
 ) -> None:
     """Compares ``values``, computed from ``rows``, with what ``code`` gives from the rows that the scope allows alone.
 
-    ``code`` is the expression of the short form, or the function of the long one. After the ``first``
-    run of a version the sample is smaller, and another one wherever the rows are. Raises ScopeError.
+    ``code`` is the expression of the short form, or the function of the long one. Raises ScopeError.
     """
     if not project.check_scopes or (scope.kind == "source" and scope.lookback is None):
         return
 
-    def again(part: SortedRows) -> pl.DataFrame:
+    def again(parts: Sequence[SortedRows]) -> pl.DataFrame:
         try:
             with user_code(), working_in(target.folder()):
                 if isinstance(code, pl.Expr):
-                    raw = call_short({"value": code}, part)["value"]
+                    found = [call_short({"value": code}, part)["value"] for part in parts]
                 else:
-                    raw = call_long(target.feature, code, part)
+                    found = [call_long(target.feature, code, part) for part in parts]
         except ENDS_THE_RUN:
             raise
         except BaseException as exc:  # a user's code may raise anything
             raise FeatureError(problem_of(exc, project, target).message) from exc
-        return check_frame(target.feature, raw, part, place, latest=latest).frame
+        if len(parts) == 1:
+            return check_frame(target.feature, found[0], parts[0], place, latest=latest).frame
+        frame, origin = pl.concat([part.frame for part in parts]), pl.concat([part.origin for part in parts])
+        together = replace(rows, frame=frame, origin=origin, padding=0)
+        return check_frame(target.feature, pl.concat(found), together, place, latest=latest).frame
 
     use = None if target.hashed is None else target.hashed.closure.columns
     named = [name for name in rows.frame.columns if use is None or use.may_name(name)]
     # From the hash, so that the same rows always give the same sample.
     seed = int(target.version.id.sha256[:8], 16) + rows.frame.height
     ScopeCheck(
-        target.feature, scope, rows, values.frame, again, named=named, seed=seed, size=None if first else LATER
+        target.feature, scope, rows, values.frame, again, named=named, seed=seed, size=size, sampling=sampling
     ).run()

@@ -7,7 +7,7 @@ may have to parse again is laid beside what was fetched, as files.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,9 +80,26 @@ class Stream:
         for part in self.fetched.parts:
             assert part.path is not None, "just fetched"
             batch = RawBatch(self.source.name, part.sequence, transaction.run_seq, part.rows, part.content, part.facts)
-            with part.path.open("rb") as file:
-                transaction.put_raw(batch, iter(lambda: file.read(_BLOCK), b""))
+            transaction.put_raw(batch, stored_parts(part.path))
         transaction.set_source_position(self.source.name, self.fetched.cursor)
+
+
+def stored_parts(path: Path) -> Iterator[bytes]:
+    """A file as the history takes it."""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def file_of(store: OfflineStore, batch: RawBatch, folder: Path) -> Path:
+    """A batch as a file in a folder. Raises StoreError."""
+    path = folder / f"{batch.sequence}.parquet"
+    try:
+        with path.open("wb") as file:
+            file.writelines(store.raw_bytes(batch))
+    except OSError as exc:
+        raise from_os_error(exc) from exc
+    return path
 
 
 def fetching_folder(project: Project, stack: ExitStack) -> Path:
@@ -112,7 +129,7 @@ def fetch(
     with store.reading():
         versions = tuple(store.versions())
         cursor = store.source_position(source.name)
-        known = [_part(batch) for batch in store.raw_batches(source.name)]
+        known = [part_of(batch) for batch in store.raw_batches(source.name)]
     last = known[-1].sequence if known else 0
     try:
         fetched = opened.fetch(cursor, folder, last, restart=restart, limit=limit, progress=progress)
@@ -149,7 +166,8 @@ def _deleted(
     return found
 
 
-def _part(batch: RawBatch) -> RawPart:
+def part_of(batch: RawBatch) -> RawPart:
+    """A batch of the history as the source knows it; without its bytes."""
     facts = batch.facts
     size = int(facts["size"]) if isinstance(facts, dict) else 0
     return RawPart(str(batch.sequence), batch.sequence, batch.content, batch.rows, size, facts)
@@ -177,13 +195,7 @@ def lay_out(
                 parts.append(part)
                 continue
             progress(f"reading {stream.source.name}: rows of run {batches[part.name].run_seq}")
-            path = folder / f"{part.name}.parquet"
-            try:
-                with path.open("wb") as file:
-                    file.writelines(store.raw_bytes(batches[part.name]))
-            except OSError as exc:
-                raise from_os_error(exc) from exc
-            parts.append(replace(part, path=path))
+            parts.append(replace(part, path=file_of(store, batches[part.name], folder)))
     return replace(stream, parts=tuple(parts), offer=stream.opened.offer_of(parts))
 
 

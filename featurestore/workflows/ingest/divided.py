@@ -1,0 +1,258 @@
+"""Evaluates the targets of one source and one entity type within the memory that a run may use.
+
+Where the rows that they depend on fit, all at once; where they don't, by parts of the entities, and of the time of an
+entity that has too many rows. What looks at all rows is refused, with the figures, before it is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+
+from featurestore.evaluation.results import FeatureValues
+from featurestore.model import Problem
+from featurestore.point_in_time.entities import format_entity
+from featurestore.tables.temporary import SpilledFrames
+from featurestore.tables.types import INSTANT, key_types
+from featurestore.workflows.ingest.calling import Caller
+from featurestore.workflows.ingest.contents import SourceContents
+from featurestore.workflows.ingest.division import DividedRows, PartContents, Place, Unit, part_rows
+from featurestore.workflows.ingest.evaluating import (
+    Comparison,
+    Evaluated,
+    Evaluation,
+    GoneRows,
+    Outcome,
+    ValuesPart,
+    WindowSettings,
+)
+from featurestore.workflows.ingest.news import Looking
+from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
+from featurestore.workflows.ingest.plans import Plan
+from featurestore.workflows.ingest.problems import too_large_problem
+from featurestore.workflows.ingest.taken import MOST_DUE
+
+AT_ONCE = 3  # times the size of its rows is what an evaluation takes
+
+
+@dataclass
+class Divided:
+    """``memory`` is in bytes; ``folder`` is for temporary files."""
+
+    looking: Looking
+    contents: SourceContents
+    caller: Caller
+    memory: int
+    folder: Path
+    windows: WindowSettings
+    gone: dict[object, GoneRows] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._row_bytes: int | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        return list(dict.fromkeys(str(each) for each in self.gone.values() if each.count))
+
+    def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
+        at_once, large = [], []
+        for plan in plans:
+            problem = self._refusal(plan)
+            if problem is not None:
+                yield plan, problem
+            elif self._divides(plan) and self._is_large(plan, evaluation):
+                large.append(plan)
+            else:
+                at_once.append(plan)
+        if at_once:
+            yield from evaluation.run(at_once)
+        del evaluation
+        if large:
+            yield from self._by_parts(large)
+
+    # How much it is
+
+    def _bytes(self, rows: int) -> int:
+        """The memory that so many rows take."""
+        if self._row_bytes is None:
+            self._row_bytes = self.contents.row_bytes()
+        return rows * self._row_bytes
+
+    def _most(self) -> int:
+        """The rows of a part."""
+        return part_rows(self.memory, self._bytes(1))
+
+    def _refusal(self, plan: Plan) -> Problem | None:
+        """Why a target that looks at all rows can't be computed within the memory."""
+        if plan.ready.scope.kind != "source" and self.looking.keyed:
+            return None
+        if plan.whole is None and plan.changed == "nothing new":
+            return None
+        rows = self.contents.count(plan.now.ranks)
+        if rows <= self._most() or AT_ONCE * self._bytes(rows) <= self.memory:
+            return None
+        return too_large_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
+
+    def _divides(self, plan: Plan) -> bool:
+        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change its part."""
+        if plan.ready.target.feature.window is not None:
+            return False
+        placed = set(self.looking.place) <= set(self.looking.key)
+        return plan.ready.scope.kind != "source" and self.looking.keyed and placed
+
+    def _is_large(self, plan: Plan, evaluation: Evaluation) -> bool:
+        """Whether the rows that a target depends on are too many to be looked at together."""
+        rows = self.contents.count(plan.now.ranks)
+        if rows <= self._most():
+            return False
+        if plan.whole is not None or plan.then is None:
+            return True
+        other = plan.now.ranks.keys() ^ plan.then.ranks.keys()
+        if self.contents.count(other) > self._most():
+            return True
+        if plan.ready.scope.kind == "row":
+            return False
+        return evaluation.count_around(plan) > self._most()
+
+    # By parts
+
+    def _by_parts(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        names = {name for plan in plans for side in (plan.now, plan.then) if side for name in side.ranks}
+        divided = DividedRows(self.contents, self.looking.place, self._most(), names)
+        divided.spill(self.folder)
+        entities, rows, stretches = divided.division.units(whole_entities=True), [], []
+        if len(entities) < len(divided.division):  # an entity is divided
+            rows = [plan for plan in plans if plan.ready.scope.kind == "row" and plan.ready.target.feature.short]
+            stretches = [plan for plan in plans if plan.whole is not None and plan.lookback and plan not in rows]
+        others = [plan for plan in plans if plan not in rows and plan not in stretches]
+        parts = divided.division.units(whole_entities=False)
+        for group, units in ((rows, parts), (others, entities)):
+            if group:
+                yield from self._group(group, units, divided, reach=None)
+        for plan in stretches:
+            yield from self._group([plan], parts, divided, reach=plan.lookback)
+
+    def _group(
+        self, plans: Sequence[Plan], units: Sequence[Unit], divided: DividedRows, *, reach: int | None
+    ) -> Iterator[Outcome]:
+        """Targets of which each unit gives the values by itself; ``reach`` (µs) is how far before it rows are read."""
+        spilled = SpilledFrames(self.folder)
+        collected = {id(plan.ready): _Collected(plan) for plan in plans}
+        for unit in units:
+            alive = [each.plan for each in collected.values()]
+            own = divided.part(unit)
+            part = self._with_reach(divided, unit, own, reach)
+            problem = self._too_large(part, unit)
+            if problem is not None:
+                for plan in alive:
+                    yield (
+                        plan,
+                        too_large_problem(plan.ready.target, problem[0], problem[1], self.memory, entity=problem[2]),
+                    )
+                return
+            looking = replace(self.looking, contents=part)
+            evaluation = Evaluation(looking, self.caller, self.windows, self.gone, share=len(units))
+            here = [_in_unit(plan, unit, divided) for plan in alive]
+            for outcome in evaluation.run(here):
+                if isinstance(outcome, Evaluated):
+                    found = self._cut(outcome, unit, reach)
+                    if part is not own:  # the rows before it were counted with the unit that they belong to
+                        counted = replace(looking, contents=own).count(
+                            own.rows(outcome.plan.now.ranks, outcome.plan.now.clock)
+                        )
+                        found = replace(found, rows_computed=counted.rows.height, older=counted.older)
+                    collected[id(outcome.plan.ready)].add(found, spilled)
+                else:
+                    plan, failure = outcome
+                    yield collected.pop(id(plan.ready)).plan, failure
+        for each in collected.values():
+            yield each.together()
+
+    def _with_reach(self, divided: DividedRows, unit: Unit, own: PartContents, reach: int | None) -> PartContents:
+        begin, _ = unit.instants
+        if reach is None or begin is None:
+            return own
+        return replace(own, frames=[*divided.before(unit, begin - reach), *own.frames])
+
+    def _too_large(self, part: PartContents, unit: Unit) -> tuple[int, int, str] | None:
+        """The rows of one entity that don't fit, their bytes and the entity."""
+        rows = sum(frame.height for frame in part.frames)
+        size = AT_ONCE * self._bytes(rows)
+        if size <= self.memory or unit.up_to is None:
+            return None
+        entity_type = self.looking.entity_type
+        keys = dict(zip(entity_type.key_names, unit.up_to, strict=False))
+        return rows, size, f"{entity_type.name} {format_entity(entity_type, keys)}"
+
+    def _cut(self, found: Evaluated, unit: Unit, reach: int | None) -> Evaluated:
+        """The values that are the unit's own, and what they are compared with."""
+        comparison = found.comparison
+        if reach is None:
+            if comparison.everything:
+                comparison = replace(comparison, key_range=unit.key_range)
+            return replace(found, comparison=comparison)
+        after, up_to = unit.instants
+        if after is None and up_to is None:
+            return replace(found, comparison=replace(comparison, key_range=unit.key_range))
+        end = unit.up_to if unit.up_to is not None else unit.after
+        assert end is not None, "a unit within an entity's time begins or ends there"
+        span = self._span(end, FIRST if after is None else after + 1, LAST if up_to is None else up_to)
+        values = within(found.values, span)
+        comparison = Comparison(spans=span, floor=comparison.floor, deleted=comparison.deleted)
+        return replace(found, values=values, comparison=comparison)
+
+    def _span(self, place: Place, low: int, high: int) -> pl.DataFrame:
+        types = key_types(self.looking.entity_type)
+        keys = [pl.Series(name, [key], kind) for (name, kind), key in zip(types.items(), place, strict=False)]
+        bounds = [pl.Series(name, [at], pl.Int64).cast(INSTANT) for name, at in ((LOW, low), (HIGH, high))]
+        return pl.DataFrame([*keys, *bounds])
+
+
+def _in_unit(plan: Plan, unit: Unit, divided: DividedRows) -> Plan:
+    """The target with the results that were ahead of the clock in this unit alone."""
+    due = plan.taken.due
+    if not due:
+        return plan
+    place = divided.place
+    types = {name: divided.schema[name] for name in place[:-1]} | {place[-1]: pl.Int64()}
+    rows = pl.DataFrame(due, schema=types, orient="row")
+    numbers = divided.division.number(rows)
+    here = tuple(pair for pair, number in zip(due, numbers, strict=True) if number in unit.parts)
+    return replace(plan, taken=replace(plan.taken, due=here))
+
+
+@dataclass
+class _Collected:
+    """What the parts gave of one target."""
+
+    plan: Plan
+    parts: list[ValuesPart] = field(default_factory=list)
+    last: Evaluated | None = None
+    rows: int = 0
+    older: int = 0
+    future: int = 0
+    first_ahead: int | None = None
+    due: Due = ()
+
+    def add(self, found: Evaluated, spilled: SpilledFrames) -> None:
+        values = found.values
+        self.parts.append(ValuesPart(spilled.write(values.frame), found.comparison))
+        self.rows, self.older = self.rows + found.rows_computed, self.older + found.older
+        self.future += values.future
+        self.first_ahead = min((at for at in (self.first_ahead, values.due) if at is not None), default=None)
+        self.due = None if self.due is None or found.due is None else (*self.due, *found.due)
+        if self.due is not None and len(self.due) > MOST_DUE:
+            self.due = None
+        if self.last is None or (found.rows_computed and not self.last.rows_computed):
+            self.last = found
+
+    def together(self) -> Evaluated:
+        assert self.last is not None, "there is a part"
+        values = FeatureValues(self.last.values.frame.clear(), timed=True, future=self.future, due=self.first_ahead)
+        return Evaluated(
+            self.plan, values, Comparison(), self.rows, self.last.reason, self.older, self.due, tuple(self.parts)
+        )
