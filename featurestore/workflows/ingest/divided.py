@@ -98,7 +98,7 @@ class Divided:
         return too_large_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
 
     def _divides(self, plan: Plan) -> bool:
-        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change its part."""
+        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change parts."""
         if plan.ready.target.feature.window is not None:
             return False
         placed = set(self.looking.place) <= set(self.looking.key)
