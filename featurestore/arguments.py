@@ -19,7 +19,10 @@ from featurestore.declared_files import DeclaredFiles, check_pattern
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import (
+    COLUMN_NAME,
     DATA_TYPES,
+    FEATURE_NAME,
+    KINDS,
     SCOPES,
     STATUSES,
     DataType,
@@ -27,10 +30,15 @@ from featurestore.model import (
     Dependencies,
     EntityType,
     Feature,
+    Input,
     Json,
     Key,
+    Scalar,
     Source,
 )
+
+REQUEST_TIME = "request_time"
+"""What the expression of a request-time feature calls the instant of the request."""
 
 NONE = "–"
 """What `show` says where an argument was not given."""
@@ -230,6 +238,8 @@ def _parse_data_type(declaration: Declaration, argument: str) -> DataType:
 
 def _parse_source(declaration: Declaration, argument: str) -> Source | None:
     name, sources = declaration.text(argument), declaration.project.sources
+    if declaration.values.get("inputs") or declaration.values.get("request"):
+        return None  # of a request-time feature; `_parse_inputs` says what does not go with it
     if name:
         if name not in sources:
             hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
@@ -344,13 +354,16 @@ def _parse_window(declaration: Declaration, argument: str) -> int | None:
     window = _parse_span(declaration, argument)
     if window is None:
         return None
-    for other in ("scope", "lookback"):
+    for other in ("scope", "lookback", "inputs"):
         if declaration.values.get(other) is not None:
             raise declaration.error(f"window= says which rows count, and {other}= says it too", f"leave out {other}=")
     source = _parse_source(declaration, "source")
     if source is not None and source.event_time is None:
         hint = f"set event_time in [sources.{source.name}]"
         raise declaration.error(f"window= needs event times, and the source {source.name!r} has none", hint)
+    if source is not None and source.snapshot is not None:
+        problem = f"window= counts events, and the source {source.name!r} is a snapshot of who is there"
+        raise declaration.error(problem, "declare another source, of events")
     if source is not None and not source.id and source.duplicates is None:
         raise declaration.error(
             f"window= counts events, and the source {source.name!r} does not say which rows are one event",
@@ -518,6 +531,69 @@ def _files_from_header(value: Json) -> Dependencies:
     return Dependencies(tuple(file.path for file in files), files)
 
 
+# Request-time features
+
+_OF_HISTORIES = ("source", "max_age", "scope", "lookback", "tolerance", "window", "every", "delay")
+
+
+def _parse_inputs(declaration: Declaration, argument: str) -> tuple[Input, ...]:
+    value = declaration.values.get(argument) or []
+    example = 'inputs=["mean_amount"], the names of features of the same entity type'
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise declaration.error(f"inputs= must be a list of names, not {value!r}", example)
+    if declaration.values.get("request") and not value:
+        raise declaration.error("request= is for a feature of other features, and inputs= names none", example)
+    for name in value:
+        if not FEATURE_NAME.fullmatch(name):
+            versioned = "@" in name and FEATURE_NAME.fullmatch(name.partition("@")[0])
+            hint = f"name the feature, {name.partition('@')[0]}: its version follows" if versioned else example
+            raise declaration.error(f"inputs= names {name!r}, which is not the name of a feature", hint)
+        if value.count(name) > 1:
+            raise declaration.error(f"inputs= names {name} twice", "name it once")
+    for name in _OF_HISTORIES if value else ():
+        if declaration.values.get(name) is not None:
+            text = (
+                f"{name}= does not go with inputs=: the feature is computed at the request, and has no rows of its own"
+            )
+            raise declaration.error(text, f"leave out {name}=")
+    return tuple(Input(name) for name in value)
+
+
+def _parse_request(declaration: Declaration, argument: str) -> dict[str, Scalar]:
+    value = declaration.values.get(argument) or {}
+    if not isinstance(value, dict):
+        raise declaration.error(f"request= must map fields to types, not {value!r}", 'request={"amount": "float"}')
+    inputs = declaration.values.get("inputs") or []
+    taken = [*(inputs if isinstance(inputs, list) else []), REQUEST_TIME]
+    fields: dict[str, Scalar] = {}
+    for name, kind in value.items():
+        if not COLUMN_NAME.fullmatch(name):
+            raise declaration.error(f"request= has a field {name!r}, which is not a name", "letters, digits and _")
+        if name in taken:
+            what = "is there without being declared" if name == REQUEST_TIME else "is also one of inputs="
+            raise declaration.error(f"request= has a field {name}, which {what}", "call the field otherwise")
+        if kind not in KINDS:
+            hint = did_you_mean(str(kind), KINDS) or "one of " + ", ".join(KINDS)
+            raise declaration.error(f"request= says that {name} is {kind!r}, which is not a type", hint)
+        fields[name] = kind
+    return fields
+
+
+def _inputs_from_header(value: Json) -> tuple[Input, ...]:
+    return tuple(Input(name, _text(sha256)) for name, sha256 in _mapping(value).items())
+
+
+def _request_from_header(value: Json) -> dict[str, Scalar]:
+    table = _mapping(value)
+    if not set(table.values()) <= set(KINDS):
+        raise ValueError(f"{table!r} has a field of no known type")
+    return dict(table)  # type: ignore[arg-type]
+
+
+def _request_text(request: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in request.items())
+
+
 def _text(value: Json) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
@@ -605,6 +681,25 @@ ARGUMENTS: dict[str, Argument] = {
             text=lambda depends_on: ", ".join(file.path for file in depends_on.files),
         ),
         Argument("renamed_from", _parse_optional_text, label="renamed from", text=lambda name: name or ""),
+        Argument(
+            "inputs", _parse_inputs, default=(),
+            hashed=Hashed(
+                lambda inputs: {f"input {item.name}": item.sha256 for item in inputs},
+                fact_text=lambda sha256: str(sha256)[:12],
+                to_header=lambda inputs: {item.name: item.sha256 for item in inputs} or None,
+                from_header=_inputs_from_header,
+            ),
+            json=lambda inputs: [{"name": item.name, "sha256": item.sha256} for item in inputs], label="inputs",
+            text=lambda inputs: ", ".join(item.name for item in inputs),
+        ),
+        Argument(
+            "request", _parse_request, default={},
+            hashed=Hashed(
+                lambda request: {f"request {name}": kind for name, kind in request.items()},
+                to_header=lambda request: dict(request) or None, from_header=_request_from_header,
+            ),
+            json=dict, label="request", text=_request_text,
+        ),
     )
 }  # fmt: skip
 """Every argument by its name, in the order in which documents give them."""

@@ -130,6 +130,15 @@ def replace_atomically(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     flush_folder(folder)
 
 
+def append_bytes(path: Path, data: bytes) -> None:
+    """Appends to a file in one piece: processes may share it. A new file is its owner's alone. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, data)
+    finally:
+        os.close(handle)
+
+
 def is_there(path: Path) -> bool:
     """Whether a file exists. Raises OSError where that may not be seen: not to be allowed in is not to find nothing."""
     try:

@@ -32,6 +32,8 @@ def feature(
     params: Mapping[str, Sequence[Any]] | None = None,
     depends_on: Sequence[str] = (),
     renamed_from: str | None = None,
+    inputs: Sequence[str] = (),
+    request: Mapping[str, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Declares a function as a feature.
 
@@ -39,6 +41,10 @@ def feature(
     so) and returns one with ``entity_id`` (or the key columns by name), ``value`` and, optionally,
     ``computed_at`` (UTC). Short form: it takes no frame and returns one expression over the source's
     columns.
+
+    With ``inputs`` it is a request-time feature: it takes no frame and returns one expression over the values of
+    these features, the fields of ``request``, and ``request_time``. It has no source and no history, and is computed
+    when it is asked for.
 
     Arguments must be literals or module constants, so that a feature can be found and hashed without
     running anyone's code.
@@ -67,6 +73,8 @@ def feature(
         depends_on: Files whose content decides the values, as paths or patterns (``sql/*.sql``) relative to the
             project's folder, which is the current one while the function runs.
         renamed_from: The former name, so that a rename is not a new feature.
+        inputs: The features that a request-time feature is computed from, all of its entity type.
+        request: The fields of a request that it takes, with their types: ``{"amount": "float"}``.
     """
 
     def keep(function: Function) -> Function:

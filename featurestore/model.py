@@ -140,6 +140,8 @@ class Source:
     written in it. ``max_rejected`` is the largest share of its rows that may be set aside. ``valid`` (µs) is the
     instant from which all rows hold, in a source without event times; None where they count from the run they came in.
     ``known_at`` is the column that says when each row was known; None where rows are known from their runs on.
+    ``snapshot`` says that it holds everybody who is: in "all" of its contents together, or in the "newest" by name;
+    nobody is deleted where more than the share ``max_vanished`` is gone.
     ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
     ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
     they are parsed.
@@ -159,6 +161,8 @@ class Source:
     duplicates: Literal["keep"] | None = None
     keep_parsed: bool = True
     known_at: str | None = None
+    snapshot: Literal["all", "newest"] | None = None
+    max_vanished: float = 0.1
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -187,12 +191,24 @@ class Scope:
 
 
 @frozen
+class Input:
+    """A feature that a request-time feature is computed from, by the hash of its version.
+
+    The hash is empty until `registry.inputs` has found the feature.
+    """
+
+    name: str
+    sha256: str = ""
+
+
+@frozen
 class Feature:
     """A feature as its decorator declares it, read without running anyone's code.
 
     ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. ``short``
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
-    one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds.
+    one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds. A request-time
+    feature has ``inputs``, and in ``request`` the fields of a request that it takes, with their types.
 
     With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and not left: a
     row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
@@ -221,6 +237,13 @@ class Feature:
     params: Mapping[str, Json] = field(default_factory=dict)
     depends_on: Dependencies = Dependencies()
     renamed_from: str | None = None
+    inputs: tuple[Input, ...] = ()
+    request: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def at_request(self) -> bool:
+        """Whether its values are computed when they are asked for, from other features and the request."""
+        return bool(self.inputs)
 
     @property
     def materialised(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.cli.session import Session
-from featurestore.errors import UsageError
+from featurestore.errors import OutputError, UsageError, os_reason
 
 if TYPE_CHECKING:
     from featurestore.dialect import Dialect
@@ -46,6 +46,29 @@ def duration(option: str, text: str | None) -> int | None:
         return times.parse_duration(text)
     except ValueError as exc:
         raise UsageError(f"{option}: {exc}") from None
+
+
+def fields(option: str, given: Iterable[str] | None, example: str = "--request amount=basket_total") -> dict[str, str]:
+    """``FIELD=TEXT`` as a mapping, of each field once. Raises UsageError."""
+    found: dict[str, str] = {}
+    for item in given or ():
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"{option} {item!r} does not say what the field is", hint=f"for example {example}")
+        if name.strip() in found:
+            raise UsageError(f"{option} gives the field {name.strip()!r} twice", hint="give it once")
+        found[name.strip()] = text
+    return found
+
+
+def write_log(path: Path, lines: str) -> None:
+    """Appends to the file of ``--log``. Raises OutputError."""
+    from featurestore.atomic import append_bytes
+
+    try:
+        append_bytes(path, lines.encode("utf-8", "backslashreplace"))
+    except OSError as exc:
+        raise OutputError(f"can't be written: {os_reason(exc)}", where=str(path), hint="--log FILE") from exc
 
 
 def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None) -> Dialect:

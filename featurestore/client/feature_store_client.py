@@ -106,15 +106,15 @@ class FeatureStoreClient:
     ) -> OnlineAnswer:
         """What is served of entities now; None for what is null, missing or expired.
 
+        ``request`` has the fields that request-time features take: one mapping for all entities, or one for each.
+
         >>> client.get_online_features("patient", ["001"], ["age_normalized"]).to_dict()
         """
         if self._remote is not None:
             answered = self._remote.send(remote.online_request(entity_type, entity_ids, features, request))
             return OnlineAnswer(remote.online_columns(answered))
-        if request is not None:
-            raise UsageError("none of the features is computed from a request", hint="leave request out")
         asked = options.names("features", features)
-        found = self._online().values(entity_type, entity_ids, asked)
+        found = self._online().values(entity_type, entity_ids, asked, request=request)
         keys = self._store.project.entity_types[entity_type].key_names
         ids = [self._online().keys(entity_type, entity) for entity in entity_ids]
         columns: dict[str, list[OnlineValue]] = {key: [each[key] for each in ids] for key in keys}

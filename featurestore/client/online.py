@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from featurestore import times
+from featurestore.client import options
 from featurestore.client.options import names
 from featurestore.config import Project
 from featurestore.errors import UsageError
@@ -17,7 +18,11 @@ from featurestore.point_in_time.entities import EntityId, entity_keys
 from featurestore.serving.decoding import ServedValue
 from featurestore.serving.reader import Reader
 from featurestore.workflows.get import find_entity_type, max_ages
-from featurestore.workflows.lives import read_lives
+from featurestore.workflows.lives import Lives, read_lives
+from featurestore.workflows.request_reader import RequestReader, given_request
+
+Request = Mapping[str, object] | Sequence[Mapping[str, object]]
+"""The fields of a request by name: for all entities, or for each."""
 
 
 class OnlineReader:
@@ -30,6 +35,8 @@ class OnlineReader:
         self._project = project
         self._store = open_online(project)
         self._reader = Reader(project.name, self._store, max_ages=self._max_ages)
+        self._requests = RequestReader(project, self._reader)
+        self._lives: tuple[str, Lives] | None = None
 
     def get(
         self,
@@ -37,18 +44,28 @@ class OnlineReader:
         entities: Sequence[EntityId],
         features: Sequence[str] | None = None,
         *,
+        request: Request | None = None,
         now: int | None = None,
     ) -> list[dict[str, ServedValue]]:
         """What is served of each entity, in order: value, time, version and status by feature.
 
         An entity is its id as typed on the command line, or its key columns by name. ``features`` are names, or
         ``name@2`` for a version that is online; all features of the entity type by default. Both are lists, also where
-        they have one item: a text in place of a list is an error. ``now`` (microseconds since 1970 UTC; the clock by
-        default) decides what has expired. Raises UsageError for an entity or a feature that does
-        not exist, StoreError where the online store fails.
+        they have one item: a text in place of a list is an error. ``request`` has the fields that request-time features
+        take, by name: one mapping for all entities, or a list of one for each. ``now`` (microseconds since 1970 UTC;
+        the clock by default) decides what has expired, and is the time of the request. Raises UsageError for an entity
+        or a feature that does not exist and for a request that does not fit, FeatureError where a feature can't be
+        computed, StoreError where the online store fails.
         """
-        question = self._question(entity_type, entities)
-        rows = self._reader.read(*question, _asked(features), times.now() if now is None else now)
+        question, asked = self._question(entity_type, entities), _asked(features)
+        clock = times.now() if now is None else now
+        if request is None and not self._computes(asked):
+            rows = self._reader.read(*question, asked, clock)
+        else:
+            given = given_request(request, len(entities))
+            answer = self._requests.read(self._declared(), *question, asked, clock, given)
+            rows = answer.rows
+            options.warn(answer.warnings)
         return [{item.name: item for item in row} for row in rows]
 
     def values(
@@ -57,15 +74,29 @@ class OnlineReader:
         entities: Sequence[EntityId],
         features: Sequence[str] | None = None,
         *,
+        request: Request | None = None,
         now: int | None = None,
     ) -> list[dict[str, OnlineValue]]:
         """The bare values of `get`: None for what is null, missing or expired."""
+        if request is not None or self._computes(_asked(features)):
+            rows = self.get(entity_type, entities, features, request=request, now=now)
+            return [{name: served.value for name, served in row.items()} for row in rows]
         question = self._question(entity_type, entities)
         return self._reader.values(*question, _asked(features), times.now() if now is None else now)
 
     def keys(self, entity_type: str, entity: EntityId) -> Mapping[str, str | int]:
         """An entity's key columns by name. Raises UsageError for what is no id of that entity type."""
         return entity_keys(find_entity_type(self._project, entity_type), entity)
+
+    def _computes(self, features: Sequence[str] | None) -> bool:
+        return features is not None and self._requests.computes(self._declared(), features)
+
+    def _declared(self) -> Lives:
+        """The declarations as they were when the pointers were read: a sync, or a new reader, sees later ones."""
+        generation = self._reader.pointers().generation
+        if self._lives is None or self._lives[0] != generation:
+            self._lives = generation, read_lives(self._project)
+        return self._lives[1]
 
     def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
         """As declared when the pointers were read: a sync that changes any is followed by reading both again."""

@@ -158,15 +158,18 @@ def historical_request(
     how: Mapping[str, Any],
 ) -> Request:
     """The question of `get_historical_features`, with the labels as an Arrow stream. Raises UsageError."""
-    unknown = [name for name in how if name not in OPTIONS and name != "entities"]
+    unknown = [name for name in how if name not in OPTIONS and name not in ("entities", "request")]
     if unknown:
-        raise UsageError(f"{unknown[0]} is not there over HTTP", hint=", ".join(["entities", *sorted(OPTIONS)]))
+        raise UsageError(
+            f"{unknown[0]} is not there over HTTP", hint=", ".join(["entities", "request", *sorted(OPTIONS)])
+        )
     query = [("features", name) for name in options.names("features", features)]
     query += [("timestamp_column", timestamp_column), *(("entity_column", name) for name in entity_columns)]
     query += [] if entity_type is None else [("entity_type", entity_type)]
     for each in options.entity_columns(how.get("entities")):
         whose = f"{each.role}:{each.type}" if each.role else str(each.type)
         query.append(("entity", f"{whose}={','.join(each.columns)}"))
+    query += [("request", f"{name}={column}") for name, column in (how.get("request") or {}).items()]
     query += [(name, _spelled(name, how[name])) for name in sorted(OPTIONS) if how.get(name) is not None]
     path = as_path(labels)
     if path is not None:

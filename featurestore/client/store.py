@@ -49,6 +49,7 @@ class JoinOptions(TypedDict, total=False):
     timezone: str | None
     split: Mapping[str, Instant | None] | None
     split_column: str
+    request: Mapping[str, str] | None
     delimiter: str
     dataset: str | None
     keep_labels: bool
@@ -93,7 +94,8 @@ class FeatureStore:
         entities: Entities | None = None, entity_type: str | None = None, entity_column: Sequence[str] | str = (),
         known: bool = False, as_of: Instant | None = None, max_age: Duration | None = None, before: bool = False,
         lag: Duration | None = None, with_times: bool = False, times_suffix: str = ".at", timezone: str | None = None,
-        split: Mapping[str, Instant | None] | None = None, split_column: str = "split", delimiter: str = ",",
+        split: Mapping[str, Instant | None] | None = None, split_column: str = "split",
+        request: Mapping[str, str] | None = None, delimiter: str = ",",
         dataset: str | None = None, keep_labels: bool = True, replace: bool = False, batch_rows: int | None = None,
         strict: bool = False, progress: Progress | None = None,
     ) -> pl.DataFrame | results.JoinSummary:  # fmt: skip
@@ -103,9 +105,11 @@ class FeatureStore:
         result has their rows, order and columns and one more column per feature; with ``output`` it is written to that
         file, in bounded memory, and a summary is returned. ``entities`` says which columns hold the keys, where they
         are not called like them: ``{"customer": "buyer_id"}``, for several keys ``{"shop": ["country", "shop_id"]}``,
-        and for a role ``{"payer": ("customer", "from_id")}``, whose features are asked for as ``payer.NAME``. Times
-        are datetimes or ISO 8601, durations timedeltas or texts like ``36h``. The other keywords are the options of
-        ``join`` of the same names; ``split`` maps each part to the instant before which it ends, the last to None.
+        and for a role ``{"payer": ("customer", "from_id")}``, whose features are asked for as ``payer.NAME``.
+        ``request`` names the columns that hold the fields of request-time features, where they are called otherwise:
+        ``{"amount": "basket_total"}``. Times are datetimes or ISO 8601, durations timedeltas or texts like ``36h``. The
+        other keywords are the options of ``join`` of the same names; ``split`` maps each part to the instant before
+        which it ends, the last to None.
 
         >>> store.historical_features("labels.csv", ["age_normalized"], timestamp_column="diagnosed_at")
         """
@@ -123,6 +127,7 @@ class FeatureStore:
                 lag=(options.duration("lag", lag) or 0) + before, timezone=options.timezone(timezone),
                 times_suffix=times_suffix if with_times else None, splits=options.splits(split, split_column),
                 strict=strict,
+                request=dict(request or {}),
             )  # fmt: skip
             path = tables.as_path(labels)
             if path is None and output is None and new is None:

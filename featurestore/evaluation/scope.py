@@ -18,6 +18,8 @@ def declared_scope(feature: Feature) -> Scope | None:
     """
     if feature.window is not None:
         return Scope("entity", None, f'window="{times.format_duration(feature.window)}" is declared', declared=True)
+    if feature.at_request:
+        return Scope("row", 0, "it is computed at the request", declared=False)
     kind, lookback = feature.scope, feature.lookback
     if kind is None and lookback is None:
         if feature.short:

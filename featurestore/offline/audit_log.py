@@ -37,7 +37,16 @@ from featurestore.offline.known import KNOWN, known_now
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
-from featurestore.offline.sql import SqlConnection, Values, coming_table, history_table, quote
+from featurestore.offline.sql import (
+    SqlConnection,
+    Values,
+    answers,
+    coming_table,
+    history_list,
+    history_table,
+    key_list,
+    quote,
+)
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import INSTANT, key_types, value_type
@@ -342,6 +351,17 @@ class SqlRun(ABC):
         if rows:
             self._sql.insert("deletions", ("entity_type", "keys", "deleted_at", "run_seq", "author"), rows)
 
+    def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        for keys in frame.select(entity_type.key_names).iter_rows():
+            self._sql.rows(
+                "UPDATE deletions SET author = 'returned', run_seq = $1 WHERE entity_type = $2 AND keys = $3 "
+                "AND author = 'snapshot' RETURNING 1",
+                [self.run_seq, entity_type.name, json.dumps(keys)],
+            )
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        return read_deletions(self._sql.rows, entity_type)
+
     def unmark_deleted(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
         for keys in frame.select(entity_type.key_names).iter_rows():
             self._sql.rows(
@@ -351,13 +371,13 @@ class SqlRun(ABC):
 
     def _marks(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of an entity type's deleted entities, as (keys, computed_at)."""
-        marks = read_deletions(self._sql.rows, entity_type)
+        marks = self.deletions(entity_type).filter(pl.col("author") != "returned")
         return marks.select(*entity_type.key_names, pl.col("deleted_at").alias("computed_at")).unique(
             maintain_order=True
         )
 
-    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        held = self.held(version, frame).filter(pl.col("held_op") == VALUE)
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
+        held = self.held(version, frame).filter(pl.col("held_op") == of)
         if held.height:
             self.append_op(version, held, WITHDRAWN)
             self._sql.rows(
@@ -366,6 +386,12 @@ class SqlRun(ABC):
                 [self.run_seq, version.id.feature, version.id.sha256],
             )
         return held.height
+
+    def alive_query(self, version: StoredVersion) -> str:
+        """What `alive` asks of a version that has a table."""
+        known = self.has_known(version.id)
+        rows = f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)}"
+        return f"SELECT {key_list(version)} FROM ({answers(version, rows, known=known)}) a WHERE op = {VALUE}"
 
     @abstractmethod
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:

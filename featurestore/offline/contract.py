@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
 UNTIL = 3  # among coming steps: the instant of the one after the last of them
-Author = Literal["user", "snapshot"]
+Author = Literal["user", "snapshot", "returned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,23 @@ class HistoryMark:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSetInput:
+    """An input of a request-time feature: the version, its max_age (µs) then, and the rows its table had."""
+
+    feature: str
+    sha256: str
+    number: int
+    max_age: int | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataSetFeature:
     """One column of a data set: the version, its max_age (µs) then, and the rows its table had up to the run.
 
     ``role`` is whose feature it is, where several entities of a label are of its type. ``nulls`` counts the labels
     without a value; the ages (µs) are those of the values at the labels' times. They are None in data sets of before.
+    ``inputs`` are those of a request-time feature, which has no table.
     """
 
     column_name: str
@@ -137,6 +149,7 @@ class DataSetFeature:
     least_age: int | None = None
     mean_age: int | None = None
     greatest_age: int | None = None
+    inputs: tuple[DataSetInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +187,7 @@ class DataSet:
     values' times; ``split_column`` holds the part of each label. ``first`` and ``last`` are the labels' times.
     ``batch_rows`` labels at a time. ``timezone`` is that of label times without one, ``delimiter`` that of a label CSV,
     ``dialect`` the identity of its `Dialect`; with ``typed`` a file with types got the columns of such a CSV in theirs.
+    ``request`` has the label columns that hold fields of a request and are called otherwise.
     """
 
     name: str
@@ -211,6 +225,7 @@ class DataSet:
     last: int | None = None
     on_own_event: int | None = None
     dialect: Mapping[str, Json] = field(default_factory=dict)
+    request: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,11 +343,28 @@ class HistoryWriter(Protocol):
         """The first instant (µs) at which a coming step of any entity, or one after them, is due."""
         ...
 
-    def withdraw(self, version: StoredVersion, frame: pl.DataFrame) -> int:
+    def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        """Ends the marks that snapshots have set for these entities (a frame of key columns).
+
+        Their author is "returned" from then on, and their run this one: they divide nothing any more, but what
+        was computed while they held is to be computed again.
+        """
+        ...
+
+    def deletions(self, entity_type: EntityType) -> pl.DataFrame:
+        """`History.deletions`, what this run marked included."""
+        ...
+
+    def alive(self, version: StoredVersion) -> pl.DataFrame:
+        """The entities (key columns) that a value answers; none of a version that has no table."""
+        ...
+
+    def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         """Adds a withdrawn row for each (keys, computed_at) of ``frame`` that holds a value; returns how many.
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
-        holds a tombstone stays, and so does one that this version does not have.
+        this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
+        withdrawn, and values stay.
         """
         ...
 
@@ -527,6 +559,8 @@ class History(Readable, Protocol):
 
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
+
+        Those whose author is "returned" hold no more.
 
         A deletion divides an entity: what is dated up to then is made of its rows up to then, what is dated later of
         its later rows.

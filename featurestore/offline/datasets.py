@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from featurestore.offline.contract import DataSet, DataSetEntity, DataSetFeature, DataSetSplit
+from featurestore.offline.contract import DataSet, DataSetEntity, DataSetFeature, DataSetInput, DataSetSplit
 from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 2
@@ -93,10 +93,15 @@ def _all(connection: SqlConnection) -> list[DataSet]:
     return [read_dataset(row["manifest"]) for row in connection.rows("SELECT manifest FROM datasets")]
 
 
+def _read_feature(item: dict[str, Any]) -> DataSetFeature:
+    inputs = tuple(DataSetInput(**each) for each in item.pop("inputs", ()))
+    return DataSetFeature(**item, inputs=inputs)
+
+
 def read_dataset(manifest: str) -> DataSet:
     """A data set from its JSON."""
     found = json.loads(manifest)
-    features = tuple(DataSetFeature(**item) for item in found.pop("features"))
+    features = tuple(_read_feature(item) for item in found.pop("features"))
     entities = tuple(
         DataSetEntity(item["type"], tuple(item["columns"]), item["role"]) for item in found.pop("entities", ())
     )

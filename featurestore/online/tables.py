@@ -33,12 +33,19 @@ LOADING = "@loading:"
 CLEARING = "@clearing:"
 OWNER = "@owner"
 UNKNOWN = Pulse("")
-_LATER = {"run_id", "clock", "ahead", "contents", "feature"}  # not in every record; a pointer's feature is its entry
+_LATER = {
+    "run_id",
+    "clock",
+    "ahead",
+    "contents",
+    "feature",
+    "bound",
+}  # not in every record; a pointer's feature is its entry
 
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The version that was active before the pointer's. It stays online, so that stepping back takes no load."""
+    """A version that is online beside the pointer's: mostly the one before, so that stepping back takes no load."""
 
     sha256: str
     number: int
@@ -50,7 +57,7 @@ class Previous:
 class Pointer:
     """Which version of a feature readers are served, in which field, and how to read it.
 
-    ``max_age`` is in microseconds.
+    ``max_age`` is in microseconds. ``bound`` are other versions that a promoted request-time feature is computed from.
     """
 
     feature: str
@@ -61,6 +68,12 @@ class Pointer:
     field: int
     max_age: int | None = None
     previous: Previous | None = None
+    bound: tuple[Previous, ...] = ()
+
+    @property
+    def others(self) -> tuple[Previous, ...]:
+        """The versions that are online beside the active one."""
+        return (*([self.previous] if self.previous else []), *self.bound)
 
     @property
     def version(self) -> VersionId:
@@ -69,7 +82,7 @@ class Pointer:
     @property
     def fields(self) -> list[int]:
         """The fields that readers may be served from by it."""
-        return [self.field, *([self.previous.field] if self.previous else [])]
+        return [self.field, *(item.field for item in self.others)]
 
     @property
     def previous_version(self) -> VersionId | None:
@@ -186,6 +199,10 @@ def write_pointer(pointer: Pointer) -> str:
     data["data_type"] = str(pointer.data_type)
     if pointer.previous:
         data["previous"]["data_type"] = str(pointer.previous.data_type)
+    for written, item in zip(data["bound"], pointer.bound, strict=True):
+        written["data_type"] = str(item.data_type)
+    if not pointer.bound:
+        del data["bound"]
     return json.dumps(data, separators=(",", ":"))
 
 
@@ -197,11 +214,16 @@ def write_record(record: Marker | Reservation) -> str:
 def _read_pointer(feature: str, text: str) -> Pointer:
     try:
         data = _known(Pointer, json.loads(text))
-        before = data.pop("previous")
-        previous = before and Previous(**{**_known(Previous, before), "data_type": DataType.parse(before["data_type"])})
-        return Pointer(feature, **{**data, "data_type": DataType.parse(data["data_type"]), "previous": previous})
+        before, bound = data.pop("previous"), tuple(map(_read_other, data.pop("bound", ())))
+        previous = before and _read_other(before)
+        data_type = DataType.parse(data["data_type"])
+        return Pointer(feature, **{**data, "data_type": data_type, "previous": previous, "bound": bound})
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise _damaged("@active", feature) from exc
+
+
+def _read_other(data: dict[str, Any]) -> Previous:
+    return Previous(**{**_known(Previous, data), "data_type": DataType.parse(data["data_type"])})
 
 
 def _known(kind: type[DataclassInstance], data: dict[str, Any]) -> dict[str, Any]:

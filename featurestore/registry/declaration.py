@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
 from featurestore.config import Project
@@ -44,11 +45,8 @@ def read_declaration(
     for combination in itertools.product(*params.values()):
         member = dict(zip(params, combination, strict=True))
         values = parse_arguments(Declaration(_for_member(written, member, where), project, where, files))
-        if values["window"] is not None and not short:
-            raise DeclarationError(
-                f"window= is for expressions, and {function.name}() takes a frame", where=where,
-                hint="take no frame and return an expression, as pl.col(\"amount\").sum()",
-            )  # fmt: skip
+        if not short:
+            _require_short(function, values, where)
         template = values.pop("name") or function.name
         members.append(
             Feature(
@@ -62,6 +60,18 @@ def read_declaration(
 def declared_files(tree: SourceTree) -> DeclaredFiles:
     """The reader of a tree's declared files: features that share a file share its reading."""
     return DeclaredFiles(tree.root)
+
+
+def _require_short(function: ast.FunctionDef, values: Mapping[str, Any], where: str) -> None:
+    """Raises DeclarationError where a function of a frame is declared as what only an expression can be."""
+    if values["inputs"]:
+        message = f"{function.name}() takes a frame; a request-time feature is an expression over its inputs"
+        raise DeclarationError(message, where=where, hint='take no argument and return a pl.Expr, pl.col("NAME") …')
+    if values["window"] is not None:
+        message = f"window= is for expressions, and {function.name}() takes a frame"
+        raise DeclarationError(
+            message, where=where, hint='take no frame and return pl.col("amount").sum(), for example'
+        )
 
 
 _OF_MEMBERS = ("window", "every", "delay")  # each member of a family may have its own

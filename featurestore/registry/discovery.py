@@ -27,6 +27,7 @@ from featurestore.registry.decorators import (
     dotted,
     loose_uses,
 )
+from featurestore.registry.inputs import InputFinder
 from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.files import features_of, read_retired, versions_of
@@ -103,6 +104,7 @@ def discover(
             BrokenDeclaration(name, Problem("declaration", message, places[-1], "give one of them another name="))
         )
     unique = sorted((item for item in features if item.name not in duplicates), key=lambda item: item.name)
+    unique = _with_inputs(project, tree, unique, broken)
     # What can't be read is a failure only where a feature is missing, which may be in there.
     if unread and _is_one_missing(project, features, {item.name for item in broken}):
         broken += unread
@@ -114,6 +116,22 @@ def discover(
     registry = Registry(tuple(unique), tuple(broken), tuple(left_out), tuple(unknown), tuple(unparsed))
     _check_drift_rules(project, registry)
     return registry
+
+
+def _with_inputs(
+    project: Project, tree: SourceTree, features: list[Feature], broken: list[BrokenDeclaration]
+) -> list[Feature]:
+    """The features, the request-time ones among them with the hashes of their inputs, where these can be used."""
+    if not any(feature.at_request for feature in features):
+        return features
+    finder = InputFinder(project, tree, features, {item.name for item in broken})
+    found = []
+    for feature in features:
+        try:
+            found.append(finder.bound(feature) if feature.at_request else feature)
+        except DeclarationError as exc:
+            broken.append(BrokenDeclaration(feature.name, _problem(exc)))
+    return found
 
 
 def _is_one_missing(project: Project, features: Iterable[Feature], broken: set[str]) -> bool:

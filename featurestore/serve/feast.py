@@ -14,18 +14,20 @@ from featurestore import times
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import EntityType, Json, Key
 from featurestore.serve.live import Snapshot
-from featurestore.serve.online import Asked, KeyInt, Names
+from featurestore.serve.online import Asked, Names
 from featurestore.serving.decoding import Status
 from featurestore.tables.values import json_value
 from featurestore.workflows.feature_sets import expand_sets
 from featurestore.workflows.get import GetResult
+from featurestore.workflows.request_reader import GivenRequest
 
 STATUSES: dict[Status, str] = {
     "ok": "PRESENT", "null": "NULL_VALUE", "missing": "NOT_FOUND", "expired": "OUTSIDE_MAX_AGE",
+    "stale": "PRESENT",
 }  # fmt: skip
 NO_TIME = times.format_instant(0)  # Feast's, where it knows none
 
-Column = list[StrictStr | KeyInt]
+Column = list[Any]
 
 
 class FeastQuestion(BaseModel):
@@ -69,8 +71,21 @@ def asked_of(snapshot: Snapshot, question: FeastQuestion) -> list[Asked]:
         entity_type = snapshot.project.entity_types[type_name]
         keys = [_key_column(key, question) for key in entity_type.keys]
         entities = [{key.name: keys[at][row] for at, key in enumerate(entity_type.keys)} for row in range(count)]
-        asked.append(Asked(entity_type, entities, tuple(columns)))
+        asked.append(Asked(entity_type, entities, tuple(columns), _request(snapshot, question, columns, count)))
     return asked
+
+
+def _request(
+    snapshot: Snapshot, question: FeastQuestion, columns: Sequence[tuple[str, str]], count: int
+) -> GivenRequest | None:
+    """The fields of a request among the columns of entities: those that the features declare."""
+    declared = snapshot.lives.declared
+    names = [reference.partition("@")[0] for _, reference in columns]
+    fields = {field for name in names if name in declared for field in declared[name].request}
+    given = [name for name in question.entities if name in fields]
+    if not given:
+        return None
+    return GivenRequest([{name: question.entities[name][row] for name in given} for row in range(count)])
 
 
 def answer_document(snapshot: Snapshot, question: FeastQuestion, results: Sequence[GetResult]) -> dict[str, Json]:
@@ -125,8 +140,10 @@ def _key_column(key: Key, question: FeastQuestion) -> list[str | int]:
     return [_key_value(key, value) for value in question.entities[key.name]]
 
 
-def _key_value(key: Key, value: str | int) -> str | int:
-    """A key in its type: Feast's clients send ids as whatever their frames hold."""
+def _key_value(key: Key, value: object) -> str | int:
+    """A key in its type: Feast's clients send ids as whatever their frames hold. Raises UsageError."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UsageError(f"entities.{key.name} has something that is no id", hint="texts or whole numbers")
     if key.type == "string":
         return str(value)
     try:

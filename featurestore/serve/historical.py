@@ -57,6 +57,7 @@ class HistoricalQuestion(BaseModel):
     with_times: bool = False
     times_suffix: str = ".at"
     timezone: str | None = None
+    request: list[str] = []
     delimiter: str = ","
     strict: bool = False
 
@@ -123,6 +124,7 @@ def join(
         timezone=question.timezone, lag=(_duration("lag", question.lag) or 0) + question.before,
         entities=resolve_entities(project, question.features, map(parse_entity_columns, question.entity)),
         times_suffix=question.times_suffix if question.with_times else None, strict=question.strict,
+        request=_fields(question.request),
     )  # fmt: skip
     source = TableFile(labels, form, "labels", Dialect(delimiter=parse_delimiter("delimiter", question.delimiter)))
     output = _output(labels, kind)
@@ -201,6 +203,14 @@ def _finished(output: Path, kind: str) -> Path:
 def _check_rows(count: int, most: int) -> None:
     if count > most:
         raise TooLargeError(f"{count:,} rows are too many for JSON", hint=f"at most {most:,}; accept {ARROW_STREAM}")
+
+
+def _fields(given: Sequence[str]) -> dict[str, str]:
+    """``FIELD=COLUMN`` as a mapping. Raises UsageError."""
+    found = {name: column for name, equals, column in (item.partition("=") for item in given) if name and equals}
+    if len(found) != len(given):
+        raise UsageError("request must name each field once, with its column", hint="for example amount=basket_total")
+    return found
 
 
 def _instant(name: str, text: str | None) -> int | None:

@@ -18,6 +18,7 @@ from featurestore.online.tables import Pointers
 from featurestore.serving.reader import Reader
 from featurestore.workflows.get import max_ages
 from featurestore.workflows.lives import Lives, read_lives
+from featurestore.workflows.request_reader import RequestReader
 
 REFRESH_SECONDS = 2.0
 SHARE = 0.02  # of a core, at most, for looking at the project's files
@@ -46,11 +47,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """An open online store, its reader, and the url that it was opened by."""
+    """An open online store, its readers, and the url that it was opened by."""
 
     url: str | None
     store: OnlineStore
     reader: Reader
+    requests: RequestReader
 
 
 class LiveProject:
@@ -112,7 +114,8 @@ class LiveProject:
 
     def _open(self, project: Project) -> Online:
         store = open_online(project)
-        return Online(project.online_url, store, Reader(project.name, store, max_ages=self._max_ages))
+        reader = Reader(project.name, store, max_ages=self._max_ages)
+        return Online(project.online_url, store, reader, RequestReader(project, reader))
 
     def _max_ages(self, pointers: Pointers) -> Mapping[str, int | None]:
         """As declared when the pointers were read, which is after a sync: the snapshot may be older."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -12,12 +12,22 @@ from featurestore.errors import TooLargeError, UsageError
 from featurestore.model import EntityType, Json
 from featurestore.point_in_time.entities import Entity, entity_keys
 from featurestore.render.json.get import get_document
-from featurestore.serve.live import Snapshot
+from featurestore.serve.live import Online, Snapshot
 from featurestore.serve.settings import Limits
 from featurestore.serving.decoding import ServedValue
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import NotOnlineError, Reader
 from featurestore.workflows.feature_sets import parse_asked
-from featurestore.workflows.get import EntityValues, GetResult, find_entity_type, with_declared, without_sets
+from featurestore.workflows.get import (
+    EntityValues,
+    GetResult,
+    find_entity_type,
+    get_result,
+    stands_at,
+    with_declared,
+    without_sets,
+)
+from featurestore.workflows.request_reader import GivenRequest, given_request
 
 KeyInt = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 Id = StrictStr | KeyInt | dict[str, StrictStr | KeyInt]
@@ -49,22 +59,29 @@ class Questions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with its entities as keys and its features as (name in the answer, reference); None for all."""
+    """A question with its entities as keys and its features as (name in the answer, reference); None for all.
+
+    ``request`` has the fields that it gives.
+    """
 
     entity_type: EntityType
     entities: Sequence[Entity]
     columns: tuple[tuple[str, str], ...] | None
+    request: GivenRequest | None = None
+
+    @property
+    def references(self) -> list[str] | None:
+        return None if self.columns is None else [reference for _, reference in self.columns]
 
 
 def asked_of(snapshot: Snapshot, question: Question) -> Asked:
     """A question as the reader takes it. Raises UsageError."""
     entity_type = find_entity_type(snapshot.project, question.entity_type)
-    if question.request is not None:
-        raise UsageError("none of the features is computed from a request", hint="leave request out")
     if question.features is not None and question.model is not None:
         raise UsageError("features and model can't be combined", hint="give one of them; @NAME in features is a set")
     columns = _columns(snapshot, question, entity_type.name)
-    return Asked(entity_type, [entity_keys(entity_type, entity) for entity in question.entities], columns)
+    entities = [entity_keys(entity_type, entity) for entity in question.entities]
+    return Asked(entity_type, entities, columns, given_request(question.request, len(entities)))
 
 
 def check_size(questions: Sequence[Question], limits: Limits) -> None:
@@ -80,16 +97,23 @@ def check_entities(entities: int, limits: Limits) -> None:
         raise TooLargeError(f"{entities:,} entities are asked for", hint=f"at most {limits.entities:,} a request")
 
 
-def answer(snapshot: Snapshot, reader: Reader, asked: Sequence[Asked], now: int) -> list[GetResult]:
+def answer(
+    snapshot: Snapshot, online: Online, asked: Sequence[Asked], now: int, *, with_run: bool = False
+) -> list[GetResult]:
     """The answers of questions, in order: one round trip to the store for each entity type.
 
-    (Two, where of one type some questions name features and others ask for all.) ``now`` (µs) decides what has
-    expired. Raises UsageError, StoreError.
+    (Two, where of one type some questions name features and others ask for all; and one for each question about
+    request-time features.) The features have the names that they are called by. ``now`` (µs) decides what has expired.
+    ``with_run`` asks for the run that what is read stands at. Raises UsageError, FeatureError, StoreError.
     """
     groups: dict[tuple[str, bool], list[int]] = {}
-    for at, each in enumerate(asked):
-        groups.setdefault((each.entity_type.name, each.columns is None), []).append(at)
     found: dict[int, GetResult] = {}
+    for at, each in enumerate(asked):
+        if with_run or each.request is not None or online.requests.computes(snapshot.lives, each.references):
+            found[at] = _answer_alone(snapshot, online, each, now, with_run=with_run)
+        else:
+            groups.setdefault((each.entity_type.name, each.columns is None), []).append(at)
+    reader = online.reader
     for places in groups.values():
         some = [asked[at] for at in places]
         rows = _read(snapshot, reader, some[0], now) if len(some) == 1 else _read_together(snapshot, reader, some, now)
@@ -103,13 +127,32 @@ def documents(results: Iterable[GetResult]) -> list[Json]:
     return [get_document(result) for result in results]
 
 
+def _answer_alone(snapshot: Snapshot, online: Online, asked: Asked, now: int, *, with_run: bool) -> GetResult:
+    tables = OnlineTables(online.store)
+    before = tables.markers() if with_run else None
+    try:
+        found = online.requests.read(
+            snapshot.lives, asked.entity_type, asked.entities, asked.references, now, asked.request
+        )
+    except NotOnlineError as exc:
+        raise with_declared(exc, snapshot.lives, asked.entity_type.name) from exc
+    run = None if before is None else stands_at(found, before, tables.markers())
+    warnings = snapshot.warnings(found.names)
+    return get_result(asked.entity_type, asked.entities, found, warnings, now, asked.request, run)
+
+
+def renamed(asked: Asked, result: GetResult) -> GetResult:
+    """The answer with the features under the names that the question gives them."""
+    entities = tuple(EntityValues(item.keys, _named(asked, item.features)) for item in result.entities)
+    return replace(result, entities=entities)
+
+
 Rows = Sequence[Sequence[ServedValue]]
 
 
 def _read(snapshot: Snapshot, reader: Reader, asked: Asked, now: int) -> list[Rows]:
-    references = None if asked.columns is None else [reference for _, reference in asked.columns]
     try:
-        return [reader.read(asked.entity_type, asked.entities, references, now)]
+        return [reader.read(asked.entity_type, asked.entities, asked.references, now)]
     except NotOnlineError as exc:
         raise with_declared(exc, snapshot.lives, asked.entity_type.name) from exc
 
@@ -133,10 +176,7 @@ def _read_together(snapshot: Snapshot, reader: Reader, asked: Sequence[Asked], n
 
 
 def _result(snapshot: Snapshot, asked: Asked, rows: Rows) -> GetResult:
-    entities = [
-        EntityValues(keys, _named(asked, row))  # as `get` has them, under the names of the question
-        for keys, row in zip(asked.entities, rows, strict=True)
-    ]
+    entities = [EntityValues(keys, tuple(row)) for keys, row in zip(asked.entities, rows, strict=True)]
     names = [served.name.partition("@")[0] for served in rows[0]] if rows else []
     return GetResult(asked.entity_type, tuple(entities), snapshot.warnings(names))
 

@@ -1,24 +1,23 @@
-"""A log of what was answered, for comparing it with the history later: one JSON document a line."""
+"""A log of what was answered, for comparing it with the history later: one line an entity."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from featurestore import times
 from featurestore.errors import OutputError, os_reason
-from featurestore.model import Json
+from featurestore.render.json.get import log_lines, log_text
 from featurestore.serve.lines import LineWriter
+from featurestore.workflows.get import GetResult
 
 MOST_BYTES = 1_000_000_000
 
 
 class RequestLog:
-    """Appends answers, as ``get --json`` has them, with the instant they were given ``at``.
+    """Appends what was answered, in the lines that ``get --log`` writes.
 
     ``share`` of the requests are logged, chosen at random. A file of ``most_bytes`` is moved to ``FILE.1``, over the
     one before. Nobody but its owner may read it, since it holds values. ``lose`` is told of lines that were dropped.
@@ -35,13 +34,13 @@ class RequestLog:
             ) from exc
         self._lines = LineWriter(self._append, lose)
 
-    def add(self, documents: Iterable[Json], now: int) -> None:
-        if self._share < 1 and random.random() >= self._share:  # noqa: S311  (a sample, no secret)
-            return
-        for document in documents:
-            if isinstance(document, dict):
-                line = {"at": times.format_instant(now), **document}
-                self._lines(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+    def wants(self) -> bool:
+        """Whether the next request is one of those that are logged."""
+        return self._share >= 1 or random.random() < self._share  # noqa: S311  (a sample, no secret)
+
+    def add(self, results: Iterable[GetResult]) -> None:
+        for result in results:
+            self._lines(log_text(log_lines(result)))
 
     def close(self) -> None:
         self._lines.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import dumps
 from typing import Any, TypeVar
 
@@ -15,8 +16,10 @@ from featurestore.errors import UsageError
 from featurestore.model import Json
 from featurestore.serve import feast, online
 from featurestore.serve.answers import json_response
+from featurestore.serve.live import Snapshot
 from featurestore.serve.openapi import body_of, errors
 from featurestore.serve.services import Services
+from featurestore.workflows.get import GetResult
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -93,11 +96,16 @@ def _documents(services: Services, questions: list[online.Question]) -> list[Jso
     online.check_size(questions, services.settings.limits)
     snapshot, now = services.live.snapshot(), times.now()
     asked = [online.asked_of(snapshot, question) for question in questions]
-    results = online.answer(snapshot, services.live.online().reader, asked, now)
-    found = online.documents(results)
-    if services.request_log is not None:
-        services.request_log.add(found, now)
-    return found
+    return online.documents(_answered(services, snapshot, asked, now))
+
+
+def _answered(services: Services, snapshot: Snapshot, asked: Sequence[online.Asked], now: int) -> list[GetResult]:
+    """The answers, which are logged where that was asked for."""
+    logged = services.request_log is not None and services.request_log.wants()
+    results = online.answer(snapshot, services.live.online(), asked, now, with_run=logged)
+    if services.request_log is not None and logged:
+        services.request_log.add(results)
+    return [online.renamed(*each) for each in zip(asked, results, strict=True)]
 
 
 def _answer_feast(services: Services, body: bytes) -> Response:
@@ -107,9 +115,7 @@ def _answer_feast(services: Services, body: bytes) -> Response:
     snapshot, now = services.live.snapshot(), times.now()
     asked = feast.asked_of(snapshot, question)
     online.check_entities(sum(len(each.entities) for each in asked), services.settings.limits)
-    results = online.answer(snapshot, services.live.online().reader, asked, now)
-    if services.request_log is not None:
-        services.request_log.add(online.documents(results), now)
+    results = _answered(services, snapshot, asked, now)
     return json_response(feast.answer_document(snapshot, question, results))
 
 

@@ -21,7 +21,7 @@ from featurestore.online.tables import Marker, version_entry
 from featurestore.serving.last_sync import LastSync, read_last_sync, write_last_sync
 from featurestore.serving.online_tables import OnlineTables, is_abandoned
 from featurestore.serving.ownership import check_owner
-from featurestore.serving.plan import Situation, SyncPlan, Task, plan_sync, repoint, superseded
+from featurestore.serving.plan import Situation, SyncPlan, Task, beside, plan_sync, repoint, superseded
 from featurestore.serving.request import SyncRequest
 from featurestore.serving.totals import Totals
 
@@ -152,10 +152,11 @@ class Attempt:
         markers, pointers = self.tables.markers(), self.tables.pointers()
         updates = []
         for task in self.plan.tasks:
-            if task.role == "previous":
+            if task.role in ("previous", "bound"):
                 continue
             current = pointers.features.get(task.version.id.feature)
             pointer = repoint(task, markers.versions, current)
+            pointer = None if pointer is None else beside(pointer, self.request.bound, markers.versions)
             if pointer is None:
                 return False
             if pointer != current:
@@ -170,7 +171,10 @@ class Attempt:
         if markers.epoch != self.epoch:
             return False
         # What is to go is recorded by compare-and-set, together with why: whoever comes after us clears it too.
-        for version, marker in superseded(markers, pointers, left).items():
+        bound = {
+            VersionId(name, item.sha256) for name, each in self.seen.pointers.features.items() for item in each.bound
+        }
+        for version, marker in superseded(markers, pointers, left, bound).items():
             self.tables.forget(version, marker)
         for field, reservation in markers.reservations.items():
             if is_abandoned(self.epoch, field, reservation, times.now()):
@@ -211,7 +215,9 @@ def preview(request: SyncRequest, totals: Totals) -> Attempt:
 
 
 def _plan(request: SyncRequest, totals: Totals, seen: Situation, epoch: str) -> Attempt:
-    plan = plan_sync(request.versions, seen, full=request.full, promote=request.promote, repair=request.repairs)
+    plan = plan_sync(
+        request.versions, seen, full=request.full, promote=request.promote, repair=request.repairs, bound=request.bound
+    )
     totals.begin_attempt(plan, seen.up_to_run, repairs=request.repairs)
     return Attempt(request, totals, epoch, seen, plan)
 

@@ -16,13 +16,14 @@ from featurestore.online import format as layout
 from featurestore.online.format import OnlineValue
 from featurestore.times import EPOCH
 
-Status = Literal["ok", "null", "missing", "expired"]
+Status = Literal["ok", "null", "missing", "expired", "stale"]
 
 
 class ServedValue(NamedTuple):
     """One feature of one entity as it is served. ``computed_at`` is in microseconds since 1970 UTC.
 
-    ``value`` is None where it is null, missing, or older than the feature's max_age; ``status`` says which.
+    ``value`` is None where it is null, missing, or older than the feature's max_age; ``status`` says which. ``inputs``
+    is None but for a request-time feature: the inputs that it was computed without, or that are stale, with why.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ServedValue(NamedTuple):
     computed_at: int | None
     version: int
     sha256: str
+    inputs: tuple[tuple[str, Status], ...] | None = None
 
     @property
     def time(self) -> datetime | None:
@@ -86,7 +88,7 @@ def decode_column(feature: FeatureField, column: Sequence[bytes | None], now: in
     oldest, sha, new, bias = _oldest(feature, now), feature.sha, tuple.__new__, layout.BIAS
     name, number, sha256 = feature.reference, feature.number, feature.sha256
     return [
-        new(ServedValue, (name, "ok", value, (high >> 5) - bias, number, sha256))
+        new(ServedValue, (name, "ok", value, (high >> 5) - bias, number, sha256, None))
         if not low & 3 and oldest <= high <= _LAST and stored_sha == sha
         else decode(feature, column[at], now)
         for at, (high, _, low, stored_sha, value) in enumerate(_WHOLE[feature.kind].iter_unpack(joined))

@@ -13,7 +13,7 @@ from featurestore.online.tables import Marker, Markers, Pointer, Pointers, Previ
 from featurestore.serving.last_sync import LastSync
 from featurestore.serving.ownership import owner_of
 
-Role = Literal["active", "pinned", "previous"]
+Role = Literal["active", "pinned", "previous", "bound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Task:
     ``due_after`` what was dated later than that instant is merged too, if its time has come.
 
     A *pinned* version is what readers are served although another one is active here; the *previous* one is what they
-    were served before, brought up to date so that one can step back to it.
+    were served before, brought up to date so that one can step back to it. A *bound* one is an input of a promoted
+    request-time feature.
     """
 
     version: StoredVersion
@@ -74,12 +75,19 @@ class Situation:
 
 
 def plan_sync(
-    wanted: Sequence[StoredVersion], now: Situation, *, full: bool, promote: bool, repair: bool = True
+    wanted: Sequence[StoredVersion],
+    now: Situation,
+    *,
+    full: bool,
+    promote: bool,
+    repair: bool = True,
+    bound: Sequence[StoredVersion] = (),
 ) -> SyncPlan:
     """What the wanted versions need.
 
     ``promote`` serves them even where that steps back. Without ``repair`` there is no task for a feature whose values
-    were lost. Raises StoreError where the history is behind what is online; a ``full`` sync replaces that.
+    were lost. ``bound`` versions are online too. Raises StoreError where the history is behind what is online; a
+    ``full`` sync replaces that.
     """
     in_history = {version.id: version for version in now.versions}
     tasks: list[Task] = []
@@ -105,6 +113,12 @@ def plan_sync(
             if not repair and _loss(previous, now) is not None:
                 continue
             tasks.append(replace(_task(in_history[previous], now, full=full), role="previous"))
+    planned = {task.version.id for task in tasks}
+    tasks += [
+        replace(_task(version, now, full=full), role="bound")
+        for version in {item.id: item for item in bound}.values()
+        if version.id not in planned and (repair or _loss(version.id, now) is None)
+    ]
     return SyncPlan(tuple(tasks), lost, refused)
 
 
@@ -154,23 +168,44 @@ def repoint(task: Task, markers: Mapping[VersionId, Marker], current: Pointer | 
         before = markers.get(VersionId(version.id.feature, previous.sha256))
         if before is not None and before.field is not None:
             previous = replace(previous, field=before.field)
+    bound = () if current is None else current.bound
     if task.role == "pinned" and current is not None:
         return replace(current, field=marker.field, previous=previous)
     return Pointer(
         feature=version.id.feature, entity_type=version.entity_type.name, sha256=version.id.sha256,
         number=version.number, data_type=version.data_type, field=marker.field, max_age=version.max_age,
-        previous=previous,
+        previous=previous, bound=bound,
     )  # fmt: skip
 
 
-def superseded(markers: Markers, pointers: Pointers, left: Collection[str] = ()) -> dict[VersionId, Marker]:
-    """Versions that were served once and are neither active nor previous any more, or whose feature was left."""
+def beside(pointer: Pointer, bound: Sequence[StoredVersion], markers: Mapping[VersionId, Marker]) -> Pointer | None:
+    """The pointer with the bound versions of its feature that it has not otherwise; None where one has no field."""
+    others = []
+    for version in {item.id: item for item in bound if item.id.feature == pointer.feature}.values():
+        if version.id in (pointer.version, pointer.previous_version):
+            continue
+        marker = markers.get(version.id)
+        if marker is None or marker.field is None:
+            return None
+        others.append(Previous(version.id.sha256, version.number, version.data_type, marker.field))
+    return replace(pointer, bound=tuple(others))
+
+
+def superseded(
+    markers: Markers, pointers: Pointers, left: Collection[str] = (), bound: Collection[VersionId] = ()
+) -> dict[VersionId, Marker]:
+    """Versions that were served once and are in no pointer any more, or whose feature was left.
+
+    ``bound`` are those that were online for request-time features until now.
+    """
     in_use = {pointer.version for pointer in pointers.features.values()}
-    in_use |= {pointer.previous_version for pointer in pointers.features.values() if pointer.previous_version}
+    in_use |= {VersionId(name, item.sha256) for name, pointer in pointers.features.items() for item in pointer.others}
     return {
         version: marker
         for version, marker in markers.versions.items()
-        if marker.field is not None and version not in in_use and (marker.pointed or version.feature in left)
+        if marker.field is not None
+        and version not in in_use
+        and (marker.pointed or version in bound or version.feature in left)
     }
 
 

@@ -96,6 +96,10 @@ class Reader:
         pairs = map(zip, repeat(names), zip(*columns, strict=True))  # not a loop in Python: it would take twice as long
         return list(map(dict, pairs)) or [{} for _ in rows]
 
+    def pointers(self) -> Pointers:
+        """What is served, as it was when anything was last read. Raises StoreError."""
+        return self._cache.pointers if self._cache.pointers.generation else self._refresh().pointers
+
     def _fetch(
         self, entity_type: EntityType, entities: Sequence[Mapping[str, str | int]], features: Sequence[str] | None
     ) -> tuple[Lookup, list[list[bytes | None]]]:
@@ -160,11 +164,11 @@ def _field_of(pointers: Mapping[str, Pointer], entity_type: str, reference: str)
     if not at or _matches(version, pointer.number, pointer.sha256):
         kind = pointer.data_type.kind
         return FeatureField(reference, pointer.field, kind, pointer.number, pointer.sha256, pointer.max_age)
-    before = pointer.previous
-    if before is not None and _matches(version, before.number, before.sha256):
-        kind = before.data_type.kind
-        return FeatureField(reference, before.field, kind, before.number, before.sha256, pointer.max_age)
-    online = f"{name}@{pointer.number}" + (f" and {name}@{before.number}" if before else "")
+    for before in pointer.others:
+        if _matches(version, before.number, before.sha256):
+            kind = before.data_type.kind
+            return FeatureField(reference, before.field, kind, before.number, before.sha256, pointer.max_age)
+    online = " and ".join(f"{name}@{number}" for number in (pointer.number, *(item.number for item in pointer.others)))
     raise UsageError(f"{reference} is not online", hint=f"online: {online}; others are read by featurestore history")
 
 

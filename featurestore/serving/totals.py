@@ -27,7 +27,7 @@ class Totals:
 
     def begin_attempt(self, plan: SyncPlan, up_to_run: int, *, repairs: bool) -> None:
         """Takes over what another attempt has planned."""
-        self.versions = tuple(task.version for task in plan.tasks if task.role != "previous")
+        self.versions = tuple(task.version for task in plan.tasks if task.role not in ("previous", "bound"))
         self.up_to_run = up_to_run
         self.refused = plan.refused
         self.lost = {**plan.lost, **self.lost} if repairs else plan.lost

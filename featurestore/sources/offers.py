@@ -30,6 +30,7 @@ def fingerprint(source: Source, offer: Offer, pins: Mapping[str, Scalar]) -> str
     document: Mapping[str, object] = {**offer.content, **reading_settings(source), "pins": dict(pins)}
     # Only where it is set, so that the fingerprints of older stores stay.
     document = {**document, **({"duplicates": source.duplicates} if source.duplicates else {})}
+    document = {**document, **({"snapshot": source.snapshot} if source.snapshot else {})}
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

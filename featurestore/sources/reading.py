@@ -75,6 +75,7 @@ def read_rows(
     *,
     needed: Collection[str] = (),
     columns: Collection[str] | None = None,
+    only: Mapping[str, Start | None] | None = None,
     latest: int | None = None,
     progress: Progress = SILENT,
 ) -> SourceRows:
@@ -82,8 +83,8 @@ def read_rows(
 
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
     them, and then they must be in every origin and row. Declared columns, the source's roles and ``needed`` must be
-    there. ``columns`` leaves out of the frame what is neither among these nor named. Rows of after ``latest`` (µs) are
-    rejected too.
+    there. ``columns`` leaves out of the frame what is neither among these nor named, ``only`` contents that it does not
+    name. Rows of after ``latest`` (µs) are rejected too.
     Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
     comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
     batches.
@@ -92,7 +93,7 @@ def read_rows(
     required = list(dict.fromkeys([*source.roles, *source.id, *source.columns, *needed]))
     wanted = None if columns is None else {*required, *entity_keys, *columns}
     while True:
-        reading = _Reading(opened, types, required, wanted, progress)
+        reading = _Reading(opened, types, required, wanted, progress, only)
         try:
             frame = reading.run(offer)
         except ReadAgainError:  # ends: each time a column has a wider type, or one more is required

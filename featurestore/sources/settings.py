@@ -13,14 +13,15 @@ from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
 from featurestore.sources.bounds import read_bounds, read_choices, read_lengths
 from featurestore.sources.contract import SourceType
 from featurestore.sources.dialects import COLUMN, WORDS, check_zone, read_dialect, read_time_format
-from featurestore.sources.types import all_keys, find_type
+from featurestore.sources.types import STREAMS, all_keys, find_type
 from featurestore.toml import TomlTable
 
 _ROLES = ("event_time", "updated_at", "known_at")
 COMMON = (
     "type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", "id", "duplicates",
-    "keep_parsed", "known_at", *WORDS,
+    "keep_parsed", "known_at", "snapshot", "max_vanished", *WORDS,
 )  # fmt: skip
+MAX_VANISHED = 0.1
 RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
 
 
@@ -56,8 +57,9 @@ def read_source(name: str, table: TomlTable) -> Source:
         name=name, type=table.required_text("type"), settings=settings, event_time=roles["event_time"],
         timezone=zone, updated_at=roles["updated_at"], valid=_read_valid(table), columns=columns,
         id=ids, duplicates=_read_duplicates(table, ids), keep_parsed=table.get("keep_parsed", bool, True),
-        dialect=read_dialect(table, source_type.KEYS, formats, renamed), max_rejected=_read_share(table),
-        known_at=roles["known_at"],
+        dialect=read_dialect(table, source_type.KEYS, formats, renamed),
+        max_rejected=_read_share(table, "max_rejected"),
+        known_at=roles["known_at"], snapshot=_read_snapshot(table), max_vanished=_read_max_vanished(table),
     )  # fmt: skip
 
 
@@ -89,14 +91,37 @@ def _read_renamed(columns: Mapping[str, TomlTable]) -> Mapping[str, str]:
     return renamed
 
 
-def _read_share(table: TomlTable) -> float | None:
+def _read_snapshot(table: TomlTable) -> Literal["all", "newest"] | None:
+    value = table.data.get("snapshot", False)
+    if value is False:
+        return None
+    if table.data.get("type") in STREAMS or "cursor" in table.data:
+        raise table.error("snapshot", "is for a source that is read as a whole", "leave it out, or read a table whole")
+    if value is True:
+        return "all"
+    if value != "newest":
+        hint = 'snapshot = true: all its files together hold everybody; "newest": the newest of them by name does'
+        raise table.error("snapshot", 'is neither true nor "newest"', hint)
+    return "newest"
+
+
+def _read_max_vanished(table: TomlTable) -> float:
+    share = _read_share(table, "max_vanished")
+    if share is None:
+        return MAX_VANISHED
+    if not table.data.get("snapshot"):
+        raise table.error("max_vanished", "is about a snapshot", "snapshot = true, or leave it out")
+    return share
+
+
+def _read_share(table: TomlTable, key: str) -> float | None:
     """``max_rejected = "1%"`` as a share of 1."""
-    text = table.text("max_rejected")
+    text = table.text(key)
     if text is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip(), re.ASCII)
     if found is None or float(found[1]) > 100:
-        raise table.error("max_rejected", "is not a share of rows", 'for example max_rejected = "1%"')
+        raise table.error(key, "is not a share", f'for example {key} = "1%"')
     return float(found[1]) / 100
 
 

@@ -139,7 +139,9 @@ def _called(key: str) -> str:
         return f"default of `{names[-1]}`{inside}"
     if kind == "file":
         return path
-    if kind in ("param", "column"):
+    if kind == "request":
+        return f"request field `{path}`"
+    if kind in ("param", "column", "input"):
         return f"{kind} `{path}`"
     return key.replace("_type", " type") if not path else key
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from featurestore.frozen import frozen
-from featurestore.versioning.folder.files import Active
+from featurestore.versioning.folder.files import Active, versions_of
 
 
 @frozen
@@ -24,3 +25,19 @@ def active_version(promoted: Active | None, last_committed: Callable[[], str | N
     if promoted is not None:
         return ActiveVersion(promoted.sha256, promoted.since)
     return ActiveVersion(last_committed())
+
+
+def fitting_version(folder: Path, feature: str, active: Callable[[str], str | None]) -> str | None:
+    """The SHA-256 of a request-time feature's newest version of whose inputs all versions are active; None without one.
+
+    ``folder`` is ``features/.versions``, and ``active`` gives the active version of an input by its name. Raises
+    VersionFileError for a damaged file.
+    """
+    from featurestore.versioning.folder.versionfile import read_version  # a listing of other features reads none
+
+    for name in reversed(versions_of(folder, feature)):
+        version = read_version(name.path)
+        inputs = version.feature.inputs
+        if inputs and all(active(item.name) == item.sha256 for item in inputs):
+            return version.sha256
+    return None

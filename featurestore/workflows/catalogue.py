@@ -22,9 +22,10 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
-from featurestore.versioning.recipe.closure import Closure, Limit, capture
-from featurestore.versioning.recipe.hashing import VersionHash, version_hash
-from featurestore.workflows.active import ActiveVersion, active_version
+from featurestore.versioning.recipe.closure import Closure, Limit
+from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.running.working_tree import hash_feature
+from featurestore.workflows.active import ActiveVersion, active_version, fitting_version
 from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
 from featurestore.workflows.summaries import CurrentSummary, current_summary
@@ -124,8 +125,8 @@ class Detail:
     """Everything that the files say about one feature.
 
     One that is not declared any more is described by its last version file and metadata; ``note`` says what became of
-    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of. ``scopes_checked`` says
-    whether runs check that its scope holds.
+    it, and ``retired`` whether it was retired. ``models`` are those that it is an input of, and ``taken_by`` the
+    request-time features. ``scopes_checked`` says whether runs check that its scope holds.
     """
 
     entry: Entry
@@ -137,6 +138,7 @@ class Detail:
     note: str | None = None
     retired: bool = False
     models: tuple[str, ...] = ()
+    taken_by: tuple[str, ...] = ()
     scopes_checked: bool = True
 
     @property
@@ -193,12 +195,17 @@ def show_feature(project: Project, name: str) -> Detail:
     columns = _columns_of(project, entry.feature, closure) if closure else ()
     return Detail(
         entry, closure, columns, versions, entry.observed(project), (*history.warnings, *_damage(entry)),
-        models=_models(project, name), scopes_checked=project.check_scopes,
+        models=_models(project, name), taken_by=_taken_by(registry, name), scopes_checked=project.check_scopes,
     )  # fmt: skip
 
 
 def _models(project: Project, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(use.model for use in models_using(project, name)))
+
+
+def _taken_by(registry: Registry, name: str) -> tuple[str, ...]:
+    """The request-time features that have a feature for an input."""
+    return tuple(each.name for each in registry.features if any(item.name == name for item in each.inputs))
 
 
 def _read_versions(names: Iterable[VersionName]) -> tuple[VersionFile, ...]:
@@ -236,17 +243,9 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
     return Detail(
-        entry,
-        None,
-        (),
-        versions,
-        (),
-        (*history.warnings, *_damage(entry)),
-        note,
-        retired,
-        _models(project, name),
-        project.check_scopes,
-    )
+        entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired, _models(project, name),
+        scopes_checked=project.check_scopes,
+    )  # fmt: skip
 
 
 def find_feature(registry: Registry, name: str) -> Feature:
@@ -271,18 +270,6 @@ def read_entries(
     """
     known = history or CurrentSummary({})
     return [_entry(project, tree, feature, known, promotions=promotions) for feature in features]
-
-
-def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:
-    """The hash of the working tree's code, as its version file and the stores have it. Raises DeclarationError."""
-    hashed = version_hash(feature, capture(tree, feature.module, feature.function))
-    if any(name.short == hashed.short for name in versions):
-        return hashed
-    from featurestore.versioning.running.recipes import (
-        stored_hash,  # only where an older recipe may have written the file
-    )
-
-    return stored_hash(hashed, versions)
 
 
 def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary, *, promotions: bool) -> Entry:
@@ -310,7 +297,7 @@ def _entry_of(
     active = ActiveVersion(None)
     try:
         promoted = read_active(project.versions, feature.name) if promotions and listed.promoted else None
-        active = active_version(promoted, lambda: summary.committed_sha256)
+        active = active_version(promoted, lambda: _last_used(project, feature, history, promotions=promotions))
     except VersionFileError as exc:  # which version is active is not known then, of this feature alone
         damaged = Problem(exc.code, exc.message, exc.where, exc.hint)
     return Entry(
@@ -324,6 +311,20 @@ def _entry_of(
         online=feature.name in history.online,
         damaged=damaged,
     )
+
+
+def _last_used(project: Project, feature: Feature, history: CurrentSummary, *, promotions: bool) -> str | None:
+    """The version of the last committed run; of a request-time feature the newest that fits its inputs."""
+
+    def committed(name: str) -> str | None:
+        return history.features.get(name, FeatureSummary()).committed_sha256
+
+    def active(name: str) -> str | None:
+        return active_version(read_active(project.versions, name), lambda: committed(name)).sha256
+
+    if not feature.at_request:
+        return committed(feature.name)
+    return fitting_version(project.versions, feature.name, active) if promotions else None
 
 
 def _matches(feature: Feature, wanted: Filter) -> bool:

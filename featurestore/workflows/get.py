@@ -10,16 +10,18 @@ from functools import partial
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError, did_you_mean
-from featurestore.model import EntityType
+from featurestore.model import EntityType, Json, VersionId
 from featurestore.offline.erasing import unfinished_erasure
 from featurestore.online.contract import OnlineStore
 from featurestore.online.open import open_online
-from featurestore.online.tables import Pointers
+from featurestore.online.tables import Markers, Pointers
 from featurestore.point_in_time.entities import parse_entity
 from featurestore.serving.decoding import ServedValue
+from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.reader import NotOnlineError, Reader
 from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.lives import Lives, read_lives
+from featurestore.workflows.request_reader import Answer, GivenRequest, RequestReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,16 @@ class GetResult:
     """What is served online, one item for each entity asked for.
 
     ``warnings`` are about features that are served though they are not declared any more, and an erasure that is not
-    complete: what it erases may still be served.
+    complete: what it erases may still be served. ``at`` is the clock (µs). ``request`` has the fields that were taken,
+    for each entity; ``run`` is the run up to which all that was read is online, where that was asked.
     """
 
     entity_type: EntityType
     entities: tuple[EntityValues, ...]
     warnings: tuple[str, ...] = ()
+    at: int = 0
+    request: tuple[Mapping[str, Json], ...] = ()
+    run: int | None = None
 
 
 def get_by_id(
@@ -49,16 +55,21 @@ def get_by_id(
     ids: Sequence[str],
     features: Sequence[str] | None = None,
     *,
+    request: Mapping[str, str] | None = None,
+    with_run: bool = False,
     now: int | None = None,
 ) -> GetResult:
     """Opens the project's online store and runs `get` for ids as typed: ``42``, ``k1=v1,k2=v2`` or JSON.
 
-    ``now`` is the clock by default. Raises UsageError for an id that can't be read, and what `get` raises.
+    ``request`` has the fields of a request as texts. ``now`` is the clock by default. Raises UsageError for an id that
+    can't be read, and what `get` raises.
     """
     parsed = find_entity_type(project, entity_type)
     entities = [parse_entity(parsed, text) for text in ids]
     with closing(open_online(project)) as online:
-        return get(project, online, entity_type, entities, features, now=times.now() if now is None else now)
+        given = GivenRequest([request], text=True) if request else None
+        clock = times.now() if now is None else now
+        return get(project, online, entity_type, entities, features, now=clock, request=given, with_run=with_run)
 
 
 def get(
@@ -69,29 +80,77 @@ def get(
     features: Sequence[str] | None = None,
     *,
     now: int,
+    request: GivenRequest | None = None,
+    with_run: bool = False,
 ) -> GetResult:
     """The online values of some entities: of the features referred to (``name``, ``name@2``), or of all of the type.
 
     ``@name`` stands for those of a feature set or model that are of the type.
 
-    ``entities`` are key columns by name. ``now`` (µs since 1970) decides what has expired. Raises UsageError for an
-    entity type or a feature that does not exist, StoreError where the store fails.
+    ``entities`` are key columns by name. ``now`` (µs since 1970) decides what has expired. ``with_run`` asks for the
+    run that all that is read stands at. Raises UsageError for an entity type or a feature that does not exist and for a
+    request that does not fit, FeatureError where a feature can't be computed, StoreError where the store fails.
     """
     parsed = find_entity_type(project, entity_type)
     lives = read_lives(project)
     if features is not None:
         features = without_sets(project, lives, entity_type, features)
     reader = Reader(project.name, online, max_ages=partial(max_ages, lives))
+    markers = OnlineTables(online).markers() if with_run else None
     try:
-        rows = reader.read(parsed, entities, features, now)
+        answer = RequestReader(project, reader).read(lives, parsed, entities, features, now, request)
     except NotOnlineError as exc:
         raise with_declared(exc, lives, entity_type) from exc
-    names = (served.name.partition("@")[0] for row in rows for served in row)
-    return GetResult(
-        parsed,
-        tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, rows, strict=True)),
-        (*lives.notes(names), *unfinished_erasure(project)),
+    run = None if markers is None else stands_at(answer, markers, OnlineTables(online).markers())
+    return get_result(
+        parsed, entities, answer, (*lives.notes(answer.names), *unfinished_erasure(project)), now, request, run
     )
+
+
+def get_result(
+    entity_type: EntityType,
+    entities: Sequence[Mapping[str, str | int]],
+    answer: Answer,
+    warnings: Sequence[str],
+    now: int,
+    request: GivenRequest | None = None,
+    run: int | None = None,
+) -> GetResult:
+    """What was read, as it is answered."""
+    return GetResult(
+        entity_type,
+        tuple(EntityValues(keys, tuple(row)) for keys, row in zip(entities, answer.rows, strict=True)),
+        (*warnings, *answer.warnings),
+        now,
+        () if request is None else tuple(request.document(at, answer.fields) for at in range(len(entities))),
+        run,
+    )
+
+
+def stands_at(answer: Answer, before: Markers, after: Markers) -> int | None:
+    """The run up to which everything that was read is online; None where that moved meanwhile.
+
+    ``before`` and ``after`` are the markers before and after it was read.
+    """
+    versions = {
+        VersionId(served.name.partition("@")[0], served.sha256)
+        for row in answer.rows
+        for served in row
+        if served.inputs is None
+    }
+    versions |= {VersionId(name, sha256) for each in answer.loaded for name, _, sha256 in map(_parted, each.inputs)}
+    runs = [_run_seq(before, version) for version in versions]
+    moved = runs != [_run_seq(after, version) for version in versions]
+    return None if moved else min(runs, default=None)
+
+
+def _parted(reference: str) -> tuple[str, str, str]:
+    return reference.partition("@")
+
+
+def _run_seq(markers: Markers, version: VersionId) -> int:
+    marker = markers.versions.get(version)
+    return 0 if marker is None else marker.run_seq
 
 
 def without_sets(project: Project, lives: Lives, entity_type: str, references: Sequence[str]) -> Sequence[str]:

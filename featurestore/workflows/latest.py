@@ -95,6 +95,7 @@ def latest(
     if output is not None:
         check_output(output)
     declared = find_entity_type(project, entity_type)
+    _refuse_request_time(features)
     own = _check_types(declared, features)
     question = JoinQuestion(features, "at", known=known)
     check_columns(question, own.key_names, f"the keys of {entity_type}")
@@ -134,6 +135,17 @@ def latest(
         own, at, state.last_run, len(frame), tuple(frame.columns), facts, tuple(warnings),
         None if output is not None else frame,
     )  # fmt: skip
+
+
+def _refuse_request_time(features: Sequence[ResolvedFeature]) -> None:
+    """Raises UsageError for a request-time feature: for everybody there is no request."""
+    for feature in features:
+        if feature.bound is not None:
+            raise UsageError(
+                f"{feature.column_name} is computed from a request, and latest has none for everybody",
+                hint="join it to a table with the fields of a request; its inputs can be asked for here: "
+                + ", ".join(version.id.feature for version in feature.bound.inputs),
+            )
 
 
 def _check_types(declared: EntityType, features: Sequence[ResolvedFeature]) -> EntityType:

@@ -13,8 +13,10 @@ from featurestore.online.contract import OnlineStore
 from featurestore.versioning.folder import files
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.feature_sets import models_following
+from featurestore.workflows.followers import NO_FOLLOWERS, Followers, followers_of
 from featurestore.workflows.lives import read_lives
-from featurestore.workflows.references import active_id, resolve_one
+from featurestore.workflows.references import Reference, active_sha256, active_versions, resolve
+from featurestore.workflows.request_time import active_file
 from featurestore.workflows.sync import refuse_retired, sync
 
 
@@ -23,7 +25,7 @@ class PromoteResult:
     """What was active before (None: nothing), what is now, and how many values were written online for it.
 
     ``changed`` is False if it was promoted already; ``online`` says whether readers were switched. ``models`` are those
-    that get values of this version from now on.
+    that get values of this version from now on; ``followers`` are the request-time features that are computed from it.
     """
 
     version: StoredVersion
@@ -33,13 +35,15 @@ class PromoteResult:
     entities_written: int
     warnings: tuple[str, ...]
     models: tuple[str, ...] = ()
+    followers: Followers = NO_FOLLOWERS
 
 
 def promote(
     project: Project, offline: OfflineStore, online: OnlineStore, feature: str, wanted: str, *, dry_run: bool = False
 ) -> PromoteResult:
     """Promotes ``feature@wanted``. Raises UsageError or VersionFileError for a version that is not there or has no
-    history, StoreError where the online store can't follow; then nothing has changed here.
+    history, and for one that a request-time feature can't follow; StoreError where the online store can't follow. Then
+    nothing has changed here. Of a request-time feature the inputs must have a history.
 
     A damaged record of what was promoted before is replaced, and a link in its place too, not what it leads to.
     The new version's values are online before readers are switched, and readers before the file here is written.
@@ -49,7 +53,8 @@ def promote(
             "name the feature and the version apart", hint=f"featurestore promote {feature.replace('@', ' ')}"
         )
     with writing_turn(project, offline):
-        version = resolve_one(project, offline, f"{feature}@{wanted}")
+        (asked,) = resolve(project, offline, [f"{feature}@{wanted}"])
+        version, lives = asked.version, read_lives(project)
         try:
             promoted = files.read_active(project.versions, feature)
         except VersionFileError:
@@ -57,15 +62,21 @@ def promote(
                 raise
             promoted, active = None, None
         else:
-            active = active_id(project, offline, feature)
-        before = None if active is None else resolve_one(project, offline, f"{feature}@{active.sha256}")
+            active = _active(project, offline, feature, asked)
+        before = None if active is None else resolve(project, offline, [f"{feature}@{active}"])[0].version
+        followers = NO_FOLLOWERS if asked.bound else followers_of(project, offline, lives, version)
         changed = promoted is None or promoted.sha256 != version.id.sha256
-        served = feature in online.table("active")
+        inputs = () if asked.bound is None else asked.bound.inputs
+        needed = {item.id.feature for item in inputs} or {feature}
+        served = needed <= set(online.table("active"))
         written = 0
         warnings: tuple[str, ...] = ()
         if served and not dry_run:
-            refuse_retired(read_lives(project), [feature])
-            result = sync(project, offline, online, [version], promote=True)
+            refuse_retired(lives, [feature])
+            if inputs:  # beside the active versions of its inputs
+                result = sync(project, offline, online, active_versions(project, offline, needed), bound=inputs)
+            else:
+                result = sync(project, offline, online, [version], promote=True)
             written, warnings = result.entities_written, result.warnings
         if changed and not dry_run:
             try:
@@ -74,4 +85,14 @@ def promote(
                 raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions / feature)) from exc
     moved = before is None or before.id != version.id
     models = models_following(project, feature) if moved else ()
-    return PromoteResult(version, before, changed, served, written, warnings, models)
+    return PromoteResult(version, before, changed, served, written, warnings, models, followers)
+
+
+def _active(project: Project, store: OfflineStore, feature: str, asked: Reference) -> str | None:
+    """The active version of a feature before the promotion, a request-time one too; None where it has none."""
+    if asked.bound is None:
+        return active_sha256(project, store, feature)
+    try:
+        return active_file(project, feature, lambda name: active_sha256(project, store, name)).sha256
+    except UsageError:
+        return None

@@ -8,28 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from featurestore.config import Project
-from featurestore.errors import FeatureStoreError, UsageError, did_you_mean
+from featurestore.errors import FeatureStoreError, NoVersionError, UsageError, did_you_mean
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.contract import AuditLog, OfflineStore
 from featurestore.registry.discovery import discover, unknown_feature
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.active import active_version
-from featurestore.workflows.lives import read_lives
+from featurestore.workflows.lives import Lives, read_lives
+from featurestore.workflows.request_time import BoundVersion, active_file, is_request_time, read_named
+
+if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A reference as it was typed, and the version it stands for.
 
-    ``note`` is what to say of a feature that is not declared any more.
+    ``note`` is what to say of a feature that is not declared any more. ``bound`` is there for a request-time feature,
+    whose ``version`` no store holds.
     """
 
     text: str
     version: StoredVersion
     note: str | None = None
+    bound: BoundVersion | None = None
 
 
 def resolve(project: Project, store: OfflineStore, references: Iterable[str]) -> list[Reference]:
@@ -39,16 +46,27 @@ def resolve(project: Project, store: OfflineStore, references: Iterable[str]) ->
     """
     lives = read_lives(project)
     with store.reading():
-        versions = [(text, _resolve(project, store, text)) for text in references]
-    return [
-        Reference(text, replace(version, max_age=lives.max_age(version)), lives.note(version.id.feature))
-        for text, version in versions
-    ]
+        return [_reference(project, store, lives, text) for text in references]
 
 
 def resolve_one(project: Project, store: OfflineStore, reference: str) -> StoredVersion:
-    """The version that one reference names."""
-    return resolve(project, store, [reference])[0].version
+    """The version that one reference names. Raises UsageError for a request-time feature, which has no history."""
+    found = resolve(project, store, [reference])[0]
+    if found.bound is not None:
+        text = f"{reference} is computed when it is asked for, from other features and a request: it has no history"
+        raise UsageError(text, hint="featurestore get computes it for a request, and featurestore join for labels")
+    return found.version
+
+
+def bind(project: Project, store: OfflineStore, lives: Lives, file: VersionFile) -> BoundVersion:
+    """A request-time feature's version with the stored versions of its inputs. Raises UsageError for one not there."""
+    inputs = []
+    with store.reading():
+        for item in file.feature.inputs:
+            stored = store.versions(item.name)
+            version = _with_history(project, stored, item.sha256, f"{item.name}@{item.sha256[:12]}")
+            inputs.append(replace(version, max_age=lives.max_age(version)))
+    return BoundVersion(file, tuple(inputs))
 
 
 def active_versions(project: Project, store: OfflineStore, names: Iterable[str] = ()) -> list[StoredVersion]:
@@ -67,6 +85,39 @@ def active_id(project: Project, store: AuditLog, feature: str) -> VersionId | No
 
     sha256 = active_version(files.read_active(project.versions, feature), last_committed).sha256
     return None if sha256 is None else VersionId(feature, sha256)
+
+
+def active_sha256(project: Project, store: OfflineStore, feature: str) -> str | None:
+    """The SHA-256 of `active_id`."""
+    active = active_id(project, store, feature)
+    return None if active is None else active.sha256
+
+
+def _reference(project: Project, store: OfflineStore, lives: Lives, text: str) -> Reference:
+    file = _request_time_file(project, store, lives, text)
+    if file is None:
+        version = _resolve(project, store, text)
+        version = replace(version, max_age=lives.max_age(version))
+        return Reference(text, version, lives.note(version.id.feature))
+    feature = file.feature
+    version_id = VersionId(feature.name, file.sha256)
+    version = StoredVersion(version_id, file.number, feature.entity_type, feature.data_type)
+    return Reference(text, version, lives.note(feature.name), bind(project, store, lives, file))
+
+
+def _request_time_file(project: Project, store: OfflineStore, lives: Lives, text: str) -> VersionFile | None:
+    """The version file of a request-time feature that a reference names; None where it names any other."""
+    name, wanted = files.split_reference(text)
+    if wanted is None:
+        if not is_request_time(project, lives, name):
+            return None
+        return active_file(project, name, lambda item: active_sha256(project, store, item))
+    if store.versions(name) and not is_request_time(project, lives, name):
+        return None
+    try:
+        return read_named(project, name, wanted)
+    except NoVersionError:
+        return None  # said by what looks for it in the history
 
 
 def _resolve(project: Project, store: OfflineStore, text: str) -> StoredVersion:

@@ -24,7 +24,7 @@ from featurestore.registry.discovery import Registry, discover, unknown_feature
 from featurestore.registry.git import commit_of
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder import files
-from featurestore.workflows.catalogue import hash_feature
+from featurestore.versioning.running.working_tree import hash_feature
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.renaming import CarriedHistory, carry_histories, carry_versions
 

@@ -30,8 +30,10 @@ from featurestore.serving.request import DEFAULT_SIZES, SyncRequest, SyncSizes
 from featurestore.serving.sync import preview_sync, sync_stores
 from featurestore.versioning.folder.files import features_of
 from featurestore.workflows.erasure.completion import complete_if_broken_off, refuse_set_back
+from featurestore.workflows.followers import bound_versions
 from featurestore.workflows.lives import Lives, read_lives
-from featurestore.workflows.references import active_versions
+from featurestore.workflows.references import active_sha256, active_versions
+from featurestore.workflows.request_time import active_file, is_request_time
 
 Mode = Literal["full", "incremental"]
 
@@ -172,6 +174,7 @@ def sync(
     now: Callable[[], int] = times.now,
     progress: Progress = SILENT,
     sizes: SyncSizes = DEFAULT_SIZES,
+    bound: Sequence[StoredVersion] = (),
 ) -> SyncResult:
     """Writes what the history has learned of these active versions, and serves them.
 
@@ -180,7 +183,7 @@ def sync(
     where that undoes a later promotion. Without ``repair`` an incremental sync writes nothing of features whose values
     the store has lost. With ``take_over`` a store that belongs to another history becomes this one's. Features of
     ``left`` are not served any more. Values dated after ``now`` (µs) are not served yet: the first sync after their
-    time writes them.
+    time writes them. What promoted request-time features are bound to is served too, and with them ``bound``.
 
     Raises StoreError where a store fails or the history is behind what is online (full replaces that),
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
@@ -190,7 +193,7 @@ def sync(
     full = mode == "full"
     request = SyncRequest(
         project, offline, online, versions, full, promote, repair, take_over,
-        left, now, progress, sizes,
+        left, now, progress, sizes, _bound(project, offline, versions, bound),
     )  # fmt: skip
     renamed = _renamed(project)
     totals = preview_sync(request) if dry_run else sync_stores(request)
@@ -206,6 +209,15 @@ def sync(
         refused=tuple(totals.refused),
         unrepaired=totals.unrepaired,
     )
+
+
+def _bound(
+    project: Project, offline: OfflineStore, versions: Iterable[StoredVersion], more: Sequence[StoredVersion]
+) -> list[StoredVersion]:
+    """The versions of these features that request-time features are bound to."""
+    names = {version.id.feature for version in versions}
+    found = [*bound_versions(project, offline, read_lives(project)), *more]
+    return [version for version in found if version.id.feature in names]
 
 
 def _renamed(project: Project) -> tuple[str, ...]:
@@ -235,11 +247,24 @@ def active_features(
     lives = lives or read_lives(project)
     refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
-    found = [version for version in active_versions(project, offline, names) if version.id.feature not in gone]
+    wanted = [item for name in names for item in _stored(project, offline, lives, name)]
+    found = [
+        replace(version, max_age=lives.max_age(version))
+        for version in active_versions(project, offline, dict.fromkeys(wanted))
+        if version.id.feature not in gone
+    ]
     for windowed in found:
         if names and windowed.steps:
             raise UsageError(f"{windowed.id.feature}: {_WINDOW.message}", hint=_WINDOW.hint)
-    return [replace(version, max_age=lives.max_age(version)) for version in found if not version.steps]
+    return [version for version in found if not version.steps]
+
+
+def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) -> list[str]:
+    """The name, or those of the inputs of a request-time feature: these are what is stored online."""
+    if not is_request_time(project, lives, name):
+        return [name]
+    file = active_file(project, name, lambda item: active_sha256(project, offline, item))
+    return [item.name for item in file.feature.inputs]
 
 
 def usable_features(

@@ -141,3 +141,28 @@ def test_rows_that_were_set_aside_go_with_the_entity(store: OfflineStore) -> Non
         run.finish(run_of((run.run_seq, run.learned_at), "two"))
     erase(store, SCORE, ("a",), ('q"uote',))
     assert [row.values["id"] for row in store.rejected("two")] == ["ab"]
+
+
+def test_a_snapshots_deletion_is_taken_back_and_the_value_before_it_answers_again(store: OfflineStore) -> None:
+    learn(store, SCORE, [("a", 1, 0.5), ("b", 1, 0.6)], "one")
+    instant = pl.lit(START + timedelta(days=3)).cast(INSTANT)
+    gone = entities(SCORE, ("a",))
+    with store.writing("gone") as run:
+        assert run.alive(SCORE).sort("patient_id").rows() == [("a",), ("b",)]
+        assert run.alive(version(digit="c")).rows() == []
+        run.mark_deleted(SCORE.entity_type, gone.with_columns(instant.alias("deleted_at")), "snapshot")
+        run.delete(SCORE, gone.with_columns(instant.alias("computed_at")))
+        assert run.alive(SCORE).rows() == [("b",)]
+        run.finish(run_of((run.run_seq, run.learned_at), "gone"))
+    with store.writing("back") as run:
+        tombstone = gone.with_columns(instant.alias("computed_at"))
+        assert run.withdraw(SCORE, tombstone) == 0, "it is no value"
+        assert run.withdraw(SCORE, tombstone, of=TOMBSTONE) == 1
+        run.mark_returned(SCORE.entity_type, gone)
+        assert run.deletions(SCORE.entity_type)["author"].to_list() == ["returned"]
+        run.finish(run_of((run.run_seq, run.learned_at), "back"))
+    assert store.latest(SCORE)["value"].to_list() == [0.5, 0.6]
+    assert store.latest(SCORE)["run_seq"].to_list() == [3, 1]
+    again = learn(store, version(digit="d"), [("a", 1, 0.5)], "later version")
+    assert (again.new, again.deleted) == (1, 0)
+    assert store.latest(version(digit="d"))["op"].to_list() == [VALUE], "the mark holds no more"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from featurestore.cli.options import duration, instant, label_dialect, names, output_table, splits, zone
+from featurestore.cli.options import duration, fields, instant, label_dialect, names, output_table, splits, zone
 from featurestore.cli.session import Session
 
 
@@ -61,6 +61,13 @@ def command(
         typer.Option(metavar="NAME=TS[,NAME=TS],NAME", help="A column that divides the labels by their times."),
     ] = None,
     split_column: Annotated[str, typer.Option(metavar="C", help="What that column is called.")] = "split",
+    request: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=COLUMN",
+            help="The labels' column that holds a field of a request-time feature, if called otherwise; repeats.",
+        ),
+    ] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Default: CSV on stdout.")] = None,
     format_: Annotated[
         str | None,
@@ -118,6 +125,7 @@ def command(
       featurestore join labels.parquet -f risk@1,risk@2 --timestamp-column at --output train.parquet
       featurestore join trips.csv -f city,driver.rating,rider.rating --timestamp-column at \\
           --entity driver:person=driver_id --entity rider:person=rider_id
+      featurestore join payments.csv -f amount_against_habit --timestamp-column at --request amount=total
       featurestore join labels.csv -f risk --timestamp-column at --split train=2024-01-01,test --output t.parquet
       featurestore join labels.parquet -f @cardiac_v1 --timestamp-column at --output t.parquet --dataset trial_7
       cat labels.parquet | featurestore join - -f risk --timestamp-column at --format parquet > train.parquet
@@ -148,7 +156,7 @@ def command(
         timezone=zone("--timezone", timezone), formats=source.dialect.times,
         entities=resolve_entities(project, asked, map(parse_entity_columns, entity or ())),
         lag=(duration("--lag", lag) or 0) + before, times_suffix=times_suffix if with_times else None,
-        splits=splits(session, split, split_column), strict=strict,
+        splits=splits(session, split, split_column), strict=strict, request=fields("--request", request),
     )  # fmt: skip
     new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
     with session.progress("reading the labels") as progress:

@@ -16,6 +16,10 @@ def command(
     sample: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Compare only N entities of each type, at random.")
     ] = None,
+    requests: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Compare what a log of get or serve says was answered."),
+    ] = None,
 ) -> None:
     """Compare every online value with the history. Exit code 1 if any differs.
 
@@ -24,18 +28,34 @@ def command(
     value. With --fix the exit code is 0 once everything is fixed. A feature whose version files are damaged is named
     and not compared: exit code 1 too.
 
+    With --requests the answers in a log are asked again of the history, as of the time they were given, and compared
+    bit by bit. Those whose online store had not yet been brought up to date by then are counted as behind.
+
     \b
     Examples:
       featurestore verify
       featurestore verify age_normalized --sample 1000 --json
       featurestore verify --fix
+      featurestore verify --requests requests.jsonl
     """
+    from pathlib import Path
+
+    from featurestore.errors import UsageError
     from featurestore.progress import Progress
     from featurestore.render import json, text
     from featurestore.workflows.verify.verify import verify_project
 
     session: Session = ctx.obj
     project = session.project()
+    if requests is not None:
+        if names or fix or sample is not None:
+            raise UsageError("--requests compares a whole log, and nothing else", hint="leave out the others")
+        from featurestore.workflows.verify.replay import replay_requests
+
+        with session.progress("replaying") as report:
+            replay = replay_requests(project, session.offline(project), Path(requests), Progress(report))
+        session.show(lambda: json.verify.replay_document(replay), lambda: text.verify.replay_page(replay))
+        raise typer.Exit(replay.exit_code)
     with session.progress("comparing") as report:
         result = verify_project(
             project, names or (), sample=sample, fix=fix, progress=Progress(report), open_offline=session.offline

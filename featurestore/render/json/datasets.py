@@ -33,6 +33,7 @@ def dataset_document(dataset: DataSet) -> dict[str, Json]:
         "entities": [
             {"entity_type": item.type, "role": item.role, "columns": list(item.columns)} for item in dataset.entities
         ],
+        "request": dict(dataset.request),
         "known": dataset.known,
         "as_of": instant(dataset.as_of),
         "lag": duration(dataset.lag),
@@ -78,6 +79,10 @@ def _feature(item: DataSetFeature) -> dict[str, Json]:
         "sha256": item.sha256,
         "max_age": duration(item.max_age),
         "role": item.role,
+        "inputs": [
+            {"name": each.feature, "version": each.number, "sha256": each.sha256, "max_age": duration(each.max_age)}
+            for each in item.inputs
+        ],
         "nulls": item.nulls,
         "ages": {
             "least": duration(item.least_age),

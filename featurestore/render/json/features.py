@@ -76,6 +76,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "declared": detail.note is None,
         "retired": detail.retired,
         "models": list(detail.models),
+        "taken_by": list(detail.taken_by),
     }
 
 

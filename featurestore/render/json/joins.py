@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurestore.model import Json
+from featurestore.model import Json, StoredVersion
 from featurestore.render.json.datasets import dataset_document
 from featurestore.render.json.instants import duration, instant
 from featurestore.tables.values import json_value
@@ -99,4 +99,15 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "scope": item.scope,
         "known_by": item.known_by,
         **({} if item.beyond_horizon is None else {"beyond_horizon": item.beyond_horizon}),
+        **({"inputs": [_input(version) for version in item.inputs]} if item.inputs else {}),
+    }
+
+
+def _input(version: StoredVersion) -> dict[str, Json]:
+    """An input of a request-time feature."""
+    return {
+        "name": version.id.feature,
+        "version": version.number,
+        "sha256": version.id.sha256,
+        "max_age": duration(version.max_age),
     }

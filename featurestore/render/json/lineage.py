@@ -20,6 +20,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet], models: Sequen
         "declared": detail.note is None,
         "retired": detail.retired,
         "source": _source(feature.source),
+        "inputs": [{"name": item.name, "sha256": item.sha256} for item in feature.inputs],
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],
         "packages": list(closure.third_party) if closure else [],
@@ -33,6 +34,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet], models: Sequen
             }
             for item in detail.files
         ],
+        "taken_by": list(detail.taken_by),
         "models": [{"name": use.model, "reference": use.reference} for use in models],
     }
 

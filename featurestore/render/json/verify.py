@@ -14,6 +14,7 @@ from featurestore.tables.values import json_value
 if TYPE_CHECKING:
     from featurestore.config import Project
     from featurestore.workflows.verify.differences import Mismatch
+    from featurestore.workflows.verify.replay import Replay
     from featurestore.workflows.verify.verify import VerifyResult
 
 
@@ -24,6 +25,31 @@ def verify_document(result: VerifyResult, project: Project) -> dict[str, Json]:
         "examples": [finding_document(item, project) for item in result.examples],
         "fixed": result.fixed is not None,
         "warnings": list(result.warnings),
+    }
+
+
+def replay_document(replay: Replay) -> dict[str, Json]:
+    """How a log of requests compares with the history."""
+    return {
+        "lines": replay.lines,
+        "behind": replay.behind,
+        "unreadable": replay.unreadable,
+        "checked": replay.checked,
+        "different": replay.different,
+        "examples": [
+            {
+                "line": item.line,
+                "at": times.format_instant(item.at),
+                "entity_type": item.entity_type.name,
+                "entity_id": entity_json(item.entity_type, item.entity),
+                "feature": item.feature,
+                "sha256": item.sha256,
+                "logged": item.logged,
+                "history": item.joined,
+            }
+            for item in replay.examples
+        ],
+        "warnings": list(replay.problems),
     }
 
 

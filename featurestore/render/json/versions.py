@@ -21,6 +21,7 @@ def promote_document(result: PromoteResult, *, dry_run: bool) -> dict[str, Json]
         "online": result.online,
         "entities_written": result.entities_written,
         "models": list(result.models),
+        "followers": [{"name": item.name, "version": item.number} for item in result.followers.moved],
         "dry_run": dry_run,
     }
 

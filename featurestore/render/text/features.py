@@ -114,9 +114,10 @@ def lock_lines(locked: LockResult, *, dry_run: bool) -> RenderableType:
 
 def _entry_cells(entry: Entry) -> tuple[str | Text, ...]:
     feature = entry.feature
+    origin = feature.source_name or ("request" if feature.at_request else "–")
     return (
         Text(feature.name, style=NAME if feature.status != "deprecated" else DIM), feature.entity_type.name,
-        str(feature.data_type), _active(entry), feature.source_name or "–", minute(entry.summary.last_run_at),
+        str(feature.data_type), _active(entry), origin, minute(entry.summary.last_run_at),
         feature.description,
     )  # fmt: skip
 
@@ -139,6 +140,8 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
     ]
     if closure is not None:
         rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
+    if detail.taken_by:
+        rows.append(("taken by", ", ".join(detail.taken_by)))
     if detail.models:
         rows.append(("models", ", ".join(detail.models)))
     if entry.problem is not None:

@@ -33,7 +33,8 @@ def _rows(result: GetResult, item: EntityValues) -> list[tuple[str | Text, ...]]
 
 
 def _cells(served: ServedValue) -> tuple[str | Text, ...]:
-    is_there = served.status == "ok"
-    value = number(json_value(served.value)) if is_there else "–"
-    note = Text("" if is_there else served.status, style=WARN if served.status == "expired" else DIM)
+    value = number(json_value(served.value)) if served.status in ("ok", "stale") else "–"
+    words: list[str] = [] if served.status == "ok" else [served.status]
+    words += [f"{name} is {status}" for name, status in served.inputs or ()]
+    note = Text(", ".join(words), style=WARN if served.status in ("expired", "stale") else DIM)
     return (served.name, value, instant(served.computed_at), str(served.version), note)

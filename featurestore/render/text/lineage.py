@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
+from featurestore.model import Feature
 from featurestore.offline.contract import DataSet
 from featurestore.render.json.lineage import datasets_of
 from featurestore.render.text.style import DIM, NAME
@@ -17,12 +18,11 @@ from featurestore.workflows.feature_sets import ModelUse
 
 def lineage_tree(detail: Detail, datasets: Sequence[DataSet], models: Sequence[ModelUse]) -> RenderableType:
     feature, closure = detail.entry.feature, detail.closure
-    source = feature.source
-    shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
-    root = Tree(Text.assemble(("source ", DIM), *shown), guide_style=DIM)
-    columns = root.add(
-        Text.assemble(("columns ", DIM), ", ".join(detail.columns) or "(none known before the first ingestion)")
-    )
+    root = Tree(_origin(feature), guide_style=DIM)
+    columns = root
+    if not feature.at_request:
+        listed = ", ".join(detail.columns) or "(none known before the first ingestion)"
+        columns = root.add(Text.assemble(("columns ", DIM), listed))
     helpers = closure.helpers if closure else ()
     above = columns.add(Text.assemble(("helpers ", DIM), ", ".join(helpers))) if helpers else columns
     middle = above.add(Text.assemble(("feature ", DIM), (feature.name, NAME), (f"  {feature.place}", DIM)))
@@ -32,6 +32,19 @@ def lineage_tree(detail: Detail, datasets: Sequence[DataSet], models: Sequence[M
         leaf = middle.add(label)
         for name in datasets_of(datasets, feature.name, version.sha256):
             leaf.add(Text.assemble(("data set ", DIM), name))
+    for name in detail.taken_by:
+        middle.add(Text.assemble(("request-time feature ", DIM), name))
     for use in models:
         middle.add(Text.assemble(("model ", DIM), use.model, (f"  {use.reference}", DIM)))
     return root
+
+
+def _origin(feature: Feature) -> Text:
+    """What it is computed from: a source, or other features and a request."""
+    source = feature.source
+    if feature.at_request:
+        inputs = ", ".join(f"{item.name} {item.sha256[:12]}" for item in feature.inputs)
+        fields = ", ".join(feature.request)
+        return Text.assemble(("inputs ", DIM), inputs, *((("  request ", DIM), fields) if fields else ()))
+    shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
+    return Text.assemble(("source ", DIM), *shown)

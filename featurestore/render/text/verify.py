@@ -9,14 +9,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.model import Json
+from featurestore.point_in_time.entities import format_entity
 from featurestore.render.json.verify import finding_document
 from featurestore.render.text.style import DIM, NAME, WARN, line
 from featurestore.render.text.table import Column, table
-from featurestore.render.words import number, plural
+from featurestore.render.words import instant, number, plural
 
 if TYPE_CHECKING:
     from featurestore.config import Project
     from featurestore.workflows.verify.differences import Mismatch
+    from featurestore.workflows.verify.replay import Replay
     from featurestore.workflows.verify.verify import VerifyResult
 
 
@@ -31,6 +33,33 @@ def verify_page(result: VerifyResult, project: Project) -> RenderableType:
         hint = "featurestore sync writes what is new; featurestore verify --fix repairs the rest"
         parts.append(Text(result.way_out or hint, style=DIM))
     return Group(*parts)
+
+
+def replay_page(replay: Replay) -> RenderableType:
+    """Some of the answers that the history gives otherwise, and how many there are."""
+    columns = [
+        Column("line", "number"), Column("at", spare=1), Column("entity", "id"), Column("feature", "name", NAME),
+        Column("answered", "words"), Column("history", "words"),
+    ]  # fmt: skip
+    rows = [
+        (
+            str(item.line), instant(item.at), format_entity(item.entity_type, item.entity), item.feature,
+            _value(item.logged), _value(item.joined),
+        )
+        for item in replay.examples
+    ]  # fmt: skip
+    parts: list[RenderableType] = [table(columns, rows)] if rows else []
+    parts += [line(problem, WARN) for problem in replay.problems]
+    counts = (
+        f"{plural(replay.lines, 'line')}, {plural(replay.checked, 'value')} compared: {replay.different:,} different"
+    )
+    counts += f", {replay.behind:,} lines behind" if replay.behind else ""
+    counts += f", {replay.unreadable:,} unreadable" if replay.unreadable else ""
+    return Group(*parts, line(counts))
+
+
+def _value(shown: Json) -> str:
+    return "null" if shown is None else json.dumps(shown, ensure_ascii=False)
 
 
 def _examples(result: VerifyResult, project: Project) -> list[RenderableType]:

@@ -22,4 +22,14 @@ def promote_lines(result: PromoteResult, *, dry_run: bool) -> RenderableType:
     if result.models:
         verb = "would get" if dry_run else "get"
         lines.append(line(f"{', '.join(result.models)} {verb} values of this version: they name none themselves"))
+    if result.followers.moved:
+        verb = "would be" if dry_run else "is"
+        lines += [
+            line(f"{item.name} {verb} computed from it at the request: version {item.number}")
+            for item in result.followers.moved
+        ]
+    lines += [
+        line(f"{item.name} stays at version {item.number}, which was promoted, with the versions of its inputs")
+        for item in result.followers.kept
+    ]
     return Group(*lines)

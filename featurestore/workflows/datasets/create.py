@@ -13,10 +13,17 @@ import polars as pl
 from featurestore import __version__, times
 from featurestore.config import Project
 from featurestore.errors import UsageError
-from featurestore.offline.contract import DataSet, DataSetEntity, DataSetFeature, DataSetSplit, OfflineStore
+from featurestore.offline.contract import (
+    DataSet,
+    DataSetEntity,
+    DataSetFeature,
+    DataSetInput,
+    DataSetSplit,
+    OfflineStore,
+)
 from featurestore.workflows.datasets.label_files import LabelFile
 from featurestore.workflows.erasure.completion import writing_turn
-from featurestore.workflows.join.facts import JoinFacts
+from featurestore.workflows.join.facts import JoinedFeature, JoinFacts
 from featurestore.workflows.join.question import JoinQuestion
 from featurestore.workflows.table_files import TableFile
 
@@ -102,6 +109,7 @@ def describe(
         first=facts.first,
         last=facts.last,
         on_own_event=facts.on_own_event,
+        request=dict(question.request),
     )
 
 
@@ -128,7 +136,15 @@ def _features(store: OfflineStore, facts: JoinFacts) -> Iterator[DataSetFeature]
                 least_age=ages.least if ages.count else None,
                 mean_age=round(ages.total / ages.count) if ages.count else None,
                 greatest_age=ages.most if ages.count else None,
+                inputs=tuple(_inputs(store, item, facts.as_of_run)),
             )
+
+
+def _inputs(store: OfflineStore, item: JoinedFeature, run_seq: int) -> Iterator[DataSetInput]:
+    for version in item.inputs:
+        mark = store.mark(version, up_to_run=run_seq)
+        rows = 0 if mark is None else mark.rows
+        yield DataSetInput(version.id.feature, version.id.sha256, version.number, version.max_age, rows)
 
 
 def is_free(store: OfflineStore, dataset: DataSet) -> bool:

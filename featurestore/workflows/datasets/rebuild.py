@@ -15,17 +15,21 @@ import polars as pl
 from featurestore import times
 from featurestore.config import Project
 from featurestore.dialect import dialect_of
-from featurestore.errors import FeatureStoreError, UsageError, did_you_mean, os_reason
-from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.errors import FeatureStoreError, UsageError, VersionFileError, did_you_mean, os_reason
+from featurestore.model import StoredVersion, VersionId
+from featurestore.offline.contract import DataSet, DataSetFeature, DataSetInput, OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.tables.batches import write_batches
 from featurestore.tables.content import ContentHash
+from featurestore.versioning.folder import files
+from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.workflows.datasets.create import writer
 from featurestore.workflows.datasets.label_files import read_chunks, read_labels
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
 from featurestore.workflows.join.question import EntityColumns, JoinQuestion, ResolvedFeature
 from featurestore.workflows.join.splits import Splits
+from featurestore.workflows.request_time import BoundVersion
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 
@@ -116,7 +120,7 @@ def rebuild(
     FeatureStoreError where the labels or a history it needs are gone.
     """
     dataset = find_dataset(store, name)
-    question = _question(store, dataset)
+    question = _question(project, store, dataset)
     content = ContentHash()
 
     def write_joined(frame: pl.DataFrame) -> None:
@@ -145,10 +149,11 @@ def _require_same(result: RebuildResult) -> None:
         )
 
 
-def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
+def _question(project: Project, store: OfflineStore, dataset: DataSet) -> JoinQuestion:
     versions = {(version.id.feature, version.id.sha256): version for version in store.versions()}
     features = []
-    for item in dataset.features:
+
+    def stored(item: DataSetFeature | DataSetInput) -> StoredVersion:
         version = versions.get((item.feature, item.sha256))
         if version is None:
             raise FeatureStoreError(
@@ -156,8 +161,18 @@ def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
                 where=f"data set {dataset.name}",
                 hint="use the store that it was made from, or a backup of it",
             )
-        version = replace(version, number=item.number, max_age=item.max_age)
-        features.append(ResolvedFeature(item.column_name, version, role=item.role))
+        return replace(version, number=item.number, max_age=item.max_age)
+
+    for item in dataset.features:
+        if item.inputs:
+            bound = BoundVersion(_version_file(project, dataset, item), tuple(map(stored, item.inputs)))
+            feature = bound.file.feature
+            version = StoredVersion(
+                VersionId(item.feature, item.sha256), item.number, feature.entity_type, feature.data_type
+            )
+            features.append(ResolvedFeature(item.column_name, version, role=item.role, bound=bound))
+        else:
+            features.append(ResolvedFeature(item.column_name, stored(item), role=item.role))
     names, ends = [part.name for part in dataset.splits], [part.end for part in dataset.splits if part.end is not None]
     return JoinQuestion(
         features,
@@ -172,7 +187,20 @@ def _question(store: OfflineStore, dataset: DataSet) -> JoinQuestion:
         seen_by=dataset.made_at if dataset.as_of is None else min(dataset.made_at, dataset.as_of),
         timezone=dataset.timezone,
         formats=dialect_of(dataset.dialect).times,
+        request=dataset.request,
     )
+
+
+def _version_file(project: Project, dataset: DataSet, item: DataSetFeature) -> VersionFile:
+    """The version file of a request-time feature: its code is nowhere else."""
+    try:
+        return read_version(files.resolve(project.versions, item.feature, item.sha256).path)
+    except VersionFileError as exc:
+        raise FeatureStoreError(
+            f"can't be made again: the file of {item.feature} ({item.sha256[:12]}) can't be read: {exc.message}",
+            where=f"data set {dataset.name}",
+            hint="restore features/.versions with git",
+        ) from exc
 
 
 def _copy_labels(store: OfflineStore, dataset: DataSet, copy: BinaryIO, path: Path | None) -> None:
@@ -219,9 +247,15 @@ def _reasons(store: OfflineStore, dataset: DataSet, features: Sequence[ResolvedF
     if dataset.run_seq and (last is None or last.run_id != dataset.run_id):
         yield f"run {dataset.run_seq} of this store is another run: a backup was restored, or the store is another one"
     for item, feature in zip(dataset.features, features, strict=True):
-        mark = store.mark(feature.version, up_to_run=dataset.run_seq)
-        rows = 0 if mark is None else mark.rows
-        if rows < item.rows:
-            yield f"{item.column_name}: {item.rows - rows:,} of {item.rows:,} rows of history were erased since"
-        elif rows > item.rows:
-            yield f"{item.column_name}: {rows - item.rows:,} rows of history were added to runs that had ended"
+        yield from _changed(store, dataset, item.column_name, feature.version, item.rows)
+        for each, version in zip(item.inputs, () if feature.bound is None else feature.bound.inputs, strict=True):
+            yield from _changed(store, dataset, f"{each.feature} of {item.column_name}", version, each.rows)
+
+
+def _changed(store: OfflineStore, dataset: DataSet, name: str, version: StoredVersion, before: int) -> Iterator[str]:
+    mark = store.mark(version, up_to_run=dataset.run_seq)
+    rows = 0 if mark is None else mark.rows
+    if rows < before:
+        yield f"{name}: {before - rows:,} of {before:,} rows of history were erased since"
+    elif rows > before:
+        yield f"{name}: {rows - before:,} rows of history were added to runs that had ended"

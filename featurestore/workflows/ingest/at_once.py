@@ -10,7 +10,7 @@ from featurestore.evaluation.evaluate import SortedRows, sort_rows
 from featurestore.evaluation.events import last_known
 from featurestore.model import Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
-from featurestore.sources.contract import Cursor, Offer, OpenSource
+from featurestore.sources.contract import Cursor, Offer, OpenSource, Start
 from featurestore.sources.offers import fingerprint
 from featurestore.sources.reading import SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
@@ -24,6 +24,7 @@ from featurestore.workflows.ingest.problems import (
     strict_error,
     window_problem,
 )
+from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
@@ -66,12 +67,21 @@ def at_once(
         return
     inferred = {} if turn.options.dry_run else rows.inferred  # the run will pin them
     print_ = fingerprint(turn.source, offer, {**pins, **inferred})
+    if turn.source.snapshot is not None and turn.options.input is None:
+        yield from _present(turn, due, rows)
     for entity_type in dict.fromkeys(one.target.feature.entity_type.name for one in due):
         group = [one for one in due if one.target.feature.entity_type.name == entity_type]
         sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
         for some, seen in _by_known(group, sorted_rows):
             for one, values in caller.call(some, seen, rows.place):
                 yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+
+
+def _present(turn: Turn, due: Sequence[Ready], rows: SourceRows) -> Iterator[Event]:
+    for entity_type in dict.fromkeys(one.target.feature.entity_type for one in due):
+        if all(name in rows.frame.columns for name in entity_type.key_names):
+            versions = [one.target.version for one in due if one.target.feature.entity_type == entity_type]
+            yield find_present(turn.source, entity_type, rows.frame, rows.rejected, rows.rejected_count, versions)
 
 
 def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequence[Ready], SortedRows]]:
@@ -90,9 +100,15 @@ def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequen
 def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
     # The short form takes the entity's keys from the source; the long form may make them itself.
     needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
+    only: dict[str, Start | None] | None = None
+    if turn.source.snapshot is not None:
+        needed += turn.keys
+        if turn.source.snapshot == "newest" and offer.contents and turn.options.input is None:
+            only = {max(content.name for content in offer.contents): None}
     rows = read_rows(
-        turn.project, turn.source, opened, offer, turn.keys, needed=needed, latest=turn.latest, progress=turn.progress
-    )
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, only=only, latest=turn.latest,
+        progress=turn.progress,
+    )  # fmt: skip
     if turn.options.strict and rows.rejected_count:
         raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
     return rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
-from featurestore.evaluation.events import by_known
+from featurestore.evaluation.events import THERE, by_known
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, Scalar, VersionId
 from featurestore.offline.contract import Position
@@ -31,6 +31,7 @@ from featurestore.workflows.ingest.problems import (
     shrunk_problem,
     strict_error,
 )
+from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import Taken, missed, read_taken
 from featurestore.workflows.ingest.turn import Turn, deleted_since, mark_due
 
@@ -113,6 +114,8 @@ class _Run:
             for one in self.ready:
                 yield Failed(one.target, problem_of(error, turn.project, one.target), total, aside.count)
             return
+        if turn.source.snapshot is not None:
+            yield from self._present()
         inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
         plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
         print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
@@ -144,7 +147,20 @@ class _Run:
     def _needed(self) -> list[str]:
         """The short form takes the entity's keys from the source; the long form may make them itself."""
         short = [one.target.feature for one in self.ready if one.target.feature.short]
+        if self.turn.source.snapshot is not None:
+            short = [one.target.feature for one in self.ready]
         return list(dict.fromkeys(name for feature in short for name in feature.entity_type.key_names))
+
+    def _present(self) -> Iterator[Event]:
+        """Who is in the snapshot, of each entity type."""
+        newest = self.turn.source.snapshot == "newest"
+        names = [max(self.contents.files)] if newest else list(self.contents.files)
+        chosen = list(dict.fromkeys(self.contents.files[name] for name in names))
+        rejected, count = self.contents.rejected(chosen)
+        for entity_type in dict.fromkeys(one.target.feature.entity_type for one in self.ready):
+            versions = [one.target.version for one in self.ready if one.target.feature.entity_type == entity_type]
+            rows = self.contents.rows(dict.fromkeys(chosen, THERE), None)
+            yield find_present(self.turn.source, entity_type, rows, rejected, count, versions)
 
     def _plans(
         self, taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]

@@ -314,6 +314,11 @@ class SourceContents:
             read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
             check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
 
+    def rejected(self, contents: Iterable[str]) -> tuple[list[RejectedRow], int]:
+        """The rows of some contents that were set aside, as far as they are kept, and how many there were."""
+        kept = [self._find(sha256) for sha256 in contents]
+        return [row for each in kept for row in each.rejected], sum(each.rejected_count for each in kept)
+
     def total(self) -> int:
         """The rows of all that is there, those that were set aside among them."""
         return sum(self._find(sha256).rows for sha256 in self.there)

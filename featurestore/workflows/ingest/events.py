@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featurestore.model import Problem, RejectedRow, Scalar, Scope, Source
+from featurestore.model import EntityType, Problem, RejectedRow, Scalar, Scope, Source, StoredVersion
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor
 from featurestore.workflows.ingest.set_aside import SetAside
@@ -53,6 +53,20 @@ class Came:
     """What came of a source that can't be read again, to be stored once for all targets."""
 
     stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Who is in a snapshot: ``entities`` has the key columns, those of rows that were set aside among them.
+
+    ``untold`` are rows that were set aside and don't say whose they are. ``versions`` read the source.
+    """
+
+    source: Source
+    entity_type: EntityType
+    entities: pl.DataFrame
+    untold: int
+    versions: tuple[StoredVersion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +137,4 @@ class Failed:
     rows_rejected: int = 0
 
 
-Event = Read | Came | Noticed | Computed | Unchanged | Empty | Failed
+Event = Read | Present | Came | Noticed | Computed | Unchanged | Empty | Failed

@@ -21,14 +21,25 @@ from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
 from featurestore.drift.statistics import RowValues
 from featurestore.errors import FeatureError
-from featurestore.model import FeatureRun, FeatureStatus, Json, Problem, RejectedRow, Run, RunStatus, VersionId
+from featurestore.model import (
+    FeatureRun,
+    FeatureStatus,
+    Json,
+    Problem,
+    RejectedRow,
+    Run,
+    RunStatus,
+    StoredVersion,
+    VersionId,
+)
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
-from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Read, Unchanged
+from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
+from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.ingest.turn import mark_coming
@@ -36,6 +47,7 @@ from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
+REFUSED = "refused "
 
 
 class Recorder:
@@ -65,6 +77,9 @@ class Recorder:
         self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
+        self._snapshots: list[Present] = []
+        self._refused: set[str] = set()  # sources of whose snapshots somebody is gone who was not deleted
+        self._versions: list[StoredVersion] = []
         self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
@@ -84,6 +99,7 @@ class Recorder:
         """Reads the samples that the targets' versions are compared with, before the store is open for writing."""
         with self._store.reading():
             learned = self._store.committed_runs()
+            self._versions = self._store.versions()
             for target in targets:
                 version = target.version.id
                 reference = find_reference(self._store, version, learned)
@@ -101,6 +117,8 @@ class Recorder:
                 self.rejected += event.rejected
                 self.warnings += event.warnings
                 self._read.append(event)
+            case Present():
+                self._snapshots.append(event)
             case Came():
                 self.came.append(event.stream)
                 self.warnings += event.stream.fetched.waiting
@@ -171,9 +189,21 @@ class Recorder:
         return self._run(None)
 
     def _write_pending(self) -> None:
+        for present in self._snapshots:
+            self._apply(present, self._begin())
+        self._snapshots.clear()
         for event in self._pending:
             self._write(event, self._begin())
         self._pending.clear()
+
+    def _apply(self, present: Present, transaction: RunTransaction) -> None:
+        """Before the values of the run are written, so that they find who is deleted, and who is not any more."""
+        written = [target.version for target in self._stored]
+        of_type = [item for item in (*self._versions, *written) if item.entity_type == present.entity_type]
+        done = apply_snapshot(transaction, present, list({item.id: item for item in of_type}.values()))
+        self.warnings += done.lines
+        if done.refused:
+            self._refused.add(present.source.name)
 
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
@@ -210,11 +240,12 @@ class Recorder:
             return
         self._stored.append(target)
         self.warnings += self._remarks(target)
-        fingerprint = event.fingerprint
+        # A snapshot that was refused is looked at again by the next run, although its files are the same.
+        print_ = REFUSED + event.fingerprint if target.source.name in self._refused else event.fingerprint
         if event.steps is not None:
-            fingerprint = mark_coming(fingerprint, transaction.first_coming(target.version))
+            print_ = mark_coming(print_, transaction.first_coming(target.version))
         transaction.set_position(
-            Position(target.version.id, target.source.name, fingerprint, event.cursor, transaction.run_seq)
+            Position(target.version.id, target.source.name, print_, event.cursor, transaction.run_seq)
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
@@ -313,7 +344,7 @@ class Recorder:
         return assessment
 
     def _waits(self) -> bool:
-        return any(stream.fetched.waiting for stream in self.came)
+        return bool(self._refused) or any(stream.fetched.waiting for stream in self.came)
 
     def _run(self, transaction: RunTransaction | None) -> Run:
         # The working tree's version before the promoted one that is computed beside it: the first one counts as the
@@ -352,7 +383,7 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
 
 
 def _status(features: Sequence[FeatureRun], *, waiting: bool) -> RunStatus:
-    """``waiting`` says that a part of a source could not be read yet."""
+    """``waiting`` says that a part of a source could not be read yet, or that its snapshot was refused."""
     failed = [item for item in features if item.status == "failed"]
     if failed:
         return "failed" if len(failed) == len(features) else "partial"

@@ -5,7 +5,7 @@ A promoted version is computed from its version file, so that it gets new values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,10 @@ from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.versioning.running.recipes import update_recipes
-from featurestore.workflows.catalogue import hash_feature
+from featurestore.versioning.running.working_tree import hash_feature
 from featurestore.workflows.known_versions import KnownVersions
+from featurestore.workflows.lives import read_lives
+from featurestore.workflows.request_time import pinned_files
 
 if TYPE_CHECKING:
     from featurestore.versioning.running.watch import Imported, Watch
@@ -90,6 +92,7 @@ def find_targets(
     Features without a source have no targets: there is nothing to compute them from before a request.
     """
     usable = committed(project.root) if project.require_committed else None
+    bound = _bound(project, features)
     known = KnownVersions(project, lambda name: {item.id.sha256: item.number for item in store.versions(name)})
     targets: list[Target] = []
     failed: list[FeatureRun] = []
@@ -98,7 +101,7 @@ def find_targets(
             continue
         try:
             target = _working(project, store, tree, feature, usable, known)
-            targets += [target, *_promoted(project, target)]
+            targets += [target, *_beside(project, target, bound.get(feature.name, ()))]
         except StoreError:
             raise  # not the feature's failure: the store refuses for the next one too
         except FeatureStoreError as exc:
@@ -201,14 +204,25 @@ def file_target(project: Project, working: Feature, file: VersionFile) -> Target
     )
 
 
-def _promoted(project: Project, target: Target) -> list[Target]:
-    """The version that ``promote`` made the active one, where that is not the working tree's and has a source."""
+def _beside(project: Project, target: Target, bound: Iterable[str]) -> list[Target]:
+    """The versions that are fed beside the working tree's: the promoted one, and those ``bound`` to others."""
     name = target.feature.name
     active = files.read_active(project.versions, name)
-    if active is None or active.sha256 == target.version.id.sha256:
-        return []
-    file = read_version(files.resolve(project.versions, name, active.sha256).path)
-    return [file_target(project, target.feature, file)] if file.feature.materialised else []
+    wanted = dict.fromkeys([*([] if active is None else [active.sha256]), *bound])
+    wanted.pop(target.version.id.sha256, None)
+    found = [read_version(files.resolve(project.versions, name, sha256).path) for sha256 in wanted]
+    return [file_target(project, target.feature, file) for file in found if file.feature.materialised]
+
+
+def _bound(project: Project, features: Iterable[Feature]) -> Mapping[str, list[str]]:
+    """The versions (SHA-256) of each feature that promoted request-time features have for inputs."""
+    if not any(feature.materialised for feature in features):
+        return {}
+    found: dict[str, list[str]] = {}
+    for file in pinned_files(project, read_lives(project)):
+        for item in file.feature.inputs:
+            found.setdefault(item.name, []).append(item.sha256)
+    return found
 
 
 def _source_of(project: Project, working: Source | None, old: Source | None) -> Source:

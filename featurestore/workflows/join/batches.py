@@ -26,6 +26,7 @@ from featurestore.workflows.join.entities import LabelKeys, label_keys
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, add_batch
 from featurestore.workflows.join.history import DEFAULT_LIMITS, HistoryLimits, prepare_columns
 from featurestore.workflows.join.question import JoinQuestion, check_columns
+from featurestore.workflows.join.request_columns import LabelBatch, RequestColumns
 from featurestore.workflows.join.splits import split_labels
 from featurestore.workflows.join.warnings import with_warnings, zone_warnings
 from featurestore.workflows.join.whole import WholeHistories
@@ -58,23 +59,29 @@ def join(
     FeatureStoreError for a strict question where a label lies beyond what is known of a window.
     """
     shared = _Join(project, store, labels_name, limits, progress, ages)
+    asked = RequestColumns(question) if any(item.bound for item in question.features) else None
+    question = question if asked is None else asked.stored
     facts: JoinFacts | None = None
     whole: WholeHistories | None = None
     sample: Mapping[LabelKeys, pl.DataFrame] | None = None
     for frame in labels:
+        if asked is not None:
+            check_columns(asked.question, frame.columns, labels_name)
         batch = shared.read(question, frame, 0 if facts is None else facts.labels)
         if sample is None:
             sample = {keys: item.keys.head(SAMPLE_LABELS).unique() for keys, item in batch.entities.items()}
-        joined, found = shared.join_batch(question, batch, 0 if facts is None else facts.labels, whole)
-        write(joined)
+        done = 0 if facts is None else facts.labels
+        joined, found = shared.join_batch(question, batch, done, whole)
+        write(joined if asked is None else asked.add(shared.labels_of(batch, done), joined))
         whole = whole or WholeHistories(store, found.as_of_run, project.memory)  # there may be many batches to come
         facts = found if facts is None else add_batch(facts, found)
         question = replace(question, last_run=found.as_of_run)
     if facts is None or sample is None:
         raise ValueError("labels must have at least one frame; an empty table is one empty frame")
     if question.strict:
-        refuse_beyond(facts)
-    return with_warnings(project, store, question, facts, sample)
+        refuse_beyond(facts, clock=question.clock)
+    facts = with_warnings(project, store, question, facts, sample)
+    return facts if asked is None else asked.facts(facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,14 @@ class _Join:
             for each in dict.fromkeys(keys)
         }
         return _Batch(frame, times, keys, entities)
+
+    def labels_of(self, batch: _Batch, done: int) -> LabelBatch:
+        """The batch as request-time features need it."""
+        named = {
+            (keys.entity_type.name, keys.role): ~entities.keys.select(pl.any_horizontal(pl.all().is_null())).to_series()
+            for keys, entities in batch.entities.items()
+        }
+        return LabelBatch(batch.frame, batch.times.instants, named, self.labels_name, done)
 
     def join_batch(
         self, question: JoinQuestion, batch: _Batch, done: int, whole: WholeHistories | None

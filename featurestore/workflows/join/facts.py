@@ -42,6 +42,7 @@ class JoinedFeature:
     those of the values at the labels' times. ``empty`` says that the version has no row at all. ``role`` is whose
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
     declared. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row, or "run".
+    ``inputs`` are the versions that a request-time feature is computed from, with the age limits that held.
     Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
     step after the last known one on.
     """
@@ -58,6 +59,7 @@ class JoinedFeature:
     ages: Ages = NO_AGES
     scope: str | None = None
     known_by: KnownBy = "run"
+    inputs: tuple[StoredVersion, ...] = ()
     beyond_horizon: int | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -22,7 +22,6 @@ from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.facts import JoinFacts
 from featurestore.workflows.join.label_types import LabelTypes, find_label_types, with_types
 from featurestore.workflows.join.question import JoinQuestion
-from featurestore.workflows.join.windows import refuse_beyond
 from featurestore.workflows.table_files import TableFile, check_output, has_types
 
 BATCH_ROWS = 2_000_000
@@ -65,6 +64,7 @@ def join_files(
         check_output(output, labels.path)
     if dataset is not None:
         check_new(dataset, labels)
+        question = replace(question, strict=True, clock=times.now())  # else it could not be made again
     rows = batch_rows or default_batch_rows(len(question.features))
     with open_table(labels.place, labels.title, labels.form) as (stream, form):
 
@@ -92,7 +92,6 @@ def join_files(
         label_file = hash_labels(stream, form, labels.title, labels.dialect)
         with _writer(output, progress, types, content) as (write, frames):
             facts = join_to(write)
-            refuse_beyond(facts, clock=times.now())
             record = describe(
                 project, store, dataset, question, facts, label_file,
                 content_sha256=content.hexdigest(), batch_rows=rows, commit=commit,

@@ -14,6 +14,7 @@ from featurestore.point_in_time.labels import find_column
 from featurestore.workflows.feature_sets import expand_sets, parse_asked
 from featurestore.workflows.join.splits import Splits
 from featurestore.workflows.references import resolve
+from featurestore.workflows.request_time import BoundVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,14 @@ class ResolvedFeature:
     """A column of the result, and the version that answers it.
 
     ``role`` is whose feature it is where several entities of a label are of its type. ``note`` is what to say of a
-    feature that is not declared any more.
+    feature that is not declared any more. ``bound`` is there for a request-time feature.
     """
 
     column_name: str
     version: StoredVersion
     note: str | None = None
     role: str | None = None
+    bound: BoundVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,9 @@ class JoinQuestion:
     feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
     of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
     the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
-    divides the labels by their times. With ``strict`` no label may lie beyond what is known of a window; ``seen_by`` is
-    the clock that ``last_run`` stood at.
+    divides the labels by their times. ``request`` gives the labels' columns that hold the fields of a request, by
+    field, where they are not called like these. With ``strict`` no label may lie beyond what is known of a window, or
+    after ``clock`` where that is given; ``seen_by`` is the clock that ``last_run`` stood at.
     """
 
     features: Sequence[ResolvedFeature]
@@ -72,7 +75,9 @@ class JoinQuestion:
     lag: int = 0
     times_suffix: str | None = None
     splits: Splits | None = None
+    request: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False
+    clock: int | None = None
     seen_by: int | None = None
 
     def max_age_of(self, version: StoredVersion) -> int | None:
@@ -99,7 +104,7 @@ def resolve_features(
     asked = [parse_asked(text) for text in texts]
     resolved = resolve(project, store, [item.reference for item in asked])
     return tuple(
-        ResolvedFeature(item.column_name, found.version, found.note, item.role)
+        ResolvedFeature(item.column_name, found.version, found.note, item.role, found.bound)
         for text, item, found in zip(texts, asked, resolved, strict=True)
         if only is None or text in typed or found.version.entity_type.name == only
     )

@@ -172,5 +172,5 @@ def _next_field(markers: Markers, pointers: Pointers) -> int:
     """The first field that is certainly free, even where the table's own counter is damaged."""
     fields = [marker.field for marker in markers.versions.values() if marker.field is not None]
     fields += [*markers.reservations, *markers.clearing, *(pointer.field for pointer in pointers.features.values())]
-    fields += [pointer.previous.field for pointer in pointers.features.values() if pointer.previous]
+    fields += [item.field for pointer in pointers.features.values() for item in pointer.others]
     return max([markers.next_field, *(field + 1 for field in fields)])

@@ -1,0 +1,119 @@
+"""Sources that hold everybody who is: who is gone from them is deleted, and who comes back is not deleted any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from featurestore.model import EntityType, RejectedRow, Source, StoredVersion
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, RunTransaction
+from featurestore.point_in_time.entities import format_entity
+from featurestore.tables.types import INSTANT, key_types
+from featurestore.workflows.ingest.events import Present
+from featurestore.workflows.ingest.pairs import AT
+
+_SHOWN = 3
+_DELETED_AT = "deleted_at"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOutcome:
+    """What a snapshot did, in sentences. With ``refused`` somebody is gone and was not deleted."""
+
+    lines: tuple[str, ...] = ()
+    refused: bool = False
+
+
+def find_present(
+    source: Source,
+    entity_type: EntityType,
+    rows: pl.DataFrame,
+    rejected: Sequence[RejectedRow],
+    rejected_count: int,
+    versions: Sequence[StoredVersion],
+) -> Present:
+    """Who is in the rows of a snapshot, accepted and set aside."""
+    types = key_types(entity_type)
+    named = [_keys(row.values, entity_type) for row in rejected]
+    told = [keys for keys in named if keys is not None]
+    aside = pl.DataFrame(told, schema=types, orient="row")
+    entities = pl.concat([rows.select(pl.col(name).cast(kind) for name, kind in types.items()), aside]).unique()
+    return Present(source, entity_type, entities, rejected_count - len(told), tuple(versions))
+
+
+def _keys(values: Mapping[str, object], entity_type: EntityType) -> tuple[str | int, ...] | None:
+    found: list[str | int] = []
+    for key in entity_type.keys:
+        text = values.get(key.name)
+        if text is None:
+            return None
+        try:
+            found.append(int(str(text)) if key.type == "int" else str(text))
+        except ValueError:
+            return None
+    return tuple(found)
+
+
+def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> SnapshotOutcome:
+    """Deletes who is gone, from this run on, and undoes what earlier snapshots did to those who are back.
+
+    ``versions`` are all of the entity type: a deletion is that of the entity, in every feature.
+    """
+    entity_type, keys = present.entity_type, list(present.entity_type.key_names)
+    lines = _bring_back(run, present, versions)
+    alive = [run.alive(version) for version in present.versions]
+    before = pl.concat(alive).unique() if alive else present.entities.clear()
+    gone = before.join(present.entities, on=keys, how="anti").sort(keys)
+    if not gone.height:
+        return SnapshotOutcome(tuple(lines))
+    reason = _refusal(present, gone.height, before.height)
+    if reason is not None:
+        who = _who(entity_type, gone)
+        return SnapshotOutcome((*lines, f"{present.source.name}: {who} gone from its snapshot, {reason}"), refused=True)
+    instant = pl.lit(run.learned_at, pl.Int64).cast(INSTANT)
+    run.mark_deleted(entity_type, gone.with_columns(instant.alias(_DELETED_AT)), "snapshot")
+    for version in versions:
+        standing = run.pairs(version, gone).filter(pl.col("op") != WITHDRAWN)
+        last = standing.filter(pl.col(AT) <= instant).unique(keys, keep="last", maintain_order=True)
+        run.delete(version, last.filter(pl.col("op") == VALUE).select(*keys, instant.alias(AT)))
+        run.withdraw(version, standing.filter((pl.col(AT) > instant) & (pl.col("op") == VALUE)).select(*keys, AT))
+    lines.append(f"{present.source.name}: {_who(entity_type, gone)} gone from its snapshot and deleted from now on")
+    return SnapshotOutcome(tuple(lines))
+
+
+def _bring_back(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> list[str]:
+    entity_type, keys = present.entity_type, list(present.entity_type.key_names)
+    marks = run.deletions(entity_type).filter(pl.col("author") == "snapshot")
+    back = marks.join(present.entities, on=keys, how="semi", maintain_order="left")
+    if not back.height:
+        return []
+    for version in versions:
+        run.withdraw(version, back.select(*keys, pl.col(_DELETED_AT).alias(AT)).unique(), of=TOMBSTONE)
+    run.mark_returned(entity_type, back.select(keys).unique(maintain_order=True))
+    return [f"{present.source.name}: {_who(entity_type, back.select(keys).unique(maintain_order=True))} back"]
+
+
+def _refusal(present: Present, gone: int, before: int) -> str | None:
+    """Why nobody is deleted."""
+    source, name = present.source, f"[sources.{present.source.name}]"
+    if present.untold:
+        return (
+            f"but {present.untold:,} rows of it were set aside and don't say whose they are: nobody was deleted; "
+            "correct them first"
+        )
+    if gone > before * source.max_vanished:
+        return (
+            f'{gone / before:.1%} of {before:,}, more than max_vanished = "{100 * source.max_vanished:.4g}%" allows: '
+            f"nobody was deleted; see whether the snapshot is whole, or raise max_vanished in {name}"
+        )
+    return None
+
+
+def _who(entity_type: EntityType, entities: pl.DataFrame) -> str:
+    """``3 customers (a, b, c) are``."""
+    shown = [format_entity(entity_type, row) for row in entities.head(_SHOWN).iter_rows(named=True)]
+    more = ", …" if entities.height > _SHOWN else ""
+    verb = "is" if entities.height == 1 else "are"
+    return f"{entities.height:,} {entity_type.name} ({', '.join(shown)}{more}) {verb}"

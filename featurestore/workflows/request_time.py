@@ -1,0 +1,100 @@
+"""Request-time features: which there are, and which version of one is used.
+
+Such a feature has no history. The versions of its inputs stand in its version file by their hashes, so that a version
+of it is used with those and no others. Reads files only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from featurestore.config import Project
+from featurestore.errors import FeatureStoreError, UsageError
+from featurestore.frozen import frozen
+from featurestore.model import StoredVersion
+from featurestore.versioning.folder import files
+from featurestore.workflows.active import active_version, fitting_version
+from featurestore.workflows.lives import Lives
+
+if TYPE_CHECKING:
+    from featurestore.versioning.folder.versionfile import VersionFile
+
+ActiveInput = Callable[[str], str | None]
+"""Gives the SHA-256 of an input's active version, by its name; None where it has none."""
+
+
+@frozen
+class BoundVersion:
+    """A version of a request-time feature, and the stored versions of its inputs, in their order.
+
+    ``max_age`` of an input is the one that holds for it now.
+    """
+
+    file: VersionFile
+    inputs: tuple[StoredVersion, ...]
+
+
+def request_time_names(project: Project, lives: Lives) -> list[str]:
+    """The request-time features that are declared, and those whose code is gone and that were not retired."""
+    gone = (name for name in files.features_of(project.versions) if lives.is_removed(name))
+    found = [name for name, feature in lives.declared.items() if feature.at_request]
+    return sorted([*found, *(name for name in gone if _newest_is_at_request(project, name))])
+
+
+def is_request_time(project: Project, lives: Lives, name: str) -> bool:
+    """Whether a feature is computed at the request: as declared; one whose code is gone, as in its newest version."""
+    declared = lives.declared.get(name)
+    return declared.at_request if declared is not None else _newest_is_at_request(project, name)
+
+
+def read_named(project: Project, name: str, wanted: str) -> VersionFile | None:
+    """The version file of that number or hash prefix, where it is of a request-time feature; None for any other."""
+    from featurestore.versioning.folder.versionfile import read_version
+
+    version = read_version(files.resolve(project.versions, name, wanted).path)
+    return version if version.feature.at_request else None
+
+
+def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile:
+    """The file of the active version: the promoted one, else the newest that all its inputs' active versions fit.
+
+    Raises UsageError where there is none, VersionFileError for a damaged file.
+    """
+    from featurestore.versioning.folder.versionfile import read_version
+
+    promoted = files.read_active(project.versions, name)
+    found = active_version(promoted, lambda: fitting_version(project.versions, name, active)).sha256
+    if found is not None:
+        return read_version(files.resolve(project.versions, name, found).path)
+    names = files.versions_of(project.versions, name)
+    if not names:
+        raise UsageError(f"{name} has no versions yet", hint=f"run featurestore lock {name}")
+    inputs = read_version(names[-1].path).feature.inputs
+    without = [item.name for item in inputs if active(item.name) is None]
+    if without:
+        text = f"{name} can't be computed: its input {without[0]} has no active version"
+        raise UsageError(text, hint=f"run featurestore ingest {without[0]}")
+    raise UsageError(
+        f"no version of {name} fits the active versions of its inputs: {', '.join(item.name for item in inputs)}",
+        hint=f"run featurestore lock {name}, or promote versions that fit each other",
+    )
+
+
+def pinned_files(project: Project, lives: Lives) -> Iterator[VersionFile]:
+    """The promoted versions of request-time features: they keep their inputs' versions, whichever are active."""
+    for name in request_time_names(project, lives):
+        with suppress(FeatureStoreError):  # `check` says what is wrong with the files
+            if files.read_active(project.versions, name) is not None:
+                yield active_file(project, name, lambda _: None)
+
+
+def _newest_is_at_request(project: Project, name: str) -> bool:
+    from featurestore.versioning.folder.versionfile import read_version
+
+    names = files.versions_of(project.versions, name)
+    try:
+        return bool(names) and read_version(names[-1].path).feature.at_request
+    except FeatureStoreError:
+        return False
