@@ -173,6 +173,11 @@ class Source:
     def location(self) -> str:
         return "" if self.settings is None else self.settings.location
 
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What may happen to its rows unseen by runs, in words, and what is done about it. Few types have any."""
+        return tuple(getattr(self.settings, "blind_spots", ()))
+
 
 @frozen
 class Scope:

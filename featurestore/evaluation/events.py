@@ -19,7 +19,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
-from featurestore.evaluation.superseded import find_repeats
+from featurestore.evaluation.superseded import find_repeats, ways_out
 from featurestore.model import EntityType, Source
 
 # When a row's file vanished, as a number that rises; `THERE` for a file that is there. The space keeps the name apart
@@ -105,7 +105,9 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
     return Events(pl.concat([frame.filter(alone), together]).sort([*place, *tied], maintain_order=True), nothing, older)
 
 
-def refuse_contradictions(events: Events, named: Collection[str], source: Source, locate: Locate) -> None:
+def refuse_contradictions(
+    events: Events, named: Collection[str], entity_type: EntityType, source: Source, locate: Locate
+) -> None:
     """Raises FeatureError where rows contradict each other in one of these columns."""
     rows = events.contradictions
     columns = [name for name in rows.columns if name in named]
@@ -117,8 +119,7 @@ def refuse_contradictions(events: Events, named: Collection[str], source: Source
         first, second = (locate(group.row(at, named=True)) for at in (0, 1))
         raise FeatureError(
             f"two rows are one event and differ: {first} and {second}",
-            hint=f"set updated_at in [sources.{source.name}], so that the later one counts, or id, which tells events "
-            'apart; with duplicates = "keep" every row counts',
+            hint=ways_out(source, entity_type, rows.schema),
         )
 
 

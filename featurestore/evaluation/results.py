@@ -21,6 +21,7 @@ from featurestore.evaluation.superseded import (
     drop_superseded,
     find_repeats,
     sort_and_drop_superseded,
+    ways_out,
 )
 from featurestore.model import Feature
 from featurestore.tables.types import INSTANT, key_types, value_type
@@ -169,27 +170,13 @@ def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
 
 def _hint(rows: SortedRows, *, aligned: bool) -> str:
     if rows.source.updated_at is None:
-        return _ways_out(rows)
+        return ways_out(rows.source, rows.entity_type, rows.frame.schema)
     if not aligned:
         return (
             "which updated_at belongs to which is not known, since the function returns other rows than the source's, "
             "or in another order; leave one of them in the function"
         )
     return "both have the same updated_at; fix the data, or aggregate in the function"
-
-
-def _ways_out(rows: SortedRows) -> str:
-    """What to do about two events of one entity in one instant, as text to paste."""
-    source = rows.source
-    times = [name for name, kind in rows.frame.schema.items() if isinstance(kind, pl.Datetime)]
-    later = next((name for name in times if name != source.event_time), "changed_at")
-    group = [*rows.entity_type.key_names, *([source.event_time] if source.event_time else [])]
-    over = ", ".join(f'"{name}"' for name in group)
-    return (
-        f'if one of them replaces the other, say which is the later: updated_at = "{later}" in '
-        f"[sources.{source.name}]; if both count, make one value of them in the function, for example "
-        f".sum().over({over}) or .max().over({over})"
-    )
 
 
 def _value(feature: Feature, values: pl.Series, rows: SortedRows) -> pl.Series:

@@ -6,11 +6,13 @@ latest; otherwise they are an error, since any choice would be arbitrary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
 from featurestore.errors import FeatureError
+from featurestore.model import EntityType, Source
 
 UPDATED = "updated at"  # the column with `updated_at` (µs); a space keeps it apart from every source's columns
 
@@ -48,6 +50,21 @@ def drop_superseded(
     if clash is not None:
         raise _contradiction(frame, clash, order, locate, hint)
     return frame.filter(~superseded).select(*order, "value")
+
+
+def ways_out(source: Source, entity_type: EntityType, schema: Mapping[str, pl.DataType]) -> str:
+    """What to do about two events of one entity in one instant, as text to paste."""
+    place = [*entity_type.key_names, *([source.event_time] if source.event_time else [])]
+    others = {name: kind for name, kind in schema.items() if name not in place}
+    later = next((name for name, kind in others.items() if isinstance(kind, pl.Datetime)), "changed_at")
+    own = next((name for name in others if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
+    over = ", ".join(f'"{name}"' for name in place)
+    return (
+        f'if one of them replaces the other, say which is the later: updated_at = "{later}" in '
+        f"[sources.{source.name}]; if both count, make one value of them in the function, for example "
+        f'.sum().over({over}) or .max().over({over}), and say what tells them apart: id = ["{own}"] in '
+        f'[sources.{source.name}], which windows need, or duplicates = "keep", where every row is an event'
+    )
 
 
 def find_repeats(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series | None:

@@ -511,8 +511,8 @@ class SqlRun(ABC):
     def put_raw(self, batch: RawBatch, parts: Iterable[bytes]) -> None:
         insert_raw(self._sql, batch, parts)
 
-    def drop_raw(self, source: str, up_to: int) -> None:
-        delete_raw(self._sql, source, up_to)
+    def drop_raw(self, source: str, up_to: int, *, after: int = 0) -> None:
+        delete_raw(self._sql, source, after, up_to)
 
     def set_source_position(self, source: str, cursor: Json) -> None:
         put_source_position(self._sql, source, cursor, self.run_seq)

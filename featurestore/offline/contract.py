@@ -413,8 +413,8 @@ class RawWriter(Protocol):
         """Stores a batch and its bytes, in parts of a few MB each, in place of one of its source and sequence."""
         ...
 
-    def drop_raw(self, source: str, up_to: int) -> None:
-        """Removes the batches of a source up to a sequence."""
+    def drop_raw(self, source: str, up_to: int, *, after: int = 0) -> None:
+        """Removes the batches of a source after one sequence, up to another."""
         ...
 
     def set_source_position(self, source: str, cursor: Json) -> None:

@@ -61,7 +61,7 @@ class SqlRawRows(ABC):
 
 def insert_raw(connection: SqlConnection, batch: RawBatch, parts: Iterable[bytes]) -> None:
     """Stores a batch, in place of one of its source and sequence; inside the caller's transaction."""
-    _delete(connection, batch.source, "sequence = $2", batch.sequence)
+    delete_raw(connection, batch.source, batch.sequence - 1, batch.sequence)
     row = (batch.source, batch.sequence, batch.run_seq, batch.rows, batch.content, json.dumps(batch.facts))
     connection.insert("raw_batches", _COLUMNS, [row])
     position = 0
@@ -73,9 +73,13 @@ def insert_raw(connection: SqlConnection, batch: RawBatch, parts: Iterable[bytes
         position += len(rows)
 
 
-def delete_raw(connection: SqlConnection, source: str, up_to: int) -> None:
-    """Removes the batches of a source up to a sequence; inside the caller's transaction."""
-    _delete(connection, source, "sequence <= $2", up_to)
+def delete_raw(connection: SqlConnection, source: str, after: int, up_to: int) -> None:
+    """Removes the batches of a source after one sequence, up to another; inside the caller's transaction."""
+    for table in ("raw_batches", "raw_parts"):
+        connection.rows(
+            f"DELETE FROM {table} WHERE source = $1 AND sequence > $2 AND sequence <= $3 RETURNING 1",
+            [source, after, up_to],
+        )
 
 
 def put_source_position(connection: SqlConnection, source: str, cursor: Json, run_seq: int) -> None:
@@ -84,11 +88,6 @@ def put_source_position(connection: SqlConnection, source: str, cursor: Json, ru
     if cursor is not None:
         row = (source, json.dumps(cursor), run_seq)
         connection.insert("source_positions", ("source", "cursor", "run_seq"), [row])
-
-
-def _delete(connection: SqlConnection, source: str, which: str, sequence: int) -> None:
-    for table in ("raw_batches", "raw_parts"):
-        connection.rows(f"DELETE FROM {table} WHERE source = $1 AND {which} RETURNING 1", [source, sequence])
 
 
 def _batch(row: dict[str, Any]) -> RawBatch:

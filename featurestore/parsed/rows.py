@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from featurestore.errors import SourceError, StoreError, from_os_error, os_reason, quoted_os_error
@@ -222,6 +224,9 @@ class KeptWriter:
         self._written: dict[str, KeptFile] = {}
 
     def add(self, accepted: Batch) -> None:
+        if accepted.parts:
+            self._add_parts(accepted)
+            return
         pieces = self._pieces.setdefault(accepted.origin, [])
         frame = accepted.frame
         if not frame.height:
@@ -232,6 +237,25 @@ class KeptWriter:
             else pl.Series(accepted.rows, dtype=pl.UInt32)
         )
         pieces += self.put(frame.with_columns(numbers.alias(ROW)))
+
+    def _add_parts(self, accepted: Batch) -> None:
+        """Takes the rows of several contents, which lie one after the other."""
+        sizes = np.array([rows for _, rows in accepted.parts])
+        starts = np.cumsum(sizes) - sizes
+        numbers = np.arange(1, accepted.frame.height + 1) - np.repeat(starts, sizes)
+        (whole,) = self.put(accepted.frame.with_columns(pl.Series(ROW, numbers, pl.UInt32)))
+        bounds = self._bounds(accepted.frame, starts)
+        for (origin, rows), start, (low, high) in zip(accepted.parts, starts.tolist(), bounds, strict=True):
+            piece = Piece(whole.file, whole.start + start, rows, low, high)
+            self._pieces.setdefault(origin, []).append(piece)
+
+    def _bounds(self, frame: pl.DataFrame, starts: npt.NDArray[np.int64]) -> list[tuple[int | None, int | None]]:
+        """The lowest and the highest event time of the rows from each start to the next."""
+        if self._source.event_time is None:
+            return [(None, None)] * len(starts)
+        times = frame[self._source.event_time].to_physical().to_numpy()
+        low, high = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
+        return list(zip(low.tolist(), high.tolist(), strict=True))
 
     def put(self, frame: pl.DataFrame) -> list[Piece]:
         """Takes rows, and says where they will lie."""

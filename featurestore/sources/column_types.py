@@ -62,6 +62,12 @@ class ColumnTypes:
         self.naive.clear()
         self._of_batch.clear()
 
+    def take_back(self, rejected_count: int, listed: int, due: int | None) -> None:
+        """Forgets the rows that were rejected since there were so many."""
+        self.rejected_count, self.due = rejected_count, due
+        del self.rejected[listed:]
+        self._of_batch.clear()
+
     def type_of(self, name: str) -> ColumnType | None:
         """The type that a column gets; None while only nulls were seen of it."""
         source = self.source

@@ -180,12 +180,40 @@ class Fetched:
     """What came of a source since a position: new batches, and the position behind them.
 
     ``waiting`` says what is there and could not be read yet, and why; ``whole`` is False where a limit ended it.
+    ``drops`` are batches that the new ones replace: those after one sequence, up to another. ``notes`` are for people.
+    With ``moved`` the position is to be stored although no row came.
     """
 
     cursor: Cursor
     parts: tuple[RawPart, ...]
     waiting: tuple[str, ...] = ()
     whole: bool = True
+    drops: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    moved: bool = False
+
+    def replaces(self, sequence: int) -> bool:
+        return self.drops is not None and self.drops[0] < sequence <= self.drops[1]
+
+
+class Held(Protocol):
+    """What the history holds of a source that can't be read again."""
+
+    @property
+    def parts(self) -> Sequence[RawPart]: ...
+
+    def open(self, part: RawPart) -> Path:
+        """A file with the bytes of a batch. Raises StoreError, OSError."""
+        ...
+
+
+@runtime_checkable
+class ComparingSource(Protocol):
+    """A stream whose rows come again, so that what is new is known only beside what is held."""
+
+    def compare_with(self, held: Held, *, full: bool) -> None:
+        """To be called before `StreamSource.fetch`. With ``full`` all rows are read, and what was missed is taken."""
+        ...
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
@@ -36,4 +36,9 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 
         return header_before(stream, size, source.dialect)
 
-    return FileSource(folders, source, given, read_file, tail=tail)
+    def read_bundle(files: Iterable[tuple[str, bytes]], report: Report) -> Iterator[Batch]:
+        from featurestore.tables.bundles import read_bundle  # loads Polars
+
+        return read_bundle(files, report, dialect=source.dialect, hint=hint)
+
+    return FileSource(folders, source, given, read_file, tail=tail, read_bundle=read_bundle)

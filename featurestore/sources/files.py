@@ -42,6 +42,13 @@ ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report],
 """Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
 
 
+ReadBundle: TypeAlias = Callable[[Iterable[tuple[str, bytes]], Report], "Iterator[Batch]"]
+"""Reads small files, given by name and bytes, several at a time where that is possible."""
+
+SMALL_FILE = 256 << 10
+_BUNDLE = 16 << 20  # bytes of small files that are read together
+
+
 @frozen
 class FileSettings:
     """Where the files are: a path relative to the project, or a pattern. ``ignored`` are keys that have no effect.
@@ -111,6 +118,7 @@ class FileSource:
         complete: bool = True,
         row_word: str = "row",
         tail: FindTail | None = None,
+        read_bundle: ReadBundle | None = None,
     ) -> None:
         assert isinstance(source.settings, FileSettings), "made by the type's own read_settings"
         self.complete = complete
@@ -121,6 +129,7 @@ class FileSource:
             f"sources.{source.name}.{key} has no effect on {source.type} files" for key in source.settings.ignored
         )
         self._read_file, self._row_word, self._tail = read_file, row_word, tail
+        self._read_bundle = None if self._partitions else read_bundle
 
     def offer(self) -> Offer:
         found = self._without_empty(self._find())
@@ -158,18 +167,44 @@ class FileSource:
         assert isinstance(offer.handle, list), "an offer of this source"
         schemas = FileSchemas()
         for file in offer.handle:
-            assert self._read_file is not None, "given, unless `read` is another"
             if only is not None and file.name not in only:
                 continue
             start = None if only is None else only[file.name]
-            with open_hashed(file) as stream:
-                if start is None or self._tail is None:
-                    batches = self._read_file(stream, file.name, columns, report)
-                else:
-                    batches = self._read_tail(stream, start, file.name, report)
-                if self._partitions and (parts := partitions_of(file.name)):
-                    batches = (batch.with_constants(parts) for batch in batches)
-                yield from schemas.seen(file.name, batches) if self.complete else batches
+            yield from schemas.seen(self._batches(file, start, columns, report), complete=self.complete)
+        schemas.report(report)
+
+    def _batches(
+        self, file: HashedFile, start: Start | None, columns: Collection[str] | None, report: Report
+    ) -> Iterator[Batch]:
+        assert self._read_file is not None, "given, unless `read` is another"
+        with open_hashed(file) as stream:
+            if start is None or self._tail is None:
+                batches = self._read_file(stream, file.name, columns, report)
+            else:
+                batches = self._read_tail(stream, start, file.name, report)
+            if self._partitions and (parts := partitions_of(file.name)):
+                batches = (batch.with_constants(parts) for batch in batches)
+            yield from batches
+
+    def read_together(
+        self, offer: Offer, only: Mapping[str, Start | None] | None, columns: Collection[str] | None, report: Report
+    ) -> Iterator[Batch]:
+        """`read` of all contents or of some; a batch may have the rows of many small ones (`Batch.parts`)."""
+        read_bundle = self._read_bundle
+        files = [] if read_bundle is None else _bundles(offer, only)
+        if read_bundle is None or not any(len(bundle) > 1 for bundle in files):
+            yield from self.read(offer, only=only, columns=columns, report=report)
+            return
+        schemas = FileSchemas()
+        for bundle in files:
+            start = None if only is None else only[bundle[0].name]
+            together = len(bundle) > 1
+            batches = (
+                read_bundle(map(_whole, bundle), report)
+                if together
+                else self._batches(bundle[0], start, columns, report)
+            )
+            yield from schemas.seen(batches, complete=self.complete)
         schemas.report(report)
 
     def _read_tail(self, stream: IO[bytes], start: Start, name: str, report: Report) -> Iterator[Batch]:
@@ -273,16 +308,42 @@ class FileSource:
         return found
 
 
+def _bundles(offer: Offer, only: Mapping[str, Start | None] | None) -> list[list[HashedFile]]:
+    """The files to read, in order: small ones that follow each other together, all others alone."""
+    assert isinstance(offer.handle, list), "an offer of this source"
+    bundles: list[list[HashedFile]] = []
+    room = 0
+    for file in offer.handle:
+        if only is not None and file.name not in only:
+            continue
+        whole = only is None or only[file.name] is None
+        small = whole and file.copy is None and file.size <= SMALL_FILE
+        if small and file.size <= room:
+            bundles[-1].append(file)
+        else:
+            bundles.append([file])
+            room = _BUNDLE if small else 0
+        room -= file.size
+    return bundles
+
+
+def _whole(file: HashedFile) -> tuple[str, bytes]:
+    with open_hashed(file) as stream:
+        return file.name, stream.read()
+
+
 class FileSchemas:
     """Which columns the files of a source have, to say where they differ."""
 
     def __init__(self) -> None:
         self._columns: dict[str, frozenset[str]] = {}
 
-    def seen(self, name: str, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches of a file; notes its columns by the first of them."""
+    def seen(self, batches: Iterable[Batch], *, complete: bool) -> Iterator[Batch]:
+        """The batches; where each names all columns of its files, notes them by the first of each file."""
         for batch in batches:
-            self._columns.setdefault(name, frozenset(batch.frame.columns))
+            columns = frozenset(batch.frame.columns) if complete else frozenset()
+            for name, _ in batch.parts or ((batch.origin, 0),):
+                self._columns.setdefault(name, columns)
             yield batch
 
     def report(self, report: Report) -> None:

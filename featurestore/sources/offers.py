@@ -9,7 +9,7 @@ from typing import cast
 
 from featurestore.model import Column, Scalar, Source
 from featurestore.sources.contract import Offer, OpenSource, ProjectFolders, StreamSource
-from featurestore.sources.types import STREAMS, find_type
+from featurestore.sources.types import find_type, is_stream
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
@@ -19,7 +19,7 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 
 def open_stream(folders: ProjectFolders, source: Source, given: str | None = None) -> StreamSource | None:
     """The same for a type whose rows can't be read again; None for all others."""
-    if source.type not in STREAMS:
+    if not is_stream(source):
         return None
     return cast("StreamSource", open_source(folders, source, given))
 

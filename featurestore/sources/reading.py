@@ -19,6 +19,7 @@ from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
 from featurestore.sources.contract import ContentSource, Offer, OpenSource, ProjectFolders, Start
+from featurestore.sources.files import FileSource
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
@@ -250,6 +251,8 @@ class _Reading:
         in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
         if in_file is not None:  # of a part of an object the object
             in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
+        if isinstance(self.opened, FileSource):
+            return self.opened.read_together(offer, self.only, in_file, self.warnings.append)
         if self.only is None:
             return self.opened.read(offer, columns=in_file, report=self.warnings.append)
         opened = cast("ContentSource", self.opened)  # whoever names contents has them from its offer
@@ -274,11 +277,41 @@ class _Reading:
         batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
-        before = self.types.rejected_count, len(self.types.rejected)
-        accepted = self.types.accept(batch)
-        self._note_facts(batch, accepted, *before)
+        if batch.parts and self._accept_parts(batch):
+            return
+        for part in batch.divided():
+            before = self.types.rejected_count, len(self.types.rejected)
+            accepted = self.types.accept(part)
+            self._note_facts(part, accepted, *before)
+            self._take(accepted)
+
+    def _accept_parts(self, batch: Batch) -> bool:
+        """Takes the rows of several origins at once; False where one has to be named, and nothing was taken."""
+        types = self.types
+        before = types.rejected_count, len(types.rejected), types.due
+        try:
+            accepted = types.accept(batch)
+        except SourceError:
+            accepted = None
+        if accepted is None or accepted.frame.height != batch.frame.height:
+            types.take_back(*before)
+            return False
+        rejected, listed, _ = before
+        for part in batch.divided():
+            self._note_facts(part, part, rejected, listed)
+        self._take(accepted)
+        return True
+
+    def _take(self, accepted: Batch) -> None:
         if self.sink is not None:
             self.sink.add(accepted)
+        elif accepted.parts:
+            start = self.height
+            for origin, rows in accepted.parts:
+                self.places.append(PlaceRange(start, origin, 1, None))
+                start += rows
+            self.frames.append(accepted.frame)
+            self.height = start
         elif accepted.frame.height:
             self.places.append(PlaceRange(self.height, accepted.origin, accepted.first, accepted.rows))
             self.frames.append(accepted.frame)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import cast
 
 from featurestore.errors import SourceError, did_you_mean
+from featurestore.model import Source
 from featurestore.sources.contract import SourceType
 
 SOURCE_TYPES: Mapping[str, str] = {
@@ -35,3 +36,8 @@ def all_keys() -> set[str]:
 
 STREAMS = frozenset({"kafka"})
 """The types whose rows can't be read again: they satisfy `contract.StreamSource`."""
+
+
+def is_stream(source: Source) -> bool:
+    """Whether what comes of a source is kept in the history: streams, and tables that are read by a cursor."""
+    return source.type in STREAMS or bool(getattr(source.settings, "cursor", None))

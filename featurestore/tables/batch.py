@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from unicodedata import normalize
@@ -47,7 +47,8 @@ class Batch:
 
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
     String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
-    ``unreadable_count`` exact.
+    ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
+    with the number of their rows; all of them are readable.
     """
 
     origin: str
@@ -57,6 +58,22 @@ class Batch:
     unreadable: tuple[UnreadableRow, ...] = ()
     unreadable_count: int = 0
     kinds: dict[str, pl.Series] = field(default_factory=dict)
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def of_several(self, parts: tuple[tuple[str, int], ...]) -> Batch:
+        """The same rows, as those of several origins."""
+        return replace(self, parts=parts)
+
+    def divided(self) -> Iterator[Batch]:
+        """The rows of each origin as a batch of its own."""
+        if not self.parts:
+            yield self
+            return
+        start = 0
+        for origin, rows in self.parts:
+            kinds = {name: kind.slice(start, rows) for name, kind in self.kinds.items()}
+            yield Batch(origin, self.frame.slice(start, rows), kinds=kinds)
+            start += rows
 
     def row(self, index: int) -> int:
         """The number in its file of a row of the frame."""

@@ -202,3 +202,20 @@ def test_a_row_without_a_key_counts_the_same_whichever_features_are_due(project:
     project.write({"features/other.py": HEAD + DECLARE + body})
     assert project.features("by_name", code=3)["by_name"]["rows_rejected"] == 1
     assert project.json("history", "by_name", "x")["values"][0]["value"] == 50.0
+
+
+@pytest.mark.parametrize("scope", ["row", "entity"])
+def test_two_events_in_one_second_come_with_ways_out_to_paste(project: Folder, scope: str) -> None:
+    project.write({
+        "visits.csv": "patient_id,visit_at,age,chol,visit_no\n001,2024-01-01,50,200,1\n001,2024-01-01,60,200,2\n",
+        "features/one.py": (
+            "import polars as pl\nfrom featurestore import feature\n\n\n"
+            f'@feature(entity_type="patient", data_type="float", scope="{scope}")\n'
+            "def age_in_years() -> pl.Expr:\n    return pl.col('age') * 1.0\n"
+        ),
+    })  # fmt: skip
+    ran = project.run("ingest", "age_in_years", code=4)
+    said = " ".join(ran.err.split())
+    assert 'updated_at = "changed_at" in [sources.visits]' in said
+    assert '.sum().over("patient_id", "visit_at")' in said
+    assert 'id = ["visit_no"] in [sources.visits], which windows need' in said

@@ -244,7 +244,8 @@ def held(project: Folder) -> list[tuple[Any, ...]]:
     latest = rows.unique(["id", "computed_at"], keep="last").with_columns(
         pl.col("computed_at").dt.replace_time_zone(None)
     )
-    return sorted(latest.select("id", "computed_at", "value").rows())
+    stands = latest.filter(pl.col("value").is_not_null())  # a pair that was withdrawn has none
+    return sorted(stands.select("id", "computed_at", "value").rows())
 
 
 def judge(tables: Tables) -> list[tuple[Any, ...]]:

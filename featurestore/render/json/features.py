@@ -77,6 +77,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "retired": detail.retired,
         "models": list(detail.models),
         "taken_by": list(detail.taken_by),
+        "not_seen": [] if entry.feature.source is None else list(entry.feature.source.blind_spots),
     }
 
 

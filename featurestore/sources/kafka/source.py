@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +22,7 @@ from featurestore.sources.contract import (
     Deletions,
     Fetched,
     Finding,
+    Held,
     Offer,
     Place,
     ProjectFolders,
@@ -30,7 +31,7 @@ from featurestore.sources.contract import (
     Start,
 )
 from featurestore.sources.kafka.settings import KafkaSettings, read_schema
-from featurestore.sources.kafka.topic import Record, Span, Topic, TopicReader
+from featurestore.sources.kafka.topic import Record, Records, Span, Topic, TopicReader
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,27 +42,13 @@ ROWS = 50_000
 BYTES = 32 << 20
 """Of the records of one partition that are in memory before they become a batch."""
 
+SMALL_ROWS = 10_000
+MOST_SMALL, MOST_OF_EACH = 64, 8
+"""Batches of so few records at the end of what is held, in all and of each partition: more of them become few."""
+
 
 Last: TypeAlias = dict[str, Any] | None
 """The offset, timestamp and hash of the last record that was read of a partition; None where none was."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Records of one partition that are not written yet."""
-
-    offsets: list[int] = field(default_factory=list)
-    timestamps: list[int | None] = field(default_factory=list)
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
-    size: int = 0
-
-    def add(self, record: Record) -> None:
-        self.offsets.append(record.offset)
-        self.timestamps.append(record.timestamp)
-        self.keys.append(record.key)
-        self.values.append(record.value)
-        self.size += len(record.key or b"") + len(record.value or b"")
 
 
 class KafkaSource:
@@ -73,8 +60,13 @@ class KafkaSource:
         assert isinstance(source.settings, KafkaSettings), "made by the type's own read_settings"
         self._folders, self._source, self._settings = folders, source, source.settings
         self._batches: dict[str, tuple[int, int]] = {}  # the partition and the first offset of each
+        self._held: Held | None = None
 
     # What is new
+
+    def compare_with(self, held: Held, *, full: bool) -> None:
+        """Many small batches of what is held become few with the next records that come."""
+        self._held = held
 
     def fetch(
         self,
@@ -94,8 +86,7 @@ class KafkaSource:
             lasts: dict[int, Last] = {number: known.last(number) if known else None for number in spans}
             writer = _Writer(folder, sequence)
             for records in reader.read(spans, progress):
-                for record in _unread(records, reader, lasts):
-                    writer.add(record)
+                writer.add(_unread(records, reader, lasts[records.partition]))
                 progress(f"fetching {self._source.name}: {writer.rows:,} records")
                 if limit is not None and writer.rows >= limit:
                     break
@@ -109,7 +100,27 @@ class KafkaSource:
         whole = limit is None or writer.rows < limit or all(span.done for span in spans.values())
         waiting = tuple(_waiting(self._settings, topic, spans)) if whole else ()
         cursor = {"cluster": topic.cluster, "topic": topic.id, "partitions": partitions}
-        return Fetched(cursor, tuple(writer.parts), waiting, whole)
+        compacted, drops = self._compact(folder / "again") if writer.rows else ((), None)
+        return Fetched(cursor, (*compacted, *writer.parts), waiting, whole, drops)
+
+    def _compact(self, folder: Path) -> tuple[tuple[RawPart, ...], tuple[int, int] | None]:
+        """What takes the place of many small batches, and which these are: those after one, up to another."""
+        held = () if self._held is None else self._held.parts
+        count = next((at for at, part in enumerate(reversed(held)) if part.rows >= SMALL_ROWS), len(held))
+        small = held[len(held) - count :]
+        partitions = {_facts(part)[0] for part in small}
+        if self._held is None or count <= max(MOST_SMALL, MOST_OF_EACH * len(partitions)):
+            return (), None
+        import polars as pl
+
+        folder.mkdir()
+        before = small[0].sequence - 1
+        writer = _Writer(folder, before, again=True)
+        for part in small:
+            raw = pl.read_parquet(self._held.open(part))
+            writer.add(Records(_facts(part)[0], *(raw[name].to_list() for name in raw.columns)))
+        writer.flush()
+        return tuple(writer.parts), (before, small[-1].sequence)
 
     def _spans(self, reader: TopicReader, topic: Topic, known: _State | None) -> dict[int, Span]:
         if known is None:
@@ -217,7 +228,7 @@ class KafkaSource:
 
         found = pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
         for part in parts:
-            if part.path is not None:
+            if part.path is not None and not _is_again(part):
                 gone = pl.read_parquet(part.path).filter(pl.col("value").is_null())
                 found.extend(gone.select("key", "timestamp"))
         names = found["key"].cast(pl.String, strict=False)
@@ -334,19 +345,21 @@ class _State:
                 raise reader.gone(f"partition {number} ends at offset {found.high}, and was read up to {following}")
 
 
-def _unread(records: Sequence[Record], reader: TopicReader, lasts: Mapping[int, Last]) -> Iterator[Record]:
+def _unread(records: Records, reader: TopicReader, last: Last) -> Records:
     """Those after the last record that was read of their partition.
 
     Raises SourceError where that one is another now. One that was compacted away is none.
     """
-    for record in records:
-        last = lasts[record.partition]
-        if last is None or record.offset > last["offset"]:
-            yield record
-        elif record.offset == last["offset"] and _last(record) != last:
+    if last is None:
+        return records
+    left = records.after(last["offset"])
+    if len(left) < len(records):
+        again = records[len(records) - len(left) - 1]
+        if again.offset == last["offset"] and _last(again) != last:
             raise reader.gone(
-                f"partition {record.partition} has another record at offset {record.offset} than was read"
+                f"partition {records.partition} has another record at offset {again.offset} than was read"
             )
+    return left
 
 
 def _last(record: Record) -> Last:
@@ -375,29 +388,42 @@ def _facts(part: RawPart) -> tuple[int, int]:
     return int(part.facts["partition"]), int(part.facts["first"])
 
 
-class _Writer:
-    """Makes batches of records, each a file in a folder. ``sequence`` is the number of the last one that is stored."""
+def _is_again(part: RawPart) -> bool:
+    """Whether a batch holds records of earlier runs, which said then whom they delete."""
+    return isinstance(part.facts, dict) and bool(part.facts["again"])
 
-    def __init__(self, folder: Path, sequence: int) -> None:
-        self._folder, self._sequence = folder, sequence
-        self._waiting: dict[int, _Waiting] = {}
+
+class _Writer:
+    """Makes batches of records, each a file in a folder, numbered from after ``sequence`` on.
+
+    With ``again`` they hold records of earlier runs.
+    """
+
+    def __init__(self, folder: Path, sequence: int, *, again: bool = False) -> None:
+        self._folder, self._sequence, self._again = folder, sequence, again
+        self._waiting: dict[int, Records] = {}
+        self._sizes: dict[int, int] = {}
         self.parts: list[RawPart] = []
         self.rows = 0
         self.newest: dict[int, Record] = {}
 
-    def add(self, record: Record) -> None:
-        self.newest[record.partition] = record
-        waiting = self._waiting.setdefault(record.partition, _Waiting())
-        waiting.add(record)
-        self.rows += 1
-        if len(waiting.offsets) >= ROWS or waiting.size >= BYTES:
-            self._write(record.partition, self._waiting.pop(record.partition))
+    def add(self, records: Records) -> None:
+        if not len(records):
+            return
+        self.newest[records.partition] = records[-1]
+        self.rows += len(records)
+        waiting = self._waiting.setdefault(records.partition, Records(records.partition))
+        waiting.extend(records)
+        size = self._sizes[records.partition] = self._sizes.get(records.partition, 0) + records.size
+        if len(waiting) >= ROWS or size >= BYTES:
+            self._sizes[records.partition] = 0
+            self._write(self._waiting.pop(records.partition))
 
     def flush(self) -> None:
         for partition in sorted(self._waiting):
-            self._write(partition, self._waiting.pop(partition))
+            self._write(self._waiting.pop(partition))
 
-    def _write(self, partition: int, waiting: _Waiting) -> None:
+    def _write(self, waiting: Records) -> None:
         import polars as pl
 
         from featurestore.sources.kafka.decoding import MOST_SPAN, RAW
@@ -410,7 +436,8 @@ class _Writer:
         for piece in (frame.head(frame.height - far.height), *([far] if far.height else [])):
             self._sequence += 1
             path = self._folder / f"{self._sequence}.parquet"
-            facts = {"partition": partition, "first": int(piece["offset"][0]), "last": int(piece["offset"][-1])}
+            facts: dict[str, Json] = {"first": int(piece["offset"][0]), "last": int(piece["offset"][-1])}
+            facts |= {"partition": waiting.partition, "again": self._again}
             written = _write(piece, path, facts)
             self.parts.append(
                 RawPart(name=str(self._sequence), sequence=self._sequence, rows=piece.height, path=path, **written)

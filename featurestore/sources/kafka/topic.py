@@ -10,6 +10,7 @@ import hashlib
 import logging
 import re
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,7 +57,6 @@ class Topic:
 class Record(NamedTuple):
     """One record. ``timestamp`` is in milliseconds, None where it has none."""
 
-    partition: int
     offset: int
     timestamp: int | None
     key: bytes | None
@@ -68,6 +68,41 @@ class Record(NamedTuple):
         for part in (self.key, self.value):
             found.update(b"-" if part is None else b"%d:" % len(part) + part)
         return found.hexdigest()
+
+
+@dataclass(slots=True)
+class Records:
+    """Records of one partition in order, by column: twice as fast as one object each."""
+
+    partition: int
+    offsets: list[int] = field(default_factory=list)
+    timestamps: list[int | None] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def __getitem__(self, at: int) -> Record:
+        return Record(self.offsets[at], self.timestamps[at], self.keys[at], self.values[at])
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def size(self) -> int:
+        """The bytes of keys and values."""
+        return sum(sum(map(len, filter(None, column))) for column in (self.keys, self.values))
+
+    def after(self, offset: int) -> Records:
+        """Those after an offset."""
+        at = bisect_right(self.offsets, offset)
+        if not at:
+            return self
+        return Records(self.partition, self.offsets[at:], self.timestamps[at:], self.keys[at:], self.values[at:])
+
+    def extend(self, others: Records) -> None:
+        self.offsets += others.offsets
+        self.timestamps += others.timestamps
+        self.keys += others.keys
+        self.values += others.values
 
 
 @dataclass(slots=True)
@@ -196,8 +231,8 @@ class TopicReader:
             found = self._consumer.offsets_for_times(asked, timeout=self._settings.timeout)
         return {part.partition: part.offset for part in found if part.offset >= 0}
 
-    def read(self, spans: Mapping[int, Span], progress: Progress = SILENT) -> Iterator[list[Record]]:
-        """The records of these partitions, some at a time; of one partition in order.
+    def read(self, spans: Mapping[int, Span], progress: Progress = SILENT) -> Iterator[Records]:
+        """The records of these partitions, some of one at a time, in order.
 
         Moves the position of each span. It ends where all are done, or where nothing has come for the source's
         ``timeout``. Raises SourceError for offsets that are not there any more.
@@ -214,9 +249,7 @@ class TopicReader:
                 messages = self._consumer.consume(AT_ONCE, timeout=POLL_SECONDS)
             if messages:
                 quiet = time.monotonic()
-                records = self._take(messages, reading)
-                if records:
-                    yield records
+                yield from self._take(messages, reading)
             elif time.monotonic() - quiet > self._settings.timeout:
                 break
             for done in [at for at, span in reading.items() if span.done or self._has_passed(at, span)]:
@@ -232,22 +265,30 @@ class TopicReader:
         (part,) = self._consumer.position([kafka.TopicPartition(self._settings.topic, number)])
         return bool(part.offset >= span.end)
 
-    def _take(self, messages: Sequence[Message], reading: Mapping[int, Span]) -> list[Record]:
-        records = []
+    def _take(self, messages: Sequence[Message], reading: Mapping[int, Span]) -> Iterator[Records]:
+        by_partition: dict[int, list[Any]] = {}
+        errors: list[Message] = []
         for message in messages:
-            error, number, offset = message.error(), message.partition(), message.offset()
-            if error is not None:
-                self._meet(error, number, offset, reading)
+            if message.error() is not None:
+                errors.append(message)
                 continue
-            assert number is not None, "of a record"
-            assert offset is not None, "of a record"
+            by_partition.setdefault(message.partition() or 0, []).append(message)
+        for number, found in by_partition.items():
             span = reading.get(number)
-            if span is None or not span.position <= offset < span.end:
-                continue  # it came after the end was asked for: the next run's
-            kind, timestamp = message.timestamp()
-            span.position = offset + 1
-            records.append(Record(number, offset, timestamp if kind else None, message.key(), message.value()))
-        return records
+            offsets = [message.offset() for message in found]
+            # What came after the end was asked for is the next run's.
+            begin, end = (0, 0) if span is None else (bisect_left(offsets, at) for at in (span.position, span.end))
+            if span is None or begin >= end:
+                continue
+            span.position = offsets[end - 1] + 1
+            chosen = found[begin:end]
+            stamps = [message.timestamp() for message in chosen]
+            yield Records(
+                number, offsets[begin:end], [stamp if kind else None for kind, stamp in stamps],
+                [message.key() for message in chosen], [message.value() for message in chosen],
+            )  # fmt: skip
+        for message in errors:  # after the records: one may say that its partition ends behind them
+            self._meet(message.error(), message.partition(), message.offset(), reading)
 
     def _meet(self, error: Any, number: int | None, offset: int | None, reading: Mapping[int, Span]) -> None:
         name, span = error.name(), None if number is None else reading.get(number)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from featurestore.errors import UsageError
 from featurestore.model import Source
 from featurestore.sources.contract import OpenSource, ProjectFolders
-from featurestore.sources.postgresql.settings import KEYS, read_settings
+from featurestore.sources.postgresql.settings import KEYS, PostgresSettings, read_settings
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     from featurestore.sources.postgresql.source import PostgresSource
 
+    assert isinstance(source.settings, PostgresSettings), "made by read_settings"
     if given is not None:
         raise UsageError(
             f"--input can't take the place of source {source.name}: it is a table of a server, not a file",
             hint="declare the file as a source of its own, or put its rows into the table",
         )
+    if source.settings.cursor is not None:
+        from featurestore.sources.postgresql.cursor import PostgresCursor
+
+        return PostgresCursor(folders, source)
     return PostgresSource(folders, source)
 
 

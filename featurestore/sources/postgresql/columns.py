@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from featurestore.model import Json
 from featurestore.sources.databases import quoted
 from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow
 
@@ -28,7 +30,7 @@ OIDS = frozenset({"oid", "xid", "cid"})
 ITEMS = PLAIN | {"timestamptz", "timestamp", "date"}
 MOST_DIGITS = 38
 # The first instant and day that PostgreSQL has. What the driver moves beyond the end of 64 bits comes out before it.
-_FIRST = {pl.Datetime: -210_866_803_200_000_000, pl.Date: -2_440_588}
+FIRST = {pl.Datetime: -210_866_803_200_000_000, pl.Date: -2_440_588}
 _DIMENSIONS = "featurestore dimensions of "
 
 
@@ -52,6 +54,16 @@ class Column:
 
     name: str
     type: ServerType
+
+    def to_json(self) -> Json:
+        kind, item = self.type, self.type.item
+        return [self.name, kind.name, kind.kind, kind.precision, kind.scale, item and [item.name, item.kind]]
+
+    @classmethod
+    def from_json(cls, found: Any) -> Column:
+        """What `to_json` gave."""
+        name, kind, letter, precision, scale, item = found
+        return cls(name, ServerType(kind, letter, ServerType(*item) if item else None, precision, scale))
 
     @property
     def carried(self) -> bool:
@@ -83,15 +95,15 @@ def _expression(column: Column) -> str | None:
     return f"{name}::text" if kind.kind in ("e", "r", "m") or kind.name in TEXTS | NUMBERS else None
 
 
-def select(columns: Sequence[Column], rows: str) -> str:
-    """The statement that reads columns, and of each array whether it has arrays inside."""
+def select(columns: Sequence[Column], rows: str, more: Sequence[str] = ()) -> str:
+    """The statement that reads columns, of each array whether it has arrays inside, and more."""
     asked = [f"{_expression(column)} AS {quoted(column.name)}" for column in columns]
     asked += [
         f"(array_ndims({quoted(column.name)}) > 1) AS {quoted(_DIMENSIONS + column.name)}"
         for column in columns
         if column.type.item is not None
     ]
-    return f"SELECT {', '.join(asked)} FROM {rows}"
+    return f"SELECT {', '.join([*asked, *more])} FROM {rows}"
 
 
 def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first: int) -> Batch:
@@ -104,7 +116,7 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
         reason, bad = None, None
         if column.type.item is not None:
             reason, bad = "holds an array of arrays", frame[_DIMENSIONS + column.name]
-        elif type(series.dtype) in _FIRST:
+        elif type(series.dtype) in FIRST:
             reason, bad = "holds infinity, or a time that is too far off", _beyond(series)
         elif column.type.name in NUMBERS:
             decimal = column.decimal
@@ -122,7 +134,7 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
 
 
 def _beyond(series: pl.Series) -> pl.Series:
-    return series.to_physical() < _FIRST[type(series.dtype)]
+    return series.to_physical() < FIRST[type(series.dtype)]
 
 
 def _numbers(series: pl.Series) -> pl.Series:

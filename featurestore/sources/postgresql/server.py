@@ -70,6 +70,41 @@ class Snapshot:
             for column in described
         ]
 
+    def primary_key(self, table: tuple[str, str] | None) -> list[str]:
+        """The columns of a table's primary key; none where it has none."""
+        if table is None:
+            return []
+        found = self.rows(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid "
+            "AND a.attnum = ANY(i.indkey) WHERE i.indisprimary AND i.indrelid = to_regclass(%s) "
+            "ORDER BY array_position(i.indkey, a.attnum)",
+            [".".join(map(quoted, table))],
+        )
+        return [str(row[0]) for row in found]
+
+    def place_and_time(self) -> tuple[str, int, int]:
+        """The database; when the snapshot was taken, and when the oldest transaction began that runs (µs).
+
+        The server shows a user without the role pg_read_all_stats only transactions of its own.
+        """
+        database, now, running = self.row(
+            "SELECT current_database(), (extract(epoch FROM now()) * 1000000)::bigint, (SELECT "
+            "(extract(epoch FROM min(xact_start)) * 1000000)::bigint FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend')"
+        )
+        return str(database), int(now), int(now if running is None else min(now, running))
+
+    def has_transactions(self, table: tuple[str, str] | None) -> bool:
+        """Whether the rows of a table say which transaction wrote them: those of views do not."""
+        if table is None:
+            return False
+        named = ".".join(map(quoted, table))
+        return self.rows("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [named])[0][0] in "rpm"
+
+    def oldest_running(self) -> str:
+        """The oldest transaction that runs, or the next one where none does, as xmin has it."""
+        return str(self.row("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296")[0])
+
     def _types(self, oids: set[int]) -> dict[int, ServerType]:
         found = self.rows(
             "SELECT t.oid, t.typname, t.typtype, i.typname, i.typtype, "

@@ -51,11 +51,12 @@ class PostgresSource:
         return PostgresSource(self._folders, self._source, rows)
 
     def examine(self) -> Iterator[Finding]:
-        yield from _load(self._where).examine(self._settings, self._source, self._folders)
+        yield from load_drivers(self._where).examine(self._settings, self._source, self._folders)
 
     def offer(self) -> Offer:
         try:
-            reading, left_out = _load(self._where).read_rows(self._settings, self._source, self._folders, self._first)
+            read = load_drivers(self._where).read_rows
+            reading, left_out = read(self._settings, self._source, self._folders, self._first)
         except OSError as exc:
             raise from_os_error(exc) from exc
         sha256, size = reading.spool.sha256, reading.spool.size
@@ -105,7 +106,7 @@ class PostgresSource:
         return False
 
 
-def _load(where: str) -> ModuleType:
+def load_drivers(where: str) -> ModuleType:
     """What needs the drivers. Raises SourceError where they are not installed."""
     try:
         from featurestore.sources.postgresql import reading

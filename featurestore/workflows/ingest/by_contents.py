@@ -96,7 +96,9 @@ class _Run:
         turn, contents = self.turn, self.contents
         taken = {one.target.version.id: self._taken(one) for one in self.ready}
         try:
-            contents.parse([each for each in taken.values() if each is not None])
+            before = [each for each in taken.values() if each is not None]
+            contents.remember(before)
+            contents.parse(before)
             contents.require(self._needed())
             contents.check(turn.last)
             aside = contents.set_aside(turn.latest)
@@ -166,7 +168,8 @@ class _Run:
         self, taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
     ) -> Generator[Event, None, list[Plan]]:
         turn, contents, last = self.turn, self.contents, self.turn.last
-        vanished = missed(last, contents.there, contents.files, turn.clock)
+        # A batch of a stream is replaced by others with its rows; it does not vanish.
+        vanished = {} if contents.of_stream else missed(last, contents.there, contents.files, turn.clock)
         vanished = {one: when for one, when in vanished.items() if not contents.continues(one, last)}
         around = Circumstances(
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,

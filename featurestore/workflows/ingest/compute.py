@@ -136,7 +136,7 @@ class _SourceRun:
             folder = fetching_folder(self._project, stack)
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
-                limit=self._options.limit, progress=self._turn.progress, clock=self._turn.now,
+                full=self._options.full, limit=self._options.limit, progress=self._turn.progress, clock=self._turn.now,
                 entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._targets)),
             )  # fmt: skip
             if stream.deleted:

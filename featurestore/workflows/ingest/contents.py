@@ -68,6 +68,16 @@ class SourceContents:
         self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
 
+    @property
+    def of_stream(self) -> bool:
+        return bool(self._streams)
+
+    def remember(self, taken: Sequence[Taken]) -> None:
+        """Of a stream: the places of batches that positions name and that newer batches have replaced."""
+        for each in taken if self._streams else ():
+            for name, sha256 in each.files.items():
+                self._streams.setdefault(_bytes_of(sha256), (0, int(name)))
+
     # Parsing
 
     def parse(self, before: Sequence[Taken]) -> None:

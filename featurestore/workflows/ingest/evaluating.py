@@ -434,7 +434,8 @@ class Evaluation:
         if hashed is not None:
             named = named_among(hashed.feature, hashed.closure, named)
         try:
-            refuse_contradictions(events, named, self.looking.source, self.looking.contents.locate)
+            looking = self.looking
+            refuse_contradictions(events, named, looking.entity_type, looking.source, looking.contents.locate)
         except FeatureError as exc:
             return Problem(exc.code, exc.message, ready.target.place, exc.hint)
         return None

@@ -143,7 +143,9 @@ def _other_pins(before: Taken, around: Circumstances) -> bool:
 def _change(before: Taken | None, contents: SourceContents) -> str:
     """What has become of the files, in words."""
     known = {} if before is None else before.files
-    if any(name in known and known[name] != content for name, content in contents.files.items()):
+    if not contents.of_stream and any(
+        name in known and known[name] != content for name, content in contents.files.items()
+    ):
         return "changed file"
     if contents.there.keys() - set(known.values()):
         return "new rows"

@@ -121,7 +121,7 @@ class Recorder:
                 self._snapshots.append(event)
             case Came():
                 self.came.append(event.stream)
-                self.warnings += event.stream.fetched.waiting
+                self.warnings += [*event.stream.fetched.waiting, *event.stream.fetched.notes]
             case Empty(target):
                 self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
             case Noticed():

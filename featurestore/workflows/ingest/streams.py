@@ -19,7 +19,7 @@ from featurestore.locking import prepare_state
 from featurestore.model import EntityType, KeyType, Scalar, Source, StoredVersion
 from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
 from featurestore.progress import Progress
-from featurestore.sources.contract import Content, Deletions, Fetched, Offer, RawPart, StreamSource
+from featurestore.sources.contract import ComparingSource, Content, Deletions, Fetched, Offer, RawPart, StreamSource
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +52,7 @@ class Stream:
     @property
     def moved(self) -> bool:
         """Whether the history has to learn of it."""
-        return self.first or bool(self.fetched.parts)
+        return self.first or self.fetched.moved or bool(self.fetched.parts)
 
     def delete(self, transaction: RunTransaction) -> None:
         """Deletes the entities that the source says are deleted: before anything else of the run is written."""
@@ -77,6 +77,9 @@ class Stream:
 
     def store(self, transaction: RunTransaction) -> None:
         """Stores what came, and how far the source was read. Raises StoreError."""
+        if self.fetched.drops is not None:
+            after, up_to = self.fetched.drops
+            transaction.drop_raw(self.source.name, up_to, after=after)
         for part in self.fetched.parts:
             assert part.path is not None, "just fetched"
             batch = RawBatch(self.source.name, part.sequence, transaction.run_seq, part.rows, part.content, part.facts)
@@ -117,6 +120,7 @@ def fetch(
     folder: Path,
     *,
     restart: bool,
+    full: bool = False,
     limit: int | None,
     entity_types: Collection[EntityType],
     clock: int,
@@ -131,11 +135,13 @@ def fetch(
         cursor = store.source_position(source.name)
         known = [part_of(batch) for batch in store.raw_batches(source.name)]
     last = known[-1].sequence if known else 0
+    if isinstance(opened, ComparingSource):
+        opened.compare_with(_HeldBatches(store, source.name, known, folder), full=full)
     try:
         fetched = opened.fetch(cursor, folder, last, restart=restart, limit=limit, progress=progress)
     except OSError as exc:
         raise from_os_error(exc) from exc
-    parts = (*known, *fetched.parts)
+    parts = (*(part for part in known if not fetched.replaces(part.sequence)), *fetched.parts)
     deletions = opened.deleted(fetched.parts)
     deleted = {} if deletions is None else _deleted(source, deletions, entity_types, clock)
     first = cursor is None or restart
@@ -164,6 +170,24 @@ def _deleted(
         marks = deletions.frame.select(keys, pl.min_horizontal(pl.col("deleted_at").fill_null(last), last))
         found[entity_type] = marks.drop_nulls().unique().sort(pl.all())
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldBatches:
+    """`Held`, as files in a folder."""
+
+    store: OfflineStore
+    source: str
+    parts: Sequence[RawPart]
+    folder: Path
+
+    def open(self, part: RawPart) -> Path:
+        path = self.folder / f"{part.name}.parquet"
+        if path.exists():
+            return path
+        with self.store.reading():
+            batch = next(each for each in self.store.raw_batches(self.source, after=part.sequence - 1))
+            return file_of(self.store, batch, self.folder)
 
 
 def part_of(batch: RawBatch) -> RawPart:
