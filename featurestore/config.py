@@ -18,7 +18,7 @@ from featurestore.drift_methods import DEFAULT_METHOD, DRIFT_METHODS
 from featurestore.errors import ConfigError, NoProjectError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
-from featurestore.regular import SETTINGS, Fence, in_home, reason
+from featurestore.regular import SETTINGS, Fence, OddFileError, in_home, reason, refuse_odd
 from featurestore.sources.settings import read_source
 from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, parse_toml
@@ -175,6 +175,10 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     Raises ConfigError naming the file and the key.
     """
     path = root / FILE
+    try:
+        refuse_odd(root / ".featurestore")
+    except OddFileError as exc:
+        raise ConfigError(str(exc.strerror), where=str(exc.filename), hint="move it away, then try again") from exc
     try:
         data = parse_toml(Fence(root).read(path, SETTINGS))
     except OSError as exc:

@@ -15,6 +15,7 @@ from typing import Any
 
 from featurestore.atomic import write_atomically
 from featurestore.model import Json, KeyType, RejectedRow, Scalar, Source
+from featurestore.regular import DERIVED, read_own
 from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
@@ -93,7 +94,7 @@ def reading_of(source: Source, keys: Mapping[str, KeyType], library: str) -> str
 def read_index(path: Path) -> Index:
     """The index; an empty one where it is missing, damaged or of another release: all is parsed again then."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_own(path, DERIVED))
         if document["format"] != FORMAT:
             return Index()
         return Index(

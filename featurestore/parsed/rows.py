@@ -24,6 +24,7 @@ import polars as pl
 from featurestore.errors import SourceError, StoreError, from_os_error, os_reason, quoted_os_error
 from featurestore.model import Source
 from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, write_index
+from featurestore.regular import is_own
 from featurestore.sources.reading import ContentFacts, align
 from featurestore.tables.batch import Batch
 from featurestore.tables.types import column_type
@@ -82,7 +83,7 @@ class KeptRows:
 
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
-            found = pl.read_parquet_schema(self._folder / piece.file).get(name)
+            found = _schema_of(self._folder / piece.file).get(name)
             if found is not None:
                 return found
         return pl.String()
@@ -125,7 +126,7 @@ class KeptRows:
         """About how many bytes of memory a row takes, from the first of them."""
         for piece in kept.pieces:
             if piece.rows:
-                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT)
+                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT, glob=False)
                 return math.ceil(frame.estimated_size() / max(frame.height, 1))
         return 1
 
@@ -177,13 +178,14 @@ class KeptRows:
         if not self._check(file):
             raise DamagedRowsError(file)
         path = self._folder / file
-        there = None if schema is None else [*(name for name in pl.read_parquet_schema(path) if name in schema), ROW]
+        there = None if schema is None else [*(name for name in _schema_of(path) if name in schema), ROW]
         return pl.read_parquet(path, columns=there, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)
         try:
-            return known is not None and (self._folder / file).stat().st_size == known.size
+            found = (self._folder / file).lstat()
+            return known is not None and is_own(found) and found.st_size == known.size
         except OSError:
             return False
 
@@ -191,7 +193,9 @@ class KeptRows:
         if file not in self._sound:
             known = self.index.files.get(file)
             try:
-                self._sound[file] = known is not None and _crc(self._folder / file) == (known.size, known.crc)
+                self._sound[file] = (
+                    known is not None and self._is_there(file) and _crc(self._folder / file) == (known.size, known.crc)
+                )
             except OSError:
                 self._sound[file] = False
         return self._sound[file]
@@ -342,6 +346,10 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 def _given(*times: int | None) -> list[int]:
     return [time for time in times if time is not None]
+
+
+def _schema_of(path: Path) -> pl.Schema:
+    return pl.scan_parquet(path, glob=False).collect_schema()  # read_parquet_schema takes a path for a pattern
 
 
 def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
