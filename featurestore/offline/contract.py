@@ -62,7 +62,7 @@ class Written:
     """What a write did: row counts, and the values that were written or corrected (for statistics).
 
     ``values`` has the columns of the frame that was written, without the rows that were unchanged. ``deleted`` are
-    those of the unchanged that met a tombstone.
+    those of the unchanged that met a tombstone. ``corrected_entities`` counts the entities of the corrected rows.
     """
 
     new: int
@@ -70,6 +70,7 @@ class Written:
     unchanged: int
     values: pl.DataFrame
     deleted: int = 0
+    corrected_entities: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -571,6 +572,10 @@ class History(Readable, Protocol):
         self, version: StoredVersion, *, after_run: int | None = None, up_to_run: int | None = None
     ) -> int | None:
         """The greatest computed_at (µs) of the rows learned after one run, up to another; None where there are none."""
+        ...
+
+    def oldest(self, version: StoredVersion) -> int | None:
+        """The least computed_at (µs) of the rows; None where there are none."""
         ...
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:

@@ -202,6 +202,11 @@ def test_a_slice_by_input_is_refused(cards: Folder) -> None:
     )
 
 
+def test_a_backfill_is_refused_by_name(cards: Folder) -> None:
+    error = cards.json("ingest", "--since", "2026-05-01", code=4)["features"][0]["error"]
+    assert "has a window" in error["message"]
+
+
 def test_an_erased_entity_leaves_no_coming_step(cards: Folder) -> None:
     cards.run("ingest")
     cards.run("delete", "card", "b", "--erase", code=3)

@@ -216,11 +216,13 @@ class DuckDBRun(SqlRun):
         found = found.filter(pl.col("held_op").is_null() | (pl.col("held_op") != VALUE) | ~close)
         deleted = found["held_op"].is_not_null() & (found["held_op"] != VALUE)
         changed = found.filter(~deleted)
-        known = changed["held_op"].count() if corrects else 0
+        corrected = changed.filter(pl.col("held_op").is_not_null()) if corrects else changed.clear()
+        entities = corrected.select(version.entity_type.key_names).n_unique() if corrected.height else 0
+        known = corrected.height
         changed = changed.drop("held_op", "held_value").cast(frame.schema)
         self.append(version, changed, VALUE)
         unchanged = frame.height - changed.height
-        return Written(changed.height - known, known, unchanged, changed, int(deleted.sum() or 0))
+        return Written(changed.height - known, known, unchanged, changed, int(deleted.sum() or 0), entities)
 
     def append(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         if frame.height == 0:

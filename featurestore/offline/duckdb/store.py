@@ -334,6 +334,16 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
         return self._ask(ask, None)
 
+    def oldest(self, version: StoredVersion) -> int | None:
+        def ask(file: DuckDBFile) -> int | None:
+            if not file.has_history(version):
+                return None
+            query = f"SELECT epoch_us(min(computed_at)) AS oldest FROM {history_table(version.id)}"
+            oldest: int | None = file.rows(query)[0]["oldest"]
+            return oldest
+
+        return self._ask(ask, None)
+
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         query = (
             f"SELECT {key_list(version)} FROM {history_table(version.id)} "

@@ -225,10 +225,13 @@ class PostgresRun(SqlRun):
         news = pl.col("held_op").is_null() | ((pl.col("held_op") == VALUE) & ~_same(version, tolerance))
         differs = found.select(news).to_series()
         changed = frame.filter(differs)
-        corrected = found.filter(differs)["held_op"].count() if "computed_at" in on else 0
+        replacing = found.filter(differs, pl.col("held_op").is_not_null()) if "computed_at" in on else found.clear()
+        entities = replacing.select(version.entity_type.key_names).n_unique() if replacing.height else 0
+        corrected = replacing.height
         deleted = int((found["held_op"] == TOMBSTONE).sum() or 0)
         self.append(version, changed)
-        return Written(changed.height - corrected, corrected, frame.height - changed.height, changed, deleted)
+        unchanged = frame.height - changed.height
+        return Written(changed.height - corrected, corrected, unchanged, changed, deleted, entities)
 
     def _held(self, version: StoredVersion, frame: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
         """The stored values of the frame's rows, or without computed_at of its entities: at most one row each."""

@@ -398,6 +398,20 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
         return self._ask(ask, None)
 
+    def oldest(self, version: StoredVersion) -> int | None:
+        query = (
+            "SELECT (extract(epoch FROM min(computed_at)) * 1000000)::bigint AS oldest "
+            f"FROM {history_table(version.id)}"
+        )
+
+        def ask(connection: Connection) -> int | None:
+            if not tables.has_table(connection, table_name(version.id)):
+                return None
+            oldest: int | None = connection.rows(query)[0]["oldest"]
+            return oldest
+
+        return self._ask(ask, None)
+
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         def ask(connection: Connection) -> list[Keys]:
             pages = tables.count_pages(connection, version)

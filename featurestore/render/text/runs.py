@@ -12,6 +12,7 @@ from featurestore.model import FeatureRun, Json, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
+from featurestore.workflows.ingest.backfill import BackfillResult
 from featurestore.workflows.runs import RunDetail
 
 MOST_REJECTED = 20
@@ -31,6 +32,24 @@ def ingest_problems(run: Run, rejected: Sequence[RejectedRow] = (), *, dry_run: 
     """What of one run failed and why, and what was set aside; None where nothing was."""
     parts = [*_errors(run), *(_rejected(run, rejected, dry_run=dry_run) if rejected else [])]
     return Group(*parts) if parts else None
+
+
+def backfill_page(found: BackfillResult, *, dry_run: bool) -> RenderableType:
+    """The steps of a backfill with what each wrote, and what there is to say of their features."""
+    if not found.steps:
+        return line("nothing to do: the backfill was made before")
+    columns = [
+        Column("from", spare=1), Column("until"), Column("status"), Column("written", "number"),
+        Column("corrected", "number", spare=2), Column("set aside", "number"), Column("run", style=DIM, spare=3),
+    ]  # fmt: skip
+    rows: list[tuple[str | Text, ...]] = []
+    for step in found.steps:
+        run = step.result.run
+        names = ("rows_written", "rows_corrected", "rows_rejected")
+        totals = [sum(getattr(item, name) for item in run.features) for name in names]
+        shown = "would be" if dry_run else run.run_id
+        rows.append((instant(step.since), instant(step.until), status(run.status), *map(count, totals), shown))
+    return Group(table(columns, rows), line(_closing(found.steps[-1].result.run, dry_run=dry_run)))
 
 
 def runs_table(runs: Sequence[Run]) -> RenderableType:
@@ -116,10 +135,18 @@ def _feature_cells(item: FeatureRun, more: Sequence[str]) -> tuple[str | Text, .
 def _evaluated(run: Run) -> list[RenderableType]:
     """How much of its source each feature is evaluated over, and why."""
     return [
-        line(f"{item.name}: {item.rows_computed:,} of {item.rows_read:,} rows are evaluated ({item.reason})", DIM)
+        line(
+            f"{item.name}: {item.rows_computed:,} of {item.rows_read:,} rows are evaluated"
+            f"{_share(item.rows_computed, item.rows_read)} ({item.reason})",
+            DIM,
+        )
         for item in run.features
         if item.reason is not None
     ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f", {part / whole:.1%}" if whole else ""
 
 
 def _errors(run: Run) -> list[RenderableType]:

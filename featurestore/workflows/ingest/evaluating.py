@@ -14,7 +14,7 @@ import polars as pl
 
 from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
-from featurestore.evaluation.events import Events, refuse_contradictions, sorted_rows
+from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -23,7 +23,6 @@ from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.temporary import SpilledFrame
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
-from featurestore.versioning.recipe.hashing import named_among
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Looking, News, Side, find_news
@@ -193,7 +192,8 @@ class Evaluation:
     def _keyless(self, plan: Plan) -> Outcome:
         """Where the source does not say which entity a row is about, only the function knows: it sees everything."""
         looking = self.looking
-        rows = looking.contents.rows(plan.now.ranks, plan.now.clock)
+        ranks = dict.fromkeys(looking.contents.there, THERE) if plan.is_slice else plan.now.ranks
+        rows = looking.contents.rows(ranks, plan.now.clock)
         place = self._place(rows.select(CONTENT, ROW))
         sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
         sorted_ = replace(sorted_, known=looking.known)
@@ -201,10 +201,11 @@ class Evaluation:
         if isinstance(values, Problem):
             return plan, values
         reason = plan.whole or f"it has no column {looking.entity_type.key_names[0]}"
+        reason = plan.changed if plan.is_slice else f"whole source: {reason}"
         comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
         due = join_due((), values.ahead)
         values = above(values, plan.floor)
-        return Evaluated(plan, values, comparison, rows.height, f"whole source: {reason}", due=due)
+        return Evaluated(plan, values, comparison, rows.height, reason, due=due)
 
     # Scope row
 
@@ -429,10 +430,7 @@ class Evaluation:
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
     def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
-        named = self.looking.columns
-        hashed = ready.target.hashed
-        if hashed is not None:
-            named = named_among(hashed.feature, hashed.closure, named)
+        named = ready.target.names_among(self.looking.columns)
         try:
             looking = self.looking
             refuse_contradictions(events, named, looking.entity_type, looking.source, looking.contents.locate)

@@ -26,7 +26,7 @@ from featurestore.versioning.folder.copies import folder_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
+from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_among
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.versioning.running.recipes import update_recipes
@@ -77,6 +77,10 @@ class Target:
         module = self.feature.module
         modules = isolation_of(self.hashed.closure.project.tree, module).imported_by(module)
         return undeclared(self.feature, self.watch.observations(modules))
+
+    def names_among(self, columns: Sequence[str]) -> list[str]:
+        """The columns of its source that its code can name; of a version that comes from its file all."""
+        return list(columns) if self.hashed is None else named_among(self.hashed.feature, self.hashed.closure, columns)
 
     @property
     def source(self) -> Source:

@@ -25,10 +25,12 @@ FUTURE_TOLERANCE = 5 * 60 * 1_000_000
 @dataclass(frozen=True, slots=True)
 class Turn:
     """``keys`` are read as keys. ``clock`` (µs) is the time after which rows are set aside, ``latest`` the same, None
-    where rows ahead of the clock are taken. ``last`` is what the last committed run has taken of the source.
-    ``now`` (µs) is the clock of the run, up to which windows are known after it, and ``due`` has the entities of each
-    version with steps of which something fell due since the last run. ``deleted`` has the marks of deleted entities
-    (`offline.contract.History.deletions`) by entity type.
+    where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than
+    the clock. ``last`` is what the last committed run has taken of the source.
+    ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
+    is a feature that reads the source with a lookback, where there is one. ``now`` (µs) is the
+    clock of the run, up to which windows are known after it, and ``due`` has the entities of each version with steps of
+    which something fell due since the last run.
     """
 
     project: Project
@@ -37,10 +39,21 @@ class Turn:
     options: IngestOptions
     progress: Progress
     clock: int
+    moment: int
     last: Taken | None
     deleted: Mapping[str, pl.DataFrame]
     now: int
     due: Mapping[VersionId, pl.DataFrame] = field(default_factory=dict)
+    looks_back: str | None = None
+
+    @property
+    def keeping(self) -> str | None:
+        """Why rows are kept after the run; None where they are not."""
+        if self.source.keep_parsed:
+            return "they are to be kept"
+        if self.source.updated_at is not None:
+            return "updated_at needs them: a state that comes late is told by what is held"
+        return None if self.looks_back is None else f"the lookback of {self.looks_back} needs them"
 
     @property
     def latest(self) -> int | None:
