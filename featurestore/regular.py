@@ -16,6 +16,7 @@ from featurestore.errors import os_reason
 SETTINGS = 1_000_000  # bytes of a TOML file
 CODE = 11_000_000  # of a module: what can be hashed within seconds
 VERSION = 64_000_000  # of a version file, which holds many
+DERIVED = 256_000_000  # of a file that says what was derived
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -49,6 +50,23 @@ def read_own(path: Path, most: int) -> bytes:
 def read_start(path: Path, size: int) -> bytes:
     """The first bytes of a file that featurestore wrote. Raises OSError, OddFileError among them."""
     return _read(path, VERSION, os.lstat(path), size)
+
+
+def is_own(found: os.stat_result) -> bool:
+    """Whether what `os.lstat` found may be a file that featurestore wrote: a regular one."""
+    return stat.S_ISREG(found.st_mode)
+
+
+def refuse_odd(folder: Path) -> None:
+    """Raises OddFileError where a folder of featurestore's own holds anything but files and folders, links included."""
+    try:
+        with os.scandir(folder) as entries:
+            odd = [each.path for each in entries if each.is_symlink() or not (each.is_file() or each.is_dir())]
+    except OSError:
+        return  # said by whoever needs what is there
+    for path in odd[:1]:
+        kind = _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "not a file")
+        raise OddFileError(f"is {kind}, not a file that featurestore wrote", Path(path))
 
 
 class Fence:

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from featurestore.cli import streams
-from featurestore.cli.overview import GLOBAL_HELP
+from featurestore.cli.overview import global_help
 from featurestore.cli.session import Session
 from featurestore.errors import OutputError, UsageError
 
@@ -29,7 +29,7 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     module = import_module(f"featurestore.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {"obj": session, "help_option_names": ["-h", "--help"]}
-    app.command(name, epilog=GLOBAL_HELP, context_settings=settings)(_bound(module.command))
+    app.command(name, epilog=global_help(), context_settings=settings)(_bound(module.command))
     try:
         parsed = app(_hide_numbers(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
     except typer.TyperException as exc:

@@ -19,13 +19,14 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
-from featurestore.evaluation.superseded import find_repeats, ways_out
+from featurestore.evaluation.superseded import repeats_in, ways_out
 from featurestore.model import EntityType, Source
 
-# When a row's file vanished, as a number that rises; `THERE` for a file that is there. The space keeps the name apart
-# from every source's columns.
+# When a row's file vanished, as a number that rises; `THERE` for a file that is there, and more than that for a slice
+# by ``--input`` that no later run over the source has followed. The space keeps the name apart from every source's
+# columns.
 RANK = "featurestore rank"
-THERE = (1 << 63) - 1
+THERE = 1 << 62
 GROUP = "featurestore event"
 # Of rows of a stream: the partition that a row comes from, and a number that rises along it.
 PARTITION, ORDER = "featurestore partition", "featurestore order"
@@ -93,8 +94,7 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
         return Events(frame.sort([*place, *tied], maintain_order=True), nothing, older)
     # Not a stable sort, which takes twice as long: rows that are equal in these are put in order below.
     frame = frame.sort([*place, *tied])
-    repeats = find_repeats(frame, place)
-    assert repeats is not None, "sorted by them"
+    repeats = repeats_in(frame, place)
     if not repeats.any():
         return Events(frame, nothing)
     alone = ~(repeats | repeats.shift(-1, fill_value=False))
@@ -140,7 +140,7 @@ def _one_of_each(
         late = [pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in order[:-1]]
         older = several.filter(pl.any_horizontal(late)).height
     best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
-    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
+    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) >= THERE)
     contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
     counting = best.unique(key, maintain_order=True, keep="last")
     return pl.concat([frame.filter(~repeated), counting]), contradictions, older

@@ -14,6 +14,7 @@ from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import SetBackError
 from featurestore.offline.sql import SqlConnection
+from featurestore.regular import DERIVED, read_own
 
 FILE = "history.json"
 FORMAT = 1
@@ -68,7 +69,7 @@ def set_back(project: Project, store: str, connection: SqlConnection | None, whe
 
 def _read(project: Project) -> dict[str, dict[str, Any]]:
     try:
-        data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
+        data = json.loads(read_own(project.state / FILE, DERIVED))
         return dict(data["stores"]) if data["format"] == FORMAT else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
 from featurestore.errors import ForeignStoreError, from_os_error
+from featurestore.regular import SETTINGS, read_own
 from featurestore.toml import toml_lines
 from featurestore.versioning.folder.files import all_versions
 
@@ -23,7 +24,7 @@ FILE = "project.toml"
 def read_project_id(project: Project) -> str | None:
     """The project's id; None where it has none yet, or the file can't be read."""
     try:
-        found = tomllib.loads(_path(project).read_text(encoding="utf-8")).get("id")
+        found = tomllib.loads(read_own(_path(project), SETTINGS).decode()).get("id")
     except (OSError, ValueError):
         return None
     return found if isinstance(found, str) and found else None

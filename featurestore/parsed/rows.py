@@ -11,6 +11,7 @@ import errno
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ import polars as pl
 from featurestore.errors import SourceError, StoreError, from_os_error, os_reason, quoted_os_error
 from featurestore.model import Source
 from featurestore.parsed.index import Index, Kept, KeptFile, Piece, read_index, write_index
+from featurestore.regular import is_own
 from featurestore.sources.reading import ContentFacts, align
 from featurestore.tables.batch import Batch
 from featurestore.tables.types import column_type
@@ -74,6 +76,8 @@ class KeptRows:
         schema: dict[str, pl.DataType] = {}
         for kept in contents:
             for name, kind in kept.columns.items():
+                if kind == "int" and schema.get(name) == pl.Float64():
+                    continue  # it was widened since
                 if kind is not None:
                     schema[name] = column_type(kind)
                 elif schema.get(name, pl.String()) == pl.String():
@@ -82,7 +86,7 @@ class KeptRows:
 
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
-            found = pl.read_parquet_schema(self._folder / piece.file).get(name)
+            found = _schema_of(self._folder / piece.file).get(name)
             if found is not None:
                 return found
         return pl.String()
@@ -95,17 +99,19 @@ class KeptRows:
         between: tuple[int | None, int | None] = (None, None),
         where: pl.Expr | None = None,
         matching: pl.DataFrame | None = None,
+        without: Collection[Piece] = (),
     ) -> Iterator[pl.DataFrame]:
         """The rows of these contents, a file at a time, in the columns of ``schema`` and `ROW`, `CONTENT`.
 
         Other columns are not read. `CONTENT` is the number of a row's content in ``contents``. ``between`` passes over
         pieces that hold no row from one event time to another (µs, both included; None: no bound); ``where`` selects
-        rows, and ``matching`` those whose columns of these names are among its rows.
+        rows, and ``matching`` those whose columns of these names are among its rows. Pieces of ``without`` are passed
+        over.
         """
         wanted: dict[str, list[tuple[int, Piece]]] = {}
         for number, kept in enumerate(contents):
             for piece in kept.pieces:
-                if piece.rows and _overlaps(piece, *between):
+                if piece.rows and piece not in without and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
             frame = self._read(file, schema)
@@ -125,7 +131,7 @@ class KeptRows:
         """About how many bytes of memory a row takes, from the first of them."""
         for piece in kept.pieces:
             if piece.rows:
-                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT)
+                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT, glob=False)
                 return math.ceil(frame.estimated_size() / max(frame.height, 1))
         return 1
 
@@ -177,13 +183,14 @@ class KeptRows:
         if not self._check(file):
             raise DamagedRowsError(file)
         path = self._folder / file
-        there = None if schema is None else [*(name for name in pl.read_parquet_schema(path) if name in schema), ROW]
+        there = None if schema is None else [*(name for name in _schema_of(path) if name in schema), ROW]
         return pl.read_parquet(path, columns=there, glob=False, use_statistics=False)
 
     def _is_there(self, file: str) -> bool:
         known = self.index.files.get(file)
         try:
-            return known is not None and (self._folder / file).stat().st_size == known.size
+            found = (self._folder / file).lstat()
+            return known is not None and is_own(found) and found.st_size == known.size
         except OSError:
             return False
 
@@ -191,7 +198,9 @@ class KeptRows:
         if file not in self._sound:
             known = self.index.files.get(file)
             try:
-                self._sound[file] = known is not None and _crc(self._folder / file) == (known.size, known.crc)
+                self._sound[file] = (
+                    known is not None and self._is_there(file) and _crc(self._folder / file) == (known.size, known.crc)
+                )
             except OSError:
                 self._sound[file] = False
         return self._sound[file]
@@ -311,12 +320,17 @@ class KeptWriter:
         """A content that was read, after what was kept of its beginning."""
         pieces, columns = self._pieces.get(name, []), dict(facts.columns)
         rows, last, rejected_count, rejected = facts.rows, facts.last, facts.rejected_count, tuple(facts.rejected)
+        misfits, counts = tuple(facts.misfits), Counter(facts.misfit_counts)
         if before is not None:
             pieces = [*before.pieces, *pieces]
             rows, last = before.rows + rows, before.last + last
             rejected_count, rejected = before.rejected_count + rejected_count, (*before.rejected, *rejected)
-            columns = {name: kind or columns.get(name) for name, kind in before.columns.items()}
-        return Kept(sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected)
+            misfits, counts = (*before.misfits, *misfits), Counter(dict(before.misfit_counts)) + counts
+            columns = {name: columns.get(name) or kind for name, kind in before.columns.items()}
+        return Kept(
+            sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected, misfits,
+            tuple(counts.items()),
+        )  # fmt: skip
 
     def _times(self, frame: pl.DataFrame) -> tuple[int | None, int | None]:
         if self._source.event_time is None:
@@ -342,6 +356,10 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 def _given(*times: int | None) -> list[int]:
     return [time for time in times if time is not None]
+
+
+def _schema_of(path: Path) -> pl.Schema:
+    return pl.scan_parquet(path, glob=False).collect_schema()  # read_parquet_schema takes a path for a pattern
 
 
 def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:

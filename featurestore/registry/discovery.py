@@ -289,6 +289,11 @@ def select(registry: Registry, names: tuple[str, ...] | list[str]) -> list[Featu
     return [by_name[name] for name in dict.fromkeys(names)]
 
 
+def is_in_doubt(registry: Registry, name: str) -> bool:
+    """Whether a name that is not usable may be declared all the same: `unknown_feature` says what is wrong."""
+    return bool(registry.unread) or any(item.name == name for item in registry.problems)
+
+
 def unknown_feature(registry: Registry, name: str) -> DeclarationError:
     """The error for a name that is not declared: what is wrong with its declaration, or the nearest name."""
     for item in registry.problems:

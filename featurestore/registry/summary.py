@@ -15,6 +15,7 @@ from pathlib import Path
 from featurestore.atomic import write_atomically
 from featurestore.frozen import frozen
 from featurestore.model import Json
+from featurestore.regular import DERIVED, read_own
 
 FORMAT = 4
 
@@ -56,7 +57,7 @@ class Summary:
 def read_summary(path: Path) -> Summary | None:
     """The summary as it was written; None where there is none, or it is damaged or another release's."""
     try:
-        head, body = path.read_bytes().split(b"\n", 1)
+        head, body = read_own(path, DERIVED).split(b"\n", 1)
         stamp = json.loads(head.removesuffix(b",") + b"}")
         if stamp["format"] != FORMAT or stamp["sha256"] != hashlib.sha256(body).hexdigest():
             return None

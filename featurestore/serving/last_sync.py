@@ -14,6 +14,7 @@ from featurestore.config import Project
 from featurestore.errors import StoreError, os_reason
 from featurestore.frozen import frozen
 from featurestore.locking import prepare_state
+from featurestore.regular import DERIVED, read_own
 
 FILE = "synced.json"
 EMBEDDED = "online.sqlite"  # sqlite.FILE, without the time that importing sqlite3 takes `list`
@@ -34,7 +35,7 @@ class LastSync:
 def read_last_sync(project: Project) -> LastSync:
     """The record of the last sync; an empty one where there is none or it can't be read."""
     try:
-        data = json.loads((project.state / FILE).read_text(encoding="utf-8"))
+        data = json.loads(read_own(project.state / FILE, DERIVED))
         name, former = str(data.get("project", project.name)), [str(one) for one in data.get("former", ())]
         if name != project.name:
             return LastSync(former=_without(project.name, [*former, name]))

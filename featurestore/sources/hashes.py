@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from featurestore.atomic import write_atomically
+from featurestore.regular import DERIVED, read_own
 
 FORMAT = 1
 FRESH = 100_000_000
@@ -66,7 +67,7 @@ class FileHashes:
 
 def _read(path: Path) -> dict[str, tuple[FileState, str]]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_own(path, DERIVED))
         if document["format"] != FORMAT:
             return {}
         return {

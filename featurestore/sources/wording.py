@@ -5,7 +5,7 @@ Nothing here changes or refuses a row, and nothing is fast: it runs for rejected
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,25 @@ def misfit_reason(value: object, target: ColumnType) -> str:
         if setting is not None:
             reason += f"; if it is meant to be one, or null: {setting}"
     return reason
+
+
+def lacks_columns(name: str, columns: Sequence[str]) -> str:
+    """What is said of a file that lacks columns which earlier ones had."""
+    quoted = ", ".join(map(repr, columns))
+    words, are = ("column", "it is") if len(columns) == 1 else ("columns", "they are")
+    return (
+        f"{name} has no {words} {quoted}, which earlier files of its source have: {are} null there; if the file has "
+        "another name for it, say so with rename in [sources.NAME.columns]"
+    )
+
+
+def warn_of_widened(source: Source, widened: Mapping[str, str]) -> list[str]:
+    """Pinned columns of integers that hold floats from now on, each with what showed it."""
+    return [
+        f"{source.name}: column {name!r} was int and is float from now on, for {shown}; its type is in "
+        f"features/.versions/{source.name}.columns.toml"
+        for name, shown in widened.items()
+    ]
 
 
 def _as_written(target: ColumnType) -> str:
@@ -98,13 +117,14 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
     """Ids that a person would take for one. They stay different entities."""
     for name, kind in keys.items():
         if kind == "string" and name in frame.columns:
-            blank = int((frame[name].str.strip_chars() == "").sum() or 0)
-            if blank:
+            ids = frame[name].alias("").unique()
+            blank = ids.filter(ids.str.strip_chars() == "")
+            if len(blank):
+                rows = int(frame[name].is_in(blank.implode()).sum() or 0)
                 yield (
-                    f"{blank:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
+                    f"{rows:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
                     'without quotes is no id at all ("" is an empty one)'
                 )
-            ids = frame[name].alias("").unique()
             alike = folded(ids).is_duplicated()
             if alike.any():
                 shown = ", ".join(repr(each) for each in ids.filter(alike).sort()[:3])

@@ -77,7 +77,9 @@ def open_table(source: Path | BinaryIO, name: str, form: Format | None = None) -
             source.seek(0)
             form = form or format_in(source)
         except FileNotFoundError as exc:
-            raise UsageError("no such file", where=name) from exc
+            raise UsageError(
+                "no such file", where=name, hint="name a file that is there, or - for standard input"
+            ) from exc
         except OSError as exc:
             raise SourceError(f"can't be read: {os_reason(exc)}", where=name) from exc
         yield source, form

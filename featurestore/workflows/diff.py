@@ -18,7 +18,7 @@ from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import UsageError, VersionFileError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
-from featurestore.registry.discovery import discover, named_files, unknown_feature
+from featurestore.registry.discovery import discover, is_in_doubt, named_files, unknown_feature
 from featurestore.registry.git import export_declared, export_revision
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
@@ -129,7 +129,7 @@ def diff_code(
     entry = read_entries(project, tree, declared, current_summary(project))[0] if declared else None
     versions = files.versions_of(project.versions, feature)
     if entry is None and not versions:
-        if registry.unread:
+        if is_in_doubt(registry, feature):
             raise unknown_feature(registry, feature)
         names = {*registry.names(), *files.all_versions(project.versions)}
         raise UsageError(f"there is no feature {feature!r}", hint=did_you_mean(feature, names))

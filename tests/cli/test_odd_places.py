@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
+import featurestore
 from featurestore.config import load_project
 from featurestore.offline.columns.build import find_columns, refresh_columns
 from featurestore.offline.open import open_offline
@@ -35,3 +38,15 @@ def test_a_home_that_nobody_has_is_a_folder_that_is_not_there(project: Folder) -
     assert "no featurestore.toml" in project.run("-C", "~nobody-here", "list", code=10).err
     project.edit("featurestore.toml", "visits*.csv", "~nobody-here/*.csv")
     assert "no file matches ~nobody-here/*.csv" in project.run("ingest", code=4).err
+
+
+def test_no_path_is_read_by_polars_as_a_pattern() -> None:
+    package = Path(featurestore.__file__).parent
+    calls = re.compile(r"pl\.(?:read|scan)_(?:parquet|ipc|csv|ndjson)\w*\(([^\n]+)")
+    found = [
+        f"{path.name}: {call[1]}"
+        for path in package.rglob("*.py")
+        for call in calls.finditer(path.read_text(encoding="utf-8"))
+        if not re.search(r"glob=False|BytesIO|\.open\(|\bstream\b", call[1])
+    ]
+    assert found == []

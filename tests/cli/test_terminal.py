@@ -118,3 +118,10 @@ def test_short_global_options_may_be_written_together(project: Folder) -> None:
     assert project.run("ingest", "-qv").err == ""
     assert " s  " in project.run("ingest", "-vv").err
     assert project.run("list", "-vx", code=2).err.startswith("error: No such option: -v")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_help_fits_the_terminal(folder: Folder, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in (["--help"], ["runs", "--help"], ["doctor", "--help"]):
+        assert max(map(len, folder.run(*arguments).out.splitlines())) <= columns

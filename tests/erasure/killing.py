@@ -24,8 +24,8 @@ PACKAGE = Path(__file__).parents[2] / "featurestore"
 # Where an erasure changes something: the lines of these files are the points at which it is killed.
 WATCHED = (
     "atomic.py", "offline/audit_log.py", "offline/datasets.py", "offline/duckdb/", "offline/last_run.py",
-    "offline/postgres/store.py", "offline/postgres/run.py", "postgres/connection.py", "online/sqlite.py",
-    "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
+    "offline/postgres/store.py", "offline/postgres/run.py", "offline/postgres/purging.py", "postgres/connection.py",
+    "online/sqlite.py", "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
 )  # fmt: skip
 
 

@@ -60,6 +60,32 @@ def test_a_file_that_is_none_is_named_and_left_out(project: Folder, name: str) -
     assert "it is left out" in said
 
 
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a link to an endless device", "a link out"])
+def test_a_stranger_in_the_place_of_a_file_of_our_own_is_refused_unopened(project: Folder, kind: str) -> None:
+    project.run("ingest")
+    project.run("sync")
+    state = project.root / ".featurestore"
+    for path in [each for each in state.iterdir() if each.is_file()]:
+        kept = path.read_bytes()
+        path.unlink()
+        ODD[kind][0](path)
+        for words in (["list"], ["ingest"], ["get", "patient", "001"]):
+            assert f"{path}: is a " in project.run(*words, code=2).err
+        path.unlink()
+        path.write_bytes(kept)
+    project.run("ingest")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link to an endless device", "an endless file"])
+def test_what_was_derived_is_derived_again_where_a_stranger_has_its_place(project: Folder, kind: str) -> None:
+    project.run("ingest")
+    derived = [path for folder in ("rows", "hashes") for path in (project.root / ".featurestore" / folder).rglob("*")]
+    for path in [each for each in derived if each.is_file()]:
+        path.unlink()
+        ODD[kind][0](path)
+    assert project.json("ingest", "--full")["features"][0]["rows_unchanged"] == 3
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_is_named(project: Folder) -> None:
     project.write({"features/secret.py": "x = 1\n"})

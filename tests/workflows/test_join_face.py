@@ -222,3 +222,16 @@ def test_an_erasure_is_planned_then_done(opened: Opened) -> None:
     assert answers(opened) == [None] * 3
     with pytest.raises(FeatureStoreError, match="named an entity that was erased"):
         verify_dataset(opened.project, opened.store, "trial")
+
+
+def test_a_feature_that_is_declared_and_can_not_be_used_is_not_said_to_be_missing(project: Folder) -> None:
+    project.edit("features/cardiac.py", 'data_type="float"', 'data_type="flaot"')
+    for words in (
+        ["history", "age_share", "001"],
+        ["export", "age_share"],
+        ["diff", "age_share"],
+        ["stats", "age_share"],
+    ):
+        said = project.run(*words, code=2).err
+        assert "flaot" in said
+        assert "there is no feature" not in said

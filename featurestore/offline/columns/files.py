@@ -39,6 +39,7 @@ from featurestore.atomic import flush_folder
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import HistoryMark
 from featurestore.point_in_time.kernel import Flat, SortedHistory, Values
+from featurestore.regular import DERIVED, is_own, read_own
 from featurestore.tables.types import key_types, value_type
 
 FORMAT = 4
@@ -287,7 +288,7 @@ def _generations(folder: Path) -> list[Path]:
 def _read_stamp(path: Path, version: StoredVersion) -> SortedColumns | None:
     """A generation; None where there is none, or it is another release's. Raises _DamagedError."""
     try:
-        stamp: dict[str, Any] = json.loads((path / STAMP).read_bytes())
+        stamp: dict[str, Any] = json.loads(read_own(path / STAMP, DERIVED))
         if stamp["format"] != FORMAT:
             return None
         if stamp.pop("sha256") != _digest(stamp):
@@ -314,8 +315,8 @@ def _check(path: Path, size: int, modified: int, checksum: int) -> None:
 
     The bytes are read only where the file was touched since: a join of few labels reads a small part of them.
     """
-    found = path.stat()
-    if found.st_size != size or (found.st_mtime_ns != modified and _checksum(path) != checksum):
+    found = path.lstat()
+    if not is_own(found) or found.st_size != size or (found.st_mtime_ns != modified and _checksum(path) != checksum):
         raise _DamagedError
 
 

@@ -12,6 +12,7 @@ from featurestore import times
 from featurestore.errors import ConfigError, did_you_mean, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json
+from featurestore.regular import in_home
 from featurestore.toml import TomlTable, interpolate
 
 KEYS = (
@@ -191,7 +192,7 @@ def client_settings(settings: KafkaSettings, root: Path, source: str) -> dict[st
 def read_secret(root: Path, path: str, key: str) -> str:
     """The text of a file without its last line end. Raises ConfigError."""
     try:
-        return (root / Path(path).expanduser()).read_text(encoding="utf-8").rstrip("\r\n")
+        return (root / in_home(path)).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         reason = os_reason(exc) if isinstance(exc, OSError) else "it is not UTF-8"
         raise ConfigError(f"{key} can't be read: {reason}", where="featurestore.toml") from None

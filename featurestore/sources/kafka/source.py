@@ -211,7 +211,7 @@ class KafkaSource:
                     "rows that are kept of it were damaged", where=f"source {self._source.name}",
                     hint="run featurestore ingest again: they are made again from what the history holds",
                 )  # fmt: skip
-            raw = pl.read_parquet(part.path)
+            raw = pl.read_parquet(part.path, glob=False)
             passed += raw["value"].null_count()
             yield decode(raw, _facts(part)[1], part.name, self._settings, read)
         if passed and self._settings.tombstone == "skip":
@@ -229,7 +229,7 @@ class KafkaSource:
         found = pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
         for part in parts:
             if part.path is not None and not _is_again(part):
-                gone = pl.read_parquet(part.path).filter(pl.col("value").is_null())
+                gone = pl.read_parquet(part.path, glob=False).filter(pl.col("value").is_null())
                 found.extend(gone.select("key", "timestamp"))
         names = found["key"].cast(pl.String, strict=False)
         instants = (found["timestamp"] * 1_000).cast(pl.Datetime("us"))
@@ -239,7 +239,7 @@ class KafkaSource:
         import polars as pl
 
         assert part.path is not None, "a batch that can be read"
-        raw, first = pl.read_parquet(part.path), _facts(part)[1]
+        raw, first = pl.read_parquet(part.path, glob=False), _facts(part)[1]
         gone = pl.col("offset").is_in([first + row - 1 for row in rows])
         # A record without a payload is no row, and its key may be the entity's.
         named = pl.col("value").is_null() & pl.col("key").is_in([key.encode() for key in keys])

@@ -106,7 +106,7 @@ class PostgresCursor:
                 )  # fmt: skip
             assert isinstance(part.facts, dict), "made by a fetch"
             known = [Column.from_json(found) for found in part.facts["columns"]]
-            yield batch_of(pl.read_parquet(part.path), known, part.name, 1)
+            yield batch_of(pl.read_parquet(part.path, glob=False), known, part.name, 1)
 
     def place(self, origin: str, row: int) -> Place:
         return Place(f"{self._source.name}: {self._settings.name} batch {origin} row {row}", None, row)
@@ -129,7 +129,7 @@ class PostgresCursor:
         if not rows:
             return None
         assert part.path is not None and isinstance(part.facts, dict), "a batch that can be read"  # noqa: PT018
-        raw = pl.read_parquet(part.path).with_row_index("featurestore row", offset=1)
+        raw = pl.read_parquet(part.path, glob=False).with_row_index("featurestore row", offset=1)
         left = raw.filter(~pl.col("featurestore row").is_in(list(rows))).drop("featurestore row")
         path = folder / f"without-{part.sequence}.parquet"
         cursor = str(self._settings.cursor)

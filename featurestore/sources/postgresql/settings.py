@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.frozen import frozen
 from featurestore.model import Json
+from featurestore.regular import in_home
 from featurestore.sources.databases import quoted, read_rows_of
 from featurestore.times import format_duration, parse_duration
 from featurestore.toml import TomlTable
@@ -75,7 +76,7 @@ class PostgresSettings:
         """Raises ConfigError, which quotes nothing of the url."""
         from featurestore.postgres.address import parse
 
-        password_file = None if self.password_file is None else root / Path(self.password_file).expanduser()
+        password_file = None if self.password_file is None else root / in_home(self.password_file)
         return parse(self.url, key=self.key, where=self.file, password_file=password_file, application="featurestore")
 
     def rows(self, table: tuple[str, str] | None) -> str:
