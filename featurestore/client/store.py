@@ -276,7 +276,7 @@ class FeatureStore:
     def ingest(
         self, *names: str, input: Any = None, source: Sequence[str] = (), full: bool = False,  # noqa: A002  # the option
         strict: bool = False, drift: bool = True, allow_future: bool = False, allow_shrunk: bool = False,
-        dry_run: bool = False, progress: Progress | None = None,
+        restart_source: Sequence[str] = (), dry_run: bool = False, progress: Progress | None = None,
     ) -> results.IngestRun:  # fmt: skip
         """Reads sources, computes features, versions their code, stores values, measures drift and logs: one run.
 
@@ -291,7 +291,8 @@ class FeatureStore:
 
         with self._offline() as store, notebook.progress(progress) as report, _in_file(input, "input") as file:
             given = None if file is None else str(file)
-            how = IngestOptions(given, full, strict, allow_future, allow_shrunk, dry_run)
+            restart = tuple(options.names("restart_source", restart_source))
+            how = IngestOptions(given, full, strict, allow_future, allow_shrunk, dry_run, restart)
             request = IngestRequest(names, tuple(options.names("source", source)), how, drift=drift)
             project = self.project if tables.as_path(input) or input is None else _reading_frames(self.project)
             found = ingest(project, store, request, report)
