@@ -218,8 +218,9 @@ class _Ingestion:
         with ExitStack() as files, recorder:
             # Computed anew in each attempt, since a large run does not hold its frames.
             for event in compute(
-                self._project, self._store, targets, options, declared, self._progress, self._copies, files
-            ):
+                self._project, self._store, targets, options, declared, self._progress, self._copies, files,
+                clock=recorder.started_at,
+            ):  # fmt: skip
                 recorder.take(event)
                 done += isinstance(event, Computed | Unchanged | Failed)
                 if isinstance(event, Computed):
