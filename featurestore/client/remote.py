@@ -29,7 +29,7 @@ RETRIES = 4
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 AGAIN = (502, 503)
-OPTIONS = frozenset({"known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone"})
+OPTIONS = frozenset({"known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone", "strict"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.superseded import find_repeats, ways_out
 from featurestore.model import EntityType, Source
 
-# When a row's file vanished, as a number that rises; `THERE` for a file that is there. The space keeps the name apart
-# from every source's columns.
+# When a row's file vanished, as a number that rises; `THERE` for a file that is there, and more than that for a slice
+# by ``--input`` that no later run over the source has followed. The space keeps the name apart from every source's
+# columns.
 RANK = "featurestore rank"
-THERE = (1 << 63) - 1
+THERE = 1 << 62
 GROUP = "featurestore event"
 # Of rows of a stream: the partition that a row comes from, and a number that rises along it.
 PARTITION, ORDER = "featurestore partition", "featurestore order"
@@ -140,7 +141,7 @@ def _one_of_each(
         late = [pl.col(name).ne_missing(pl.col(name).last().over(key)) for name in order[:-1]]
         older = several.filter(pl.any_horizontal(late)).height
     best = best.unique(_comparable(best, columns), maintain_order=True, keep="first")
-    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) == THERE)
+    differing = best.filter(pl.len().over(key) > 1, pl.col(RANK) >= THERE)
     contradictions = differing.with_columns(pl.struct(key).rank("dense").cast(pl.UInt32).alias(GROUP))
     counting = best.unique(key, maintain_order=True, keep="last")
     return pl.concat([frame.filter(~repeated), counting]), contradictions, older

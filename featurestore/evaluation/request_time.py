@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 from featurestore.arguments import REQUEST_TIME
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
 from featurestore.evaluation.declared_type import cast_value
-from featurestore.evaluation.evaluate import build_expression, collect
+from featurestore.evaluation.evaluate import build_expression
 from featurestore.evaluation.operations import other_rows
 from featurestore.evaluation.request_rows import generated_rows
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
-from featurestore.model import Feature, Scalar
-from featurestore.tables.types import INSTANT_UTC
+from featurestore.model import DataType, Feature, Scalar
+from featurestore.tables.types import INSTANT_UTC, column_type
+from featurestore.times import EPOCH, MICROSECOND
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import working_in
@@ -48,7 +50,7 @@ class Computation:
     feature: Feature
     expression: pl.Expr
     kinds: Mapping[str, Scalar]
-    guards: tuple[pl.Series, ...] | None = None
+    guards: pl.DataFrame | None = None
 
     @property
     def place(self) -> str:
@@ -85,11 +87,12 @@ def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row
     # Polars gives other bits for a frame of one row than for the same row among others (see `evaluate.pad`), and where
     # a condition holds for all rows or for none: what it chooses is one value then, and x / 3 is not what x / y is for
     # y = 3. So the guards stand below the rows, whatever these are.
-    below = columns if computation.guards is None else computation.guards
-    frame = pl.DataFrame([pl.concat(pair).rechunk() for pair in zip(columns, below, strict=True)])
+    asked = pl.DataFrame(columns)
+    frame = asked.vstack(asked if computation.guards is None else computation.guards).rechunk()
     try:
-        values = collect(frame.lazy().with_columns(computation.expression.alias(_VALUE)))[_VALUE]
-        return cast_value(values.head(rows).alias("value"), computation.feature.data_type)
+        # In memory and in this thread: for a single request, handing it to others takes longer than computing it.
+        values = frame.with_columns_seq(computation.expression.alias(_VALUE))[_VALUE]
+        return _as_declared(values.head(rows), computation.feature.data_type)
     except FeatureError as exc:
         name = computation.feature.name
         rest = "" if first_row == 1 else f" (rows are counted from row {first_row})"
@@ -98,9 +101,26 @@ def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row
         raise _failed(computation, exc) from exc
 
 
+def _as_declared(values: pl.Series, data_type: DataType) -> pl.Series:
+    """`cast_value`, at a tenth of the time for the floats of a single request, which mostly are floats already."""
+    if data_type.kind == "float" and values.dtype == pl.Float64:
+        zeros = 0.0 in values.to_list() if len(values) == 1 else (values == 0.0).any()
+        if not zeros:
+            return values
+    return cast_value(values.alias("value"), data_type)
+
+
 def request_times(micros: Sequence[int] | NDArray[np.int64]) -> pl.Series:
     """The column ``request_time`` from instants in microseconds."""
     return pl.Series(REQUEST_TIME, micros, dtype=pl.Int64).cast(INSTANT_UTC)
+
+
+def column_of(name: str, kind: Scalar, values: Sequence[Any]) -> pl.Series:
+    """A column of inputs or fields from values as they are read. Datetimes are UTC, and go in as integers: sooner."""
+    if kind != "datetime":
+        return pl.Series(name, values, dtype=column_type(kind))
+    micros = [None if value is None else (value - EPOCH) // MICROSECOND for value in values]
+    return pl.Series(name, micros, dtype=pl.Int64).cast(INSTANT_UTC)
 
 
 def check_rows(computation: Computation, columns: Sequence[pl.Series], *, seed: int = 0) -> None:
@@ -179,7 +199,7 @@ def _guarded(computation: Computation) -> Computation:
     except FeatureError:
         kept = [at for at in range(_GUARDS) if _computes(computation, [column[at : at + 1] for column in rows])]
         rows = [column.gather(kept) for column in rows]
-    guarded = replace(computation, guards=tuple(rows) if len(rows[0]) else None)
+    guarded = replace(computation, guards=pl.DataFrame(rows) if len(rows[0]) else None)
     check_rows(guarded, rows)
     return guarded
 

@@ -20,7 +20,7 @@ from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
 # To be raised where the same bytes are read as other rows.
-READER = 1
+READER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Kept:
     """A content that is kept. ``rows`` are those that were read, ``last`` is the number of the last of them.
 
     ``columns`` has the types that its columns were read with; None for one that has nulls alone, or a type of its own.
+    ``misfits`` and ``misfit_counts`` are those of `sources.column_types.ColumnTypes`: rows that some columns set aside.
     """
 
     sha256: str
@@ -50,6 +51,8 @@ class Kept:
     last: int
     rejected_count: int = 0
     rejected: tuple[RejectedRow, ...] = ()
+    misfits: tuple[RejectedRow, ...] = ()
+    misfit_counts: tuple[tuple[tuple[str, ...], int], ...] = ()
 
     @property
     def low(self) -> int | None:
@@ -123,6 +126,8 @@ def _kept_json(kept: Kept) -> dict[str, Json]:
         "pieces": [[piece.file, piece.start, piece.rows, piece.low, piece.high] for piece in kept.pieces],
         "rows": kept.rows, "last": kept.last, "rejected_count": kept.rejected_count,
         "rejected": [asdict(row) for row in kept.rejected],
+        "misfits": [asdict(row) for row in kept.misfits],
+        "misfit_counts": [[list(columns), count] for columns, count in kept.misfit_counts],
     }  # fmt: skip
 
 
@@ -130,4 +135,6 @@ def _read_kept(item: Mapping[str, Any]) -> Kept:
     given = dict(item)
     given["pieces"] = tuple(Piece(*piece) for piece in given["pieces"])
     given["rejected"] = tuple(RejectedRow(**row) for row in given["rejected"])
+    given["misfits"] = tuple(RejectedRow(**row) for row in given.get("misfits", ()))
+    given["misfit_counts"] = tuple((tuple(columns), count) for columns, count in given.get("misfit_counts", ()))
     return Kept(**given)

@@ -11,6 +11,7 @@ import errno
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -75,6 +76,8 @@ class KeptRows:
         schema: dict[str, pl.DataType] = {}
         for kept in contents:
             for name, kind in kept.columns.items():
+                if kind == "int" and schema.get(name) == pl.Float64():
+                    continue  # it was widened since
                 if kind is not None:
                     schema[name] = column_type(kind)
                 elif schema.get(name, pl.String()) == pl.String():
@@ -315,12 +318,17 @@ class KeptWriter:
         """A content that was read, after what was kept of its beginning."""
         pieces, columns = self._pieces.get(name, []), dict(facts.columns)
         rows, last, rejected_count, rejected = facts.rows, facts.last, facts.rejected_count, tuple(facts.rejected)
+        misfits, counts = tuple(facts.misfits), Counter(facts.misfit_counts)
         if before is not None:
             pieces = [*before.pieces, *pieces]
             rows, last = before.rows + rows, before.last + last
             rejected_count, rejected = before.rejected_count + rejected_count, (*before.rejected, *rejected)
-            columns = {name: kind or columns.get(name) for name, kind in before.columns.items()}
-        return Kept(sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected)
+            misfits, counts = (*before.misfits, *misfits), Counter(dict(before.misfit_counts)) + counts
+            columns = {name: columns.get(name) or kind for name, kind in before.columns.items()}
+        return Kept(
+            sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected, misfits,
+            tuple(counts.items()),
+        )  # fmt: skip
 
     def _times(self, frame: pl.DataFrame) -> tuple[int | None, int | None]:
         if self._source.event_time is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from featurestore.sources.contract import Place
 from featurestore.sources.inference import infer
 from featurestore.sources.rules import find_violations
 from featurestore.sources.wording import misfit_reason, show
-from featurestore.tables.batch import MAX_REJECTED, Batch, Mask
+from featurestore.tables.batch import MAX_REJECTED, MISFITS, Batch, Mask
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
@@ -40,6 +41,11 @@ class ColumnTypes:
 
     ``keys`` are the entity types' keys, ``pinned`` the types of earlier runs, ``inferred`` what these rows add. Rows
     with an event time after ``latest`` (µs) are rejected; ``due`` is the first of their times.
+
+    With ``by_column`` a row is not rejected where a value does not fit the pinned type of an undeclared column: that
+    value is null, and the row has the column in `MISFITS`, for whoever names it. ``misfits`` are these rows, one for
+    each such column, ``misfit_counts`` how many have which columns. ``widened`` are pinned columns of integers that
+    turned out to hold floats, each with the place and the value that showed it.
     """
 
     source: Source
@@ -52,6 +58,10 @@ class ColumnTypes:
     rejected: list[RejectedRow] = field(default_factory=list)
     rejected_count: int = 0
     naive: set[str] = field(default_factory=set)
+    by_column: bool = False
+    misfits: list[RejectedRow] = field(default_factory=list)
+    misfit_counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    widened: dict[str, str] = field(default_factory=dict)
     _of_batch: list[tuple[int, RejectedRow]] = field(default_factory=list)
 
     def restart(self) -> None:
@@ -60,11 +70,16 @@ class ColumnTypes:
         self.rejected_count = 0
         self.due = None
         self.naive.clear()
+        self.misfits.clear()
+        self.misfit_counts.clear()
         self._of_batch.clear()
 
-    def take_back(self, rejected_count: int, listed: int, due: int | None) -> None:
-        """Forgets the rows that were rejected since there were so many."""
-        self.rejected_count, self.due = rejected_count, due
+    def take_back(
+        self, rejected_count: int, listed: int, due: int | None, misfits: int, counts: Counter[tuple[str, ...]]
+    ) -> None:
+        """Forgets the rows that were rejected, or did not fit a column, since there were so many."""
+        self.rejected_count, self.due, self.misfit_counts = rejected_count, due, counts
+        del self.misfits[misfits:]
         del self.rejected[listed:]
         self._of_batch.clear()
 
@@ -81,7 +96,7 @@ class ColumnTypes:
             return ColumnType("datetime", zone=source.timezone, times=times)
         if declared:
             return ColumnType(declared.type, zone=source.timezone, dialect=dialect, times=times)
-        kind = self.pinned.get(name) or self.inferred.get(name)
+        kind = "float" if name in self.widened else self.pinned.get(name) or self.inferred.get(name)
         return ColumnType(kind, strict=True, zone=source.timezone, dialect=dialect) if kind else None
 
     def accept(self, batch: Batch) -> Batch:
@@ -92,10 +107,13 @@ class ColumnTypes:
         self._reject_unreadable(batch)
         bad = np.zeros(batch.frame.height, bool)
         typed: list[pl.Series] = []
+        aside: dict[str, Mask] = {}
         for column, (done, target) in zip(batch.frame.iter_columns(), self._cast_all(batch), strict=True):
-            self._note(column, done, target, batch, bad)
+            self._note(column, done, target, batch, bad, aside)
             self._check(column.name, done.values, batch, bad)
             typed.append(done.values.alias(column.name))
+        if aside:
+            typed.append(self._mark(batch, aside, bad))
         self.rejected += [row for _, row in sorted(self._of_batch, key=lambda numbered: numbered[0])]
         self._of_batch.clear()
         return batch.accept(pl.DataFrame(typed), ~bad)
@@ -127,7 +145,15 @@ class ColumnTypes:
             return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
         return inferred[1], ColumnType(inferred[0], strict=True, zone=zone, dialect=self.source.dialect)
 
-    def _note(self, column: pl.Series, done: Cast, target: ColumnType | None, batch: Batch, bad: Mask) -> None:
+    def _note(
+        self,
+        column: pl.Series,
+        done: Cast,
+        target: ColumnType | None,
+        batch: Batch,
+        bad: Mask,
+        aside: dict[str, Mask],
+    ) -> None:
         """Records what a cast showed: a type, times without a zone, rows that don't fit."""
         if target is None:
             return
@@ -137,7 +163,11 @@ class ColumnTypes:
         if done.misfits is not None:
             if name in self.inferred:
                 self._widen(column, target.kind, batch.kinds.get(name))
-            self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
+            if self.by_column and self._is_pinned(name):
+                self._widen_pin(column, done.misfits, target, batch)
+                aside[name] = done.misfits
+            else:
+                self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
         if done.naive:
             self.naive.add(name)
 
@@ -148,6 +178,45 @@ class ColumnTypes:
         if wider != kind:
             self.inferred[column.name] = wider if {kind, wider} in _ONE_HOLDS_BOTH else "string"
             raise ReadAgainError
+
+    def _is_pinned(self, name: str) -> bool:
+        """Whether a column's type is pinned and nothing else: rows without a key, a time or an id are nobody's."""
+        source = self.source
+        roles = (*source.roles, *source.id)
+        return name in self.pinned and name not in source.columns and name not in self.keys and name not in roles
+
+    def _widen_pin(self, column: pl.Series, misfits: Mask, target: ColumnType, batch: Batch) -> None:
+        """Raises ReadAgainError where a pinned column of integers holds a float."""
+        if target.kind != "int":
+            return
+        kinds = batch.kinds.get(column.name)
+        as_float = cast(column.alias(""), replace(target, kind="float"), kinds)
+        fits = misfits if as_float.misfits is None else misfits & ~as_float.misfits
+        at = np.flatnonzero(fits)
+        if len(at):
+            place = self.place(batch.origin, batch.row(int(at[0]))).text
+            self.widened[column.name] = f"{place}: {show(column[int(at[0])])}"
+            raise ReadAgainError
+
+    def _mark(self, batch: Batch, aside: Mapping[str, Mask], bad: Mask) -> pl.Series:
+        """`MISFITS` of a batch, and the rows that have any: of those that are not rejected."""
+        marks: list[list[str] | None] = [None] * batch.frame.height
+        for name, rows in aside.items():
+            target = self.type_of(name)
+            assert target is not None, "it was cast to it"
+            chosen = np.flatnonzero(rows & ~bad)
+            for index in chosen.tolist():
+                marks[index] = [*(marks[index] or []), name]
+            kept = chosen[: max(MAX_REJECTED - len(self.misfits), 0)]
+            for index, values in zip(kept.tolist(), _rows(batch.frame[kept]), strict=True):
+                pin = f"its type is pinned in {self._place_of_type(name)}: change it there, or fix the row"
+                reason = f"{misfit_reason(values[name], target)}; {pin}"
+                place = self.place(batch.origin, batch.row(index))
+                self.misfits.append(
+                    RejectedRow(self.source.name, place.file, place.row, name, reason, _json(values), place.text)
+                )
+        self.misfit_counts.update(tuple(mark) for mark in marks if mark is not None)
+        return pl.Series(MISFITS, marks, pl.List(pl.String))
 
     def _place_of_type(self, name: str) -> str:
         if name in self.keys:

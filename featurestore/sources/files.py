@@ -13,6 +13,7 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -165,12 +166,14 @@ class FileSource:
         report: Report,
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
-        schemas = FileSchemas()
+        schemas, done = FileSchemas(), 0
         for file in offer.handle:
             if only is not None and file.name not in only:
                 continue
             start = None if only is None else only[file.name]
-            yield from schemas.seen(self._batches(file, start, columns, report), complete=self.complete)
+            for batch in schemas.seen(self._batches(file, start, columns, report), complete=self.complete):
+                yield replace(batch, read=done + batch.read)
+            done += file.size
         schemas.report(report)
 
     def _batches(
@@ -184,7 +187,9 @@ class FileSource:
                 batches = self._read_tail(stream, start, file.name, report)
             if self._partitions and (parts := partitions_of(file.name)):
                 batches = (batch.with_constants(parts) for batch in batches)
-            yield from batches
+            for batch in batches:
+                # Only a text format is read from its first byte to its last.
+                yield replace(batch, read=0 if self._tail is None or file.copy is not None else stream.tell())
 
     def read_together(
         self, offer: Offer, only: Mapping[str, Start | None] | None, columns: Collection[str] | None, report: Report
@@ -195,7 +200,7 @@ class FileSource:
         if read_bundle is None or not any(len(bundle) > 1 for bundle in files):
             yield from self.read(offer, only=only, columns=columns, report=report)
             return
-        schemas = FileSchemas()
+        schemas, done = FileSchemas(), 0
         for bundle in files:
             start = None if only is None else only[bundle[0].name]
             together = len(bundle) > 1
@@ -204,7 +209,9 @@ class FileSource:
                 if together
                 else self._batches(bundle[0], start, columns, report)
             )
-            yield from schemas.seen(batches, complete=self.complete)
+            for batch in schemas.seen(batches, complete=self.complete):
+                yield replace(batch, read=done + batch.read)
+            done += sum(file.size for file in bundle)
         schemas.report(report)
 
     def _read_tail(self, stream: IO[bytes], start: Start, name: str, report: Report) -> Iterator[Batch]:

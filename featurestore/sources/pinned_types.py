@@ -53,20 +53,34 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
     return {normalize("NFC", name): kind for name, kind in columns.items()}
 
 
-def add_pins(folders: ProjectFolders, source: Source, columns: Mapping[str, Scalar]) -> None:
+def add_pins(
+    folders: ProjectFolders, source: Source, columns: Mapping[str, Scalar], widened: Mapping[str, Scalar] | None = None
+) -> None:
     """Adds types to the file, in the order of their names, so that git can merge what two branches have added.
 
-    What is there stays as it is, the user's edits and comments with it.
+    What is there stays as it is, the user's edits and comments with it, but for the types of ``widened`` columns.
     """
-    pinned = read_pins(folders, source)
+    held = read_pins(folders, source)
+    other = {name: kind for name, kind in (widened or {}).items() if held.get(name, kind) != kind}
+    pinned = {**held, **other}
     new = {name: kind for name, kind in columns.items() if name not in pinned}
-    if not new:
+    if not new and not other:
         return
     file = pins_path(folders, source)
-    text = _insert(decode(read_own(file, SETTINGS)), new) if pinned else ""
+    text = _insert(_replace(decode(read_own(file, SETTINGS)), other), new) if pinned else ""
     if _columns(text) != {**pinned, **new}:  # there was no file, or its table is written in another way
         text = _HEADER.format(name=source.name) + "".join(_line(*item) for item in sorted({**pinned, **new}.items()))
     write_atomically(file, text.encode())
+
+
+def _replace(text: str, other: Mapping[str, str]) -> str:
+    """The text with another type on the lines of some columns."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        for name, kind in (_columns(f"[columns]\n{line}") or {}).items():
+            if name in other:
+                lines[number] = line.replace(toml_value(kind), toml_value(other[name]))
+    return "".join(lines)
 
 
 def _insert(text: str, new: Mapping[str, str]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
@@ -22,7 +23,7 @@ from featurestore.sources.contract import ContentSource, Offer, OpenSource, Proj
 from featurestore.sources.files import FileSource
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.rules import check_rejected, check_unique
-from featurestore.tables.batch import MAX_COLUMNS, Batch, Rows
+from featurestore.tables.batch import MAX_COLUMNS, MISFITS, Batch, Rows
 from featurestore.tables.types import column_type
 
 
@@ -42,8 +43,10 @@ class SourceRows:
 
     ``frame`` is typed (datetimes are ``Datetime("us", "UTC")``); ``rejected`` holds the first rejected rows,
     ``rejected_count`` counts them all, and ``rows_read`` counts those with the accepted ones. ``inferred`` are the
-    types of columns that had none: `add_pins` stores them. ``due`` is when the first row is to be read again that was
-    rejected for being ahead of the clock (µs). ``warnings`` are sentences for people.
+    types of columns that had none, ``widened`` of pinned columns that have another type from now on: `add_pins` stores
+    both. ``due`` is when the first row is to be read again that was rejected for being ahead of the clock (µs).
+    ``warnings`` are sentences for people. ``misfits`` are rows whose value does not fit a pinned column
+    (`ColumnTypes.misfits`): the frame has `MISFITS` where there are any.
     """
 
     source: Source
@@ -56,6 +59,8 @@ class SourceRows:
     places: tuple[PlaceRange, ...]
     due: int | None = None
     warnings: tuple[str, ...] = ()
+    misfits: tuple[RejectedRow, ...] = ()
+    widened: Mapping[str, Scalar] = field(default_factory=dict)
 
     def place(self, index: int) -> str:
         """Where a row of the frame is, in the source's words: ``data/visits.csv row 17``."""
@@ -65,6 +70,36 @@ class SourceRows:
         at = index - places.start
         row = places.first + at if places.rows is None else int(places.rows[at])
         return self.opened.place(places.origin, row).text
+
+    def fitting(self, columns: Collection[str]) -> FittingRows:
+        """What is there for features that name these columns: the rows whose values fit them, without `MISFITS`."""
+        frame = self.frame.drop(MISFITS, strict=False)
+        if not columns or MISFITS not in self.frame.columns:
+            return FittingRows(frame, self.place, self.rows_read, self.rejected_count, self.rejected, self.due)
+        fits = self.frame.select(fits_all(columns)).to_series()
+        at = fits.arg_true()
+        aside = tuple(row for row in self.misfits if row.column in columns)
+        return FittingRows(
+            frame.filter(fits), lambda index: self.place(int(at[index])), self.rows_read,
+            self.rejected_count + frame.height - len(at), (*self.rejected, *aside), self.due,
+        )  # fmt: skip
+
+
+def fits_all(columns: Collection[str]) -> pl.Expr:
+    """Whether a row's values fit these columns, by `MISFITS`."""
+    return pl.col(MISFITS).list.set_intersection(sorted(columns)).list.len().fill_null(0) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class FittingRows:
+    """The rows of a `SourceRows` that some features can take; its other fields are those of that, for them."""
+
+    frame: pl.DataFrame
+    place: Callable[[int], str]
+    rows_read: int
+    rejected_count: int
+    rejected: tuple[RejectedRow, ...]
+    due: int | None
 
 
 def read_rows(
@@ -78,6 +113,7 @@ def read_rows(
     columns: Collection[str] | None = None,
     only: Mapping[str, Start | None] | None = None,
     latest: int | None = None,
+    by_column: bool = False,
     progress: Progress = SILENT,
 ) -> SourceRows:
     """Reads an offer. Rows that don't fit their types or break a rule are rejected, each with its reason.
@@ -85,12 +121,12 @@ def read_rows(
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
     them, and then they must be in every origin and row. Declared columns, the source's roles and ``needed`` must be
     there. ``columns`` leaves out of the frame what is neither among these nor named, ``only`` contents that it does not
-    name. Rows of after ``latest`` (µs) are rejected too.
+    name. Rows of after ``latest`` (µs) are rejected too. ``by_column`` is that of `ColumnTypes`.
     Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
     comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
     batches.
     """
-    types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest)
+    types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest, by_column=by_column)
     required = list(dict.fromkeys([*source.roles, *source.id, *source.columns, *needed]))
     wanted = None if columns is None else {*required, *entity_keys, *columns}
     while True:
@@ -110,6 +146,8 @@ def read_rows(
             inferred=dict(types.inferred),
             places=tuple(reading.places),
             due=types.due,
+            misfits=tuple(types.misfits),
+            widened=dict.fromkeys(types.widened, "float"),
         )
         check_unique(frame, source.columns.values(), rows.place)
         if rows.rejected:
@@ -118,6 +156,7 @@ def read_rows(
         warnings = [
             *offer.warnings,
             *reading.warnings,
+            *wording.warn_of_widened(source, types.widened),
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
             *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
@@ -158,6 +197,8 @@ class ContentFacts:
     last: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
     rejected_count: int = 0
+    misfits: list[RejectedRow] = field(default_factory=list)
+    misfit_counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +209,7 @@ class ReadContents:
     inferred: Mapping[str, Scalar]
     naive: frozenset[str]
     warnings: tuple[str, ...]
+    widened: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def read_contents(
@@ -184,7 +226,7 @@ def read_contents(
 
     Raises what `read_rows` raises.
     """
-    types = ColumnTypes(source, entity_keys, pins, opened.place)
+    types = ColumnTypes(source, entity_keys, pins, opened.place, by_column=True)
     required = list(dict.fromkeys([*source.roles, *source.id, *source.columns]))
     while True:
         reading = _Reading(opened, types, required, None, progress, only, sink)
@@ -198,7 +240,13 @@ def read_contents(
             for name in facts.columns:
                 found = types.type_of(name)
                 facts.columns[name] = found.kind if found else None
-        return ReadContents(reading.facts, dict(types.inferred), frozenset(types.naive), tuple(reading.warnings))
+        return ReadContents(
+            reading.facts,
+            dict(types.inferred),
+            frozenset(types.naive),
+            (*reading.warnings, *wording.warn_of_widened(source, types.widened)),
+            dict.fromkeys(types.widened, "float"),
+        )
 
 
 class _Reading:
@@ -229,8 +277,11 @@ class _Reading:
         first: str | None = None
         origin: str | None = None
         dialect = self.source.dialect
+        rows, total = 0, self._total(offer)
         for found in self._read(offer):
-            self.progress.check()
+            rows += found.frame.height + found.unreadable_count
+            share = f", {min(found.read / total, 1):.0%}" if total and found.read else ""
+            self.progress(f"reading {self.source.name}: {rows:,} rows{share}")
             batch = found.normalized()
             if dialect.renamed:
                 batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
@@ -245,6 +296,12 @@ class _Reading:
             if key in self.names:
                 self._require_key(key, without)
         return self._frame()
+
+    def _total(self, offer: Offer) -> int:
+        """The bytes of what is read; 0 where that is not known."""
+        if offer.contents is None or self.only is None:
+            return offer.size or 0
+        return sum(content.size for content in offer.contents if content.name in self.only)
 
     def _read(self, offer: Offer) -> Iterator[Batch]:
         dialect = self.source.dialect
@@ -281,24 +338,27 @@ class _Reading:
             return
         for part in batch.divided():
             before = self.types.rejected_count, len(self.types.rejected)
+            misfits = len(self.types.misfits), Counter(self.types.misfit_counts)
             accepted = self.types.accept(part)
-            self._note_facts(part, accepted, *before)
+            self._note_facts(part, *before, *misfits)
             self._take(accepted)
 
     def _accept_parts(self, batch: Batch) -> bool:
         """Takes the rows of several origins at once; False where one has to be named, and nothing was taken."""
         types = self.types
         before = types.rejected_count, len(types.rejected), types.due
+        misfits = len(types.misfits), Counter(types.misfit_counts)
         try:
             accepted = types.accept(batch)
         except SourceError:
             accepted = None
-        if accepted is None or accepted.frame.height != batch.frame.height:
-            types.take_back(*before)
+        whole = accepted is not None and accepted.frame.height == batch.frame.height
+        if accepted is None or not whole or MISFITS in accepted.frame.columns:
+            types.take_back(*before, *misfits)
             return False
         rejected, listed, _ = before
         for part in batch.divided():
-            self._note_facts(part, part, rejected, listed)
+            self._note_facts(part, rejected, listed, *misfits)
         self._take(accepted)
         return True
 
@@ -317,7 +377,9 @@ class _Reading:
             self.frames.append(accepted.frame)
             self.height += accepted.frame.height
 
-    def _note_facts(self, batch: Batch, accepted: Batch, rejected: int, listed: int) -> None:
+    def _note_facts(
+        self, batch: Batch, rejected: int, listed: int, misfits: int, counts: Counter[tuple[str, ...]]
+    ) -> None:
         facts = self.facts.setdefault(batch.origin, ContentFacts())
         facts.columns |= dict.fromkeys(batch.frame.columns)
         facts.rows += batch.frame.height + batch.unreadable_count
@@ -326,6 +388,8 @@ class _Reading:
         facts.last = max(facts.last, facts.rows, *numbers)
         facts.rejected += self.types.rejected[listed:]
         facts.rejected_count += self.types.rejected_count - rejected
+        facts.misfits += self.types.misfits[misfits:]
+        facts.misfit_counts += self.types.misfit_counts - counts
 
     def _frame(self) -> pl.DataFrame:
         """All batches under the union of their columns, in the types that they came to."""
@@ -337,6 +401,8 @@ class _Reading:
             if self.wanted is None or name in self.wanted:
                 found = self.types.type_of(name)
                 schema[name] = column_type(found.kind) if found else seen_types.get(name, pl.String())
+        if MISFITS in seen_types:
+            schema[MISFITS] = seen_types[MISFITS]
         if not self.frames:
             return pl.DataFrame(schema=schema)
         return pl.concat([align(frame, schema, self.source) for frame in self.frames])
@@ -380,6 +446,8 @@ def align(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], source: Source
             columns.append(frame[name])
         elif name not in held or frame[name].null_count() == frame.height:
             columns.append(pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height))
+        elif held[name] == pl.Int64 and dtype == pl.Float64:  # its type was widened since
+            columns.append(frame[name].cast(dtype))
         else:
             raise SourceError(
                 f"files disagree on column {name!r}: it is {held[name]} here and {dtype} there",

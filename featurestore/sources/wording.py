@@ -5,7 +5,7 @@ Nothing here changes or refuses a row, and nothing is fast: it runs for rejected
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,25 @@ def misfit_reason(value: object, target: ColumnType) -> str:
         if setting is not None:
             reason += f"; if it is meant to be one, or null: {setting}"
     return reason
+
+
+def lacks_columns(name: str, columns: Sequence[str]) -> str:
+    """What is said of a file that lacks columns which earlier ones had."""
+    quoted = ", ".join(map(repr, columns))
+    words, are = ("column", "it is") if len(columns) == 1 else ("columns", "they are")
+    return (
+        f"{name} has no {words} {quoted}, which earlier files of its source have: {are} null there; if the file has "
+        "another name for it, say so with rename in [sources.NAME.columns]"
+    )
+
+
+def warn_of_widened(source: Source, widened: Mapping[str, str]) -> list[str]:
+    """Pinned columns of integers that hold floats from now on, each with what showed it."""
+    return [
+        f"{source.name}: column {name!r} was int and is float from now on, for {shown}; its type is in "
+        f"features/.versions/{source.name}.columns.toml"
+        for name, shown in widened.items()
+    ]
 
 
 def _as_written(target: ColumnType) -> str:

@@ -20,6 +20,10 @@ MAX_COLUMNS = 5_000
 # The same number bounds the rejected rows that a run stores; their count is always exact.
 MAX_REJECTED = 10_000
 
+# Of an accepted row: the columns whose value does not fit, and is null in its stead; null where all fit. The space
+# keeps the name apart from every source's columns.
+MISFITS = "featurestore misfits"
+
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
 
 
@@ -48,7 +52,8 @@ class Batch:
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
     String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
     ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
-    with the number of their rows; all of them are readable.
+    with the number of their rows; all of them are readable. ``read`` are the bytes that were read up to its end, of all
+    that is read; 0: not known.
     """
 
     origin: str
@@ -58,6 +63,7 @@ class Batch:
     unreadable: tuple[UnreadableRow, ...] = ()
     unreadable_count: int = 0
     kinds: dict[str, pl.Series] = field(default_factory=dict)
+    read: int = 0
     parts: tuple[tuple[str, int], ...] = ()
 
     def of_several(self, parts: tuple[tuple[str, int], ...]) -> Batch:

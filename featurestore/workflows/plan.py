@@ -31,12 +31,21 @@ Change = Literal["new", "changed", "metadata", "removed", "none"]
 
 
 @frozen
+class NextIngest:
+    """What the next run computes, as far as files say: everything, or what is new, and why."""
+
+    whole: bool
+    reason: str
+
+
+@frozen
 class PlannedFeature:
     """What would change of one feature, and why.
 
     ``old`` is the version that the working tree is compared with (the active one, else the last written); ``locked``
     is the version file of the working tree's code, where there is one. ``limits`` are what decides the values of a new
-    or changed feature and is not part of its hash. ``promoted`` says that ``old`` was promoted, and that the code of a
+    or changed feature and is not part of its hash. ``ingest`` is what the next run computes, None of a feature that no
+    run computes. ``promoted`` says that ``old`` was promoted, and that the code of a
     changed feature is therefore not what is used. ``models`` are those that the change touches. ``scope`` is None where
     no run has found it yet.
     """
@@ -53,6 +62,7 @@ class PlannedFeature:
     promoted: bool = False
     models: tuple[str, ...] = ()
     scope: Scope | None = None
+    ingest: NextIngest | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -92,7 +102,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     known = KnownVersions.of_summary(project, history.features)
-    planned = [replace(_planned(entry, known), scope=entry.scope) for entry in entries]
+    planned = [replace(_planned(entry, known), scope=entry.scope, ingest=_next_ingest(entry)) for entry in entries]
     planned += [_removed(name, versions[name], registry, renamed=name in renamed) for name in removed]
     planned = [replace(item, models=_touched(project, item)) for item in planned]
     broken = [
@@ -146,6 +156,17 @@ def _planned(entry: Entry, known: KnownVersions) -> PlannedFeature:
         reasons = (f"metadata only: {', '.join(metadata)}",)
         return PlannedFeature(name, "metadata", reasons, old, hashed.sha256, hashed.sha256, entry.working)
     return PlannedFeature(name, "none", (), old, hashed.sha256, hashed.sha256, entry.working)
+
+
+def _next_ingest(entry: Entry) -> NextIngest | None:
+    """What the next run computes of the working tree's version; what is new in its source no file here says."""
+    if not entry.feature.materialised or entry.hashed is None:
+        return None
+    if entry.hashed.sha256 not in (entry.summary.scopes or {}):
+        return NextIngest(True, "new version" if entry.working is None else "this version has not run yet")
+    if entry.scope is not None and entry.scope.kind == "source":
+        return NextIngest(False, "by what is new: the whole source, where anything is")
+    return NextIngest(False, "by what is new")
 
 
 def _reasons(before: VersionFile, now: VersionHash) -> list[str]:

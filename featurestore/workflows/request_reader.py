@@ -21,7 +21,6 @@ from featurestore.online.tables import Pointers
 from featurestore.serving.decoding import ServedValue, Status
 from featurestore.serving.reader import Reader, look_up
 from featurestore.tables.values import json_value
-from featurestore.times import EPOCH, MICROSECOND
 from featurestore.workflows.lives import Lives
 from featurestore.workflows.request_time import active_file, is_request_time, read_named, request_time_names
 
@@ -275,18 +274,14 @@ def _computed(
     """One request-time feature of all entities."""
     import polars as pl
 
-    from featurestore.evaluation.request_time import compute
-    from featurestore.tables.types import column_type
+    from featurestore.evaluation.request_time import column_of, compute, request_times
 
     kinds, count = loaded.computation.kinds, len(inputs[0])
     values: list[Sequence[object]] = [[item.value for item in column] for column in inputs]
     given = request or GivenRequest([{}])
     values += [given.column(name, kind, loaded.reference, count) for name, kind in loaded.fields.items()]
-    values.append([EPOCH + now * MICROSECOND] * count)
-    columns = [
-        pl.Series(name, column, dtype=column_type(kind))
-        for (name, kind), column in zip(kinds.items(), values, strict=True)
-    ]
+    columns = [column_of(name, kind, column) for (name, kind), column in zip(kinds.items(), values, strict=False)]
+    columns.append(request_times([now] * count))
     found = compute(loaded.computation, columns)
     if isinstance(found.dtype, pl.Datetime):
         found = found.dt.replace_time_zone("UTC")

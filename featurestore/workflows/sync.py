@@ -77,6 +77,12 @@ class SyncResult:
         return 3 if self.refused or self.unrepaired else 0
 
 
+_WINDOW = FeatureStoreError(
+    "its value changes with the time that passes, and coming steps are not served online yet",
+    hint="read it with featurestore latest or join",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SyncRound:
     """One round of a repeated sync, ended at ``at`` (µs since 1970): its result, or the error that it failed with."""
@@ -242,11 +248,15 @@ def active_features(
     refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
     wanted = [item for name in names for item in _stored(project, offline, lives, name)]
-    return [
+    found = [
         replace(version, max_age=lives.max_age(version))
         for version in active_versions(project, offline, dict.fromkeys(wanted))
         if version.id.feature not in gone
     ]
+    for windowed in found:
+        if names and windowed.steps:
+            raise UsageError(f"{windowed.id.feature}: {_WINDOW.message}", hint=_WINDOW.hint)
+    return [version for version in found if not version.steps]
 
 
 def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) -> list[str]:
@@ -259,12 +269,12 @@ def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) ->
 
 def usable_features(
     project: Project, offline: OfflineStore, names: Sequence[str], lives: Lives
-) -> tuple[list[StoredVersion], dict[str, VersionFileError]]:
-    """What `active_features` gives; where none is named, without those whose files are damaged, which come by name."""
+) -> tuple[list[StoredVersion], dict[str, FeatureStoreError]]:
+    """What `active_features` gives; where none is named, without those that can't be served, which come by name."""
     if names:
         return active_features(project, offline, names, lives), {}
     versions: list[StoredVersion] = []
-    damaged: dict[str, VersionFileError] = {}
+    damaged: dict[str, FeatureStoreError] = {}
     gone = left_features(project, offline, lives)
     with offline.reading():
         for name in sorted({version.id.feature for version in offline.versions()} - gone):
@@ -273,7 +283,9 @@ def usable_features(
                 versions += active_versions(project, offline, [name])
             except VersionFileError as exc:
                 damaged[name] = exc
-    return [replace(version, max_age=lives.max_age(version)) for version in versions], damaged
+    windows = {version.id.feature: _WINDOW for version in versions if version.steps}
+    served = [replace(version, max_age=lives.max_age(version)) for version in versions if not version.steps]
+    return served, {**damaged, **windows}
 
 
 def refuse_retired(lives: Lives, names: Iterable[str]) -> None:

@@ -57,7 +57,11 @@ def test_a_run_is_a_call_and_its_steps_are_reported(two_sources: Folder) -> None
         ("age_share", 3), ("chol", 1), ("chol_frame", 1),
     ]  # fmt: skip
     assert result.exit_code() == 0
-    assert {"reading visits", "reading labs", "age_share: 3 rows", "chol: 1 rows"} <= set(lines)
+    assert {"reading visits", "reading visits: 3 rows, 100%", "reading labs"} <= set(lines)
+    assert [line for line in lines if "done" in line] == [
+        "age_share: 3 rows; 1 of 3 features done", "chol_frame: 1 rows; 2 of 3 features done",
+        "chol: 1 rows; 3 of 3 features done",
+    ]  # fmt: skip
     again = ingest(project, open_offline(project), IngestRequest(options=IngestOptions(full=True)))
     assert {item.status for item in again.run.features} == {"unchanged"}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from featurestore.cli.options import duration, instant
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 
@@ -38,6 +39,11 @@ def command(
     allow_shrunk: Annotated[
         bool, typer.Option("--allow-shrunk", help="Go on where files of the last run are gone.")
     ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TS", help="A backfill: nothing is written that is dated before.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TS", help="Where a backfill ends, exclusive (now).")] = None,
+    step: Annotated[str | None, typer.Option(metavar="DURATION", help="A backfill in runs of 30d each, say.")] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Take what comes of streams until SIGTERM, one line a run.")
     ] = False,
@@ -54,12 +60,14 @@ def command(
 
     One run is one transaction. Data and code that were taken before are left alone; a feature that fails does
     not hold up the others. Exit code 3: some features failed or some rows were set aside, the rest is stored.
+    A backfill (--since) is for versions without values; one that was broken off goes on where it was.
 
     \b
     Examples:
       featurestore ingest
       featurestore ingest age_normalized --full
       featurestore ingest --source visits --input today.csv
+      featurestore ingest spend_30d --since 2022-01-01T00:00:00Z --step 30d
       zcat visits.csv.gz | featurestore ingest --source visits --input -
       featurestore ingest --follow --every 30s
     """
@@ -70,8 +78,9 @@ def command(
 
     session: Session = ctx.obj
     project = session.project()
-    restart = tuple(restart_source or ())
-    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, restart)
+    begin, end = instant(session, "--since", since), instant(session, "--until", until)
+    length, restart = duration("--step", step), tuple(restart_source or ())
+    options = IngestOptions(input_, full, strict, allow_future, allow_shrunk, dry_run, restart, since=begin)
     request = IngestRequest(tuple(names or ()), tuple(source or ()), options, drift=not no_drift)
     if take_over and not dry_run:
         from featurestore.offline.open import take_over as take_over_history
@@ -83,6 +92,12 @@ def command(
         return
     if every is not None:
         raise UsageError("--every goes with --follow")
+    if begin is None and (end is not None or length is not None):
+        raise UsageError("--until and --step are parts of a backfill: they need --since")
+    if begin is not None and not full:
+        _backfill(session, project, store, request, (begin, end), length, fail_on_drift=fail_on_drift)
+    if end is not None or length is not None:
+        raise UsageError("--full computes all at once: it takes --since, and neither --until nor --step")
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)
     for warning in result.warnings:
@@ -101,12 +116,53 @@ def command(
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
 
 
+def _backfill(
+    session: Session,
+    project: Project,
+    store: OfflineStore,
+    request: IngestRequest,
+    bounds: tuple[int, int | None],
+    length: int | None,
+    *,
+    fail_on_drift: bool,
+) -> NoReturn:
+    """Makes the steps, shows each, and exits."""
+    from featurestore import times
+    from featurestore.render import json, text
+    from featurestore.render.lines import run_lines
+    from featurestore.workflows.ingest.backfill import BackfillStep, backfill
+
+    dry_run = request.options.dry_run
+    until = times.now() if bounds[1] is None else bounds[1]
+
+    def done(step: BackfillStep) -> None:
+        result = step.result
+        for warning in result.warnings:
+            session.warn(warning)
+        session.show_problems(
+            lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
+            lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
+        )
+
+    with session.progress("reading sources") as progress:
+        found = backfill(project, store, request, (bounds[0], until), length, progress, done)
+    session.show(
+        lambda: json.runs.backfill_document(found, dry_run=dry_run),
+        lambda: text.runs.backfill_page(found, dry_run=dry_run),
+    )
+    raise typer.Exit(found.exit_code(fail_on_drift=fail_on_drift))
+
+
 def _follow(session: Session, project: Project, store: OfflineStore, request: IngestRequest, every: str | None) -> None:
     from featurestore.cli.parsing import every_seconds
     from featurestore.workflows.ingest.follow import EVERY, follow
 
     options = request.options
-    for flag, given in (("--input", options.input is not None), ("--dry-run", options.dry_run)):
+    for flag, given in (
+        ("--input", options.input is not None),
+        ("--dry-run", options.dry_run),
+        ("--since", options.since is not None),
+    ):
         if given:
             raise UsageError(f"--follow and {flag} can't be combined")
     for finished in follow(project, store, request, every_seconds(every or EVERY)):

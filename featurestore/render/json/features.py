@@ -118,6 +118,7 @@ def plan_document(plan: VersionPlan, previews: Sequence[Preview] | None = None) 
                 "scope": None if item.change == "removed" else scope_document(item.scope),
                 "reasons": list(item.reasons),
                 "models": list(item.models),
+                "ingest": None if item.ingest is None else {"whole": item.ingest.whole, "reason": item.ingest.reason},
                 "limits": [
                     {"where": limit.place, "message": limit.message, "kind": limit.kind} for limit in item.limits
                 ],

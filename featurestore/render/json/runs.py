@@ -12,6 +12,7 @@ from featurestore.model import FeatureRun, Json, RejectedRow, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from featurestore.workflows.ingest.backfill import BackfillResult
     from featurestore.workflows.runs import RunDetail
 
 EMPTY_DRIFT: dict[str, Json] = {
@@ -26,6 +27,24 @@ def ingest_document(
     """The run that was made, and what to warn of; of a dry run also how each source is read."""
     document = {**run_document(run), "dry_run": dry_run, "warnings": list(warnings)}
     return {**document, "sources": list(sources)} if dry_run else document
+
+
+def backfill_document(found: BackfillResult, *, dry_run: bool) -> dict[str, Json]:
+    """The last run that was made, in the keys of `ingest_document`, and under ``steps`` all of them."""
+    warnings = list(dict.fromkeys(line for step in found.steps for line in step.result.warnings))
+    last: dict[str, Json] = dict.fromkeys(_RUN)
+    last |= {"duration_s": 0.0, "status": "ok", "source": "", "features": []}
+    if found.steps:
+        last = run_document(found.steps[-1].result.run)
+    steps: list[Json] = [
+        {
+            "since": times.format_instant(step.since),
+            "until": times.format_instant(step.until),
+            **run_document(step.result.run),
+        }
+        for step in found.steps
+    ]
+    return {**last, "dry_run": dry_run, "warnings": list[Json](warnings), "steps": steps}
 
 
 def runs_document(runs: Sequence[Run]) -> dict[str, Json]:
@@ -61,6 +80,9 @@ def run_document(run: Run) -> dict[str, Json]:
     }
 
 
+_RUN = ("run_id", "run_seq", "started_at", "finished_at", "duration_s", "status", "source", "host", "git_commit")
+
+
 def _feature(item: FeatureRun) -> dict[str, Json]:
     error = item.error
     return {
@@ -76,6 +98,7 @@ def _feature(item: FeatureRun) -> dict[str, Json]:
         "rows_corrected": item.rows_corrected,
         "rows_withdrawn": item.rows_withdrawn,
         "rows_older": item.rows_older,
+        "steps_written": item.steps_written,
         "rows_computed": item.rows_computed,
         "scope": item.scope,
         "reason": item.reason,

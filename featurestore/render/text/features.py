@@ -75,12 +75,14 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
     """The changes with their reasons, with ``verbose`` the unchanged features too, and what the changes move."""
     shown = plan.features if verbose else plan.changes
     if not shown:
-        return line("no changes: every feature's code is that of its version" if plan.features else "no features")
+        nothing = line("no changes: every feature's code is that of its version" if plan.features else "no features")
+        return Group(nothing, *_next_ingest(plan))
     rows = [(item.name, status(item.change), _step(item), _reasons(item)) for item in shown]
     columns = [Column("feature", "name", NAME), Column("change"), Column("version"), Column("why", "words")]
     parts: list[RenderableType] = [table(columns, rows)]
     if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
         parts.append(Text("featurestore lock writes these versions; ingest also computes them", style=DIM))
+    parts += _next_ingest(plan)
     for item in shown:
         if item.promoted and item.old is not None and item.locked is not None:
             code = item.locked.number
@@ -93,6 +95,16 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
 
         parts += map(preview_page, previews)
     return Group(*parts)
+
+
+def _next_ingest(plan: VersionPlan) -> list[RenderableType]:
+    """Which features the next run computes over their whole source; all others by what is new there."""
+    whole = [item.name for item in plan.features if item.ingest is not None and item.ingest.whole]
+    if not whole:
+        return []
+    others = any(item.ingest is not None and not item.ingest.whole for item in plan.features)
+    rest = ", and the others by what is new" if others else ""
+    return [Text(f"the next ingest computes {', '.join(whole)} over the whole source{rest}", style=DIM)]
 
 
 def lock_lines(locked: LockResult, *, dry_run: bool) -> RenderableType:

@@ -8,27 +8,27 @@ from dataclasses import replace
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
 from featurestore.evaluation.evaluate import SortedRows, sort_rows
 from featurestore.evaluation.events import last_known
-from featurestore.model import Problem, Scalar, VersionId
+from featurestore.model import EntityType, Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource, Start
 from featurestore.sources.offers import fingerprint
-from featurestore.sources.reading import SourceRows, read_rows
+from featurestore.sources.reading import FittingRows, SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
+from featurestore.workflows.ingest.plans import SLICE
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
     problem_of,
     shrunk_problem,
-    slice_problem,
     strict_error,
+    window_problem,
 )
 from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
 NO_TIMES = "whole source: it has no event_time"
-SLICE = "a slice by --input"
 
 
 def at_once(
@@ -57,23 +57,58 @@ def at_once(
     except FeatureStoreError as exc:
         yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in due)
         return
-    yield Read(turn.source, rows.rejected, rows.warnings, rows.inferred)
-    if rows.rejected_count and rows.rejected_count == rows.rows_read:
-        error = all_set_aside(turn.source.name, rows.rejected_count, rows.rejected[0])
-        for one in due:
-            problem = problem_of(error, turn.project, one.target)
-            yield Failed(one.target, problem, rows.rows_read, rows.rejected_count)
-        return
-    inferred = {} if turn.options.dry_run else rows.inferred  # the run will pin them
-    print_ = fingerprint(turn.source, offer, {**pins, **inferred})
+    yield from _evaluate(turn, due, positions, rows, offer, pins, caller)
+
+
+def _evaluate(
+    turn: Turn,
+    due: Sequence[Ready],
+    positions: Mapping[VersionId, Position | None],
+    rows: SourceRows,
+    offer: Offer,
+    pins: Mapping[str, Scalar],
+    caller: Caller,
+) -> Iterator[Event]:
+    named = {id(one): _misfitting(one, rows) for one in due}
+    shown = [row for row in rows.misfits if any(row.column in columns for columns in named.values())]
+    yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
+    # Of a dry run the types are not pinned, and the next run is to read again.
+    kinds = pins if turn.options.dry_run else {**pins, **rows.inferred, **rows.widened}
+    print_ = fingerprint(turn.source, offer, kinds)
     if turn.source.snapshot is not None and turn.options.input is None:
         yield from _present(turn, due, rows)
-    for entity_type in dict.fromkeys(one.target.feature.entity_type.name for one in due):
-        group = [one for one in due if one.target.feature.entity_type.name == entity_type]
-        sorted_rows = sort_rows(rows.frame, group[0].target.feature.entity_type, turn.source)
+    groups: dict[tuple[EntityType, frozenset[str]], list[Ready]] = {}
+    for one in due:
+        groups.setdefault((one.target.feature.entity_type, named[id(one)]), []).append(one)
+    for (entity_type, columns), group in groups.items():
+        fitting = rows.fitting(columns)
+        error = _refused(turn, fitting)
+        if error is not None:
+            for one in group:
+                problem = problem_of(error, turn.project, one.target)
+                yield Failed(one.target, problem, fitting.rows_read, fitting.rejected_count)
+            continue
+        sorted_rows = sort_rows(fitting.frame, entity_type, turn.source)
         for some, seen in _by_known(group, sorted_rows):
-            for one, values in caller.call(some, seen, rows.place):
-                yield _event(turn, one, values, rows, print_, _cursor(turn, positions[one.target.version.id], offer))
+            for one, values in caller.call(some, seen, fitting.place):
+                cursor = _cursor(turn, positions[one.target.version.id], offer)
+                yield _event(turn, one, values, fitting, print_, cursor)
+
+
+def _misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
+    """The columns that a feature names and that some rows don't fit."""
+    columns = {row.column for row in rows.misfits}
+    return frozenset(name for name in one.target.names_among(rows.frame.columns) if name in columns)
+
+
+def _refused(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
+    """Why no feature can be computed for the rows that are set aside."""
+    count = rows.rejected_count
+    if count and turn.options.strict:
+        return strict_error(turn.source.name, count, rows.rejected[0])
+    if count and count == rows.rows_read:
+        return all_set_aside(turn.source.name, count, rows.rejected[0])
+    return None
 
 
 def _present(turn: Turn, due: Sequence[Ready], rows: SourceRows) -> Iterator[Event]:
@@ -104,16 +139,13 @@ def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) ->
         needed += turn.keys
         if turn.source.snapshot == "newest" and offer.contents and turn.options.input is None:
             only = {max(content.name for content in offer.contents): None}
-    rows = read_rows(
+    return read_rows(
         turn.project, turn.source, opened, offer, turn.keys, needed=needed, only=only, latest=turn.latest,
-        progress=turn.progress,
+        by_column=True, progress=turn.progress,
     )  # fmt: skip
-    if turn.options.strict and rows.rejected_count:
-        raise strict_error(turn.source.name, rows.rejected_count, rows.rejected[0])
-    return rows
 
 
-def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str, cursor: Cursor) -> Computed | Failed:
+def _event(turn: Turn, one: Ready, values: Values, rows: FittingRows, print_: str, cursor: Cursor) -> Computed | Failed:
     read, rejected = rows.rows_read, rows.rejected_count
     if isinstance(values, Problem):
         return Failed(one.target, values, read, rejected)
@@ -129,8 +161,10 @@ def _event(turn: Turn, one: Ready, values: Values, rows: SourceRows, print_: str
 def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
     options = turn.options
+    if ready.target.feature.window is not None and options.input is None:
+        return window_problem(ready.target)
     if options.input is not None:
-        return None if ready.scope.kind == "row" else slice_problem(ready.target, ready.scope)
+        return None
     gone = [] if position is None else opened.missing(offer, position.cursor)
     if gone and ready.scope.kind == "source" and not options.allow_shrunk:
         return shrunk_problem(ready.target, gone)

@@ -11,19 +11,20 @@ from pathlib import Path
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
 from featurestore.evaluation.events import THERE, by_known
 from featurestore.locking import prepare_state
-from featurestore.model import EntityType, Scalar, VersionId
+from featurestore.model import EntityType, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
+from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.divided import Divided
-from featurestore.workflows.ingest.evaluating import Evaluated
+from featurestore.workflows.ingest.evaluating import Evaluated, WindowSettings
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
-from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan
+from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan, make_slice_plan
 from featurestore.workflows.ingest.problems import (
     ahead_problem,
     all_set_aside,
@@ -73,7 +74,7 @@ def _folder(turn: Turn, stack: ExitStack) -> Path:
     """Where the source's rows are kept; until the end of the run where they are not to be."""
     try:
         state = prepare_state(turn.project)
-        if turn.source.keep_parsed:
+        if turn.keeping is not None:
             return state / "rows" / turn.source.name
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rows-", dir=state)))
     except OSError as exc:
@@ -96,43 +97,85 @@ class _Run:
         turn, contents = self.turn, self.contents
         taken = {one.target.version.id: self._taken(one) for one in self.ready}
         try:
-            before = [each for each in taken.values() if each is not None]
+            before = [each for each in (*taken.values(), turn.last) if each is not None]
             contents.remember(before)
             contents.parse(before)
             contents.require(self._needed())
-            contents.check(turn.last)
-            aside = contents.set_aside(turn.latest)
-            if turn.options.strict and aside.count:
-                raise strict_error(turn.source.name, aside.count, aside.rows[0])
+            named = self._named()
+            contents.check(turn.last, frozenset().union(*named.values()))
+            aside = contents.set_aside(turn.latest, turn.moment)
         except (CancelledError, ConfigError, StoreError):  # no feature's failure: a setting, or a disk that is full
             raise
         except FeatureStoreError as exc:
             yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in self.ready)
             return
-        yield Read(turn.source, tuple(aside.rows), tuple(contents.warnings), contents.inferred)
+        if turn.keeping is not None and not turn.source.keep_parsed:
+            contents.warnings.append(
+                f"rows of {turn.source.name} are kept although keep_parsed is false: {turn.keeping}"
+            )
+        asides = {version: self._add_misfits(aside, columns) for version, columns in named.items()}
+        yield Read(
+            turn.source, self._all_set_aside(asides), tuple(contents.warnings), contents.inferred, contents.widened,
+            contents.lacking,
+        )  # fmt: skip
         total = contents.total()
-        if aside.count and aside.count == total:
-            error = all_set_aside(turn.source.name, aside.count, aside.rows[0])
-            for one in self.ready:
+        ready: list[Ready] = []
+        for one in self.ready:
+            aside = asides[one.target.version.id]
+            error = self._refusal(aside, total)
+            if error is None:
+                ready.append(one)
+            else:
                 yield Failed(one.target, problem_of(error, turn.project, one.target), total, aside.count)
-            return
-        if turn.source.snapshot is not None:
+        if turn.source.snapshot is not None and turn.options.input is None:
             yield from self._present()
-        inferred = {} if turn.options.dry_run else contents.inferred  # the run will pin them
-        plans = yield from self._plans(taken, {**self.pins, **contents.inferred})
-        print_ = fingerprint(turn.source, self.offer, {**self.pins, **inferred})
-        for entity_type, known in dict.fromkeys(map(self._seen, plans)):
-            group = [plan for plan in plans if self._seen(plan) == (entity_type, known)]
+        pins = {**self.pins, **contents.inferred, **contents.widened}
+        plans = yield from self._plans(ready, taken, pins)
+        # Of a dry run the types are not pinned, and the next run is to read again.
+        print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
+        most_rows = turn.project.window_rows * total
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
+        groups: dict[tuple[EntityType, str | None, frozenset[str]], list[Plan]] = {}
+        for plan in plans:
+            misfitting = contents.misfit_columns & named[plan.ready.target.version.id]
+            groups.setdefault((*self._seen(plan), misfitting), []).append(plan)
+        for (entity_type, known, misfitting), group in groups.items():
             source = turn.source if known is None else by_known(entity_type, turn.source)
-            looking = Looking(contents, entity_type, source, known)
-            divided = Divided(looking, contents, self.caller, turn.project.memory, turn.project.state)
+            fitting = contents.fitting(misfitting)
+            looking = Looking(fitting, entity_type, source, known)
+            project = turn.project
+            divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)
             for outcome in divided.run(group):
                 if isinstance(outcome, Evaluated):
+                    aside = asides[outcome.plan.ready.target.version.id]
                     yield self._computed(outcome, aside, print_, total)
                 else:
                     plan, problem = outcome
-                    yield Failed(plan.ready.target, problem, total, aside.count)
+                    yield Failed(plan.ready.target, problem, total, asides[plan.ready.target.version.id].count)
             yield Noticed(tuple(divided.notes))
+
+    def _named(self) -> dict[VersionId, frozenset[str]]:
+        """The columns that each target's code names."""
+        columns = self.contents.columns
+        return {one.target.version.id: frozenset(one.target.names_among(columns)) for one in self.ready}
+
+    def _add_misfits(self, aside: SetAsideRows, columns: frozenset[str]) -> SetAsideRows:
+        """What is set aside for a feature that names these columns."""
+        misfits, count = self.contents.misfits(columns)
+        return SetAsideRows([*aside.rows, *misfits], aside.count + count, aside.due)
+
+    def _all_set_aside(self, asides: Mapping[VersionId, SetAsideRows]) -> tuple[RejectedRow, ...]:
+        """The rows that are set aside for any of the features, each once."""
+        found = {(row.place, row.column): row for aside in asides.values() for row in aside.rows}
+        return tuple(found.values())[:MAX_REJECTED]
+
+    def _refusal(self, aside: SetAsideRows, total: int) -> FeatureStoreError | None:
+        """Why a feature can't be computed for the rows that are set aside."""
+        if aside.count and self.turn.options.strict:
+            return strict_error(self.turn.source.name, aside.count, aside.rows[0])
+        if aside.count and aside.count == total:
+            return all_set_aside(self.turn.source.name, aside.count, aside.rows[0])
+        return None
 
     def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
         """What decides which rows a target sees: its entity type, and whether its values have known times."""
@@ -162,25 +205,29 @@ class _Run:
             yield find_present(self.turn.source, entity_type, rows, rejected, count, versions)
 
     def _plans(
-        self, taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
+        self, ready: Sequence[Ready], taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
     ) -> Generator[Event, None, list[Plan]]:
         turn, contents, last = self.turn, self.contents, self.turn.last
         # A batch of a stream is replaced by others with its rows; it does not vanish.
-        vanished = {} if contents.of_stream else missed(last, contents.there, contents.files, turn.clock)
+        vanished = {} if contents.of_stream else missed(last, contents.there, contents.files, turn.moment)
         vanished = {one: when for one, when in vanished.items() if not contents.continues(one, last)}
         around = Circumstances(
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
+            number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
             deleted=turn.deleted,
         )  # fmt: skip
         plans: list[Plan] = []
-        for one in self.ready:
+        for one in ready:
             before = taken[one.target.version.id]
             position = self.positions[one.target.version.id]
             marks = turn.deleted[one.target.feature.entity_type.name]
             deleted = position is not None and deleted_since(marks, position)
             try:
-                plans.append(make_plan(one, before, around, deleted=deleted))
+                if turn.options.input is None:
+                    plans.append(make_plan(one, before, around, deleted=deleted))
+                else:
+                    plans.append(make_slice_plan(one, before, last, around))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, gone or ["a file"]))
@@ -188,14 +235,17 @@ class _Run:
 
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
-        target = plan.ready.target
+        target, turn = plan.ready.target, self.turn
         given = values.frame.height or sum(part.frame.height for part in found.parts)
-        if values.future and not given and plan.before is None:
+        if values.future and turn.options.step is None and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
-        taken = replace(plan.taken, due=found.due)
+        horizon = None if found.steps is None else found.steps.reach.horizon
+        taken = replace(plan.taken, due=found.due, horizon=horizon)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
+        if turn.options.step is not None:  # what the next step takes is not set aside
+            values = replace(values, future=0)
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison, parts=found.parts,
+            comparison=found.comparison, parts=found.parts, steps=found.steps,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -18,10 +19,10 @@ from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
 from featurestore.sources.contract import Content, ContentSource, Offer, OpenSource, Start
-from featurestore.sources.reading import missing_column, read_contents
+from featurestore.sources.reading import fits_all, missing_column, read_contents
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
-from featurestore.tables.batch import MAX_REJECTED
+from featurestore.tables.batch import MAX_REJECTED, MISFITS
 from featurestore.workflows.ingest.taken import Taken, Times
 
 Ranks = Mapping[str, int]
@@ -61,12 +62,15 @@ class SourceContents:
         self.files = {content.name: content.sha256 for content in offer.contents}
         self.reading = reading_of(source, keys, pl.__version__)
         self.inferred: dict[str, Scalar] = {}
+        self.widened: dict[str, Scalar] = {}
+        self.lacking = False
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
         # By the bytes alone: those that were read by another schema before have the same place.
         self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
+        self.without: frozenset[str] = frozenset()
 
     @property
     def of_stream(self) -> bool:
@@ -111,8 +115,14 @@ class SourceContents:
         """Whether a content's rows are kept, read as they would be read now."""
         kept = self._kept.find(sha256, self.reading)
         return kept is not None and all(
-            self._pins.get(name) in (None, kind) for name, kind in kept.columns.items() if self._is_free(name)
+            self._pins.get(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
+            for name, kind in kept.columns.items()
+            if self._is_free(name)
         )
+
+    def _is_widened(self, kept: Kept, name: str) -> bool:
+        """Whether rows that were read as integers are the same as floats: none was set aside for being no integer."""
+        return self._pins.get(name) == "float" and not kept.rejected_count and not kept.misfit_counts
 
     def _unpinned(self, kept: Kept) -> dict[str, Scalar | None]:
         return {
@@ -145,8 +155,24 @@ class SourceContents:
                 writer.kept(content.name, content.sha256, content.size, self.reading, facts, starts[content.name])
             )
             self.parsed.add(content.sha256)
+        self.widened |= read.widened
+        self._pins |= read.widened
+        self._note_lacking(contents, before)
         self.warnings += [*read.warnings, *wording.warn_of_zones(self.source, read.naive)]
         self._warn(contents, read.inferred)
+
+    def _note_lacking(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
+        """Says which columns the new contents lack that earlier ones had; of formats that name all columns."""
+        if not self._opened.complete:
+            return
+        known = [self._find(sha256) for taken in before for sha256 in taken.parts if self._kept.find(sha256)]
+        names = list(dict.fromkeys(name for kept in known for name in kept.columns))
+        new = {content.sha256 for content in contents} - {sha256 for taken in before for sha256 in taken.parts}
+        for content in contents:
+            lacking = [name for name in names if name not in self._find(content.sha256).columns]
+            if lacking and content.sha256 in new:
+                self.lacking = True
+                self.warnings.append(wording.lacks_columns(content.name, lacking))
 
     def _start(self, content: Content, before: Sequence[Taken]) -> Kept | None:
         """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""
@@ -235,14 +261,18 @@ class SourceContents:
     ) -> pl.DataFrame:
         """The rows of some contents up to the clock (µs): the source's columns, `ROW`, `CONTENT` and `RANK`."""
         contents = self._order(ranks)
-        where = None
+        where, schema = None, self.schema
         if clock is not None:
             between = between[0], clock if between[1] is None else min(between[1], clock)
             where = self._time() <= clock
+        if self.without:
+            schema[MISFITS] = pl.List(pl.String())
+            fits = fits_all(self.without)
+            where = fits if where is None else where & fits
         found = list(
             self._kept.frames(
                 [self._find(sha256) for sha256 in contents],
-                self.schema,
+                schema,
                 between=between,
                 where=where,
                 matching=matching,
@@ -252,7 +282,7 @@ class SourceContents:
             types = {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32(), RANK: pl.Int64()}
             types |= {PARTITION: pl.Int32(), ORDER: pl.Int64()} if self._streams else {}
             return pl.DataFrame(schema=types)
-        frame = pl.concat(found)
+        frame = pl.concat(found).drop(MISFITS, strict=False)
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
         ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in contents], pl.UInt32)
         at = frame[CONTENT]
@@ -265,6 +295,26 @@ class SourceContents:
         partitions = pl.Series(PARTITION, [partition for partition, _ in found], pl.Int32)
         places = pl.Series(ORDER, [place << 32 for _, place in found], pl.Int64)
         return [partitions.gather(at), (places.gather(at) + rows.cast(pl.Int64)).alias(ORDER)]
+
+    def misfits(self, columns: frozenset[str]) -> tuple[list[RejectedRow], int]:
+        """The rows of what is there that don't fit the pinned type of one of these columns, and how many."""
+        kept = [self._find(sha256) for sha256 in self._order(self.there)]
+        rows = [row for each in kept for row in each.misfits if row.column in columns]
+        return rows, sum(_count_misfits(each, columns) for each in kept)
+
+    @property
+    def misfit_columns(self) -> frozenset[str]:
+        """The columns that some kept row does not fit."""
+        contents = self._kept.index.contents.values()
+        return frozenset(name for kept in contents for names, _ in kept.misfit_counts for name in names)
+
+    def fitting(self, columns: frozenset[str]) -> SourceContents:
+        """The same contents without the rows that don't fit the pinned type of one of these columns."""
+        if not columns:
+            return self
+        chosen = copy.copy(self)
+        chosen.without = columns
+        return chosen
 
     def count(self, contents: Iterable[str]) -> int:
         """How many rows some contents have."""
@@ -285,8 +335,11 @@ class SourceContents:
         order = self._order(contents)
         ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in order], pl.UInt32)
         schema = {name: kind for name, kind in self.schema.items() if columns is None or name in columns}
-        for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between):
-            yield frame.with_columns(ids.gather(frame[CONTENT]))
+        where = None
+        if self.without:
+            schema[MISFITS], where = pl.List(pl.String()), fits_all(self.without)
+        for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between, where=where):
+            yield frame.drop(MISFITS, strict=False).with_columns(ids.gather(frame[CONTENT]))
 
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()
@@ -294,6 +347,10 @@ class SourceContents:
     def number(self, sha256: str) -> int:
         """A number of a content that stays for the run."""
         return self._numbers.setdefault(sha256, len(self._numbers))
+
+    def is_in(self, contents: Iterable[str]) -> pl.Expr:
+        """Whether a row that `rows` gave is of one of these contents."""
+        return pl.col(CONTENT).is_in(sorted(self.number(sha256) for sha256 in contents))
 
     def locate(self, row: Mapping[str, object]) -> str:
         """Where a row is, in the source's words."""
@@ -311,17 +368,22 @@ class SourceContents:
         """The contents whose rows are not kept any more because nothing needs them, with their highest event time."""
         return self._kept.index.dropped
 
-    def check(self, last: Taken | None) -> None:
-        """Raises SourceError for a value that comes twice in a unique column, and for too many new rows set aside."""
+    def check(self, last: Taken | None, named: frozenset[str]) -> None:
+        """Raises SourceError for a value that comes twice in a unique column, and for too many new rows set aside.
+
+        ``named`` are the columns that any feature names: rows that don't fit another one are set aside for nobody.
+        """
         unique = [column for column in self.source.columns.values() if column.unique]
         if unique:
             rows = self.rows(dict.fromkeys(self.there, THERE), None)
             check_unique(rows, unique, lambda index: self.locate(rows.row(index, named=True)))
         known = frozenset() if last is None else last.contents
         new = [self._find(sha256) for sha256 in self._order(self.there) if sha256 not in known]
-        rejected = [row for kept in new for row in kept.rejected[:1]]
+        misfits = [row for kept in new for row in kept.misfits if row.column in named]
+        rejected = [*(row for kept in new for row in kept.rejected[:1]), *misfits[:1]]
         if rejected:
             read, count = sum(kept.rows for kept in new), sum(kept.rejected_count for kept in new)
+            count += sum(_count_misfits(kept, named) for kept in new)
             check_rejected(self.source, read, count, f"{rejected[0].place}: {rejected[0].reason}")
 
     def rejected(self, contents: Iterable[str]) -> tuple[list[RejectedRow], int]:
@@ -333,8 +395,11 @@ class SourceContents:
         """The rows of all that is there, those that were set aside among them."""
         return sum(self._find(sha256).rows for sha256 in self.there)
 
-    def set_aside(self, clock: int | None) -> SetAsideRows:
-        """The rows of what is there that were set aside, for their values or for being ahead of the clock."""
+    def set_aside(self, clock: int | None, moment: int) -> SetAsideRows:
+        """The rows of what is there that were set aside, for their values or for being ahead of ``moment`` (µs).
+
+        A row after the clock, and not after the moment, is due and not set aside: the next step of a backfill takes it.
+        """
         found = SetAsideRows()
         for sha256 in self._order(self.there):
             kept = self._find(sha256)
@@ -342,10 +407,10 @@ class SourceContents:
             found.rows += kept.rejected[: MAX_REJECTED - len(found.rows)]
         late = [sha256 for sha256 in self.there if clock is not None and (self._find(sha256).high or clock) > clock]
         if late and clock is not None:
-            self._add_ahead(found, late, clock)
+            self._add_ahead(found, late, clock, moment)
         return found
 
-    def _add_ahead(self, found: SetAsideRows, contents: Sequence[str], clock: int) -> None:
+    def _add_ahead(self, found: SetAsideRows, contents: Sequence[str], clock: int, moment: int) -> None:
         event_time = str(self.source.event_time)
         for frame in self._kept.frames(
             [self._find(sha256) for sha256 in contents],
@@ -357,8 +422,9 @@ class SourceContents:
                 continue
             first = int(frame[event_time].to_physical().min())  # type: ignore[arg-type]
             found.due = first if found.due is None else min(found.due, first)
-            found.count += frame.height
-            for row in frame.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
+            ahead = frame.filter(self._time() > moment)
+            found.count += ahead.height
+            for row in ahead.head(MAX_REJECTED - len(found.rows)).iter_rows(named=True):
                 name = self.there[contents[row.pop(CONTENT)]].name
                 place = self._opened.place(name, row.pop(ROW))
                 values = {column: _plain(value) for column, value in row.items()}
@@ -366,6 +432,11 @@ class SourceContents:
                 found.rows.append(
                     RejectedRow(self.source.name, place.file, place.row, event_time, reason, values, place.text)
                 )
+
+
+def _count_misfits(kept: Kept, columns: frozenset[str]) -> int:
+    """The rows of a content that don't fit one of these columns."""
+    return sum(count for names, count in kept.misfit_counts if not columns.isdisjoint(names))
 
 
 def _bytes_of(sha256: str) -> str:

@@ -27,6 +27,7 @@ from featurestore.workflows.ingest.evaluating import (
     GoneRows,
     Outcome,
     ValuesPart,
+    WindowSettings,
 )
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
@@ -46,6 +47,7 @@ class Divided:
     caller: Caller
     memory: int
     folder: Path
+    windows: WindowSettings
     gone: dict[object, GoneRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class Divided:
         return list(dict.fromkeys(str(each) for each in self.gone.values() if each.count))
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
-        evaluation = Evaluation(self.looking, self.caller, self.gone)
+        evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
         at_once, large = [], []
         for plan in plans:
             problem = self._refusal(plan)
@@ -96,7 +98,9 @@ class Divided:
         return too_large_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
 
     def _divides(self, plan: Plan) -> bool:
-        """Whether a target can be evaluated by parts: not where a row with an id may move from one to another."""
+        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change parts."""
+        if plan.ready.target.feature.window is not None:
+            return False
         placed = set(self.looking.place) <= set(self.looking.key)
         return plan.ready.scope.kind != "source" and self.looking.keyed and placed
 
@@ -151,7 +155,7 @@ class Divided:
                     )
                 return
             looking = replace(self.looking, contents=part)
-            evaluation = Evaluation(looking, self.caller, self.gone, share=len(units))
+            evaluation = Evaluation(looking, self.caller, self.windows, self.gone, share=len(units))
             here = [_in_unit(plan, unit, divided) for plan in alive]
             for outcome in evaluation.run(here):
                 if isinstance(outcome, Evaluated):

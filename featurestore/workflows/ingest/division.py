@@ -18,6 +18,7 @@ import polars as pl
 from featurestore.evaluation.events import RANK
 from featurestore.offline.partitions import KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
+from featurestore.sources.contract import Content
 from featurestore.tables.temporary import SpilledFrame, SpilledFrames
 from featurestore.workflows.ingest.contents import Ranks, SourceContents
 
@@ -191,8 +192,15 @@ class PartContents:
     def columns(self) -> list[str]:
         return self.contents.columns
 
+    @property
+    def there(self) -> Mapping[str, Content]:
+        return self.contents.there
+
     def locate(self, row: Mapping[str, object]) -> str:
         return self.contents.locate(row)
+
+    def is_in(self, contents: Iterable[str]) -> pl.Expr:
+        return self.contents.is_in(contents)
 
     def rows(
         self,

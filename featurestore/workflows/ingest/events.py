@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from featurestore.model import EntityType, Problem, RejectedRow, Scalar, Scope, Source, StoredVersion
@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 
     from featurestore.evaluation.results import FeatureValues
     from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
+    from featurestore.workflows.ingest.stepping import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a backfill: what is dated before ``until`` (µs). ``last`` says that no other one follows."""
+
+    until: int
+    last: bool
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """The flags of ``ingest`` that decide what is computed and which rows are rejected.
 
-    The streams of ``restart`` begin where their settings say. About ``limit`` rows are fetched of each stream.
+    The streams of ``restart`` begin where their settings say. About ``limit`` rows are fetched of each stream. Nothing
+    is written that is dated before ``since`` (µs); ``step`` is that of a backfill.
     """
 
     input: str | None = None
@@ -35,16 +45,24 @@ class IngestOptions:
     dry_run: bool = False
     restart: tuple[str, ...] = ()
     limit: int | None = None
+    since: int | None = None
+    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns."""
+    """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
+
+    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` says that new rows lack
+    a column that earlier ones had.
+    """
 
     source: Source
     rejected: tuple[RejectedRow, ...]
     warnings: tuple[str, ...]
     inferred: Mapping[str, Scalar]
+    widened: Mapping[str, Scalar] = field(default_factory=dict)
+    lacking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ class Computed:
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
     ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
-    all values are in these.
+    all values are in these; ``steps`` is what there is to store of a window, and ``result`` is empty then.
     """
 
     target: Target
@@ -97,11 +115,22 @@ class Computed:
     rows_older: int = 0
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
+    steps: Steps | None = None
+
+    @property
+    def values(self) -> pl.DataFrame:
+        """What it gives but for parts: keys, computed_at and value; of a feature without times without computed_at."""
+        return self.result.frame if self.steps is None else self.steps.values
 
     @property
     def height(self) -> int:
         """How many values it has."""
-        return self.result.frame.height + sum(part.frame.height for part in self.parts)
+        return self.values.height + sum(part.frame.height for part in self.parts)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Its values, a part at a time."""
+        yield self.result.frame
+        yield from (part.frame.read() for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

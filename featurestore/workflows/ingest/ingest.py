@@ -27,8 +27,9 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.notify import notify
 from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import compute
-from featurestore.workflows.ingest.events import Computed, IngestOptions
+from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions, Unchanged
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
+from featurestore.workflows.ingest.steps import backfilled
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.ingest.tidy import tidy_rows
 from featurestore.workflows.renaming import carry_histories, carry_versions
@@ -95,6 +96,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         carried = [] if request.options.dry_run else _carry(project, store, features, registry, state.commit)
         with store.reading():
             targets, failed = find_targets(project, store, tree, features)
+            if request.options.since is not None or request.options.step is not None:
+                targets = backfilled(store, targets, request.options)
         if not request.names and not request.sources:
             failed = [*_broken(registry), *failed]
         if not request.options.dry_run:
@@ -178,7 +181,8 @@ class _Ingestion:
         while True:
             recorder = Recorder(
                 self._project, self._store, run_id, commit, measure_drift=self._request.drift,
-                dry_run=self._request.options.dry_run, pending_bytes=self._request.pending_bytes,
+                dry_run=self._request.options.dry_run, full=self._request.options.full,
+                is_step=self._request.options.step is not None, pending_bytes=self._request.pending_bytes,
             )  # fmt: skip
             try:
                 run = self._attempt(recorder, targets, failed)
@@ -207,15 +211,18 @@ class _Ingestion:
         recorder.load_references(targets)
         for item in failed:
             recorder.add(item)
-        options, declared = self._request.options, self._registry.features
+        options, declared, done = self._request.options, self._registry.features, 0
         with ExitStack() as files, recorder:
             # Computed anew in each attempt, since a large run does not hold its frames.
             for event in compute(
-                self._project, self._store, targets, options, declared, self._progress, self._copies, files
-            ):
+                self._project, self._store, targets, options, declared, self._progress, self._copies, files,
+                clock=recorder.started_at,
+            ):  # fmt: skip
                 recorder.take(event)
+                done += isinstance(event, Computed | Unchanged | Failed)
                 if isinstance(event, Computed):
-                    self._progress(f"{event.target.feature.name}: {event.height:,} rows")
+                    rows = f"{event.target.feature.name}: {event.height:,} rows"
+                    self._progress(f"{rows}; {done} of {len(targets)} features done")
             self._progress.check()
             return recorder.commit()
 

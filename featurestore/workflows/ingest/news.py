@@ -17,6 +17,7 @@ from featurestore.workflows.ingest.contents import Ranks, SourceContents
 from featurestore.workflows.ingest.division import PartContents
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
+_HELD = "featurestore held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Side:
 class News:
     """The rows that counted and those that count now, of every key where they differ, with `RANK`, `ROW`, `CONTENT`.
 
-    ``replaced`` are those of the old rows whose key has a row still.
+    ``replaced`` are those of the old rows whose key has a row still. ``older`` counts new rows that change nothing,
+    because a later ``updated_at`` is held.
     """
 
     old: pl.DataFrame
@@ -115,7 +117,22 @@ def find_news(looking: Looking, before: Side, now: Side) -> News:
     old_rows = old.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     new_rows = new.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     replaced = old_rows.join(new_rows, on=key, how="semi", maintain_order="left")
-    return News(old_rows, new_rows, replaced, new.older)
+    return News(old_rows, new_rows, replaced, _count_older(looking, touched, new.rows, before, now))
+
+
+def _count_older(looking: Looking, touched: pl.DataFrame, counting: pl.DataFrame, before: Side, now: Side) -> int:
+    """The rows of contents that are new whose key has a row that is known later, or updated later."""
+    source = looking.source
+    stamps = [name for name in (source.known_at, source.updated_at) if name is not None and name not in looking.key]
+    if not stamps or source.duplicates == "keep":
+        return 0
+    come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys()))
+    held = counting.select(*looking.key, *(pl.col(name).alias(f"{_HELD} {name}") for name in stamps))
+    older, alike = pl.lit(value=False), pl.lit(value=True)
+    for name in stamps:
+        older |= alike & (pl.col(name) < pl.col(f"{_HELD} {name}"))
+        alike &= pl.col(name) == pl.col(f"{_HELD} {name}")
+    return come.join(held, on=looking.key, how="inner").filter(older).height
 
 
 def _span(keys: pl.DataFrame, source: Source) -> tuple[int | None, int | None]:
@@ -140,6 +157,8 @@ def _touched(looking: Looking, before: Side, now: Side) -> pl.DataFrame:
     if arrived != now.ranks.keys() - before.ranks.keys() or left != before.ranks.keys() - now.ranks.keys():
         # A content came back, or is missed: its rows stand otherwise beside others with their keys.
         found.append(difference(rows(left, before), rows(arrived, now), columns)[1])
+    slices = [content for content, rank in before.ranks.items() if rank > THERE != now.ranks.get(content) != rank]
+    found.append(rows(slices, before))  # the files that are there come before them now
     both = [content for content in now.ranks if content in before.ranks]
     found.append(_due(looking, both, before, now))
     return pl.concat(found)

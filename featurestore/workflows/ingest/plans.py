@@ -14,6 +14,8 @@ from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
 from featurestore.workflows.ingest.taken import Taken, Times
 
+SLICE = "a slice by --input"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -39,13 +41,18 @@ class Plan:
         """Of its scope (µs)."""
         return self.ready.scope.lookback
 
+    @property
+    def is_slice(self) -> bool:
+        """Whether what is there is a slice by ``--input``, and not the source itself."""
+        return self.changed == SLICE
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What holds for all targets of a source in a run.
 
     ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
-    ahead of it are taken, and ``mark`` is what positions store.
+    ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
     """
 
     contents: SourceContents
@@ -53,6 +60,7 @@ class Circumstances:
     dropped: Mapping[str, int]
     clock: int | None
     mark: int
+    number: int
     full: bool
     allow_shrunk: bool
     since: int | None = None
@@ -75,7 +83,8 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     taken = Taken(
         files=contents.files, vanished=vanished, times=times, clock=around.mark,
         due=() if before is None else before.due,
-        since=around.since if before is None else before.since, shrunk=None if before is None else before.shrunk,
+        since=before.since if before is not None and around.since is None else around.since,
+        shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
     )  # fmt: skip
@@ -88,6 +97,35 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     return Plan(ready, before, then, now, taken, whole, floor, _change(before, contents), _deleted(ready, around))
 
 
+def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, around: Circumstances) -> Plan:
+    """Of a slice by ``--input``: its rows come before those of the files, and are taken as if its file had vanished.
+
+    Only where all rows are read for a version that has none yet, or where its own rows are not kept any more, does it
+    not matter what was taken: the next run over the source computes everything. ``last`` is what the last committed
+    run has taken of the source.
+    """
+    contents, known = around.contents, before or last or Taken()
+    held = {content: _rank(content, known) for content in known.parts if contents.has(content)}
+    added = dict.fromkeys(contents.there, around.number)
+    others = {} if last is None else {**dict.fromkeys(last.contents, around.number), **last.missed}
+    mine = before or Taken(reading=contents.reading, pins=around.pins or {}, clock=around.mark)
+    vanished = {
+        **mine.vanished,
+        **{content: number for content, number in added.items() if content not in mine.contents},
+    }
+    taken = replace(
+        mine, vanished=vanished, times={**mine.times, **contents.times(contents.there)},
+        slices=tuple(dict.fromkeys([*mine.slices, *added])),
+        ignored={
+            content: number for content, number in {**others, **mine.ignored}.items()
+            if content not in vanished and content not in mine.contents
+        },
+    )  # fmt: skip
+    then = Side(held, around.clock)
+    now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
+    return Plan(ready, before, then, now, taken, None, _floor(ready, taken, {}), SLICE)
+
+
 def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
     """Of scope ``entity``: a value dated after a deletion is made of later rows alone."""
     entity_type = ready.target.feature.entity_type
@@ -95,6 +133,8 @@ def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
     if ready.scope.kind != "entity" or marks is None or not marks.height:
         return None
     marks = marks.filter(pl.col("author") != "returned")
+    if ready.target.feature.window is not None:  # before a deletion its rows count, and each one divides the entity
+        return marks.select(*entity_type.key_names, "deleted_at")
     return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
 
 
@@ -114,9 +154,14 @@ def _then(before: Taken, contents: SourceContents, dropped: Mapping[str, int]) -
     kept = [content for content in before.parts if content not in dropped or contents.has(content)]
     if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
         return None
-    ranks = {content: before.vanished.get(content, THERE) for content in kept}
-    ranks |= dict.fromkeys((content for content in before.contents if content in ranks), THERE)
-    return Side(ranks, before.clock)
+    return Side({content: _rank(content, before) for content in kept}, before.clock)
+
+
+def _rank(content: str, taken: Taken) -> int:
+    """Which of several rows of one event counts at a position: see `evaluation.events.RANK`."""
+    if content in taken.contents:
+        return THERE
+    return taken.vanished[content] + (THERE if content in taken.slices else 0)
 
 
 def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Circumstances, lost: bool) -> str | None:

@@ -37,11 +37,14 @@ from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
+from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target, write_version_files
+from featurestore.workflows.ingest.turn import mark_coming
+from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
@@ -63,6 +66,8 @@ class Recorder:
         *,
         measure_drift: bool,
         dry_run: bool,
+        full: bool = False,
+        is_step: bool = False,
         pending_bytes: int = PENDING_BYTES,
     ) -> None:
         self.run_id, self._commit = run_id, commit
@@ -70,7 +75,9 @@ class Recorder:
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
-        self._started_at, self._clock = times.now(), time.monotonic()
+        self._full, self._is_step = full, is_step
+        self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
+        self.started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
         self._pending: list[Computed] = []
@@ -103,6 +110,17 @@ class Recorder:
                 reference = find_reference(self._store, version, learned)
                 before = None if reference else find_previous(self._store, version, learned)
                 self._references[version] = (reference, before)
+                if self._store.mark(target.version) is None:
+                    self._note_reach(target.version)
+
+    def _note_reach(self, version: StoredVersion) -> None:
+        """Of a version without values: how far back those of the one before it reach."""
+        earlier = [each for each in self._store.versions(version.id.feature) if each.number < version.number]
+        if earlier:
+            before = max(earlier, key=lambda each: each.number)
+            oldest = self._store.oldest(before)
+            if oldest is not None:
+                self._reaches[version.id] = before, oldest
 
     def add(self, feature: FeatureRun) -> None:
         """Records a feature that has nothing to store."""
@@ -141,7 +159,8 @@ class Recorder:
         if target.reactivates:
             self._reactivated.append(event.position)
             note = f"version {target.version.number} is active again"
-        self._features.append(replace(outcome(target, "unchanged"), note=note))
+        horizon = self.started_at if target.version.steps else None
+        self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
@@ -153,7 +172,7 @@ class Recorder:
             self._begin()
         if self._transaction is None:
             run = self._run(None)
-            if not self._dry_run:
+            if not self._dry_run and (self._features or not self._is_step):
                 self._store.log(run, self.rejected)
             return run
         for position in self._reactivated:
@@ -169,7 +188,7 @@ class Recorder:
             stored = {target.source.name for target in self._stored}
             for read in self._read:
                 if read.source.name in stored:
-                    add_pins(self._project, read.source, read.inferred)
+                    add_pins(self._project, read.source, read.inferred, read.widened)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
@@ -204,7 +223,9 @@ class Recorder:
 
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
-            self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+            self._transaction = self._stack.enter_context(
+                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
+            )
             for stream in self.came:
                 stream.delete(self._transaction)
         return self._transaction
@@ -222,8 +243,14 @@ class Recorder:
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
+        steps_written = 0
         try:
-            written, withdrawn, rows = self._write_values(event, transaction)
+            if event.steps is None:
+                written, withdrawn, rows = self._write_values(event, transaction)
+            else:
+                stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
+                written, withdrawn, steps_written = stepped.written, 0, stepped.steps
+                rows = RowValues(target.feature.entity_type.key_names, written.values)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -231,24 +258,26 @@ class Recorder:
         self.warnings += self._remarks(target)
         # A snapshot that was refused is looked at again by the next run, although its files are the same.
         print_ = REFUSED + event.fingerprint if target.source.name in self._refused else event.fingerprint
+        if event.steps is not None:
+            print_ = mark_coming(print_, transaction.first_coming(target.version))
         transaction.set_position(
             Position(target.version.id, target.source.name, print_, event.cursor, transaction.run_seq)
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, rows, transaction) if changed else None
-        changed += withdrawn
+        changed += withdrawn + steps_written
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
             self.warnings.append(
                 f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
-        met = written.corrected + written.unchanged
-        if written.corrected * 2 > met and met > 1:
+        many = _many_corrected(event, written)
+        if many is not None:
             self.warnings.append(
-                f"{target.feature.name}: {written.corrected:,} of {met:,} stored values were corrected; "
-                "does a value depend on rows that come later, as a mean over the whole source does?"
+                f"{target.feature.name}: {many} were corrected; does a value depend on rows that come later, as a mean "
+                "over the whole source does?"
             )
         if measured and self._measure_drift and _replaces_reference(measured.verdict):
             self.warnings.append(
@@ -256,6 +285,7 @@ class Recorder:
                 "be compared with; this run is the reference from now on"
             )
         notes = [f"version {target.version.number} is active again"] if target.reactivates else []
+        notes += self._reach(event)
         if written.deleted:
             words = (
                 "row was deleted before, and stays" if written.deleted == 1 else "rows were deleted before, and stay"
@@ -268,11 +298,25 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
+                steps_written=steps_written, horizon=None if event.steps is None else event.steps.reach.horizon,
                 rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
                 scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _reach(self, event: Computed) -> list[str]:
+        """How far back a new version reaches, where that is asked for or less far than the version before it did."""
+        version = event.target.version
+        if version.id not in self._reaches or not event.height or not event.result.timed:
+            return []
+        before, oldest = self._reaches[version.id]
+        firsts = [frame["computed_at"].to_physical().min() for frame in event.frames() if frame.height]
+        first = min(int(each) for each in firsts)  # type: ignore[arg-type]  # of integers an integer
+        if not self._full and first <= oldest:
+            return []
+        since, earlier = times.format_instant(first), times.format_instant(oldest)
+        return [f"version {version.number} reaches back to {since}, version {before.number} to {earlier}"]
 
     def _write_values(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
         """Writes what is new, corrected or withdrawn: what was done, how many were withdrawn, what was written.
@@ -291,6 +335,7 @@ class Recorder:
             total = replace(
                 total, new=total.new + written.new, corrected=total.corrected + written.corrected,
                 unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
+                corrected_entities=total.corrected_entities + written.corrected_entities,
             )  # fmt: skip
         return total, withdrawn, rows
 
@@ -338,13 +383,39 @@ class Recorder:
         order = {(version.feature, version.sha256): at for at, version in enumerate(self._references)}
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
-            run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
-            duration_s=round(time.monotonic() - self._clock, 6), status=_status(features, waiting=self._waits()),
+            run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
+            duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
         )  # fmt: skip
+
+    def _status(self, features: Sequence[FeatureRun]) -> RunStatus:
+        failed = [item for item in features if item.status == "failed"]
+        if failed:
+            return "failed" if len(failed) == len(features) else "partial"
+        partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
+        return "partial" if partly or self._waits() else "ok"
+
+
+def _many_corrected(event: Computed, written: Written) -> str | None:
+    """What was corrected, where it is more than half of what was met: of scope ``row`` values, elsewhere entities."""
+    if not written.corrected:
+        return None
+    if event.scope.kind == "row":
+        # Rows that are what they were are not evaluated again, and give what is held.
+        known = event.rows_read - event.rows_rejected - written.new
+        met = max(written.corrected + written.unchanged, known)
+        return f"{written.corrected:,} of {met:,} stored values" if written.corrected * 2 > met > 1 else None
+    comparisons: list[Comparison | None] = [part.comparison for part in event.parts] or [event.comparison]
+    if not all(each is None or each.everything for each in comparisons):
+        return None  # only entities with other rows were looked at
+    # An entity that is divided among parts counts in each.
+    keys = event.target.feature.entity_type.key_names
+    met = sum(frame.select(keys).n_unique() for frame in event.frames())
+    corrected = written.corrected_entities
+    return f"values of {corrected:,} of {met:,} entities" if corrected * 2 > met > 1 else None
 
 
 def _replaces_reference(verdict: Mapping[str, Json]) -> bool:
@@ -366,11 +437,3 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
         name=version.id.feature, source=target.source.name, status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip
-
-
-def _status(features: Sequence[FeatureRun], *, waiting: bool) -> RunStatus:
-    """``waiting`` says that a part of a source could not be read yet, or that its snapshot was refused."""
-    failed = [item for item in features if item.status == "failed"]
-    if failed:
-        return "failed" if len(failed) == len(features) else "partial"
-    return "partial" if waiting or any(item.rows_rejected for item in features) else "ok"

@@ -29,7 +29,9 @@ class Taken:
     Nothing is written that is dated before ``since``, and what is dated up to ``shrunk`` stays as it is: both µs.
     ``reading`` is how contents were read (`parsed.index.reading_of`), ``pins`` the types of undeclared columns. With
     ``restate`` the next run computes everything. ``ignored`` are contents that have vanished, and that this version
-    does not take: those of scope ``source`` take what is there.
+    does not take: those of scope ``source`` take what is there. ``slices`` are those of the vanished that came by
+    ``--input`` since the last run over the source itself: they come before its files. The values of a
+    window are known up to ``horizon`` (µs).
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +45,8 @@ class Taken:
     pins: Mapping[str, str] = field(default_factory=dict)
     restate: bool = False
     ignored: Mapping[str, int] = field(default_factory=dict)
+    slices: tuple[str, ...] = ()
+    horizon: int | None = None
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -70,6 +74,8 @@ class Taken:
             "pins": dict(self.pins),
             "restate": self.restate,
             "ignored": dict(self.ignored),
+            "slices": list(self.slices),
+            "horizon": self.horizon,
         }
         return {"files": dict(self.files), "taken": taken}
 
@@ -92,6 +98,8 @@ def read_taken(cursor: Cursor) -> Taken | None:
         pins=taken.get("pins", {}),
         restate=taken.get("restate", False),
         ignored=taken.get("ignored", {}),
+        slices=tuple(taken.get("slices", ())),
+        horizon=taken.get("horizon"),
     )
 
 
