@@ -111,8 +111,7 @@ class Divided:
             return False
         if plan.whole is not None or plan.then is None:
             return True
-        other = plan.now.ranks.keys() ^ plan.then.ranks.keys()
-        if self.contents.count(other) > self._most():
+        if not evaluation.finds_news(plan, self._most()):
             return True
         if plan.ready.scope.kind == "row":
             return False
@@ -176,11 +175,11 @@ class Divided:
         begin, _ = unit.instants
         if reach is None or begin is None:
             return own
-        return replace(own, frames=[*divided.before(unit, begin - reach), *own.frames])
+        return replace(own, spilled=[*divided.before(unit, begin - reach), *own.spilled])
 
     def _too_large(self, part: PartContents, unit: Unit) -> tuple[int, int, str] | None:
         """The rows of one entity that don't fit, their bytes and the entity."""
-        rows = sum(frame.height for frame in part.frames)
+        rows = sum(frame.height for frame in part.spilled)
         size = AT_ONCE * self._bytes(rows)
         if size <= self.memory or unit.up_to is None:
             return None

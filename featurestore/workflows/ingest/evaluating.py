@@ -25,7 +25,7 @@ from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.contents import SourceContents
-from featurestore.workflows.ingest.news import Looking, News, Side, find_news
+from featurestore.workflows.ingest.news import Looking, News, Side, TooMuchNewsError, find_news
 from featurestore.workflows.ingest.pairs import (
     AT,
     FIRST,
@@ -389,13 +389,24 @@ class Evaluation:
         older = 0 if news is None else news.older
         return Evaluated(plan, values, Comparison(floor=plan.floor), 0, plan.changed, older, plan.taken.due)
 
+    def finds_news(self, plan: Plan, most: int) -> bool:
+        """Whether what is new for a target can be found among so many rows."""
+        try:
+            self._find_news(plan, most)
+        except TooMuchNewsError:
+            return False
+        return True
+
     def find_news(self, plan: Plan) -> News:
         """What is new for a target of which not everything is computed."""
+        return self._find_news(plan, None)
+
+    def _find_news(self, plan: Plan, most: int | None) -> News:
         assert plan.then is not None, "known, unless everything is computed"
         key = _side_key(plan.then), _side_key(plan.now)
         if key not in self._news:
             self._news.clear()  # one at a time: they may be large
-            self._news[key] = find_news(self.looking, plan.then, plan.now)
+            self._news[key] = find_news(self.looking, plan.then, plan.now, most)
         return self._news[key]
 
     def _events(self, rows: pl.DataFrame) -> Events:
