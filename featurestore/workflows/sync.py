@@ -189,6 +189,9 @@ def sync(
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
     stay, but no watermark has moved past values that were not.
     """
+    windows = tuple(dict.fromkeys(version.id.feature for version in (*versions, *bound) if version.steps))
+    versions = [version for version in versions if not version.steps]
+    bound = [version for version in bound if not version.steps]
     started = time.perf_counter()
     full = mode == "full"
     request = SyncRequest(
@@ -205,8 +208,8 @@ def sync(
             SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
             for v in totals.versions
         ),
-        warnings=(*renamed, *totals.warnings),
-        refused=tuple(totals.refused),
+        warnings=(*renamed, *totals.warnings, *(f"{name} stays as it is online: {_WINDOW}" for name in windows)),
+        refused=(*totals.refused, *windows),
         unrepaired=totals.unrepaired,
     )
 
@@ -217,7 +220,7 @@ def _bound(
     """The versions of these features that request-time features are bound to."""
     names = {version.id.feature for version in versions}
     found = [*bound_versions(project, offline, read_lives(project)), *more]
-    return [version for version in found if version.id.feature in names]
+    return [version for version in found if version.id.feature in names and not version.steps]
 
 
 def _renamed(project: Project) -> tuple[str, ...]:

@@ -219,3 +219,6 @@ def test_an_erased_entity_leaves_no_coming_step(cards: Folder) -> None:
 def test_a_window_is_not_served_before_its_steps_are(cards: Folder) -> None:
     cards.run("ingest")
     assert "not served online yet" in cards.run("sync", code=3).err
+    assert "not served online yet" in cards.run("sync", "--feature", "spend_7d", code=2).err
+    cards.run("promote", "spend_7d", "1")
+    assert "no feature" in cards.run("get", "card", "a", "-f", "spend_7d", code=2).err
