@@ -132,6 +132,11 @@ class Project:
         return self.root / ".featurestore"
 
     @property
+    def known_hashes(self) -> Path:
+        """What is known of the working tree's code (`versioning.known_hashes`)."""
+        return self.state / "known_hashes.json"
+
+    @property
     def summary(self) -> Path:
         """What ``list`` shows of the stores without opening one."""
         return self.state / "summary.json"
@@ -271,21 +276,24 @@ def _memory(flag: str | None, table: TomlTable) -> int:
     for name, text in given.items():
         if text:
             try:
-                return _bytes(text, quoted=name == "--memory")
+                return _enough(parse_bytes(text, quoted=name == "--memory"))
             except ValueError as exc:
                 raise ConfigError(f"{name} {exc}") from None
     try:
-        return _bytes(table.text("memory", "2GB") or "", quoted=False)
+        return _enough(parse_bytes(table.text("memory", "2GB") or "", quoted=False))
     except ValueError as exc:
         raise table.error("memory", str(exc)) from None
 
 
-def _bytes(text: str, *, quoted: bool = True) -> int:
+def parse_bytes(text: str, *, quoted: bool = True) -> int:
     """``1GB`` or ``1.5GiB``. Raises ValueError."""
     found = _MEMORY.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"is not a size{f': {text!r}' if quoted else ''}; write for example 500MB, 2GB or 1.5GiB")
-    size = int(float(found[1]) * _UNITS[found[2].upper()])
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _enough(size: int) -> int:
     if size < LEAST_MEMORY:
         raise ValueError(f"is too little; at least {LEAST_MEMORY // 1_000_000}MB are needed")
     return size

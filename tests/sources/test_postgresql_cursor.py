@@ -220,8 +220,8 @@ def test_what_a_cursor_can_not_see_is_named_by_show_and_by_doctor(tables: Tables
         "a row that changes without moving changed, until ingest --full, and every 7d",
         "a row that is deleted, until ingest --full, and every 7d",
         (
-            "what a transaction longer than the overlap (0) commits with an earlier changed, where the server does not let "
-            "its rows' transactions be seen"
+            "what a transaction longer than the overlap (0) commits with an earlier changed, where the server does not "
+            "let its rows' transactions be seen"
         ),
     ]
     assert "not seen" in visits.run("show", "score").out

@@ -26,7 +26,8 @@ from featurestore.versioning.folder.copies import folder_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_among
+from featurestore.versioning.recipe.hashing import RECIPES, named_among
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.versioning.running.recipes import update_recipes
