@@ -9,6 +9,7 @@ checkers; ``tests/registry/test_arguments.py`` proves that the three agree.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -332,6 +333,62 @@ def _parse_duration(declaration: Declaration, argument: str) -> int | None:
         raise declaration.error(f"{argument}= {exc}") from None
 
 
+_CALENDAR = re.compile(r"\d+(mo|q|y)", re.ASCII)
+_MOST_WINDOW = 100 * 366 * 86_400_000_000  # an instant and a window stay within 64 bits
+
+
+def _parse_span(declaration: Declaration, argument: str) -> int | None:
+    """A duration of at least a microsecond and at most a century. Raises DeclarationError."""
+    text = declaration.text(argument)
+    if _CALENDAR.fullmatch(text):
+        problem = f"{argument}={text!r} is of the calendar: months and years are not always as long"
+        raise declaration.error(problem, 'write it in days, as window="30d"')
+    span = _parse_duration(declaration, argument)
+    if span is not None and not 0 < span <= _MOST_WINDOW:
+        raise declaration.error(f"{argument}={text!r} must be longer than 0 and at most 36600d")
+    return span
+
+
+def _parse_window(declaration: Declaration, argument: str) -> int | None:
+    """The window, which decides the scope, and needs event times and rows that can be told apart."""
+    window = _parse_span(declaration, argument)
+    if window is None:
+        return None
+    for other in ("scope", "lookback", "inputs"):
+        if declaration.values.get(other) is not None:
+            raise declaration.error(f"window= says which rows count, and {other}= says it too", f"leave out {other}=")
+    source = _parse_source(declaration, "source")
+    if source is not None and source.event_time is None:
+        hint = f"set event_time in [sources.{source.name}]"
+        raise declaration.error(f"window= needs event times, and the source {source.name!r} has none", hint)
+    if source is not None and source.snapshot is not None:
+        problem = f"window= counts events, and the source {source.name!r} is a snapshot of who is there"
+        raise declaration.error(problem, "declare another source, of events")
+    if source is not None and not source.id and source.duplicates is None:
+        raise declaration.error(
+            f"window= counts events, and the source {source.name!r} does not say which rows are one event",
+            f'set id = ["…"] in [sources.{source.name}], or duplicates = "keep" where every row is an event',
+        )
+    return window
+
+
+def _parse_every(declaration: Declaration, argument: str) -> int | None:
+    every, window = _parse_span(declaration, argument), _parse_span(declaration, "window")
+    if every is not None and (window is None or every > window):
+        what = "needs window=" if window is None else f"is longer than window={declaration.text('window')!r}"
+        raise declaration.error(f"{argument}={declaration.text(argument)!r} {what}", "a window moves in smaller steps")
+    return every
+
+
+def _parse_delay(declaration: Declaration, argument: str) -> int | None:
+    if declaration.text(argument) == "0":
+        return None
+    delay = _parse_span(declaration, argument)
+    if delay is not None and declaration.values.get("window") is None:
+        raise declaration.error("delay= is for features with a window=", "declare window=, or add it to event_time")
+    return delay
+
+
 def _parse_max_age(declaration: Declaration, argument: str) -> int | None:
     max_age = _parse_duration(declaration, argument)
     source = _parse_source(declaration, "source") if max_age is not None else None
@@ -594,6 +651,14 @@ ARGUMENTS: dict[str, Argument] = {
             "lookback", _parse_duration,
             hashed=Hashed(_fact("lookback"), from_header=_number(int), fact_text=_duration_fact_text),
             json=_duration_json,
+        ),
+        *(
+            Argument(
+                name, parse, label=name, text=lambda micros: str(_duration_json(micros) or ""),
+                hashed=Hashed(_fact(name), from_header=_number(int), fact_text=_duration_fact_text),
+                json=_duration_json,
+            )
+            for name, parse in (("window", _parse_window), ("every", _parse_every), ("delay", _parse_delay))
         ),
         Argument(
             "tolerance", _parse_tolerance, hashed=Hashed(_fact("tolerance"), from_header=_number(float)),

@@ -25,6 +25,9 @@ def feature(
     max_age: str | None = None,
     scope: Literal["row", "entity", "source"] | None = None,
     lookback: str | None = None,
+    window: str | None = None,
+    every: str | None = None,
+    delay: str | None = None,
     tolerance: float | None = None,
     params: Mapping[str, Sequence[Any]] | None = None,
     depends_on: Sequence[str] = (),
@@ -61,6 +64,10 @@ def feature(
             (``source``). By default a function is ``source``, and an expression's scope is found in its code.
         lookback: How far before a value's time the rows that it depends on reach, as ``30d``; ``0`` for its own
             row alone. Without ``scope`` these are the rows of its entity.
+        window: How long a row counts, as ``30d``: the value at a time is the expression over the entity's rows of that
+            long before it. Only for the short form. May name a param, as ``{days}d``.
+        every: The value changes only at multiples of this, as ``1h``.
+        delay: How long after its event time a row can be used, as ``2h``. Only with ``window``.
         tolerance: Two numbers no further apart than this are the same value.
         params: Keyword arguments of a family of features, each with its list of values.
         depends_on: Files whose content decides the values, as paths or patterns (``sql/*.sql``) relative to the

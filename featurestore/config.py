@@ -33,8 +33,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
 TABLES = (
     "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
-    "log",
-    "scopes",
+    "history", "log", "scopes",
 )  # fmt: skip
 LEAST_KEEP = 86_400_000_000
 
@@ -92,8 +91,9 @@ class Project:
     only code whose version file is in git's HEAD is ingested. ``feature_sets`` are lists of feature references, by
     name; ``models`` are those that models were trained on. ``memory`` is about how many bytes a join may use, whatever
     the size of the history. ``keep`` is how long (µs) details of runs are kept, None for ever. ``online_timeout`` is
-    how many seconds to wait for a connection to the online store. With ``check_scopes`` runs check on a sample that
-    scopes hold.
+    how many seconds to wait for a connection to the online store. ``coming_steps`` is how many steps of a window are
+    kept beside each entity ahead of the clock, ``window_rows`` how many times the rows of a source windows may take
+    together. With ``check_scopes`` runs check on a sample that scopes hold.
     """
 
     root: Path
@@ -112,6 +112,8 @@ class Project:
     models: Mapping[str, FeatureSet] = field(default_factory=dict)
     keep: int | None = None
     check_scopes: bool = True
+    coming_steps: int = 8
+    window_rows: int = 50
     online_timeout: float = 10.0
 
     @property
@@ -128,6 +130,11 @@ class Project:
     def state(self) -> Path:
         """Local state, ignored by git."""
         return self.root / ".featurestore"
+
+    @property
+    def known_hashes(self) -> Path:
+        """What is known of the working tree's code (`versioning.known_hashes`)."""
+        return self.state / "known_hashes.json"
 
     @property
     def summary(self) -> Path:
@@ -186,7 +193,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
     top = TomlTable(data, str(path))
     top.allow(*TABLES)
     project = top.table("project", required=True).allow("name", "lock_timeout")
-    offline = top.table("offline").allow("url", "password_file", "memory")
+    offline = top.table("offline").allow("url", "password_file", "memory", "window_rows")
     entity_types = {name: _entity_type(name, table) for name, table in top.tables("entity_types")}
     sets = {name: _feature_set(name, table, entity_types) for name, table in top.tables("feature_sets")}
     return Project(
@@ -205,6 +212,8 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         notify=top.table("notify").allow("command").text("command"),
         keep=_keep(top.table("log").allow("keep")),
         check_scopes=top.table("scopes").allow("check").get("check", bool, True),
+        coming_steps=_count(top.table("history").allow("steps"), "steps", 8),
+        window_rows=_count(offline, "window_rows", 50),
         feature_sets=sets,
         models={name: _model(name, table, entity_types, sets) for name, table in top.tables("models")},
     )
@@ -248,6 +257,13 @@ def _keep(table: TomlTable) -> int | None:
     return keep
 
 
+def _count(table: TomlTable, name: str, default: int) -> int:
+    count = int(table.get(name, int, default))
+    if count < 1:
+        raise table.error(name, "must be at least 1")
+    return count
+
+
 def _online_timeout(table: TomlTable) -> float:
     seconds = float(table.get("timeout", (int, float), 10))
     if not 0 < seconds < float("inf"):
@@ -260,21 +276,24 @@ def _memory(flag: str | None, table: TomlTable) -> int:
     for name, text in given.items():
         if text:
             try:
-                return _bytes(text, quoted=name == "--memory")
+                return _enough(parse_bytes(text, quoted=name == "--memory"))
             except ValueError as exc:
                 raise ConfigError(f"{name} {exc}") from None
     try:
-        return _bytes(table.text("memory", "2GB") or "", quoted=False)
+        return _enough(parse_bytes(table.text("memory", "2GB") or "", quoted=False))
     except ValueError as exc:
         raise table.error("memory", str(exc)) from None
 
 
-def _bytes(text: str, *, quoted: bool = True) -> int:
+def parse_bytes(text: str, *, quoted: bool = True) -> int:
     """``1GB`` or ``1.5GiB``. Raises ValueError."""
     found = _MEMORY.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"is not a size{f': {text!r}' if quoted else ''}; write for example 500MB, 2GB or 1.5GiB")
-    size = int(float(found[1]) * _UNITS[found[2].upper()])
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _enough(size: int) -> int:
     if size < LEAST_MEMORY:
         raise ValueError(f"is too little; at least {LEAST_MEMORY // 1_000_000}MB are needed")
     return size

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from featurestore.errors import DeclarationError
-from featurestore.model import DeclaredFile
+from featurestore.model import DeclaredFile, Dependencies
 
 LARGEST = 64 << 20
 """The bytes that a declared file may have: it is read whenever the feature is hashed."""
@@ -253,3 +253,14 @@ def _piece(piece: str) -> str:
             "[" + ("^/" if piece[1] == "!" else "") + re.escape(piece[1:-1].removeprefix("!")).replace(r"\-", "-") + "]"
         )
     return re.escape(piece)
+
+
+def declares(depends_on: Dependencies, path: str) -> bool:
+    """Whether a path or pattern is declared, or a folder of which a pattern takes the files."""
+    patterns = depends_on.patterns
+    folder = "" if path == "." else f"{path}/"
+    return (
+        fits(path, patterns)
+        or path in patterns
+        or any(is_pattern(item) and item.startswith(folder) and not path.endswith("*") for item in patterns)
+    )

@@ -214,6 +214,9 @@ class Feature:
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
     one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds. A request-time
     feature has ``inputs``, and in ``request`` the fields of a request that it takes, with their types.
+
+    With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and not left: a
+    row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
     """
 
     name: str
@@ -232,6 +235,9 @@ class Feature:
     max_age: int | None = None
     scope: ScopeKind | None = None
     lookback: int | None = None
+    window: int | None = None
+    every: int | None = None
+    delay: int | None = None
     tolerance: float | None = None
     params: Mapping[str, Json] = field(default_factory=dict)
     depends_on: Dependencies = Dependencies()
@@ -273,13 +279,17 @@ class VersionId:
 
 @frozen
 class StoredVersion:
-    """What an offline store must know of a version to hold its history."""
+    """What an offline store must know of a version to hold its history.
+
+    With ``steps`` it is that of a window: beside the history the store keeps each entity's coming steps.
+    """
 
     id: VersionId
     number: int
     entity_type: EntityType
     data_type: DataType
     max_age: int | None = None
+    steps: bool = False
 
 
 FeatureStatus = Literal["ok", "unchanged", "failed"]
@@ -304,6 +314,8 @@ class FeatureRun:
     already; ``rows_withdrawn`` are pairs of entity and instant that are not there any more; ``rows_rejected`` were set
     aside before the feature's function saw them. ``rows_older`` are new rows that change nothing, since a later
     ``updated_at`` is held. ``rows_computed`` were evaluated, for ``reason``, as ``scope`` allows.
+    Of a window ``rows_written`` are dated when a row of the source entered; ``steps_written`` are all others, and its
+    values are known up to the ``horizon`` (µs), the clock of the run.
     """
 
     name: str
@@ -320,6 +332,8 @@ class FeatureRun:
     rows_withdrawn: int = 0
     rows_older: int = 0
     rows_computed: int = 0
+    steps_written: int = 0
+    horizon: int | None = None
     scope: str | None = None
     reason: str | None = None
     drift: Mapping[str, Json] | None = None

@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import random
+import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ RETRIES = 4
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 AGAIN = (502, 503)
-OPTIONS = frozenset({"known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone"})
+OPTIONS = frozenset({"known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone", "strict"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,12 @@ def checked(found: httpx.Response) -> httpx.Response:
 
 def unreachable(server: Server, exc: Exception) -> StoreError:
     """Why a server can't be asked."""
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            message = f"the certificate of {server.url} is not trusted: {cause.verify_message}"
+            return StoreError(message, hint="SSL_CERT_FILE=FILE names the authorities that are trusted")
+        cause = cause.__cause__ or cause.__context__
     return StoreError(f"{server.url} does not answer: {type(exc).__name__}", hint="see whether featurestore serve runs")
 
 

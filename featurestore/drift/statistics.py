@@ -73,9 +73,11 @@ class RowValues:
         self._parts.append(rows["value"])
         if not rows.height:
             return
-        changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift()) for key in self._keys)
-        self.entities += int(rows.lazy().select(changed.slice(1).sum()).collect().item())
         entities = rows.select(self._keys)
+        changed = pl.Series([False]).new_from_index(0, rows.height - 1)
+        for key in entities:  # never null
+            changed = changed | (key.slice(1) != key.head(rows.height - 1))
+        self.entities += int(changed.sum())
         self.entities += int(entities.row(0) != self._last)
         self._last = entities.row(-1)
         times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls()

@@ -19,7 +19,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
-from featurestore.evaluation.superseded import find_repeats, ways_out
+from featurestore.evaluation.superseded import repeats_in, ways_out
 from featurestore.model import EntityType, Source
 
 # When a row's file vanished, as a number that rises; `THERE` for a file that is there, and more than that for a slice
@@ -94,8 +94,7 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
         return Events(frame.sort([*place, *tied], maintain_order=True), nothing, older)
     # Not a stable sort, which takes twice as long: rows that are equal in these are put in order below.
     frame = frame.sort([*place, *tied])
-    repeats = find_repeats(frame, place)
-    assert repeats is not None, "sorted by them"
+    repeats = repeats_in(frame, place)
     if not repeats.any():
         return Events(frame, nothing)
     alone = ~(repeats | repeats.shift(-1, fill_value=False))

@@ -73,7 +73,7 @@ def _load(path: Path, sha256: str, inputs: tuple[tuple[str, Scalar], ...]) -> Co
     assert file.sha256 == sha256, "the name of a version file has its hash"
     expression = _build(file)
     kinds: dict[str, Scalar] = {**dict(inputs), **file.feature.request, REQUEST_TIME: "datetime"}
-    computation = Computation(file.feature, expression, kinds)
+    computation = Computation(file.feature, expression.alias(_VALUE), kinds)
     _check_tree(computation)
     return _guarded(computation)
 
@@ -91,7 +91,7 @@ def compute(computation: Computation, columns: Sequence[pl.Series], *, first_row
     frame = asked.vstack(asked if computation.guards is None else computation.guards).rechunk()
     try:
         # In memory and in this thread: for a single request, handing it to others takes longer than computing it.
-        values = frame.with_columns_seq(computation.expression.alias(_VALUE))[_VALUE]
+        values = frame.with_columns_seq(computation.expression).get_column(_VALUE)
         return _as_declared(values.head(rows), computation.feature.data_type)
     except FeatureError as exc:
         name = computation.feature.name
@@ -180,9 +180,13 @@ def _check_tree(computation: Computation) -> None:
                 where=feature.place,
                 hint=did_you_mean(name, computation.kinds),
             )
+    if expression.meta.has_multiple_outputs():
+        raise FeatureError(
+            f"{feature.name} gives several columns, or does not name those that it takes",
+            where=feature.place,
+            hint=f'name each: pl.col("{next(iter(computation.kinds))}") …',
+        )
     found = other_rows(expression)
-    if found is None and expression.meta.has_multiple_outputs():
-        found = "an expression of several columns"
     if found is not None:
         raise FeatureError(
             f"{feature.name} is not computed row by row: {found} may look at other rows than the request's",

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 
 def declared_scope(feature: Feature) -> Scope | None:
-    """The scope as the declaration has it: by ``scope=``, by ``lookback=``, or by the long form.
+    """The scope as the declaration has it: by ``scope=``, ``lookback=`` or ``window=``, or by the long form.
 
     None for an expression without either: its scope is found once it is built.
     """
+    if feature.window is not None:
+        return Scope("entity", None, f'window="{times.format_duration(feature.window)}" is declared', declared=True)
     if feature.at_request:
         return Scope("row", 0, "it is computed at the request", declared=False)
     kind, lookback = feature.scope, feature.lookback

@@ -165,7 +165,7 @@ class ScopeCheck:
         yield [self._rows_of(groups, [group]) for group in sorted(alone)]
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
-        positions = _joined(groups, chosen)
+        positions = groups.rows(chosen)
         names = [*(self._keys if self._rows.keyed else []), *([] if self._instants is None else ["computed_at"])]
         return _Part(self._take(positions), self._columns(names, positions).unique())
 
@@ -187,7 +187,7 @@ class ScopeCheck:
         yield [self._entities_of(groups, [group]) for group in sorted(alone)]
 
     def _entities_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
-        positions = _joined(groups, chosen)
+        positions = groups.rows(chosen)
         return _Part(self._take(positions), self._columns(self._keys, positions).unique())
 
     # Pairs of an entity and an instant, each with the rows of its lookback
@@ -387,11 +387,6 @@ def _largest(values: pl.Series) -> float:
 
 def _shown(value: object) -> str:
     return "null" if value is None else repr(value)
-
-
-def _joined(groups: Groups, chosen: Sequence[int]) -> pl.Series:
-    empty = pl.Series([], dtype=pl.Int64)
-    return pl.concat([empty, *(groups.rows(group) for group in chosen)])
 
 
 def _mixed(first: Iterable[T], second: Iterable[T], most: int, *, of: Collection[T] | None = None) -> list[T]:

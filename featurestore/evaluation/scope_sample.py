@@ -38,16 +38,19 @@ class Groups:
         """The group of one row."""
         return int(self.starts.search_sorted(row, side="right")) - 1
 
-    def rows(self, group: int) -> pl.Series:
-        """The positions of a group's rows."""
-        start = int(self.starts[group])
-        return pl.int_range(start, start + int(self.sizes[group]), eager=True)
+    def rows(self, chosen: Sequence[int]) -> pl.Series:
+        """The positions of the rows of some groups."""
+        at = pl.Series(chosen, dtype=pl.Int64)
+        starts = self.starts[at]
+        if not len(at):
+            return starts
+        return pl.int_ranges(starts, starts + self.sizes[at], dtype=pl.Int64, eager=True).explode()
 
     def within(self, chosen: Sequence[int], most: int) -> list[int]:
         """As many of these groups, in order, as have ``most`` rows together; larger ones are passed over."""
         taken, total = [], 0
-        for group in chosen:
-            size = int(self.sizes[group])
+        sizes = self.sizes[pl.Series(chosen, dtype=pl.Int64)].to_list()
+        for group, size in zip(chosen, sizes, strict=True):
             if total + size <= most:
                 taken.append(group)
                 total += size

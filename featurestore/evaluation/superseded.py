@@ -52,6 +52,15 @@ def drop_superseded(
     return frame.filter(~superseded).select(*order, "value")
 
 
+def repeats_in(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series:
+    """Whether each row of a frame that is sorted by ``order`` repeats these columns of the row before it."""
+    equal = pl.Series([True]).new_from_index(0, frame.height)
+    for name in order:
+        column = frame[name]
+        equal = equal & (column == column.shift(1)).fill_null(value=False)
+    return equal
+
+
 def ways_out(source: Source, entity_type: EntityType, schema: Mapping[str, pl.DataType]) -> str:
     """What to do about two events of one entity in one instant, as text to paste."""
     place = [*entity_type.key_names, *([source.event_time] if source.event_time else [])]

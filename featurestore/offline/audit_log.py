@@ -5,6 +5,7 @@ It is the same in DuckDB and in PostgreSQL (`offline.schema` has the tables); a 
 
 from __future__ import annotations
 
+import datetime
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,16 @@ from featurestore.offline.known import KNOWN, known_now
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
-from featurestore.offline.sql import SqlConnection, Values, answers, history_list, history_table, key_list, quote
+from featurestore.offline.sql import (
+    SqlConnection,
+    Values,
+    answers,
+    coming_table,
+    history_list,
+    history_table,
+    key_list,
+    quote,
+)
 from featurestore.offline.totals import RunTotals, VersionTotals, read_run_totals, read_version_totals
 from featurestore.registry.summary import FeatureSummary
 from featurestore.tables.types import INSTANT, key_types, value_type
@@ -71,6 +81,7 @@ _IN_ORDER = "SELECT *, coalesce(run_seq, max(run_seq) OVER (ORDER BY started_at)
 
 
 DELETIONS_SINCE = 5  # the format that first had the table of marks
+HORIZONS_SINCE = 8  # the format that first had windows
 
 
 class SqlAuditLog(ABC):
@@ -218,6 +229,16 @@ class SqlAuditLog(ABC):
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
+    def horizons(self, version: VersionId) -> list[int]:
+        meta = self._rows("SELECT format FROM meta")
+        if not meta or meta[0]["format"] < HORIZONS_SINCE:
+            return []
+        rows = self._rows(
+            "SELECT DISTINCT horizon FROM horizons WHERE feature = $1 AND sha256 = $2 ORDER BY horizon",
+            [version.feature, version.sha256],
+        )
+        return [row["horizon"] for row in rows]
+
     def reference(self, version: VersionId) -> Baseline | None:
         named = self._rows(
             "SELECT run_seq, span, method FROM drift_references WHERE feature = $1 AND sha256 = $2 "
@@ -253,20 +274,21 @@ _BESIDE_HISTORY = {
     "positions": "source, fingerprint, cursor, run_seq",
     "samples": "run_seq, sample",
     "drift_references": "run_seq, span, method, set_at",
+    "horizons": "horizon",
 }
 
 
 class SqlRun(ABC):
     """What `RunTransaction` writes other than values. Created first in a transaction: it takes the next run_seq."""
 
-    def __init__(self, connection: SqlConnection, run_id: str) -> None:
+    def __init__(self, connection: SqlConnection, run_id: str, clock: int | None = None) -> None:
         self._sql = connection
         self._run_id = run_id
         # Joins search learned_at as a sorted column, so it rises with run_seq even where the clock is set back.
         row = connection.rows(
             "UPDATE counter SET run_seq = run_seq + 1, learned_at = greatest($1, learned_at + 1) "
             "RETURNING run_seq, learned_at",
-            [times.now()],
+            [times.now() if clock is None else clock],
         )[0]
         self.run_seq: int = row["run_seq"]
         self.learned_at: int = row["learned_at"]
@@ -418,10 +440,20 @@ class SqlRun(ABC):
         same = " AND ".join(f"{quote(name)} = ${number}" for number, name in enumerate(names, 1))
         erased = 0
         for keys in frame.select(names).iter_rows():
+            if version.steps:
+                self._sql.rows(f"DELETE FROM {coming_table(version.id)} WHERE {same} RETURNING 1", keys)
             erased += len(self._sql.rows(f"DELETE FROM {history_table(version.id)} WHERE {same} RETURNING 1", keys))
         # Copies made before (sorted columns, values online) may contain what is erased. A new id makes them outdated.
         self._sql.rows("UPDATE meta SET store_id = gen_random_uuid() RETURNING 1")
         return erased
+
+    def first_coming(self, version: StoredVersion) -> int | None:
+        found = self._sql.rows(f"SELECT min(computed_at) AS first FROM {coming_table(version.id)}")
+        first: datetime.datetime | None = found[0]["first"]
+        micros = (
+            None if first is None else (first - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
+        )
+        return None if micros == times.MAX_INSTANT else micros
 
     def erase_rejected(self, keys: Sequence[str]) -> None:
         for run_id, position in rejected_naming(self._sql.rows, keys):
@@ -492,6 +524,8 @@ class SqlRun(ABC):
         table = history_table(version.id)
         rows = int(self._sql.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
         self._sql.rows(f"DELETE FROM {table} WHERE TRUE RETURNING 1")
+        if version.steps:
+            self._sql.rows(f"DELETE FROM {coming_table(version.id)} WHERE TRUE RETURNING 1")
         for beside in _BESIDE_HISTORY:
             self._sql.rows(
                 f"DELETE FROM {beside} WHERE feature = $1 AND sha256 = $2 RETURNING 1",
@@ -577,6 +611,9 @@ def insert_run(connection: SqlConnection, run: Run) -> None:
     connection.insert("runs", audit_rows.RUN_COLUMNS, [audit_rows.run_row(run)])
     if run.features:
         connection.insert("run_features", audit_rows.FEATURE_COLUMNS, audit_rows.feature_rows(run))
+    horizons = [(item.name, item.sha256, item.horizon) for item in run.features if item.horizon is not None]
+    if horizons:
+        connection.insert("horizons", ("feature", "sha256", "horizon"), horizons)
 
 
 def insert_rejected(connection: SqlConnection, run_id: str, rejected: Sequence[RejectedRow]) -> None:

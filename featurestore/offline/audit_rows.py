@@ -33,8 +33,8 @@ FEATURE_COLUMNS = (
     "rows_written", "rows_unchanged", "rows_corrected", "rows_withdrawn", "note", "drift", "statistics", "error",
     "taken",
 )  # fmt: skip
-_TAKEN = ("rows_computed", "rows_older", "scope", "reason")
-VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name")
+_TAKEN = ("rows_computed", "rows_older", "scope", "reason", "steps_written", "horizon")
+VERSION_COLUMNS = ("feature", "sha256", "number", "entity_type", "keys", "data_type", "max_age", "table_name", "steps")
 POSITION_COLUMNS = ("feature", "sha256", "source", "fingerprint", "cursor", "run_seq")
 REJECTED_COLUMNS = (
     "run_id", "position", "source", "file", "row_number", "column_name", "reason", "row_values", "place",
@@ -48,6 +48,11 @@ _QUOTES_NOTHING = ("configuration", "declaration", "usage", "version_file")
 def table_name(version: VersionId) -> str:
     """At most 63 bytes, the limit of PostgreSQL: ``h_`` + 48 + ``_`` + 12."""
     return f"h_{version.feature}_{version.short}"
+
+
+def coming_name(version: VersionId) -> str:
+    """The table of a version's coming steps, of as many bytes."""
+    return f"s_{version.feature}_{version.short}"
 
 
 def run_row(run: Run) -> tuple[Any, ...]:
@@ -95,7 +100,7 @@ def version_row(version: StoredVersion) -> tuple[Any, ...]:
     return (
         version.id.feature, version.id.sha256, version.number, version.entity_type.name,
         json.dumps([[key.name, key.type] for key in version.entity_type.keys]), str(version.data_type),
-        version.max_age, table_name(version.id),
+        version.max_age, table_name(version.id), version.steps,
     )  # fmt: skip
 
 
@@ -104,7 +109,7 @@ def read_version(row: Mapping[str, Any]) -> StoredVersion:
     return StoredVersion(
         id=VersionId(row["feature"], row["sha256"]), number=row["number"],
         entity_type=EntityType(row["entity_type"], keys), data_type=DataType.parse(row["data_type"]),
-        max_age=row["max_age"],
+        max_age=row["max_age"], steps=bool(row.get("steps")),  # format 7 has no such column
     )  # fmt: skip
 
 

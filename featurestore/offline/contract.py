@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from featurestore.registry.summary import FeatureSummary
 
 VALUE, TOMBSTONE, WITHDRAWN = 0, 1, 2
+UNTIL = 3  # among coming steps: the instant of the one after the last of them
 Author = Literal["user", "snapshot", "returned"]
 
 
@@ -322,6 +323,27 @@ class HistoryWriter(Protocol):
         """Removes all marks of these entities (a frame of key columns)."""
         ...
 
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        """Adds rows of a version with steps as they are: the key columns, computed_at, run_seq (null: this run's), op
+        and value. None of them has the (keys, computed_at, run_seq) of a stored one.
+        """
+        ...
+
+    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        """`History.coming`, this run's lists included; of some ``entities`` (a frame of key columns) or all."""
+        ...
+
+    def replace_coming(self, version: StoredVersion, entities: pl.DataFrame, frame: pl.DataFrame) -> None:
+        """Replaces the coming steps of ``entities`` by those of ``frame``: key columns, computed_at, op and value.
+
+        A list has at least its row `UNTIL`; it gets the number of this run.
+        """
+        ...
+
+    def first_coming(self, version: StoredVersion) -> int | None:
+        """The first instant (µs) at which a coming step of any entity, or one after them, is due."""
+        ...
+
     def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
         """Ends the marks that snapshots have set for these entities (a frame of key columns).
 
@@ -523,6 +545,19 @@ class History(Readable, Protocol):
         """Whether a pair of the version was ever withdrawn."""
         ...
 
+    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+        """The coming steps of a version: columns and order of `scan`, each with the number of its list.
+
+        Beside its steps each list has a row `UNTIL`, dated at the step after them, and at the end of the year 9999
+        where there is none. They are rows of the history whose time may not have come: what is read with them is to be
+        read in the same `reading`. ``due`` (µs) selects the rows up to an instant.
+        """
+        ...
+
+    def horizons(self, version: VersionId) -> list[int]:
+        """Up to which instants (µs) the runs of a version with steps have known its values, those of quiet runs too."""
+        ...
+
     def deletions(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of deleted entities, sorted: key columns, deleted_at, run_seq, author. See `mark_deleted`.
 
@@ -689,8 +724,12 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
     @property
     def warnings(self) -> tuple[str, ...]: ...
 
-    def writing(self, run_id: str, *, dry_run: bool = False) -> AbstractContextManager[RunTransaction]:
+    def writing(
+        self, run_id: str, *, dry_run: bool = False, clock: int | None = None
+    ) -> AbstractContextManager[RunTransaction]:
         """Opens the transaction of a run: commits on leaving; rolls back on an exception, and on a dry run.
+
+        ``clock`` (µs) is that of the run, by default the time now.
 
         Raises TransientStoreError where the connection was lost and nothing of the run was committed, nor will be: a
         commit whose answer was lost is looked up before. Raises StoreError where that can't be found out.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 7
+FORMAT = 8
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -79,6 +79,10 @@ MIGRATIONS = {
     """,
     7: """
     ALTER TABLE versions ADD COLUMN known_seq BIGINT;
+    """,
+    8: """
+    ALTER TABLE versions ADD COLUMN steps BOOLEAN;
+    CREATE TABLE horizons (feature TEXT NOT NULL, sha256 TEXT NOT NULL, horizon BIGINT NOT NULL);
     """,
 }
 

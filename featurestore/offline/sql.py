@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from featurestore.model import StoredVersion, VersionId
-from featurestore.offline.audit_rows import table_name
+from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.contract import WITHDRAWN
 from featurestore.tables.types import KINDS
 from featurestore.times import MAX_INSTANT, MIN_INSTANT, format_instant
@@ -36,6 +36,10 @@ def literal(text: object) -> str:
 
 def history_table(version: VersionId) -> str:
     return quote(table_name(version))
+
+
+def coming_table(version: VersionId) -> str:
+    return quote(coming_name(version))
 
 
 def key_list(version: StoredVersion) -> str:

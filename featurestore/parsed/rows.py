@@ -99,17 +99,19 @@ class KeptRows:
         between: tuple[int | None, int | None] = (None, None),
         where: pl.Expr | None = None,
         matching: pl.DataFrame | None = None,
+        without: Collection[Piece] = (),
     ) -> Iterator[pl.DataFrame]:
         """The rows of these contents, a file at a time, in the columns of ``schema`` and `ROW`, `CONTENT`.
 
         Other columns are not read. `CONTENT` is the number of a row's content in ``contents``. ``between`` passes over
         pieces that hold no row from one event time to another (µs, both included; None: no bound); ``where`` selects
-        rows, and ``matching`` those whose columns of these names are among its rows.
+        rows, and ``matching`` those whose columns of these names are among its rows. Pieces of ``without`` are passed
+        over.
         """
         wanted: dict[str, list[tuple[int, Piece]]] = {}
         for number, kept in enumerate(contents):
             for piece in kept.pieces:
-                if piece.rows and _overlaps(piece, *between):
+                if piece.rows and piece not in without and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
             frame = self._read(file, schema)

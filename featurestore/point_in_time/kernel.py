@@ -50,10 +50,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.errors import StoreError
+from featurestore.tables.searching import NONE as NONE
+from featurestore.tables.searching import Integers as Integers
+from featurestore.tables.searching import last_at_or_before
 
-Integers = NDArray[np.int64]
-NONE = -1
 TOMBSTONE, WITHDRAWN = 1, 2
+NO_INSTANT = np.iinfo(np.int64).min
 
 _BATCH = 16_384  # labels whose positions, sizes and times fit into a core's cache together
 
@@ -264,7 +266,7 @@ def search(
         entity, at = entity_rows[batch], instants[batch]
         start = starts[entity]
         latest = at if limit is None else limit.latest(at)
-        position = _last_at_or_before(history.computed_at, start, sizes[entity], latest)
+        position = last_at_or_before(history.computed_at, start, sizes[entity], latest)
         if limit is not None:
             limit.step_back(start, position, at)
         if withdrawals is not None:
@@ -357,20 +359,6 @@ def _ranges(history: SortedHistory, wanted: pl.DataFrame) -> tuple[Integers, Int
     rows = row.fill_null(0).to_numpy().astype(np.int64)
     start = history.offsets[rows]
     return start, np.where(row.is_not_null().to_numpy(), history.offsets[rows + 1] - start, 0)
-
-
-def _last_at_or_before(times: Integers, start: Integers, size: Integers, instants: Integers) -> Integers:
-    """The last p in [start, start + size) with ``times[p] <= instant``, else -1."""
-    low, left = start.copy(), size.copy()
-    longest = int(left.max())
-    # Every label takes as many steps as the largest entity needs: one that is done does not move any more.
-    while longest > 1:
-        half = left >> 1
-        middle = low + half
-        np.copyto(low, middle, where=times[middle] <= instants)
-        left -= half
-        longest -= longest >> 1
-    return np.where((left > 0) & (times[low] <= instants), low, NONE)
 
 
 class _Limit(ABC):
@@ -483,7 +471,7 @@ class _Withdrawals:
         )
         entity = np.searchsorted(history.offsets, rows, side="right") - 1
         start = history.offsets[entity]
-        self._before = _last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
+        self._before = last_at_or_before(history.computed_at, start, rows - start, history.computed_at[rows] - 1)
         # Where the pair before was withdrawn too, for all who see this row, it is passed over at once: an entity may
         # have lost thousands of pairs in one run.
         going = np.arange(len(rows))

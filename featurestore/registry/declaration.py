@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
 from featurestore.config import Project
@@ -37,19 +38,20 @@ def read_declaration(
     if not isinstance(decorator, ast.Call):
         hint = '@feature(entity_type="…", data_type="float")'
         raise DeclarationError(f"@feature on {function.name!r} has no arguments", where=where, hint=hint)
-    values = parse_arguments(Declaration(_evaluate(tree, module, decorator), project, where, files))
-    template, params = values.pop("name") or function.name, values.pop("params")
+    written = _evaluate(tree, module, decorator)
+    params = ARGUMENTS["params"].parse(Declaration(written, project, where, files), "params")
     short = _is_short(function, params, where)
-    if values["inputs"] and not short:
-        message = f"{function.name}() takes a frame; a request-time feature is an expression over its inputs"
-        raise DeclarationError(message, where=where, hint='take no argument and return a pl.Expr, pl.col("NAME") …')
     members = []
     for combination in itertools.product(*params.values()):
         member = dict(zip(params, combination, strict=True))
+        values = parse_arguments(Declaration(_for_member(written, member, where), project, where, files))
+        if not short:
+            _require_short(function, values, where)
+        template = values.pop("name") or function.name
         members.append(
             Feature(
                 name=_member_name(template, member, where), function=function.name, module=module.name,
-                path=module.path, line=function.lineno, short=short, params=member, **values,
+                path=module.path, line=function.lineno, short=short, **(values | {"params": member}),
             )
         )  # fmt: skip
     return members
@@ -60,13 +62,40 @@ def declared_files(tree: SourceTree) -> DeclaredFiles:
     return DeclaredFiles(tree.root)
 
 
-def _member_name(template: str, params: Mapping[str, Json], where: str) -> str:
+def _require_short(function: ast.FunctionDef, values: Mapping[str, Any], where: str) -> None:
+    """Raises DeclarationError where a function of a frame is declared as what only an expression can be."""
+    if values["inputs"]:
+        message = f"{function.name}() takes a frame; a request-time feature is an expression over its inputs"
+        raise DeclarationError(message, where=where, hint='take no argument and return a pl.Expr, pl.col("NAME") …')
+    if values["window"] is not None:
+        message = f"window= is for expressions, and {function.name}() takes a frame"
+        raise DeclarationError(
+            message, where=where, hint='take no frame and return pl.col("amount").sum(), for example'
+        )
+
+
+_OF_MEMBERS = ("window", "every", "delay")  # each member of a family may have its own
+
+
+def _for_member(values: Mapping[str, Json], params: Mapping[str, Json], where: str) -> dict[str, Json]:
+    """The arguments of one member of a family: durations that name a param have its value."""
+    texts = {name: value for name in _OF_MEMBERS if isinstance(value := values.get(name), str)}
+    return {**values, **{name: _filled(name, text, params, where) for name, text in texts.items()}}
+
+
+def _filled(argument: str, template: str, params: Mapping[str, Json], where: str) -> str:
     def value(placeholder: re.Match[str]) -> str:
         if placeholder[1] not in params:
-            raise DeclarationError(f"name={template!r} uses {placeholder[0]}, which is not in params", where=where)
+            raise DeclarationError(
+                f"{argument}={template!r} uses {placeholder[0]}, which is not in params", where=where
+            )
         return str(params[placeholder[1]])
 
-    name = re.sub(r"\{(\w*)\}", value, template)
+    return re.sub(r"\{(\w*)\}", value, template)
+
+
+def _member_name(template: str, params: Mapping[str, Json], where: str) -> str:
+    name = _filled("name", template, params, where)
     missing = [param for param in params if f"{{{param}}}" not in template]
     if missing:
         hint = f'for example name="{template}_{{{missing[0]}}}"'

@@ -10,7 +10,6 @@ from featurestore.errors import DeclarationError, FeatureStoreError, did_you_mea
 from featurestore.model import Feature, Input
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import versions_of
-from featurestore.versioning.running.working_tree import hash_feature
 
 
 class InputFinder:
@@ -51,6 +50,8 @@ class InputFinder:
         return self._hashes[name]
 
     def _hash_code(self, feature: Feature, found: Feature) -> str:
+        from featurestore.versioning.running.working_tree import hash_feature  # follows code: 10 ms to import
+
         try:
             return hash_feature(self._tree, found, versions_of(self._project.versions, found.name)).sha256
         except FeatureStoreError as exc:

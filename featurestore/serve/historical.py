@@ -59,6 +59,7 @@ class HistoricalQuestion(BaseModel):
     timezone: str | None = None
     request: list[str] = []
     delimiter: str = ","
+    strict: bool = False
 
 
 class LatestQuestion(BaseModel):
@@ -122,7 +123,7 @@ def join(
         as_of=_instant("as_of", question.as_of), max_age=_duration("max_age", question.max_age),
         timezone=question.timezone, lag=(_duration("lag", question.lag) or 0) + question.before,
         entities=resolve_entities(project, question.features, map(parse_entity_columns, question.entity)),
-        times_suffix=question.times_suffix if question.with_times else None,
+        times_suffix=question.times_suffix if question.with_times else None, strict=question.strict,
         request=_fields(question.request),
     )  # fmt: skip
     source = TableFile(labels, form, "labels", Dialect(delimiter=parse_delimiter("delimiter", question.delimiter)))

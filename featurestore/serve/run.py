@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from featurestore.errors import ConfigError, UsageError, os_reason
 from featurestore.serve.settings import Settings
@@ -20,12 +21,21 @@ BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """A certificate, with those that it rests on, and its key, as files in PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where to listen: a host and a port (0 for a free one), or the path of a Unix socket."""
+    """Where to listen: a host and a port (0 for a free one), or the path of a Unix socket; with ``tls`` encrypted."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     uds: Path | None = None
+    tls: Tls | None = None
 
 
 def is_local(place: Place) -> bool:
@@ -40,6 +50,27 @@ def check_access(place: Place, *, tokens: bool, insecure: bool) -> None:
             f"{place.host} can be reached by other machines, and no token is asked for",
             hint="--token-file FILE; or --insecure, where the network itself lets nobody in",
         )
+
+
+def read_tls(certificate: str | None, key: str | None) -> Tls | None:
+    """The files, where they fit each other. Raises UsageError."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("--tls-cert and --tls-key belong together", hint="give both, or neither")
+    import ssl
+
+    found = Tls(Path(certificate).absolute(), Path(key).absolute())
+    try:
+        # Without a password: OpenSSL would ask for it on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(found.certificate, found.key, password="")
+    except ssl.SSLError as exc:
+        what = "are not a certificate and its key in PEM, without a password"
+        raise UsageError(f"--tls-cert and --tls-key: {what} ({exc.reason or 'unreadable'})") from exc
+    except OSError as exc:
+        missing = next((path for path in (certificate, key) if not os.access(path, os.R_OK)), certificate)
+        raise UsageError(f"can't be read: {os_reason(exc)}", where=missing) from exc
+    return found
 
 
 def open_socket(place: Place) -> tuple[socket.socket, str]:
@@ -60,10 +91,13 @@ def open_socket(place: Place) -> tuple[socket.socket, str]:
             f"can't listen at {place.host} port {place.port}: {os_reason(exc)}", hint="choose another --port"
         ) from exc
     host = f"[{place.host}]" if ":" in place.host else place.host
-    return opened, f"http://{host}:{opened.getsockname()[1]}"
+    scheme = "http" if place.tls is None else "https"
+    return opened, f"{scheme}://{host}:{opened.getsockname()[1]}"
 
 
-def serve(settings: Settings, listening: socket.socket, workers: int, started: Callable[[], None]) -> None:
+def serve(
+    settings: Settings, listening: socket.socket, workers: int, started: Callable[[], None], tls: Tls | None = None
+) -> None:
     """Serves until a signal comes; then requests in flight are answered. ``started`` is called before the first one.
 
     Several workers are processes of their own, and one that dies is started again. Raises what `app.make_app` raises.
@@ -71,27 +105,26 @@ def serve(settings: Settings, listening: socket.socket, workers: int, started: C
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    config = uvicorn.Config(
-        "featurestore.serve.app:create", factory=True, workers=workers, access_log=False, log_level="warning",
-        server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="none", lifespan="on",
-        backlog=BACKLOG,
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "access_log": False, "log_level": "warning", "server_header": False, "proxy_headers": False,
+        "timeout_graceful_shutdown": GRACE_SECONDS, "ws": "none", "lifespan": "on",
+        "ssl_certfile": None if tls is None else tls.certificate, "ssl_keyfile": None if tls is None else tls.key,
+    }  # fmt: skip
     with ExitStack() as ending, suppress(KeyboardInterrupt):
         settings.export()
         if workers > 1:
             folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="featurestore-metrics-"))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             started()
+            config = uvicorn.Config(
+                "featurestore.serve.app:create", factory=True, workers=workers, backlog=BACKLOG, **common
+            )
             Multiprocess(config, [listening]).run()
             return
         from featurestore.serve.app import make_app
 
-        config = uvicorn.Config(
-            make_app(settings), access_log=False, log_level="warning", server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS, ws="none", lifespan="on",
-        )  # fmt: skip
         started()
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(uvicorn.Config(make_app(settings), **common)).run(sockets=[listening])
 
 
 def _passed_socket() -> socket.socket | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from featurestore.config import parse_bytes
+from featurestore.errors import UsageError, did_you_mean
+from featurestore.times import parse_duration
+
 VARIABLE = "FEATURESTORE_SERVE"
+_BYTES = ("body", "upload")
+_SECONDS = ("seconds", "upload_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,31 @@ class Limits:
     upload_seconds: float = 900.0
     requests: int = 256
     joins: int = 2
+
+
+def read_limits(texts: Sequence[str]) -> Limits:
+    """The usual limits with those that are given as ``body=5MB`` or ``seconds=30``. Raises UsageError."""
+    given: dict[str, int | float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in Limits.__dataclass_fields__:
+            hint = did_you_mean(name, Limits.__dataclass_fields__)
+            raise UsageError(f"--limit: there is no limit {name!r}", hint=hint)
+        try:
+            given[name] = _read_limit(name, value)
+        except ValueError as exc:
+            raise UsageError(f"--limit {name}: {exc}") from None
+    return replace(Limits(), **given)  # type: ignore[arg-type]  # as many numbers as fields, of the right types
+
+
+def _read_limit(name: str, text: str) -> int | float:
+    if name in _BYTES:
+        return parse_bytes(text)
+    if name in _SECONDS:
+        return parse_duration(f"{text}s" if text.isdecimal() else text) / 1_000_000
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
-from featurestore.sources.files import FileSource, read_path
+from featurestore.sources.files import FileSource, named_in_files, read_path
 
 if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
@@ -20,22 +20,30 @@ read_settings = read_path
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return FileSource(folders, source, given, read_arrow)
+    needed = named_in_files(source)
+
+    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+        return read_arrow(stream, name, columns, report, needed=needed)
+
+    return FileSource(folders, source, given, read_file)
 
 
-def read_arrow(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+def read_arrow(
+    stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report, *, needed: Collection[str] = ()
+) -> Iterator[Batch]:
     """Yields the columns of a file or stream, one batch at least. Raises SourceError where it is damaged or cut."""
     from featurestore.tables.arrow_batches import (
         batch_of,
         has_end,
         naming_the_file,
         read_record_batches,
+        readable,
+        select_columns,
     )
-    from featurestore.tables.batch import select_columns
 
     with naming_the_file(name, "Arrow"):
         schema, batches = read_record_batches(stream)
-        chosen = select_columns(schema.names, columns, name)
+        chosen = readable(schema, select_columns(schema.names, columns, name), needed, name, report)
         yield batch_of(schema.empty_table().select(chosen), name)
         first = 1
         for batch in batches:

@@ -40,8 +40,7 @@ def read_duckdb(
     """The rows of one snapshot, at least one batch. Raises SourceError."""
     import duckdb
 
-    from featurestore.tables.arrow_batches import batch_of, naming_the_file
-    from featurestore.tables.batch import select_columns
+    from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
 
     with closing(_open(path, name, wait_seconds)) as connection, naming_the_file(name, "DuckDB"):
         check()

@@ -79,6 +79,11 @@ def read_path(table: TomlTable) -> FileSettings:
     return FileSettings(table.required_text("path"), written_path(table), ignored, read_partitions(table))
 
 
+def named_in_files(source: Source) -> frozenset[str]:
+    """The columns that a source's own settings name, as they are called in its files."""
+    return frozenset(source.dialect.in_file(name) for name in (*source.roles, *source.id, *source.columns))
+
+
 def read_partitions(table: TomlTable) -> bool:
     """Whether folders in paths are columns."""
     return bool(table.get("partitions", bool, False))

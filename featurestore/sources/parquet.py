@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
 from featurestore.sources.contract import OpenSource, ProjectFolders, Report
-from featurestore.sources.files import FileSource, read_path
+from featurestore.sources.files import FileSource, named_in_files, read_path
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,11 +20,22 @@ read_settings = read_path
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return FileSource(folders, source, given, read_parquet)
+    needed = named_in_files(source)
+
+    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+        return read_parquet(stream, name, columns, report, needed=needed)
+
+    return FileSource(folders, source, given, read_file)
 
 
 def read_parquet(
-    stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report, rows: int = ROWS
+    stream: IO[bytes],
+    name: str,
+    columns: Collection[str] | None,
+    report: Report,
+    rows: int = ROWS,
+    *,
+    needed: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Yields the columns of a file, one batch at least. Raises SourceError where it is damaged or not Parquet."""
     # Arrow's reader, not Polars': on damaged pages the latter was seen to end the whole process.
@@ -33,8 +44,7 @@ def read_parquet(
 
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file
-    from featurestore.tables.batch import select_columns
+    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file, readable, select_columns
     from featurestore.tables.formats import refuse_foreign
 
     with naming_the_file(name, "Parquet"):
@@ -42,6 +52,7 @@ def read_parquet(
         # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
         reader = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
         chosen = select_columns(reader.schema_arrow.names, columns, name)
+        chosen = readable(reader.schema_arrow, chosen, needed, name, report)
         int96 = [column for column in int96_columns(reader) if column in chosen]
         yield batch_of(reader.schema_arrow.empty_table().select(chosen), name)
         first = 1

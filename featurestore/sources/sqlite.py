@@ -45,7 +45,8 @@ def read_sqlite(
     wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator[Batch]:
     """The rows of one snapshot, at least one batch. Raises SourceError."""
-    from featurestore.tables.batch import Batch, select_columns
+    from featurestore.tables.arrow_batches import select_columns
+    from featurestore.tables.batch import Batch
 
     try:
         # Never written, not even to recover it, and isolation_level None leaves the one transaction to us.

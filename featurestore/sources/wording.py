@@ -117,13 +117,14 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
     """Ids that a person would take for one. They stay different entities."""
     for name, kind in keys.items():
         if kind == "string" and name in frame.columns:
-            blank = int((frame[name].str.strip_chars() == "").sum() or 0)
-            if blank:
+            ids = frame[name].alias("").unique()
+            blank = ids.filter(ids.str.strip_chars() == "")
+            if len(blank):
+                rows = int(frame[name].is_in(blank.implode()).sum() or 0)
                 yield (
-                    f"{blank:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
+                    f"{rows:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
                     'without quotes is no id at all ("" is an empty one)'
                 )
-            ids = frame[name].alias("").unique()
             alike = folded(ids).is_duplicated()
             if alike.any():
                 shown = ", ".join(repr(each) for each in ids.filter(alike).sort()[:3])

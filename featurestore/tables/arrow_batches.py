@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import IO
+from typing import IO, TypeAlias
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import Batch
+from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
 from featurestore.tables.formats import refuse_foreign
+
+Report: TypeAlias = Callable[[str], None]
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
 LARGEST_SCHEMA = 1 << 24  # bytes; Arrow's streams of before 2019 begin with the length of their schema
 
+_MOST_DIGITS = 38
 _OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -33,8 +37,55 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Bat
 
 
 def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
+    if _is_unknown(values.type):
+        raise _unknown(name, values.type)
+    if pa.types.is_decimal256(values.type):
+        values = _narrower(name, values)
     series = pl.Series(name, in_utc(values))
     return _uuids(series) if isinstance(values.type, pa.UuidType) else series
+
+
+def _narrower(name: str, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Decimals of 256 bits in 128. Raises SourceError where one has more than 38 digits."""
+    try:
+        return values.cast(pa.decimal128(_MOST_DIGITS, values.type.scale))
+    except pa.ArrowInvalid as exc:
+        raise SourceError(
+            f"column {name!r} is {values.type}, and has a number of more than {_MOST_DIGITS} digits",
+            hint="write it with fewer digits, or as text",
+        ) from exc
+
+
+def readable(schema: pa.Schema, chosen: Sequence[str], needed: Collection[str], name: str, report: Report) -> list[str]:
+    """The columns whose types can be read; the others are left out with a warning.
+
+    Raises SourceError for one of these that is needed.
+    """
+    found = []
+    for column in chosen:
+        kind = schema.field(column).type
+        if not _is_unknown(kind):
+            found.append(column)
+        elif nfc(column) in needed:
+            raise _unknown(column, kind)
+        else:
+            report(f"{name}: column {column!r} is {kind}, which can't be read: it is left out")
+    return found
+
+
+def _unknown(column: str, kind: pa.DataType) -> SourceError:
+    return SourceError(f"column {column!r} is {kind}, which can't be read", hint="write it with another type")
+
+
+def _is_unknown(kind: pa.DataType, *, inside: bool = False) -> bool:
+    """Whether Polars has no such type: it would refuse the column, or end the process."""
+    tests = (
+        pa.types.is_interval, pa.types.is_run_end_encoded, pa.types.is_union, pa.types.is_list_view,
+        pa.types.is_large_list_view,
+    )  # fmt: skip
+    if any(test(kind) for test in tests) or (inside and pa.types.is_decimal256(kind)):
+        return True
+    return any(_is_unknown(kind.field(at).type, inside=True) for at in range(kind.num_fields))
 
 
 def _uuids(column: pl.Series) -> pl.Series:
@@ -57,10 +108,27 @@ def has_fixed_offset(kind: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz))
 
 
+def panics(kind: pa.DataType) -> bool:
+    """Whether Polars itself would end in a panic, or refuse the whole file, for a column of that type."""
+    return has_fixed_offset(kind) or pa.types.is_decimal256(kind) or _is_unknown(kind)
+
+
 def int96_columns(reader: pq.ParquetFile) -> list[str]:
     """The columns with times of 96 bits, as old writers have them."""
     columns = (reader.schema.column(at) for at in range(len(reader.schema)))
     return [column.path for column in columns if column.physical_type == "INT96"]
+
+
+def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
+    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
+    if len(names) > MAX_COLUMNS:
+        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
+    for column, count in Counter(names).items():
+        if count > 1:
+            raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
+        if "\0" in column:
+            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
+    return names if wanted is None else [column for column in names if nfc(column) in wanted]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -31,18 +30,6 @@ NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value 
 def nfc(name: str) -> str:
     """The name of a column in Unicode's composed form: names are equal if these are."""
     return normalize("NFC", name)
-
-
-def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
-    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
-    for column, count in Counter(names).items():
-        if count > 1:
-            raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
-        if "\0" in column:
-            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    return names if wanted is None else [column for column in names if nfc(column) in wanted]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,9 @@ def _frames_of(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Di
                 yield from _by_arrow(stream, form, rows)
             else:
                 yield from _slices(stream, pl.scan_parquet if form == "parquet" else pl.scan_ipc, rows)
+        except SourceError as exc:
+            exc.where = exc.where or name
+            raise
         except (*NATIVE, OSError, ValueError) as exc:
             text = str(exc).strip().split("\n", 1)[0]
             raise SourceError(f"can't be read as {form.capitalize()}: {text}", where=name) from exc
@@ -142,13 +145,14 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
 
 
 def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
-    """Whether a file has times of a fixed offset, such as ``+05:30``, at which Polars panics, or of INT96, of which it
-    takes the lower bits. Goes to its start.
+    """Whether a file has a type at which Polars panics, or times of INT96, of which it takes the lower bits.
+
+    Goes to its start.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import has_fixed_offset, int96_columns
+    from featurestore.tables.arrow_batches import int96_columns, panics
 
     try:
         if form == "parquet":
@@ -160,7 +164,7 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
         return False
     finally:
         stream.seek(0)
-    return any(has_fixed_offset(kind) for kind in schema.types)
+    return any(map(panics, schema.types))
 
 
 def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFrame]:
@@ -184,7 +188,7 @@ def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFram
 def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
 
-    from featurestore.tables.arrow_batches import batch_of, has_fixed_offset
+    from featurestore.tables.arrow_batches import batch_of, panics
 
     try:
         reader = pa.ipc.open_stream(stream)
@@ -193,7 +197,7 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
         yield pl.read_ipc_stream(stream)
         return
     with reader:
-        if any(has_fixed_offset(kind) for kind in reader.schema.types):
+        if any(map(panics, reader.schema.types)):
             yield batch_of(reader.schema.empty_table(), "").frame
             for batch in reader:
                 yield batch_of(batch, "").frame

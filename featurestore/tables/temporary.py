@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import polars as pl
 
-from featurestore.errors import from_os_error
+from featurestore.errors import from_os_error, quoted_os_error
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,25 +75,22 @@ class SpilledFrames:
             self._file = cast("BinaryIO", tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  # see above
         except OSError as exc:
             raise from_os_error(exc) from exc
-        self._end = 0
 
     def write(self, frame: pl.DataFrame) -> SpilledFrame:
-        buffer = io.BytesIO()
-        frame.write_ipc(buffer, compression="uncompressed")
-        start, size = self._end, buffer.tell()
         try:
-            self._file.seek(start)
-            self._file.write(buffer.getbuffer())
+            start = self._file.tell()
+            frame.write_ipc(self._file, compression="uncompressed")
             self._file.flush()
-        except OSError as exc:
-            raise from_os_error(exc) from exc
-        self._end += size
-        return SpilledFrame(self, start, size, frame.height)
+            return SpilledFrame(self, start, self._file.tell() - start, frame.height)
+        except (OSError, pl.exceptions.PolarsError) as exc:
+            refused = exc if isinstance(exc, OSError) else quoted_os_error(str(exc))
+            if refused is None:
+                raise
+            raise from_os_error(refused) from exc
 
     def read(self, start: int, size: int) -> pl.DataFrame:
         try:
-            self._file.seek(start)
-            return pl.read_ipc(io.BytesIO(self._file.read(size)))
+            return pl.read_ipc(os.pread(self._file.fileno(), size, start))
         except OSError as exc:
             raise from_os_error(exc) from exc
 

@@ -22,9 +22,8 @@ from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
-from featurestore.versioning.recipe.closure import Closure, Limit
-from featurestore.versioning.recipe.hashing import VersionHash
-from featurestore.versioning.running.working_tree import hash_feature
+from featurestore.versioning.known_hashes import KnownHashes
+from featurestore.versioning.recipe.version_hash import Limit, VersionHash
 from featurestore.workflows.active import ActiveVersion, active_version, fitting_version
 from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
@@ -32,6 +31,7 @@ from featurestore.workflows.summaries import CurrentSummary, current_summary
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
+    from featurestore.versioning.recipe.closure import Closure
 
 
 @frozen
@@ -156,7 +156,8 @@ def list_features(project: Project, wanted: Filter) -> Catalogue:
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
-    entries = tuple(read_entries(project, tree, features, history))
+    known = KnownHashes(project.known_hashes, tree)
+    entries = tuple(read_entries(project, tree, features, history, known=known))
     return Catalogue(entries, (*registry.problems, *damaged_files(entries)), history.warnings)
 
 
@@ -263,20 +264,33 @@ def read_entries(
     history: CurrentSummary | None = None,
     *,
     promotions: bool = True,
+    known: KnownHashes | None = None,
 ) -> list[Entry]:
-    """Hashes features and finds their versions.
+    """Hashes features, but for those whose hashes are ``known``, and finds their versions.
 
     Without ``history`` the entries say nothing of runs, and without ``promotions`` nothing of which version is active.
     """
-    known = history or CurrentSummary({})
-    return [_entry(project, tree, feature, known, promotions=promotions) for feature in features]
+    runs = history or CurrentSummary({})
+    return [_entry(project, tree, feature, runs, known, promotions=promotions) for feature in features]
 
 
-def _entry(project: Project, tree: SourceTree, feature: Feature, history: CurrentSummary, *, promotions: bool) -> Entry:
+def _entry(
+    project: Project,
+    tree: SourceTree,
+    feature: Feature,
+    history: CurrentSummary,
+    known: KnownHashes | None,
+    *,
+    promotions: bool,
+) -> Entry:
     hashed, problem = None, None
     listed = list_files(project.versions, feature.name)
     try:
-        hashed = hash_feature(tree, feature, listed.versions)
+        hashed = known.find(feature, listed.versions) if known is not None else None
+        if hashed is None:
+            from featurestore.versioning.running.working_tree import hash_feature  # follows code: 10 ms to import
+
+            hashed = hash_feature(tree, feature, listed.versions)
     except FeatureStoreError as exc:
         problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
     return _entry_of(project, feature, listed, history, hashed, problem, promotions=promotions)

@@ -26,6 +26,7 @@ from featurestore.versioning.folder.copies import verify_copies
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import read_recipes
 from featurestore.versioning.folder.versionfile import is_file_of
+from featurestore.versioning.known_hashes import KnownHashes
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
 from featurestore.workflows.lives import read_lives
@@ -113,7 +114,7 @@ def check(
 
         fixed = lock(project, skip_broken=True)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
-    result = _check(project, [_below(project, path) for path in paths], lost)
+    result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
     return _judged(replace(result, fixed=fixed), strict=strict)
 
 
@@ -156,15 +157,17 @@ def _check_staged(project: Project, paths: Sequence[Path]) -> CheckResult:
             export_declared(project.root, root, patterns)
         declared = DeclaredFiles(root, exported=True)
         lost = partial(missing_from_head, project.root, staged=True)
-        return _check(staged, [_below(project, path) for path in paths], lost, declared)
+        return _check(staged, [_below(project, path) for path in paths], lost, project.known_hashes, declared)
 
 
 def _check(
-    project: Project, paths: Sequence[str], find_lost: FindLost, declared: DeclaredFiles | None = None
+    project: Project, paths: Sequence[str], find_lost: FindLost, hashes: Path, declared: DeclaredFiles | None = None
 ) -> CheckResult:
     tree = SourceTree(project.root)
     registry = discover(project, tree, declared, parse_all=True)
-    entries = {entry.feature.name: entry for entry in read_entries(project, tree, registry.features, promotions=False)}
+    known = KnownHashes(hashes, tree)
+    listed_entries = read_entries(project, tree, registry.features, promotions=False, known=known)
+    entries = {entry.feature.name: entry for entry in listed_entries}
     chosen = [entry for entry in entries.values() if not paths or _touches(entry, paths)]
     selected = {entry.feature.name for entry in chosen}
     findings = [
@@ -186,7 +189,7 @@ def _check(
             if listed.versions:
                 all_versions[name] = listed.versions
                 versions += len(listed.versions)
-                findings += _check_folder(project, name, listed, entry)
+                findings += _check_folder(project, name, listed, entry, known)
     findings += _check_pins(project)
     findings += [
         _lost(item)
@@ -227,7 +230,7 @@ def _missing(entry: Entry) -> list[CheckFinding]:
 
 
 def _check_folder(
-    project: Project, feature: str, listed: files.FeatureFiles, entry: Entry | None
+    project: Project, feature: str, listed: files.FeatureFiles, entry: Entry | None, known: KnownHashes
 ) -> list[CheckFinding]:
     findings = []
     for group in files.clashes(listed.versions):
@@ -241,7 +244,7 @@ def _check_folder(
     ]
     for name in listed.versions:
         try:
-            _verify(name, entry)
+            _verify(name, entry, known)
         except FeatureStoreError as exc:
             findings.append(_unreadable(project, name.path, exc))
     return findings
@@ -297,14 +300,15 @@ def _check_pins(project: Project) -> list[CheckFinding]:
     return findings
 
 
-def _verify(name: VersionName, entry: Entry | None) -> None:
+def _verify(name: VersionName, entry: Entry | None, known: KnownHashes) -> None:
     """Raises VersionFileError for a damaged version file.
 
     Most files are of the working tree's versions, whose code was just hashed: there it is enough to compare texts.
     """
     if entry is not None and entry.hashed is not None and entry.hashed.short == name.short:
         try:
-            if is_file_of(read_own(name.path, VERSION), entry.hashed):
+            data = read_own(name.path, VERSION)
+            if known.is_verified(entry.feature.name, data) or is_file_of(data, entry.hashed):
                 if entry.feature.depends_on.files:
                     verify_copies(name.path, entry.feature)
                 return
@@ -319,7 +323,7 @@ def _touches(entry: Entry, paths: Sequence[str]) -> bool:
     """Whether one of the files contains code of a feature's closure."""
     if entry.hashed is None:
         return entry.feature.path.as_posix() in paths
-    modules = entry.hashed.closure.modules | {entry.feature.module}
+    modules = entry.hashed.outline.modules | {entry.feature.module}
     reached = {f"{module.replace('.', '/')}{ending}" for module in modules for ending in (".py", "/__init__.py")}
     reached.update(file.path for file in entry.feature.depends_on.files)
     return FILE in paths or not reached.isdisjoint(paths)

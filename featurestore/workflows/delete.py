@@ -19,7 +19,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import EntityType, FeatureRun, Run, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, OfflineStore, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, OfflineStore, RunTransaction
 from featurestore.point_in_time.entities import Entity
 from featurestore.registry.git import commit_of
 from featurestore.runs import new_run_id
@@ -84,12 +84,12 @@ def delete(
     with writing_turn(project, offline):
         with offline.reading():
             found = {
-                version: _changes(offline, version, entity, moment)
+                version: _changes(offline, version, entity, moment, now)
                 for version in offline.versions()
                 if version.entity_type == entity_type
             }
         has_history = any(changes.stored for changes in found.values())
-        todo = {version: changes for version, changes in found.items() if has_history and changes.rows}
+        todo = {version: changes for version, changes in found.items() if has_history and changes.any}
         rows: Counter[str] = Counter()
         withdrawn: Counter[str] = Counter()
         for version, changes in todo.items():
@@ -98,10 +98,12 @@ def delete(
         if not todo or dry_run:
             return DeleteResult(entity_type, entity, False, moment, rows, None, deleted_before=has_history and not todo)
         note = "1 entity deleted"
-        with deletion_run(project, offline, list(todo), rows, note, withdrawn=withdrawn) as (run_id, run):
+        with deletion_run(project, offline, list(todo), rows, note, withdrawn=withdrawn, clock=now) as (run_id, run):
             instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT).alias("deleted_at")
             run.mark_deleted(entity_type, entity_frame(entity_type, entity).with_columns(instant), "user")
             for version, changes in todo.items():
+                if version.steps:
+                    _settle(run, version, entity, changes.coming, now)
                 run.delete(version, changes.deleted)
                 run.withdraw(version, changes.withdrawn)
     return DeleteResult(entity_type, entity, False, moment, rows, run_id)
@@ -111,33 +113,57 @@ def delete(
 class _Changes:
     """What a deletion does to a version: the (keys, computed_at) that get a tombstone, and those that are withdrawn.
 
-    ``stored`` says whether the version has any row of the entity.
+    ``stored`` says whether the version has any row of the entity; ``coming`` are its coming steps, which it loses.
     """
 
     stored: bool
     deleted: pl.DataFrame
     withdrawn: pl.DataFrame
+    coming: pl.DataFrame
+
+    @property
+    def any(self) -> bool:
+        return self.rows > 0 or self.coming.filter(pl.col("op") == VALUE).height > 0
 
     @property
     def rows(self) -> int:
         return self.deleted.height + self.withdrawn.height
 
 
-def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int) -> _Changes:
-    pair = [*version.entity_type.key_names, "computed_at"]
-    rows = offline.scan(version, entities=entity_frame(version.entity_type, entity))
+def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, moment: int, now: int) -> _Changes:
+    keys = list(version.entity_type.key_names)
+    pair = [*keys, "computed_at"]
+    wanted = entity_frame(version.entity_type, entity)
+    rows = offline.scan(version, entities=wanted)
+    coming = offline.coming(version).join(wanted, on=keys, how="semi", maintain_order="left")
+    stored = rows.height + coming.height > 0
+    if version.steps:
+        rows = pl.concat([rows, _due(coming, now)]).sort([*pair, "run_seq"])
     # The scan ends with the order of learning, so the last row of a pair is the one that counts.
     pairs = rows.unique(pair, keep="last", maintain_order=True)
     pairs = pairs.filter(pl.col("op") != WITHDRAWN)
     instant = pl.lit(moment).cast(pl.Int64).cast(INSTANT)
-    withdrawn = pairs.filter((pl.col("computed_at") > instant) & (pl.col("op") == VALUE)).select(pair)
+    later = pairs.filter((pl.col("computed_at") > instant) & (pl.col("op") == VALUE)).select(pair)
     until = pairs.filter(pl.col("computed_at") <= instant)
-    here = entity_frame(version.entity_type, entity).with_columns(instant.alias("computed_at"))
+    here = wanted.with_columns(instant.alias("computed_at"))
     # Where the entity ends with a tombstone, it is deleted already; where later values go, the instant divides it.
     deleted_before = until.height > 0 and until["op"][-1] == TOMBSTONE
     is_here = deleted_before and until["computed_at"].to_physical()[-1] == moment
-    done = is_here or (deleted_before and not withdrawn.height)
-    return _Changes(rows.height > 0, here.clear() if done else here, withdrawn)
+    here = here.clear() if is_here or (deleted_before and not later.height) else here
+    if version.steps:  # a step is never withdrawn: what is looked at next time is what stands there
+        nothing = not until.height and not later.height
+        return _Changes(stored, pl.concat([here.clear() if nothing else here, later]), later.clear(), coming)
+    return _Changes(stored, here, later, coming)
+
+
+def _due(coming: pl.DataFrame, now: int) -> pl.DataFrame:
+    return coming.filter(pl.col("op") == VALUE, pl.col("computed_at") <= pl.lit(now).cast(pl.Int64).cast(INSTANT))
+
+
+def _settle(run: RunTransaction, version: StoredVersion, entity: Entity, coming: pl.DataFrame, now: int) -> None:
+    """Moves the steps that fell due into the history as they are, and drops those that did not."""
+    run.append_rows(version, _due(coming, now))
+    run.replace_coming(version, entity_frame(version.entity_type, entity), coming.filter(pl.col("op") == UNTIL))
 
 
 def entity_frame(entity_type: EntityType, entity: Entity) -> pl.DataFrame:
@@ -153,19 +179,20 @@ def deletion_run(
     note: str,
     *,
     withdrawn: Mapping[str, int] | None = None,
+    clock: int | None = None,
 ) -> Iterator[tuple[str, RunTransaction]]:
     """A run of the audit log around a deletion. Each feature is logged once, under the version that is active.
 
     ``rows`` and, among them, ``withdrawn`` are counts by feature.
     """
-    started, clock, commit = times.now(), time.perf_counter(), commit_of(project.root)
+    started, began, commit = times.now(), time.perf_counter(), commit_of(project.root)
     run_id = new_run_id()
     # Before the store is opened for writing, which keeps readers out.
     with offline.reading():
         # The version that is logged last counts as the active one, so the active version is logged.
         last = {name: offline.last_committed(name) for name in sorted({version.id.feature for version in versions})}
         versions_by_id = {version.id: version for version in offline.versions()}
-    with offline.writing(run_id) as run:
+    with offline.writing(run_id, clock=clock) as run:
         yield run_id, run
         gone = withdrawn or {}
         features = tuple(
@@ -176,7 +203,7 @@ def deletion_run(
             for name, id_ in last.items()
             if id_ in versions_by_id
         )  # fmt: skip
-        duration = round(time.perf_counter() - clock, 6)
+        duration = round(time.perf_counter() - began, 6)
         run.finish(
             Run(
                 run_id, started, times.now(), duration, "ok", ("delete",), os.uname().nodename,

@@ -19,7 +19,7 @@ from featurestore.config import Project
 from featurestore.errors import UsageError
 from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.columns.files import ColumnsLostError
-from featurestore.offline.contract import OfflineStore
+from featurestore.offline.contract import VALUE, OfflineStore
 from featurestore.offline.partitions import ALL_KEYS
 from featurestore.point_in_time import kernel
 from featurestore.progress import SILENT, Progress
@@ -40,6 +40,7 @@ from featurestore.workflows.join.history import (
 )
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature, check_columns
 from featurestore.workflows.join.warnings import known_warnings
+from featurestore.workflows.join.windows import outdated
 from featurestore.workflows.partitions import key_ranges
 from featurestore.workflows.table_files import TableFile, check_output
 
@@ -186,7 +187,7 @@ class _Everybody:
     def add(self, feature: ResolvedFeature) -> None:
         """Answers a feature for all entities of its history."""
         version, mark = feature.version, self.state.marks[feature.version.id]
-        columns = read_columns(self.project, version, mark, self.state.last_run, self.limits)
+        columns = None if version.steps else read_columns(self.project, version, mark, self.state.last_run, self.limits)
         if columns is not None:
             with suppress(ColumnsLostError):  # another process has just replaced them: scan instead
                 self._add(feature, columns)
@@ -198,6 +199,12 @@ class _Everybody:
         whole = mark is None or mark.rows * ROW_BYTES <= self.project.memory
         for key_range in [ALL_KEYS] if whole else key_ranges(self.store, [version], self.project.memory):
             frame = self.store.scan(version, up_to_run=self.state.last_run, key_range=key_range)
+            if version.steps:  # coming steps are rows too
+                held = self.state.windows.of(version) if whole else None
+                coming = self.store.coming(version, key_range=key_range) if held is None else held.rows
+                coming = coming.filter(pl.col("op") == VALUE, pl.col("run_seq") <= self.state.last_run)
+                order = [*version.entity_type.key_names, "computed_at", "run_seq"]
+                frame = pl.concat([frame, coming]).sort(order)
             yield ScannedPartition(frame, version.entity_type.key_names)
 
     def _add(self, feature: ResolvedFeature, history: PartitionedHistory) -> None:
@@ -234,11 +241,18 @@ class _Everybody:
         self, feature: ResolvedFeature, partition: HistoryPartition, found: _Found, last_run: int | None
     ) -> pl.DataFrame:
         max_age = self.question.max_age_of(feature.version)
+        coming = self.state.windows.of(feature.version)
+        if coming is not None:
+            at, known = np.array([self.at]), self.question.known
+            expired = bool(outdated(coming, at, max_age, known=known, seen_by=None)[0])
+            max_age = None
         if max_age not in found.matches:
             found.matches[max_age] = self._matches(found.history, max_age, last_run)
         column = kernel.FeatureColumn(len(found.present), value_type(feature.version.data_type))
         column.fill(partition.values(), found.matches[max_age])
         values = with_zone(column.series()).alias(feature.column_name)
+        if coming is not None and expired:
+            values = values.clear(len(values))
         return found.history.entities.with_columns(values).filter(found.present)
 
     def table(self, entity_type: EntityType) -> pl.DataFrame:

@@ -5,7 +5,7 @@ Reads and writes files only, runs no user code, and imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +17,13 @@ from featurestore.locking import write_lock
 from featurestore.model import Problem
 from featurestore.registry.discovery import discover, select
 from featurestore.registry.git import commit_of
-from featurestore.regular import SETTINGS, Fence
+from featurestore.regular import SETTINGS, VERSION, Fence, read_own
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import conflicts, files
 from featurestore.versioning.folder.names import VersionName
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.folder.versionfile import is_file_of
+from featurestore.versioning.known_hashes import store_known
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.erasure.completion import complete_broken_off
@@ -88,7 +90,19 @@ def lock(
                 done = [item for entry in entries for item in _lock(project, entry, known, commit, dry_run=dry_run)]
         except OSError as exc:
             raise StoreError(f"can't be written: {os_reason(exc)}", where=str(project.versions)) from exc
+        if not dry_run and not names and not problems:
+            store_known(project.known_hashes, tree, _verified(project, entries))
         return LockResult(tuple(done), settled)
+
+
+def _verified(project: Project, entries: Iterable[Entry]) -> Iterator[tuple[VersionHash, bytes]]:
+    """The hashes whose version files are intact, with the bytes of these."""
+    for entry in entries:
+        hashed = entry.hashed
+        assert hashed is not None  # there are no problems
+        for name in files.versions_of(project.versions, entry.feature.name):
+            if name.short == hashed.short and is_file_of(data := read_own(name.path, VERSION), hashed):
+                yield hashed, data
 
 
 def _settle(project: Project, *, dry_run: bool) -> Iterable[Path]:

@@ -18,8 +18,8 @@ from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.closure import Limit
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.known_hashes import KnownHashes
+from featurestore.versioning.recipe.version_hash import Limit, VersionHash
 from featurestore.workflows.catalogue import Entry, damaged_files, read_entries
 from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.known_versions import KnownVersions
@@ -99,7 +99,8 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     removed = [name for name in left if name not in damaged and lives.retired(name) is None]
     declared = [name for name in names if name not in left]
     history = current_summary(project)
-    entries = read_entries(project, tree, select(registry, declared) if declared or not names else [], history)
+    chosen = select(registry, declared) if declared or not names else []
+    entries = read_entries(project, tree, chosen, history, known=KnownHashes(project.known_hashes, tree))
     renamed = {entry.feature.renamed_from for entry in entries if entry.feature.renamed_from}
     known = KnownVersions.of_summary(project, history.features)
     planned = [replace(_planned(entry, known), scope=entry.scope, ingest=_next_ingest(entry)) for entry in entries]

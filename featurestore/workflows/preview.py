@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
@@ -63,11 +64,11 @@ def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: 
     frames: dict[VersionId, pl.DataFrame] = {}
     problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
     options = IngestOptions(full=True, dry_run=True, allow_shrunk=True)
-    for event in compute(project, store, targets, options, registry.features):
+    for event in compute(project, store, targets, options, registry.features, clock=times.now()):
         progress.check()
         if isinstance(event, Computed):
             progress(f"computed {event.target.feature.name}, version {event.target.version.number}")
-            frames[event.target.version.id] = event.result.frame
+            frames[event.target.version.id] = event.values
         elif isinstance(event, Failed):
             problems.setdefault(event.target.feature.name, event.problem)
     return [_compare(target, targets, frames, problems) for target in working] + [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from featurestore.versioning.folder.copies import missing_copies
 from featurestore.versioning.folder.observed import Observation
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 
 def version_remarks(hashed: VersionHash) -> list[str]:

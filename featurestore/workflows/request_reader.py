@@ -128,7 +128,7 @@ class RequestReader:
     """Reads stored values by ``reader`` and computes request-time features. Threads may share it."""
 
     def __init__(self, project: Project, reader: Reader) -> None:
-        self._project, self._reader = project, reader
+        self._project, self._reader, self._folder = project, reader, str(project.versions)
         self._loaded: dict[tuple[str, str], tuple[str, int, Loaded]] = {}
         self._names: tuple[Lives, frozenset[str]] | None = None
         self._said: set[str] = set()
@@ -202,7 +202,7 @@ class RequestReader:
 
     def _load(self, lives: Lives, entity_type: EntityType, text: str, pointers: Pointers) -> Loaded:
         name, _, wanted = text.partition("@")
-        changed = _changed(self._project, name)
+        changed = _changed(f"{self._folder}/{name}")
         known = self._loaded.get((text, entity_type.name))
         if known is not None and known[:2] == (pointers.generation, changed):
             return known[2]
@@ -347,9 +347,9 @@ def _from_text(field: str, kind: Scalar, given: object) -> FieldValue:
     return from_text(field, kind, str(given))
 
 
-def _changed(project: Project, name: str) -> int:
-    """Changes when a version file is written, or another version promoted."""
+def _changed(folder: str) -> int:
+    """Changes when a version file is written into a feature's folder, or another version promoted."""
     try:
-        return os.stat(project.versions / name).st_mtime_ns  # noqa: PTH116  # a third of the time
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116  # a third of the time
     except OSError:
         return 0

@@ -77,6 +77,12 @@ class SyncResult:
         return 3 if self.refused or self.unrepaired else 0
 
 
+_WINDOW = FeatureStoreError(
+    "its value changes with the time that passes, and coming steps are not served online yet",
+    hint="read it with featurestore latest or join",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SyncRound:
     """One round of a repeated sync, ended at ``at`` (µs since 1970): its result, or the error that it failed with."""
@@ -183,6 +189,9 @@ def sync(
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
     stay, but no watermark has moved past values that were not.
     """
+    windows = tuple(dict.fromkeys(version.id.feature for version in (*versions, *bound) if version.steps))
+    versions = [version for version in versions if not version.steps]
+    bound = [version for version in bound if not version.steps]
     started = time.perf_counter()
     full = mode == "full"
     request = SyncRequest(
@@ -199,8 +208,8 @@ def sync(
             SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
             for v in totals.versions
         ),
-        warnings=(*renamed, *totals.warnings),
-        refused=tuple(totals.refused),
+        warnings=(*renamed, *totals.warnings, *(f"{name} stays as it is online: {_WINDOW}" for name in windows)),
+        refused=(*totals.refused, *windows),
         unrepaired=totals.unrepaired,
     )
 
@@ -211,7 +220,7 @@ def _bound(
     """The versions of these features that request-time features are bound to."""
     names = {version.id.feature for version in versions}
     found = [*bound_versions(project, offline, read_lives(project)), *more]
-    return [version for version in found if version.id.feature in names]
+    return [version for version in found if version.id.feature in names and not version.steps]
 
 
 def _renamed(project: Project) -> tuple[str, ...]:
@@ -242,11 +251,15 @@ def active_features(
     refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
     wanted = [item for name in names for item in _stored(project, offline, lives, name)]
-    return [
+    found = [
         replace(version, max_age=lives.max_age(version))
         for version in active_versions(project, offline, dict.fromkeys(wanted))
         if version.id.feature not in gone
     ]
+    for windowed in found:
+        if names and windowed.steps:
+            raise UsageError(f"{windowed.id.feature}: {_WINDOW.message}", hint=_WINDOW.hint)
+    return [version for version in found if not version.steps]
 
 
 def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) -> list[str]:
@@ -259,12 +272,12 @@ def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) ->
 
 def usable_features(
     project: Project, offline: OfflineStore, names: Sequence[str], lives: Lives
-) -> tuple[list[StoredVersion], dict[str, VersionFileError]]:
-    """What `active_features` gives; where none is named, without those whose files are damaged, which come by name."""
+) -> tuple[list[StoredVersion], dict[str, FeatureStoreError]]:
+    """What `active_features` gives; where none is named, without those that can't be served, which come by name."""
     if names:
         return active_features(project, offline, names, lives), {}
     versions: list[StoredVersion] = []
-    damaged: dict[str, VersionFileError] = {}
+    damaged: dict[str, FeatureStoreError] = {}
     gone = left_features(project, offline, lives)
     with offline.reading():
         for name in sorted({version.id.feature for version in offline.versions()} - gone):
@@ -273,7 +286,9 @@ def usable_features(
                 versions += active_versions(project, offline, [name])
             except VersionFileError as exc:
                 damaged[name] = exc
-    return [replace(version, max_age=lives.max_age(version)) for version in versions], damaged
+    windows = {version.id.feature: _WINDOW for version in versions if version.steps}
+    served = [replace(version, max_age=lives.max_age(version)) for version in versions if not version.steps]
+    return served, {**damaged, **windows}
 
 
 def refuse_retired(lives: Lives, names: Iterable[str]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -196,3 +200,23 @@ def test_new_adds_a_feature_that_can_be_ingested(project: Folder) -> None:
     assert "there is fresh already" in project.run("new", "fresh", code=2).err
     assert "is not a name for a feature" in project.run("new", "Fresh!", code=2).err
     assert "did you mean" in project.run("new", "other", "--source", "visit", code=2).err
+
+
+def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Folder) -> None:
+    (folder.root / "data.csv").write_text("user_id,made_at,paid_at\n1,2024-01-01,2024-01-02\n", encoding="utf-8")
+    main, child = pty.openpty()
+    command = [sys.executable, "-m", "featurestore", "init", "shop", "--from", "data.csv"]
+    with subprocess.Popen(
+        command, cwd=folder.root, stdin=child, stdout=child, stderr=child, start_new_session=True
+    ) as process:
+        os.close(child)
+        os.write(main, b"neither\n2\n")
+        said = b""
+        with suppress(OSError):  # the terminal is gone with its last writer
+            while block := os.read(main, 65_536):
+                said += block
+        os.close(main)
+    assert process.returncode == 0, said.decode()
+    assert said.count(b"could be the time") == 2, "once more, since the first answer was none"
+    assert 'event_time = "paid_at"' in (folder.root / "shop/featurestore.toml").read_text()
+    Folder(folder.root / "shop", folder._capture).run("ingest")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.versioning.folder.versionfile import VersionFile
-from featurestore.versioning.recipe import hashing
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running import replay
 from tests.compat.test_landed_project import PROJECTS
 from tests.conftest import Folder
@@ -96,7 +96,7 @@ def test_what_was_found_is_written_down_and_used(old: Folder, command: str, monk
     assert written >= {*SAME}
     asked: list[Path] = []
 
-    def rehash(version: VersionFile, recipe: int | None = None) -> hashing.VersionHash:
+    def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
         asked.append(version.name.path)
         return replay.rehash(version, recipe)
 

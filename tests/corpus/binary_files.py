@@ -86,6 +86,18 @@ PARQUET = {
         table(pa.array([Decimal("1.5"), Decimal("0.12345678901234567891"), None], pa.decimal128(30, 20))),
         [1.5, None], FLOAT, aside=[(2, "is not a float")],
     ),
+    "decimals of 256 bits": parquet(
+        table(pa.array([Decimal("1.10"), Decimal("2.25"), None], pa.decimal256(60, 2))), [1.1, 2.25, None], FLOAT
+    ),
+    "decimals of 256 bits that need them": parquet(
+        table(pa.array([Decimal(10**50), Decimal(2), None], pa.decimal256(60, 2))), refusal="has a number of more than 38 digits"
+    ),
+    "a type that nobody has, in a column that nobody names": parquet(
+        table(y=pa.array([[Decimal(1)], [], None], pa.list_(pa.decimal256(40, 1)))), ROWS, warning="column 'y' is"
+    ),
+    "a type that nobody has, in a declared column": parquet(
+        table(pa.array([[Decimal(1)], [], None], pa.list_(pa.decimal256(40, 1)))), refusal="column 'x' is", settings=TEXT
+    ),
     "categories": parquet(table(pa.array(["a", "b", "a"]).dictionary_encode()), ["a", "b", "a"]),
     "categories of numbers, declared": parquet(table(pa.array(["1", "b", "3"]).dictionary_encode()), [1, 3], INT, aside=[(2, "'b'")]),
     "large texts and binary": parquet(table(pa.array(["a", "", None], pa.large_string()), y=pa.array([b"\0", b"", None])), ["a", "", None]),
@@ -139,6 +151,12 @@ PARQUET = {
 }  # fmt: skip
 
 ARROW = {
+    "an interval that nobody names": arrow(
+        table(y=pa.array([(1, 2, 3), None, None], pa.month_day_nano_interval())), ROWS, warning="column 'y' is"
+    ),
+    "runs of equal values that nobody names": arrow(
+        table(y=pa.RunEndEncodedArray.from_arrays(pa.array([3], pa.int32()), [5])), ROWS, warning="column 'y' is"
+    ),
     "an Arrow file": arrow(table(), ROWS),
     "an Arrow stream": arrow(arrow_bytes(table(), stream=True), ROWS),
     "Arrow without rows": arrow(table().slice(0, 0), []),

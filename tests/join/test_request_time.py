@@ -180,7 +180,7 @@ NOT_ROW_WISE = {
     'pl.col("dose").map_batches(lambda x: x)': "a Python function",
     'pl.col("dose").rank().over("age_share")': "over() may look at other rows",
     'pl.col("chol") * 2': "asks for the column 'chol', which is neither an input nor a field",
-    "pl.all() * 2": "an expression of several columns",
+    "pl.all() * 2": "gives several columns, or does not name",
 }
 
 

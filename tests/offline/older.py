@@ -1,6 +1,11 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_6 = """
+TO_FORMAT_7 = """
+ALTER TABLE versions DROP COLUMN steps;
+DROP TABLE horizons;
+UPDATE meta SET format = 7;
+"""
+TO_FORMAT_6 = f"""{TO_FORMAT_7}
 ALTER TABLE versions DROP COLUMN known_seq;
 UPDATE meta SET format = 6;
 """

@@ -32,7 +32,7 @@ def ratio() -> pl.Expr:
 
 @pytest.fixture
 def both(project: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
-    """A project with a feature of each kind. No argument declares one without a source yet, so a tag does."""
+    """A project with a feature of each kind. A tag declares the one without a source, whatever else may."""
     parse = ARGUMENTS["source"].parse
 
     def parse_source(declaration: Declaration, name: str) -> Source | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ import pytest
 from featurestore import FeatureStoreClient
 from featurestore.client import AsyncFeatureStoreClient
 from featurestore.errors import AccessError, FeatureStoreError, ForbiddenError, StoreError, UsageError
+from featurestore.serve.app import make_app
 from featurestore.serve.settings import Settings
 from tests.conftest import Folder
+from tests.serve import conftest
 from tests.serve.conftest import serving
 from tests.services import Server, free_port
 
@@ -70,6 +73,48 @@ def test_the_same_errors(both: tuple[FeatureStoreClient, FeatureStoreClient]) ->
             client.get_online_features("patient", "001", ["age_share"])
         with pytest.raises(UsageError):
             client.get_historical_features(7, ["age_share"], "patient_id", "at")
+
+
+def test_a_server_of_a_later_release_may_say_more(synced: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conftest, "make_app", lambda settings: _saying_more(make_app(settings)))
+    ids, features = ["001", "nobody"], ["age_share", "chol_level"]
+    with serving(synced.root) as url:
+        later = FeatureStoreClient(url=url)
+        found = later.get_online_features("patient", ids, features)
+        assert (
+            found.to_dict() == FeatureStoreClient(synced.root).get_online_features("patient", ids, features).to_dict()
+        )
+        with pytest.raises(UsageError, match="no entity type"):
+            later.get_online_features("pateint", ["1"], ["age_share"])
+        later.close()
+
+
+def _saying_more(app: Any) -> Any:
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        sent: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope, receive, keep if scope["type"] == "http" else send)
+        if sent:
+            document = _with_more(json.loads(b"".join(message["body"] for message in sent[1:])))
+            body = json.dumps(document).encode()
+            headers = [item for item in sent[0]["headers"] if item[0] != b"content-length"]
+            await send({**sent[0], "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            await send({"type": "http.response.body", "body": body})
+
+    return later
+
+
+def _with_more(document: Any, *, by_name: bool = False) -> Any:
+    """The document with a key that no release has yet in every object but those that say something by name."""
+    if isinstance(document, list):
+        return [_with_more(item) for item in document]
+    if not isinstance(document, dict):
+        return document
+    more = {name: _with_more(value, by_name=name == "features") for name, value in document.items()}
+    return more if by_name else more | {"of_a_later_release": 1}
 
 
 def test_async(synced: Folder) -> None:

@@ -18,11 +18,14 @@ from typing import Any
 import httpx
 import pytest
 
-from featurestore.serve.settings import Limits, Settings
+from featurestore.client import FeatureStoreClient
+from featurestore.errors import StoreError
+from featurestore.serve.settings import Limits, Settings, read_limits
 from tests.conftest import Folder
 from tests.serve.conftest import serving
 from tests.services import Server
 
+TLS = Path(__file__).parents[1] / "tls"
 QUESTION = {"entity_type": "patient", "entities": ["001"], "features": ["age_share"]}
 ONLINE = '[online]\nurl = "{url}"\n[entity_types.patient]'
 
@@ -38,6 +41,12 @@ def settled(ask: Any, seconds: float = 20.0) -> Any:
     while not (found := ask()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def started(process: subprocess.Popen[str]) -> str:
+    """The url that a server says when it is ready."""
+    assert process.stdout is not None
+    return str(json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"])
 
 
 # Letting in
@@ -351,9 +360,7 @@ def test_workers_add_up_and_end_gracefully(synced: Folder) -> None:
     command = [*COMMAND, "-C", str(synced.root), "serve", "--port", "0", "--workers", "2", "-q", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None
-            lines = iter(process.stdout.readline, "}\n")
-            url = json.loads("".join(lines) + "}")["url"]
+            url = started(process)
 
             def asked() -> bool:
                 try:
@@ -409,6 +416,62 @@ def test_a_worker_that_serves_loads_neither_polars_nor_duckdb(synced: Folder) ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_with_a_certificate_connections_are_encrypted(synced: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["--tls-cert", str(TLS / "cert.pem"), "--tls-key", str(TLS / "key.pem")]
+    command = [*COMMAND, "-C", str(synced.root), "serve", "--port", "0", "-q", "--json", *files]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = started(process)
+            assert url.startswith("https://127.0.0.1:")
+            with pytest.raises(StoreError, match="certificate"):
+                FeatureStoreClient(url=url).get_online_features("patient", ["001"], ["age_share"])
+            monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "cert.pem"))
+            client = FeatureStoreClient(url=url)
+            assert client.get_online_features("patient", ["001"], ["age_share"]).to_dict()["age_share"] == [0.51]
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["--tls-cert", "cert.pem"], "belong together"),
+        (["--tls-cert", "none.pem", "--tls-key", "key.pem"], "none.pem"),
+        (["--tls-cert", "key.pem", "--tls-key", "cert.pem"], "certificate and its key"),
+    ],
+)
+def test_certificates_that_can_not_be_used_are_refused(project: Folder, files: list[str], said: str) -> None:
+    paths = [item if item.startswith("--") else str(TLS / item) for item in files]
+    assert said in project.run("serve", "--dry-run", *paths, code=2).err
+
+
+def test_the_socket_of_systemd_is_served(synced: Folder) -> None:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    port = listening.getsockname()[1]
+    # As systemd starts a service: the socket is descriptor 3, and the variables are the new process's own.
+    start = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True); "
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    command = [sys.executable, "-c", start, str(listening.fileno())]
+    command += [*COMMAND, "-C", str(synced.root), "serve", "-q"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pass_fds=[listening.fileno()]) as process:
+        try:
+            # The connection waits in the socket until the server is there.
+            answer = httpx.get(f"http://127.0.0.1:{port}/v1/online/patient/001", timeout=60)
+            assert answer.status_code == 200
+        finally:
+            process.terminate()
+
+
+def test_limits_are_set_by_name(synced: Folder) -> None:
+    assert read_limits(["body=5MB", "seconds=2m", "requests=3"]) == Limits(5_000_000, seconds=120.0, requests=3)
+    for wrong, said in {"bodies=5": "did you mean 'body'", "requests=0": "number", "body=x": "size"}.items():
+        assert said in synced.run("serve", "--dry-run", "--limit", wrong, code=2).err
 
 
 def test_settings_reach_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,15 +216,19 @@ def _kill(project: Folder, after: float) -> None:
 
 def test_what_a_cursor_can_not_see_is_named_by_show_and_by_doctor(tables: Tables, visits: Folder) -> None:
     use(visits, tables.source(f'{CURSOR}\noverlap = "0s"\nreconcile = "7d"'))
-    changed, deleted, late = visits.run("show", "score", "--json").json["not_seen"]
-    assert changed == "a row that changes without moving changed, until ingest --full, and every 7d"
-    assert deleted == "a row that is deleted, until ingest --full, and every 7d"
-    assert late.startswith("what a transaction longer than the overlap (0) commits with an earlier changed")
+    assert visits.run("show", "score", "--json").json["not_seen"] == [
+        "a row that changes without moving changed, until ingest --full, and every 7d",
+        "a row that is deleted, until ingest --full, and every 7d",
+        (
+            "what a transaction longer than the overlap (0) commits with an earlier changed, where the server does not "
+            "let its rows' transactions be seen"
+        ),
+    ]
     assert "not seen" in visits.run("show", "score").out
     use(visits, tables.source('table = "visits"\nevent_time = "at"\ncursor = "changed"'))
-    with closing(psycopg.connect(tables.url)) as running:
-        running.execute("INSERT INTO visits VALUES (200, 'late', '2024-03-01', 9)")
-        running.execute("SELECT pg_sleep(1)")
+    with closing(psycopg.connect(tables.url)) as late:
+        late.execute("INSERT INTO visits VALUES (200, 'late', '2024-03-01', 9)")
+        late.execute("SELECT pg_sleep(1)")
         checks = [item for item in visits.run("doctor", "--json").json["checks"] if item["area"] == "sources"]
     assert [item["state"] for item in checks] == ["ok", "warn", "warn"]
     assert checks[1]["what"].startswith("visits: a transaction has been running for ")

@@ -13,7 +13,8 @@ import pytest
 from featurestore.model import DataType, EntityType, Feature, Key, Source
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.recipe.closure import Closure, capture
-from featurestore.versioning.recipe.hashing import VersionHash, version_hash
+from featurestore.versioning.recipe.hashing import version_hash
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 Files = Mapping[str, str]
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "hash"

@@ -18,7 +18,7 @@ from featurestore.versioning.folder import files
 from featurestore.versioning.folder.files import Active, versions_of, write_version
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.versionfile import VersionFile, is_file_of, read_version
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running.replay import verify
 from tests.versioning.conftest import Projects, feature
 

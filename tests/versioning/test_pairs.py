@@ -19,8 +19,11 @@ from featurestore.config import load_project
 from featurestore.registry.discovery import discover
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import write_version
+from featurestore.versioning.folder.names import VersionName
+from featurestore.versioning.known_hashes import KnownHashes, store_known
 from featurestore.versioning.recipe.closure import capture
-from featurestore.versioning.recipe.hashing import VersionHash, version_hash
+from featurestore.versioning.recipe.hashing import version_hash
+from featurestore.versioning.recipe.version_hash import VersionHash
 from tests.versioning.conftest import FIXTURES
 from tests.versioning.pairs import Files, Pair, read_pairs
 from tests.versioning.worker import Worker, feature_of
@@ -126,6 +129,23 @@ def test_the_version_file_alone_gives_the_values(pair: Pair, proofs: Proofs, tmp
     alone = proofs.alone(pair, written.name.path, live["columns"], tmp_path)
     if alone.get("values") != live["values"]:
         assert version.limits or live["observed"], alone
+
+
+def test_what_is_known_of_one_side_is_not_taken_for_the_other(proofs: Proofs, tmp_path: Path) -> None:
+    wrong = []
+    for name, pair in PAIRS.items():
+        sides = [proofs.root(files) for files in (pair.before, pair.after)]
+        before, after = (hashed(root) for root in sides)
+        known = tmp_path / f"{len(name)}.json"
+        store_known(known, before.closure.project.tree, [(before, b"")])
+        versions = [VersionName(1, before.short, known), VersionName(2, after.short, known)]
+        for root, right in zip(sides, (before, after), strict=True):
+            found = KnownHashes(known, SourceTree(root)).find(right.feature, versions)
+            if found is not None and (found.sha256, found.limits) != (right.sha256, right.limits):
+                wrong.append(name)
+            if root is sides[0] and found is None:
+                wrong.append(f"{name} is not known")
+    assert not wrong
 
 
 def test_the_list_of_what_is_wrong_names_pairs() -> None:

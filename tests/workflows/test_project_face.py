@@ -19,7 +19,7 @@ def test_init_and_doctor(tmp_path: Path) -> None:
     steps: list[str] = []
     checks = examine(made.root, progress=Progress(report=steps.append))
     assert not [check for check in checks if check.state == "fail"]
-    assert steps == ["git and disk", "configuration", "features", "lock", "offline", "online"]
+    assert steps == ["git and disk", "configuration", "features", "lock", "sources", "offline", "online"]
 
 
 def test_doctor_is_cancelled_between_two_areas(project: Folder) -> None:

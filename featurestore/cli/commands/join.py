@@ -90,6 +90,9 @@ def command(
     replace: Annotated[
         bool, typer.Option("--replace", help="With --dataset: replace an existing one of that name.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where a label lies beyond a window's last known step.")
+    ] = False,
     timezone: Annotated[
         str | None, typer.Option(metavar="ZONE", help="Of the labels' times without one, e.g. Europe/Paris.")
     ] = None,
@@ -153,7 +156,7 @@ def command(
         timezone=zone("--timezone", timezone), formats=source.dialect.times,
         entities=resolve_entities(project, asked, map(parse_entity_columns, entity or ())),
         lag=(duration("--lag", lag) or 0) + before, times_suffix=times_suffix if with_times else None,
-        splits=splits(session, split, split_column), request=fields("--request", request),
+        splits=splits(session, split, split_column), strict=strict, request=fields("--request", request),
     )  # fmt: skip
     new = None if dataset is None else NewDataSet(dataset, store_labels=not no_keep_labels, replace=replace)
     with session.progress("reading the labels") as progress:

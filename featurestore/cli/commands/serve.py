@@ -26,6 +26,12 @@ def command(
     request_share: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="Of the requests to log, at random.")
     ] = 1.0,
+    limits: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="What a worker takes: body, seconds, requests, …"),
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="Encrypt: the certificate, in PEM.")] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="Its key.")] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Without tokens, serve other machines too: anybody reads everything.")
     ] = False,
@@ -40,13 +46,15 @@ def command(
     Examples:
       featurestore serve
       featurestore serve --port 8080 --workers 4 --host 0.0.0.0 --token-file tokens.toml
+      featurestore serve --host 0.0.0.0 --token-file tokens.toml --tls-cert cert.pem --tls-key key.pem
+      featurestore serve --limit body=5MB --limit seconds=30 --limit requests=64
       featurestore serve --uds /run/featurestore.sock --request-log requests.jsonl --request-share 0.01
       curl -s localhost:8000/v1/online/patient/007?features=age_normalized
     """
     from featurestore.errors import UsageError
     from featurestore.render import json
     from featurestore.serve import run
-    from featurestore.serve.settings import Settings
+    from featurestore.serve.settings import Settings, read_limits
     from featurestore.serve.tokens import read_tokens
 
     session: Session = ctx.obj
@@ -55,14 +63,15 @@ def command(
         raise UsageError(f"{missing[0]} is not installed", hint="pip install 'featurestore[serve]'")
     project = session.project()
     tokens = read_tokens(Path(token_file)) if token_file is not None else ()
-    place = run.Place(host, port, None if uds is None else Path(uds))
+    tls = run.read_tls(tls_cert, tls_key)
+    place = run.Place(host, port, None if uds is None else Path(uds), tls)
     run.check_access(place, tokens=bool(tokens), insecure=insecure)
     if insecure and not tokens:
         session.warn("no token is asked for: whoever can connect reads everything")
     log = None if request_log is None else Path(request_log).absolute()
     settings = Settings(
         project.root, None if token_file is None else Path(token_file).absolute(), log, request_share,
-        access_log=not session.quiet, local=run.is_local(place) and not insecure,
+        access_log=not session.quiet, local=run.is_local(place) and not insecure, limits=read_limits(limits or ()),
     )  # fmt: skip
     listening, url = run.open_socket(place)
 
@@ -78,7 +87,7 @@ def command(
         if dry_run:
             show()
         else:
-            run.serve(settings, listening, workers, show)
+            run.serve(settings, listening, workers, show, tls)
     finally:
         listening.close()
         if place.uds is not None:

@@ -22,6 +22,7 @@ from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.sql import (
     add_known,
+    coming_table,
     history_columns,
     history_list,
     history_table,
@@ -35,8 +36,8 @@ from featurestore.tables.types import held_schema, history_schema, key_types
 class DuckDBRun(SqlRun):
     """`RunTransaction` on an open file."""
 
-    def __init__(self, file: DuckDBFile, run_id: str) -> None:
-        super().__init__(file, run_id)
+    def __init__(self, file: DuckDBFile, run_id: str, clock: int | None = None) -> None:
+        super().__init__(file, run_id, clock)
         self._file = file
         self._connection = file.connection
 
@@ -137,6 +138,10 @@ class DuckDBRun(SqlRun):
         self._prepare(version, known=known)
         table, columns = history_table(version.id), history_list(version, known=known)
         self._connection.execute(f"INSERT INTO {table} SELECT {columns} FROM {history_table(old)} ORDER BY rowid")
+        if version.steps:
+            self._connection.execute(
+                f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)} ORDER BY rowid"
+            )
         return int(self._file.rows(f"SELECT count(*) AS rows FROM {table}")[0]["rows"])
 
     def _prepare(self, version: StoredVersion, *, known: bool = False) -> bool:
@@ -147,10 +152,47 @@ class DuckDBRun(SqlRun):
                 self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
         self._connection.execute(f"CREATE TABLE {table} ({history_columns(version, known=known)})")
+        if version.steps:
+            self._connection.execute(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
         self.note_version(version)
         if known:
             self.note_known(version.id)
         return True
+
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+        self._prepare(version)
+        self._insert(version, history_table(version.id), frame)
+
+    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        schema = history_schema(version)
+        if not self._file.has_history(version):
+            return pl.DataFrame(schema=schema)
+        keys = key_list(version)
+        wanted = entities  # noqa: F841  # the query finds it by its name; see `_append`
+        semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        found: pl.DataFrame = self._connection.sql(
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}{semi} "
+            f"ORDER BY {keys}, computed_at"
+        ).pl()
+        return found.cast(schema)
+
+    def replace_coming(self, version: StoredVersion, entities: pl.DataFrame, frame: pl.DataFrame) -> None:
+        self._prepare(version)
+        table, names = coming_table(version.id), version.entity_type.key_names
+        gone = entities  # noqa: F841  # the query finds it by its name; see `_append`
+        same = " AND ".join(f"c.{quote(name)} = g.{quote(name)}" for name in names)
+        self._connection.execute(f"DELETE FROM {table} c USING gone g WHERE {same}")
+        self._insert(version, table, frame.with_columns(run_seq=pl.lit(self.run_seq, pl.Int64)))
+
+    def _insert(self, version: StoredVersion, table: str, frame: pl.DataFrame) -> None:
+        if frame.height == 0:
+            return
+        rows = frame  # noqa: F841  # the query finds it by its name; see `_append`
+        self._connection.execute(
+            f"INSERT INTO {table} SELECT {key_list(version)}, computed_at, coalesce(run_seq, {self.run_seq:d}), op, "
+            "value FROM rows"
+        )
 
     def _write_changed(
         self,

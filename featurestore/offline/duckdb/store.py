@@ -51,6 +51,7 @@ from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import (
     answers,
     between,
+    coming_table,
     dated,
     history_list,
     history_table,
@@ -144,11 +145,11 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 reader.stack.close()
 
     @contextmanager
-    def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[DuckDBRun]:
+    def writing(self, run_id: str, *, dry_run: bool = False, clock: int | None = None) -> Iterator[DuckDBRun]:
         with self._writable() as file:
             file.connection.execute("BEGIN TRANSACTION")
             try:
-                run = DuckDBRun(file, run_id)
+                run = DuckDBRun(file, run_id, clock)
                 yield run
                 file.connection.execute("ROLLBACK" if dry_run else "COMMIT")
             except BaseException:
@@ -236,6 +237,19 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 bounds,
                 entities=entities,
             )
+
+    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+        if not version.steps:
+            return pl.DataFrame(schema=history_schema(version))
+        keys = key_list(version)
+        bounds: list[str | int] = []
+        within = in_range(version, key_range, bounds)
+        return self._history(
+            version,
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
+            f"WHERE {dated(None, due)} AND {within} ORDER BY {keys}, computed_at",
+            bounds,
+        )
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         def ask(file: DuckDBFile) -> HistoryMark | None:

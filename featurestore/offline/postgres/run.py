@@ -14,14 +14,14 @@ import polars as pl
 from featurestore.errors import FeatureError
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
-from featurestore.offline.audit_rows import table_name
+from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, Written
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.postgres import tables
-from featurestore.offline.sql import history_list, history_table, key_list, learned_order, quote
+from featurestore.offline.sql import coming_table, history_list, history_table, key_list, learned_order, quote
 from featurestore.postgres.connection import Connection
 from featurestore.tables.types import held_schema, history_schema, key_types
 
@@ -36,8 +36,8 @@ ARRAYS = {"string": "text[]", "int": "bigint[]"}
 class PostgresRun(SqlRun):
     """`RunTransaction` on an open connection, under the project's lock."""
 
-    def __init__(self, connection: Connection, run_id: str) -> None:
-        super().__init__(connection, run_id)
+    def __init__(self, connection: Connection, run_id: str, clock: int | None = None) -> None:
+        super().__init__(connection, run_id, clock)
         self._connection = connection
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
@@ -77,6 +77,10 @@ class PostgresRun(SqlRun):
         )
         tables.index_history(self._connection, version, known=known)
         tables.recount(self._connection, version)
+        if version.steps:
+            self._connection.execute(
+                f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)}"
+            )
         return tables.count_rows(self._connection, version)
 
     @contextmanager
@@ -120,6 +124,48 @@ class PostgresRun(SqlRun):
             pieces = [self._look_up_pairs(version, piece) for piece in entities.select(names).iter_slices(LOOKUP_ROWS)]
         empty = pl.DataFrame(schema=schema)
         return pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)]).sort([*names, "computed_at"])
+
+    def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
+        refuse_impossible(version, frame)
+        _refuse_what_has_no_place(version, frame)
+        new = not tables.has_table(self._connection, table_name(version.id))
+        if new:
+            tables.make_history(self._connection, version)
+            self.note_version(version)
+        rows = frame.with_columns(pl.col("run_seq").fill_null(self.run_seq), pl.col("op").cast(pl.Int16))
+        if rows.height:
+            name = table_name(version.id)
+            self._connection.copy(name, rows.select(history_schema(version).names()))
+            counts = rows.group_by("run_seq").len().sort("run_seq").iter_rows()
+            self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, *each) for each in counts])
+        if new:
+            # Only now: to index all rows at once is faster than one by one.
+            tables.index_history(self._connection, version)
+
+    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+        schema = history_schema(version)
+        if not tables.has_table(self._connection, table_name(version.id)):
+            return pl.DataFrame(schema=schema)
+        keys, names = key_list(version), version.entity_type.key_names
+        query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}"
+        if entities is None:
+            return self._connection.query(f"{query} ORDER BY {keys}, computed_at").cast(schema)
+        found = self._connection.query(
+            f"{query} JOIN {unnest(version, names)} USING ({keys}) ORDER BY {keys}, computed_at",
+            possible(entities.select(names)).get_columns(),
+        )
+        return found.cast(schema)
+
+    def replace_coming(self, version: StoredVersion, entities: pl.DataFrame, frame: pl.DataFrame) -> None:
+        names = version.entity_type.key_names
+        same = " AND ".join(f"c.{quote(name)} = w.{quote(name)}" for name in names)
+        self._connection.query(
+            f"DELETE FROM {coming_table(version.id)} c USING {unnest(version, names)} WHERE {same} RETURNING 1 AS gone",
+            possible(entities.select(names)).get_columns(),
+        )
+        rows = frame.with_columns(pl.lit(self.run_seq, pl.Int64).alias("run_seq"), pl.col("op").cast(pl.Int16))
+        if rows.height:
+            self._connection.copy(coming_name(version.id), rows.select(history_schema(version).names()))
 
     def _fetch_pairs(self, version: StoredVersion, key_range: KeyRange) -> pl.DataFrame:
         pair = f"{key_list(version)}, computed_at"

@@ -58,6 +58,7 @@ from featurestore.offline.sql import (
     Values,
     answers,
     between,
+    coming_table,
     dated,
     history_list,
     history_table,
@@ -219,9 +220,9 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         return set_back(self._project, self._place, connection if exists else None, self._server.address.shown)
 
     @contextmanager
-    def writing(self, run_id: str, *, dry_run: bool = False) -> Iterator[PostgresRun]:
+    def writing(self, run_id: str, *, dry_run: bool = False, clock: int | None = None) -> Iterator[PostgresRun]:
         with self._writable() as connection:
-            run = PostgresRun(connection, run_id)
+            run = PostgresRun(connection, run_id, clock)
             yield run
             if dry_run:
                 connection.rollback()
@@ -284,6 +285,16 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         wanted = possible(entities.select(names).cast(pl.Schema(key_types(version.entity_type)))).unique().sort(names)
         pieces = wanted.iter_slices(self._entities_per_query) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces], known=known)
+
+    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+        if not version.steps:
+            return pl.DataFrame(schema=history_schema(version))
+        keys = key_list(version)
+        query = (
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
+            f"WHERE {dated(None, due)} AND {in_range(version, key_range)} ORDER BY {keys}, computed_at"
+        )
+        return self._history(version, [(query, ())])
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         query = (

@@ -14,7 +14,15 @@ from featurestore.model import StoredVersion
 from featurestore.offline import schema, sql
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.postgres.rights import missing_right
-from featurestore.offline.sql import history_columns, history_table, key_list, learned_order, literal, quote
+from featurestore.offline.sql import (
+    coming_table,
+    history_columns,
+    history_table,
+    key_list,
+    learned_order,
+    literal,
+    quote,
+)
 from featurestore.postgres.connection import Connection
 
 NAME_BYTES = 63
@@ -104,6 +112,12 @@ def make_history(connection: Connection, version: StoredVersion, *, known: bool 
     # Byte by byte, as every store sorts keys; by default the server sorts by the database's locale.
     columns = history_columns(version, key_text='TEXT COLLATE "C"', known=known)
     connection.execute(f"CREATE TABLE {history_table(version.id)} ({columns})")
+    if version.steps:
+        table = coming_table(version.id)
+        connection.execute(
+            f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({key_list(version)}, computed_at));"
+            f"CREATE INDEX ON {table} (computed_at)"
+        )
 
 
 def index_history(connection: Connection, version: StoredVersion, *, known: bool = False) -> None:

@@ -98,6 +98,7 @@ def _feature(item: JoinedFeature) -> dict[str, Json]:
         "role": item.role,
         "scope": item.scope,
         "known_by": item.known_by,
+        **({} if item.beyond_horizon is None else {"beyond_horizon": item.beyond_horizon}),
         **({"inputs": [_input(version) for version in item.inputs]} if item.inputs else {}),
     }
 

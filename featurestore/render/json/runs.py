@@ -98,6 +98,7 @@ def _feature(item: FeatureRun) -> dict[str, Json]:
         "rows_corrected": item.rows_corrected,
         "rows_withdrawn": item.rows_withdrawn,
         "rows_older": item.rows_older,
+        "steps_written": item.steps_written,
         "rows_computed": item.rows_computed,
         "scope": item.scope,
         "reason": item.reason,

@@ -116,16 +116,19 @@ def _features(run: Run) -> RenderableType:
         Column("written", "number"), Column("corrected", "number", spare=1), Column("unchanged", "number", spare=4),
         Column("set aside", "number"), Column("drift", "words"),
     ]  # fmt: skip
-    withdrawn = any(item.rows_withdrawn for item in run.features)
-    if withdrawn:  # rare, so no column for it where there is none
-        columns.insert(5, Column("withdrawn", "number", spare=2))
-    return table(columns, (_feature_cells(item, withdrawn=withdrawn) for item in run.features))
+    # Rare, so no column for them where there are none.
+    more = [(name, label) for name, label in _SELDOM.items() if any(getattr(item, name) for item in run.features)]
+    columns[5:5] = [Column(label, "number", spare=2) for _, label in more]
+    return table(columns, (_feature_cells(item, [name for name, _ in more]) for item in run.features))
 
 
-def _feature_cells(item: FeatureRun, *, withdrawn: bool) -> tuple[str | Text, ...]:
+_SELDOM = {"rows_withdrawn": "withdrawn", "steps_written": "steps"}
+
+
+def _feature_cells(item: FeatureRun, more: Sequence[str]) -> tuple[str | Text, ...]:
     version = "" if item.version is None else f"{item.version}{' new' if item.new_version else ''}"
-    more = (item.rows_withdrawn,) if withdrawn else ()
-    counts = (item.rows_written, item.rows_corrected, *more, item.rows_unchanged, item.rows_rejected)
+    seldom = [getattr(item, name) for name in more]
+    counts = (item.rows_written, item.rows_corrected, *seldom, item.rows_unchanged, item.rows_rejected)
     return (item.name, version, status(item.status), *map(count, counts), _drift(item))
 
 
@@ -214,20 +217,23 @@ def _closing(run: Run, *, dry_run: bool) -> str:
     written = sum(item.rows_written for item in run.features)
     corrected = sum(item.rows_corrected for item in run.features)
     withdrawn = sum(item.rows_withdrawn for item in run.features)
+    steps = sum(item.steps_written for item in run.features)
     failed = sum(item.status == "failed" for item in run.features)
     if not run.features:
         return "there are no features; declare one in features/"
     if failed == len(run.features):
         return "nothing was committed"
-    if not written and not corrected and not withdrawn and not failed:
+    if not written and not corrected and not withdrawn and not steps and not failed:
         if all(item.status == "unchanged" and not item.rows_read for item in run.features):
             return "nothing new: sources and code have not changed since the last run"
         return "no new values: all rows that were read give values that are held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:
         others = [f"{verb} {rows:,}" for verb, rows in (("correct", corrected), ("withdraw", withdrawn)) if rows]
+        others += [f"add {plural(steps, 'step')}"] if steps else []
         would = " and ".join([f"write {plural(written, 'value')}", *others])
         return f"would {would}{tail}"
     others = [f"{rows:,} {done}" for rows, done in ((corrected, "corrected"), (withdrawn, "withdrawn")) if rows]
+    others += [f"{plural(steps, 'step')} of windows"] if steps else []
     counts = " and ".join([f"{plural(written, 'value')} written", *others])
     return f"{counts} in {run.duration_s:.2f} s{tail} (run {run.run_id})"

@@ -131,6 +131,11 @@ class TopicReader:
         self._consumer = self._open()
 
     @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self._settings.topic
+
+    @property
     def where(self) -> str:
         return f"source {self._source}"
 

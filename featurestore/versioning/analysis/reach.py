@@ -46,6 +46,7 @@ READERS = (
 )
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:\w+)?")
 _IMPORTING = "importlib.import_module"
+_ASKING = {"getattr", "methodcaller", "attrgetter"}  # for attributes by their names
 PLACE_NAMES = {"__file__", "__path__", "__spec__", "__loader__"}
 
 Import = ast.Import | ast.ImportFrom
@@ -70,6 +71,10 @@ class Scope:
         self.maybe: dict[str, tuple[str, ...]] = {}
         self.sometimes: set[str] = set()
         self.bound: set[str] = set()
+
+    def is_only_local(self, name: str) -> bool:
+        """Whether a name is bound here, and by no import."""
+        return name in self.names and name not in self.aliases and name not in self.maybe and name not in self.globals
 
 
 class Reach:
@@ -174,6 +179,8 @@ class Reach:
         """The module that ``importlib.import_module("a.b")`` imports; None where it is computed, or no such call."""
         if not isinstance(node, ast.Call) or not node.args or len(node.args) + len(node.keywords) > 2:
             return None
+        if node.args[0].__class__ is not ast.Constant:
+            return None
         names, base = chain(node.func)
         if not isinstance(base, ast.Name) or (names and names[0] != "import_module"):
             return None
@@ -257,6 +264,8 @@ class Reach:
         """Notes attributes and methods that are asked for by name, as ``getattr`` and ``methodcaller`` do."""
         names, base = chain(call.func)
         asks = names[0] if names else base.id if isinstance(base, ast.Name) else ""
+        if asks not in _ASKING:
+            return
         texts = [item.value for item in call.args if isinstance(item, ast.Constant) and isinstance(item.value, str)]
         found: tuple[LimitKind, str] | None = None
         if asks == "getattr" and len(call.args) > 1:
@@ -268,7 +277,7 @@ class Reach:
                 found = limits.of_dotted(".".join((target.name, *reversed(names), texts[0])))
             elif texts:
                 found = limits.of_method(texts[0], called=True)
-        elif asks in ("methodcaller", "attrgetter") and texts:
+        elif asks != "getattr" and texts:
             found = limits.of_method(texts[0].rpartition(".")[2], called=True)
         if found is not None:
             self._outside(call, *found, None)

@@ -11,8 +11,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
@@ -34,10 +35,23 @@ class Module:
     text: str
     tree: ast.Module
     package: bool
+    sha256: str = ""
+    """Of the file's bytes; nothing where it is part of another file."""
+
+
+class Answers(TypedDict):
+    """What a tree was asked, and what it said: of modules the SHA-256 of their bytes, after ``/`` those of packages."""
+
+    modules: dict[str, str | None]
+    packages: dict[str, bool]
+    holds: dict[str, bool]
 
 
 class SourceTree:
-    """Finds project modules by dotted name. The project folder is the import root."""
+    """Finds project modules by dotted name. The project folder is the import root.
+
+    What follows code through a project asks its tree, and nothing else: `answers` are all that it may depend on.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -74,6 +88,25 @@ class SourceTree:
             self._holds[top] = bool(top) and top != OURSELVES and self._has_python(top)
         return self._holds[top]
 
+    def answers(self) -> Answers:
+        """Everything that was asked so far, and answered."""
+        modules = {
+            name: None if module is None else _answer(module.sha256, package=module.package)
+            for name, module in self._modules.items()
+        }
+        return {"modules": modules, "packages": dict(self._folders), "holds": dict(self._holds)}
+
+    def answers_again(self, before: Answers) -> bool:
+        """Whether the answers to the same questions are the same now. Reads modules, and parses none.
+
+        Raises OSError for a file that can't be read.
+        """
+        return (
+            all(self.holds(name) == answer for name, answer in before["holds"].items())
+            and all(self.is_package(name) == answer for name, answer in before["packages"].items())
+            and all(self._bytes_of(name) == answer for name, answer in before["modules"].items())
+        )
+
     def attached(self, make: Callable[[SourceTree], Attached]) -> Attached:
         """The one object that ``make`` builds for this tree, such as its symbol tables; lives as long as the tree."""
         if make not in self._attached:
@@ -87,20 +120,36 @@ class SourceTree:
         return any(name.endswith(".py") for _, _, files in os.walk(self.root / top) for name in files)
 
     def _read(self, name: str) -> Module | None:
+        found = self._find(name)
+        return None if found is None else parse(name, Path(found[0]), self.fence, found[1])
+
+    def _find(self, name: str) -> tuple[str, bool] | None:
+        """Where a module is, below the root, and whether it is a package."""
         stem = name.replace(".", os.sep)
         for relative, package in ((os.path.join(stem, "__init__.py"), True), (f"{stem}.py", False)):  # noqa: PTH118
             path = os.path.join(self.root, relative)  # noqa: PTH118
             # Whatever has the name of a module is one, or an error: a pipe or a broken link is never nothing.
             if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112
-                return parse(name, Path(relative), self.fence, package)
+                return relative, package
         return None
+
+    def _bytes_of(self, name: str) -> str | None:
+        found = self._find(name)
+        if found is None:
+            return None
+        return _answer(sha256(self.fence.read(self.root / found[0], CODE)).hexdigest(), package=found[1])
+
+
+def _answer(digest: str, *, package: bool) -> str:
+    return f"{'/' * package}{digest}"
 
 
 def parse(name: str, relative: Path, fence: Fence, package: bool) -> Module:
     """Reads one file, by its path below the root, as a module of the project. Raises DeclarationError."""
     try:
         # One text, and so one hash, whatever line ends and byte order mark an editor or a checkout gives the file.
-        text = decode(fence.read(fence.root / relative, CODE)).replace("\r\n", "\n").replace("\r", "\n")
+        data = fence.read(fence.root / relative, CODE)
+        text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # Python warns when the module runs
             with without_collecting():
@@ -116,7 +165,7 @@ def parse(name: str, relative: Path, fence: Fence, package: bool) -> Module:
         raise DeclarationError(reason(exc), where=relative.as_posix()) from exc
     except ValueError as exc:
         raise DeclarationError(str(exc), where=relative.as_posix()) from exc
-    return Module(name, relative, text, tree, package)
+    return Module(name, relative, text, tree, package, sha256(data).hexdigest())
 
 
 @contextmanager

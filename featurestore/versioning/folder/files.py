@@ -22,7 +22,7 @@ from featurestore.regular import SETTINGS, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import parse_toml, toml_lines
 from featurestore.versioning.folder.names import VersionName
-from featurestore.versioning.recipe.hashing import VersionHash
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 # What reads and writes version files is imported where one is read or written: a listing needs their names only.
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from featurestore.atomic import write_atomically
+from featurestore.declared_files import declares
 from featurestore.frozen import frozen
 from featurestore.model import Feature
 from featurestore.regular import SETTINGS, read_own
 from featurestore.toml import parse_toml, toml_lines
-from featurestore.versioning.recipe.hashing import declares
 
 FILE = "observed.toml"
 Kind = Literal["file", "folder", "program", "address", "library"]

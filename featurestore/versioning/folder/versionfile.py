@@ -37,8 +37,9 @@ from featurestore.toml import Plain, parse_toml, toml_lines
 from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.closure import Closure
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_columns
+from featurestore.versioning.recipe.hashing import RECIPES, named_columns
 from featurestore.versioning.recipe.sections import Section
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 FORMAT = 1
 MARKER = "# /// module "

@@ -73,6 +73,7 @@ from featurestore.versioning.analysis.scopes import (
 from featurestore.versioning.recipe.grammar import SHAPES, Mention, OwnName, Piece, constant
 
 _IMPORTS = {ast.Import, ast.ImportFrom}
+_LINKS = {ast.Attribute, ast.Call, ast.Subscript}
 
 
 class Walk(Reach):
@@ -160,9 +161,13 @@ class Walk(Reach):
         if node.ctx.__class__ is not ast.Load:
             self._store(node)
             return
-        if self.scopes and node.id in self.scopes[-1].sometimes:
+        scope = self.scopes[-1] if self.scopes else None
+        if scope is not None and node.id in scope.sometimes:
             self.out.append(f"?L:{node.id} ")
             self._target(self.find_global(node.id), node)
+            return
+        if scope is not None and scope.is_only_local(node.id):  # most names are
+            self.out.append(f"L:{node.id} ")
             return
         self._target(self.find(node.id), node)
 
@@ -180,7 +185,7 @@ class Walk(Reach):
     def _target(self, target: Referent, node: ast.expr | ast.stmt, *, value: bool = True) -> None:
         """Writes what a name stands for. ``value`` is false where only an attribute of it is used."""
         self.passed(target)
-        if isinstance(target, Local | Definition):
+        if isinstance(target, (Local, Definition)):  # a union would be made each time
             if isinstance(target, Local):
                 self.out.append(f"L:{target.name} ")
             else:
@@ -205,8 +210,8 @@ class Walk(Reach):
     def _links(self, node: ast.expr) -> None:
         """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
         links: list[tuple[ast.expr, list[str]]] = []
-        while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
-            names, inner = self._link(node)
+        while node.__class__ in _LINKS:
+            names, inner = self._link(node)  # type: ignore[arg-type]  # its class says so
             if inner is None:
                 break
             links.append((node, names))
@@ -243,9 +248,10 @@ class Walk(Reach):
         if isinstance(node, ast.Subscript):
             return [], node.value
         self.met_call(node)
-        if self._getattr_of(node) is None:
+        special = self._getattr_of(node) is not None
+        if not special:
             self.met_names(node)
-        return [], None if self._is_special(node) else node.func
+        return [], None if special or self._is_logger(node) or self.imported_by(node) is not None else node.func
 
     def _met_attributes(self, names: Sequence[str], node: ast.expr) -> None:
         for name in names:
@@ -343,9 +349,6 @@ class Walk(Reach):
         self.out.append(")")
 
     # Calls
-
-    def _is_special(self, node: ast.Call) -> bool:
-        return self._is_logger(node) or self._getattr_of(node) is not None or self.imported_by(node) is not None
 
     def _special_call(self, node: ast.Call) -> None:
         imported = self.imported_by(node)

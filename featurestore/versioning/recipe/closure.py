@@ -14,7 +14,6 @@ from functools import cached_property
 from featurestore.errors import DeclarationError
 from featurestore.frozen import frozen
 from featurestore.versioning.analysis.columns import ColumnUse, column_use
-from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Dotted, Key
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.tree import SourceTree, without_collecting
@@ -23,25 +22,7 @@ from featurestore.versioning.recipe.definitions import Definitions, EncodedDefin
 from featurestore.versioning.recipe.execution import Execution, Executions
 from featurestore.versioning.recipe.parts import parts_of, wants_lazy
 from featurestore.versioning.recipe.sections import Section, sections_of
-
-
-@frozen
-class Limit:
-    """Something in the closure that can't be followed without running it.
-
-    ``files`` are the files that it is about, below the project's root, with None for one that the code doesn't name.
-    """
-
-    path: str
-    line: int
-    message: str
-    kind: Kind = "code"
-    files: tuple[str | None, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """``features/cardiac.py:12``, for messages."""
-        return f"{self.path}:{self.line}"
+from featurestore.versioning.recipe.version_hash import Limit
 
 
 @frozen(slots=False)
@@ -187,6 +168,3 @@ def _dotted(assembly: Assembly) -> frozenset[str]:
     for statement in assembly.statements:
         names |= statement.dotted
     return frozenset(names)
-
-
-__all__ = ["Closure", "Limit", "Section", "capture"]

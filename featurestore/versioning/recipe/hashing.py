@@ -10,69 +10,18 @@ Not hashed: the feature's name, the place of its code, and metadata.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
-from featurestore.declared_files import fits, is_pattern
 from featurestore.errors import NewerFormatError
-from featurestore.frozen import frozen
-from featurestore.model import Column, Dependencies, Feature, Json
+from featurestore.model import Column, Feature, Json
 from featurestore.versioning.analysis.columns import ColumnUse, chooses
-from featurestore.versioning.analysis.limits import OF_FILES
-from featurestore.versioning.recipe.closure import Closure, Limit
+from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.grammar import constant
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 # A long form that returns its source's own columns of these names need not say so.
 RETURNED = ("entity_id", "value", "computed_at")
-
-
-@frozen(slots=False)
-class VersionHash:
-    """A version's identity, and ``parts``: what `explain` compares to say why two differ."""
-
-    sha256: str
-    recipe: int
-    feature: Feature
-    closure: Closure
-
-    @property
-    def short(self) -> str:
-        """The first 12 digits: the ones in a version file's name."""
-        return self.sha256[:12]
-
-    @cached_property
-    def parts(self) -> dict[str, str]:
-        """The closure's parts and the declared facts, by readable names."""
-        columns = {f"column {name}": kind.type for name, kind in named_columns(self.feature, self.closure).items()}
-        return {**self.closure.parts, **fact_texts(self.feature), "form": _form(self.feature), **columns}
-
-    @cached_property
-    def limits(self) -> tuple[Limit, ...]:
-        """What decides the values and is neither followed nor declared, sorted by place."""
-        return tuple(limit for limit in self.closure.limits if not is_declared(limit, self.feature.depends_on))
-
-
-def is_declared(limit: Limit, depends_on: Dependencies) -> bool:
-    """Whether a limit is about declared files only.
-
-    Of a file that Python opens under a name that the code doesn't give, a run sees which one it is, and reports it
-    where it isn't declared. Nobody sees what native code opens, or whether a file was looked for.
-    """
-    if limit.kind not in OF_FILES or not depends_on.patterns:
-        return False
-    return all(limit.kind == "file" if file is None else declares(depends_on, file) for file in limit.files)
-
-
-def declares(depends_on: Dependencies, path: str) -> bool:
-    """Whether a path or pattern is declared, or a folder of which a pattern takes the files."""
-    patterns = depends_on.patterns
-    folder = "" if path == "." else f"{path}/"
-    return (
-        fits(path, patterns)
-        or path in patterns
-        or any(is_pattern(item) and item.startswith(folder) and not path.endswith("*") for item in patterns)
-    )
 
 
 def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) -> VersionHash:
@@ -83,7 +32,7 @@ def version_hash(feature: Feature, closure: Closure, recipe: int | None = None) 
     recipe = max(RECIPES) if recipe is None else recipe
     if recipe not in RECIPES:
         raise NewerFormatError(f"this release does not know hash recipe {recipe}", hint="upgrade featurestore")
-    return VersionHash(RECIPES[recipe](feature, closure), recipe, feature, closure)
+    return VersionHash(RECIPES[recipe](feature, closure), recipe, feature, lambda: closure)
 
 
 def _recipe_2(feature: Feature, closure: Closure) -> str:
@@ -120,6 +69,12 @@ def named_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> l
     use = ColumnUse(closure.columns.texts | own, closure.columns.computed)
     named = [] if chooses(use.texts) else [name for name in every if use.may_name(name)]
     return named or every
+
+
+def parts(feature: Feature, closure: Closure) -> dict[str, str]:
+    """The closure's parts and the declared facts, by readable names."""
+    columns = {f"column {name}": kind.type for name, kind in named_columns(feature, closure).items()}
+    return {**closure.parts, **fact_texts(feature), "form": _form(feature), **columns}
 
 
 def _form(feature: Feature) -> str:

@@ -19,7 +19,8 @@ from featurestore.versioning.folder.header import OPENING
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import Rehashed, read_recipes, write_recipes
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash
+from featurestore.versioning.recipe.hashing import RECIPES
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running.replay import rehash
 
 _HEAD = re.compile(rb'# checksum = "([0-9a-f]{64})"\n(?:# .*\n){0,8}?# recipe = (\d+)\n')

@@ -13,8 +13,9 @@ from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.copies import verify_copies, working_folder
 from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, read_version
 from featurestore.versioning.recipe.closure import capture
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, version_hash
+from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from featurestore.versioning.recipe.sections import Section
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running.import_cycles import WaitingIsolation
 from featurestore.versioning.running.isolation import Isolation, ModuleText, Provider
 from featurestore.versioning.running.modules import with_its_modules, working_in

@@ -8,7 +8,8 @@ from featurestore.model import Feature
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.closure import capture
-from featurestore.versioning.recipe.hashing import VersionHash, version_hash
+from featurestore.versioning.recipe.hashing import version_hash
+from featurestore.versioning.recipe.version_hash import VersionHash
 
 
 def hash_feature(tree: SourceTree, feature: Feature, versions: Sequence[VersionName]) -> VersionHash:

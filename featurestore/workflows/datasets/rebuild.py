@@ -184,6 +184,7 @@ def _question(project: Project, store: OfflineStore, dataset: DataSet) -> JoinQu
         splits=None if dataset.split_column is None else Splits(tuple(names), tuple(ends), dataset.split_column),
         known=dataset.known,
         last_run=dataset.run_seq,
+        seen_by=dataset.made_at if dataset.as_of is None else min(dataset.made_at, dataset.as_of),
         timezone=dataset.timezone,
         formats=dialect_of(dataset.dialect).times,
         request=dataset.request,

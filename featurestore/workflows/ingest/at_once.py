@@ -22,6 +22,7 @@ from featurestore.workflows.ingest.problems import (
     problem_of,
     shrunk_problem,
     strict_error,
+    window_problem,
 )
 from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import read_taken
@@ -160,6 +161,8 @@ def _event(turn: Turn, one: Ready, values: Values, rows: FittingRows, print_: st
 def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
     options = turn.options
+    if ready.target.feature.window is not None and options.input is None:
+        return window_problem(ready.target)
     if options.input is not None:
         return None
     gone = [] if position is None else opened.missing(offer, position.cursor)

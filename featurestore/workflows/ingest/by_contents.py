@@ -20,7 +20,7 @@ from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.divided import Divided
-from featurestore.workflows.ingest.evaluating import Evaluated
+from featurestore.workflows.ingest.evaluating import Evaluated, WindowSettings
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -116,7 +116,7 @@ class _Run:
         asides = {version: self._add_misfits(aside, columns) for version, columns in named.items()}
         yield Read(
             turn.source, self._all_set_aside(asides), tuple(contents.warnings), contents.inferred, contents.widened,
-            contents.lacking,
+            tuple(contents.lacking),
         )  # fmt: skip
         total = contents.total()
         ready: list[Ready] = []
@@ -133,6 +133,8 @@ class _Run:
         plans = yield from self._plans(ready, taken, pins)
         # Of a dry run the types are not pinned, and the next run is to read again.
         print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
+        most_rows = turn.project.window_rows * total
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
         groups: dict[tuple[EntityType, str | None, frozenset[str]], list[Plan]] = {}
         for plan in plans:
             misfitting = contents.misfit_columns & named[plan.ready.target.version.id]
@@ -141,7 +143,8 @@ class _Run:
             source = turn.source if known is None else by_known(entity_type, turn.source)
             fitting = contents.fitting(misfitting)
             looking = Looking(fitting, entity_type, source, known)
-            divided = Divided(looking, fitting, self.caller, turn.project.memory, turn.project.state)
+            project = turn.project
+            divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)
             for outcome in divided.run(group):
                 if isinstance(outcome, Evaluated):
                     aside = asides[outcome.plan.ready.target.version.id]
@@ -236,12 +239,13 @@ class _Run:
         given = values.frame.height or sum(part.frame.height for part in found.parts)
         if values.future and turn.options.step is None and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
-        taken = replace(plan.taken, due=found.due)
+        horizon = None if found.steps is None else found.steps.reach.horizon
+        taken = replace(plan.taken, due=found.due, horizon=horizon)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
         if turn.options.step is not None:  # what the next step takes is not set aside
             values = replace(values, future=0)
         return Computed(
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
-            comparison=found.comparison, parts=found.parts,
+            comparison=found.comparison, parts=found.parts, steps=found.steps,
         )  # fmt: skip

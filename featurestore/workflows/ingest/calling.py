@@ -11,7 +11,7 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.declared_files import changed_since
-from featurestore.errors import FeatureError
+from featurestore.errors import FeatureError, FeatureStoreError
 from featurestore.evaluation.evaluate import (
     SortedRows,
     build_expression,
@@ -24,6 +24,7 @@ from featurestore.evaluation.results import FeatureValues, Place, RowTimes, chec
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
+from featurestore.evaluation.windows import Slices, evaluate
 from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
@@ -105,6 +106,20 @@ class Caller:
                 yield one, values
             except FeatureError as exc:
                 yield one, problem_of(exc, self._project, one.target)
+
+    def over_slices(self, ready: Ready, rows: pl.DataFrame, slices: Slices) -> pl.Series:
+        """The value of a window's expression over each slice of some rows. Raises FeatureError."""
+        self._progress.check()
+        target, expression = ready.target, ready.expression
+        assert expression is not None, "a window is over an expression"
+        try:
+            with user_code(), working_in(target.folder()):  # an expression may call Python functions
+                return evaluate(target.feature, expression, rows, slices)
+        except (*ENDS_THE_RUN, FeatureStoreError):
+            raise
+        except BaseException as exc:  # a user's code may raise anything, and Polars may panic
+            problem = problem_of(exc, self._project, target)
+            raise FeatureError(problem.message, where=problem.where, hint=problem.hint) from exc
 
     def _shape(
         self, ready: Ready, raw: pl.DataFrame, rows: SortedRows, times: RowTimes | None, place: Place

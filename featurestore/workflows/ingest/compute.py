@@ -11,7 +11,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import CancelledError, FeatureStoreError, StoreError
 from featurestore.evaluation.scope import declared_scope
@@ -22,20 +21,25 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
 from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
-from featurestore.workflows.ingest.problems import backfill_problem, problem_of, slice_problem, strict_error
+from featurestore.workflows.ingest.problems import (
+    backfill_problem,
+    problem_of,
+    slice_problem,
+    strict_error,
+    window_backfill_problem,
+    window_problem,
+)
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
 from featurestore.workflows.ingest.streams import Stream, fetch, fetching_folder, lay_out
 from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
-from featurestore.workflows.ingest.turn import DUE, Turn, deleted_since
+from featurestore.workflows.ingest.turn import DUE, FUTURE_TOLERANCE, Turn, deleted_since
 
 if TYPE_CHECKING:
     import polars as pl
 
 THIS_RUN = (1 << 63) - 1
 """The number of the run that is being made, after all that are committed."""
-
-FUTURE_TOLERANCE = 5 * 60 * 1_000_000
 
 
 def compute(
@@ -47,13 +51,15 @@ def compute(
     progress: Progress = SILENT,
     copies: dict[str, Offer] | None = None,
     stack: ExitStack | None = None,
+    *,
+    clock: int,
 ) -> Iterator[Event]:
     """Computes all targets, source by source.
 
     ``declared`` are all features of the project: the keys of each that reads a source are read as keys, so that a
     row counts the same whichever features are due. ``copies`` collects the offers, by source, of what can be read
     only once, for a caller that computes again. What came of streams lies in files until ``stack`` ends, without one
-    until the last event.
+    until the last event. ``clock`` (µs) is that of the run.
     """
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
@@ -62,6 +68,7 @@ def compute(
         taken = {name: _all_taken(store.positions(name)) for name in names}
         types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
+        due = {item.version.id: _due(store, item, clock) for item in targets if item.version.steps}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     runs: list[_SourceRun] = []
     with ExitStack() if stack is None else nullcontext(stack) as files:
@@ -70,14 +77,15 @@ def compute(
             keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
             group = [target for target in targets if target.source.name == name]
             # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
-            moment = _latest(times.now() + FUTURE_TOLERANCE, taken[name])
-            clock = moment
+            moment = _latest(clock + FUTURE_TOLERANCE, taken[name])
+            ahead = moment
             if options.step is not None:
                 own = [each for target in group if (each := positions[target.version.id]) is not None]
-                clock = _latest(min(moment, options.step.until - 1), _all_taken(own))
+                ahead = _latest(min(moment, options.step.until - 1), _all_taken(own))
             last = taken[name][-1] if taken[name] else None
             back = next((item.name for item in readers if item.lookback), None)
-            turn = Turn(project, project.sources[name], keys, options, progress, clock, moment, last, deleted, back)
+            source = project.sources[name]
+            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, clock, due, back)
             runs.append(_SourceRun(turn, set_aside, group, positions))
             # Before anything is computed, and with that the store perhaps open for writing.
             runs[-1].prepare(store, files)
@@ -85,6 +93,11 @@ def compute(
         for run in runs:
             progress(f"reading {run.name}")
             yield from run.events(copies)
+
+
+def _due(store: OfflineStore, target: Target, clock: int) -> pl.DataFrame:
+    """The entities of which a coming step, or the instant of the one after them, fell due."""
+    return store.coming(target.version, due=clock).select(target.feature.entity_type.key_names).unique()
 
 
 def _latest(clock: int, taken: Sequence[Taken]) -> int:
@@ -140,7 +153,7 @@ class _SourceRun:
             folder = fetching_folder(self._project, stack)
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
-                full=self._options.full, limit=self._options.limit, progress=self._turn.progress, clock=times.now(),
+                full=self._options.full, limit=self._options.limit, progress=self._turn.progress, clock=self._turn.now,
                 entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._targets)),
             )  # fmt: skip
             if stream.deleted:
@@ -173,6 +186,10 @@ class _SourceRun:
         due: list[Target] = []
         for target in self._targets:
             position = self._positions[target.version.id]
+            refusal = self._refuse_window(target)
+            if refusal is not None:
+                yield Failed(target, refusal)
+                continue
             if position is not None and self._is_current(target, print_):
                 yield self._unchanged(target, position)
                 continue
@@ -186,6 +203,14 @@ class _SourceRun:
             return
         known = {target.version.id: self._positions[target.version.id] for target in due}
         yield from self._compute(due, known, opened, offer, pins)
+
+    def _refuse_window(self, target: Target) -> Problem | None:
+        """Why a window can't be computed in this run, or from this source."""
+        if target.feature.window is None:
+            return None
+        if self._options.since is not None or self._options.step is not None:
+            return window_backfill_problem(target)
+        return None if self.stream is None else window_problem(target)
 
     def _opened(self, copies: dict[str, Offer]) -> tuple[OpenSource, Offer]:
         if self.stream is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -13,7 +14,7 @@ from featurestore import times
 from featurestore.errors import SourceError
 from featurestore.evaluation.events import ORDER, PARTITION, RANK, THERE
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
-from featurestore.parsed.index import Kept, reading_of
+from featurestore.parsed.index import Kept, Piece, reading_of
 from featurestore.parsed.rows import CONTENT, ROW, KeptRows
 from featurestore.progress import Progress
 from featurestore.sources import wording
@@ -63,7 +64,7 @@ class SourceContents:
         self.reading = reading_of(source, keys, pl.__version__)
         self.inferred: dict[str, Scalar] = {}
         self.widened: dict[str, Scalar] = {}
-        self.lacking = False
+        self.lacking: list[str] = []
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
@@ -171,8 +172,7 @@ class SourceContents:
         for content in contents:
             lacking = [name for name in names if name not in self._find(content.sha256).columns]
             if lacking and content.sha256 in new:
-                self.lacking = True
-                self.warnings.append(wording.lacks_columns(content.name, lacking))
+                self.lacking.append(wording.lacks_columns(content.name, lacking))
 
     def _start(self, content: Content, before: Sequence[Taken]) -> Kept | None:
         """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""
@@ -260,6 +260,25 @@ class SourceContents:
         matching: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
         """The rows of some contents up to the clock (µs): the source's columns, `ROW`, `CONTENT` and `RANK`."""
+        found = list(self.frames(ranks, clock, between=between, matching=matching))
+        return pl.concat(found) if found else pl.DataFrame(schema={**self.kept_schema, RANK: pl.Int64()})
+
+    @property
+    def kept_schema(self) -> dict[str, pl.DataType]:
+        """The columns of `stream`."""
+        streams: dict[str, pl.DataType] = {PARTITION: pl.Int32(), ORDER: pl.Int64()} if self._streams else {}
+        return {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32(), **streams}
+
+    def frames(
+        self,
+        ranks: Ranks,
+        clock: int | None,
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+        matching: pl.DataFrame | None = None,
+        without: Collection[Piece] = (),
+    ) -> Iterator[pl.DataFrame]:
+        """The same, a file at a time; pieces of ``without`` are passed over."""
         contents = self._order(ranks)
         where, schema = None, self.schema
         if clock is not None:
@@ -269,25 +288,33 @@ class SourceContents:
             schema[MISFITS] = pl.List(pl.String())
             fits = fits_all(self.without)
             where = fits if where is None else where & fits
-        found = list(
-            self._kept.frames(
-                [self._find(sha256) for sha256 in contents],
-                schema,
-                between=between,
-                where=where,
-                matching=matching,
-            )
-        )
-        if not found:
-            types = {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32(), RANK: pl.Int64()}
-            types |= {PARTITION: pl.Int32(), ORDER: pl.Int64()} if self._streams else {}
-            return pl.DataFrame(schema=types)
-        frame = pl.concat(found).drop(MISFITS, strict=False)
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
-        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in contents], pl.UInt32)
+        for frame in self._kept.frames(
+            [self._find(sha256) for sha256 in contents],
+            schema,
+            between=between,
+            where=where,
+            matching=matching,
+            without=without,
+        ):
+            at = frame[CONTENT]
+            yield self._told_apart(frame, contents).with_columns(numbers.gather(at)).select(*self.kept_schema, RANK)
+
+    def shared(self, some: Collection[str], others: Collection[str], clock: int | None) -> frozenset[Piece]:
+        """The pieces that two sets of contents have in common, each once, with rows up to the clock (µs) alone."""
+        counts = [Counter(piece for sha256 in names for piece in self._find(sha256).pieces) for names in (some, others)]
+        return frozenset(
+            piece
+            for piece, count in counts[0].items()
+            if count == 1 == counts[1][piece] and (clock is None or (piece.high is not None and piece.high <= clock))
+        )
+
+    def _told_apart(self, frame: pl.DataFrame, contents: Sequence[str]) -> pl.DataFrame:
+        """The frame with the numbers that contents have in this run, and with the places of rows of streams."""
         at = frame[CONTENT]
-        frame = frame.with_columns(numbers.gather(at), ids.gather(at))
-        return frame.with_columns(self._in_streams(contents, at, frame[ROW])) if self._streams else frame
+        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in contents], pl.UInt32)
+        named = frame.with_columns(ids.gather(at))
+        return named.with_columns(self._in_streams(contents, at, frame[ROW])) if self._streams else named
 
     def _in_streams(self, contents: Sequence[str], at: pl.Series, rows: pl.Series) -> list[pl.Series]:
         """The partition of each row of a stream, and its place there."""
@@ -333,13 +360,12 @@ class SourceContents:
     ) -> Iterator[pl.DataFrame]:
         """The rows of some contents, a file at a time: the source's columns, or some of them, `ROW` and `CONTENT`."""
         order = self._order(contents)
-        ids = pl.Series(CONTENT, [self.number(sha256) for sha256 in order], pl.UInt32)
         schema = {name: kind for name, kind in self.schema.items() if columns is None or name in columns}
         where = None
         if self.without:
             schema[MISFITS], where = pl.List(pl.String()), fits_all(self.without)
         for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between, where=where):
-            yield frame.drop(MISFITS, strict=False).with_columns(ids.gather(frame[CONTENT]))
+            yield self._told_apart(frame.drop(MISFITS, strict=False), order)
 
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()

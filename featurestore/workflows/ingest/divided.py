@@ -27,6 +27,7 @@ from featurestore.workflows.ingest.evaluating import (
     GoneRows,
     Outcome,
     ValuesPart,
+    WindowSettings,
 )
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
@@ -46,6 +47,7 @@ class Divided:
     caller: Caller
     memory: int
     folder: Path
+    windows: WindowSettings
     gone: dict[object, GoneRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,7 +58,7 @@ class Divided:
         return list(dict.fromkeys(str(each) for each in self.gone.values() if each.count))
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
-        evaluation = Evaluation(self.looking, self.caller, self.gone)
+        evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
         at_once, large = [], []
         for plan in plans:
             problem = self._refusal(plan)
@@ -96,7 +98,9 @@ class Divided:
         return too_large_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
 
     def _divides(self, plan: Plan) -> bool:
-        """Whether a target can be evaluated by parts: not where a row with an id may move from one to another."""
+        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change parts."""
+        if plan.ready.target.feature.window is not None:
+            return False
         placed = set(self.looking.place) <= set(self.looking.key)
         return plan.ready.scope.kind != "source" and self.looking.keyed and placed
 
@@ -107,8 +111,7 @@ class Divided:
             return False
         if plan.whole is not None or plan.then is None:
             return True
-        other = plan.now.ranks.keys() ^ plan.then.ranks.keys()
-        if self.contents.count(other) > self._most():
+        if not evaluation.finds_news(plan, self._most()):
             return True
         if plan.ready.scope.kind == "row":
             return False
@@ -142,7 +145,7 @@ class Divided:
             alive = [each.plan for each in collected.values()]
             own = divided.part(unit)
             part = self._with_reach(divided, unit, own, reach)
-            problem = self._too_large(part, unit)
+            problem = self._too_large(part)
             if problem is not None:
                 for plan in alive:
                     yield (
@@ -151,7 +154,7 @@ class Divided:
                     )
                 return
             looking = replace(self.looking, contents=part)
-            evaluation = Evaluation(looking, self.caller, self.gone, share=len(units))
+            evaluation = Evaluation(looking, self.caller, self.windows, self.gone, share=len(units))
             here = [_in_unit(plan, unit, divided) for plan in alive]
             for outcome in evaluation.run(here):
                 if isinstance(outcome, Evaluated):
@@ -172,17 +175,18 @@ class Divided:
         begin, _ = unit.instants
         if reach is None or begin is None:
             return own
-        return replace(own, frames=[*divided.before(unit, begin - reach), *own.frames])
+        return replace(own, spilled=[*divided.before(unit, begin - reach), *own.spilled])
 
-    def _too_large(self, part: PartContents, unit: Unit) -> tuple[int, int, str] | None:
+    def _too_large(self, part: PartContents) -> tuple[int, int, str] | None:
         """The rows of one entity that don't fit, their bytes and the entity."""
-        rows = sum(frame.height for frame in part.frames)
+        rows = sum(frame.height for frame in part.spilled)
         size = AT_ONCE * self._bytes(rows)
-        if size <= self.memory or unit.up_to is None:
+        if size <= self.memory:
             return None
         entity_type = self.looking.entity_type
-        keys = dict(zip(entity_type.key_names, unit.up_to, strict=False))
-        return rows, size, f"{entity_type.name} {format_entity(entity_type, keys)}"
+        last = part.spilled[-1].read().row(-1, named=True)
+        entity = format_entity(entity_type, {name: last[name] for name in entity_type.key_names})
+        return rows, size, f"{entity_type.name} {entity}"
 
     def _cut(self, found: Evaluated, unit: Unit, reach: int | None) -> Evaluated:
         """The values that are the unit's own, and what they are compared with."""

@@ -6,7 +6,7 @@ The rows of all parts lie in a temporary file, since the source has them in anot
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -17,7 +17,8 @@ import polars as pl
 
 from featurestore.evaluation.events import RANK
 from featurestore.offline.partitions import KeyRange
-from featurestore.parsed.rows import CONTENT, ROW
+from featurestore.parsed.index import Piece
+from featurestore.parsed.rows import CONTENT
 from featurestore.sources.contract import Content
 from featurestore.tables.temporary import SpilledFrame, SpilledFrames
 from featurestore.workflows.ingest.contents import Ranks, SourceContents
@@ -182,7 +183,7 @@ class PartContents:
     """The rows of a source's contents that lie in a part; given as those of `SourceContents` are."""
 
     contents: SourceContents
-    frames: Sequence[SpilledFrame]
+    spilled: Sequence[SpilledFrame]
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -210,17 +211,30 @@ class PartContents:
         between: tuple[int | None, int | None] = (None, None),
         matching: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
+        found = list(self.frames(ranks, clock, between=between, matching=matching))
+        return pl.concat(found) if found else pl.DataFrame(schema={**self.contents.kept_schema, RANK: pl.Int64()})
+
+    def frames(
+        self,
+        ranks: Ranks,
+        clock: int | None,
+        *,
+        between: tuple[int | None, int | None] = (None, None),
+        matching: pl.DataFrame | None = None,
+        without: Collection[Piece] = (),
+    ) -> Iterator[pl.DataFrame]:
+        assert not without, "parts of rows have no pieces"
         time = pl.col(str(self.contents.source.event_time)).to_physical()
         numbers = pl.Series(CONTENT, [self.contents.number(sha256) for sha256 in ranks], pl.UInt32)
         known = pl.DataFrame([numbers, pl.Series(RANK, list(ranks.values()), pl.Int64)])
         high = min((at for at in (clock, between[1]) if at is not None), default=None)
         bounds = [time >= between[0]] if between[0] is not None else []
         bounds += [time <= high] if high is not None else []
-        types = {**self.schema, ROW: pl.UInt32(), CONTENT: pl.UInt32()}
-        found = [pl.DataFrame(schema=types)]
-        for spilled in self.frames if ranks else ():
+        for spilled in self.spilled if ranks else ():
             frame = spilled.read().filter(*bounds)
             if matching is not None:
                 frame = frame.join(matching, on=matching.columns, how="semi", maintain_order="left")
-            found.append(frame)
-        return pl.concat(found).join(known, on=CONTENT, how="inner", maintain_order="left")
+            yield frame.join(known, on=CONTENT, how="inner", maintain_order="left")
+
+    def shared(self, _some: Collection[str], _others: Collection[str], _clock: int | None) -> frozenset[Piece]:
+        return frozenset()

@@ -6,17 +6,17 @@ compared with the history, and which are withdrawn because nothing gives them an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import polars as pl
 
-from featurestore.errors import FeatureError
+from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
-from featurestore.model import EntityType, Problem, Source
+from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
@@ -25,9 +25,10 @@ from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
 from featurestore.workflows.ingest.contents import SourceContents
-from featurestore.workflows.ingest.news import Looking, News, Side, find_news
+from featurestore.workflows.ingest.news import Looking, News, Side, TooMuchNewsError, find_news
 from featurestore.workflows.ingest.pairs import (
     AT,
+    FIRST,
     HIGH,
     LOW,
     Due,
@@ -45,6 +46,7 @@ from featurestore.workflows.ingest.pairs import (
     without,
 )
 from featurestore.workflows.ingest.plans import Plan
+from featurestore.workflows.ingest.stepping import Reach, Steps, changed_spans, make_steps, number_entities
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Evaluated:
     older: int = 0
     due: Due = ()
     parts: tuple[ValuesPart, ...] = ()
+    steps: Steps | None = None
 
 
 @dataclass(slots=True)
@@ -127,6 +130,7 @@ class Evaluation:
 
     looking: Looking
     caller: Caller
+    windows: WindowSettings
     gone: dict[object, GoneRows] = field(default_factory=dict)
     share: int = 1
     _news: dict[tuple[object, ...], News] = field(default_factory=dict)
@@ -140,7 +144,9 @@ class Evaluation:
         rows: dict[object, list[Plan]] = {}
         for plan in map(self._if_anything, plans):
             kind = plan.ready.scope.kind
-            if plan.whole is not None:
+            if plan.ready.target.feature.window is not None:
+                yield self._window(plan)
+            elif plan.whole is not None:
                 whole.setdefault(_side_key(plan.now), []).append(plan)
             elif kind == "row":
                 rows.setdefault((_side_key(plan.then), _side_key(plan.now)), []).append(plan)
@@ -337,7 +343,44 @@ class Evaluation:
         rows = events.rows.join(reads, on=keys, how="inner", maintain_order="left")
         return replace(events, rows=rows.filter(time.is_between(pl.col(LOW), pl.col(HIGH))).drop(LOW, HIGH))
 
-    # What all three share
+    # Windows
+
+    def _window(self, plan: Plan) -> Outcome:
+        """The entities with changed rows, and those of which something fell due; everybody where all is computed."""
+        looking, ready = self.looking, plan.ready
+        feature, time = ready.target.feature, str(looking.source.event_time)
+        spans = brought = None
+        news = None if plan.whole is not None else self.find_news(plan)
+        if news is not None:
+            spans = changed_spans(
+                feature, [self._places(rows) for rows in (news.old, news.new)], self.windows.due_of(plan)
+            )
+            brought = self._places(news.new)
+        if spans is None:
+            events = looking.count(looking.contents.rows(plan.now.ranks, plan.now.clock))
+        else:
+            events = looking.counting(plan.now, spans.select(looking.entity_type.key_names))
+        if events.contradictions.height:
+            problem = self._contradiction(ready, events)
+            if problem is not None:
+                return plan, problem
+        entities = number_entities(feature, events.rows, time, plan.deleted, spans)
+        rows = events.rows.select(looking.columns)
+        try:
+            steps = make_steps(
+                feature, entities, brought, self.windows.reach_of(plan),
+                lambda slices: self.caller.over_slices(ready, rows, slices),
+                kept=self.windows.kept, most_rows=self.windows.most_rows,
+            )  # fmt: skip
+        except (FeatureError, DeclarationError) as exc:
+            return plan, Problem(exc.code, exc.message, exc.where or ready.target.place, exc.hint)
+        nothing = self._nothing(plan, news)
+        reason = f"whole source: {plan.whole}" if plan.whole is not None else plan.changed
+        if news is not None and news.empty:
+            reason = "due"
+        return replace(nothing, rows_computed=events.rows.height, reason=reason, steps=steps, due=())
+
+    # What all four share
 
     def _nothing(self, plan: Plan, news: News | None = None) -> Evaluated:
         feature = plan.ready.target.feature
@@ -346,13 +389,24 @@ class Evaluation:
         older = 0 if news is None else news.older
         return Evaluated(plan, values, Comparison(floor=plan.floor), 0, plan.changed, older, plan.taken.due)
 
+    def finds_news(self, plan: Plan, most: int) -> bool:
+        """Whether what is new for a target can be found among so many rows."""
+        try:
+            self._find_news(plan, most)
+        except TooMuchNewsError:
+            return False
+        return True
+
     def find_news(self, plan: Plan) -> News:
         """What is new for a target of which not everything is computed."""
+        return self._find_news(plan, None)
+
+    def _find_news(self, plan: Plan, most: int | None) -> News:
         assert plan.then is not None, "known, unless everything is computed"
         key = _side_key(plan.then), _side_key(plan.now)
         if key not in self._news:
             self._news.clear()  # one at a time: they may be large
-            self._news[key] = find_news(self.looking, plan.then, plan.now)
+            self._news[key] = find_news(self.looking, plan.then, plan.now, most)
         return self._news[key]
 
     def _events(self, rows: pl.DataFrame) -> Events:
@@ -438,6 +492,26 @@ class Evaluation:
         schema = {**key_types(self.looking.entity_type), AT: pl.Int64()}
         rows = [pair for pair in plan.taken.due or () if plan.now.clock is None or pair[-1] <= plan.now.clock]
         return pl.DataFrame(rows, schema=schema, orient="row").select(*names, pl.col(AT).cast(INSTANT))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
+    how many coming steps are kept, and how many rows windows may hold together.
+    """
+
+    now: int
+    due: Mapping[VersionId, pl.DataFrame]
+    kept: int
+    most_rows: int
+
+    def reach_of(self, plan: Plan) -> Reach:
+        before = None if plan.before is None or plan.whole is not None else plan.before.horizon
+        start = FIRST if plan.floor is None else plan.floor + 1
+        return Reach(FIRST if before is None else before, self.now, start)
+
+    def due_of(self, plan: Plan) -> pl.DataFrame:
+        return self.due[plan.ready.target.version.id]
 
 
 def _side_key(side: Side | None) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from featurestore.evaluation.results import FeatureValues
     from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
+    from featurestore.workflows.ingest.stepping import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class IngestOptions:
 class Read:
     """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
 
-    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` says that new rows lack
-    a column that earlier ones had.
+    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` are sentences:
+    which columns new rows lack that earlier ones had.
     """
 
     source: Source
@@ -61,7 +62,7 @@ class Read:
     warnings: tuple[str, ...]
     inferred: Mapping[str, Scalar]
     widened: Mapping[str, Scalar] = field(default_factory=dict)
-    lacking: bool = False
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Computed:
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
     ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
-    all values are in these.
+    all values are in these; ``steps`` is what there is to store of a window, and ``result`` is empty then.
     """
 
     target: Target
@@ -114,11 +115,17 @@ class Computed:
     rows_older: int = 0
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
+    steps: Steps | None = None
+
+    @property
+    def values(self) -> pl.DataFrame:
+        """What it gives but for parts: keys, computed_at and value; of a feature without times without computed_at."""
+        return self.result.frame if self.steps is None else self.steps.values
 
     @property
     def height(self) -> int:
         """How many values it has."""
-        return self.result.frame.height + sum(part.frame.height for part in self.parts)
+        return self.values.height + sum(part.frame.height for part in self.parts)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Its values, a part at a time."""

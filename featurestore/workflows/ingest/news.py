@@ -101,9 +101,13 @@ class Looking:
         return Events(counting, contradictions, events.older)
 
 
-def find_news(looking: Looking, before: Side, now: Side) -> News:
-    """What differs between a position and now."""
-    touched = _touched(looking, before, now)
+class TooMuchNewsError(Exception):
+    """There are more rows to be looked at than may be held."""
+
+
+def find_news(looking: Looking, before: Side, now: Side, most: int | None = None) -> News:
+    """What differs between a position and now. Raises TooMuchNewsError where ``most`` rows are not enough for that."""
+    touched = _touched(looking, before, now, most)
     key = looking.key
     keys = touched.select(key).unique()
     if not keys.height:
@@ -143,25 +147,63 @@ def _span(keys: pl.DataFrame, source: Source) -> tuple[int | None, int | None]:
     return int(times.min()), int(times.max())  # type: ignore[arg-type]  # of integers integers
 
 
-def _touched(looking: Looking, before: Side, now: Side) -> pl.DataFrame:
+def _touched(looking: Looking, before: Side, now: Side, most: int | None) -> pl.DataFrame:
     """The rows that came, came back, went or fell due. Every other row with one of their keys is to be looked up."""
-    contents, columns = looking.contents, looking.columns
-
-    def rows(chosen: Collection[str], side: Side) -> pl.DataFrame:
-        return contents.rows({content: side.ranks[content] for content in chosen}, side.clock)
-
     arrived, left = now.there - before.there, before.there - now.there
-    come = rows(now.ranks.keys() - before.ranks.keys(), now)
-    gone = rows(before.ranks.keys() - now.ranks.keys(), before)
-    found = list(difference(gone, come, columns))
-    if arrived != now.ranks.keys() - before.ranks.keys() or left != before.ranks.keys() - now.ranks.keys():
+    come, gone = now.ranks.keys() - before.ranks.keys(), before.ranks.keys() - now.ranks.keys()
+    found = list(_differing(looking, gone, before, come, now, most))
+    if arrived != come or left != gone:
         # A content came back, or is missed: its rows stand otherwise beside others with their keys.
-        found.append(difference(rows(left, before), rows(arrived, now), columns)[1])
-    slices = [content for content, rank in before.ranks.items() if rank > THERE != now.ranks.get(content) != rank]
-    found.append(rows(slices, before))  # the files that are there come before them now
+        found.append(_differing(looking, left, before, arrived, now, most)[1])
+    slices = {name: rank for name, rank in before.ranks.items() if rank > THERE != now.ranks.get(name) != rank}
+    found.append(looking.contents.rows(slices, before.clock))  # the files that are there come before them now
     both = [content for content in now.ranks if content in before.ranks]
     found.append(_due(looking, both, before, now))
     return pl.concat(found)
+
+
+def _differing(
+    looking: Looking, gone: Collection[str], before: Side, come: Collection[str], now: Side, most: int | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of contents that are gone and of those that came, without those that both have, as `difference` has it.
+
+    Rows that stand where they stood are dropped as they are read: most of a file that was written over, or has grown.
+    """
+    contents = looking.contents
+    clocks = [side.clock for side in (before, now) if side.clock is not None]
+    without = contents.shared(gone, come, min(clocks, default=None)) if gone and come else frozenset()
+    sides = [
+        contents.frames({name: side.ranks[name] for name in names}, side.clock, without=without)
+        for names, side in ((gone, before), (come, now))
+    ]
+    rests = [[contents.rows({}, None)], [contents.rows({}, None)]]
+    one, other = (next(side, None) for side in sides)
+    while one is not None or other is not None:
+        if one is not None and other is not None:
+            height = min(one.height, other.height)
+            same = _same_rows(one.head(height), other.head(height), looking.columns)
+            rests[0].append(one.head(height).filter(~same))
+            rests[1].append(other.head(height).filter(~same))
+            one, other = one.slice(height), other.slice(height)
+        elif one is not None:
+            rests[0].append(one)
+            one = None
+        elif other is not None:
+            rests[1].append(other)
+            other = None
+        if most is not None and sum(frame.height for rest in rests for frame in rest) > most:
+            raise TooMuchNewsError
+        one = one if one is not None and one.height else next(sides[0], None)
+        other = other if other is not None and other.height else next(sides[1], None)
+    return difference(pl.concat(rests[0]), pl.concat(rests[1]), looking.columns)
+
+
+def _same_rows(one: pl.DataFrame, other: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Whether rows of two frames of one height are equal, place by place."""
+    same = pl.Series([True]).new_from_index(0, one.height)
+    for name in columns:
+        same = same & one[name].eq_missing(other[name])
+    return same
 
 
 def _due(looking: Looking, both: Sequence[str], before: Side, now: Side) -> pl.DataFrame:
@@ -179,10 +221,7 @@ def difference(one: pl.DataFrame, other: pl.DataFrame, columns: Sequence[str]) -
         return one, other
     # Most of a file that was written over stands where it stood: what is equal in the same place need not be hashed.
     height = min(one.height, other.height)
-    left, right = one.select(columns).head(height), other.select(columns).head(height)
-    same = pl.Series([True]).new_from_index(0, height)
-    for name in columns:
-        same = same & left[name].eq_missing(right[name])
+    same = _same_rows(one.head(height), other.head(height), columns)
     one = pl.concat([one.head(height).filter(~same), one.tail(one.height - height)])
     other = pl.concat([other.head(height).filter(~same), other.tail(other.height - height)])
     if not one.height or not other.height:

@@ -133,6 +133,8 @@ def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
     if ready.scope.kind != "entity" or marks is None or not marks.height:
         return None
     marks = marks.filter(pl.col("author") != "returned")
+    if ready.target.feature.window is not None:  # before a deletion its rows count, and each one divides the entity
+        return marks.select(*entity_type.key_names, "deleted_at")
     return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
 
 

@@ -83,6 +83,27 @@ def slice_problem(target: Target, scope: Scope) -> Problem:
     )
 
 
+def window_problem(target: Target) -> Problem:
+    """A window over a source whose rows are not kept: they could not be looked at again when they leave."""
+    return Problem(
+        "declaration",
+        f"window= needs rows that can be read again one content at a time, and the source {target.source.name!r} "
+        f"({target.source.type}) is read as a whole",
+        target.place,
+        "write its rows to files, such as Parquet, and declare these as the source",
+    )
+
+
+def window_backfill_problem(target: Target) -> Problem:
+    """A window whose past would be taken a step at a time, or from an instant on."""
+    return Problem(
+        "feature",
+        f"{target.feature.name} has a window, and its past is not taken by --since, --until and --step",
+        target.place,
+        f"ingest without them: featurestore ingest {target.feature.name}",
+    )
+
+
 def backfill_problem(target: Target) -> Problem:
     """A backfill over a source whose rows can't be taken a step at a time."""
     return Problem(

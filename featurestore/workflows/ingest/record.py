@@ -43,6 +43,8 @@ from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
 from featurestore.workflows.ingest.targets import Target, write_version_files
+from featurestore.workflows.ingest.turn import mark_coming
+from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
 PENDING_BYTES = 128_000_000
@@ -70,12 +72,13 @@ class Recorder:
     ) -> None:
         self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
+        self.reasons: list[str] = []  # those of the warnings that say why a run is partly done
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
         self._full, self._is_step = full, is_step
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
-        self._started_at, self._clock = times.now(), time.monotonic()
+        self.started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
         self._pending: list[Computed] = []
@@ -129,13 +132,15 @@ class Recorder:
         match event:
             case Read():
                 self.rejected += event.rejected
-                self.warnings += event.warnings
+                self.warnings += [*event.warnings, *event.lacking]
+                self.reasons += event.lacking
                 self._read.append(event)
             case Present():
                 self._snapshots.append(event)
             case Came():
                 self.came.append(event.stream)
                 self.warnings += [*event.stream.fetched.waiting, *event.stream.fetched.notes]
+                self.reasons += event.stream.fetched.waiting
             case Empty(target):
                 self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
             case Noticed():
@@ -157,7 +162,8 @@ class Recorder:
         if target.reactivates:
             self._reactivated.append(event.position)
             note = f"version {target.version.number} is active again"
-        self._features.append(replace(outcome(target, "unchanged"), note=note))
+        horizon = self.started_at if target.version.steps else None
+        self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
         """Ends the run: everything becomes visible at once. A run with nothing to store is only logged."""
@@ -217,10 +223,13 @@ class Recorder:
         self.warnings += done.lines
         if done.refused:
             self._refused.add(present.source.name)
+            self.reasons += done.lines
 
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
-            self._transaction = self._stack.enter_context(self._store.writing(self.run_id, dry_run=self._dry_run))
+            self._transaction = self._stack.enter_context(
+                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
+            )
             for stream in self.came:
                 stream.delete(self._transaction)
         return self._transaction
@@ -238,8 +247,14 @@ class Recorder:
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
+        steps_written = 0
         try:
-            written, withdrawn, rows = self._write_values(event, transaction)
+            if event.steps is None:
+                written, withdrawn, rows = self._write_values(event, transaction)
+            else:
+                stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
+                written, withdrawn, steps_written = stepped.written, 0, stepped.steps
+                rows = RowValues(target.feature.entity_type.key_names, written.values)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -247,13 +262,15 @@ class Recorder:
         self.warnings += self._remarks(target)
         # A snapshot that was refused is looked at again by the next run, although its files are the same.
         print_ = REFUSED + event.fingerprint if target.source.name in self._refused else event.fingerprint
+        if event.steps is not None:
+            print_ = mark_coming(print_, transaction.first_coming(target.version))
         transaction.set_position(
             Position(target.version.id, target.source.name, print_, event.cursor, transaction.run_seq)
         )
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, rows, transaction) if changed else None
-        changed += withdrawn
+        changed += withdrawn + steps_written
         if event.result.future:
             due = times.format_instant(event.result.due or 0)
             self.warnings.append(
@@ -285,6 +302,7 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
+                steps_written=steps_written, horizon=None if event.steps is None else event.steps.reach.horizon,
                 rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
                 scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
@@ -369,7 +387,7 @@ class Recorder:
         order = {(version.feature, version.sha256): at for at, version in enumerate(self._references)}
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
-            run_id=self.run_id, started_at=self._started_at, finished_at=times.now(),
+            run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
             sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),

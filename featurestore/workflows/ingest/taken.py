@@ -30,7 +30,8 @@ class Taken:
     ``reading`` is how contents were read (`parsed.index.reading_of`), ``pins`` the types of undeclared columns. With
     ``restate`` the next run computes everything. ``ignored`` are contents that have vanished, and that this version
     does not take: those of scope ``source`` take what is there. ``slices`` are those of the vanished that came by
-    ``--input`` since the last run over the source itself: they come before its files.
+    ``--input`` since the last run over the source itself: they come before its files. The values of a
+    window are known up to ``horizon`` (µs).
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Taken:
     restate: bool = False
     ignored: Mapping[str, int] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
+    horizon: int | None = None
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -73,6 +75,7 @@ class Taken:
             "restate": self.restate,
             "ignored": dict(self.ignored),
             "slices": list(self.slices),
+            "horizon": self.horizon,
         }
         return {"files": dict(self.files), "taken": taken}
 
@@ -96,6 +99,7 @@ def read_taken(cursor: Cursor) -> Taken | None:
         restate=taken.get("restate", False),
         ignored=taken.get("ignored", {}),
         slices=tuple(taken.get("slices", ())),
+        horizon=taken.get("horizon"),
     )
 
 

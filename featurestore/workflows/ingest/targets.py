@@ -26,7 +26,8 @@ from featurestore.versioning.folder.copies import folder_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.hashing import RECIPES, VersionHash, named_among
+from featurestore.versioning.recipe.hashing import RECIPES, named_among
+from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
 from featurestore.versioning.running.recipes import update_recipes
@@ -173,7 +174,7 @@ def _working(
     last = store.last_committed(feature.name)
     return Target(
         feature=feature,
-        version=StoredVersion(version_id, number, feature.entity_type, feature.data_type, feature.max_age),
+        version=_stored(version_id, number, feature, feature.max_age),
         load=lambda: load_function(tree, feature.module, feature.function, folder),
         folder=lambda: folder,
         watch=Watch(project.root, tree.attached(_imported)),
@@ -181,6 +182,11 @@ def _working(
         new=written is None,
         reactivates=written is not None and last is not None and last != version_id,
     )
+
+
+def _stored(version: VersionId, number: int, feature: Feature, max_age: int | None) -> StoredVersion:
+    steps = feature.window is not None
+    return StoredVersion(version, number, feature.entity_type, feature.data_type, max_age, steps=steps)
 
 
 def _needed(written: VersionName, feature: Feature, root: Path) -> set[str]:
@@ -194,7 +200,7 @@ def file_target(project: Project, working: Feature, file: VersionFile) -> Target
     source = _source_of(project, working.source, file.feature.source)
     feature = replace(file.feature, name=working.name, source=source)
     version_id = VersionId(working.name, file.sha256)
-    version = StoredVersion(version_id, file.name.number, feature.entity_type, feature.data_type, working.max_age)
+    version = _stored(version_id, file.name.number, feature, working.max_age)
     return Target(
         feature=feature,
         version=version,

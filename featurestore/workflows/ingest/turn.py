@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
-from featurestore.model import KeyType, Source
+from featurestore.model import KeyType, Source, VersionId
 from featurestore.offline.contract import Position
 from featurestore.progress import Progress
 from featurestore.workflows.ingest.events import IngestOptions
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # A position with rows that were ahead of the clock says in its fingerprint when the first of them is due.
 DUE = " due "
+FUTURE_TOLERANCE = 5 * 60 * 1_000_000
+"""How far ahead of the clock a row may be and count all the same (µs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,9 @@ class Turn:
     where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than
     the clock. ``last`` is what the last committed run has taken of the source.
     ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
-    is a feature that reads the source with a lookback, where there is one.
+    is a feature that reads the source with a lookback, where there is one. ``now`` (µs) is the
+    clock of the run, up to which windows are known after it, and ``due`` has the entities of each version with steps of
+    which something fell due since the last run.
     """
 
     project: Project
@@ -38,6 +42,8 @@ class Turn:
     moment: int
     last: Taken | None
     deleted: Mapping[str, pl.DataFrame]
+    now: int
+    due: Mapping[VersionId, pl.DataFrame] = field(default_factory=dict)
     looks_back: str | None = None
 
     @property
@@ -57,6 +63,15 @@ class Turn:
 def mark_due(fingerprint: str, due: int | None) -> str:
     """A fingerprint that also says when the first row or result that is ahead of the clock is due."""
     return fingerprint if due is None else f"{fingerprint}{DUE}{due}"
+
+
+def mark_coming(fingerprint: str, first: int | None) -> str:
+    """A fingerprint that also says when the first coming step is due: it falls due at the run's clock itself."""
+    if first is None:
+        return fingerprint
+    taken, _, due = fingerprint.partition(DUE)
+    coming = first + FUTURE_TOLERANCE
+    return mark_due(taken, min(coming, int(due)) if due else coming)
 
 
 def deleted_since(deleted: pl.DataFrame, position: Position) -> bool:

@@ -27,6 +27,7 @@ from featurestore.workflows.join.history import (
 )
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
 from featurestore.workflows.join.whole import WholeHistories
+from featurestore.workflows.join.windows import WindowStates, beyond, outdated
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,18 @@ class StoreState:
     last_run: int
     runs: kernel.Runs | None
     marks: Mapping[VersionId, HistoryMark | None]
+    windows: WindowStates
     known: frozenset[VersionId] = frozenset()
 
     def known_by(self, version: VersionId) -> KnownBy:
         return "row" if version in self.known else "run"
 
 
-def store_state(store: OfflineStore, question: JoinQuestion) -> StoreState:
-    """The state of the store now, for a question. Raises UsageError for a version without history, StoreError."""
+def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStates | None = None) -> StoreState:
+    """The state of the store now, for a question; ``windows`` are those of an earlier batch.
+
+    Raises UsageError for a version without history, StoreError.
+    """
     with store.reading():
         _check_history(store, question.features)
         # All features are read up to the same run. Otherwise a run that commits between two scans would show in one
@@ -56,11 +61,15 @@ def store_state(store: OfflineStore, question: JoinQuestion) -> StoreState:
         runs = [run for run in store.committed_runs() if question.counts(run)]
         marks = {feature.version.id: store.mark(feature.version) for feature in question.features}
         known = frozenset(version for version in marks if store.has_known(version))
+        windows = WindowStates() if windows is None else windows
+        for feature in question.features:
+            windows.read(store, feature.version)
     learned = kernel.Runs(
         np.array([run.run_seq for run in runs], dtype=np.int64),
         np.array([run.learned_at for run in runs], dtype=np.int64),
     )
-    return StoreState(runs[-1].run_seq if runs else 0, learned if question.known else None, marks, known)
+    learned_or_none = learned if question.known else None
+    return StoreState(runs[-1].run_seq if runs else 0, learned_or_none, marks, windows, known)
 
 
 def _check_history(store: OfflineStore, features: Sequence[ResolvedFeature]) -> None:
@@ -112,6 +121,8 @@ class BatchSearch:
         return self._fill(feature, scanned)
 
     def _fill(self, feature: ResolvedFeature, history: PartitionedHistory) -> tuple[JoinedFeature, list[pl.Series]]:
+        if feature.version.steps:
+            return self._fill_window(feature, history)
         version, max_age = feature.version, self.question.max_age_of(feature.version)
         column = kernel.FeatureColumn(self.labels.height, value_type(version.data_type))
         suffix = self.question.times_suffix
@@ -133,6 +144,53 @@ class BatchSearch:
             feature.column_name, version, rows, matched, columns[0].null_count(), max_age,
             empty=self.state.marks[version.id] is None, role=feature.role, ages=ages,
             known_by=self.state.known_by(version.id),
+        ), columns  # fmt: skip
+
+    def _fill_window(
+        self, feature: ResolvedFeature, history: PartitionedHistory
+    ) -> tuple[JoinedFeature, list[pl.Series]]:
+        """History and coming steps, which are all later than the entity's rows of history, as one table."""
+        question, version, height = self.question, feature.version, self.labels.height
+        coming = self.state.windows.of(version)
+        assert coming is not None, "read with the state"
+        column = kernel.FeatureColumn(height, value_type(version.data_type))
+        dated = np.full(height, kernel.NO_INSTANT)
+        rows = 0
+        for number, partition in enumerate(history.partitions):
+            matches, computed_at = self._search(number, partition, None, history.last_run)
+            column.fill(partition.values(), matches)
+            rows += matches.searched
+            found = matches.history_rows != kernel.NONE
+            dated[matches.label_rows[found]] = computed_at[matches.history_rows[found]]
+        steps = kernel.search(coming.history, self.labels, runs=self.state.runs, last_run=self.state.last_run)
+        found = steps.history_rows != kernel.NONE
+        steps = kernel.Matches(steps.label_rows[found], steps.history_rows[found], steps.searched)
+        column.fill(coming.steps["value"], steps)
+        dated[steps.label_rows] = coming.history.computed_at[steps.history_rows]
+        max_age, runs = question.max_age_of(version), self.state.runs
+        seen_by = question.as_of if question.seen_by is None else question.seen_by
+        expired = outdated(coming, self.instants, max_age, known=runs is not None, seen_by=seen_by)
+        answered = (dated != kernel.NO_INSTANT) & ~expired
+        if self.own is not None:
+            self.own[(dated == self.instants) & answered] = True
+        unknown = beyond(
+            coming, self.labels, self.instants, runs=runs, last_run=self.state.last_run, as_of=question.as_of
+        )
+        values = column.series()
+        if expired.any():
+            values = pl.select(pl.when(pl.Series(~expired)).then(values).alias(values.name)).to_series()
+        columns = [with_zone(values).alias(feature.column_name)]
+        if question.times_suffix is not None:
+            times = pl.select(pl.when(pl.Series(answered)).then(pl.Series(dated).cast(INSTANT))).to_series()
+            columns.append(with_zone(times).alias(f"{feature.column_name}{question.times_suffix}"))
+        ages = NO_AGES
+        if self.ages and answered.any():
+            old = self.instants[answered] - dated[answered]
+            ages = Ages(len(old), int(old.min()), float(old.sum(dtype=np.float64)), int(old.max()))
+        return JoinedFeature(
+            feature.column_name, version, rows, int(answered.sum()), columns[0].null_count(), max_age,
+            empty=self.state.marks[version.id] is None, role=feature.role, ages=ages,
+            beyond_horizon=int((unknown & answered).sum()),
         ), columns  # fmt: skip
 
     def _search(

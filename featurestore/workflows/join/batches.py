@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,7 @@ from featurestore.workflows.join.request_columns import LabelBatch, RequestColum
 from featurestore.workflows.join.splits import split_labels
 from featurestore.workflows.join.warnings import with_warnings, zone_warnings
 from featurestore.workflows.join.whole import WholeHistories
+from featurestore.workflows.join.windows import WindowStates, refuse_beyond
 
 SAMPLE_LABELS = 1_000  # whose ids are compared with those of the history where no label has a value
 
@@ -54,7 +55,8 @@ def join(
     the store was at the first. ``labels_name`` is what messages call the table; ``ages`` asks for those of the values.
 
     Raises UsageError for columns, entity types or versions that don't fit together, SourceError naming the row of a
-    label that can't be read, StoreError, and CancelledError between two features or batches.
+    label that can't be read, StoreError, and CancelledError between two features or batches. Raises
+    FeatureStoreError for a strict question where a label lies beyond what is known of a window.
     """
     shared = _Join(project, store, labels_name, limits, progress, ages)
     asked = RequestColumns(question) if any(item.bound for item in question.features) else None
@@ -76,6 +78,8 @@ def join(
         question = replace(question, last_run=found.as_of_run)
     if facts is None or sample is None:
         raise ValueError("labels must have at least one frame; an empty table is one empty frame")
+    if question.strict:
+        refuse_beyond(facts, clock=question.clock)
     facts = with_warnings(project, store, question, facts, sample)
     return facts if asked is None else asked.facts(facts)
 
@@ -100,6 +104,7 @@ class _Join:
     limits: HistoryLimits
     progress: Progress
     ages: bool
+    windows: WindowStates = field(default_factory=WindowStates)
 
     def read(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> _Batch:
         """The keys and times of a batch; ``done`` labels came before it."""
@@ -170,7 +175,7 @@ class _Join:
                 keys: beside.submit(kernel.group_labels, entities.keys, instants)
                 for keys, entities in batch.entities.items()
             }
-            state = store_state(self.store, question)
+            state = store_state(self.store, question, self.windows)
             searches = {
                 keys: BatchSearch(
                     self.project,

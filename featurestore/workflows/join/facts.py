@@ -43,6 +43,8 @@ class JoinedFeature:
     feature it is, where several entities of a label are of its type, and ``scope`` what its values depend on, as
     declared. ``known_by`` says what ``--known`` compares with: "row", the known time of the value's own row, or "run".
     ``inputs`` are the versions that a request-time feature is computed from, with the age limits that held.
+    Of a window ``beyond_horizon`` counts the labels with a value that may be another one: they lie from the
+    step after the last known one on.
     """
 
     column_name: str
@@ -58,6 +60,7 @@ class JoinedFeature:
     scope: str | None = None
     known_by: KnownBy = "run"
     inputs: tuple[StoredVersion, ...] = ()
+    beyond_horizon: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def add_batch(facts: JoinFacts, batch: JoinFacts) -> JoinFacts:
             matched=one.matched + other.matched,
             nulls=one.nulls + other.nulls,
             ages=one.ages.add(other.ages),
+            beyond_horizon=None if one.beyond_horizon is None else one.beyond_horizon + (other.beyond_horizon or 0),
         )
         for one, other in zip(facts.features, batch.features, strict=True)
     )

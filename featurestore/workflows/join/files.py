@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.offline.contract import DataSet, OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -63,6 +64,7 @@ def join_files(
         check_output(output, labels.path)
     if dataset is not None:
         check_new(dataset, labels)
+        question = replace(question, strict=True, clock=times.now())  # else it could not be made again
     rows = batch_rows or default_batch_rows(len(question.features))
     with open_table(labels.place, labels.title, labels.form) as (stream, form):
 

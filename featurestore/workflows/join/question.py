@@ -58,7 +58,8 @@ class JoinQuestion:
     of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
     the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
     divides the labels by their times. ``request`` gives the labels' columns that hold the fields of a request, by
-    field, where they are not called like these.
+    field, where they are not called like these. With ``strict`` no label may lie beyond what is known of a window, or
+    after ``clock`` where that is given; ``seen_by`` is the clock that ``last_run`` stood at.
     """
 
     features: Sequence[ResolvedFeature]
@@ -75,6 +76,9 @@ class JoinQuestion:
     times_suffix: str | None = None
     splits: Splits | None = None
     request: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    clock: int | None = None
+    seen_by: int | None = None
 
     def max_age_of(self, version: StoredVersion) -> int | None:
         """The age limit that holds for a version."""

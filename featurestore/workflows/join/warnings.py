@@ -55,6 +55,11 @@ def with_warnings(
     for asked, feature, own in zip(question.features, facts.features, facts.keys, strict=True):
         warnings = [] if asked.note is None else [asked.note]
         warnings += known_warnings(project, question, feature.column_name, feature.version, feature.known_by)
+        if feature.beyond_horizon:
+            warnings.append(
+                f"{feature.column_name}: {feature.beyond_horizon:,} of {facts.labels:,} labels lie beyond the last "
+                f"step that is known; featurestore ingest {feature.version.id.feature} makes it known"
+            )
         if facts.labels and not feature.matched:
             warnings.append(_no_match(project, store, question, feature, keys[own]))
         features.append(replace(feature, warnings=tuple(warnings), scope=_scope_of(project, feature.version)))

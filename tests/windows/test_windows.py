@@ -1,0 +1,224 @@
+"""Windows: the value at a time is the expression over the rows of that long before it, whenever they came."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from featurestore import times
+from tests.conftest import Folder
+from tests.services_postgres import PostgresServer
+from tests.windows.judge import play
+
+SEEDS = int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
+DAY = 86_400_000_000
+NOW = times.parse_instant("2026-06-01T00:00:00Z")[0]
+TOML = """
+[project]
+name = "cards"
+[entity_types.card]
+keys = { card = "string" }
+[sources.payments]
+type = "csv"
+path = "data/*.csv"
+event_time = "at"
+id = ["number"]
+[sources.payments.columns]
+amount = { type = "int" }
+[sources.readings]
+type = "csv"
+path = "data/*.csv"
+event_time = "at"
+"""
+SPEND = """
+import polars as pl
+
+from featurestore import feature
+
+
+@feature(entity_type="card", data_type="int", source="payments", name="spend_{days}d", params={"days": [7, 30]},
+         window="{days}d")
+def spend(days: int) -> pl.Expr:
+    return pl.col("amount").sum()
+"""
+PAYMENTS = """
+number,card,at,amount
+1,a,2026-05-01T00:00:00Z,5
+2,a,2026-05-10T00:00:00Z,7
+3,b,2026-05-30T00:00:00Z,2
+"""
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_history_of_windows_answers_what_brute_force_does(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(tmp_path / "p", seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(100, 100 + max(SEEDS // 2, 1)))
+def test_a_history_in_postgresql_answers_the_same(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
+    name = f"windows{seed}"
+    play(tmp_path / "p", seed, monkeypatch, name=name, more=f'[offline]\nurl = "{postgres.url}"')
+    postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE')
+
+
+@pytest.fixture
+def cards(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """Two windows over three payments, of which none has left the longer one at the first run."""
+    folder.write({"featurestore.toml": TOML, "features/spend.py": SPEND, "data/a.csv": PAYMENTS})
+    set_clock(monkeypatch, NOW)
+    return folder
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(times, "now", lambda: at)
+
+
+def spend_at(folder: Folder, *instants: str, **more: str) -> list[object]:
+    """What card a spent in the 30 days before each instant."""
+    folder.write({"labels.csv": "card,t\n" + "".join(f"a,{at}\n" for at in instants)})
+    flags = [each for name, value in more.items() for each in (f"--{name}", value)]
+    found = folder.json("join", str(folder.root / "labels.csv"), "-f", "spend_30d", "--timestamp-column", "t", *flags)
+    return [row["spend_30d"] for row in found["rows"]]
+
+
+def test_a_row_counts_from_its_time_until_the_window_has_passed(cards: Folder) -> None:
+    cards.run("ingest")
+    before, end = "2026-04-30T23:59:59.999999Z", "2026-05-30T23:59:59.999999Z"
+    assert spend_at(cards, before, "2026-05-01", "2026-05-10", end) == [None, 5, 12, 12]
+    assert spend_at(cards, "2026-05-31", "2026-06-09", "2026-07-09") == [7, 0, 0]
+
+
+def test_a_run_without_news_takes_no_number_until_a_step_is_due(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = cards.json("ingest")
+    set_clock(monkeypatch, NOW + DAY // 2)
+    quiet = cards.json("ingest")
+    assert (first["run_seq"], quiet["run_seq"]) == (1, None)
+    set_clock(monkeypatch, NOW + 10 * DAY)
+    due = cards.features()
+    assert (due["spend_30d"]["rows_written"], due["spend_30d"]["reason"]) == (0, "due")
+    assert [row["value"] for row in cards.json("history", "spend_30d", "a")["values"]] == [5, 12, 7, 0]
+
+
+def test_the_run_counts_rows_of_events_and_other_steps(cards: Folder) -> None:
+    counts = cards.features()
+    assert {name: (one["rows_written"], one["steps_written"]) for name, one in counts.items()} == {
+        "spend_7d": (3, 2), "spend_30d": (3, 1),
+    }  # fmt: skip
+
+
+def test_labels_beyond_the_last_known_step_are_counted_and_refused_on_demand(cards: Folder) -> None:
+    cards.write({"featurestore.toml": f"{TOML}[history]\nsteps = 1\n", "data/b.csv": PAYMENTS.replace("b,", "a,")})
+    cards.edit("data/b.csv", "\n1,", "\n11,")
+    cards.edit("data/b.csv", "\n2,", "\n12,")
+    cards.edit("data/b.csv", "\n3,", "\n13,")
+    cards.run("ingest")
+    cards.write({"labels.csv": "card,t\na,2026-06-30T00:00:00Z\n"})
+    command = ["join", str(cards.root / "labels.csv"), "-f", "spend_30d", "--timestamp-column", "t"]
+    found = cards.json(*command)
+    assert found["features"][0]["beyond_horizon"] == 1
+    assert "beyond the last step" in found["warnings"][0]
+    assert "beyond the last known step" in cards.run(*command, "--strict", code=4).err
+    output = str(cards.root / "out.csv")
+    assert "beyond" in cards.run(*command, "--output", output, "--dataset", "d", code=4).err
+    assert not Path(output).exists()
+
+
+def test_a_data_set_of_windows_rebuilds_after_steps_fell_due(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_clock(monkeypatch, NOW - 2 * DAY)
+    cards.run("ingest")
+    set_clock(monkeypatch, NOW)
+    cards.write({"labels.csv": "card,t\na,2026-05-31T12:00:00Z\na,2026-05-20T00:00:00Z\n"})
+    path = str(cards.root / "labels.csv")
+    out = str(cards.root / "out.csv")
+    cards.run("join", path, "-f", "spend_30d", "--timestamp-column", "t", "--output", out, "--dataset", "d")
+    set_clock(monkeypatch, NOW + 20 * DAY)
+    cards.write({"data/late.csv": "number,card,at,amount\n9,a,2026-05-15T00:00:00Z,100\n"})
+    cards.run("ingest")
+    assert spend_at(cards, "2026-05-20") == [112]
+    cards.run("dataset", "d", "--verify")
+
+
+def test_windows_take_no_more_rows_than_is_allowed(cards: Folder) -> None:
+    many = "".join(f"{n},a,2026-05-20T00:00:{n % 60:02}Z,1\n" for n in range(100, 160))
+    cards.write(
+        {"featurestore.toml": TOML + "[offline]\nwindow_rows = 2\n", "data/b.csv": "number,card,at,amount\n" + many}
+    )
+    error = cards.json("ingest", code=4)["features"][0]["error"]
+    assert "hold" in error["message"]
+    assert 'every="1h"' in error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('window="1mo"', "of the calendar"),
+        ('window="0"', "longer than 0"),
+        ('window="1d", every="2d"', "is longer than window"),
+        ('every="1h"', "needs window="),
+        ('delay="1h"', "window="),
+        ('window="1d", scope="entity"', "scope= says it too"),
+        ('window="1d", lookback="1d"', "lookback= says it too"),
+    ],
+)
+def test_what_can_be_no_window_is_refused(cards: Folder, arguments: str, said: str) -> None:
+    cards.edit("features/spend.py", 'window="{days}d"', arguments)
+    assert said in cards.run("ingest", "spend", code=2).err
+
+
+def test_a_window_needs_rows_that_are_told_apart(cards: Folder) -> None:
+    cards.edit("features/spend.py", 'source="payments"', 'source="readings"')
+    assert "which rows are one event" in cards.run("ingest", "spend", code=2).err
+
+
+def test_a_window_is_over_an_expression(cards: Folder) -> None:
+    cards.edit("features/spend.py", "def spend(days: int)", "def spend(frame: pl.DataFrame, days: int)")
+    assert "takes a frame" in cards.run("ingest", "spend", code=2).err
+
+
+def test_a_value_for_each_row_is_none_of_a_window(cards: Folder) -> None:
+    cards.edit("features/spend.py", 'pl.col("amount").sum()', 'pl.col("amount")')
+    assert "a value for each row" in cards.json("ingest", code=4)["features"][0]["error"]["message"]
+
+
+def test_window_every_and_delay_are_shown_and_part_of_the_hash(cards: Folder) -> None:
+    cards.run("ingest")
+    cards.edit("features/spend.py", 'window="{days}d"', 'window="{days}d", every="1h", delay="2h"')
+    shown = cards.json("show", "spend_7d")
+    assert (shown["window"], shown["every"], shown["delay"], shown["scope"]["kind"]) == ("7d", "1h", "2h", "entity")
+    assert "delay" in cards.run("plan").out
+
+
+def test_a_slice_by_input_is_refused(cards: Folder) -> None:
+    cards.write({"one.csv": PAYMENTS})
+    assert (
+        "--input gives"
+        in cards.json("ingest", "--input", str(cards.root / "one.csv"), code=4)["features"][0]["error"]["message"]
+    )
+
+
+def test_a_backfill_is_refused_by_name(cards: Folder) -> None:
+    error = cards.json("ingest", "--since", "2026-05-01", code=4)["features"][0]["error"]
+    assert "has a window" in error["message"]
+
+
+def test_an_erased_entity_leaves_no_coming_step(cards: Folder) -> None:
+    cards.run("ingest")
+    cards.run("delete", "card", "b", "--erase", code=3)
+    assert spend_at(cards, "2026-06-15") == [0]
+    cards.write({"labels.csv": "card,t\nb,2026-06-15T00:00:00Z\n"})
+    found = cards.json("join", str(cards.root / "labels.csv"), "-f", "spend_30d", "--timestamp-column", "t")
+    assert found["rows"][0]["spend_30d"] is None
+
+
+def test_a_window_is_not_served_before_its_steps_are(cards: Folder) -> None:
+    cards.run("ingest")
+    assert "not served online yet" in cards.run("sync", code=3).err
+    assert "not served online yet" in cards.run("sync", "--feature", "spend_7d", code=2).err
+    cards.run("promote", "spend_7d", "1")
+    assert "no feature" in cards.run("get", "card", "a", "-f", "spend_7d", code=2).err
