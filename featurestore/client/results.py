@@ -134,6 +134,12 @@ class IngestRun(Run):
     warnings: tuple[str, ...]
 
 
+class Backfill(IngestRun):
+    """The last run of a backfill, and under ``steps`` all that were made."""
+
+    steps: tuple[Run, ...]
+
+
 class Runs(Result):
     """Runs of the audit log, newest first."""
 

@@ -276,25 +276,35 @@ class FeatureStore:
     def ingest(
         self, *names: str, input: Any = None, source: Sequence[str] = (), full: bool = False,  # noqa: A002  # the option
         strict: bool = False, drift: bool = True, allow_future: bool = False, allow_shrunk: bool = False,
-        restart_source: Sequence[str] = (), dry_run: bool = False, progress: Progress | None = None,
+        restart_source: Sequence[str] = (), since: Instant | None = None, until: Instant | None = None,
+        step: Duration | None = None, dry_run: bool = False, progress: Progress | None = None,
     ) -> results.IngestRun:  # fmt: skip
         """Reads sources, computes features, versions their code, stores values, measures drift and logs: one run.
 
         ``input`` is a path or a frame that is read in place of the source's path. A feature that fails is in the
-        result, ``status`` says ``partial`` or ``failed``; what could not begin at all raises.
+        result, ``status`` says ``partial`` or ``failed``; what could not begin at all raises. With ``since`` it is a
+        backfill up to ``until``, ``step`` at a time: the result is the last of its runs, and ``steps`` are all.
 
         >>> store.ingest("age_normalized").status
         """
-        from featurestore.render.json.runs import ingest_document
+        from featurestore.render.json.runs import backfill_document, ingest_document
+        from featurestore.workflows.ingest.backfill import backfill
         from featurestore.workflows.ingest.events import IngestOptions
         from featurestore.workflows.ingest.ingest import IngestRequest, ingest
+        from featurestore.workflows.ingest.steps import backfill_bounds
 
+        begin, length = options.instant("since", since), options.duration("step", step)
+        bounds = backfill_bounds(begin, options.instant("until", until), length, full=full)
         with self._offline() as store, notebook.progress(progress) as report, _in_file(input, "input") as file:
             given = None if file is None else str(file)
             restart = tuple(options.names("restart_source", restart_source))
-            how = IngestOptions(given, full, strict, allow_future, allow_shrunk, dry_run, restart)
+            how = IngestOptions(given, full, strict, allow_future, allow_shrunk, dry_run, restart, since=begin)
             request = IngestRequest(names, tuple(options.names("source", source)), how, drift=drift)
             project = self.project if tables.as_path(input) or input is None else _reading_frames(self.project)
+            if bounds is not None:
+                made = backfill(project, store, request, bounds, length, report)
+                options.warn(line for each in made.steps for line in each.result.warnings)
+                return results.Backfill(backfill_document(made, dry_run=dry_run))
             found = ingest(project, store, request, report)
         options.warn(found.warnings)
         return results.IngestRun(ingest_document(found.run, found.warnings, dry_run=dry_run))

@@ -15,6 +15,7 @@ from tests.demo.conftest import Featurestore
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "payments"
 FEATURES = "amount_against_habit,hours_since_last"
+WINDOWS = "spent_1h,spent_7d,spent_30d,shops_7d"
 
 
 def test_the_script_writes_the_same_bytes_again(tmp_path: Path) -> None:
@@ -28,14 +29,20 @@ def test_frauds_stand_out_in_training_and_in_serving(tmp_path: Path, featurestor
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns(".featurestore", ".versions"))
     featurestore("ingest", cwd=project)
     featurestore("lock", cwd=project)
-    featurestore("join", "data/fraud.csv", "--timestamp-column", "at", "--before", "-f", FEATURES, "--output",
-                 "training.parquet", cwd=project)  # fmt: skip
+    featurestore("join", "data/fraud.csv", "--timestamp-column", "at", "--before", "-f", f"{FEATURES},{WINDOWS}",
+                 "--output", "training.parquet", cwd=project)  # fmt: skip
     training = pl.read_parquet(project / "training.parquet")
     times = training.group_by("fraud").agg(pl.col("amount_against_habit").median()).sort("fraud")
     usual, stolen = times["amount_against_habit"].to_list()
     assert usual < 1.2 < 3 < stolen
 
-    featurestore("sync", cwd=project)
+    spent = training.drop_nulls(["spent_30d"])
+    assert (spent["spent_1h"] <= spent["spent_7d"] + 1e-6).all()
+    assert (spent["spent_7d"] <= spent["spent_30d"] + 1e-6).all()
+    hurried = training.group_by("fraud").agg((pl.col("spent_1h") > 0).mean()).sort("fraud")["spent_1h"].to_list()
+    assert hurried[0] < 0.1 < 0.5 < hurried[1], "a thief pays several times within the hour"
+
+    featurestore("sync", "--feature", "amount_against_habit", "--feature", "hours_since_last", cwd=project)
     with (project / "data" / "fraud.csv").open(newline="", encoding="utf-8") as file:
         card = list(csv.DictReader(file))[-1]["card"]
     asked = ["get", "card", card, "-f", FEATURES, "--request", "amount=412.5", "--log", str(log), "--json"]

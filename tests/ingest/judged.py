@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ ORIGIN = datetime(2024, 1, 1, tzinfo=UTC)
 KEYS = {"id": 'id = ["id"]', "place": "", "row": 'duplicates = "keep"'}
 TOML = """
 [project]
-name = "judged"
+name = "{project}"
 [entity_types.user]
 keys = {{ user = "string" }}
 [sources.events]
@@ -42,6 +43,7 @@ value = {{ type = "int" }}
 id = {{ type = "int" }}
 [scopes]
 check = false
+{offline}
 """
 HEAD = "user,event_at,updated_at,id,value\n"
 
@@ -158,15 +160,19 @@ def instant(day: float) -> datetime:
 
 
 class Project:
-    """A project whose source has the files of the steps."""
+    """A project whose source has the files of the steps. ``url`` is of a PostgreSQL server for its history."""
 
     def __init__(
-        self, root: Path, identity: str, stamped: bool, names: Iterable[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+        self, root: Path, identity: str, stamped: bool, names: Iterable[str], monkeypatch: pytest.MonkeyPatch,
+        *, url: str | None = None,
+    ) -> None:  # fmt: skip
         self.root, self._patch = root, monkeypatch
         updated = 'updated_at = "updated_at"\n' if stamped else ""
+        offline = "" if url is None else f'[offline]\nurl = "{url}"\n'
         (root / "features").mkdir(parents=True)
-        (root / "featurestore.toml").write_text(TOML.format(more=updated + KEYS[identity]))
+        (root / "featurestore.toml").write_text(
+            TOML.format(more=updated + KEYS[identity], offline=offline, project=name_of(root))
+        )
         for name in names:
             (root / "features" / f"{name}.py").write_text(feature_code(name))
         self.project = load_project(root)
@@ -198,6 +204,11 @@ class Project:
                 op = ("value", "tombstone", "withdrawn")[row["op"]]
                 found.add(((row["user"], at), row["run_seq"], op, row["value"]))
         return found
+
+
+def name_of(root: Path) -> str:
+    """A name of its own for each project: on a server they lie side by side."""
+    return f"judged_{sha256(str(root).encode()).hexdigest()[:8]}"
 
 
 def _line(row: Row) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from featurestore import times
+from featurestore import FeatureStore, times
 from featurestore.config import load_project
-from featurestore.errors import CancelledError
+from featurestore.errors import CancelledError, UsageError
 from featurestore.offline.open import open_offline
 from featurestore.progress import Progress
 from featurestore.workflows.ingest.backfill import backfill
@@ -154,3 +154,11 @@ def test_a_new_version_says_how_far_back_it_reaches(past: Folder) -> None:
     assert note == "version 2 reaches back to 2024-01-01T00:00:00Z, version 1 to 2024-01-01T00:00:00Z"
     note = past.json("ingest", "age_share", "--since", SINCE)["features"][0]["note"]
     assert note == "version 2 reaches back to 2024-01-05T00:00:00Z, version 1 to 2024-01-01T00:00:00Z"
+
+
+def test_it_is_a_call_in_python_too(past: Folder) -> None:
+    store = FeatureStore(past.root)
+    made = store.ingest("week", since=SINCE, until=UNTIL, step="8d")
+    assert [(step.until[:10], step.status) for step in made.steps] == [("2024-01-13", "ok"), ("2024-01-21", "ok")]
+    with pytest.raises(UsageError, match="need --since"):
+        store.ingest("week", until=UNTIL)

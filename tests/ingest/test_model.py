@@ -9,14 +9,15 @@ import pytest
 
 from featurestore.model import Problem
 from featurestore.workflows.ingest import divided, division
-from tests.ingest.judged import Project, model_feature, random_steps
+from tests.ingest.judged import Project, model_feature, name_of, random_steps
 from tests.ingest.model import Store
+from tests.services_postgres import PostgresServer
 
 
-def judge(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def judge(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch, url: str | None = None) -> None:
     identity, stamped, steps = random_steps(seed)
     names = sorted({name for step in steps for name in step.features})
-    project, model = Project(root, identity, stamped, names, monkeypatch), Store(identity)
+    project, model = Project(root, identity, stamped, names, monkeypatch, url=url), Store(identity)
     features = {name: model_feature(name) for name in names}
     has_failed = False
     for number, step in enumerate(steps):
@@ -66,6 +67,23 @@ def test_runs_by_parts_of_few_rows_store_the_same(
 ) -> None:
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
     judge(tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(12, 15))
+def test_a_server_stores_what_the_model_stores(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
+    judge(tmp_path, seed, monkeypatch, postgres.url)
+    postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(tmp_path)}" CASCADE')
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(2_000, 2_100))
+def test_a_server_stores_what_the_model_stores_many_more_times(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
+    judge(tmp_path, seed, monkeypatch, postgres.url)
+    postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(tmp_path)}" CASCADE')
 
 
 @pytest.mark.nightly

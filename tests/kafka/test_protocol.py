@@ -7,8 +7,11 @@ import pytest
 from confluent_kafka import Producer
 
 from featurestore.errors import SourceError
+from featurestore.model import Source
 from featurestore.sources.kafka.settings import KafkaSettings
-from featurestore.sources.kafka.topic import Range, Span, TopicReader
+from featurestore.sources.kafka.source import KafkaSource
+from featurestore.sources.kafka.topic import Range, Span, Topic, TopicReader
+from featurestore.workflows.source_preview import Nowhere
 from tests.services_kafka import Kafka
 
 SECONDS = 20.0
@@ -53,6 +56,19 @@ def test_offsets_that_are_gone_stop_the_reading(mock_kafka: Kafka, reader: Topic
     assert caught.value.message == f"topic {reader.topic}: partition 0 has no offset 50"
     assert caught.value.hint is not None
     assert "--restart-source orders" in caught.value.hint
+    reader.close()
+
+
+def test_a_last_record_that_a_topic_has_forgotten_is_not_looked_for(mock_kafka: Kafka, tmp_path: Path) -> None:
+    settings = KafkaSettings(mock_kafka.brokers, "forgetful", "json", "earliest", timeout=2)
+    source = KafkaSource(Nowhere(tmp_path), Source("orders", "kafka", settings))
+    last = {"offset": 3, "timestamp": 0, "sha256": "x"}
+    position = {"cluster": None, "topic": None, "partitions": {"0": {"next": 5, "last": last}}}
+    reader = TopicReader(settings, tmp_path, "orders")
+    assert source.spans(reader, Topic(None, None, {0: Range(5, 9, 9)}), position) == {0: Span(5, 9)}
+    assert source.spans(reader, Topic(None, None, {0: Range(0, 9, 9)}), position) == {0: Span(3, 9)}
+    with pytest.raises(SourceError, match="from offset 5 to 6 were removed before they were read"):
+        source.spans(reader, Topic(None, None, {0: Range(7, 9, 9)}), position)
     reader.close()
 
 

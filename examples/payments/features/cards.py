@@ -30,3 +30,23 @@ def amount_against_habit() -> pl.Expr:
 @feature(entity_type="card", data_type="float", inputs=["last_payment"], description="Hours since the card last paid")
 def hours_since_last() -> pl.Expr:
     return (pl.col("request_time") - pl.col("last_payment")).dt.total_seconds() / 3600
+
+
+@feature(entity_type="card", data_type="float", window="1h", description="Spent in the last hour")
+def spent_1h() -> pl.Expr:
+    return pl.col("amount").sum()
+
+
+@feature(entity_type="card", data_type="float", window="7d", description="Spent in the last seven days")
+def spent_7d() -> pl.Expr:
+    return pl.col("amount").sum()
+
+
+@feature(entity_type="card", data_type="float", window="30d", description="Spent in the last thirty days")
+def spent_30d() -> pl.Expr:
+    return pl.col("amount").sum()
+
+
+@feature(entity_type="card", data_type="int", window="7d", description="Different shops in the last seven days")
+def shops_7d() -> pl.Expr:
+    return pl.col("shop").n_unique()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from featurestore.config import Project
     from featurestore.offline.contract import OfflineStore
     from featurestore.workflows.ingest.follow import FollowRound
-    from featurestore.workflows.ingest.ingest import IngestRequest
+    from featurestore.workflows.ingest.ingest import IngestRequest, IngestResult
     from featurestore.workflows.source_preview import SourcePreview
 
 
@@ -75,6 +75,7 @@ def command(
     from featurestore.render.lines import run_lines
     from featurestore.workflows.ingest.events import IngestOptions
     from featurestore.workflows.ingest.ingest import IngestRequest, ingest
+    from featurestore.workflows.ingest.steps import backfill_bounds
 
     session: Session = ctx.obj
     project = session.project()
@@ -92,16 +93,12 @@ def command(
         return
     if every is not None:
         raise UsageError("--every goes with --follow")
-    if begin is None and (end is not None or length is not None):
-        raise UsageError("--until and --step are parts of a backfill: they need --since")
-    if begin is not None and not full:
-        _backfill(session, project, store, request, (begin, end), length, fail_on_drift=fail_on_drift)
-    if end is not None or length is not None:
-        raise UsageError("--full computes all at once: it takes --since, and neither --until nor --step")
+    bounds = backfill_bounds(begin, end, length, full=full)
+    if bounds is not None:
+        _backfill(session, project, store, request, bounds, length, fail_on_drift=fail_on_drift)
     with session.progress("reading sources") as progress:
         result = ingest(project, store, request, progress)
-    for warning in result.warnings:
-        session.warn(warning)
+    _warn(session, result)
     found = _previews(project, result.run.sources, input_) if dry_run else []
     session.show(
         lambda: json.runs.ingest_document(
@@ -116,36 +113,42 @@ def command(
     raise typer.Exit(result.exit_code(fail_on_drift=fail_on_drift))
 
 
+def _warn(session: Session, result: IngestResult) -> None:
+    """Warnings; with -q too those that say why the exit code is 3."""
+    for line in result.warnings:
+        if line in result.reasons:
+            session.report(f"warning: {line}")
+        else:
+            session.warn(line)
+
+
 def _backfill(
     session: Session,
     project: Project,
     store: OfflineStore,
     request: IngestRequest,
-    bounds: tuple[int, int | None],
+    bounds: tuple[int, int],
     length: int | None,
     *,
     fail_on_drift: bool,
 ) -> NoReturn:
     """Makes the steps, shows each, and exits."""
-    from featurestore import times
     from featurestore.render import json, text
     from featurestore.render.lines import run_lines
     from featurestore.workflows.ingest.backfill import BackfillStep, backfill
 
     dry_run = request.options.dry_run
-    until = times.now() if bounds[1] is None else bounds[1]
 
     def done(step: BackfillStep) -> None:
         result = step.result
-        for warning in result.warnings:
-            session.warn(warning)
+        _warn(session, result)
         session.show_problems(
             lambda: run_lines(result.run, result.rejected, dry_run=dry_run),
             lambda: text.runs.ingest_problems(result.run, result.rejected, dry_run=dry_run),
         )
 
     with session.progress("reading sources") as progress:
-        found = backfill(project, store, request, (bounds[0], until), length, progress, done)
+        found = backfill(project, store, request, bounds, length, progress, done)
     session.show(
         lambda: json.runs.backfill_document(found, dry_run=dry_run),
         lambda: text.runs.backfill_page(found, dry_run=dry_run),
@@ -183,8 +186,7 @@ def _show_round(session: Session, finished: FollowRound) -> None:
         session.report(f"error: {at} {finished.error}; trying again")
         return
     run, warnings = finished.result.run, finished.result.warnings
-    for warning in warnings:
-        session.warn(warning)
+    _warn(session, finished.result)
     if session.json:
         sys.stdout.write(write_line(json.runs.ingest_document(run, warnings, dry_run=False)))
     elif not session.quiet:

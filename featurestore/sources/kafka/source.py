@@ -82,7 +82,7 @@ class KafkaSource:
         try:
             topic = reader.describe()
             known = None if restart or before is None else _State(before)
-            spans = self._spans(reader, topic, known)
+            spans = self.spans(reader, topic, None if restart else before)
             lasts: dict[int, Last] = {number: known.last(number) if known else None for number in spans}
             writer = _Writer(folder, sequence)
             for records in reader.read(spans, progress):
@@ -122,7 +122,9 @@ class KafkaSource:
         writer.flush()
         return tuple(writer.parts), (before, small[-1].sequence)
 
-    def _spans(self, reader: TopicReader, topic: Topic, known: _State | None) -> dict[int, Span]:
+    def spans(self, reader: TopicReader, topic: Topic, before: Cursor) -> dict[int, Span]:
+        """What is to be read of each partition. Raises SourceError where the topic is not the one that was read."""
+        known = None if before is None else _State(before)
         if known is None:
             begins = self._begin(reader, topic)
         else:
@@ -133,7 +135,7 @@ class KafkaSource:
         for number, span in spans.items():
             last = None if known is None else known.last(number)
             if last is not None and not span.done:  # read once more, to see that it is the one that was read
-                span.begin = span.position = int(last["offset"])
+                span.begin = span.position = max(int(last["offset"]), topic.partitions[number].low)
         return spans
 
     def _begin(self, reader: TopicReader, topic: Topic) -> dict[int, int]:
@@ -412,6 +414,9 @@ class _Writer:
             return
         self.newest[records.partition] = records[-1]
         self.rows += len(records)
+        before = self._waiting.get(records.partition)
+        if before is not None and records.offsets[0] <= before.offsets[-1]:  # of a topic that was made anew
+            self._write(self._waiting.pop(records.partition))
         waiting = self._waiting.setdefault(records.partition, Records(records.partition))
         waiting.extend(records)
         size = self._sizes[records.partition] = self._sizes.get(records.partition, 0) + records.size

@@ -116,7 +116,7 @@ class _Run:
         asides = {version: self._add_misfits(aside, columns) for version, columns in named.items()}
         yield Read(
             turn.source, self._all_set_aside(asides), tuple(contents.warnings), contents.inferred, contents.widened,
-            contents.lacking,
+            tuple(contents.lacking),
         )  # fmt: skip
         total = contents.total()
         ready: list[Ready] = []

@@ -64,7 +64,7 @@ class SourceContents:
         self.reading = reading_of(source, keys, pl.__version__)
         self.inferred: dict[str, Scalar] = {}
         self.widened: dict[str, Scalar] = {}
-        self.lacking = False
+        self.lacking: list[str] = []
         self.warnings: list[str] = list(offer.warnings)
         self.parsed: set[str] = set()
         self.parsed_rows = 0
@@ -172,8 +172,7 @@ class SourceContents:
         for content in contents:
             lacking = [name for name in names if name not in self._find(content.sha256).columns]
             if lacking and content.sha256 in new:
-                self.lacking = True
-                self.warnings.append(wording.lacks_columns(content.name, lacking))
+                self.lacking.append(wording.lacks_columns(content.name, lacking))
 
     def _start(self, content: Content, before: Sequence[Taken]) -> Kept | None:
         """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""

@@ -145,7 +145,7 @@ class Divided:
             alive = [each.plan for each in collected.values()]
             own = divided.part(unit)
             part = self._with_reach(divided, unit, own, reach)
-            problem = self._too_large(part, unit)
+            problem = self._too_large(part)
             if problem is not None:
                 for plan in alive:
                     yield (
@@ -177,15 +177,16 @@ class Divided:
             return own
         return replace(own, spilled=[*divided.before(unit, begin - reach), *own.spilled])
 
-    def _too_large(self, part: PartContents, unit: Unit) -> tuple[int, int, str] | None:
+    def _too_large(self, part: PartContents) -> tuple[int, int, str] | None:
         """The rows of one entity that don't fit, their bytes and the entity."""
         rows = sum(frame.height for frame in part.spilled)
         size = AT_ONCE * self._bytes(rows)
-        if size <= self.memory or unit.up_to is None:
+        if size <= self.memory:
             return None
         entity_type = self.looking.entity_type
-        keys = dict(zip(entity_type.key_names, unit.up_to, strict=False))
-        return rows, size, f"{entity_type.name} {format_entity(entity_type, keys)}"
+        last = part.spilled[-1].read().row(-1, named=True)
+        entity = format_entity(entity_type, {name: last[name] for name in entity_type.key_names})
+        return rows, size, f"{entity_type.name} {entity}"
 
     def _cut(self, found: Evaluated, unit: Unit, reach: int | None) -> Evaluated:
         """The values that are the unit's own, and what they are compared with."""

@@ -53,8 +53,8 @@ class IngestOptions:
 class Read:
     """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
 
-    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` says that new rows lack
-    a column that earlier ones had.
+    ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` are sentences:
+    which columns new rows lack that earlier ones had.
     """
 
     source: Source
@@ -62,7 +62,7 @@ class Read:
     warnings: tuple[str, ...]
     inferred: Mapping[str, Scalar]
     widened: Mapping[str, Scalar] = field(default_factory=dict)
-    lacking: bool = False
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

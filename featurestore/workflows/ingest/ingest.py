@@ -58,13 +58,15 @@ class IngestRequest:
 class IngestResult:
     """The run as the audit log has it, its rejected rows, and what to warn of.
 
-    ``more`` says that a stream has more to fetch, and a limit ended the run.
+    ``more`` says that a stream has more to fetch, and a limit ended the run. ``reasons`` are those of the warnings that
+    say why a run is partly done, where no feature failed and no row was set aside.
     """
 
     run: Run
     rejected: tuple[RejectedRow, ...]
     warnings: tuple[str, ...]
     more: bool = False
+    reasons: tuple[str, ...] = ()
 
     def exit_code(self, *, fail_on_drift: bool = False) -> int:
         """0 done; 4 nothing committed; 3 partly done; 1 drifted, where that is asked for (in this precedence)."""
@@ -205,7 +207,8 @@ class _Ingestion:
         if run.run_seq is not None:
             recorder.warnings += [line for stream in recorder.came for line in stream.tell()]
         more = any(not stream.fetched.whole for stream in recorder.came)
-        return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings), more)
+        reasons = tuple(recorder.reasons)
+        return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings), more, reasons)
 
     def _attempt(self, recorder: Recorder, targets: Sequence[Target], failed: Sequence[FeatureRun]) -> Run:
         recorder.load_references(targets)

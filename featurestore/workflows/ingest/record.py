@@ -72,6 +72,7 @@ class Recorder:
     ) -> None:
         self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
+        self.reasons: list[str] = []  # those of the warnings that say why a run is partly done
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
@@ -131,13 +132,15 @@ class Recorder:
         match event:
             case Read():
                 self.rejected += event.rejected
-                self.warnings += event.warnings
+                self.warnings += [*event.warnings, *event.lacking]
+                self.reasons += event.lacking
                 self._read.append(event)
             case Present():
                 self._snapshots.append(event)
             case Came():
                 self.came.append(event.stream)
                 self.warnings += [*event.stream.fetched.waiting, *event.stream.fetched.notes]
+                self.reasons += event.stream.fetched.waiting
             case Empty(target):
                 self._features.append(replace(outcome(target, "unchanged"), note="nothing has come of its source yet"))
             case Noticed():
@@ -220,6 +223,7 @@ class Recorder:
         self.warnings += done.lines
         if done.refused:
             self._refused.add(present.source.name)
+            self.reasons += done.lines
 
     def _begin(self) -> RunTransaction:
         if self._transaction is None:

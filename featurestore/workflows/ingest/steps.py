@@ -6,10 +6,19 @@ from collections.abc import Sequence
 
 from featurestore.errors import UsageError
 from featurestore.offline.contract import OfflineStore
-from featurestore.times import format_instant
+from featurestore.times import format_instant, now
 from featurestore.workflows.ingest.events import IngestOptions, Step
 from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.targets import Target
+
+
+def backfill_bounds(since: int | None, until: int | None, length: int | None, *, full: bool) -> tuple[int, int] | None:
+    """From when to when (µs) a backfill goes; None where an ordinary run is asked for. Raises UsageError."""
+    if since is None and (until is not None or length is not None):
+        raise UsageError("--until and --step are parts of a backfill: they need --since")
+    if full and (until is not None or length is not None):
+        raise UsageError("--full computes all at once: it takes --since, and neither --until nor --step")
+    return None if since is None or full else (since, now() if until is None else until)
 
 
 def cut_steps(since: int, until: int, length: int | None) -> list[Step]:
