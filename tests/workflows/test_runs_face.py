@@ -26,7 +26,7 @@ def test_ingest_and_its_run(project: Folder) -> None:
     result = ingest(opened, store, IngestRequest(), Progress(report=lines.append))
     assert (result.run.status, result.exit_code()) == ("partial", 3)
     assert [(item.rows_written, item.rows_rejected) for item in result.run.features] == [(4, 1)]
-    assert "age_share: 4 rows" in lines
+    assert "age_share: 4 rows; 1 of 1 features done" in lines
     (run,) = list_runs(store, feature="age_share", status="partial")
     detail = show_run(store, "1")
     assert run.run_id == detail.run.run_id == result.run.run_id

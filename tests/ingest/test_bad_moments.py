@@ -1,0 +1,49 @@
+"""Files that change at the wrong moment: the result is right, or the run is refused and nothing is half done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from featurestore.sources.contract import Offer
+from featurestore.sources.files import FileSource
+from tests.conftest import VISITS, Folder
+
+MORE = "003,2024-03-01T00:00:00Z,40,\n"
+
+
+def grows(path: Path) -> None:
+    path.write_text(path.read_text() + MORE)
+
+
+@pytest.mark.parametrize("happens", [Path.unlink, grows])
+def test_a_file_that_goes_or_grows_between_look_and_read_fails_the_run_whole(
+    project: Folder, happens: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = FileSource.offer
+    project.write({"visits2.csv": VISITS.replace("2024", "2025")})
+
+    def offer(self: FileSource) -> Offer:
+        offered = look(self)
+        happens(project.root / "visits2.csv")
+        return offered
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileSource, "offer", offer)
+        assert "visits2.csv" in project.run("ingest", code=4).err
+    assert not (project.root / "features/.versions/age_share").exists()
+    project.write({"visits2.csv": VISITS.replace("2024", "2025") + MORE})
+    assert project.features()["age_share"]["rows_written"] == 7
+
+
+def test_a_file_with_the_time_and_size_of_the_one_before_it_is_read(project: Folder) -> None:
+    project.run("ingest")
+    path = project.root / "visits.csv"
+    before = path.stat()
+    path.write_text(path.read_text().replace("Z,50,", "Z,55,"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert project.features()["age_share"]["rows_corrected"] == 1
