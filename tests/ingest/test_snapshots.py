@@ -174,3 +174,34 @@ def test_a_later_version_does_not_answer_for_who_was_deleted(static: Shop) -> No
 def test_what_a_snapshot_can_not_be_is_refused(static: Shop, setting: str, words: str) -> None:
     static.declare(setting)
     assert words in static.ingest(code=2)
+
+
+WINDOW = """
+
+@feature(entity_type="user", data_type="float", source="orders", scope="entity")
+def total() -> pl.Expr:
+    return pl.col("amount").cum_sum().over("user") * 1.0
+
+
+@feature(entity_type="user", data_type="int", source="orders", window="36500d")
+def orders() -> pl.Expr:
+    return pl.len()
+"""
+
+
+def test_windows_and_entities_end_with_the_snapshot_and_go_on_after_the_return(static: Shop) -> None:
+    static.folder.write({"features/shop.py": FEATURES + WINDOW})
+    static.folder.edit("featurestore.toml", 'path = "orders.csv"', 'path = "orders.csv"\nid = ["no"]')
+    orders = "user,at,amount,no\na,2024-01-01,1,1\nb,2024-01-01,2,2\n"
+    static.folder.write({"orders.csv": orders})
+    static.users("abc")
+    static.ingest()
+    static.users("ac")
+    static.ingest()
+    assert (static.answers("total"), static.answers("orders")) == ({"a": 1.0}, {"a": 1})
+    static.users("abc")
+    static.ingest()
+    static.folder.write({"orders.csv": orders + "b,2024-01-02,3,3\n"})
+    static.ingest()
+    assert static.answers("total") == {"a": 1.0, "b": 5.0}
+    assert static.answers("orders") == {"a": 1, "b": 2}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from featurestore.model import EntityType, RejectedRow, Source, StoredVersion
-from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, RunTransaction
+from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, RunTransaction
 from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.ingest.events import Present
@@ -75,12 +75,21 @@ def apply_snapshot(run: RunTransaction, present: Present, versions: Sequence[Sto
     instant = pl.lit(run.learned_at, pl.Int64).cast(INSTANT)
     run.mark_deleted(entity_type, gone.with_columns(instant.alias(_DELETED_AT)), "snapshot")
     for version in versions:
+        if version.steps:
+            _end_steps(run, version, gone, instant)
         standing = run.pairs(version, gone).filter(pl.col("op") != WITHDRAWN)
         last = standing.filter(pl.col(AT) <= instant).unique(keys, keep="last", maintain_order=True)
         run.delete(version, last.filter(pl.col("op") == VALUE).select(*keys, instant.alias(AT)))
         run.withdraw(version, standing.filter((pl.col(AT) > instant) & (pl.col("op") == VALUE)).select(*keys, AT))
     lines.append(f"{present.source.name}: {_who(entity_type, gone)} gone from its snapshot and deleted from now on")
     return SnapshotOutcome(tuple(lines))
+
+
+def _end_steps(run: RunTransaction, version: StoredVersion, gone: pl.DataFrame, instant: pl.Expr) -> None:
+    """Moves the steps that fell due into the history as they are, and drops those that did not."""
+    coming = run.coming(version, gone)
+    run.append_rows(version, coming.filter(pl.col("op") == VALUE, pl.col(AT) <= instant))
+    run.replace_coming(version, gone, coming.filter(pl.col("op") == UNTIL))
 
 
 def _bring_back(run: RunTransaction, present: Present, versions: Sequence[StoredVersion]) -> list[str]:

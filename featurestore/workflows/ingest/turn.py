@@ -77,8 +77,12 @@ def mark_coming(fingerprint: str, first: int | None) -> str:
 def deleted_since(deleted: pl.DataFrame, position: Position) -> bool:
     """Whether an entity was deleted after a position was committed: what holds of it is written again.
 
-    A snapshot deletes from its run on, when nothing is dated later.
+    A snapshot deletes from its run on, when nothing is dated later. An entity that returned was still deleted for
+    what that run evaluated.
     """
+    back = deleted.filter(deleted["author"] == "returned")["run_seq"].max()
+    if isinstance(back, int) and back >= position.run_seq:
+        return True
     deleted = deleted.filter(deleted["author"] != "snapshot")
     last = deleted["run_seq"].max() if deleted.height else None
     return isinstance(last, int) and last > position.run_seq
