@@ -19,7 +19,7 @@ from featurestore.parsed.rows import CONTENT, ROW, KeptRows
 from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
-from featurestore.sources.contract import Content, ContentSource, Offer, OpenSource, Start
+from featurestore.sources.contract import ComparingSource, Content, ContentSource, Offer, OpenSource, Start
 from featurestore.sources.reading import fits_all, missing_column, read_contents
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
@@ -163,8 +163,11 @@ class SourceContents:
         self._warn(contents, read.inferred)
 
     def _note_lacking(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
-        """Says which columns the new contents lack that earlier ones had; of formats that name all columns."""
-        if not self._opened.complete:
+        """Says which columns the new contents lack that earlier ones had; of formats that name all columns.
+
+        A server's table says that by itself.
+        """
+        if not self._opened.complete or isinstance(self._opened, ComparingSource):
             return
         known = [self._find(sha256) for taken in before for sha256 in taken.parts if self._kept.find(sha256)]
         names = list(dict.fromkeys(name for kept in known for name in kept.columns))
