@@ -31,7 +31,7 @@ class EncodedStatement:
         self.position = position
         self.out = walk.out
         self.segments = _compress(walk.out)
-        self.mentions = frozenset(piece.key for piece in walk.out if isinstance(piece, Mention))
+        self.mentions = frozenset(piece.key for piece in self.segments if isinstance(piece, Mention))
         self.strings = walk.strings
         self.reads = walk.reads
         self.dotted = walk.dotted
@@ -119,15 +119,10 @@ class Definitions:
 def _compress(out: list[Piece]) -> list[bytes | Mention | OwnName]:
     """Joins the texts between mentions. A constant may contain half of a surrogate pair, hence ``surrogatepass``."""
     segments: list[bytes | Mention | OwnName] = []
-    texts: list[str] = []
-    for piece in out:
-        if piece.__class__ is str:
-            texts.append(piece)
-            continue
-        if texts:
-            segments.append("".join(texts).encode("utf-8", "surrogatepass"))
-            texts.clear()
-        segments.append(piece)  # type: ignore[arg-type]
-    if texts:
-        segments.append("".join(texts).encode("utf-8", "surrogatepass"))
+    start = 0
+    for at in [*(at for at, piece in enumerate(out) if piece.__class__ is not str), len(out)]:
+        if start < at:
+            segments.append("".join(out[start:at]).encode("utf-8", "surrogatepass"))  # type: ignore[arg-type]  # texts
+        segments += out[at : at + 1]  # type: ignore[arg-type]  # a mention or a name, and at the end nothing
+        start = at + 1
     return segments
