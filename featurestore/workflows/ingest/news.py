@@ -121,6 +121,8 @@ def find_news(looking: Looking, before: Side, now: Side, most: int | None = None
     old_rows = old.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     new_rows = new.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     replaced = old_rows.join(new_rows, on=key, how="semi", maintain_order="left")
+    if looking.source.duplicates == "keep":  # every row is its own, and another one at its place replaces nothing
+        replaced = replaced.clear()
     return News(old_rows, new_rows, replaced, _count_older(looking, touched, new.rows, before, now))
 
 
