@@ -42,7 +42,7 @@ class ColumnTypes:
     ``keys`` are the entity types' keys, ``pinned`` the types of earlier runs, ``inferred`` what these rows add. Rows
     with an event time after ``latest`` (µs) are rejected; ``due`` is the first of their times.
 
-    With ``by_column`` a row is not rejected where a value does not fit the pinned type of an undeclared column: that
+    With ``by_column`` a row is not rejected where a value does not fit the type of an undeclared column: that
     value is null, and the row has the column in `MISFITS`, for whoever names it. ``misfits`` are these rows, one for
     each such column, ``misfit_counts`` how many have which columns. ``widened`` are pinned columns of integers that
     turned out to hold floats, each with the place and the value that showed it.
@@ -163,8 +163,9 @@ class ColumnTypes:
         if done.misfits is not None:
             if name in self.inferred:
                 self._widen(column, target.kind, batch.kinds.get(name))
-            if self.by_column and self._is_pinned(name):
-                self._widen_pin(column, done.misfits, target, batch)
+            if self.by_column and self._is_undeclared(name):
+                if name in self.pinned:
+                    self._widen_pin(column, done.misfits, target, batch)
                 aside[name] = done.misfits
             else:
                 self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
@@ -179,11 +180,11 @@ class ColumnTypes:
             self.inferred[column.name] = wider if {kind, wider} in _ONE_HOLDS_BOTH else "string"
             raise ReadAgainError
 
-    def _is_pinned(self, name: str) -> bool:
-        """Whether a column's type is pinned and nothing else: rows without a key, a time or an id are nobody's."""
+    def _is_undeclared(self, name: str) -> bool:
+        """Whether a column's type is only pinned, or about to be: rows without a key, a time or an id are nobody's."""
         source = self.source
         roles = (*source.roles, *source.id)
-        return name in self.pinned and name not in source.columns and name not in self.keys and name not in roles
+        return name not in source.columns and name not in self.keys and name not in roles
 
     def _widen_pin(self, column: pl.Series, misfits: Mask, target: ColumnType, batch: Batch) -> None:
         """Raises ReadAgainError where a pinned column of integers holds a float."""
@@ -221,7 +222,7 @@ class ColumnTypes:
     def _place_of_type(self, name: str) -> str:
         if name in self.keys:
             return "[entity_types]"
-        if name in self.pinned and name not in self.source.columns:
+        if self._is_undeclared(name):
             return f"features/.versions/{self.source.name}.columns.toml"
         return f"[sources.{self.source.name}.columns]"
 

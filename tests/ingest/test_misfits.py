@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import polars as pl
 import pytest
 
 from tests.conftest import Folder
@@ -25,6 +28,16 @@ def pulse_share() -> pl.Expr:
 @feature(entity_type="patient", data_type="int", scope="row")
 def passed_on(visits: pl.DataFrame) -> pl.DataFrame:
     return visits.select("patient_id", value=pl.Series([len(row) for row in visits.rows()]), computed_at="visit_at")
+"""
+NAMING = """
+import polars as pl
+
+from featurestore import feature
+
+
+@feature(entity_type="patient", data_type="int")
+def hashed() -> pl.Expr:
+    return pl.col("row_hash")
 """
 HEAD = "patient_id,visit_at,age,pulse\n"
 PINS = "features/.versions/visits.columns.toml"
@@ -128,3 +141,14 @@ def test_a_column_that_a_new_file_lacks_is_said_once(pinned: Folder) -> None:
     assert "'pulse'" not in pinned.run("ingest").err
     pinned.write({"visits3.csv": HEAD.replace("\n", ",weight\n") + "001,2024-03-02T00:00:00Z,52,70,80\n"})
     assert pinned.run("ingest").code == 0
+
+
+def test_a_value_that_no_type_holds_is_set_aside_for_those_that_name_the_column(project: Folder) -> None:
+    project.edit("featurestore.toml", 'type = "csv"\npath = "visits*.csv"', 'type = "parquet"\npath = "visits.parquet"')
+    times = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2)]
+    visits = pl.DataFrame({"patient_id": ["001", "002"], "visit_at": times, "age": [50, 51], "chol": [1.0, 2.0]})
+    large = pl.Series("row_hash", [1, 2**63 + 5], dtype=pl.UInt64)
+    visits.with_columns(large).write_parquet(project.root / "visits.parquet")
+    assert counts(project.features()) == {"age_share": (2, 0)}
+    project.write({"features/hashes.py": NAMING})
+    assert counts(project.features(code=3)) == {"age_share": (0, 0), "hashed": (1, 1)}
