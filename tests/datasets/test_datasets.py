@@ -101,6 +101,7 @@ def test_all_that_a_rebuild_needs_is_stored(ingested: Folder) -> None:
             "sha256": version.id.sha256,
             "max_age": None,
             "role": None,
+            "inputs": [],
             "nulls": 3,
             "ages": {"least": None, "mean": None, "greatest": None},
         }

@@ -288,7 +288,7 @@ REFUSED = {
     'thousands = "x"': "thousands must be one of",
     'true = ["x"]\nfalse = ["x"]': "name the same word",
     "skip_rows = -1": "skip_rows must be the number of lines",
-    'max_rejected = "2"': "is not a share of rows",
+    'max_rejected = "2"': "is not a share",
     'columns.x = { type = "int", format = "%Y" }': "needs a datetime or date column",
     'columns.x = { format = "%d/%m" }': "has no year",
     'columns.x = { unit = "min" }': "must be one of s, ms, us, ns",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -12,8 +13,10 @@ from featurestore.model import FeatureRun, Json, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
-from featurestore.workflows.ingest.backfill import BackfillResult
 from featurestore.workflows.runs import RunDetail
+
+if TYPE_CHECKING:
+    from featurestore.workflows.ingest.backfill import BackfillResult
 
 MOST_REJECTED = 20
 MOST_NAMES = 5
