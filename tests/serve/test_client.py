@@ -62,6 +62,29 @@ def test_the_same_answers(both: tuple[FeatureStoreClient, FeatureStoreClient]) -
             assert found.equals(expected)
 
 
+def test_notebooks_train_and_serve_from_a_folder_and_from_a_server_alike(
+    both: tuple[FeatureStoreClient, FeatureStoreClient],
+) -> None:
+    days = pd.to_datetime(["2024-01-20", "2024-02-20", "2024-01-01"], utc=True)
+    labels_df = pd.DataFrame({"patient_id": ["001", "001", "002"], "diagnosis_date": days, "sick": [0, 1, 0]})
+    for client in both:
+        training_df = client.get_historical_features(
+            entity_df=labels_df,
+            features=["age_share", "chol_level"],
+            entity_column="patient_id",
+            timestamp_column="diagnosis_date",
+            entity_type="patient",
+        )
+        assert isinstance(training_df, pd.DataFrame)
+        assert list(training_df.columns) == ["patient_id", "diagnosis_date", "sick", "age_share", "chol_level"]
+        assert training_df["age_share"].tolist()[:2] == [0.5, 0.51]
+        assert training_df["age_share"].isna().tolist() == [False, False, True]
+        answer = client.get_online_features(
+            entity_type="patient", entity_ids=["001"], features=["age_share", "chol_level"]
+        )
+        assert answer.to_pandas()["chol_level"].tolist() == [210.0]
+
+
 def test_the_same_errors(both: tuple[FeatureStoreClient, FeatureStoreClient]) -> None:
     for client in both:
         with pytest.raises(UsageError, match="no entity type 'pateint'") as raised:
