@@ -227,7 +227,8 @@ def historical(folder: Path, count: int) -> None:
         writer.write_table(table)
     body = sink.getvalue().to_pybytes()
     asked = {"features": list(NAMES), "timestamp_column": "at"}
-    kind = {"Content-Type": "application/vnd.apache.arrow.stream"}
+    arrow = "application/vnd.apache.arrow.stream"
+    kind = {"Content-Type": arrow, "Accept": arrow}
     command = [sys.executable, "-m", "featurestore", "-C", str(folder), "-q", "join", "labels.arrow"]
     command += ["-f", ",".join(NAMES), "--timestamp-column", "at", "--output", "joined.arrow"]
     ratios = []
