@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from featurestore.errors import NothingToReadError, SourceError
+from featurestore.errors import NothingToReadError
 from featurestore.model import Json, Source
 from featurestore.progress import SILENT, Progress
+from featurestore.sources.batches import offer_of_batches, path_of
 from featurestore.sources.contract import (
-    Content,
     Cursor,
     Deletions,
     Fetched,
@@ -164,18 +164,8 @@ class KafkaSource:
         mark = ""
         if self._settings.schema is not None:
             mark = "@" + read_schema(self._settings, self._folders.root, self._source.name)[1]
-        contents = []
-        for part in parts:
-            partition, first = _facts(part)
-            self._batches[part.name] = partition, first
-            contents.append(Content(part.name, part.content + mark, part.size, stream=(partition, part.sequence)))
-        return Offer(
-            content={"batches": [[part.name, part.content + mark] for part in parts]},
-            cursor={"files": {part.name: part.content + mark for part in parts}},
-            size=sum(part.size for part in parts),
-            contents=tuple(contents),
-            handle=tuple(parts),
-        )
+        self._batches |= {part.name: _facts(part) for part in parts}
+        return offer_of_batches(parts, lambda part: _facts(part)[0], mark)
 
     def offer(self) -> Offer:
         """Nothing: rows of a stream are those that were fetched."""
@@ -208,12 +198,7 @@ class KafkaSource:
         for part in parts:
             if only is not None and part.name not in only:
                 continue
-            if part.path is None:
-                raise SourceError(
-                    "rows that are kept of it were damaged", where=f"source {self._source.name}",
-                    hint="run featurestore ingest again: they are made again from what the history holds",
-                )  # fmt: skip
-            raw = pl.read_parquet(part.path, glob=False)
+            raw = pl.read_parquet(path_of(part, self._source.name), glob=False)
             passed += raw["value"].null_count()
             yield decode(raw, _facts(part)[1], part.name, self._settings, read)
         if passed and self._settings.tombstone == "skip":

@@ -12,11 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from featurestore.errors import SourceError
 from featurestore.model import Source
 from featurestore.progress import SILENT, Progress
+from featurestore.sources.batches import offer_of_batches, path_of
 from featurestore.sources.contract import (
-    Content,
     Cursor,
     Deletions,
     Fetched,
@@ -68,12 +67,7 @@ class PostgresCursor:
         return fetching.fetch(before, sequence, full=self._full or restart)  # type: ignore[no-any-return]
 
     def offer_of(self, parts: Sequence[RawPart]) -> Offer:
-        contents = [Content(part.name, part.content, part.size, stream=(0, part.sequence)) for part in parts]
-        files = {part.name: part.content for part in parts}
-        return Offer(
-            content={"batches": [[name, content] for name, content in files.items()]}, cursor={"files": files},
-            size=sum(part.size for part in parts), contents=tuple(contents), handle=tuple(parts),
-        )  # fmt: skip
+        return offer_of_batches(parts, lambda _part: 0)
 
     def offer(self) -> Offer:
         """Nothing: its rows are those that were fetched."""
@@ -99,14 +93,9 @@ class PostgresCursor:
         for part in parts:
             if only is not None and part.name not in only:
                 continue
-            if part.path is None:
-                raise SourceError(
-                    "rows that are kept of it were damaged", where=f"source {self._source.name}",
-                    hint="run featurestore ingest again: they are made again from what the history holds",
-                )  # fmt: skip
             assert isinstance(part.facts, dict), "made by a fetch"
             known = [Column.from_json(found) for found in part.facts["columns"]]
-            yield batch_of(pl.read_parquet(part.path, glob=False), known, part.name, 1)
+            yield batch_of(pl.read_parquet(path_of(part, self._source.name), glob=False), known, part.name, 1)
 
     def place(self, origin: str, row: int) -> Place:
         return Place(f"{self._source.name}: {self._settings.name} batch {origin} row {row}", None, row)
