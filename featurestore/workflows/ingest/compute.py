@@ -253,13 +253,20 @@ class _SourceRun:
     def _is_current(self, target: Target, print_: str) -> bool:
         """Whether a position is that of these rows, none of which has become due since, and nobody was deleted."""
         position = self._positions[target.version.id]
-        if position is None:
+        if position is None or self._missed_something(position):
             return False
         taken, _, due = position.fingerprint.partition(DUE)
         is_due = bool(due) and (self._turn.latest is None or int(due) <= self._turn.latest)
         if deleted_since(self._turn.deleted[target.feature.entity_type.name], position):
             return False
         return taken == print_ and not is_due and not self._options.full
+
+    def _missed_something(self, position: Position) -> bool:
+        """Whether other versions took a file that came and vanished since a position was committed."""
+        own, last = read_taken(position.cursor), self._turn.last
+        if own is None or last is None:
+            return False
+        return bool((last.parts | last.missed.keys()) - own.parts - own.missed.keys())
 
     def _unchanged(self, target: Target, position: Position) -> Unchanged | Failed:
         held = self._set_aside.get(target.version.id)

@@ -94,6 +94,14 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen:
+    """``rows`` came late: they lie at or before ``until`` (µs), up to which values stay as they are."""
+
+    until: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """One target's rows, ready to be stored, and the position to store with them.
 
@@ -116,6 +124,7 @@ class Computed:
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
     steps: Steps | None = None
+    frozen: Frozen | None = None
 
     @property
     def values(self) -> pl.DataFrame:
