@@ -80,6 +80,8 @@ def leave_traces(folder: Folder) -> None:
     folder.run("ingest", code=3)
     folder.run("sync")
     folder.run("list")
+    for entity in ("p1", WHO, "p2"):
+        folder.run("get", "patient", entity, "--log", str(folder.root / "requests.jsonl"))
     labels = str(folder.root / "labels.csv")
     folder.run("join", labels, "-f", "age_share,said", "--timestamp-column", "at", "--dataset", "trial")
     project = load_project(folder.root)
@@ -155,6 +157,7 @@ def try_all(killer: Killer, base: Path, every: int, first: int = 0, left: Callab
 def test_the_traces_are_everywhere_before(life: Path) -> None:
     found = {entry.partition(":")[0] for entry in left_in(life / ".featurestore")}
     assert {"history.duckdb", "online.sqlite", "summary.json", "entities.arrow"} <= found
+    assert "requests.jsonl" in {entry.partition(":")[0] for entry in left_in(life)}
 
 
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(lived: Path, killer: Killer) -> None:
