@@ -96,7 +96,8 @@ class Argument:
     ``parse`` takes the declaration and the argument's name and raises DeclarationError. ``default`` is the parsed value
     of an absent argument, and means nothing for a required one; where other arguments decide (``by_others``), an absent
     one is parsed too. An argument is hashed, or metadata, or neither. ``json`` is its value in documents: in ``list``
-    where ``listed``, else in ``show``. ``label`` and ``text`` are its row in ``show``; there is none where either is empty.
+    where ``listed``, else in ``show``. ``label`` and ``text`` are its row in ``show``; there is none where either is
+    empty.
     """
 
     name: str

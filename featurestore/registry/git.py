@@ -169,9 +169,11 @@ def ever_added(root: Path, folder: str = VERSIONS) -> frozenset[str]:
 
 
 def _has_commit(root: Path) -> bool:
-    """Whether the repository has a HEAD yet. Raises GitError."""
+    """Whether there is a repository, and it has a HEAD yet. Raises GitError."""
     try:
         _git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+    except _NoRepositoryError:
+        return False
     except GitError as exc:
         if exc.message == _NOTHING_SAID:
             return False
