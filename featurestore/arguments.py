@@ -244,19 +244,55 @@ def _parse_data_type(declaration: Declaration, argument: str) -> DataType:
 
 
 def _parse_source(declaration: Declaration, argument: str) -> Source | None:
+    """The source; the first of several."""
     name, sources = declaration.text(argument), declaration.project.sources
     if declaration.values.get("inputs") or declaration.values.get("request"):
         return None  # of a request-time feature; `_parse_inputs` says what does not go with it
+    if declaration.values.get("sources"):
+        return _parse_sources(declaration, "sources")[0]
     if name:
-        if name not in sources:
-            hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
-            raise declaration.error(f"there is no source {name!r}", hint)
-        return sources[name]
+        return _find_source(declaration, name)
     if len(sources) == 1:
         return next(iter(sources.values()))
     if not sources:
         raise declaration.error("the project has no source", "add [sources.NAME] to featurestore.toml")
     raise declaration.error("the project has several sources", "name one: source= " + " or ".join(sorted(sources)))
+
+
+def _find_source(declaration: Declaration, name: str) -> Source:
+    sources = declaration.project.sources
+    if name not in sources:
+        hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
+        raise declaration.error(f"there is no source {name!r}", hint)
+    return sources[name]
+
+
+_OF_ONE_SOURCE = ("lookback", "window", "every", "delay")
+
+
+def _parse_sources(declaration: Declaration, argument: str) -> tuple[Source, ...]:
+    """The sources of a feature that is made of several. Raises DeclarationError for what goes with one source alone."""
+    value = declaration.values.get(argument) or []
+    example = 'sources=["visits", "labs"]: the function takes a frame for each, in this order'
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise declaration.error(f"sources= must be a list of names, not {value!r}", example)
+    if not value:
+        return ()
+    if declaration.values.get("source") is not None:
+        raise declaration.error("source= names one source, and sources= several", "leave out source=")
+    if len(value) == 1:
+        raise declaration.error("sources= names one source", f'source="{value[0]}"')
+    for name in value:
+        if value.count(name) > 1:
+            raise declaration.error(f"sources= names {name} twice", "name it once: one frame has all its rows")
+    for name in _OF_ONE_SOURCE:
+        if declaration.values.get(name) is not None:
+            text = f"{name}= is about the rows of one source, and sources= names several"
+            raise declaration.error(text, f"leave out {name}=, or make a feature of each source")
+    if declaration.values.get("scope") not in (None, "source"):
+        text = f"scope={declaration.values['scope']!r} is about the rows of one source, and sources= names several"
+        raise declaration.error(text, "leave it out: the function sees all rows of each")
+    return tuple(_find_source(declaration, str(name)) for name in value)
 
 
 _SOURCE_TEXTS = ("event_time", "timezone", "updated_at", "known_at")
@@ -296,6 +332,21 @@ def _source_from_header(value: Json) -> Source:
 
 def _source_text(source: Source | None) -> str:
     return NONE if source is None else f"{source.name} ({source.type}, {source.location})"
+
+
+def _sources_facts(sources: tuple[Source, ...]) -> dict[str, Json]:
+    """Those after the first, which are facts of ``source``."""
+    return {
+        name.replace("source", f"source {number}", 1): value
+        for number, source in enumerate(sources[1:], 2)
+        for name, value in _source_facts(source).items()
+    }
+
+
+def _sources_from_header(value: Json) -> tuple[Source, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(map(_source_from_header, value))
 
 
 # Metadata
@@ -540,7 +591,7 @@ def _files_from_header(value: Json) -> Dependencies:
 
 # Request-time features
 
-_OF_HISTORIES = ("source", "max_age", "scope", "lookback", "tolerance", "window", "every", "delay")
+_OF_HISTORIES = ("source", "sources", "max_age", "scope", "lookback", "tolerance", "window", "every", "delay")
 
 
 def _parse_inputs(declaration: Declaration, argument: str) -> tuple[Input, ...]:
@@ -706,6 +757,15 @@ ARGUMENTS: dict[str, Argument] = {
                 to_header=lambda request: dict(request) or None, from_header=_request_from_header,
             ),
             json=dict, label="request", text=_request_text,
+        ),
+        Argument(
+            "sources", _parse_sources, default=(), listed=True,
+            hashed=Hashed(
+                _sources_facts, from_header=_sources_from_header,
+                to_header=lambda sources: [_source_to_header(source) for source in sources] or None,
+            ),
+            json=lambda sources: [source.name for source in sources], label="and",
+            text=lambda sources: ", ".join(map(_source_text, sources[1:])),
         ),
     )
 }  # fmt: skip

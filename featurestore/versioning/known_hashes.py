@@ -112,7 +112,7 @@ def _record(hashed: VersionHash, data: bytes) -> _Record:
 
 def _facts_of(feature: Feature) -> str:
     """Everything of a declaration that the hash of its code can depend on."""
-    columns = {} if feature.source is None else {name: item.type for name, item in feature.source.columns.items()}
+    columns = [{name: item.type for name, item in source.columns.items()} for source in feature.reads]
     facts = [feature.module, feature.function, feature.short, hashed_facts(feature), columns]
     return sha256(_SORTED.encode(facts).encode()).hexdigest()
 
