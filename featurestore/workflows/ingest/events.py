@@ -102,8 +102,17 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """How far a target has come in one of its sources."""
+
+    source: str
+    fingerprint: str
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
-    """One target's rows, ready to be stored, and the position to store with them.
+    """One target's rows, ready to be stored, and the position to store with them; of several sources also the others'.
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
@@ -125,6 +134,12 @@ class Computed:
     parts: Sequence[ValuesPart] = ()
     steps: Steps | None = None
     frozen: Frozen | None = None
+    others: Sequence[SourcePosition] = ()
+
+    @property
+    def positions(self) -> Sequence[SourcePosition]:
+        """How far it has come in each of its sources."""
+        return (SourcePosition(self.target.source.name, self.fingerprint, self.cursor), *self.others)
 
     @property
     def values(self) -> pl.DataFrame:
@@ -147,7 +162,7 @@ class Unchanged:
     """A target that has taken these very rows already, but for those that were set aside then and still are."""
 
     target: Target
-    position: Position
+    positions: Sequence[Position]
     set_aside: SetAside | None = None
 
 

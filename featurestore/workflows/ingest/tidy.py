@@ -18,7 +18,7 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
 
     Of these, rows of files that vanished go where no feature that is ``declared`` needs them.
     """
-    sources = {target.source.name: target.source for target in targets}
+    sources = {source.name: source for target in targets for source in target.feature.reads}
     for name, source in sources.items():
         if not (project.state / "rows" / name / "index.json").exists():
             continue
@@ -29,7 +29,7 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
             with store.reading():
                 positions = store.positions(name)
                 entity_types = {version.entity_type for version in store.versions() if version.id.feature in declared}
-            versions = {target.version.id for target in targets if target.source.name == name}
+            versions = {target.version.id for target in targets if source in target.feature.reads}
             used = _used(positions, versions)
             kept = KeptRows(project.state / "rows" / name, source)
             kept.clean(_named(used))
