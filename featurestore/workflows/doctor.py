@@ -177,9 +177,9 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
 
 def _rows_set_aside(project: Project, store: OfflineStore) -> Iterator[Check]:
     """Rows of the sources as they are that no run has taken."""
-    declared = [item for item in discover(project, SourceTree(project.root)).features if item.source_name is not None]
+    declared = [item for item in discover(project, SourceTree(project.root)).features if item.materialised]
     with store.reading():
-        last = [(store.last_committed(item.name), str(item.source_name)) for item in declared]
+        last = [(store.last_committed(item.name), name) for item in declared for name in item.source_names]
         positions = [store.position(version, source) for version, source in last if version is not None]
         for reminder in reminders(find_set_aside(store, positions).values()):
             yield Check("sources", "warn", reminder, "correct them at their source, or the rules in featurestore.toml")

@@ -131,9 +131,11 @@ class Recorder:
         """Takes one event of `compute`."""
         match event:
             case Read():
-                self.rejected += event.rejected
-                self.warnings += [*event.warnings, *event.lacking]
-                self.reasons += event.lacking
+                # A source that is read for itself and together with others may be told of twice.
+                known = {(row.source, row.place, row.column) for row in self.rejected}
+                self.rejected += [row for row in event.rejected if (row.source, row.place, row.column) not in known]
+                self.warnings += [line for line in (*event.warnings, *event.lacking) if line not in self.warnings]
+                self.reasons += [line for line in event.lacking if line not in self.reasons]
                 self._read.append(event)
             case Present():
                 self._snapshots.append(event)
@@ -160,7 +162,7 @@ class Recorder:
             self._set_aside.append(event.set_aside)
         note = None
         if target.reactivates:
-            self._reactivated.append(event.position)
+            self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
         horizon = self.started_at if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
@@ -188,7 +190,7 @@ class Recorder:
             # Before the commit: a crash in between leaves a version file without values, but never values without their
             # code.
             write_version_files(self._project, self._stored, self._commit)
-            stored = {target.source.name for target in self._stored}
+            stored = {source.name for target in self._stored for source in target.feature.reads}
             for read in self._read:
                 if read.source.name in stored:
                     add_pins(self._project, read.source, read.inferred, read.widened)
@@ -261,12 +263,12 @@ class Recorder:
         self._stored.append(target)
         self.warnings += self._remarks(target)
         # A snapshot that was refused is looked at again by the next run, although its files are the same.
-        print_ = REFUSED + event.fingerprint if target.source.name in self._refused else event.fingerprint
-        if event.steps is not None:
-            print_ = mark_coming(print_, transaction.first_coming(target.version))
-        transaction.set_position(
-            Position(target.version.id, target.source.name, print_, event.cursor, transaction.run_seq)
-        )
+        for part in event.positions:
+            print_ = REFUSED + part.fingerprint if part.source in self._refused else part.fingerprint
+            if event.steps is not None:
+                print_ = mark_coming(print_, transaction.first_coming(target.version))
+            position = Position(target.version.id, part.source, print_, part.cursor, transaction.run_seq)
+            transaction.set_position(position)
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, rows, transaction) if changed else None
@@ -389,7 +391,7 @@ class Recorder:
         return Run(
             run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
-            sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
+            sources=tuple(dict.fromkeys(name for item in features for name in item.source.split(", ") if name)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
@@ -438,6 +440,6 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
     """A target's part of a run before anything was counted."""
     version = target.version
     return FeatureRun(
-        name=version.id.feature, source=target.source.name, status=status, version=version.number,
+        name=version.id.feature, source=str(target.feature.source_name), status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip
