@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -126,6 +126,21 @@ def plan_sync(
 def is_set_back(marker: Marker, run_ids: Mapping[int, str]) -> bool:
     """Whether the history lacks the run that a marker stands at: it has another run of its number, or none."""
     return bool(marker.run_id) and run_ids.get(marker.run_seq) != marker.run_id
+
+
+def describe_set_back(markers: Iterable[Marker], run_ids: Mapping[int, str]) -> tuple[str, str] | None:
+    """What is wrong where runs are online that the history lacks, and the way out; None where it has all of them.
+
+    ``run_ids`` are those of the history, by number.
+    """
+    lost = [marker.run_seq for marker in markers if is_set_back(marker, run_ids)]
+    if not lost:
+        return None
+    if max(lost) not in run_ids:
+        what = f"run {max(lost)} is online, but the history ends at run {max(run_ids, default=0)}"
+        return what, "restore the history, or replace what is online: featurestore sync --full"
+    what = "the history was set back: what is online comes from runs that it does not have"
+    return what, "the next featurestore sync loads the features anew"
 
 
 def marker_loss(marker: Marker, now: Situation) -> str | None:
