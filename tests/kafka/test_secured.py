@@ -40,7 +40,7 @@ class Secured:
     root: Path
 
     @property
-    def client(self) -> dict[str, str]:
+    def client(self) -> dict[str, str | int | float | bool]:
         return {
             "bootstrap.servers": self.brokers, "security.protocol": "SASL_SSL", "sasl.mechanisms": "PLAIN",
             "sasl.username": USER, "sasl.password": PASSWORD, "ssl.ca.location": str(self.root),
