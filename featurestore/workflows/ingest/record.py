@@ -38,7 +38,19 @@ from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
-from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
+from featurestore.workflows.ingest.events import (
+    Came,
+    Computed,
+    Empty,
+    Event,
+    Failed,
+    Frozen,
+    Noticed,
+    Present,
+    Read,
+    Unchanged,
+)
+from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
@@ -89,6 +101,7 @@ class Recorder:
         self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
+        self._looked_at: set[tuple[str, str]] = set()  # sources and entity types whose new entities were compared
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -250,6 +263,7 @@ class Recorder:
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
         steps_written = 0
+        self._warn_of_lookalikes(event, transaction)
         try:
             if event.steps is None:
                 written, withdrawn, rows = self._write_values(event, transaction)
@@ -279,6 +293,8 @@ class Recorder:
                 f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
+        if event.frozen is not None:
+            self._note_frozen(target, event.frozen)
         many = _many_corrected(event, written)
         if many is not None:
             self.warnings.append(
@@ -310,6 +326,25 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _note_frozen(self, target: Target, frozen: Frozen) -> None:
+        """Says that rows came too late for values whose other rows are not kept any more."""
+        rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        line = (
+            f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
+            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
+            "later ones count them. To have them all, put the files back"
+        )
+        self.warnings.append(line)
+        self.reasons.append(line)
+
+    def _warn_of_lookalikes(self, event: Computed, transaction: RunTransaction) -> None:
+        """Once for all features of a source: their entities are the same."""
+        version, source = event.target.version, event.target.source.name
+        if (source, version.entity_type.name) in self._looked_at:
+            return
+        self._looked_at.add((source, version.entity_type.name))
+        self.warnings += warn_of_held_lookalikes(transaction, version, event.result.frame, source)
 
     def _reach(self, event: Computed) -> list[str]:
         """How far back a new version reaches, where that is asked for or less far than the version before it did."""
@@ -401,7 +436,7 @@ class Recorder:
         failed = [item for item in features if item.status == "failed"]
         if failed:
             return "failed" if len(failed) == len(features) else "partial"
-        partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
+        partly = any(item.rows_rejected for item in features) or bool(self.reasons)
         return "partial" if partly or self._waits() else "ok"
 
 
