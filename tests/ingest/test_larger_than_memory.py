@@ -14,6 +14,7 @@ import pytest
 
 from featurestore.config import load_project
 from featurestore.offline.open import open_offline
+from featurestore.workflows.ingest import at_once as whole
 from featurestore.workflows.ingest import divided
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
@@ -182,6 +183,23 @@ def test_ids_that_repeat_in_a_large_source_are_refused_with_the_figures(
         assert item.error.message.startswith("some values of sale are those of several rows of the source 'sales'")
         assert "3,000 rows, about" in item.error.message
         assert "leave id out of [sources.sales]" in str(item.error.hint)
+
+
+def test_a_source_without_times_that_is_too_large_is_refused_with_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "shop")
+    settings = TOML.replace('event_time = "sold_at"\n', "").replace('updated_at = "changed_at"\n', "")
+    (root / "featurestore.toml").write_text(settings)
+    (root / "features" / "sales.py").write_text(
+        CODE.split("\n\n@feature")[0] + "\n\n@feature" + CODE.split("@feature")[1]
+    )
+    monkeypatch.setattr(whole, "AT_ONCE", 50_000)  # as if 150 kB of CSV were 7 GB
+    (feature,) = ingest(project := load_project(root), open_offline(project), IngestRequest()).run.features
+    assert feature.error is not None
+    assert "has no event_time, so that revenue needs all its rows at once: they take about" in feature.error.message
+    assert "GB of memory, and it may use 2.0 GB" in feature.error.message
+    assert "event_time in [sources.sales]" in str(feature.error.hint)
 
 
 BOUNDED = """
