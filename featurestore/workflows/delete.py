@@ -136,7 +136,7 @@ def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, mome
     pair = [*keys, "computed_at"]
     wanted = entity_frame(version.entity_type, entity)
     rows = offline.scan(version, entities=wanted)
-    coming = offline.coming(version).join(wanted, on=keys, how="semi", maintain_order="left")
+    coming = offline.coming(version, entities=wanted)
     stored = rows.height + coming.height > 0
     if version.steps:
         rows = pl.concat([rows, _due(coming, now)]).sort([*pair, "run_seq"])

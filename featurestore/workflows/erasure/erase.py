@@ -127,7 +127,7 @@ def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityTyp
     with offline.reading():
         for version in offline.versions():
             if version.entity_type == entity_type:
-                coming = offline.coming(version).join(wanted, on=wanted.columns, how="semi")
+                coming = offline.coming(version, entities=wanted)
                 held = pl.concat([offline.scan(version, entities=wanted), coming], how="diagonal")
                 rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
         named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
