@@ -43,7 +43,7 @@ def test_an_unknown_entity_has_no_values() -> None:
 
 
 def test_an_entity_with_more_values_than_fit_into_memory_is_refused_with_the_way_out() -> None:
-    entity = {"shop": 7, "product": "tea"}
+    entity: dict[str, str | int] = {"shop": 7, "product": "tea"}
     assert len(history(STORE, V, entity, memory=3 * ROW_BYTES).values) == 3
     with pytest.raises(UsageError, match="has 3 values of this one entity") as failed:
         history(STORE, V, entity, memory=3 * ROW_BYTES - 1)
