@@ -93,16 +93,18 @@ class Hashed:
 class Argument:
     """One argument of ``@feature``.
 
-    ``parse`` takes the declaration and the argument's name and raises DeclarationError; it gives the default where the
-    argument is absent. ``default`` is the parsed value, and means nothing for a required one. An argument is hashed, or
-    metadata, or neither. ``json`` is its value in documents: in ``list`` where ``listed``, else in ``show``.
-    ``label`` and ``text`` are its row in ``show``; there is none where either is empty.
+    ``parse`` takes the declaration and the argument's name and raises DeclarationError. ``default`` is the parsed value
+    of an absent argument, and means nothing for a required one; where other arguments decide (``by_others``), an absent
+    one is parsed too. An argument is hashed, or metadata, or neither. ``json`` is its value in documents: in ``list``
+    where ``listed``, else in ``show``. ``label`` and ``text`` are its row in ``show``; there is none where either is
+    empty.
     """
 
     name: str
     parse: Callable[[Declaration, str], Any]
     default: Any = None
     required: bool = False
+    by_others: bool = False
     hashed: Hashed | None = None
     metadata: bool = False
     listed: bool = False
@@ -113,7 +115,12 @@ class Argument:
 
 def parse_arguments(declaration: Declaration) -> dict[str, Any]:
     """The value of every argument. Raises DeclarationError for the first that can't be used."""
-    return {name: argument.parse(declaration, name) for name, argument in ARGUMENTS.items()}
+    return {
+        name: argument.parse(declaration, name)
+        if argument.required or argument.by_others or name in declaration.values
+        else argument.default
+        for name, argument in ARGUMENTS.items()
+    }
 
 
 def hashed_facts(feature: Feature) -> dict[str, Json]:
@@ -384,14 +391,14 @@ def _parse_duration(declaration: Declaration, argument: str) -> int | None:
         raise declaration.error(f"{argument}= {exc}") from None
 
 
-_CALENDAR = re.compile(r"\d+(mo|q|y)", re.ASCII)
+_CALENDAR = r"\d+(mo|q|y)"
 _MOST_WINDOW = 100 * 366 * 86_400_000_000  # an instant and a window stay within 64 bits
 
 
 def _parse_span(declaration: Declaration, argument: str) -> int | None:
     """A duration of at least a microsecond and at most a century. Raises DeclarationError."""
     text = declaration.text(argument)
-    if _CALENDAR.fullmatch(text):
+    if re.fullmatch(_CALENDAR, text, re.ASCII):
         problem = f"{argument}={text!r} is of the calendar: months and years are not always as long"
         raise declaration.error(problem, 'write it in days, as window="30d"')
     span = _parse_duration(declaration, argument)
@@ -687,7 +694,7 @@ ARGUMENTS: dict[str, Argument] = {
         ),
         Argument("status", _parse_status, default="active", metadata=True, listed=True, label="status"),
         Argument(
-            "source", _parse_source, listed=True,
+            "source", _parse_source, by_others=True, listed=True,
             hashed=Hashed(_source_facts, to_header=_source_to_header, from_header=_source_from_header),
             json=lambda source: None if source is None else source.name, label="source", text=_source_text,
         ),
@@ -696,7 +703,7 @@ ARGUMENTS: dict[str, Argument] = {
             json=_duration_json, label="max age", text=lambda micros: str(_duration_json(micros) or NONE),
         ),
         Argument(
-            "scope", _parse_scope, hashed=Hashed(_fact("scope"), from_header=_scope_from_header),
+            "scope", _parse_scope, by_others=True, hashed=Hashed(_fact("scope"), from_header=_scope_from_header),
         ),
         Argument(
             "lookback", _parse_duration,
@@ -733,7 +740,7 @@ ARGUMENTS: dict[str, Argument] = {
         ),
         Argument("renamed_from", _parse_optional_text, label="renamed from", text=lambda name: name or ""),
         Argument(
-            "inputs", _parse_inputs, default=(),
+            "inputs", _parse_inputs, default=(), by_others=True,
             hashed=Hashed(
                 lambda inputs: {f"input {item.name}": item.sha256 for item in inputs},
                 fact_text=lambda sha256: str(sha256)[:12],

@@ -39,6 +39,7 @@ from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
+from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
@@ -89,6 +90,7 @@ class Recorder:
         self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
+        self._looked_at: set[tuple[str, str]] = set()  # sources and entity types whose new entities were compared
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -250,6 +252,7 @@ class Recorder:
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
         steps_written = 0
+        self._warn_of_lookalikes(event, transaction)
         try:
             if event.steps is None:
                 written, withdrawn, rows = self._write_values(event, transaction)
@@ -310,6 +313,14 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _warn_of_lookalikes(self, event: Computed, transaction: RunTransaction) -> None:
+        """Once for all features of a source: their entities are the same."""
+        version, source = event.target.version, event.target.source.name
+        if (source, version.entity_type.name) in self._looked_at:
+            return
+        self._looked_at.add((source, version.entity_type.name))
+        self.warnings += warn_of_held_lookalikes(transaction, version, event.result.frame, source)
 
     def _reach(self, event: Computed) -> list[str]:
         """How far back a new version reaches, where that is asked for or less far than the version before it did."""
