@@ -118,7 +118,9 @@ def find_news(looking: Looking, before: Side, now: Side, most: int | None = None
     new = looking.count(looking.contents.rows(now.ranks, now.clock, between=between, matching=keys))
     gone, come = difference(old.rows, new.rows, looking.columns)
     # What contradicts a row is news too, where the row that counts is the same: features that name the columns fail.
-    changed = pl.concat([gone.select(key), come.select(key), new.contradictions.select(key)]).unique()
+    # What contradicted one, and does so no more, has given values that go.
+    contradicted = [events.contradictions.select(key) for events in (old, new)]
+    changed = pl.concat([gone.select(key), come.select(key), *contradicted]).unique()
     old_rows = old.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     new_rows = new.with_contradictions(key, key).join(changed, on=key, how="semi", maintain_order="left")
     replaced = old_rows.join(new_rows, on=key, how="semi", maintain_order="left")
