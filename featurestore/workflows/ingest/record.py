@@ -35,10 +35,21 @@ from featurestore.model import (
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
-from featurestore.workflows.drift.reference import find_previous, find_reference
+from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
-from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
+from featurestore.workflows.ingest.events import (
+    Came,
+    Computed,
+    Empty,
+    Event,
+    Failed,
+    Frozen,
+    Noticed,
+    Present,
+    Read,
+    Unchanged,
+)
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
@@ -55,7 +66,8 @@ REFUSED = "refused "
 class Recorder:
     """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
 
-    ``pending_bytes`` is how much is collected before the store is opened.
+    ``pending_bytes`` is how much is collected before the store is opened. The values of runs after those of
+    ``drift_since`` (run_seq) are judged together with this one's.
     """
 
     def __init__(
@@ -70,6 +82,7 @@ class Recorder:
         full: bool = False,
         is_step: bool = False,
         pending_bytes: int = PENDING_BYTES,
+        drift_since: Mapping[VersionId, int] | None = None,
     ) -> None:
         self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
@@ -78,6 +91,8 @@ class Recorder:
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
         self._full, self._is_step = full, is_step
+        self._drift_since = drift_since or {}
+        self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
         self.started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
@@ -113,6 +128,9 @@ class Recorder:
                 reference = find_reference(self._store, version, learned)
                 before = None if reference else find_previous(self._store, version, learned)
                 self._references[version] = (reference, before)
+                if self._measure_drift and version in self._drift_since and learned:
+                    first, last = self._drift_since[version] + 1, learned[-1].run_seq
+                    self._along[version] = pool_runs(self._store, version, learned, first, last, limit=MOST_TOGETHER)
                 if self._store.mark(target.version) is None:
                     self._note_reach(target.version)
 
@@ -282,6 +300,8 @@ class Recorder:
                 f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
+        if event.frozen is not None:
+            self._note_frozen(target, event.frozen)
         many = _many_corrected(event, written)
         if many is not None:
             self.warnings.append(
@@ -313,6 +333,17 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _note_frozen(self, target: Target, frozen: Frozen) -> None:
+        """Says that rows came too late for values whose other rows are not kept any more."""
+        rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        line = (
+            f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
+            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
+            "later ones count them. To have them all, put the files back"
+        )
+        self.warnings.append(line)
+        self.reasons.append(line)
 
     def _warn_of_lookalikes(self, event: Computed, transaction: RunTransaction) -> None:
         """Once for all features of a source: their entities are the same."""
@@ -386,6 +417,7 @@ class Recorder:
             # From the hash, so that the same values always give the same sample.
             seed=int(version.id.sha256[:8], 16),
             learned_at=transaction.learned_at,
+            along=self._along.get(version.id),
         )
         if assessment.sample is not None:
             transaction.store_sample(version.id, assessment.sample)
@@ -412,7 +444,7 @@ class Recorder:
         failed = [item for item in features if item.status == "failed"]
         if failed:
             return "failed" if len(failed) == len(features) else "partial"
-        partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
+        partly = any(item.rows_rejected for item in features) or bool(self.reasons)
         return "partial" if partly or self._waits() else "ok"
 
 
