@@ -38,7 +38,8 @@ class Piece:
 class Kept:
     """A content that is kept. ``rows`` are those that were read, ``last`` is the number of the last of them.
 
-    ``columns`` has the types that its columns were read with; None for one that has nulls alone, or a type of its own.
+    ``columns`` has the types that its columns were read with; None for one that has nulls alone, or a type of its own,
+    and for one of ``unread``: those of the content's columns whose values are not kept, since nobody needed them.
     ``misfits`` and ``misfit_counts`` are those of `sources.column_types.ColumnTypes`: rows that some columns set aside.
     """
 
@@ -53,6 +54,7 @@ class Kept:
     rejected: tuple[RejectedRow, ...] = ()
     misfits: tuple[RejectedRow, ...] = ()
     misfit_counts: tuple[tuple[tuple[str, ...], int], ...] = ()
+    unread: frozenset[str] = frozenset()
 
     @property
     def low(self) -> int | None:
@@ -128,6 +130,7 @@ def _kept_json(kept: Kept) -> dict[str, Json]:
         "rejected": [asdict(row) for row in kept.rejected],
         "misfits": [asdict(row) for row in kept.misfits],
         "misfit_counts": [[list(columns), count] for columns, count in kept.misfit_counts],
+        "unread": sorted(kept.unread),
     }  # fmt: skip
 
 
@@ -137,4 +140,5 @@ def _read_kept(item: Mapping[str, Any]) -> Kept:
     given["rejected"] = tuple(RejectedRow(**row) for row in given["rejected"])
     given["misfits"] = tuple(RejectedRow(**row) for row in given.get("misfits", ()))
     given["misfit_counts"] = tuple((tuple(columns), count) for columns, count in given.get("misfit_counts", ()))
+    given["unread"] = frozenset(given.get("unread", ()))
     return Kept(**given)

@@ -6,14 +6,14 @@ read in one snapshot, which must be of the very bytes that were hashed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from featurestore.errors import SourceError
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
-from featurestore.sources.contract import Content, Cursor, Offer, ProjectFolders, Report, Start
+from featurestore.sources.contract import Choose, Content, Cursor, Offer, ProjectFolders, Report, Start
 from featurestore.sources.files import FileSettings, FileSource, HashedFile, written_path
 from featurestore.sources.hashes import state_of
 from featurestore.toml import TomlTable
@@ -47,10 +47,10 @@ class DatabaseSettings(FileSettings):
 
 
 ReadTable: TypeAlias = Callable[
-    [Path, str, DatabaseSettings, Collection[str] | None, Check],
+    [Path, str, DatabaseSettings, Choose | None, Check],
     "Iterator[Batch]",
 ]
-"""Reads one database: its file and the name for messages, what to read, and which columns are needed (None: all)."""
+"""Reads one database: its file and the name for messages, what to read, which columns are needed (None: all)."""
 
 
 def read_settings(table: TomlTable) -> DatabaseSettings:
@@ -97,7 +97,7 @@ class DatabaseFiles(FileSource):
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         hashed: dict[Path, HashedFile] = {file.path: file for file in offer.handle}  # type: ignore[attr-defined]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.errors import SourceError
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_duckdb(
     path: Path,
     name: str,
     settings: DatabaseSettings,
-    columns: Collection[str] | None,
+    columns: Choose | None,
     check: Check,
     *,
     rows: int = ROWS,
@@ -40,17 +40,18 @@ def read_duckdb(
     """The rows of one snapshot, at least one batch. Raises SourceError."""
     import duckdb
 
-    from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
+    from featurestore.tables.arrow_batches import batch_of, naming_the_file, others, select_columns
 
     with closing(_open(path, name, wait_seconds)) as connection, naming_the_file(name, "DuckDB"):
         check()
         try:
             empty = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").to_arrow_table()
             chosen = select_columns(empty.schema.names, columns, name) or empty.schema.names[:1]
-            yield batch_of(empty.select(chosen), name)
+            unread = others(empty.schema.names, chosen)
+            yield batch_of(empty.select(chosen), name, unread=unread)
             first = 1
             for batch in connection.sql(select(chosen, settings)).to_arrow_reader(rows):
-                yield batch_of(batch, name, first)
+                yield batch_of(batch, name, first, unread=unread)
                 first += batch.num_rows
             check()
         except duckdb.Error as exc:

@@ -53,7 +53,7 @@ class Batch:
     String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
     ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
     with the number of their rows; all of them are readable. ``read`` are the bytes that were read up to its end, of all
-    that is read; 0: not known.
+    that is read; 0: not known. ``unread`` are the origin's columns that nobody needs: the frame does not have them.
     """
 
     origin: str
@@ -65,6 +65,12 @@ class Batch:
     kinds: dict[str, pl.Series] = field(default_factory=dict)
     read: int = 0
     parts: tuple[tuple[str, int], ...] = ()
+    unread: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the origin, whether they were read or not."""
+        return [*self.frame.columns, *self.unread]
 
     def of_several(self, parts: tuple[tuple[str, int], ...]) -> Batch:
         """The same rows, as those of several origins."""
@@ -78,7 +84,7 @@ class Batch:
         start = 0
         for origin, rows in self.parts:
             kinds = {name: kind.slice(start, rows) for name, kind in self.kinds.items()}
-            yield Batch(origin, self.frame.slice(start, rows), kinds=kinds)
+            yield Batch(origin, self.frame.slice(start, rows), kinds=kinds, unread=self.unread)
             start += rows
 
     def row(self, index: int) -> int:
@@ -97,17 +103,21 @@ class Batch:
 
         Raises SourceError where two names become one.
         """
-        names = {name: nfc(name) for name in self.frame.columns if not name.isascii() and nfc(name) != name}
-        taken = set(self.frame.columns)
+        names = {name: nfc(name) for name in self.names if not name.isascii() and nfc(name) != name}
+        taken = set(self.names)
         for name in names.values():
             if name in taken:
                 message = f"has two columns {name!r}, in two Unicode forms"
                 raise SourceError(message, where=self.origin, hint="rename one of them")
             taken.add(name)
-        if not names:
-            return self
+        return self._with_names(names) if names else self
+
+    def _with_names(self, names: Mapping[str, str]) -> Batch:
+        """The same rows with other names of columns, by the old ones."""
+        columns = {name: new for name, new in names.items() if name in self.frame.columns}
         kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
-        return replace(self, frame=self.frame.rename(names), kinds=kinds)
+        unread = tuple(names.get(name, name) for name in self.unread)
+        return replace(self, frame=self.frame.rename(columns), kinds=kinds, unread=unread)
 
     def with_nulls(self, words: Collection[str]) -> Batch:
         """The same rows with null in place of texts that are one of these words."""
@@ -131,7 +141,7 @@ class Batch:
     def with_constants(self, values: Mapping[str, str | None]) -> Batch:
         """The same rows with columns of one text each. Raises SourceError for a column that is there already."""
         for name in values:
-            if name in self.frame.columns:
+            if name in self.names:
                 message = f"has a column {name!r}, which a folder of its path gives too"
                 raise SourceError(
                     message, where=self.origin, hint="set partitions = false, or write the file without it"
@@ -162,22 +172,22 @@ class Batch:
 
         Raises SourceError where the file has a column of the new name too.
         """
-        present = set(self.frame.columns)
+        present = set(self.names)
         names = {old: new for new, old in in_file.items() if old in present}
         for old, new in names.items():
             if new in present - names.keys():
                 message = f"has a column {new!r} beside {old!r}, which is to be called so"
                 raise SourceError(message, where=self.origin, hint="take rename away, or give the other column a name")
-        kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
-        return replace(self, frame=self.frame.rename(names), kinds=kinds)
+        return self._with_names(names)
 
-    def select(self, wanted: set[str] | None, required: Collection[str]) -> Batch:
+    def select(self, wanted: Collection[str] | None, required: Collection[str]) -> Batch:
         """The same rows with the wanted columns only (None means all); a required one that is missing is null."""
-        frame = self.frame
+        frame, unread = self.frame, self.unread
         if wanted is not None:
+            unread = (*(name for name in frame.columns if name not in wanted), *unread)
             frame = frame[[name for name in frame.columns if name in wanted]]
         missing = [pl.lit(None).alias(name) for name in required if name not in frame.columns]
-        return replace(self, frame=frame.with_columns(missing) if missing else frame)
+        return replace(self, frame=frame.with_columns(missing) if missing else frame, unread=unread)
 
     def accept(self, frame: pl.DataFrame, accepted: Mask) -> Batch:
         """The accepted rows, with the columns of ``frame``, which has all of them."""

@@ -6,7 +6,7 @@ for (an infinite time, an array of arrays), its row is found here and given as o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,6 +174,6 @@ def shown(column: Column) -> str:
     return f"{column.name} ({kind})"
 
 
-def chosen(columns: Sequence[Column], wanted: Collection[str] | None) -> list[Column]:
-    """Those that are carried and wanted (None: all)."""
-    return [one for one in columns if one.carried and (wanted is None or one.name in wanted)]
+def chosen(columns: Sequence[Column]) -> list[Column]:
+    """Those that are carried."""
+    return [one for one in columns if one.carried]

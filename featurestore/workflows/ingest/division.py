@@ -194,6 +194,10 @@ class PartContents:
         return self.contents.columns
 
     @property
+    def names(self) -> list[str]:
+        return self.contents.names
+
+    @property
     def there(self) -> Mapping[str, Content]:
         return self.contents.there
 

@@ -77,7 +77,7 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     sourcewide = scope.kind == "source"
     vanished = {} if sourcewide else dict(around.vanished)
     known = {content: number for content, number in vanished.items() if contents.has(content)}
-    lost = _lost(vanished.keys() - known.keys(), before, around.dropped)
+    lost = _lost(vanished.keys() - known.keys(), before, around)
     times = contents.times({*contents.there, *known})
     times |= {content: Times(None, high) for content, high in lost.items()}
     taken = Taken(
@@ -138,12 +138,15 @@ def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
     return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
 
 
-def _lost(gone: set[str], before: Taken | None, dropped: Mapping[str, int]) -> dict[str, int]:
-    """The contents that vanished and whose rows are not kept, each with its highest event time (µs)."""
+def _lost(gone: set[str], before: Taken | None, around: Circumstances) -> dict[str, int]:
+    """The contents that vanished and whose rows are not kept, or not as they are needed, each with its highest event
+    time (µs).
+    """
     times = {} if before is None else before.times
     found: dict[str, int] = {}
     for content in gone:
-        known = dropped.get(content, times[content].high if content in times else None)
+        known = around.dropped.get(content, times[content].high if content in times else None)
+        known = around.contents.highest(content) if known is None else known
         if known is not None:
             found[content] = known
     return found
