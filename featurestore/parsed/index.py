@@ -20,7 +20,7 @@ from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
 # To be raised where the same bytes are read as other rows.
-READER = 2
+READER = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from featurestore.sources.files import FileSource
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.tables.batch import MAX_COLUMNS, MISFITS, Batch, Rows, nfc
+from featurestore.tables.parts import with_parts
 from featurestore.tables.types import column_type
 
 
@@ -291,7 +292,7 @@ class _Reading:
             self.progress(f"reading {self.source.name}: {rows:,} rows{share}")
             batch = found.normalized()
             if dialect.renamed:
-                batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
+                batch = with_parts(batch, dialect.renamed.values()).renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
                 self._check_columns(batch.names, batch.origin)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from featurestore.errors import SourceError
 from featurestore.model import Source
-from featurestore.sources.contract import Choose, OpenSource, ProjectFolders
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def read_sqlite(
     settings: DatabaseSettings,
     _columns_needed: Choose | None,
     check: Check,
+    _report: Report,
     *,
     rows: int = ROWS,
     wait_seconds: float = WAIT_SECONDS,
@@ -158,6 +159,8 @@ def _frame(names: Sequence[str], values: Sequence[Sequence[object]]) -> tuple[pl
     """Columns in the type of their values; those of several types as texts, with what each value was."""
     import polars as pl
 
+    from featurestore.tables.batch import texts
+
     columns: list[pl.Series] = []
     kinds: dict[str, pl.Series] = {}
     types: dict[type, pl.DataType] = {int: pl.Int64(), float: pl.Float64(), str: pl.String(), bytes: pl.Binary()}
@@ -165,6 +168,8 @@ def _frame(names: Sequence[str], values: Sequence[Sequence[object]]) -> tuple[pl
         found = set(map(type, column)) - {type(None)}
         if len(found) == 1:
             columns.append(pl.Series(name, column, dtype=types[found.pop()]))
+            if columns[-1].dtype == pl.String:
+                kinds[name] = texts(len(column))
         elif not found:
             columns.append(pl.Series(name, [None] * len(column), dtype=pl.Null))
         else:

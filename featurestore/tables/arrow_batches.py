@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
+from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc, texts
 from featurestore.tables.formats import refuse_foreign
 
 Report: TypeAlias = Callable[[str], None]
@@ -35,7 +35,8 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1, *, unr
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
     frame = pl.DataFrame([_series(column, values) for column, values in columns])
-    return Batch(name, frame, first, unread=tuple(unread))
+    kinds = {column.name: texts(len(column)) for column in frame.iter_columns() if column.dtype == pl.String}
+    return Batch(name, frame, first, kinds=kinds, unread=tuple(unread))
 
 
 def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
@@ -43,8 +44,17 @@ def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
         raise _unknown(name, values.type)
     if pa.types.is_decimal256(values.type):
         values = _narrower(name, values)
-    series = pl.Series(name, in_utc(values))
-    return _uuids(series) if isinstance(values.type, pa.UuidType) else series
+    if isinstance(values.type, pa.UuidType):
+        return _uuids(pl.Series(name, values))
+    return pl.Series(name, in_utc(_stored(values)))
+
+
+def _stored(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Values of an extension's type as those that they are stored as; booleans of a byte as booleans."""
+    if not isinstance(values.type, pa.BaseExtensionType):
+        return values
+    stored = values.cast(values.type.storage_type)
+    return stored.cast(pa.bool_()) if isinstance(values.type, pa.Bool8Type) else stored
 
 
 def _narrower(name: str, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -25,11 +25,17 @@ MAX_REJECTED = 10_000
 MISFITS = "featurestore misfits"
 
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
+TEXT = 6  # a text in a column whose type says that it holds texts: one of digits is no number, unless it is declared
 
 
 def nfc(name: str) -> str:
     """The name of a column in Unicode's composed form: names are equal if these are."""
     return normalize("NFC", name)
+
+
+def texts(rows: int) -> pl.Series:
+    """The kinds of a column of texts."""
+    return pl.Series([TEXT], dtype=pl.UInt8).new_from_index(0, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,8 @@ class Batch:
     """Some rows of one origin (a file, a partition of a topic), in order.
 
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
-    String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
+    String columns; ``kinds`` then says what each JSON value was, by column, and for texts in other formats that they
+    are `TEXT`. ``unreadable`` is bounded,
     ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
     with the number of their rows; all of them are readable. ``read`` are the bytes that were read up to its end, of all
     that is read; 0: not known. ``unread`` are the origin's columns that nobody needs: the frame does not have them.
@@ -152,21 +159,6 @@ class Batch:
         ]
         return replace(self, frame=pl.DataFrame([*self.frame.get_columns(), *columns]))
 
-    def with_parts(self, names: Collection[str]) -> Batch:
-        """The same rows, with a column for each name that is a path into a column of objects: ``address.city``."""
-        present = set(self.frame.columns)
-        parts = []
-        for name in names:
-            first, _, rest = name.partition(".")
-            if name in present or not rest or first not in present:
-                continue
-            column = self.frame[first]
-            if column.dtype == pl.String and first in self.kinds:
-                parts.append(column.str.json_path_match(f"$.{rest}").alias(name))
-            elif (part := _part(column, rest.split("."))) is not None:
-                parts.append(part.alias(name))
-        return replace(self, frame=self.frame.with_columns(parts)) if parts else self
-
     def renamed(self, in_file: Mapping[str, str]) -> Batch:
         """The same rows with other names of columns, given the names in the file by the new ones.
 
@@ -197,12 +189,3 @@ class Batch:
         if rows is None:
             rows = np.arange(self.first, self.first + len(accepted), dtype=np.uint32)
         return replace(self, frame=frame.filter(pl.Series(accepted)), rows=rows[accepted])
-
-
-def _part(column: pl.Series, path: Collection[str]) -> pl.Series | None:
-    """A part of objects, null where an object is null; None where they have no such part."""
-    for name in path:
-        if not isinstance(column.dtype, pl.Struct) or name not in column.struct.fields:
-            return None
-        column = column.struct.field(name).set(column.is_null(), None)
-    return column

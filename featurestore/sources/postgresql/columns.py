@@ -15,7 +15,7 @@ import polars as pl
 
 from featurestore.model import Json
 from featurestore.sources.databases import quoted
-from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow
+from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, texts
 
 PLAIN = frozenset({"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
@@ -130,6 +130,8 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
             for at in bad.fill_null(value=False).arg_true().to_list():
                 wrong.setdefault(at, f"column {column.name!r} {reason}")
         values.append(series)
+        if series.dtype == pl.String and column.name not in kinds:
+            kinds[column.name] = texts(len(series))
     return _without(Batch(origin, pl.DataFrame(values), first, kinds=kinds), wrong)
 
 
