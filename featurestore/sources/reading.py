@@ -5,6 +5,7 @@ A type of source gives batches; `column_types` decides on types and rules.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -171,10 +172,25 @@ _NO_NAME = re.compile(r"[+-]?\d+([.,]\d+)?|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].
 
 
 def _without_header(source: Source, names: Collection[str]) -> str:
-    """A sentence for a CSV whose first line looks like a row."""
-    if source.type == "csv" and source.dialect.header and any(_NO_NAME.fullmatch(name) for name in names):
+    """A sentence for a CSV whose first line looks like a row, or like no part of the table."""
+    if source.type != "csv" or not source.dialect.header:
+        return ""
+    if any(_NO_NAME.fullmatch(name) for name in names):
         return "; if the first line is a row, header = false"
+    first = next(iter(names), "")
+    if first[:1] in ("#", "%") and source.dialect.comment is None:
+        return f'; if the first line is a comment, comment = "{first[0]}"'
+    if len(names) == 1:
+        return "; if the first line is no part of the table, skip_rows = 1"
     return ""
+
+
+def _other_name(name: str, source: Source, close: str | None) -> str:
+    """A sentence for a column that may be called otherwise in the file."""
+    if close is None or name in source.dialect.renamed:
+        return ""
+    where = f"column {name!r} in [sources.{source.name}.columns]"
+    return f"; if that is its name in the file: rename = {json.dumps(close, ensure_ascii=False)} for {where}"
 
 
 class Sink(Protocol):
@@ -439,7 +455,7 @@ def missing_column(name: str, present: Sequence[str], source: Source, keys: Coll
     return SourceError(
         f"has no column {written!r}; it has {shown or 'none'}", where=where,
         hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
-        + _without_header(source, present),
+        + _other_name(name, source, close) + _without_header(source, present),
     )  # fmt: skip
 
 

@@ -144,7 +144,9 @@ class _File:
                 return records.consumed, None
             if self.strict and records.unreadable:
                 first = records.unreadable[0]
-                raise SourceError(first.reason, where=f"{self.name} row {self.row + first.row + 1}", hint=_QUOTE_HINT)
+                title = self.hint("skip_rows", "1") if self.shape.fields == 1 else None
+                hint = _QUOTE_HINT if title is None else f"if the first line is no part of the table, {title}"
+                raise SourceError(first.reason, where=f"{self.name} row {self.row + first.row + 1}", hint=hint)
             try:
                 batch = self.batch(records)
             except pl.exceptions.PolarsError as exc:

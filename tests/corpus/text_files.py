@@ -89,6 +89,7 @@ SHAPES = {
     "separators behind every line": csv(
         "id,at,x,\n1,2024-01-01,1,\n2,2024-01-02,2,\n", [1, 2], warning="1 column(s) without a name"
     ),
+    "single quotes that nobody declared": csv(second("'2,5'"), [1, 3], aside=[(2, "quote = \"'\"")]),
     "single quotes": csv(swap("2,2024-01-02,2", "'2','2024-01-02','2,5'"), ["1", "2,5", "3"], "quote = \"'\""),
     "semicolons": csv(GOOD.replace(",", ";"), refusal="a single column 'id;at;x'", hint='delimiter = ";"'),
     "semicolons, as set": csv(GOOD.replace(",", ";"), ROWS, 'delimiter = ";"'),
@@ -113,7 +114,7 @@ LINES = {
     "empty lines only": csv("\n\r\n\n", refusal="it has no header"),
     "a comment": csv(swap("2,2024", "# a, \"b\n2,2024"), ROWS, 'comment = "#"'),
     "a comment that nobody declared": csv(
-        swap("2,2024", "# made by hand\n2,2024"), ROWS, aside=[(2, "has 1 field where the header has 3")]
+        swap("2,2024", "# made by hand\n2,2024"), ROWS, aside=[(2, 'if it is a comment: comment = "#"')]
     ),
     "a comment before the header": csv("# export\n" + GOOD, refusal="has no column 'at'"),
     "a comment before the header, as set": csv("# export\n\n" + GOOD, ROWS, 'comment = "#"'),
