@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,9 @@ from featurestore.cli.starting import exit_at_once_on_interrupt
 
 def main() -> None:
     exit_at_once_on_interrupt()
+    # Modules and syntax trees are many objects and no garbage: to look through them every 700 allocations costs a tenth
+    # of `list`.
+    gc.set_threshold(50_000, 20, 20)
     if sys.getfilesystemencoding() != "utf-8":
         # A locale without UTF-8, in which ids, names of files and results could be neither read nor written.
         os.environ["PYTHONUTF8"] = "1"
@@ -23,10 +27,6 @@ def main() -> None:
     from featurestore.cli import streams
 
     streams.prepare()
-    import gc
-
-    # Syntax trees are many objects and no garbage: looking through them every 700 allocations costs a tenth of `list`.
-    gc.set_threshold(50_000, 20, 20)
     from featurestore import signals
     from featurestore.cli.app import run
 

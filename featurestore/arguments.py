@@ -93,16 +93,18 @@ class Hashed:
 class Argument:
     """One argument of ``@feature``.
 
-    ``parse`` takes the declaration and the argument's name and raises DeclarationError; it gives the default where the
-    argument is absent. ``default`` is the parsed value, and means nothing for a required one. An argument is hashed, or
-    metadata, or neither. ``json`` is its value in documents: in ``list`` where ``listed``, else in ``show``.
-    ``label`` and ``text`` are its row in ``show``; there is none where either is empty.
+    ``parse`` takes the declaration and the argument's name and raises DeclarationError. ``default`` is the parsed value
+    of an absent argument, and means nothing for a required one; where other arguments decide (``by_others``), an absent
+    one is parsed too. An argument is hashed, or metadata, or neither. ``json`` is its value in documents: in ``list``
+    where ``listed``, else in ``show``. ``label`` and ``text`` are its row in ``show``; there is none where either is
+    empty.
     """
 
     name: str
     parse: Callable[[Declaration, str], Any]
     default: Any = None
     required: bool = False
+    by_others: bool = False
     hashed: Hashed | None = None
     metadata: bool = False
     listed: bool = False
@@ -113,7 +115,12 @@ class Argument:
 
 def parse_arguments(declaration: Declaration) -> dict[str, Any]:
     """The value of every argument. Raises DeclarationError for the first that can't be used."""
-    return {name: argument.parse(declaration, name) for name, argument in ARGUMENTS.items()}
+    return {
+        name: argument.parse(declaration, name)
+        if argument.required or argument.by_others or name in declaration.values
+        else argument.default
+        for name, argument in ARGUMENTS.items()
+    }
 
 
 def hashed_facts(feature: Feature) -> dict[str, Json]:
@@ -237,19 +244,55 @@ def _parse_data_type(declaration: Declaration, argument: str) -> DataType:
 
 
 def _parse_source(declaration: Declaration, argument: str) -> Source | None:
+    """The source; the first of several."""
     name, sources = declaration.text(argument), declaration.project.sources
     if declaration.values.get("inputs") or declaration.values.get("request"):
         return None  # of a request-time feature; `_parse_inputs` says what does not go with it
+    if declaration.values.get("sources"):
+        return _parse_sources(declaration, "sources")[0]
     if name:
-        if name not in sources:
-            hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
-            raise declaration.error(f"there is no source {name!r}", hint)
-        return sources[name]
+        return _find_source(declaration, name)
     if len(sources) == 1:
         return next(iter(sources.values()))
     if not sources:
         raise declaration.error("the project has no source", "add [sources.NAME] to featurestore.toml")
     raise declaration.error("the project has several sources", "name one: source= " + " or ".join(sorted(sources)))
+
+
+def _find_source(declaration: Declaration, name: str) -> Source:
+    sources = declaration.project.sources
+    if name not in sources:
+        hint = did_you_mean(name, sources) or f"add [sources.{name}] to featurestore.toml"
+        raise declaration.error(f"there is no source {name!r}", hint)
+    return sources[name]
+
+
+_OF_ONE_SOURCE = ("lookback", "window", "every", "delay")
+
+
+def _parse_sources(declaration: Declaration, argument: str) -> tuple[Source, ...]:
+    """The sources of a feature that is made of several. Raises DeclarationError for what goes with one source alone."""
+    value = declaration.values.get(argument) or []
+    example = 'sources=["visits", "labs"]: the function takes a frame for each, in this order'
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise declaration.error(f"sources= must be a list of names, not {value!r}", example)
+    if not value:
+        return ()
+    if declaration.values.get("source") is not None:
+        raise declaration.error("source= names one source, and sources= several", "leave out source=")
+    if len(value) == 1:
+        raise declaration.error("sources= names one source", f'source="{value[0]}"')
+    for name in value:
+        if value.count(name) > 1:
+            raise declaration.error(f"sources= names {name} twice", "name it once: one frame has all its rows")
+    for name in _OF_ONE_SOURCE:
+        if declaration.values.get(name) is not None:
+            text = f"{name}= is about the rows of one source, and sources= names several"
+            raise declaration.error(text, f"leave out {name}=, or make a feature of each source")
+    if declaration.values.get("scope") not in (None, "source"):
+        text = f"scope={declaration.values['scope']!r} is about the rows of one source, and sources= names several"
+        raise declaration.error(text, "leave it out: the function sees all rows of each")
+    return tuple(_find_source(declaration, str(name)) for name in value)
 
 
 _SOURCE_TEXTS = ("event_time", "timezone", "updated_at", "known_at")
@@ -289,6 +332,21 @@ def _source_from_header(value: Json) -> Source:
 
 def _source_text(source: Source | None) -> str:
     return NONE if source is None else f"{source.name} ({source.type}, {source.location})"
+
+
+def _sources_facts(sources: tuple[Source, ...]) -> dict[str, Json]:
+    """Those after the first, which are facts of ``source``."""
+    return {
+        name.replace("source", f"source {number}", 1): value
+        for number, source in enumerate(sources[1:], 2)
+        for name, value in _source_facts(source).items()
+    }
+
+
+def _sources_from_header(value: Json) -> tuple[Source, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(map(_source_from_header, value))
 
 
 # Metadata
@@ -333,14 +391,14 @@ def _parse_duration(declaration: Declaration, argument: str) -> int | None:
         raise declaration.error(f"{argument}= {exc}") from None
 
 
-_CALENDAR = re.compile(r"\d+(mo|q|y)", re.ASCII)
+_CALENDAR = r"\d+(mo|q|y)"
 _MOST_WINDOW = 100 * 366 * 86_400_000_000  # an instant and a window stay within 64 bits
 
 
 def _parse_span(declaration: Declaration, argument: str) -> int | None:
     """A duration of at least a microsecond and at most a century. Raises DeclarationError."""
     text = declaration.text(argument)
-    if _CALENDAR.fullmatch(text):
+    if re.fullmatch(_CALENDAR, text, re.ASCII):
         problem = f"{argument}={text!r} is of the calendar: months and years are not always as long"
         raise declaration.error(problem, 'write it in days, as window="30d"')
     span = _parse_duration(declaration, argument)
@@ -533,7 +591,7 @@ def _files_from_header(value: Json) -> Dependencies:
 
 # Request-time features
 
-_OF_HISTORIES = ("source", "max_age", "scope", "lookback", "tolerance", "window", "every", "delay")
+_OF_HISTORIES = ("source", "sources", "max_age", "scope", "lookback", "tolerance", "window", "every", "delay")
 
 
 def _parse_inputs(declaration: Declaration, argument: str) -> tuple[Input, ...]:
@@ -636,7 +694,7 @@ ARGUMENTS: dict[str, Argument] = {
         ),
         Argument("status", _parse_status, default="active", metadata=True, listed=True, label="status"),
         Argument(
-            "source", _parse_source, listed=True,
+            "source", _parse_source, by_others=True, listed=True,
             hashed=Hashed(_source_facts, to_header=_source_to_header, from_header=_source_from_header),
             json=lambda source: None if source is None else source.name, label="source", text=_source_text,
         ),
@@ -645,7 +703,7 @@ ARGUMENTS: dict[str, Argument] = {
             json=_duration_json, label="max age", text=lambda micros: str(_duration_json(micros) or NONE),
         ),
         Argument(
-            "scope", _parse_scope, hashed=Hashed(_fact("scope"), from_header=_scope_from_header),
+            "scope", _parse_scope, by_others=True, hashed=Hashed(_fact("scope"), from_header=_scope_from_header),
         ),
         Argument(
             "lookback", _parse_duration,
@@ -682,7 +740,7 @@ ARGUMENTS: dict[str, Argument] = {
         ),
         Argument("renamed_from", _parse_optional_text, label="renamed from", text=lambda name: name or ""),
         Argument(
-            "inputs", _parse_inputs, default=(),
+            "inputs", _parse_inputs, default=(), by_others=True,
             hashed=Hashed(
                 lambda inputs: {f"input {item.name}": item.sha256 for item in inputs},
                 fact_text=lambda sha256: str(sha256)[:12],
@@ -699,6 +757,15 @@ ARGUMENTS: dict[str, Argument] = {
                 to_header=lambda request: dict(request) or None, from_header=_request_from_header,
             ),
             json=dict, label="request", text=_request_text,
+        ),
+        Argument(
+            "sources", _parse_sources, default=(), listed=True,
+            hashed=Hashed(
+                _sources_facts, from_header=_sources_from_header,
+                to_header=lambda sources: [_source_to_header(source) for source in sources] or None,
+            ),
+            json=lambda sources: [source.name for source in sources], label="and",
+            text=lambda sources: ", ".join(map(_source_text, sources[1:])),
         ),
     )
 }  # fmt: skip

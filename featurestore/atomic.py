@@ -17,7 +17,7 @@ SUFFIX = ".tmp"
 STALE_AFTER_S = 600.0
 _FEW, _FLUSHES = 8, 16
 
-_OURS = re.compile(r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp")
+_OURS = r"\..+\.(\d+)-([0-9a-f]{4})[0-9a-f]{4}\.tmp"
 
 
 # The files of `together` that are written and not yet in place: what they are called now, and will be.
@@ -164,7 +164,7 @@ def sweep(folder: Path) -> None:
     The folder may be a user's, and shared with other machines, whose processes we can't ask for.
     """
     for leftover in folder.glob(f".*{SUFFIX}"):
-        found = _OURS.fullmatch(leftover.name)
+        found = re.fullmatch(_OURS, leftover.name)
         if found is None:
             continue
         with contextlib.suppress(OSError):

@@ -34,6 +34,7 @@ def feature(
     renamed_from: str | None = None,
     inputs: Sequence[str] = (),
     request: Mapping[str, str] | None = None,
+    sources: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Declares a function as a feature.
 
@@ -75,6 +76,8 @@ def feature(
         renamed_from: The former name, so that a rename is not a new feature.
         inputs: The features that a request-time feature is computed from, all of its entity type.
         request: The fields of a request that it takes, with their types: ``{"amount": "float"}``.
+        sources: The sources of a feature that is made of several, in place of ``source``. The function takes a frame
+            for each, in this order, with all its rows, and returns ``computed_at`` where any of them has event times.
     """
 
     def keep(function: Function) -> Function:

@@ -28,7 +28,7 @@ RESERVED_KEYS = {
     "entity_id", "value", "computed_at", "run_seq", "op", "ingested_at", "run_id", "tombstone", "withdrawn",
 }  # fmt: skip
 
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MG]I?B)", re.IGNORECASE)
+_MEMORY = r"(\d+(?:\.\d+)?) ?([MG]I?B)"
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 LEAST_MEMORY = 200_000_000
 TABLES = (
@@ -287,7 +287,7 @@ def _memory(flag: str | None, table: TomlTable) -> int:
 
 def parse_bytes(text: str, *, quoted: bool = True) -> int:
     """``1GB`` or ``1.5GiB``. Raises ValueError."""
-    found = _MEMORY.fullmatch(text.strip())
+    found = re.fullmatch(_MEMORY, text.strip(), re.IGNORECASE)
     if found is None:
         raise ValueError(f"is not a size{f': {text!r}' if quoted else ''}; write for example 500MB, 2GB or 1.5GiB")
     return int(float(found[1]) * _UNITS[found[2].upper()])

@@ -204,7 +204,7 @@ def os_reason(exc: OSError) -> str:
 def quoted_os_error(text: str) -> OSError | None:
     """The operating system's error that a library quotes at the end of its own, where it hands on no number."""
     line = text.partition("\n")[0].rstrip(" .")
-    found = _NUMBERED.search(line)
+    found = re.search(_NUMBERED, line)
     if found is not None:
         number = int(found[1])
         return OSError(number, os.strerror(number))
@@ -214,7 +214,7 @@ def quoted_os_error(text: str) -> OSError | None:
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NUMBERED = re.compile(r"\((?:os error|errno:?) (\d+)\)$")  # so do Rust's libraries
+_NUMBERED = r"\((?:os error|errno:?) (\d+)\)$"  # so do Rust's libraries
 
 
 def _rights_of(path: Path) -> str:

@@ -1,64 +1,81 @@
-"""Frozen values: what ``dataclass(frozen=True, slots=True)`` makes, in a third of the time.
+"""Frozen values: what ``dataclass(frozen=True)`` makes, when it is first needed.
 
-A command that only lists features defines some sixty of these classes first. The standard decorator compiles six
-methods for each, in 0.6 ms; only ``__init__`` has to be compiled, when the first instance is made (of most classes
-there is none), and the others can be shared by all: 25 ms of the 150 that ``list`` would take. Use it for the values of
-modules that `list`, `show`, `plan` or `check` import. Everywhere else the standard decorator is what a reader expects.
+A command that only lists features defines some sixty of these classes, and makes instances of a third of them. The
+standard decorator looks at the fields of each at once and compiles six methods, in 0.6 ms. Here a class is left as it
+is until somebody asks for its fields, as the first instance does; only ``__init__`` is compiled, and the other methods
+are shared by all. Use it for the values of modules that `list`, `show`, `plan` or `check` import. Everywhere else the
+standard decorator is what a reader expects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
-from functools import partial
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from operator import attrgetter
-from typing import Any, NoReturn, TypeVar, dataclass_transform, overload
+from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
-
-@overload
-def frozen(cls: type[T]) -> type[T]: ...
-
-
-@overload
-def frozen(*, slots: bool = True) -> Callable[[type[T]], type[T]]: ...
+_FIELDS = "__dataclass_fields__"
+"""Where the standard library looks for the fields of a class; so `fields`, `replace` and `asdict` work as usual."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: type[T] | None = None, *, slots: bool = True) -> type[T] | Callable[[type[T]], type[T]]:
-    """Makes a class a frozen dataclass with slots: `fields`, `replace`, equality, hash and repr work as usual.
+def frozen(cls: type[T]) -> type[T]:
+    """Makes a class a frozen dataclass: `fields`, `replace`, equality, hash and repr work as usual.
 
-    A method that the class defines itself stays. A class with a ``cached_property`` has no ``slots``.
+    A method that the class defines itself stays.
     """
-    return _made(cls, slots=slots) if cls is not None else partial(_made, slots=slots)
-
-
-def _made(cls: type[T], *, slots: bool) -> type[T]:
     written = vars(cls)
     if "__post_init__" in written:
         raise TypeError(f"{cls.__qualname__} has a __post_init__, which would not be called; use dataclass")
-    made: Any = dataclass(init=False, repr=False, eq=False, slots=slots)(cls)
-    found = fields(made)
-    values = _getter([item.name for item in found if item.compare])
-    shown = [item.name for item in found if item.repr]
-
-    def equal(self: object, other: object) -> Any:
-        return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
-
-    def hashed(self: object) -> int:
-        return hash(values(self))
-
-    def represent(self: object) -> str:
-        return f"{made.__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
-
+    made: Any = cls
+    setattr(made, _FIELDS, _FieldsOnDemand(made))
     made.__init__ = _first(made)
     made.__setattr__, made.__delattr__ = _refuse_assignment, _refuse_deletion
     made.__getstate__, made.__setstate__ = _state, _restore
-    for name, method in {"__eq__": equal, "__hash__": hashed, "__repr__": represent}.items():
+    for name, method in {"__eq__": _equal, "__hash__": _hash, "__repr__": _represent}.items():
         if name not in written:
             setattr(made, name, method)
-    return made  # type: ignore[no-any-return]
+    return cls
+
+
+class _FieldsOnDemand:
+    """Stands where the fields of a class will be, and puts them there when somebody looks."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def __get__(self, _instance: object, _owner: type) -> dict[str, Field[Any]]:
+        dataclass(init=False, repr=False, eq=False)(self._made)
+        found: dict[str, Field[Any]] = vars(self._made)[_FIELDS]
+        return found
+
+
+def _equal(self: object, other: object) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    values = _values_of(self)
+    return values(self) == values(other)
+
+
+def _hash(self: object) -> int:
+    return hash(_values_of(self)(self))
+
+
+def _represent(self: Any) -> str:
+    shown = [f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.repr]
+    return f"{type(self).__qualname__}({', '.join(shown)})"
+
+
+def _values_of(instance: object) -> Callable[[object], Any]:
+    """What gives the values of an instance that are compared; kept with its class."""
+    cls: Any = type(instance)
+    found = vars(cls).get("__compared__")
+    if found is None:
+        names = [item.name for item in fields(cls) if item.compare]
+        found = cls.__compared__ = staticmethod(attrgetter(*names) if names else lambda _self: ())
+    return found.__func__  # type: ignore[no-any-return]
 
 
 def _first(made: Any) -> Callable[..., None]:
@@ -88,10 +105,6 @@ def _initializer(made: Any) -> Callable[..., None]:
         lines.append(f" _assign(self, {item.name!r}, {content})")
     exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(lines or [" pass"]), names)  # noqa: S102
     return names["__init__"]  # type: ignore[no-any-return]
-
-
-def _getter(names: list[str]) -> Callable[[object], Any]:
-    return attrgetter(*names) if names else lambda _self: ()
 
 
 def _refuse_assignment(_self: object, name: str, _value: object) -> NoReturn:

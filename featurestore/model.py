@@ -210,7 +210,8 @@ class Input:
 class Feature:
     """A feature as its decorator declares it, read without running anyone's code.
 
-    ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. ``short``
+    ``source`` is None for a feature that is not materialised: it has no source, no runs and no history. Where it is
+    made of several, ``sources`` has all of them, in the order of its frames, and ``source`` is the first. ``short``
     is the form: a function in the short form returns an expression, one in the long form takes a frame and returns
     one. ``params`` are the keyword arguments of this member of a family. Durations are microseconds. A request-time
     feature has ``inputs``, and in ``request`` the fields of a request that it takes, with their types.
@@ -244,6 +245,12 @@ class Feature:
     renamed_from: str | None = None
     inputs: tuple[Input, ...] = ()
     request: Mapping[str, Scalar] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def reads(self) -> tuple[Source, ...]:
+        """All sources that it is computed from."""
+        return self.sources or (() if self.source is None else (self.source,))
 
     @property
     def at_request(self) -> bool:
@@ -256,8 +263,13 @@ class Feature:
         return self.source is not None
 
     @property
+    def source_names(self) -> tuple[str, ...]:
+        return tuple(source.name for source in self.reads)
+
+    @property
     def source_name(self) -> str | None:
-        return None if self.source is None else self.source.name
+        """The names of its sources, for people."""
+        return ", ".join(self.source_names) or None
 
     @property
     def place(self) -> str:

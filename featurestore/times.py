@@ -31,13 +31,13 @@ _UTC = frozenset(
 
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000,
           "d": 86_400_000_000, "w": 604_800_000_000}  # fmt: skip
-_INSTANT = re.compile(
+# Patterns are compiled when they are first used: `list` needs none, and they would take 2 % of its time.
+_INSTANT = (
     r" *(?P<date>\d{4}-\d\d-\d\d|\d{4}-W\d\d-\d|\d{8}(?=[Tt ]\d))"
     r"(?:[Tt ](?P<time>\d\d(?::\d\d(?::\d\d(?P<fraction>[.,]\d+)?)?|\d\d(?:\d\d(?P<basic_fraction>[.,]\d+)?)?)?)"
-    r"(?: ?(?P<zone>[Zz]|UTC|[+-]\d\d(?::[0-5]\d(?::[0-5]\d)?|[0-5]\d(?:[0-5]\d)?)?))?)? *",
-    re.ASCII,
+    r"(?: ?(?P<zone>[Zz]|UTC|[+-]\d\d(?::[0-5]\d(?::[0-5]\d)?|[0-5]\d(?:[0-5]\d)?)?))?)? *"
 )
-_DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_DURATION = r"(\d+)(us|ms|s|m|h|d|w)"
 
 
 def now() -> int:
@@ -76,7 +76,7 @@ def parse_instant(text: str, *, up: bool = False) -> tuple[int, bool]:
     A time without a zone is taken as UTC, a date as the start of its day. What is below a microsecond is cut off, or
     with ``up`` rounded up. Raises ValueError.
     """
-    match = _INSTANT.fullmatch(text)
+    match = re.fullmatch(_INSTANT, text, re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is not a time; write ISO 8601, for example 2026-03-01T12:00:00Z")
     clock, zone = match["time"] or "00", match["zone"] or ""
@@ -95,7 +95,7 @@ def parse_instant(text: str, *, up: bool = False) -> tuple[int, bool]:
 
 def is_instant_layout(layout: str) -> bool:
     """Whether texts that have digits where ``layout`` has zeros may be instants."""
-    return _INSTANT.fullmatch(layout) is not None
+    return re.fullmatch(_INSTANT, layout, re.ASCII) is not None
 
 
 def format_instant(micros: int) -> str:
@@ -112,7 +112,7 @@ def parse_duration(text: str) -> int:
     compact = text.replace(" ", "")
     if compact == "0":
         return 0
-    parts = _DURATION.findall(compact)
+    parts = re.findall(_DURATION, compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 36h, 7d or 2w")
     return sum(int(number) * _UNITS[unit] for number, unit in parts)

@@ -24,7 +24,7 @@ class Point:
         return self.x > 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Standard:
     """A point."""
 
@@ -52,7 +52,7 @@ def test_it_is_a_dataclass() -> None:
     assert asdict(point) == asdict(Standard(1, y=2))
     assert repr(point) == repr(Standard(1, y=2)).replace("Standard", "Point")
     assert replace(point, x=11).far
-    for name in ("__doc__", "__slots__", "__match_args__"):
+    for name in ("__doc__", "__match_args__"):
         assert getattr(Point, name) == getattr(Standard, name)
     assert is_dataclass(point)
 

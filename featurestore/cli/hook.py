@@ -6,14 +6,13 @@ Silent where nothing is wrong, at most ten lines where something is.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 from featurestore.config import find_root, load_project
 from featurestore.errors import FeatureStoreError
 from featurestore.render.lines import finding_lines, staging_lines
 from featurestore.render.printable import one_line
-from featurestore.workflows.check import check
-from featurestore.workflows.lock import lock
 
 
 def run_hook(arguments: list[str]) -> int:
@@ -22,11 +21,16 @@ def run_hook(arguments: list[str]) -> int:
     parser.add_argument("what", choices=("check", "lock"))
     parser.add_argument("-C", "--project", metavar="DIR", help="the project's folder, where it is not the repository")
     options = parser.parse_args(arguments)
+    gc.set_threshold(50_000, 20, 20)  # as for commands
     try:
         project = load_project(find_root(named=options.project))
         if options.what == "check":
+            from featurestore.workflows.check import check
+
             lines = finding_lines(check(project, staged=True))
         else:
+            from featurestore.workflows.lock import lock  # and with it the stores, for what an erasure left
+
             lines = staging_lines(lock(project), project.root)
     except FeatureStoreError as exc:
         lines = [f"{exc}" + (f"; {exc.hint}" if exc.hint else "")]

@@ -12,6 +12,7 @@ from featurestore.cli.session import Session
 from featurestore.errors import OutputError, UsageError, os_reason
 
 if TYPE_CHECKING:
+    from featurestore.config import Project
     from featurestore.dialect import Dialect
     from featurestore.workflows.join.splits import Splits
     from featurestore.workflows.table_files import TableFile
@@ -61,14 +62,15 @@ def fields(option: str, given: Iterable[str] | None, example: str = "--request a
     return found
 
 
-def write_log(path: Path, lines: str) -> None:
-    """Appends to the file of ``--log``. Raises OutputError."""
-    from featurestore.atomic import append_bytes
+def write_log(project: Project, path: Path, lines: str) -> str | None:
+    """Appends to the file of ``--log``; gives a warning, if there is one. Raises OutputError."""
+    from featurestore.workflows.request_logs import append, note
 
     try:
-        append_bytes(path, lines.encode("utf-8", "backslashreplace"))
+        append(path, lines.encode("utf-8", "backslashreplace"))
     except OSError as exc:
         raise OutputError(f"can't be written: {os_reason(exc)}", where=str(path), hint="--log FILE") from exc
+    return note(project, path)
 
 
 def label_dialect(

@@ -52,7 +52,7 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
 
 
 # A number is never an option. Typer takes what begins with - for one, so it is shown another character there.
-_NUMBER = re.compile(r"-\.?\d.*", re.DOTALL)
+_NUMBER = r"(?s)-\.?\d.*"
 _MINUS = "\ue000"  # of no writing
 
 
@@ -61,9 +61,9 @@ def _hide_numbers(arguments: Sequence[str]) -> list[str]:
     for at, item in enumerate(arguments):
         if item == "--":
             return [*hidden, *arguments[at:]]
-        after_option = at > 0 and arguments[at - 1].startswith("-") and not _NUMBER.fullmatch(arguments[at - 1])
+        after_option = at > 0 and arguments[at - 1].startswith("-") and not re.fullmatch(_NUMBER, arguments[at - 1])
         # After an option it may be the option's value, which Typer takes as it is.
-        hidden.append(_MINUS + item[1:] if _NUMBER.fullmatch(item) and not after_option else item)
+        hidden.append(_MINUS + item[1:] if re.fullmatch(_NUMBER, item) and not after_option else item)
     return hidden
 
 
@@ -78,7 +78,7 @@ def _shown(value: Any) -> Any:
 
 def _hint(name: str, exc: typer.TyperException) -> str:
     option = getattr(exc, "option_name", "")
-    if _NUMBER.fullmatch(option):  # it stands behind an option that takes no value
+    if re.fullmatch(_NUMBER, option):  # it stands behind an option that takes no value
         return f"put -- before what begins with a minus: featurestore {name} … -- {option}"
     return f"run featurestore {name} --help"
 

@@ -27,6 +27,7 @@ class FeatureEntry(Result):
     tags: tuple[str, ...]
     status: str
     source: str | None
+    sources: tuple[str, ...]
     active_version: int | None
     active_sha256: str | None
     sha256: str | None

@@ -14,6 +14,7 @@ import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.model import EntityType, Feature, ScopeKind, Source
+from featurestore.times import is_utc
 
 Function = Callable[..., Any]
 Name = TypeVar("Name")
@@ -62,6 +63,19 @@ def sort_rows(
     return SortedRows(numbered.drop(index), numbered[index], entity_type, source, unread=tuple(unread))
 
 
+def join_sources(feature: Feature, rows: Sequence[SortedRows]) -> SortedRows:
+    """What results of several sources are checked against: no row of any source is that of a value."""
+    sources = [each.source for each in rows]
+    zone = next((source.timezone for source in sources if not is_utc(source.timezone)), None)
+    valid = [source.valid for source in sources]
+    joined = Source(
+        str(feature.source_name), "", event_time=next((each.event_time for each in sources if each.event_time), None),
+        timezone=zone, valid=None if None in valid else max(each for each in valid if each is not None),
+    )  # fmt: skip
+    nothing = pl.DataFrame()
+    return SortedRows(nothing, pl.Series(dtype=pl.UInt32), feature.entity_type, joined)
+
+
 def pad(rows: SortedRows, kind: ScopeKind) -> SortedRows:
     """The rows as a function of that scope may see them: in one chunk, and never one row or one entity alone.
 
@@ -99,10 +113,14 @@ def _other_key(keys: pl.Series) -> pl.Expr:
     return pl.lit(other, dtype=keys.dtype).alias(keys.name)
 
 
-def call_long(feature: Feature, function: Function, rows: SortedRows) -> pl.DataFrame:
-    """Calls a long-form feature. Raises what the function raises, or FeatureError if it does not return a frame."""
-    frame = rows.frame.lazy() if _wants_lazy(function) else rows.frame
-    return _as_frame(feature, function(frame, **feature.params))
+def call_long(feature: Feature, function: Function, *rows: SortedRows) -> pl.DataFrame:
+    """Calls a long-form feature with the rows of its source, or of each of them.
+
+    Raises what the function raises, or FeatureError if it does not return a frame.
+    """
+    lazy = _wants_lazy(function)
+    frames = [each.frame.lazy() if lazy else each.frame for each in rows]
+    return _as_frame(feature, function(*frames, **feature.params))
 
 
 def build_expression(feature: Feature, function: Function) -> pl.Expr:

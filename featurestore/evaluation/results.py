@@ -89,7 +89,7 @@ def check_column(
 
 
 def check_frame(
-    feature: Feature, raw: pl.DataFrame, rows: SortedRows, place: Place, *, latest: int | None
+    feature: Feature, raw: pl.DataFrame, rows: SortedRows, place: Place, *, latest: int | None, hint: str | None = None
 ) -> FeatureValues:
     """Checks the frame that a feature returned and brings it into the form that a store takes.
 
@@ -99,6 +99,7 @@ def check_frame(
         rows: The source's rows that it was computed from.
         place: Where the source's row of an index is, for messages.
         latest: Rows dated later than this (µs) are left out; None for no limit.
+        hint: What to do about two values of one entity and time, where that is not up to the source.
     """
     keys = _keys(feature, raw)
     aligned = feature.short or _is_aligned(feature, raw, keys, rows)
@@ -124,7 +125,7 @@ def check_frame(
     due = int(micros.filter(ahead).min() or 0) if future else None  # type: ignore[arg-type]  # of integers an integer
     past = frame.filter(~ahead) if future else frame
     locate = _locate(rows, place, aligned=aligned and future == 0)
-    pair, hint = [*keys.columns, "computed_at"], _hint(rows, aligned=aligned)
+    pair, hint = [*keys.columns, "computed_at"], hint or _hint(rows, aligned=aligned)
     late = frame.filter(ahead).select(pair).unique(maintain_order=True) if future else None
     order = [*pair, *([KNOWN] if rows.known else [])]
     return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), True, future, due, late)
@@ -281,9 +282,11 @@ def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bo
         hint = "give every row a time, or none"
         refuse_rows(times, times.is_null(), "is null, and the source has no event_time", hint)
     if not aligned:
+        reason = "they are not the source's rows in the source's order"
+        if feature.sources:
+            reason = "of several sources no row has a time of its own"
         raise FeatureError(
-            f"computed_at is null in {times.null_count()} of {times.len()} rows, and they are not the source's rows in "
-            "the source's order",
+            f"computed_at is null in {times.null_count()} of {times.len()} rows, and {reason}",
             hint=f"return computed_at from {feature.function}(), for example computed_at={event_time!r} in a select",
         )
     assert event_time is not None

@@ -229,6 +229,9 @@ class SqlAuditLog(ABC):
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
+    def horizon(self, version: VersionId) -> int | None:
+        return max(self.horizons(version), default=None)
+
     def horizons(self, version: VersionId) -> list[int]:
         meta = self._rows("SELECT format FROM meta")
         if not meta or meta[0]["format"] < HORIZONS_SINCE:

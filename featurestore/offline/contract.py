@@ -545,13 +545,26 @@ class History(Readable, Protocol):
         """Whether a pair of the version was ever withdrawn."""
         ...
 
-    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+    def coming(
+        self,
+        version: StoredVersion,
+        *,
+        due: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
+    ) -> pl.DataFrame:
         """The coming steps of a version: columns and order of `scan`, each with the number of its list.
 
         Beside its steps each list has a row `UNTIL`, dated at the step after them, and at the end of the year 9999
         where there is none. They are rows of the history whose time may not have come: what is read with them is to be
-        read in the same `reading`. ``due`` (µs) selects the rows up to an instant.
+        read in the same `reading`. ``due`` (µs) selects the rows up to an instant, ``after_run`` the lists that a later
+        run has changed, ``entities`` (a frame of key columns) or ``key_range`` those of some entities.
         """
+        ...
+
+    def horizon(self, version: VersionId) -> int | None:
+        """The last of the `horizons`; None for a version without steps."""
         ...
 
     def horizons(self, version: VersionId) -> list[int]:
@@ -581,7 +594,8 @@ class History(Readable, Protocol):
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
         """The entities of some rows (learned after a run), each standing for about ``every`` neighbouring rows.
 
-        In any order. It costs a small part of reading the rows; of a small table there may be none.
+        Rows of the history and coming steps, in any order. It costs a small part of reading the rows; of a small table
+        there may be none.
         """
         ...
 

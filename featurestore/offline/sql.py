@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_rows import coming_name, table_name
-from featurestore.offline.contract import WITHDRAWN
+from featurestore.offline.contract import UNTIL, WITHDRAWN
 from featurestore.tables.types import KINDS
 from featurestore.times import MAX_INSTANT, MIN_INSTANT, format_instant
 
 Values = Sequence[Any]
+ROWS_OF_LIST = 9  # of coming steps, by default
 
 
 class SqlConnection(Protocol):
@@ -98,6 +99,16 @@ def answers(version: StoredVersion, rows: str, *, known: bool = False) -> str:
         f"max(run_seq) OVER ({backwards}) AS changed, row_number() OVER ({by_pair}) AS latest FROM ({rows}) r) r "
         f"WHERE latest = 1) r WHERE place = 1 ORDER BY {keys}"
     )
+
+
+def sample_lists(version: StoredVersion, every: int, after_run: int | None) -> str:
+    """The entities of some lists of coming steps that were changed after a run, by the one row that each list has."""
+    keys = key_list(version)
+    lists = (
+        f"SELECT {keys}, row_number() OVER () AS place FROM {coming_table(version.id)} "
+        f"WHERE op = {UNTIL} AND {between(None, after_run)}"
+    )
+    return f"SELECT {keys} FROM ({lists}) l WHERE place % {max(every // ROWS_OF_LIST, 1):d} = 0"
 
 
 def dated(after: int | None, up_to: int | None) -> str:

@@ -15,14 +15,24 @@ Fields
 Packed values, all numbers big-endian
     bytes 0-10   one unsigned integer of 88 bits: from the top, 59 bits of computed_at in microseconds since
                  0001-01-01 UTC (since 1970, plus 62,135,596,800,000,000), 27 bits of run_seq, 2 bits of op
-                 (0 value, 1 null, 2 tombstone). run_seq is the run that last changed the entity's answer. Of two
-                 values the one with the greater run_seq is the newer one, and of these the one whose eleven bytes are
-                 greater, compared byte by byte. A value may go back in time: a later run may have withdrawn one.
+                 (0 value, 1 null, 2 tombstone, 3 coming steps). run_seq is the run that last changed the entity's
+                 answer. Of two values the one with the greater run_seq is the newer one, and of these the one whose
+                 eleven bytes are greater, compared byte by byte. A value may go back in time: a later run may have
+                 withdrawn one.
     bytes 11-16  the first 12 hex digits of the version's sha256, as 6 bytes.
     the rest     the value, where op is 0:
                  bool 1 byte, 0 or 1 · int 8 bytes, signed · float 8 bytes, IEEE 754 · string UTF-8 ·
                  date 4 bytes, signed days since 1970-01-01 · datetime 8 bytes, signed microseconds since 1970 UTC ·
                  list[float] 8 bytes for each element; an element that is null is the NaN 0x7FF80000000007A2.
+
+Coming steps, where op is 3: the value of a window changes as time passes, and these are its next changes.
+    bytes 17-24  until when the values are known, in signed microseconds since 1970 UTC (2**63 - 1: for ever).
+    bytes 25-26  how many steps there are, n.
+    n + 1 heads of 12 bytes, of the value itself and of each step: from when on it holds (8 bytes, signed microseconds
+                 since 1970 UTC), and 4 bytes: where its bytes end, counted from the end of the heads, in 30 bits, and
+                 its op (0 to 2) in the lowest 2.
+    the rest     the bytes of the value and of each step, as above, one after another.
+    The value at an instant is that of the last head that is not later, and the first one's before.
 
 In Go: ``high := binary.BigEndian.Uint64(b)``; ``low := uint64(b[8])<<16 | uint64(b[9])<<8 | uint64(b[10])``; then
 computed_at is ``int64(high>>5) - 62135596800000000``, run_seq ``(high&31)<<22 | low>>2``, op ``low & 3``, and a
@@ -45,13 +55,16 @@ PREFIX = "fs1"
 BIAS = 62_135_596_800_000_000
 LAST = 315_537_897_599_999_999  # the end of year 9999, in microseconds since year 1
 MAX_RUN_SEQ = 2**27 - 1
-VALUE, NULL, TOMBSTONE = 0, 1, 2
+VALUE, NULL, TOMBSTONE, STEPS = 0, 1, 2, 3
 HEADER = 17
+FOR_EVER = 2**63 - 1
 ORDER = 11  # the leading bytes, by which two values of a version are compared: see `order_of`
 
 OnlineValue = None | bool | int | float | str | date | datetime | list[float | None]
 
 _HEADER = struct.Struct(">QHB6s")
+_LIST = struct.Struct(">qH")  # until when the steps are known, and how many there are
+_HEAD = struct.Struct(">qI")
 _FIXED = {"bool": struct.Struct(">?"), "int": struct.Struct(">q"), "float": struct.Struct(">d"),
           "date": struct.Struct(">i"), "datetime": struct.Struct(">q")}  # fmt: skip
 NULL_ELEMENT = bytes.fromhex("7FF80000000007A2")
@@ -61,13 +74,17 @@ _EPOCH_DAY = date(1970, 1, 1)
 
 
 class Unpacked(NamedTuple):
-    """The parts of a packed value. ``computed_at`` is in microseconds since 1970 UTC."""
+    """The parts of a packed value. ``computed_at`` is in microseconds since 1970 UTC.
+
+    ``until`` is the instant from which on the value may be another one; None where there is none.
+    """
 
     computed_at: int
     run_seq: int
     op: int
     sha12: str
     value: OnlineValue
+    until: int | None = None
 
 
 def active_key(project: str) -> str:
@@ -117,17 +134,38 @@ def entity_parts(entity_type: EntityType, key: str) -> dict[str, str | int]:
         raise StoreError(f"{key!r} is not the key of a {entity_type.name}") from exc
 
 
-def unpack(kind: Scalar, packed: bytes) -> Unpacked:
-    """The parts of a packed value. Raises StoreError where the bytes are not of format 1."""
+def unpack(kind: Scalar, packed: bytes, at: int = -FOR_EVER) -> Unpacked:
+    """The parts of a packed value, of one with coming steps as it is at an instant (µs; default: before all steps).
+
+    Raises StoreError where the bytes are not of format 1.
+    """
     try:
         high, middle, low, sha = _HEADER.unpack_from(packed)
-        op = low & 3
-        value = decode_value(kind, packed[HEADER:]) if op == VALUE else None
+        op, computed_at, until, payload = low & 3, (high >> 5) - BIAS, None, packed[HEADER:]
+        if op == STEPS:
+            op, computed_at, until, payload = _step_at(packed, at)
+        value = decode_value(kind, payload) if op == VALUE else None
     except (struct.error, OverflowError, ValueError) as exc:  # a UnicodeDecodeError is a ValueError
         raise _damaged(packed) from exc
     if op > TOMBSTONE or high >> 5 > LAST:
         raise _damaged(packed)
-    return Unpacked((high >> 5) - BIAS, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value)
+    return Unpacked(computed_at, (high & 31) << 22 | middle << 6 | low >> 2, op, sha.hex(), value, until)
+
+
+def _step_at(packed: bytes, instant: int) -> tuple[int, int, int | None, bytes]:
+    """What holds at an instant: its op, since when, until when all is known, and its bytes."""
+    until, count = _LIST.unpack_from(packed, HEADER)
+    heads = HEADER + _LIST.size
+    values = heads + _HEAD.size * (count + 1)
+    computed_at, word = _HEAD.unpack_from(packed, heads)
+    begin, end = 0, word >> 2
+    for at, later in _HEAD.iter_unpack(packed[heads + _HEAD.size : values]):
+        if at > instant:
+            break
+        computed_at, word, begin, end = at, later, word >> 2, later >> 2
+    if values + (_HEAD.unpack_from(packed, values - _HEAD.size)[1] >> 2) != len(packed):
+        raise ValueError("its steps have other bytes than their heads say")
+    return word & 3, computed_at, None if until == FOR_EVER else until, packed[values + begin : values + end]
 
 
 def _damaged(packed: bytes) -> StoreError:
@@ -146,7 +184,7 @@ def order_of(packed: bytes) -> tuple[int, int]:
 
 
 def op_of(packed: bytes) -> int:
-    """The op of a packed value: VALUE, NULL or TOMBSTONE."""
+    """The op of a packed value: VALUE, NULL, TOMBSTONE or STEPS."""
     return packed[10] & 3
 
 

@@ -62,19 +62,40 @@ def pack_column(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     Raises StoreError for a time or a run_seq outside the format's range.
     """
     kind = version.data_type.kind
+    value, op = frame["value"], ops_of(frame)
+    empty = op != layout.VALUE
+    rows = np.empty(len(op), _HEADER if kind not in _WIDTHS else [*_HEADER, ("value", _WIDTHS[kind])])
+    fill_headers(rows, version, frame, op)
+    if kind not in _WIDTHS:
+        return joined(
+            binary(np.arange(len(rows) + 1) * layout.HEADER, matrix(rows)), binary(*payloads(value, kind, empty))
+        )
+    rows["value"] = _numbers(value, kind)
+    return binary(*_without_missing(rows, empty, layout.HEADER))
+
+
+def ops_of(frame: pl.DataFrame) -> np.ndarray:
+    """The op of each row of history, as it is packed."""
     value = frame["value"]
     deleted = (frame["op"] != _VALUE).to_numpy()
     empty = value.is_null().to_numpy() | deleted if value.null_count() else deleted
-    op = np.where(deleted, layout.TOMBSTONE, np.where(empty, layout.NULL, layout.VALUE)).astype(np.uint32)
-    rows = np.empty(len(op), _HEADER if kind not in _WIDTHS else [*_HEADER, ("value", _WIDTHS[kind])])
-    _fill_headers(rows, version, frame, op)
-    if kind not in _WIDTHS:
-        return _with_payload(rows, value, kind, empty)
-    rows["value"] = _numbers(value, kind)
-    return _without_missing(rows, empty)
+    return np.where(deleted, layout.TOMBSTONE, np.where(empty, layout.NULL, layout.VALUE)).astype(np.uint32)
 
 
-def _fill_headers(rows: np.ndarray, version: StoredVersion, frame: pl.DataFrame, op: np.ndarray) -> None:
+def payloads(value: pl.Series, kind: Scalar, empty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of all values, one after another, and where each begins and ends; ``empty`` ones have none."""
+    if kind in _WIDTHS:
+        rows = np.empty(len(value), [("value", _WIDTHS[kind])])
+        rows["value"] = _numbers(value, kind)
+        return _without_missing(rows, empty, 0)
+    payload = value.cast(pl.Binary) if kind == "string" else _lists(value)
+    payload = payload.set(pl.Series(empty, dtype=pl.Boolean), b"").fill_null(b"")
+    return _offsets(payload.bin.size().to_numpy().astype(np.int64)), bytes_of(
+        payload.to_arrow().cast(pa.large_binary())
+    )
+
+
+def fill_headers(rows: np.ndarray, version: StoredVersion, frame: pl.DataFrame, op: np.ndarray) -> None:
     computed_at = frame["computed_at"].cast(pl.Int64).to_numpy() + layout.BIAS
     run_seq = frame["run_seq"].to_numpy()
     if frame.height and (computed_at.min() < 0 or int(computed_at.max()) > layout.LAST):
@@ -93,37 +114,32 @@ def _numbers(value: pl.Series, kind: Scalar) -> np.ndarray:
     return (plain.fill_null(False if kind == "bool" else 0) if plain.null_count() else plain).to_numpy()
 
 
-def _without_missing(rows: np.ndarray, empty: np.ndarray) -> pl.Series:
-    """Each row's header and value; only the header where there is no value."""
-    matrix = _matrix(rows)
+def _without_missing(rows: np.ndarray, empty: np.ndarray, header: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row begins and ends, and its bytes: only the first ``header`` ones where it is empty."""
+    data = matrix(rows)
     if not empty.any():
-        return _binary(np.arange(len(matrix) + 1) * matrix.shape[1], matrix)
-    used = np.ones(matrix.shape, np.bool_)
-    used[empty, layout.HEADER :] = False
-    return _binary(_offsets(np.where(empty, layout.HEADER, matrix.shape[1])), matrix[used])
+        return np.arange(len(data) + 1) * data.shape[1], data
+    used = np.ones(data.shape, np.bool_)
+    used[empty, header:] = False
+    return _offsets(np.where(empty, header, data.shape[1])), data[used]
 
 
-def _with_payload(headers: np.ndarray, value: pl.Series, kind: Scalar, empty: np.ndarray) -> pl.Series:
-    """Header and payload of each row, for text and lists."""
-    payload = value.cast(pl.Binary) if kind == "string" else _lists(value)
-    payload = payload.set(pl.Series(empty), b"").fill_null(b"")
-    heads = _binary(np.arange(len(headers) + 1) * layout.HEADER, _matrix(headers))
+def joined(*parts: pl.Series) -> pl.Series:
+    """The parts of each row as one."""
     wide = pa.large_binary()
-    joined = pc.binary_join_element_wise(
-        heads.to_arrow().cast(wide), payload.to_arrow().cast(wide), pa.scalar(b"", wide)
-    )
-    return pl.Series(joined)
+    arrays = [part.to_arrow().cast(wide) for part in parts]
+    return pl.Series(pc.binary_join_element_wise(*arrays, pa.scalar(b"", wide)))
 
 
 def _lists(value: pl.Series) -> pl.Series:
     """The bytes of each list's elements."""
     items = value.explode(keep_nulls=False, empty_as_null=False) if value.len() else pl.Series([], dtype=pl.Float64)
-    flat = _matrix(items.fill_null(0.0).to_numpy().astype(">f8"))
+    flat = matrix(items.fill_null(0.0).to_numpy().astype(">f8"))
     flat[items.is_null().to_numpy()] = np.frombuffer(layout.NULL_ELEMENT, np.uint8)
-    return _binary(_offsets(value.list.len().fill_null(0).to_numpy().astype(np.int64) * 8), flat)
+    return binary(_offsets(value.list.len().fill_null(0).to_numpy().astype(np.int64) * 8), flat)
 
 
-def _matrix(rows: np.ndarray) -> np.ndarray:
+def matrix(rows: np.ndarray) -> np.ndarray:
     """The bytes of an array, one item per row."""
     return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
@@ -132,6 +148,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)])
 
 
-def _binary(offsets: np.ndarray, data: np.ndarray) -> pl.Series:
+def binary(offsets: np.ndarray, data: np.ndarray) -> pl.Series:
+    """The bytes between each two offsets, without a copy."""
     buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(np.ascontiguousarray(data))]
     return pl.Series(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers))

@@ -40,6 +40,7 @@ _LATER = {
     "contents",
     "feature",
     "bound",
+    "horizon",
 }  # not in every record; a pointer's feature is its entry
 
 
@@ -51,6 +52,7 @@ class Previous:
     number: int
     data_type: DataType
     field: int
+    horizon: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Pointer:
     """Which version of a feature readers are served, in which field, and how to read it.
 
     ``max_age`` is in microseconds. ``bound`` are other versions that a promoted request-time feature is computed from.
+    ``horizon`` is that of a window: the clock (µs) of the last run that is online, from which its values' age counts.
     """
 
     feature: str
@@ -69,6 +72,7 @@ class Pointer:
     max_age: int | None = None
     previous: Previous | None = None
     bound: tuple[Previous, ...] = ()
+    horizon: int | None = None
 
     @property
     def others(self) -> tuple[Previous, ...]:
@@ -113,7 +117,8 @@ class Marker:
     ``run_id`` that of the run ``run_seq``: where the history was set back, another run may have its number.
 
     Values dated after ``clock`` were passed over; ``ahead`` is the latest date among all (both µs). The first release
-    wrote no run_id and no clock, and passed over nothing: they are empty and 0.
+    wrote no run_id and no clock, and passed over nothing: they are empty and 0. Values of a window are known up to
+    ``horizon`` (µs).
     """
 
     entity_type: str
@@ -126,6 +131,7 @@ class Marker:
     run_id: str = ""
     clock: int = 0
     ahead: int = 0
+    horizon: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +202,12 @@ def write_pointer(pointer: Pointer) -> str:
     """A pointer as the text of its entry: JSON without the feature's name, which is the entry's."""
     data = asdict(pointer)
     del data["feature"]
-    data["data_type"] = str(pointer.data_type)
-    if pointer.previous:
-        data["previous"]["data_type"] = str(pointer.previous.data_type)
-    for written, item in zip(data["bound"], pointer.bound, strict=True):
+    items: list[Pointer | Previous] = [pointer, *pointer.others]
+    before = [data["previous"]] if pointer.previous else []
+    for written, item in zip([data, *before, *data["bound"]], items, strict=True):
         written["data_type"] = str(item.data_type)
+        if item.horizon is None:  # so that the entry of a feature without a window is what it always was
+            del written["horizon"]
     if not pointer.bound:
         del data["bound"]
     return json.dumps(data, separators=(",", ":"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
 from featurestore.config import Project
 from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import DeclarationError, did_you_mean
-from featurestore.model import FEATURE_NAME, Feature, Json
+from featurestore.model import FEATURE_NAME, Feature, Json, Source
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
@@ -40,18 +40,22 @@ def read_declaration(
         raise DeclarationError(f"@feature on {function.name!r} has no arguments", where=where, hint=hint)
     written = _evaluate(tree, module, decorator)
     params = ARGUMENTS["params"].parse(Declaration(written, project, where, files), "params")
-    short = _is_short(function, params, where)
+    frames = _frames(function, params, where)
     members = []
     for combination in itertools.product(*params.values()):
         member = dict(zip(params, combination, strict=True))
         values = parse_arguments(Declaration(_for_member(written, member, where), project, where, files))
-        if not short:
+        if values["sources"]:
+            _require_frames(function, frames, values["sources"], where)
+        elif len(frames) > 1:
+            raise _one_frame(function, frames, where)
+        if frames:
             _require_short(function, values, where)
         template = values.pop("name") or function.name
         members.append(
             Feature(
                 name=_member_name(template, member, where), function=function.name, module=module.name,
-                path=module.path, line=function.lineno, short=short, **(values | {"params": member}),
+                path=module.path, line=function.lineno, short=not frames, **(values | {"params": member}),
             )
         )  # fmt: skip
     return members
@@ -108,8 +112,8 @@ def _member_name(template: str, params: Mapping[str, Json], where: str) -> str:
     return name
 
 
-def _is_short(function: ast.FunctionDef, params: Mapping[str, list[Json]], where: str) -> bool:
-    """Whether the function is in the short form, which takes no frame. Checks the rest of its signature."""
+def _frames(function: ast.FunctionDef, params: Mapping[str, list[Json]], where: str) -> list[str]:
+    """The arguments that are frames; the short form has none. Checks the rest of the signature."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     names = [item.arg for item in positional]
@@ -119,11 +123,33 @@ def _is_short(function: ast.FunctionDef, params: Mapping[str, list[Json]], where
     unknown = [param for param in params if param not in names and param not in {a.arg for a in arguments.kwonlyargs}]
     if unknown:
         raise DeclarationError(f"{function.name}() has no argument {unknown[0]!r} for params", where=where)
-    if len(frames) > 1 or (frames and names.index(frames[0]) != 0):
-        hint = "take one frame, or none and return an expression; other arguments come from params"
-        message = f"{function.name}() has an argument {frames[-1]!r} that is neither the frame nor in params"
-        raise DeclarationError(message, where=where, hint=hint)
-    return not frames
+    if frames != names[: len(frames)]:
+        raise _one_frame(function, frames, where)
+    return frames
+
+
+def _one_frame(function: ast.FunctionDef, frames: Sequence[str], where: str) -> DeclarationError:
+    hint = "take one frame, or none and return an expression; other arguments come from params"
+    message = f"{function.name}() has an argument {frames[-1]!r} that is neither the frame nor in params"
+    return DeclarationError(message, where=where, hint=hint)
+
+
+def _require_frames(function: ast.FunctionDef, frames: Sequence[str], sources: Sequence[Source], where: str) -> None:
+    """Raises DeclarationError where a feature of several sources does not take a frame of one kind for each."""
+    names = ", ".join(source.name for source in sources)
+    if len(frames) != len(sources):
+        taken = "no frame" if not frames else f"{len(frames)} frame{'' if len(frames) == 1 else 's'}"
+        raise DeclarationError(
+            f"sources= names {len(sources)} sources, and {function.name}() takes {taken}",
+            where=where, hint=f"take a frame for each, in their order: def {function.name}({names})",
+        )  # fmt: skip
+    arguments = [*function.args.posonlyargs, *function.args.args][: len(frames)]
+    lazy = {each.annotation is not None and ast.unparse(each.annotation).endswith("LazyFrame") for each in arguments}
+    if len(lazy) > 1:
+        raise DeclarationError(
+            f"{function.name}() takes some frames as LazyFrame, and others not",
+            where=where, hint="annotate all of them alike",
+        )  # fmt: skip
 
 
 def _evaluate(tree: SourceTree, module: Module, call: ast.Call) -> dict[str, Json]:

@@ -146,7 +146,7 @@ def removed(root: Path, folder: str = VERSIONS, *, staged: bool = False) -> list
     except _NoRepositoryError:
         return []
     except GitError:
-        if git_state(root).commit is None:  # there is no HEAD yet
+        if not _has_commit(root):
             return []
         raise
     return [name for name in found.split("\0") if name]
@@ -162,10 +162,23 @@ def ever_added(root: Path, folder: str = VERSIONS) -> frozenset[str]:
     except _NoRepositoryError:
         return frozenset()
     except GitError:
-        if git_state(root).commit is None:
+        if not _has_commit(root):
             return frozenset()
         raise
     return frozenset(name for name in found.split("\0") if name)
+
+
+def _has_commit(root: Path) -> bool:
+    """Whether there is a repository, and it has a HEAD yet. Raises GitError."""
+    try:
+        _git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+    except _NoRepositoryError:
+        return False
+    except GitError as exc:
+        if exc.message == _NOTHING_SAID:
+            return False
+        raise
+    return True
 
 
 def export_declared(root: Path, folder: Path, patterns: Sequence[str], revision: str | None = None) -> None:
@@ -352,6 +365,7 @@ def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
     answer = memoryview(_git_bytes(root, "cat-file", "--batch", sent=names.encode()))
     at = 0
     links: list[tuple[Path, str]] = []
+    made: set[Path] = set()
     for entry in wanted:
         end = at + bytes(answer[at : at + 200]).index(b"\n")
         header = bytes(answer[at:end]).split(b" ")
@@ -360,7 +374,9 @@ def _write(root: Path, wanted: Sequence[_Entry], folder: Path) -> None:
         size = int(header[2])
         content, at = answer[end + 1 : end + 1 + size], end + 2 + size
         path = folder / entry.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(path.parent)
         if entry.mode == _LINK:
             links.append((path, os.fsdecode(bytes(content))))
         else:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from featurestore.errors import OutputError, os_reason
 from featurestore.render.json.get import log_lines, log_text
 from featurestore.serve.lines import LineWriter
 from featurestore.workflows.get import GetResult
+from featurestore.workflows.request_logs import append
 
 MOST_BYTES = 1_000_000_000
 
@@ -25,7 +24,6 @@ class RequestLog:
 
     def __init__(self, path: Path, share: float, lose: Callable[[float], object], most_bytes: int = MOST_BYTES) -> None:
         self.path, self._share, self._most = path, share, most_bytes
-        self._lock = threading.Lock()
         try:
             self._append("")
         except OSError as exc:
@@ -46,14 +44,4 @@ class RequestLog:
         self._lines.close()
 
     def _append(self, text: str) -> None:
-        data = text.encode("utf-8", "backslashreplace")
-        with self._lock:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                if data and os.fstat(handle).st_size + len(data) > self._most:
-                    os.replace(self.path, f"{self.path}.1")  # noqa: PTH105
-                    os.close(handle)
-                    handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                os.write(handle, data)  # in one piece, so that workers may share the file
-            finally:
-                os.close(handle)
+        append(self.path, text.encode("utf-8", "backslashreplace"), self._most)

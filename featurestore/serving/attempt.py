@@ -64,7 +64,10 @@ class Attempt:
         return self._sweep()
 
     def _is_due(self, task: Task) -> bool:
-        return task.after_run is None or task.after_run < self.seen.up_to_run or task.due_after is not None
+        if task.after_run is None or task.after_run < self.seen.up_to_run or task.due_after is not None:
+            return True
+        horizon, marker = self.seen.horizons.get(task.version.id), self.seen.markers.versions[task.version.id]
+        return horizon is not None and horizon > (marker.horizon or 0)  # a quiet run has moved it
 
     def _count(self, tasks: Sequence[Task]) -> None:
         for partition in self._partitions(tasks, {task.version.id: 0 for task in tasks}):
@@ -131,11 +134,19 @@ class Attempt:
 
     def _marker(self, task: Task, field: int, count: int) -> Marker:
         """Describes what was written."""
-        entity_type, seen = task.version.entity_type.name, self.seen
-        newest = self.request.offline.newest(task.version, after_run=task.after_run, up_to_run=seen.up_to_run)
+        entity_type, seen, offline, version = (
+            task.version.entity_type.name,
+            self.seen,
+            self.request.offline,
+            task.version,
+        )
+        newest = None  # no row of a window is ahead of its run
+        if not version.steps:
+            newest = offline.newest(version, after_run=task.after_run, up_to_run=seen.up_to_run)
         return Marker(
             entity_type, field, seen.up_to_run, count, pulse=seen.pulse, history=seen.history,
             run_id=seen.run_ids.get(seen.up_to_run, ""), clock=seen.now, ahead=max(newest or 0, 0),
+            horizon=seen.horizons.get(version.id),
         )  # fmt: skip
 
     def _publish(self, task: Task, marker: Marker) -> bool:
@@ -238,10 +249,12 @@ def _look(request: SyncRequest) -> Situation:
         markers_of = markers.versions.items()
         unclocked = {version for version, marker in markers_of if marker.field is not None and not marker.clock}
         ahead = {version.id: request.offline.newest(version) or 0 for version in versions if version.id in unclocked}
+        horizons = {version.id: request.offline.horizon(version.id) for version in versions if version.steps}
     run_ids = {run.run_seq: run.run_id for run in learned}
     # A clock that is behind that of the last sync, on another machine perhaps, takes nothing back.
     now = max([request.now(), *(marker.clock for marker in markers.versions.values())])
-    return Situation(markers, pointers, last, pulse, versions, run_ids, history, now, ahead)
+    known = {version: horizon for version, horizon in horizons.items() if horizon is not None}
+    return Situation(markers, pointers, last, pulse, versions, run_ids, history, now, ahead, known)
 
 
 def history_id(offline: OfflineStore, versions: Sequence[StoredVersion]) -> str:

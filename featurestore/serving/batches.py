@@ -9,14 +9,18 @@ from typing import Protocol
 import polars as pl
 
 from featurestore.model import StoredVersion
-from featurestore.online.packing import entity_keys, pack_column
+from featurestore.online.packed_steps import pack_rows
+from featurestore.online.packing import entity_keys
 from featurestore.progress import SILENT, Progress
 from featurestore.serving.request import DEFAULT_SIZES
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRows:
-    """The latest rows of one version (as `OfflineStore.latest` gives them), and the field that they are written to."""
+    """What is online of one version, and the field that it is written to.
+
+    ``frame`` has rows as `OfflineStore.latest` gives them, of a version with steps those of `latest_with_steps`.
+    """
 
     version: StoredVersion
     field: int
@@ -91,7 +95,7 @@ class Batches:
         keys = entity_keys(self._project, group[0].version.entity_type, frames[0])
         packed = []
         for rows, frame in zip(group, frames, strict=True):
-            packed.append(pack_column(rows.version, frame).alias(str(rows.field)))
+            packed.append(pack_rows(rows.version, frame).alias(str(rows.field)))
             self.rows[rows.field] = self.rows.get(rows.field, 0) + frame.height
             if rows.field in self.keys:
                 self.keys[rows.field].append(keys)

@@ -22,7 +22,8 @@ Status = Literal["ok", "null", "missing", "expired", "stale"]
 class ServedValue(NamedTuple):
     """One feature of one entity as it is served. ``computed_at`` is in microseconds since 1970 UTC.
 
-    ``value`` is None where it is null, missing, or older than the feature's max_age; ``status`` says which. ``inputs``
+    ``value`` is None where it is null, missing, or older than the feature's max_age; ``status`` says which. A *stale*
+    one is of a window whose coming steps are used up: it may be another one by now. ``inputs``
     is None but for a request-time feature: the inputs that it was computed without, or that are stale, with why.
     """
 
@@ -42,7 +43,10 @@ class ServedValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeatureField:
-    """The version that a reference stands for: the field to ask the store for, and how to read the value."""
+    """The version that a reference stands for: the field to ask the store for, and how to read the value.
+
+    The age of a window's values is counted from its ``horizon`` (µs), of all others from their computed_at.
+    """
 
     reference: str
     field: int
@@ -50,6 +54,7 @@ class FeatureField:
     number: int
     sha256: str
     max_age: int | None
+    horizon: int | None = None
 
     @property
     def sha(self) -> bytes:
@@ -61,11 +66,16 @@ def decode(feature: FeatureField, packed: bytes | None, now: int) -> ServedValue
     """What a packed value serves at an instant (µs); None is a missing value. Raises StoreError for damaged bytes."""
     if packed is None:
         return _without_value(feature, "missing", None)
-    unpacked = layout.unpack(feature.kind, packed)
+    unpacked = layout.unpack(feature.kind, packed, now)
     if unpacked.op == layout.TOMBSTONE or not feature.sha256.startswith(unpacked.sha12):
         return _without_value(feature, "missing", None)
-    if feature.max_age is not None and now - unpacked.computed_at > feature.max_age:
-        return _without_value(feature, "expired", unpacked.computed_at)
+    if feature.max_age is not None:
+        since = unpacked.computed_at if feature.horizon is None else feature.horizon
+        if now - since > feature.max_age:
+            return _without_value(feature, "expired", unpacked.computed_at)
+    if unpacked.until is not None and unpacked.until <= now:
+        number, sha256 = feature.number, feature.sha256
+        return ServedValue(feature.reference, "stale", unpacked.value, unpacked.computed_at, number, sha256)
     if unpacked.op == layout.NULL:
         return _without_value(feature, "null", unpacked.computed_at)
     return ServedValue(feature.reference, "ok", unpacked.value, unpacked.computed_at, feature.number, feature.sha256)
@@ -133,7 +143,11 @@ def _are_all_served(feature: FeatureField, joined: bytes, now: int) -> bool:
 
 def _oldest(feature: FeatureField, now: int) -> int:
     """The smallest first eight bytes of a value that has not expired."""
-    return 0 if feature.max_age is None else now - feature.max_age + layout.BIAS << 5
+    if feature.max_age is None:
+        return 0
+    if feature.horizon is not None:  # all have expired, or none has
+        return _LAST + 1 if now - feature.horizon > feature.max_age else 0
+    return now - feature.max_age + layout.BIAS << 5
 
 
 def _without_value(feature: FeatureField, status: Status, computed_at: int | None) -> ServedValue:

@@ -4,6 +4,9 @@ Readers must never be served an older answer after a newer one, so each row come
 answer changes: its run_seq, which is of the run that last changed the answer. Where a row was dated ahead of its run,
 time changes the answer too, and meanwhile runs may have changed it: then the number is that of the last run that was
 learned before the row's time had come.
+
+Rows of windows are never dated ahead. Their coming steps lie beside the history, and are read with it; the number is
+that of the run that last changed the answer or what is coming, whichever is later.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ import numpy as np
 import polars as pl
 
 from featurestore.model import StoredVersion
-from featurestore.offline.contract import CommittedRun, OfflineStore
-from featurestore.offline.partitions import KeyRange, cut_key_ranges
+from featurestore.offline.contract import TOMBSTONE, CommittedRun, OfflineStore
+from featurestore.offline.partitions import ALL_KEYS, KeyRange, cut_key_ranges
+from featurestore.online.packed_steps import steps_of
 from featurestore.serving.batches import VersionRows
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
+from featurestore.tables.types import INSTANT
+from featurestore.times import MIN_INSTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ class HistoryPartitions:
 
     The store is not kept open between two partitions, since an open reader would block writers. What is learned
     meanwhile is later than ``up_to_run``; whether something was erased meanwhile is for the caller to check. Rows dated
-    after the instant ``at`` (µs) are passed over.
+    after the instant ``at`` (µs) are passed over. Of versions with steps what is learned meanwhile comes too: coming
+    steps as of an earlier run are not kept.
     """
 
     offline: OfflineStore
@@ -75,24 +82,16 @@ class HistoryPartitions:
         return cut_key_ranges(samples, every, self.sizes.first_rows, self.sizes.most_rows)
 
     def _read(self, key_range: KeyRange) -> list[VersionRows]:
-        return [
-            VersionRows(
-                one.version,
-                one.field,
-                with_numbers(
-                    self.offline.latest(
-                        one.version,
-                        after_run=one.after_run,
-                        up_to_run=self.up_to_run,
-                        at=self.at,
-                        due_after=one.due_after,
-                        key_range=key_range,
-                    ),
-                    self._runs,
-                ),
-            )
-            for one in self.selections
-        ]
+        return [VersionRows(one.version, one.field, self._rows(one, key_range)) for one in self.selections]
+
+    def _rows(self, one: Selection, key_range: KeyRange) -> pl.DataFrame:
+        if one.version.steps:
+            return latest_with_steps(self.offline, one.version, after_run=one.after_run, key_range=key_range)
+        latest = self.offline.latest(
+            one.version, after_run=one.after_run, up_to_run=self.up_to_run, at=self.at, due_after=one.due_after,
+            key_range=key_range,
+        )  # fmt: skip
+        return with_numbers(latest, self._runs)
 
 
 def with_numbers(latest: pl.DataFrame, runs: Sequence[CommittedRun]) -> pl.DataFrame:
@@ -109,3 +108,34 @@ def with_numbers(latest: pl.DataFrame, runs: Sequence[CommittedRun]) -> pl.DataF
     changed = run_seq.copy()
     changed[rows] = np.maximum(run_seq[rows], before)
     return latest.with_columns(pl.Series("run_seq", changed))
+
+
+def latest_with_steps(
+    offline: OfflineStore,
+    version: StoredVersion,
+    *,
+    after_run: int | None = None,
+    entities: pl.DataFrame | None = None,
+    key_range: KeyRange = ALL_KEYS,
+) -> pl.DataFrame:
+    """`OfflineStore.latest` of a version with steps, with what is coming (see `packed_steps.pack_rows`).
+
+    An entity of which history has nothing yet has a tombstone at the first of all instants. ``after_run`` selects those
+    of whom anything was learned or is coming that a later run has found.
+    """
+    names = list(version.entity_type.key_names)
+    with offline.reading():
+        latest = offline.latest(version, after_run=after_run, entities=entities, key_range=key_range)
+        coming = offline.coming(version, after_run=after_run, entities=entities, key_range=key_range)
+        if after_run is not None:  # a run may have changed the one and not the other
+            unread = coming.select(names).unique().join(latest, on=names, how="anti")
+            unlisted = latest.select(names).join(coming, on=names, how="anti")
+            latest = pl.concat([latest, offline.latest(version, entities=unread)]) if unread.height else latest
+            coming = pl.concat([coming, offline.coming(version, entities=unlisted)]) if unlisted.height else coming
+    lists = steps_of(coming, names)
+    both = latest.join(lists, on=names, how="full", coalesce=True, suffix="_of_list").sort(names)
+    return both.with_columns(
+        pl.max_horizontal("run_seq", "run_seq_of_list").alias("run_seq"),
+        pl.col("op").fill_null(TOMBSTONE),
+        pl.col("computed_at").fill_null(pl.lit(MIN_INSTANT, pl.Int64).cast(INSTANT)),
+    ).drop("run_seq_of_list")

@@ -183,6 +183,7 @@ class OnlineTables:
                 pointed=stored.pointed,
                 clock=max(stored.clock, written.clock) if since else written.clock,
                 ahead=max(stored.ahead, written.ahead),
+                horizon=max(filter(None, (stored.horizon, written.horizon)), default=None),
             )
             expected = {EPOCH: epoch, entry: table[entry]}
             if record == stored or self._store.swap("meta", expected, {entry: write_record(record)}):
@@ -222,7 +223,9 @@ class OnlineTables:
         entry = version_entry(version)
         text = self._store.table("meta").get(entry)
         if text is not None and read_markers({entry: text}).versions[version] == marker:
-            emptied = write_record(replace(marker, field=None, run_seq=0, run_id="", count=0, clock=0, ahead=0))
+            emptied = write_record(
+                replace(marker, field=None, run_seq=0, run_id="", count=0, clock=0, ahead=0, horizon=None)
+            )
             self._store.swap("meta", {entry: text}, {entry: emptied, _clearing_entry(marker.field): marker.entity_type})
 
     def cancel(self, field: int, reservation: Reservation) -> bool:

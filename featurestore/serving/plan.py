@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -52,7 +52,7 @@ class Situation:
     ``last`` is what this checkout knows from its last sync. ``versions`` are all versions that the history has,
     ``run_ids`` the ids of its runs by number, ``history`` its id (see `attempt.history_id`) and ``owner`` the id that
     it was born with. ``now`` is the clock (µs). ``ahead`` is, for versions that were last written by the first
-    release, the latest date in the history.
+    release, the latest date in the history. ``horizons`` are those of the versions of windows (µs).
     """
 
     markers: Markers
@@ -64,6 +64,7 @@ class Situation:
     history: str
     now: int
     ahead: Mapping[VersionId, int]
+    horizons: Mapping[VersionId, int]
 
     @property
     def up_to_run(self) -> int:
@@ -127,6 +128,21 @@ def is_set_back(marker: Marker, run_ids: Mapping[int, str]) -> bool:
     return bool(marker.run_id) and run_ids.get(marker.run_seq) != marker.run_id
 
 
+def describe_set_back(markers: Iterable[Marker], run_ids: Mapping[int, str]) -> tuple[str, str] | None:
+    """What is wrong where runs are online that the history lacks, and the way out; None where it has all of them.
+
+    ``run_ids`` are those of the history, by number.
+    """
+    lost = [marker.run_seq for marker in markers if is_set_back(marker, run_ids)]
+    if not lost:
+        return None
+    if max(lost) not in run_ids:
+        what = f"run {max(lost)} is online, but the history ends at run {max(run_ids, default=0)}"
+        return what, "restore the history, or replace what is online: featurestore sync --full"
+    what = "the history was set back: what is online comes from runs that it does not have"
+    return what, "the next featurestore sync loads the features anew"
+
+
 def marker_loss(marker: Marker, now: Situation) -> str | None:
     """Why a marker does not prove any more that its values are online, in words; None where it does."""
     if is_set_back(marker, now.run_ids):
@@ -163,18 +179,18 @@ def repoint(task: Task, markers: Mapping[VersionId, Marker], current: Pointer | 
         return None
     previous = current.previous if current else None
     if current is not None and task.role != "pinned" and current.sha256 != version.id.sha256:
-        previous = Previous(current.sha256, current.number, current.data_type, current.field)
+        previous = Previous(current.sha256, current.number, current.data_type, current.field, current.horizon)
     if previous is not None:
         before = markers.get(VersionId(version.id.feature, previous.sha256))
         if before is not None and before.field is not None:
-            previous = replace(previous, field=before.field)
+            previous = replace(previous, field=before.field, horizon=before.horizon)
     bound = () if current is None else current.bound
     if task.role == "pinned" and current is not None:
-        return replace(current, field=marker.field, previous=previous)
+        return replace(current, field=marker.field, previous=previous, horizon=marker.horizon)
     return Pointer(
         feature=version.id.feature, entity_type=version.entity_type.name, sha256=version.id.sha256,
         number=version.number, data_type=version.data_type, field=marker.field, max_age=version.max_age,
-        previous=previous, bound=bound,
+        previous=previous, bound=bound, horizon=marker.horizon,
     )  # fmt: skip
 
 
@@ -187,7 +203,7 @@ def beside(pointer: Pointer, bound: Sequence[StoredVersion], markers: Mapping[Ve
         marker = markers.get(version.id)
         if marker is None or marker.field is None:
             return None
-        others.append(Previous(version.id.sha256, version.number, version.data_type, marker.field))
+        others.append(Previous(version.id.sha256, version.number, version.data_type, marker.field, marker.horizon))
     return replace(pointer, bound=tuple(others))
 
 

@@ -163,11 +163,15 @@ def _field_of(pointers: Mapping[str, Pointer], entity_type: str, reference: str)
         raise NotOnlineError(name, entity_type, tuple(pointers))
     if not at or _matches(version, pointer.number, pointer.sha256):
         kind = pointer.data_type.kind
-        return FeatureField(reference, pointer.field, kind, pointer.number, pointer.sha256, pointer.max_age)
+        return FeatureField(
+            reference, pointer.field, kind, pointer.number, pointer.sha256, pointer.max_age, pointer.horizon
+        )
     for before in pointer.others:
         if _matches(version, before.number, before.sha256):
             kind = before.data_type.kind
-            return FeatureField(reference, before.field, kind, before.number, before.sha256, pointer.max_age)
+            return FeatureField(
+                reference, before.field, kind, before.number, before.sha256, pointer.max_age, before.horizon
+            )
     online = " and ".join(f"{name}@{number}" for number in (pointer.number, *(item.number for item in pointer.others)))
     raise UsageError(f"{reference} is not online", hint=f"online: {online}; others are read by featurestore history")
 

@@ -14,7 +14,7 @@ _KINDS: dict[Scalar, str] = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text",
     "date": "a date, for example 2024-01-31", "datetime": "a time, for example 2024-01-31T08:00:00Z",
 }  # fmt: skip
-_DATE = re.compile(r"\d{4}-(\d\d-\d\d|W\d\d-\d)", re.ASCII)
+_DATE = r"\d{4}-(\d\d-\d\d|W\d\d-\d)"
 _INTS = range(-(2**63), 2**63)
 
 
@@ -85,7 +85,7 @@ def _is_time(text: str, kind: Scalar) -> bool:
         times.parse_instant(text)
     except ValueError:
         return False
-    return kind == "datetime" or _DATE.fullmatch(text) is not None
+    return kind == "datetime" or re.fullmatch(_DATE, text, re.ASCII) is not None
 
 
 def _order(bound: float | str) -> float:

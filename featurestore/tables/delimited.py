@@ -26,7 +26,7 @@ BLOCK = 32 << 20
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
 _MOST_HEADER = 1 << 20  # of a file that is read from where it ended
-_MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))\xef\xbb\xbf")
+_MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)+")
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
 _ENCODING_HINT = "save it as UTF-8, for example: iconv -f {} -t UTF-8"
 

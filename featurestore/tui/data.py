@@ -290,7 +290,7 @@ def _feature_text(entry: Entry) -> Searchable:
     feature = entry.feature
     fields: dict[str, Sequence[str]] = {
         "tag": feature.tags, "owner": (feature.owner,), "status": (feature.status,),
-        "entity": (feature.entity_type.name,), "source": (feature.source_name or "",),
+        "entity": (feature.entity_type.name,), "source": feature.source_names,
         "type": (str(feature.data_type),),
     }  # fmt: skip
     words = [feature.name, feature.description, *(word for each in fields.values() for word in each)]

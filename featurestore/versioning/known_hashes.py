@@ -34,6 +34,8 @@ from featurestore.versioning.recipe.version_hash import Limit, Outline, VersionH
 if TYPE_CHECKING:
     from featurestore.versioning.recipe.closure import Closure
 
+_SORTED = json.JSONEncoder(sort_keys=True)
+
 _CODE = ("analysis", "recipe")
 """The folders of this package whose code decides what is found."""
 
@@ -110,9 +112,9 @@ def _record(hashed: VersionHash, data: bytes) -> _Record:
 
 def _facts_of(feature: Feature) -> str:
     """Everything of a declaration that the hash of its code can depend on."""
-    columns = {} if feature.source is None else {name: item.type for name, item in feature.source.columns.items()}
+    columns = [{name: item.type for name, item in source.columns.items()} for source in feature.reads]
     facts = [feature.module, feature.function, feature.short, hashed_facts(feature), columns]
-    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return sha256(_SORTED.encode(facts).encode()).hexdigest()
 
 
 def _made_by() -> list[Any]:

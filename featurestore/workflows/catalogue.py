@@ -222,15 +222,17 @@ def _damage(entry: Entry) -> list[str]:
 
 
 def _columns_of(project: Project, feature: Feature, closure: Closure) -> tuple[str, ...]:
-    """The columns of the source that the code names: of those that are declared, and those whose types are pinned."""
-    if feature.source is None:
-        return ()
-    declared, pinned = list(feature.source.columns), {}
-    with suppress(FeatureStoreError):  # `check` says what is wrong with the file
-        pinned = read_pins(project, feature.source)
-    use = closure.columns
-    # A name that is computed may be any of those that are declared.
-    return tuple(name for name in [*declared, *pinned] if name in use.texts or (use.computed and name in declared))
+    """The columns of its sources that the code names: of those that are declared, and those whose types are pinned."""
+    use, several = closure.columns, len(feature.reads) > 1
+    found: list[str] = []
+    for source in feature.reads:
+        declared, pinned = list(source.columns), {}
+        with suppress(FeatureStoreError):  # `check` says what is wrong with the file
+            pinned = read_pins(project, source)
+        # A name that is computed may be any of those that are declared.
+        names = [name for name in [*declared, *pinned] if name in use.texts or (use.computed and name in declared)]
+        found += [f"{source.name}.{name}" if several else name for name in names]
+    return tuple(found)
 
 
 def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) -> Detail:
@@ -240,7 +242,10 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     last = versions[-1].feature
     path = versions[-1].name.path.relative_to(project.root)
     source = None if last.source is None else project.sources.get(last.source.name, last.source)
-    feature = replace(last, path=path, source=source, **(locked_metadata(project.versions, name) or {}))
+    sources = tuple(project.sources.get(each.name, each) for each in last.sources)
+    feature = replace(
+        last, path=path, source=source, sources=sources, **(locked_metadata(project.versions, name) or {})
+    )
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
     return Detail(
@@ -349,7 +354,7 @@ def _matches(feature: Feature, wanted: Filter) -> bool:
         and (wanted.tag is None or wanted.tag in feature.tags)
         and wanted.status in (None, feature.status)
         and wanted.owner in (None, feature.owner)
-        and wanted.source in (None, feature.source_name)
+        and (wanted.source is None or wanted.source in feature.source_names)
     )
 
 

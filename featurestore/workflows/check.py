@@ -21,11 +21,9 @@ from featurestore.registry.python_files import shown
 from featurestore.registry.summary import FeatureSummary
 from featurestore.regular import VERSION, read_own
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder import conflicts, files
-from featurestore.versioning.folder.copies import verify_copies
+from featurestore.versioning.folder import files
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.rehashed import read_recipes
-from featurestore.versioning.folder.versionfile import is_file_of
 from featurestore.versioning.known_hashes import KnownHashes
 from featurestore.workflows.catalogue import Entry, read_entries
 from featurestore.workflows.known_versions import KnownVersions, LostVersion, missing_from_head
@@ -33,6 +31,7 @@ from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary, stored_summary
 
 if TYPE_CHECKING:
+    from featurestore.versioning.recipe.version_hash import VersionHash
     from featurestore.workflows.lock import LockResult
 
 FindingKind = Literal["declaration", "missing", "clash", "damaged", "stranger", "conflict", "lost", "limit", "observed"]
@@ -277,6 +276,8 @@ def _check_own_files(
 
 def _unreadable(project: Project, path: Path, exc: FeatureStoreError) -> CheckFinding:
     """A file of ours that can't be used: what a merge left in it, or what else is wrong."""
+    from featurestore.versioning.folder import conflicts
+
     try:
         conflicting = conflicts.has_markers(read_own(path, VERSION))
     except OSError:
@@ -308,8 +309,10 @@ def _verify(name: VersionName, entry: Entry | None, known: KnownHashes) -> None:
     if entry is not None and entry.hashed is not None and entry.hashed.short == name.short:
         try:
             data = read_own(name.path, VERSION)
-            if known.is_verified(entry.feature.name, data) or is_file_of(data, entry.hashed):
+            if known.is_verified(entry.feature.name, data) or _is_file_of(data, entry.hashed):
                 if entry.feature.depends_on.files:
+                    from featurestore.versioning.folder.copies import verify_copies
+
                     verify_copies(name.path, entry.feature)
                 return
         except OSError:
@@ -317,6 +320,12 @@ def _verify(name: VersionName, entry: Entry | None, known: KnownHashes) -> None:
     from featurestore.versioning.running.replay import verify
 
     verify(name.path)
+
+
+def _is_file_of(data: bytes, hashed: VersionHash) -> bool:
+    from featurestore.versioning.folder.versionfile import is_file_of  # 10 ms that known hashes save
+
+    return is_file_of(data, hashed)
 
 
 def _touches(entry: Entry, paths: Sequence[str]) -> bool:

@@ -34,10 +34,10 @@ class DeleteResult:
 
     ``run_id`` is None where nothing was changed. The rest is of erasures. ``incomplete`` says what could not be
     erased yet, why, and what to do; ``datasets`` are those whose stored labels named the entity and were removed;
-    ``errors`` counts the texts of recorded errors that were removed, since they may quote values; ``named_in`` are
-    files of the sources that still name the entity, and ``unread`` says which could not be looked through; ``beyond``
-    is what an erasure can't reach. ``deleted_before`` says that there is history of the entity, and all of it is
-    deleted already.
+    ``errors`` counts the texts of recorded errors that were removed, since they may quote values, and ``logged`` the
+    lines of logs of requests that name the entity; ``named_in`` are files of the sources that still name the entity,
+    and ``unread`` says which could not be looked through; ``beyond`` is what an erasure can't reach.
+    ``deleted_before`` says that there is history of the entity, and all of it is deleted already.
     """
 
     entity_type: EntityType
@@ -49,6 +49,7 @@ class DeleteResult:
     incomplete: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     errors: int = 0
+    logged: int = 0
     named_in: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
@@ -135,7 +136,7 @@ def _changes(offline: OfflineStore, version: StoredVersion, entity: Entity, mome
     pair = [*keys, "computed_at"]
     wanted = entity_frame(version.entity_type, entity)
     rows = offline.scan(version, entities=wanted)
-    coming = offline.coming(version).join(wanted, on=keys, how="semi", maintain_order="left")
+    coming = offline.coming(version, entities=wanted)
     stored = rows.height + coming.height > 0
     if version.steps:
         rows = pl.concat([rows, _due(coming, now)]).sort([*pair, "run_seq"])

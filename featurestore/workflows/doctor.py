@@ -31,7 +31,7 @@ from featurestore.registry.git import git_state, has_git, uncommitted
 from featurestore.serving.last_sync import read_last_sync
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
-from featurestore.serving.plan import is_set_back
+from featurestore.serving.plan import describe_set_back
 from featurestore.sources.contract import Server
 from featurestore.sources.offers import open_source
 from featurestore.versioning.analysis.tree import SourceTree
@@ -177,9 +177,9 @@ def _offline(project: Project, now: Callable[[], int]) -> Iterator[Check]:
 
 def _rows_set_aside(project: Project, store: OfflineStore) -> Iterator[Check]:
     """Rows of the sources as they are that no run has taken."""
-    declared = [item for item in discover(project, SourceTree(project.root)).features if item.source_name is not None]
+    declared = [item for item in discover(project, SourceTree(project.root)).features if item.materialised]
     with store.reading():
-        last = [(store.last_committed(item.name), str(item.source_name)) for item in declared]
+        last = [(store.last_committed(item.name), name) for item in declared for name in item.source_names]
         positions = [store.position(version, source) for version, source in last if version is not None]
         for reminder in reminders(find_set_aside(store, positions).values()):
             yield Check("sources", "warn", reminder, "correct them at their source, or the rules in featurestore.toml")
@@ -249,15 +249,9 @@ def _histories(project: Project, owner: str, markers: Collection[Marker]) -> Ite
     if is_foreign(owner, run_ids):
         yield Check("online", "fail", describe_foreign(project, owner, run_ids), TAKE_OVER)
         return
-    ahead = max((marker.run_seq for marker in markers if marker.run_seq not in run_ids), default=0)
-    if ahead:
-        what = f"run {ahead} is online, but the history ends at run {max(run_ids, default=0)}"
-        hint = "restore the history, or replace what is online: featurestore sync --full"
-        yield Check("online", "fail", what, lost.hint if lost else hint)
-    elif any(is_set_back(marker, run_ids) for marker in markers):
-        what = "the history was set back: what is online comes from runs that it does not have"
-        hint = "the next featurestore sync loads the features anew"
-        yield Check("online", "fail", what, lost.hint if lost else hint)
+    gone = describe_set_back(markers, run_ids)
+    if gone is not None:
+        yield Check("online", "fail", gone[0], lost.hint if lost else gone[1])
     elif owner:
         yield Check("online", "ok", f"belongs to this history, which began with run {owner}")
 

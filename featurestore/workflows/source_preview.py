@@ -98,7 +98,7 @@ def preview(project: Project | None, wanted: str, rows: int = 10, table: str | N
 def preview_source(project: Project, name: str, rows: int = 10, given: str | None = None) -> SourcePreview:
     """Previews a declared source; ``given`` (``--input``) is read in place of what its settings name."""
     source = project.sources[name]
-    readers = [item for item in discover(project, SourceTree(project.root)).features if item.source_name == name]
+    readers = [item for item in discover(project, SourceTree(project.root)).features if name in item.source_names]
     keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
     found = open_source(project, source, given)
     # A server is asked for no more rows than are looked at; of a file the others are not read.

@@ -5,7 +5,8 @@ Made for the morning and for alerting: a feature with a problem is one that some
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from featurestore import times
@@ -14,7 +15,10 @@ from featurestore.errors import FeatureStoreError
 from featurestore.model import FeatureRun, Json, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.online.open import open_online
+from featurestore.online.tables import Marker
 from featurestore.serving.online_tables import OnlineTables
+from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
+from featurestore.serving.plan import describe_set_back
 from featurestore.workflows.catalogue import Entry, Filter, list_features
 
 NEWEST_RUNS = 200
@@ -85,7 +89,10 @@ def project_state(
         problems.append(f"{lost}; {lost.hint}")
     watermarks: Mapping[VersionId, int] = {}
     try:
-        watermarks = online_watermarks(project)
+        markers, owner = _online(project)
+        watermarks = {version: marker.run_seq for version, marker in markers.items()}
+        wrong = _wrong_online(project, store, owner, markers.values())
+        problems += [wrong] if wrong and lost is None else []
     except FeatureStoreError as exc:
         problems.append(f"the online store does not answer: {exc}")
     states = [_state(entry, runs, learned, watermarks, max_age, now) for entry in catalogue.entries]
@@ -186,11 +193,26 @@ def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, i
 
 def online_watermarks(project: Project) -> dict[VersionId, int]:
     """How far the online store has each version that it serves. Raises StoreError."""
-    store = open_online(project)
-    try:
-        return {version: marker.run_seq for version, marker in OnlineTables(store).markers().versions.items()}
-    finally:
-        store.close()
+    return {version: marker.run_seq for version, marker in _online(project)[0].items()}
+
+
+def _online(project: Project) -> tuple[Mapping[VersionId, Marker], str]:
+    """How far the online store has each version that it serves, and the first run of whose values these are."""
+    with closing(open_online(project)) as store:
+        tables = OnlineTables(store)
+        return tables.markers().versions, tables.owner()
+
+
+def _wrong_online(project: Project, store: OfflineStore, owner: str, markers: Collection[Marker]) -> str | None:
+    """Where what is online comes from another history, or from runs that this one does not have any more."""
+    with store.reading():
+        run_ids = {run.run_seq: run.run_id for run in store.committed_runs()}
+    if not run_ids:
+        return None  # this checkout only reads what others serve
+    if is_foreign(owner, run_ids):
+        return f"{describe_foreign(project, owner, run_ids)}; {TAKE_OVER}"
+    gone = describe_set_back(markers, run_ids)
+    return None if gone is None else f"{gone[0]}; {gone[1]}"
 
 
 def _lag(

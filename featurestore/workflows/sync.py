@@ -77,12 +77,6 @@ class SyncResult:
         return 3 if self.refused or self.unrepaired else 0
 
 
-_WINDOW = FeatureStoreError(
-    "its value changes with the time that passes, and coming steps are not served online yet",
-    hint="read it with featurestore latest or join",
-)
-
-
 @dataclass(frozen=True, slots=True)
 class SyncRound:
     """One round of a repeated sync, ended at ``at`` (µs since 1970): its result, or the error that it failed with."""
@@ -189,9 +183,6 @@ def sync(
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
     stay, but no watermark has moved past values that were not.
     """
-    windows = tuple(dict.fromkeys(version.id.feature for version in (*versions, *bound) if version.steps))
-    versions = [version for version in versions if not version.steps]
-    bound = [version for version in bound if not version.steps]
     started = time.perf_counter()
     full = mode == "full"
     request = SyncRequest(
@@ -208,8 +199,8 @@ def sync(
             SyncedFeature(v.id.feature, v.number, v.id.sha256, totals.written[v.id], totals.up_to_run)
             for v in totals.versions
         ),
-        warnings=(*renamed, *totals.warnings, *(f"{name} stays as it is online: {_WINDOW}" for name in windows)),
-        refused=(*totals.refused, *windows),
+        warnings=(*renamed, *totals.warnings),
+        refused=tuple(totals.refused),
         unrepaired=totals.unrepaired,
     )
 
@@ -220,7 +211,7 @@ def _bound(
     """The versions of these features that request-time features are bound to."""
     names = {version.id.feature for version in versions}
     found = [*bound_versions(project, offline, read_lives(project)), *more]
-    return [version for version in found if version.id.feature in names and not version.steps]
+    return [version for version in found if version.id.feature in names]
 
 
 def _renamed(project: Project) -> tuple[str, ...]:
@@ -251,15 +242,11 @@ def active_features(
     refuse_retired(lives, names)
     gone = left_features(project, offline, lives)
     wanted = [item for name in names for item in _stored(project, offline, lives, name)]
-    found = [
+    return [
         replace(version, max_age=lives.max_age(version))
         for version in active_versions(project, offline, dict.fromkeys(wanted))
         if version.id.feature not in gone
     ]
-    for windowed in found:
-        if names and windowed.steps:
-            raise UsageError(f"{windowed.id.feature}: {_WINDOW.message}", hint=_WINDOW.hint)
-    return [version for version in found if not version.steps]
 
 
 def _stored(project: Project, offline: OfflineStore, lives: Lives, name: str) -> list[str]:
@@ -286,9 +273,7 @@ def usable_features(
                 versions += active_versions(project, offline, [name])
             except VersionFileError as exc:
                 damaged[name] = exc
-    windows = {version.id.feature: _WINDOW for version in versions if version.steps}
-    served = [replace(version, max_age=lives.max_age(version)) for version in versions if not version.steps]
-    return served, {**damaged, **windows}
+    return [replace(version, max_age=lives.max_age(version)) for version in versions], damaged
 
 
 def refuse_retired(lives: Lives, names: Iterable[str]) -> None:

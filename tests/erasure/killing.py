@@ -26,6 +26,7 @@ WATCHED = (
     "atomic.py", "offline/audit_log.py", "offline/datasets.py", "offline/duckdb/", "offline/last_run.py",
     "offline/postgres/store.py", "offline/postgres/run.py", "offline/postgres/purging.py", "postgres/connection.py",
     "online/sqlite.py", "online/redis/store.py", "registry/summary.py", "workflows/delete.py", "workflows/erasure/",
+    "workflows/request_logs.py",
 )  # fmt: skip
 
 

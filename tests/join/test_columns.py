@@ -245,13 +245,13 @@ def test_ties_are_sorted_by_run_and_composite_keys_are_not_mixed(tmp_path: Path)
 
 
 def test_times_too_far_apart_to_merge_with_the_entity_are_sorted_all_the_same(tmp_path: Path) -> None:
-    rows = [Row((key,), at, 1, at / 1e15) for key in "abcdefgh" for at in (10**17, -(10**16), 5, 2 * 10**17)]
-    found = refresh(tmp_path, memory_store({VERSION: rows}, (1,)), VERSION)
+    keys, ats = [f"{number:02}" for number in range(60, 20, -1)], (10**17, -(5 * 10**16), 5, 2 * 10**17)
+    assert len(keys) * (max(ats) - min(ats)) >= 2**63, "one number would hold both"
+    rows = [Row((key,), at, run, at / 1e15 + run) for run in (1, 2) for key in keys for at in ats]
+    store = memory_store({VERSION: rows}, (1, 2))
+    found = refresh(tmp_path, store, VERSION)
     assert found is not None
-    history = found.partitions[0].history()
-    starts = history.offsets[:-1]
-    rising = np.diff(history.computed_at) > 0
-    assert rising[np.setdiff1d(np.arange(len(rows) - 1), starts[1:] - 1)].all()
+    assert rows_of(found, VERSION).equals(store.scan(VERSION))
 
 
 def test_features_with_the_same_rows_but_for_values_have_one_layout(tmp_path: Path) -> None:

@@ -210,3 +210,31 @@ def test_a_dry_run_takes_nothing(shop: Shop) -> None:
     shop.send(("a", 1, 10))
     assert shop.folder.features("--dry-run")["amount"]["rows_written"] == 1
     assert shop.folder.features()["amount"]["rows_written"] == 1
+
+
+def test_a_feature_of_a_topic_and_of_files_goes_on_from_both(shop: Shop) -> None:
+    shop.edit("[sources.orders]", '[sources.prices]\ntype = "csv"\npath = "prices.csv"\n[sources.orders]')
+    shop.folder.write({
+        "prices.csv": "currency,rate\nEUR,2\n",
+        "features/shop.py": """
+        import polars as pl
+
+        from featurestore import feature
+
+
+        @feature(entity_type="customer", data_type="float", sources=["orders", "prices"])
+        def in_euros(orders: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+            value = pl.col("amount") * prices["rate"][0] * 1.0
+            return orders.select("customer_id", value=value, computed_at="at")
+        """,
+    })  # fmt: skip
+    assert shop.folder.features()["in_euros"]["note"] == "nothing has come of its source yet"
+    shop.send(("a", 1, 10))
+    assert shop.folder.features()["in_euros"]["rows_written"] == 1
+    shutil.rmtree(shop.folder.root / ".featurestore" / "rows")
+    shop.folder.write({"prices.csv": "currency,rate\nEUR,3\n"})
+    assert shop.folder.features()["in_euros"]["rows_corrected"] == 1
+    shop.send(("a", 2, 20))
+    assert shop.folder.features()["in_euros"]["rows_written"] == 1
+    assert shop.values("in_euros", "a") == [20, 30, 60]
+    assert shop.folder.features()["in_euros"]["status"] == "unchanged"

@@ -172,8 +172,11 @@ def test_a_feature_is_not_retired_by_an_older_history(older: Folder) -> None:
 def test_a_sync_replaces_what_is_online_once_the_older_history_is_meant(older: Folder) -> None:
     (older.root / ".featurestore" / "history.json").unlink()
     older.run("sync", code=12)
-    assert older.json("status")["project_problems"] == []
+    (problem,) = older.json("status", code=1)["project_problems"]
+    assert "run 2 is online, but the history ends at run 1" in problem
+    assert "featurestore sync --full" in problem
     older.run("sync", "--full")
+    assert older.json("status")["project_problems"] == []
     assert served(older) == 0.51
     older.run("verify")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from featurestore.model import Scalar
-from featurestore.online.format import BIAS, NULL, NULL_ELEMENT, VALUE, OnlineValue
+from featurestore.online.format import BIAS, FOR_EVER, NULL, NULL_ELEMENT, STEPS, TOMBSTONE, VALUE, OnlineValue
 
 _HEADER = struct.Struct(">QHB6s")
 _FIXED = {"bool": struct.Struct(">?"), "int": struct.Struct(">q"), "float": struct.Struct(">d"),
@@ -22,6 +23,26 @@ def pack(kind: Scalar, computed_at: int, run_seq: int, op: int, sha12: str, valu
     high = (computed_at + BIAS) << 5 | run_seq >> 22
     header = _HEADER.pack(high, low >> 8, low & 0xFF, bytes.fromhex(sha12))
     return header + (encode_value(kind, value) if op == VALUE else b"")
+
+
+def pack_steps(
+    kind: Scalar,
+    run_seq: int,
+    sha12: str,
+    held: Sequence[tuple[int, OnlineValue]],
+    until: int | None = None,
+    *,
+    deleted: bool = False,
+) -> bytes:
+    """A packed value with coming steps: ``held`` are the value and each step, with since when it holds."""
+    ops = [TOMBSTONE if deleted else NULL if held[0][1] is None else VALUE]
+    ops += [NULL if value is None else VALUE for _, value in held[1:]]
+    values = [b"" if value is None else encode_value(kind, value) for _, value in held]
+    packed = pack(kind, held[0][0], run_seq, STEPS, sha12, 0)
+    packed += struct.pack(">qH", FOR_EVER if until is None else until, len(held) - 1)
+    for number, (at, _) in enumerate(held):
+        packed += struct.pack(">qI", at, sum(map(len, values[: number + 1])) << 2 | ops[number])
+    return packed + b"".join(values)
 
 
 def encode_value(kind: Scalar, value: OnlineValue) -> bytes:

@@ -13,10 +13,12 @@ import pytest
 from featurestore.model import DataType
 from featurestore.online import format as layout
 from featurestore.online.tables import Pointer, write_pointer
-from tests.online.packed import pack
+from tests.online.packed import pack, pack_steps
 from tests.services import PERMISSIONS
 
 DOC = (Path(__file__).parents[2] / "docs" / "online.md").read_text(encoding="utf-8")
+
+STEPS = pack_steps("float", 1, "f9d0a9a34083", [(0, 1.0), (5_000, None), (10_000, 2.0), (2**60, 3.0)])
 
 
 def test_the_permissions_are_those_the_tests_run_with() -> None:
@@ -39,6 +41,12 @@ def test_the_pointer_is_as_shown() -> None:
          {"status": "null", "computedAt": "1970-01-01T00:00:00.000Z"}),
         (pack("float", 0, 1, layout.TOMBSTONE, "f9d0a9a34083", None), {"status": "missing"}),
         (pack("float", 0, 1, 0, "aaaaaaaaaaaa", 1.0), {"status": "missing"}),
+        (STEPS, {"status": "ok", "computedAt": "1970-01-01T00:00:00.010Z", "value": 2.0}),
+        (pack_steps("float", 1, "f9d0a9a34083", [(0, 1.0), (10_000, None)], 20_000),
+         {"status": "stale", "computedAt": "1970-01-01T00:00:00.010Z"}),
+        (pack_steps("float", 1, "f9d0a9a34083", [(0, 1.0)], 2**62),
+         {"status": "ok", "computedAt": "1970-01-01T00:00:00.000Z", "value": 1.0}),
+        (pack_steps("float", 1, "f9d0a9a34083", [(0, 1.0)], deleted=True), {"status": "missing"}),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("node", [path] if (path := shutil.which("node")) else [])

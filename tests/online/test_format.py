@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,9 @@ from featurestore.errors import StoreError
 from featurestore.model import DataType, EntityType, Key, Scalar, StoredVersion, VersionId
 from featurestore.online import format as layout
 from featurestore.online import packing as columns
-from featurestore.tables.types import history_schema
-from tests.online.packed import pack
+from featurestore.online.packed_steps import STEPS, STEPS_AT, UNTIL, pack_rows
+from featurestore.tables.types import INSTANT, history_schema
+from tests.online.packed import pack, pack_steps
 
 SHA = "1f2e3d4c5b6a" + "0" * 52
 EPOCH = datetime(1970, 1, 1)
@@ -37,6 +39,14 @@ TIMES = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
 
 def version(kind: str) -> StoredVersion:
     return StoredVersion(VersionId("f", SHA), 1, PAIR, DataType.parse(kind))
+
+
+def micros(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def naive(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def same(one: object, other: object) -> bool:
@@ -93,6 +103,41 @@ def test_packing_by_column_is_packing_one_by_one(data: st.DataObject, kind: str)
             assert found == pack(kind, micros, run, layout.TOMBSTONE if op else 0, SHA[:12], value)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", list(VALUES))
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_steps_by_column_are_steps_one_by_one(data: st.DataObject, kind: Scalar) -> None:
+    value = st.none() | (st.floats(allow_nan=False) if kind == "float" else VALUES[kind])
+    times = st.lists(TIMES, min_size=1, max_size=4, unique=True).map(sorted)
+    drawn = data.draw(
+        st.lists(st.tuples(st.booleans(), st.none() | TIMES, st.booleans(), times), min_size=1, max_size=4)
+    )
+    rows = [(deleted, until, listed, [(at, data.draw(value)) for at in held]) for deleted, until, listed, held in drawn]
+    stored = replace(version(kind), steps=True)
+    schema = history_schema(stored)
+    lists = {UNTIL: INSTANT, STEPS_AT: pl.List(INSTANT), STEPS: pl.List(schema["value"])}
+    frame = pl.DataFrame(
+        [("x", 1, held[0][0], 7, int(deleted), naive(held[0][1]), until,
+          *(([at for at, _ in held[1:]], [naive(each) for _, each in held[1:]]) if listed else (None, None)))
+         for deleted, until, listed, held in rows],
+        schema={**schema, **lists}, orient="row",
+    )  # fmt: skip
+    for (deleted, until, listed, held), packed in zip(rows, pack_rows(stored, frame).to_list(), strict=True):
+        own = micros(held[0][0]), None if deleted else held[0][1]
+        entries = [own, *((micros(at), each) for at, each in held[1:])]
+        if kind != "list[float]":  # of which a NaN may have other bits
+            one = pack(kind, own[0], 7, layout.TOMBSTONE if deleted else 0, SHA[:12], own[1])
+            end = None if until is None else micros(until)
+            assert packed == (pack_steps(kind, 7, SHA[:12], entries, end, deleted=deleted) if listed else one)
+        for number, (at, each) in enumerate(entries if listed else entries[:1]):
+            shown = layout.unpack(kind, packed, at)
+            gone = deleted and not number
+            assert shown.op == (layout.TOMBSTONE if gone else layout.NULL if each is None else layout.VALUE)
+            assert (shown.computed_at, shown.run_seq) == (at, 7)
+            assert same(shown.value, each)
+            assert number == 0 or layout.unpack(kind, packed, at - 1).computed_at == entries[number - 1][0]
+
+
 @given(st.tuples(TIMES, st.integers(1, layout.MAX_RUN_SEQ)), st.tuples(TIMES, st.integers(1, layout.MAX_RUN_SEQ)))
 def test_bytes_order_as_time_and_run_do(one: tuple[datetime, int], other: tuple[datetime, int]) -> None:
     first, second = (
@@ -147,3 +192,11 @@ def test_a_run_beyond_the_format_is_refused() -> None:
     frame = pl.DataFrame([("x", 1, EPOCH, 2**27, 0, 1.0)], schema=history_schema(version("float")), orient="row")
     with pytest.raises(StoreError, match="beyond"):
         columns.pack_column(version("float"), frame)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_steps_that_are_cut_off_are_damaged(cut: int) -> None:
+    packed = pack_steps("float", 7, SHA[:12], [(0, 1.0), (10, 2.0)])
+    assert layout.unpack("float", packed).value == 1.0
+    with pytest.raises(StoreError, match="damaged"):
+        layout.unpack("float", packed[:-cut])

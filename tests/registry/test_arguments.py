@@ -63,7 +63,7 @@ def test_every_hashed_argument_comes_back_from_the_header(folder: Folder) -> Non
     )
     declared = feature(**{**values, "name": "f", "params": {"days": 7}})
     table: dict[str, Any] = dict(header.describe(declared))
-    restored = header.restore("f", "x.py", table, {})
+    restored = header.restore("f", "x.py", table)
     assert arguments.hashed_facts(restored) == arguments.hashed_facts(declared)
 
 

@@ -36,7 +36,7 @@ def g(items):
 def named(projects: Projects, code: str, *, short: bool = True, **facts: Any) -> list[str]:
     """The columns that count for the function ``f`` of the code."""
     found = projects.closure(f"{LINES}{code}")
-    return list(named_columns(feature(source=SOURCE, short=short, **facts), found))
+    return list(named_columns(feature(source=SOURCE, short=short, **facts), found, SOURCE))
 
 
 def short_form(expression: str) -> str:
@@ -217,7 +217,7 @@ def test_a_frame_that_shows_its_columns_makes_all_of_them_count(projects: Projec
 def test_a_long_form_may_return_the_sources_own_value(projects: Projects) -> None:
     source = replace(SOURCE, columns={**SOURCE.columns, "value": Column("value", "int")})
     code = f"{LINES}{long_form('return df.filter(age=3)')}"
-    found = named_columns(feature(source=source, short=False), projects.closure(code))
+    found = named_columns(feature(source=source, short=False), projects.closure(code), source)
     assert list(found) == ["age", "value"]
 
 
@@ -246,4 +246,4 @@ def test_a_constant_of_another_module_is_followed(projects: Projects) -> None:
         "features/lib.py": "NAME = 'age'\ndef half(x):\n    return x / 2\n",
         "features/m.py": "import polars as pl\nfrom .lib import NAME, half\ndef f():\n    return half(pl.col(NAME))\n",
     }
-    assert list(named_columns(feature(source=SOURCE), projects.closure(files))) == ["age"]
+    assert list(named_columns(feature(source=SOURCE), projects.closure(files), SOURCE)) == ["age"]

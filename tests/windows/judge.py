@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,16 @@ from featurestore.config import load_project
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import UNTIL, OfflineStore
 from featurestore.offline.open import open_offline
+from featurestore.online.open import open_online
+from featurestore.serving.decoding import ServedValue
 from featurestore.workflows.delete import delete
+from featurestore.workflows.get import get
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, IngestResult, ingest
 from featurestore.workflows.join.batches import join
 from featurestore.workflows.join.question import JoinQuestion, resolve_features
+from featurestore.workflows.sync import sync_project
+from featurestore.workflows.verify.verify import verify
 
 UNIT = 120_000_000
 AHEAD = 2
@@ -156,6 +162,7 @@ class Judge:
     accepted: dict[str, list[Event]] = field(default_factory=dict)
     horizons: dict[str, int] = field(default_factory=dict)
     known: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    synced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -188,6 +195,7 @@ class Judge:
                 self.accepted[each.name] = list(best.values())
                 self.horizons[each.name] = self.clock
                 self.known[each.name] = list(self.deletions)
+                self.synced.discard(each.name)
         return result
 
     def delete(self, entity: str, at: int) -> None:
@@ -195,6 +203,42 @@ class Judge:
         found = delete(self.project, self.store, entity_type, {"card": entity}, at)
         if found.run_id is not None:
             self.deletions.append((entity, at))
+            self.synced.clear()
+
+    def sync(self, names: Sequence[str] = (), *, full: bool = False) -> None:
+        result = sync_project(self.project, names, "full" if full else "incremental")
+        assert result.exit_code == 0, result
+        self.synced |= {each.name for each in result.features}
+
+    def serve(self, names: Sequence[str], t: int) -> list[dict[str, ServedValue]]:
+        """What is served of each entity when the clock stands at t."""
+        with closing(open_online(self.project)) as online:
+            found = get(self.project, online, "card", [{"card": who} for who in ENTITIES], names, now=t).entities
+        return [{item.name: item for item in each.features} for each in found]
+
+    def check_online(self, said: str, clocks: Sequence[int]) -> int:
+        """Compares what is served of synced features with the join, as the clock goes on; counts comparisons."""
+        names = sorted(self.synced)
+        if not names:
+            return 0
+        labels = [(entity, t) for t in clocks for entity in ENTITIES]
+        joined, lists = self.join(names, labels), self.lists()
+        online = [served for t in clocks for served in self.serve(names, t)]
+        for at, (entity, t) in enumerate(labels):
+            for name, served in online[at].items():
+                where = (said, name, entity, (t - ORIGIN) / UNIT, served)
+                assert served.value == joined[name][at], (*where, joined[name][at])
+                until = lists.get((name, entity), ([], None))[1]
+                if served.status not in ("missing", "expired"):
+                    value = "stale" if until is not None and until <= t else "null" if served.value is None else "ok"
+                    assert served.status == value, where
+        return len(labels) * len(names)
+
+    def verify_online(self, said: str) -> None:
+        with closing(open_online(self.project)) as online:
+            versions = [version for version in self.store.versions() if version.id.feature in self.synced]
+            found = verify(self.project, self.store, online, versions)
+        assert found.found == 0, (said, found.examples)
 
     def question(self, names: Sequence[str], **how: object) -> JoinQuestion:
         return JoinQuestion(resolve_features(self.project, self.store, names), "t", **how)  # type: ignore[arg-type]
@@ -341,11 +385,23 @@ class Player:
             self.asked += [(who, t, self.judge.clock, got) for who, got in self.answers(t)]
             self.wait(1)
 
+    def sync(self, version: int) -> None:
+        """After it everything synced is served as it is joined, now and as time passes."""
+        if not self.ready:
+            return
+        rng, clock = self.rng, self.judge.clock
+        names = rng.choice(((), (), (), (rng.choice(self.ready),)))
+        self.judge.sync(names, full=rng.random() < 0.2)
+        ahead = [clock + unit * UNIT + by for unit in rng.sample(range(1, 14), 3) for by in (-1, 0, 1)]
+        self.compared += self.judge.check_online(self.said, [clock, *ahead])
+        self.judge.verify_online(self.said)
+
     def end(self) -> None:
         """A last run, a full one, which writes nothing, and every question of before once more."""
         self.wait(1)
         self.judge.run()
         self.check()
+        self.sync(0)
         again = self.judge.run(full=True)
         counts = [(i.rows_written, i.rows_corrected, i.steps_written) for i in again.run.features]
         assert counts == [(0, 0, 0)] * len(counts), f"{self.said}: --full afterwards: {again.run.features}"
@@ -364,9 +420,9 @@ def play(
     rng = random.Random(seed)
     judge = Judge(root, monkeypatch, declare(rng), rng.choice((1, 1, 2, 3, 8)), name, more)
     player = Player(judge, rng)
-    acts = (player.arrive, player.vanish, player.run, player.delete, player.ask)
-    for version in range(1, rng.randint(4, length)):
-        act = rng.choices(acts, (8, 1, 6, 1, 1))[0]
+    acts = (player.arrive, player.vanish, player.run, player.delete, player.ask, player.sync)
+    for version in range(1, rng.randint(5, length)):
+        act = rng.choices(acts, (8, 1, 6, 1, 1, 4))[0]
         player.said = f"seed {seed}, act {version} ({act.__name__})"
         act(version)
     if player.ready:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from featurestore import times
 from tests.conftest import Folder
+from tests.services import Server
 from tests.services_postgres import PostgresServer
 from tests.windows.judge import play
 
@@ -59,11 +62,12 @@ def test_a_history_of_windows_answers_what_brute_force_does(
 
 
 @pytest.mark.parametrize("seed", range(100, 100 + max(SEEDS // 2, 1)))
-def test_a_history_in_postgresql_answers_the_same(
-    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+def test_a_history_in_postgresql_answers_the_same_and_so_does_valkey(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer, valkey: Server
 ) -> None:
     name = f"windows{seed}"
-    play(tmp_path / "p", seed, monkeypatch, name=name, more=f'[offline]\nurl = "{postgres.url}"')
+    more = f'[offline]\nurl = "{postgres.url}"\n[online]\nurl = "{valkey.url}"'
+    play(tmp_path / "p", seed, monkeypatch, name=name, more=more)
     postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE')
 
 
@@ -216,9 +220,78 @@ def test_an_erased_entity_leaves_no_coming_step(cards: Folder) -> None:
     assert found["rows"][0]["spend_30d"] is None
 
 
-def test_a_window_is_not_served_before_its_steps_are(cards: Folder) -> None:
+def served(folder: Folder, feature: str, card: str = "a") -> dict[str, object]:
+    """What `get --json` says of a feature of a card."""
+    found: dict[str, object] = folder.json("get", "card", card, "-f", feature)["entities"][0]["features"][feature]
+    return found
+
+
+def test_a_window_is_served_as_time_passes_without_another_run_or_sync(
+    cards: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cards.run("ingest")
-    assert "not served online yet" in cards.run("sync", code=3).err
-    assert "not served online yet" in cards.run("sync", "--feature", "spend_7d", code=2).err
-    cards.run("promote", "spend_7d", "1")
-    assert "no feature" in cards.run("get", "card", "a", "-f", "spend_7d", code=2).err
+    cards.run("sync")
+    assert served(cards, "spend_30d") == {
+        "status": "ok", "value": 7, "computed_at": "2026-05-31T00:00:00Z", "version": 1,
+        "sha256": served(cards, "spend_30d")["sha256"],
+    }  # fmt: skip
+    set_clock(monkeypatch, NOW + 8 * DAY)
+    now = served(cards, "spend_30d")
+    assert (now["value"], now["computed_at"], now["status"]) == (0, "2026-06-09T00:00:00Z", "ok")
+
+
+def test_a_value_is_stale_where_its_coming_steps_are_used_up(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards.write({"featurestore.toml": f"{TOML}[history]\nsteps = 1\n"})
+    set_clock(monkeypatch, NOW - 2 * DAY)
+    cards.run("ingest")
+    cards.run("sync")
+    said = {}
+    for days in (-2, -1, 8):
+        set_clock(monkeypatch, NOW + days * DAY)
+        now = served(cards, "spend_30d")
+        said[days] = now["value"], now["status"]
+    assert said == {-2: (12, "ok"), -1: (7, "ok"), 8: (7, "stale")}
+    assert "stale" in cards.run("get", "card", "a", "-f", "spend_30d").out
+
+
+def test_max_age_counts_from_the_last_run_not_from_the_last_step(
+    cards: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards.edit("features/spend.py", 'window="{days}d"', 'window="{days}d", max_age="2d"')
+    cards.run("ingest")
+    cards.run("sync")
+    set_clock(monkeypatch, NOW + 3 * DAY)
+    assert served(cards, "spend_30d")["status"] == "expired"
+    assert cards.json("ingest")["run_seq"] is None
+    cards.run("sync")
+    assert served(cards, "spend_30d")["status"] == "ok"
+
+
+def test_a_run_writes_the_steps_that_it_changed(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards.run("ingest")
+    cards.run("sync")
+    assert "nothing to do" in cards.run("sync").out
+    cards.write({"data/late.csv": "number,card,at,amount\n9,b,2026-05-29T00:00:00Z,100\n"})
+    set_clock(monkeypatch, NOW + DAY)
+    cards.run("ingest")
+    assert "wrote 2 values" in cards.run("sync").out  # of card b, one of each feature
+    assert "all match the history" in cards.run("verify").out
+    assert served(cards, "spend_7d", "b")["value"] == 102
+
+
+def test_an_erased_entity_has_no_step_online(cards: Folder) -> None:
+    cards.run("ingest")
+    cards.run("sync")
+    cards.run("delete", "card", "b", "--erase", code=3)
+    assert served(cards, "spend_30d", "b")["status"] == "missing"
+    assert b"card:b" not in (cards.root / ".featurestore" / "online.sqlite").read_bytes()
+
+
+def test_a_damaged_list_of_steps_is_found_and_written_again(cards: Folder) -> None:
+    cards.run("ingest")
+    cards.run("sync")
+    with closing(sqlite3.connect(cards.root / ".featurestore" / "online.sqlite")) as file, file:
+        file.execute("UPDATE entities SET packed = substr(packed, 1, length(packed) - 3) WHERE key LIKE '%:a'")
+    assert "damaged" in cards.run("get", "card", "a", "-f", "spend_30d", code=12).err
+    assert cards.json("verify", "--fix")["different"] == 2
+    assert served(cards, "spend_30d")["status"] == "ok"

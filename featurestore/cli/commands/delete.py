@@ -24,11 +24,11 @@ def command(
     """Delete an entity: from then on joins answer null, and its online values go at the next sync.
 
     A deletion is part of the history: a join as of an earlier instant still finds the values, and reading an older
-    row again does not bring them back. --erase removes the rows themselves, from both stores and from the disk, and
-    the stored label files that name the entity in their key columns: their data sets can't be made again. Rows in
-    your sources and in your own label files are yours to remove: files of the sources that still name the entity are
-    listed, since the next ingestion would bring it back. Exit code 3: erased, but there are such files, or a store
-    could not be cleaned yet, where the next command that writes goes on.
+    row again does not bring them back. --erase removes the rows themselves, from both stores and from the disk, the
+    lines about the entity in logs of requests, and the stored label files that name it in their key columns: their
+    data sets can't be made again. Rows in your sources and in your own label files are yours to remove: files of the
+    sources that still name the entity are listed, since the next ingestion would bring it back. Exit code 3: erased,
+    but there are such files, or a store could not be cleaned yet, where the next command that writes goes on.
 
     \b
     Examples:

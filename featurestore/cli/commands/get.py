@@ -46,6 +46,7 @@ def command(
       featurestore get shelf store=s1,product=7
       featurestore get card 4711 -f amount_against_habit --request amount=12.5 --log requests.jsonl
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from featurestore.cli.options import fields, write_log
@@ -59,7 +60,8 @@ def command(
         given = fields("--request", request, "--request amount=12.5")
         result = get_by_id(project, entity_type, ids, names, request=given, with_run=log is not None)
     if log is not None:
-        write_log(Path(log), json.get.log_text(json.get.log_lines(result)))
+        warning = write_log(project, Path(log), json.get.log_text(json.get.log_lines(result)))
+        result = result if warning is None else replace(result, warnings=(*result.warnings, warning))
     for warning in result.warnings:
         session.warn(warning)
     session.show(lambda: json.get.get_document(result), lambda: text.get.values_table(result))

@@ -56,6 +56,7 @@ def command(
     from featurestore.serve import run
     from featurestore.serve.settings import Settings, read_limits
     from featurestore.serve.tokens import read_tokens
+    from featurestore.workflows.request_logs import note
 
     session: Session = ctx.obj
     missing = run.missing_packages()
@@ -73,6 +74,9 @@ def command(
         project.root, None if token_file is None else Path(token_file).absolute(), log, request_share,
         access_log=not session.quiet, local=run.is_local(place) and not insecure, limits=read_limits(limits or ()),
     )  # fmt: skip
+    warning = None if log is None or dry_run else note(project, log)
+    if warning is not None:
+        session.warn(warning)
     listening, url = run.open_socket(place)
 
     def show() -> None:

@@ -111,7 +111,7 @@ def _order(
     if (int(code.max()) + 1) * span >= 2**63:
         known = {} if known_at is None else {"known": known_at}
         columns = pl.DataFrame({"code": code, "at": computed_at, **known, "run": run_seq})
-        return columns.select(pl.arg_sort_by(pl.all()).cast(pl.Int64)).to_series().to_numpy()
+        return columns.select(pl.arg_sort_by(columns.columns).cast(pl.Int64)).to_series().to_numpy()
     merged = code.astype(np.int64)
     merged *= span
     merged += computed_at

@@ -58,6 +58,7 @@ from featurestore.offline.sql import (
     key_list,
     learned_order,
     literal,
+    sample_lists,
 )
 from featurestore.tables.types import history_schema
 
@@ -238,17 +239,27 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 entities=entities,
             )
 
-    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+    def coming(
+        self,
+        version: StoredVersion,
+        *,
+        due: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
+    ) -> pl.DataFrame:
         if not version.steps:
             return pl.DataFrame(schema=history_schema(version))
         keys = key_list(version)
         bounds: list[str | int] = []
         within = in_range(version, key_range, bounds)
+        semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
         return self._history(
             version,
-            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
-            f"WHERE {dated(None, due)} AND {within} ORDER BY {keys}, computed_at",
+            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}{semi} "
+            f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {within} ORDER BY {keys}, computed_at",
             bounds,
+            entities=entities,
         )
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
@@ -353,7 +364,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         def ask(file: DuckDBFile) -> list[Keys]:
             if not file.has_history(version):
                 return []
-            return file.connection.execute(query).fetchall()
+            found = file.connection.execute(query).fetchall()
+            if version.steps:
+                found += file.connection.execute(sample_lists(version, every, after_run)).fetchall()
+            return found
 
         return self._ask(ask, [])
 

@@ -66,6 +66,7 @@ from featurestore.offline.sql import (
     learned_order,
     literal,
     quote,
+    sample_lists,
 )
 from featurestore.postgres import address
 from featurestore.postgres.connection import Connection, Server
@@ -286,15 +287,25 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         pieces = wanted.iter_slices(self._entities_per_query) if wanted.height else []
         return self._history(version, [(query, piece.get_columns()) for piece in pieces], known=known)
 
-    def coming(self, version: StoredVersion, *, due: int | None = None, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
+    def coming(
+        self,
+        version: StoredVersion,
+        *,
+        due: int | None = None,
+        after_run: int | None = None,
+        entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
+    ) -> pl.DataFrame:
         if not version.steps:
             return pl.DataFrame(schema=history_schema(version))
-        keys = key_list(version)
-        query = (
-            f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)} "
-            f"WHERE {dated(None, due)} AND {in_range(version, key_range)} ORDER BY {keys}, computed_at"
-        )
-        return self._history(version, [(query, ())])
+        keys, rows = key_list(version), f"FROM {coming_table(version.id)}"
+        where = f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {in_range(version, key_range)}"
+        columns, order = f"SELECT {keys}, computed_at, run_seq, op, value", f"ORDER BY {keys}, computed_at"
+        if entities is None:
+            return self._history(version, [(f"{columns} {rows} {where} {order}", ())])
+        wanted = unnest(version, version.entity_type.key_names)
+        query = f"{columns} {rows} JOIN {wanted} USING ({keys}) {where} {order}"
+        return self._of_entities(version, query, entities, known=False)
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         query = (
@@ -423,10 +434,13 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             firsts = (
                 f"SELECT ('(' || page || ',1)')::tid FROM generate_series({step - 1:d}, {pages - 1:d}, {step:d}) page"
             )
-            return connection.query(
+            found = connection.query(
                 f"SELECT {key_list(version)} FROM {history_table(version.id)} "
                 f"WHERE {between(None, after_run)} AND ctid = ANY(ARRAY({firsts}))"
             ).rows()
+            if version.steps:
+                found += connection.query(sample_lists(version, every, after_run)).rows()
+            return found
 
         return self._ask(ask, [])
 

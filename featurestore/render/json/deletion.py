@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
     erasure: dict[str, Json] = {
         "errors_removed": result.errors,
+        "logged_requests": result.logged,
         "named_in": list(result.named_in),
         "unread": list(result.unread),
         "beyond_reach": list(result.beyond),

@@ -31,6 +31,7 @@ def entry_document(entry: Entry) -> dict[str, Json]:
     feature = entry.feature
     return {
         **list_facts(feature),
+        "sources": list(feature.source_names),
         "active_version": entry.active.number if entry.active else None,
         "active_sha256": entry.active_sha256,
         "sha256": entry.hashed.sha256 if entry.hashed else None,
@@ -77,7 +78,7 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "retired": detail.retired,
         "models": list(detail.models),
         "taken_by": list(detail.taken_by),
-        "not_seen": [] if entry.feature.source is None else list(entry.feature.source.blind_spots),
+        "not_seen": [spot for source in entry.feature.reads for spot in source.blind_spots],
     }
 
 

@@ -20,6 +20,7 @@ def lineage_document(detail: Detail, datasets: Sequence[DataSet], models: Sequen
         "declared": detail.note is None,
         "retired": detail.retired,
         "source": _source(feature.source),
+        "sources": [_source(source) for source in feature.reads],
         "inputs": [{"name": item.name, "sha256": item.sha256} for item in feature.inputs],
         "columns": list(detail.columns),
         "helpers": list(closure.helpers) if closure else [],

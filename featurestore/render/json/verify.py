@@ -85,7 +85,7 @@ def _packed(item: Mismatch, packed: bytes | None) -> Json:
     if item.version is None:
         return {"bytes": packed.hex()}
     try:
-        unpacked = layout.unpack(item.version.data_type.kind, packed)
+        unpacked = layout.unpack(item.version.data_type.kind, packed)  # before its coming steps
     except StoreError:
         return {"bytes": packed.hex()}
     return {

@@ -15,7 +15,7 @@ from featurestore.workflows.delete import DeleteResult
 def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     name = one_line(f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}")
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
-    if not rows and not result.datasets and result.run_id is None:
+    if not (rows or result.datasets or result.logged) and result.run_id is None:
         why = f"{name} is deleted already" if result.deleted_before else f"nothing is stored of {name}"
         return line(f"nothing to do: {why}")
     if result.erased:
@@ -27,6 +27,8 @@ def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
             lines.append(line(f"{verb} {labels}; {', '.join(result.datasets)} can't be rebuilt {then}"))
         if result.errors:
             lines.append(line(f"removed the texts of {plural(result.errors, 'recorded error')}, which may quote it"))
+        if result.logged:
+            lines.append(line(f"{verb} {plural(result.logged, 'line')} of logs of requests"))
         if not dry_run:
             lines.append(line(f"not reached: {'; '.join(result.beyond)}", DIM))
         return Group(*lines)
@@ -41,4 +43,5 @@ def erase_question(plan: DeleteResult) -> str:
     """The question before an erasure, with what it would remove."""
     name = f"{plan.entity_type.name} {format_entity(plan.entity_type, plan.entity)}"
     labels = f" and the stored labels of {plural(len(plan.datasets), 'data set')}" if plan.datasets else ""
+    labels += f" and {plural(plan.logged, 'line')} of logs of requests" if plan.logged else ""
     return f"Erase {one_line(name)} for good: {plural(sum(plan.rows.values()), 'row')}{labels}?"

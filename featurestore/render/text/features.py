@@ -150,8 +150,7 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
         ("columns", ", ".join(detail.columns) or "–"),
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
-    if feature.source is not None:
-        rows += [("not seen", spot) for spot in feature.source.blind_spots]
+    rows += [("not seen", spot) for source in feature.reads for spot in source.blind_spots]
     if closure is not None:
         rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
     if detail.taken_by:

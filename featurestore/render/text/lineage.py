@@ -41,10 +41,11 @@ def lineage_tree(detail: Detail, datasets: Sequence[DataSet], models: Sequence[M
 
 def _origin(feature: Feature) -> Text:
     """What it is computed from: a source, or other features and a request."""
-    source = feature.source
     if feature.at_request:
         inputs = ", ".join(f"{item.name} {item.sha256[:12]}" for item in feature.inputs)
         fields = ", ".join(feature.request)
         return Text.assemble(("inputs ", DIM), inputs, *((("  request ", DIM), fields) if fields else ()))
-    shown = (source.name, (f"  {source.type} {source.location}", DIM)) if source else ("none",)
-    return Text.assemble(("source ", DIM), *shown)
+    if not feature.reads:
+        return Text.assemble(("source ", DIM), "none")
+    parts = [(("source ", DIM), each.name, (f"  {each.type} {each.location}", DIM)) for each in feature.reads]
+    return Text("\n").join(Text.assemble(*part) for part in parts)

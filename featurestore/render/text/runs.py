@@ -13,6 +13,7 @@ from featurestore.model import FeatureRun, Json, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
+from featurestore.workflows.ingest.set_aside import counted_once
 from featurestore.workflows.runs import RunDetail
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _fewest_rejected(run: Run) -> int:
     by_source: dict[str, int] = {}
     for item in run.features:
         by_source[item.source] = max(by_source.get(item.source, 0), item.rows_rejected)
-    return sum(by_source.values())
+    return sum(counted_once(by_source).values())
 
 
 def _drift(item: FeatureRun) -> Text:

@@ -80,11 +80,11 @@ def list_files(folder: Path, feature: str) -> FeatureFiles:
     """Lists a feature's folder; there is nothing in a folder that does not exist."""
     versions: list[VersionName] = []
     strangers: list[Path] = []
-    inside = folder / feature
+    inside = f"{folder}{os.sep}{feature}"
     names = _names(inside)
     for name in names:
         if name.endswith(".py"):
-            path = inside / name
+            path = Path(inside, name)
             version = VersionName.parse(path)
             if version is None:
                 strangers.append(path)
@@ -401,7 +401,7 @@ def _has_prefix(name: VersionName, wanted: str) -> bool:
     return wanted.startswith(name.short) and read_version(name.path).sha256.startswith(wanted)
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: str | Path) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208  # a third of the time of iterdir
     except (FileNotFoundError, NotADirectoryError):

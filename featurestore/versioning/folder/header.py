@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from featurestore.arguments import header_of, read_header
-from featurestore.model import Column, Feature, Json
+from featurestore.model import Column, Feature, Json, Source
 from featurestore.toml import Plain
 
 OPENING = "# /// featurestore"
@@ -27,7 +27,12 @@ def describe(feature: Feature) -> dict[str, Plain]:
     }
 
 
-def restore(feature: str, path: str, table: Mapping[str, Json], columns: Mapping[str, str]) -> Feature:
+def columns_table(number: int) -> str:
+    """The table with the types of the columns of a feature's source, by its place among them."""
+    return "columns" if number == 0 else f"columns_{number + 1}"
+
+
+def restore(feature: str, path: str, table: Mapping[str, Json]) -> Feature:
     """The feature that `describe` wrote. Raises KeyError, TypeError or ValueError for a damaged table."""
     restored = Feature(
         name=feature,
@@ -38,7 +43,16 @@ def restore(feature: str, path: str, table: Mapping[str, Json], columns: Mapping
         short=table["form"] == "short",
         **read_header(table),
     )
-    if restored.source is None or not columns:
+    if restored.source is None:
         return restored
-    declared = {name: Column(name, kind) for name, kind in columns.items()}  # type: ignore[arg-type]
-    return replace(restored, source=replace(restored.source, columns=declared))
+    first, *others = [_with_columns(source, table, number) for number, source in enumerate(restored.reads)]
+    return replace(restored, source=first, sources=(first, *others) if others else ())
+
+
+def _with_columns(source: Source, table: Mapping[str, Json], number: int) -> Source:
+    columns = table.get(columns_table(number))
+    if not columns:
+        return source
+    if not isinstance(columns, dict):
+        raise TypeError(columns_table(number))
+    return replace(source, columns={name: Column(name, kind) for name, kind in columns.items()})

@@ -34,7 +34,7 @@ from featurestore.model import Feature
 from featurestore.regular import VERSION, read_own, reason
 from featurestore.times import format_instant, parse_instant
 from featurestore.toml import Plain, parse_toml, toml_lines
-from featurestore.versioning.folder.header import CLOSING, OPENING, describe, restore
+from featurestore.versioning.folder.header import CLOSING, OPENING, columns_table, describe, restore
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.hashing import RECIPES, named_columns
@@ -112,7 +112,17 @@ def _identity(version: VersionHash) -> dict[str, Plain | None]:
             {"module": section.module, "lines": section.text.count("\n"), "package": section.package}
             for section in closure.sections
         ],
-        "columns": {name: column.type for name, column in sorted(named_columns(feature, closure).items())},
+        **_columns(feature, closure),
+    }
+
+
+def _columns(feature: Feature, closure: Closure) -> dict[str, Plain | None]:
+    """The types of the declared columns that the code can name, of each source in a table of its own."""
+    return {
+        columns_table(number): {
+            name: column.type for name, column in sorted(named_columns(feature, closure, source).items())
+        }
+        for number, source in enumerate(feature.reads)
     }
 
 
@@ -238,7 +248,7 @@ def _version(name: VersionName, table: dict[str, Any], lines: list[str], end: in
         parent=table.get("parent"),
         created=created,
         commit=table.get("commit"),
-        feature=restore(table["feature"], name.path.as_posix(), table, table.get("columns", {})),
+        feature=restore(table["feature"], name.path.as_posix(), table),
         lazy=bool(table.get("lazy")),
         packages=table.get("packages", {}),
         parts=table.get("parts", {}),

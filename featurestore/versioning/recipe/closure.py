@@ -25,7 +25,7 @@ from featurestore.versioning.recipe.sections import Section, sections_of
 from featurestore.versioning.recipe.version_hash import Limit
 
 
-@frozen(slots=False)
+@frozen
 class Closure:
     """A feature's code. ``canonical`` is what is hashed; the rest is for explaining and running it.
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from featurestore.arguments import fact_texts, hashed_facts
 from featurestore.errors import NewerFormatError
-from featurestore.model import Column, Feature, Json
+from featurestore.model import Column, Feature, Json, Source
 from featurestore.versioning.analysis.columns import ColumnUse, chooses
 from featurestore.versioning.recipe.closure import Closure
 from featurestore.versioning.recipe.grammar import constant
@@ -49,14 +49,21 @@ RECIPES: dict[int, Callable[[Feature, Closure], str]] = {2: _recipe_2}
 
 def facts(feature: Feature, closure: Closure) -> dict[str, Json]:
     """What is hashed beside the code. Absent facts are left out."""
-    columns = {f"column {name}": column.type for name, column in named_columns(feature, closure).items()}
-    return {**hashed_facts(feature), "form": _form(feature), **columns}
+    return {**hashed_facts(feature), "form": _form(feature), **_column_types(feature, closure)}
 
 
-def named_columns(feature: Feature, closure: Closure) -> dict[str, Column]:
-    """The declared columns of the source that the code can name: all where it computes a name, or names none."""
-    declared = feature.source.columns if feature.source is not None else {}
-    return {name: declared[name] for name in named_among(feature, closure, declared)}
+def _column_types(feature: Feature, closure: Closure) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for number, source in enumerate(feature.reads, 1):
+        of = "column" if number == 1 else f"source {number} column"
+        named = named_columns(feature, closure, source)
+        types |= {f"{of} {name}": column.type for name, column in named.items()}
+    return types
+
+
+def named_columns(feature: Feature, closure: Closure, source: Source) -> dict[str, Column]:
+    """The declared columns of a source that the code can name: all where it computes a name, or names none."""
+    return {name: source.columns[name] for name in named_among(feature, closure, source.columns)}
 
 
 def named_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> list[str]:
@@ -86,8 +93,7 @@ def seen_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> li
 
 def parts(feature: Feature, closure: Closure) -> dict[str, str]:
     """The closure's parts and the declared facts, by readable names."""
-    columns = {f"column {name}": kind.type for name, kind in named_columns(feature, closure).items()}
-    return {**closure.parts, **fact_texts(feature), "form": _form(feature), **columns}
+    return {**closure.parts, **fact_texts(feature), "form": _form(feature), **_column_types(feature, closure)}
 
 
 def _form(feature: Feature) -> str:

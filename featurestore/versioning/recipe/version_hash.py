@@ -43,7 +43,7 @@ class Outline:
     limits: tuple[Limit, ...]
 
 
-@frozen(slots=False)
+@frozen
 class VersionHash:
     """A version's identity. ``capture`` gives its closure; ``outlined`` is its outline, where that is known already."""
 

@@ -1,4 +1,4 @@
-"""Completing an erasure: the values online, everything derived from the history, and the bytes that stay on disk.
+"""Completing an erasure: the values online, lines of request logs, all that is derived, the bytes that stay on disk.
 
 The transaction that erases records that this is still to be done. Whatever ends it early, every command that writes
 begins by doing it (`writing_turn`); each step may be done again.
@@ -15,11 +15,12 @@ from featurestore.atomic import sweep
 from featurestore.config import Project
 from featurestore.errors import ConfigError, FeatureStoreError, ForeignStoreError, StoreError, from_os_error
 from featurestore.locking import write_lock
-from featurestore.offline.contract import Erasure, OfflineStore
+from featurestore.offline.contract import OfflineStore
 from featurestore.offline.erasing import FLAG
 from featurestore.online.contract import OnlineStore
 from featurestore.registry.summary import write_summary
 from featurestore.serving.ownership import require_own_store
+from featurestore.workflows.request_logs import erase_lines
 from featurestore.workflows.summaries import summarize
 
 
@@ -74,13 +75,15 @@ def complete_erasures(project: Project, offline: OfflineStore, online: OnlineSto
     left: tuple[str, ...] = ()
     pending = offline.erasures()
     if pending:
-        error = _remove_online(project, offline, pending, online)
+        keys = [item.online_key for item in pending if item.online_key is not None]
+        error = _remove_online(project, offline, keys, online)
+        left = (*(() if error is None else (later(error),)), *erase_lines(project, keys))
         _remove_derived(project)
         # First without the keys, then rewritten, and forgotten last: at no moment is there a key and no record.
-        rest = [replace(item, online_key=None) if not error else item for item in pending]
+        rest = [replace(item, online_key=None) if not left else item for item in pending]
         offline.set_erasures(rest)
         kept = offline.purge()
-        left = (*(() if error is None else (later(error),)), *(() if kept is None else (kept,)))
+        left = (*left, *(() if kept is None else (kept,)))
         if not left:
             offline.set_erasures([])
         with suppress(OSError, FeatureStoreError):  # it is derived again by whoever needs it
@@ -96,10 +99,7 @@ def later(error: str) -> str:
     return f"{error}; the next command that writes erases the online values"
 
 
-def _remove_online(
-    project: Project, offline: OfflineStore, pending: list[Erasure], online: OnlineStore | None
-) -> str | None:
-    keys = [item.online_key for item in pending if item.online_key is not None]
+def _remove_online(project: Project, offline: OfflineStore, keys: list[str], online: OnlineStore | None) -> str | None:
     if not keys:
         return None
     try:

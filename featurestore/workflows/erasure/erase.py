@@ -33,8 +33,12 @@ from featurestore.workflows.erasure.completion import (
 from featurestore.workflows.erasure.measures import measure_without
 from featurestore.workflows.erasure.raw import RawErasure, raw_folder, raw_without
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
+from featurestore.workflows.request_logs import count_lines, erase_lines
 
-COPIES = "backups, and files of your own: sources, labels, exports, results of joins, reports"
+COPIES = (
+    "backups, and files of your own: sources, labels, exports, results of joins, reports, logs of requests that were "
+    "moved or written on other machines"
+)
 POSTGRESQL = "PostgreSQL's write-ahead log, its archive and standbys; its statistics too, unless you own the database"
 REDIS = "snapshots and append-only files of the online store, until it writes them again"
 
@@ -52,19 +56,19 @@ def erase(
     """Removes every row of an entity, offline and online, for good, and whatever was measured or derived from it.
 
     Stored label files that name it go too: their data sets can't be made again. Rows that were set aside and name it
-    go, and the texts of recorded errors, which may quote it. The audit log records how many rows were erased, not
-    whose. With ``dry_run`` the result says what would be erased. Raises LockedError, StoreError; where the online
-    store can't be reached, or somebody keeps rows in the database's files, the result says so, and the next command
-    that writes goes on.
+    go, lines of logs of requests, and the texts of recorded errors, which may quote it. The audit log records how many
+    rows were erased, not whose. With ``dry_run`` the result says what would be erased. Raises LockedError, StoreError;
+    where the online store or a log can't be cleaned, or somebody keeps rows in the database's files, the result says
+    so, and the next command that writes goes on.
     """
     if dry_run:
-        found = _find_rows(offline, entity_type, entity)
+        found = _find_traces(project, offline, entity_type, entity)
         return _result(project, entity_type, entity, found, SourcesNaming((), ()))
     run_id: str | None = None
     errors = 0
     online_key = layout.entity_key(project.name, entity_type, entity)
     with writing_turn(project, offline) as unfinished, raw_folder(project) as folder:
-        found = _find_rows(offline, entity_type, entity)
+        found = _find_traces(project, offline, entity_type, entity)
         raw = raw_without(project, offline, entity_type, entity, folder, progress)
         if found or raw.batches:
             flag_erasure(project)
@@ -73,7 +77,7 @@ def erase(
             left = complete_erasures(project, offline, online)
         else:
             error = remove_online(project, offline, online, [online_key])
-            left = unfinished if error is None else (*unfinished, later(error))
+            left = (*unfinished, *(() if error is None else (later(error),)), *erase_lines(project, [online_key]))
     named = sources_naming(project, entity_type, entity, progress)
     named = replace(named, unread=(*named.unread, *raw.unread))
     return _result(project, entity_type, entity, found, named, run_id=run_id, incomplete=left, errors=errors)
@@ -81,10 +85,10 @@ def erase(
 
 @dataclass(frozen=True, slots=True)
 class _Traces:
-    """What the offline store has of an entity.
+    """What the offline store and the logs of requests have of an entity.
 
     ``rows`` are counts, and ``runs`` those that wrote them, by version; ``named`` counts set-aside rows and recorded
-    errors that name it; ``datasets`` are those whose stored labels do.
+    errors that name it, ``logged`` lines of logs; ``datasets`` are those whose stored labels name it.
     """
 
     entity_type: EntityType
@@ -92,10 +96,11 @@ class _Traces:
     rows: Mapping[StoredVersion, int]
     runs: Mapping[StoredVersion, set[int]]
     named: int
+    logged: int
     datasets: Sequence[DataSet]
 
     def __bool__(self) -> bool:
-        return bool(self.datasets or self.named) or any(self.rows.values())
+        return bool(self.datasets or self.named or self.logged) or any(self.rows.values())
 
     @property
     def keys(self) -> list[str]:
@@ -115,18 +120,20 @@ class _Traces:
         ]
 
 
-def _find_rows(offline: OfflineStore, entity_type: EntityType, entity: Entity) -> _Traces:
+def _find_traces(project: Project, offline: OfflineStore, entity_type: EntityType, entity: Entity) -> _Traces:
     wanted = entity_frame(entity_type, entity)
     rows: dict[StoredVersion, int] = {}
     runs: dict[StoredVersion, set[int]] = {}
     with offline.reading():
         for version in offline.versions():
             if version.entity_type == entity_type:
-                coming = offline.coming(version).join(wanted, on=wanted.columns, how="semi")
+                coming = offline.coming(version, entities=wanted)
                 held = pl.concat([offline.scan(version, entities=wanted), coming], how="diagonal")
                 rows[version], runs[version] = held.height, set(held["run_seq"].to_list())
         named = offline.count_naming([str(entity[name]) for name in entity_type.key_names])
-        return _Traces(entity_type, wanted, rows, runs, named, datasets_naming(offline, entity_type, wanted))
+        datasets = datasets_naming(offline, entity_type, wanted)
+    logged = count_lines(project, layout.entity_key(project.name, entity_type, entity))
+    return _Traces(entity_type, wanted, rows, runs, named, logged, datasets)
 
 
 def _erase_offline(
@@ -180,5 +187,6 @@ def _result(
     beyond += [REDIS] if project.online_url else []
     return DeleteResult(
         entity_type, entity, True, times.now(), found.by_feature(), run_id, incomplete,
-        tuple(dataset.name for dataset in found.datasets), errors, named.named_in, named.unread, tuple(beyond),
+        tuple(dataset.name for dataset in found.datasets), errors, found.logged, named.named_in,
+        named.unread, tuple(beyond),
     )  # fmt: skip

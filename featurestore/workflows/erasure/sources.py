@@ -48,10 +48,10 @@ def sources_naming(
     return SourcesNaming(tuple(named), tuple(unread))
 
 
-def feeding(project: Project, entity_type: EntityType) -> set[str | None]:
+def feeding(project: Project, entity_type: EntityType) -> set[str]:
     """The sources that features of an entity type read."""
     features = discover(project, SourceTree(project.root)).features
-    return {item.source_name for item in features if item.entity_type == entity_type}
+    return {name for item in features if item.entity_type == entity_type for name in item.source_names}
 
 
 def _origins(

@@ -43,7 +43,7 @@ def at_once(
     """Reads all rows, and evaluates all targets over them."""
     due: list[Ready] = []
     for one in ready:
-        problem = _refusal(turn, one, positions[one.target.version.id], opened, offer)
+        problem = find_refusal(turn, one, positions[one.target.version.id], opened, offer)
         if problem is None:
             due.append(one)
         else:
@@ -51,7 +51,7 @@ def at_once(
     if not due:
         return
     try:
-        rows = _read(turn, due, opened, offer)
+        rows = read_whole(turn, due, opened, offer)
     except (CancelledError, ConfigError):  # a setting that can't be used is nobody's failure but its own
         raise
     except FeatureStoreError as exc:
@@ -69,7 +69,7 @@ def _evaluate(
     pins: Mapping[str, Scalar],
     caller: Caller,
 ) -> Iterator[Event]:
-    named = {id(one): _misfitting(one, rows) for one in due}
+    named = {id(one): misfitting(one, rows) for one in due}
     shown = [row for row in rows.misfits if any(row.column in columns for columns in named.values())]
     yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
     # Of a dry run the types are not pinned, and the next run is to read again.
@@ -82,7 +82,7 @@ def _evaluate(
         groups.setdefault((one.target.feature.entity_type, named[id(one)]), []).append(one)
     for (entity_type, columns), group in groups.items():
         fitting = rows.fitting(columns)
-        error = _refused(turn, fitting)
+        error = refused_rows(turn, fitting)
         if error is not None:
             for one in group:
                 problem = problem_of(error, turn.project, one.target)
@@ -96,13 +96,13 @@ def _evaluate(
                 yield _event(turn, one, values, fitting, print_, cursor)
 
 
-def _misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
+def misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
     """The columns that a feature names and that some rows don't fit."""
     columns = {row.column for row in rows.misfits}
     return frozenset(name for name in one.target.names_among(rows.names) if name in columns)
 
 
-def _refused(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
+def refused_rows(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
     """Why no feature can be computed for the rows that are set aside."""
     count = rows.rejected_count
     if count and turn.options.strict:
@@ -132,12 +132,12 @@ def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequen
         yield others, last_known(rows)
 
 
-def _read(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
+def read_whole(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offer) -> SourceRows:
     # The short form takes the entity's keys from the source; the long form may make them itself.
     needed = [name for one in due if one.target.feature.short for name in one.target.feature.entity_type.key_names]
     only: dict[str, Start | None] | None = None
     if turn.source.snapshot is not None:
-        needed += turn.keys
+        needed += [] if due[0].target.feature.sources else turn.keys
         if turn.source.snapshot == "newest" and offer.contents and turn.options.input is None:
             only = {max(content.name for content in offer.contents): None}
     columns = None if turn.needs is None or turn.needs.everything else turn.needs
@@ -160,7 +160,9 @@ def _event(turn: Turn, one: Ready, values: Values, rows: FittingRows, print_: st
     )  # fmt: skip
 
 
-def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer) -> Problem | None:
+def find_refusal(
+    turn: Turn, ready: Ready, position: Position | None, opened: OpenSource, offer: Offer
+) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
     options = turn.options
     if ready.target.feature.window is not None and options.input is None:
@@ -169,7 +171,7 @@ def _refusal(turn: Turn, ready: Ready, position: Position | None, opened: OpenSo
         return None
     gone = [] if position is None else opened.missing(offer, position.cursor)
     if gone and ready.scope.kind == "source" and not options.allow_shrunk:
-        return shrunk_problem(ready.target, gone)
+        return shrunk_problem(ready.target, turn.source.name, gone)
     return None
 
 

@@ -51,15 +51,10 @@ def by_contents(
 ) -> Iterator[Event]:
     """Evaluates each target over what is new for it."""
     with ExitStack() as stack:
-        kept = KeptRows(_folder(turn, stack), turn.source)
-        needs = _needs(turn, offer)
-        contents = SourceContents(
-            turn.source, opened, offer, turn.keys, pins, kept, turn.progress, needs,
-            complete=needs is None or needs.complete,
-        )  # fmt: skip
+        kept, contents = open_contents(turn, opened, offer, pins, stack)
         waiting, told = list(ready), False
         while waiting:
-            run = _Run(turn, waiting, positions, offer, pins, contents, caller)
+            run = _Run(ContentsTurn(turn, waiting, positions, offer, pins, contents), caller)
             try:
                 for event in run.events():
                     if isinstance(event, Read):
@@ -75,6 +70,18 @@ def by_contents(
                 contents.forget_damaged()  # ends: what is parsed again is sound
             finally:
                 kept.save_quietly()
+
+
+def open_contents(
+    turn: Turn, opened: OpenSource, offer: Offer, pins: Mapping[str, Scalar], stack: ExitStack
+) -> tuple[KeptRows, SourceContents]:
+    """The contents of a source, and where their rows are kept. Raises StoreError."""
+    kept, needs = KeptRows(_folder(turn, stack), turn.source), _needs(turn, offer)
+    contents = SourceContents(
+        turn.source, opened, offer, turn.keys, pins, kept, turn.progress, needs,
+        complete=needs is None or needs.complete,
+    )  # fmt: skip
+    return kept, contents
 
 
 def _needs(turn: Turn, offer: Offer) -> Needs | None:
@@ -94,9 +101,26 @@ def _folder(turn: Turn, stack: ExitStack) -> Path:
         raise from_os_error(exc) from exc
 
 
-@dataclass
-class _Run:
-    """One attempt."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is to be computed of a source's contents, and with what: see `ContentsTurn.plan`.
+
+    ``named`` are the columns that each target's code names, ``views`` those that it sees (None: that may be all), and
+    ``asides`` what is set aside for it; ``total`` counts the rows of all that is there, and ``fingerprint`` is that of
+    a position behind them.
+    """
+
+    plans: Sequence[Plan]
+    named: Mapping[VersionId, frozenset[str]]
+    views: Mapping[VersionId, frozenset[str] | None]
+    asides: Mapping[VersionId, SetAsideRows]
+    total: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsTurn:
+    """The contents of one source, and the targets that read them."""
 
     turn: Turn
     ready: Sequence[Ready]
@@ -104,9 +128,12 @@ class _Run:
     offer: Offer
     pins: Mapping[str, Scalar]
     contents: SourceContents
-    caller: Caller
 
-    def events(self) -> Iterator[Event]:
+    def plan(self) -> Generator[Event, None, Planned | None]:
+        """Parses what is new, and gives what is to be computed; what can't be computed is among the events.
+
+        Raises CancelledError, ConfigError, StoreError, DamagedRowsError.
+        """
         turn, contents = self.turn, self.contents
         taken = {one.target.version.id: self._taken(one) for one in self.ready}
         try:
@@ -121,7 +148,7 @@ class _Run:
             raise
         except FeatureStoreError as exc:
             yield from (Failed(one.target, problem_of(exc, turn.project, one.target)) for one in self.ready)
-            return
+            return None
         if turn.keeping is not None and not turn.source.keep_parsed:
             contents.warnings.append(
                 f"rows of {turn.source.name} are kept although keep_parsed is false: {turn.keeping}"
@@ -147,27 +174,7 @@ class _Run:
         plans = yield from self._plans(ready, taken, pins, views)
         # Of a dry run the types are not pinned, and the next run is to read again.
         print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
-        most_rows = turn.project.window_rows * total
-        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
-        groups: dict[tuple[EntityType, str | None, frozenset[str], frozenset[str] | None], list[Plan]] = {}
-        for plan in plans:
-            version = plan.ready.target.version.id
-            misfitting = contents.misfit_columns & named[version]
-            groups.setdefault((*self._seen(plan), misfitting, views[version]), []).append(plan)
-        for (entity_type, known, misfitting, view), group in groups.items():
-            source = turn.source if known is None else by_known(entity_type, turn.source)
-            fitting = contents.seen(view).fitting(misfitting)
-            looking = Looking(fitting, entity_type, source, known)
-            project = turn.project
-            divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)
-            for outcome in divided.run(group):
-                if isinstance(outcome, Evaluated):
-                    aside = asides[outcome.plan.ready.target.version.id]
-                    yield self._computed(outcome, aside, print_, total)
-                else:
-                    plan, problem = outcome
-                    yield Failed(plan.ready.target, problem, total, asides[plan.ready.target.version.id].count)
-            yield Noticed(tuple(divided.notes))
+        return Planned(plans, named, views, asides, total, print_)
 
     def _named(self) -> dict[VersionId, frozenset[str]]:
         """The columns that each target's code names."""
@@ -202,11 +209,6 @@ class _Run:
             return all_set_aside(self.turn.source.name, aside.count, aside.rows[0])
         return None
 
-    def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
-        """What decides which rows a target sees: its entity type, and whether its values have known times."""
-        known = self.turn.source.known_at if plan.ready.scope.kind == "row" else None
-        return plan.ready.target.feature.entity_type, known
-
     def _taken(self, ready: Ready) -> Taken | None:
         position = self.positions[ready.target.version.id]
         return None if position is None else read_taken(position.cursor)
@@ -215,7 +217,7 @@ class _Run:
         """The short form takes the entity's keys from the source; the long form may make them itself."""
         short = [one.target.feature for one in self.ready if one.target.feature.short]
         if self.turn.source.snapshot is not None:
-            short = [one.target.feature for one in self.ready]
+            short = [one.target.feature for one in self.ready if not one.target.feature.sources]
         return list(dict.fromkeys(name for feature in short for name in feature.entity_type.key_names))
 
     def _present(self) -> Iterator[Event]:
@@ -225,6 +227,8 @@ class _Run:
         chosen = list(dict.fromkeys(self.contents.files[name] for name in names))
         rejected, count = self.contents.rejected(chosen)
         for entity_type in dict.fromkeys(one.target.feature.entity_type for one in self.ready):
+            if not all(name in self.contents.schema for name in entity_type.key_names):
+                continue  # of several sources each may be about something else
             versions = [one.target.version for one in self.ready if one.target.feature.entity_type == entity_type]
             rows = self.contents.rows(dict.fromkeys(chosen, THERE), None)
             yield find_present(self.turn.source, entity_type, rows, rejected, count, versions)
@@ -262,7 +266,7 @@ class _Run:
                     plans.append(make_slice_plan(one, before, last, seeing))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
-                yield Failed(one.target, shrunk_problem(one.target, gone or ["a file"]))
+                yield Failed(one.target, shrunk_problem(one.target, turn.source.name, gone or ["a file"]))
         return plans
 
     def _note_unread(self, ready: Ready, around: Circumstances) -> Iterator[Event]:
@@ -274,9 +278,51 @@ class _Run:
             source, feature = self.turn.source.name, ready.target.feature.name
             yield Noticed((without_columns(source, feature, len(lacking), columns),))
 
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One attempt."""
+
+    of: ContentsTurn
+    caller: Caller
+
+    def events(self) -> Iterator[Event]:
+        planned = yield from self.of.plan()
+        if planned is not None:
+            yield from self._evaluate(planned)
+
+    def _evaluate(self, planned: Planned) -> Iterator[Event]:
+        turn, contents, asides, total = self.of.turn, self.of.contents, planned.asides, planned.total
+        most_rows = turn.project.window_rows * total
+        windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
+        groups: dict[tuple[EntityType, str | None, frozenset[str], frozenset[str] | None], list[Plan]] = {}
+        for plan in planned.plans:
+            version = plan.ready.target.version.id
+            misfitting = contents.misfit_columns & planned.named[version]
+            groups.setdefault((*self._seen(plan), misfitting, planned.views[version]), []).append(plan)
+        for (entity_type, known, misfitting, view), group in groups.items():
+            source = turn.source if known is None else by_known(entity_type, turn.source)
+            fitting = contents.seen(view).fitting(misfitting)
+            looking = Looking(fitting, entity_type, source, known)
+            project = turn.project
+            divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)
+            for outcome in divided.run(group):
+                if isinstance(outcome, Evaluated):
+                    aside = asides[outcome.plan.ready.target.version.id]
+                    yield self._computed(outcome, aside, planned.fingerprint, total)
+                else:
+                    plan, problem = outcome
+                    yield Failed(plan.ready.target, problem, total, asides[plan.ready.target.version.id].count)
+            yield Noticed(tuple(divided.notes))
+
+    def _seen(self, plan: Plan) -> tuple[EntityType, str | None]:
+        """What decides which rows a target sees: its entity type, and whether its values have known times."""
+        known = self.of.turn.source.known_at if plan.ready.scope.kind == "row" else None
+        return plan.ready.target.feature.entity_type, known
+
     def _computed(self, found: Evaluated, aside: SetAsideRows, print_: str, total: int) -> Computed | Failed:
         plan, values = found.plan, found.values
-        target, turn = plan.ready.target, self.turn
+        target, turn = plan.ready.target, self.of.turn
         given = values.frame.height or sum(part.frame.height for part in found.parts)
         if values.future and turn.options.step is None and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)

@@ -18,6 +18,7 @@ from featurestore.evaluation.evaluate import (
     call_long,
     call_short,
     group_expressions,
+    join_sources,
     pad,
 )
 from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame, no_values
@@ -107,6 +108,21 @@ class Caller:
             except FeatureError as exc:
                 yield one, problem_of(exc, self._project, one.target)
 
+    def call_joined(self, ready: Ready, rows: Sequence[SortedRows]) -> Values:
+        """The values of a target that is made of several sources."""
+        feature = ready.target.feature
+        joined = join_sources(feature, rows)
+        if all(each.frame.is_empty() for each in rows) and ready.first:  # see `call`
+            return no_values(feature, timed=joined.source.event_time is not None)
+        raw = self._checked(ready, self._call_long(ready, *rows))
+        if isinstance(raw, Problem):
+            return raw
+        hint = f"make one value of them in {feature.function}(), for example .sum() or .max() by entity and time"
+        try:
+            return self._strictly(check_frame(feature, raw, joined, str, latest=self._latest, hint=hint))
+        except FeatureError as exc:
+            return problem_of(exc, self._project, ready.target)
+
     def over_slices(self, ready: Ready, rows: pl.DataFrame, slices: Slices) -> pl.Series:
         """The value of a window's expression over each slice of some rows. Raises FeatureError."""
         self._progress.check()
@@ -144,9 +160,12 @@ class Caller:
                 place,
                 latest=self._latest,
             )
-        if self._strict and result.future:
-            raise FeatureError(f"{result.future} rows are in the future", hint="--allow-future takes them")
-        return result
+        return self._strictly(result)
+
+    def _strictly(self, values: FeatureValues) -> FeatureValues:
+        if self._strict and values.future:
+            raise FeatureError(f"{values.future} rows are in the future", hint="--allow-future takes them")
+        return values
 
     def _evaluate(self, ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Ready, pl.DataFrame | Problem]]:
         short: dict[tuple[Path | None, bool], dict[VersionId, Ready]] = {}
@@ -171,15 +190,16 @@ class Caller:
                     done = list(self._evaluate_pass({key: together[key] for key in group}, group, seen))
                 yield from ((one, self._checked(one, raw)) for one, raw in done)
 
-    def _call_long(self, ready: Ready, rows: SortedRows) -> pl.DataFrame | Problem:
+    def _call_long(self, ready: Ready, *rows: SortedRows) -> pl.DataFrame | Problem:
         target = ready.target
         try:
             with user_code(), target.watching(), working_in(target.folder()):  # a lazy frame is evaluated after it
-                return call_long(target.feature, ready.function, self._seen(ready, rows))
+                seen = rows if target.feature.sources else [self._seen(ready, each) for each in rows]
+                return call_long(target.feature, ready.function, *seen)
         except ENDS_THE_RUN:
             raise
         except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
-            return problem_of(exc, self._project, target, rows.unread)
+            return problem_of(exc, self._project, target, [name for each in rows for name in each.unread])
 
     def _seen(self, ready: Ready, rows: SortedRows) -> SortedRows:
         """The rows as a function sees them: of the long form with what stands beside a row alone, or an entity."""

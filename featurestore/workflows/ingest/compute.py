@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
@@ -64,8 +64,12 @@ def compute(
     """
     copies = {} if copies is None else copies
     with store.reading():  # all at once: later the caller may have the store open for writing, which keeps readers out
-        positions = {item.version.id: store.position(item.version.id, item.source.name) for item in targets}
-        names = dict.fromkeys(item.source.name for item in targets)
+        positions = {
+            (item.version.id, source.name): store.position(item.version.id, source.name)
+            for item in targets
+            for source in item.feature.reads
+        }
+        names = dict.fromkeys(source.name for item in targets for source in item.feature.reads)
         taken = {name: _all_taken(store.positions(name)) for name in names}
         types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
@@ -74,14 +78,14 @@ def compute(
     runs: list[_SourceRun] = []
     with ExitStack() if stack is None else nullcontext(stack) as files:
         for name in names:
-            readers = [item for item in declared if item.source is not None and item.source.name == name]
+            readers = [item for item in declared if name in item.source_names]
             keys = {key.name: key.type for item in readers for key in item.entity_type.keys}
-            group = [target for target in targets if target.source.name == name]
+            group = [target for target in targets if name in target.feature.source_names]
             # A clock that is set back takes nothing back: what was not ahead once is not ahead again.
             moment = _latest(clock + FUTURE_TOLERANCE, taken[name])
             ahead = moment
             if options.step is not None:
-                own = [each for target in group if (each := positions[target.version.id]) is not None]
+                own = [each for target in group if (each := positions[target.version.id, name]) is not None]
                 ahead = _latest(min(moment, options.step.until - 1), _all_taken(own))
             last = taken[name][-1] if taken[name] else None
             back = next((item.name for item in readers if item.lookback), None)
@@ -89,13 +93,52 @@ def compute(
             complete = {item.name for item in readers} <= {target.feature.name for target in group}
             needs = Needs(source, keys, group, complete=complete)
             turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, clock, due, back, needs)
-            runs.append(_SourceRun(turn, set_aside, group, positions))
+            read = {target.version.id: positions[target.version.id, name] for target in group}
+            runs.append(_SourceRun(turn, set_aside, group, read))
             # Before anything is computed, and with that the store perhaps open for writing.
             runs[-1].prepare(store, files)
         yield from (Came(run.stream) for run in runs if run.stream is not None)
         for run in runs:
             progress(f"reading {run.name}")
             yield from run.events(copies)
+        for target in targets:
+            if target.feature.sources:
+                progress(f"reading {target.feature.source_name}")
+                yield from _joined(target, {run.name: run for run in runs}, copies)
+
+
+def _joined(target: Target, runs: Mapping[str, _SourceRun], copies: dict[str, Offer]) -> Iterator[Event]:
+    """A target that is made of several sources."""
+    chosen = [runs[source.name] for source in target.feature.sources]
+    turn = chosen[0].turn
+    try:
+        found = [run.find(copies) for run in chosen]
+    except FeatureStoreError as exc:
+        yield Failed(target, problem_of(exc, turn.project, target))
+        return
+    if any(run.stream is not None and run.stream.empty for run in chosen):
+        yield Empty(target)
+        return
+    if all(run.is_current(target, each.fingerprint) for run, each in zip(chosen, found, strict=True)):
+        yield chosen[0].unchanged(target, [each for run in chosen if (each := run.position(target)) is not None])
+        return
+    from featurestore.workflows.ingest.several import OneSource, several  # it loads Polars
+
+    parts = [
+        OneSource(run.turn, each.opened, each.offer, each.pins, run.position(target))
+        for run, each in zip(chosen, found, strict=True)
+    ]
+    yield from several(target, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is to read of a source, and the fingerprint of a position behind it."""
+
+    opened: OpenSource
+    offer: Offer
+    pins: Mapping[str, Scalar]
+    fingerprint: str
 
 
 def _due(store: OfflineStore, target: Target, clock: int) -> pl.DataFrame:
@@ -136,11 +179,13 @@ class _SourceRun:
         targets: Sequence[Target],
         positions: Mapping[VersionId, Position | None],
     ) -> None:
-        self._turn, self._set_aside = turn, set_aside
+        self.turn, self._set_aside = turn, set_aside
         self._project, self._source, self._options = turn.project, turn.source, turn.options
-        self._targets, self._positions = targets, positions
+        self._readers, self._positions = targets, positions
+        self._targets = [target for target in targets if not target.feature.sources]
         self.stream: Stream | None = None
         self._refused: FeatureStoreError | None = None
+        self._found: _Found | None = None
 
     @property
     def name(self) -> str:
@@ -152,19 +197,21 @@ class _SourceRun:
             opened = open_stream(self._project, self._source, self._options.input)
             if opened is None:
                 return
-            self._turn.progress(f"fetching {self.name}")
+            self.turn.progress(f"fetching {self.name}")
             folder = fetching_folder(self._project, stack)
             stream = fetch(
                 store, self._source, opened, folder, restart=self.name in self._options.restart,
-                full=self._options.full, limit=self._options.limit, progress=self._turn.progress, clock=self._turn.now,
-                entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._targets)),
+                full=self._options.full, limit=self._options.limit, progress=self.turn.progress, clock=self.turn.now,
+                entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._readers)),
             )  # fmt: skip
             if stream.deleted:
-                self._turn = replace(self._turn, deleted=_with_marks(self._turn.deleted, stream))
+                self.turn = replace(self.turn, deleted=_with_marks(self.turn.deleted, stream))
             pins = read_pins(self._project, self._source)
             print_ = fingerprint(self._source, stream.offer, pins)
-            if not stream.empty and any(not self._is_current(target, print_) for target in self._targets):
-                stream = lay_out(self._project, store, stream, folder, self._turn.keys, pins, self._turn.progress)
+            # What reads other sources too may need these rows for what is new there.
+            needed = any(each.feature.sources or not self.is_current(each, print_) for each in self._readers)
+            if needed and not stream.empty:
+                stream = lay_out(self._project, store, stream, folder, self.turn.keys, pins, self.turn.progress)
             self.stream = stream
         except (CancelledError, StoreError):
             raise
@@ -172,17 +219,14 @@ class _SourceRun:
             self._refused = exc
 
     def events(self, copies: dict[str, Offer]) -> Iterator[Event]:
+        if not self._targets:
+            return  # what reads it reads others too
         try:
-            if self._refused is not None:
-                raise self._refused
-            opened, offer = self._opened(copies)
-            pins = read_pins(self._project, self._source)
-            print_ = fingerprint(self._source, offer, pins)
+            found = self.find(copies)
         except FeatureStoreError as exc:
             yield from (Failed(target, problem_of(exc, self._project, target)) for target in self._targets)
             return
-        if offer.once:
-            copies[self._source.name] = offer
+        opened, offer, pins, print_ = found.opened, found.offer, found.pins, found.fingerprint
         if self.stream is not None and self.stream.empty:
             yield from map(Empty, self._targets)
             return
@@ -193,8 +237,8 @@ class _SourceRun:
             if refusal is not None:
                 yield Failed(target, refusal)
                 continue
-            if position is not None and self._is_current(target, print_):
-                yield self._unchanged(target, position)
+            if position is not None and self.is_current(target, print_):
+                yield self.unchanged(target, [position])
                 continue
             scope = declared_scope(target.feature)
             if self._options.input is not None and scope is not None and scope.kind != "row":
@@ -215,6 +259,18 @@ class _SourceRun:
             return window_backfill_problem(target)
         return None if self.stream is None else window_problem(target)
 
+    def find(self, copies: dict[str, Offer]) -> _Found:
+        """What there is to read; asked of the source once in a run. Raises FeatureStoreError."""
+        if self._refused is not None:
+            raise self._refused
+        if self._found is None:
+            opened, offer = self._opened(copies)
+            pins = read_pins(self._project, self._source)
+            if offer.once:
+                copies[self.name] = offer
+            self._found = _Found(opened, offer, pins, fingerprint(self._source, offer, pins))
+        return self._found
+
     def _opened(self, copies: dict[str, Offer]) -> tuple[OpenSource, Offer]:
         if self.stream is not None:
             return self.stream.opened, self.stream.offer
@@ -234,7 +290,7 @@ class _SourceRun:
         from featurestore.workflows.ingest.by_contents import by_contents
         from featurestore.workflows.ingest.calling import Caller, Ready
 
-        turn = self._turn
+        turn = self.turn
         caller = Caller(turn.project, turn.progress, latest=turn.latest, strict=turn.options.strict)
         ready: list[Ready] = []
         for target in due:
@@ -253,20 +309,23 @@ class _SourceRun:
             return
         yield from (at_once if whole else by_contents)(turn, ready, positions, opened, offer, pins, caller)
 
-    def _is_current(self, target: Target, print_: str) -> bool:
+    def position(self, target: Target) -> Position | None:
+        return self._positions[target.version.id]
+
+    def is_current(self, target: Target, print_: str) -> bool:
         """Whether a position is that of these rows, none of which has become due since, and nobody was deleted."""
         position = self._positions[target.version.id]
         if position is None:
             return False
         taken, _, due = position.fingerprint.partition(DUE)
-        is_due = bool(due) and (self._turn.latest is None or int(due) <= self._turn.latest)
-        if deleted_since(self._turn.deleted[target.feature.entity_type.name], position):
+        is_due = bool(due) and (self.turn.latest is None or int(due) <= self.turn.latest)
+        if deleted_since(self.turn.deleted[target.feature.entity_type.name], position):
             return False
         return taken == print_ and not is_due and not self._options.full
 
-    def _unchanged(self, target: Target, position: Position) -> Unchanged | Failed:
+    def unchanged(self, target: Target, positions: Sequence[Position]) -> Unchanged | Failed:
         held = self._set_aside.get(target.version.id)
         if held is not None and self._options.strict:
             error = strict_error(held.source, held.count, held.first)
             return Failed(target, problem_of(error, self._project, target))
-        return Unchanged(target, position, held)
+        return Unchanged(target, positions, held)

@@ -94,8 +94,17 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """How far a target has come in one of its sources."""
+
+    source: str
+    fingerprint: str
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
-    """One target's rows, ready to be stored, and the position to store with them.
+    """One target's rows, ready to be stored, and the position to store with them; of several sources also the others'.
 
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
@@ -116,6 +125,12 @@ class Computed:
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
     steps: Steps | None = None
+    others: Sequence[SourcePosition] = ()
+
+    @property
+    def positions(self) -> Sequence[SourcePosition]:
+        """How far it has come in each of its sources."""
+        return (SourcePosition(self.target.source.name, self.fingerprint, self.cursor), *self.others)
 
     @property
     def values(self) -> pl.DataFrame:
@@ -138,7 +153,7 @@ class Unchanged:
     """A target that has taken these very rows already, but for those that were set aside then and still are."""
 
     target: Target
-    position: Position
+    positions: Sequence[Position]
     set_aside: SetAside | None = None
 
 

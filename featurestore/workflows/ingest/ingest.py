@@ -147,8 +147,8 @@ def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
     """The features that are asked for and have a source."""
     features = [item for item in select(registry, request.names) if item.materialised]
     if request.sources:
-        features = [item for item in features if item.source_name in request.sources]
-    if request.options.input is not None and len({item.source_name for item in features}) > 1:
+        features = [item for item in features if not set(request.sources).isdisjoint(item.source_names)]
+    if request.options.input is not None and len({name for item in features for name in item.source_names}) > 1:
         raise UsageError("--input replaces one source, and these features read several", hint="name one with --source")
     return features
 

@@ -62,16 +62,18 @@ def _missing_column(
     return Problem("feature", message, where, did_you_mean(name, others) or "fix the function, or the source's columns")
 
 
-def shrunk_problem(target: Target, missing: Sequence[str]) -> Problem:
-    """Something that the last run read is gone, and the feature depends on all of its source."""
+def shrunk_problem(target: Target, source: str, missing: Sequence[str]) -> Problem:
+    """Something that the last run read is gone from a source, and the feature depends on all of it."""
     shown = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
     were = "were there at the last run and are gone" if len(missing) > 1 else "was there at the last run and is gone"
     return Problem(
         "source_shrunk",
-        f"{shown} of the source {target.source.name!r} {were}; this feature depends on the whole source, so its values "
+        f"{shown} of the source {source!r} {were}; this feature depends on the whole source, so its values "
         "would change silently",
         target.place,
-        'put the files back, declare scope="row" or scope="entity", or accept it with --allow-shrunk',
+        "put the files back, or accept it with --allow-shrunk"
+        if target.feature.sources
+        else 'put the files back, declare scope="row" or scope="entity", or accept it with --allow-shrunk',
     )
 
 
@@ -131,13 +133,17 @@ def backfill_problem(target: Target) -> Problem:
 
 def too_large_problem(target: Target, rows: int, size: int, memory: int, *, entity: str | None = None) -> Problem:
     """A feature that needs more rows at once than fit into memory. Sizes are in bytes."""
-    whose = f"the rows of {entity}" if entity else f"all rows of the source {target.source.name!r}"
+    several = target.feature.sources
+    every = f"the sources {target.feature.source_name}" if several else f"the source {target.source.name!r}"
+    whose = f"the rows of {entity}" if entity else f"all rows of {every}"
     return Problem(
         "too_large",
         f"{target.feature.name} needs {whose} at once: {rows:,} rows, about {_gigabytes(size)} of memory, and it may "
         f"use {_gigabytes(memory)}",
         target.place,
-        ("" if entity else 'declare scope="row" or scope="entity" where a value depends on no other rows; ')
+        "raise memory in [offline], or make a feature of each source"
+        if several
+        else ("" if entity else 'declare scope="row" or scope="entity" where a value depends on no other rows; ')
         + 'declare lookback="…" where older rows don\'t matter; or raise memory in [offline]',
     )
 

@@ -39,6 +39,7 @@ from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
+from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
@@ -89,6 +90,7 @@ class Recorder:
         self.came: list[Stream] = []
         self._reactivated: list[Position] = []
         self._set_aside: list[SetAside] = []  # by earlier runs
+        self._looked_at: set[tuple[str, str]] = set()  # sources and entity types whose new entities were compared
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
@@ -131,9 +133,11 @@ class Recorder:
         """Takes one event of `compute`."""
         match event:
             case Read():
-                self.rejected += event.rejected
-                self.warnings += [*event.warnings, *event.lacking]
-                self.reasons += event.lacking
+                # A source that is read for itself and together with others may be told of twice.
+                known = {(row.source, row.place, row.column) for row in self.rejected}
+                self.rejected += [row for row in event.rejected if (row.source, row.place, row.column) not in known]
+                self.warnings += [line for line in (*event.warnings, *event.lacking) if line not in self.warnings]
+                self.reasons += [line for line in event.lacking if line not in self.reasons]
                 self._read.append(event)
             case Present():
                 self._snapshots.append(event)
@@ -160,7 +164,7 @@ class Recorder:
             self._set_aside.append(event.set_aside)
         note = None
         if target.reactivates:
-            self._reactivated.append(event.position)
+            self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
         horizon = self.started_at if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
@@ -188,7 +192,7 @@ class Recorder:
             # Before the commit: a crash in between leaves a version file without values, but never values without their
             # code.
             write_version_files(self._project, self._stored, self._commit)
-            stored = {target.source.name for target in self._stored}
+            stored = {source.name for target in self._stored for source in target.feature.reads}
             for read in self._read:
                 if read.source.name in stored:
                     add_pins(self._project, read.source, read.inferred, read.widened)
@@ -248,6 +252,7 @@ class Recorder:
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
         target = event.target
         steps_written = 0
+        self._warn_of_lookalikes(event, transaction)
         try:
             if event.steps is None:
                 written, withdrawn, rows = self._write_values(event, transaction)
@@ -261,12 +266,12 @@ class Recorder:
         self._stored.append(target)
         self.warnings += self._remarks(target)
         # A snapshot that was refused is looked at again by the next run, although its files are the same.
-        print_ = REFUSED + event.fingerprint if target.source.name in self._refused else event.fingerprint
-        if event.steps is not None:
-            print_ = mark_coming(print_, transaction.first_coming(target.version))
-        transaction.set_position(
-            Position(target.version.id, target.source.name, print_, event.cursor, transaction.run_seq)
-        )
+        for part in event.positions:
+            print_ = REFUSED + part.fingerprint if part.source in self._refused else part.fingerprint
+            if event.steps is not None:
+                print_ = mark_coming(print_, transaction.first_coming(target.version))
+            position = Position(target.version.id, part.source, print_, part.cursor, transaction.run_seq)
+            transaction.set_position(position)
         transaction.set_scope(target.version.id, event.scope)
         changed = written.new + written.corrected
         measured = self._measure(target, rows, transaction) if changed else None
@@ -308,6 +313,14 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _warn_of_lookalikes(self, event: Computed, transaction: RunTransaction) -> None:
+        """Once for all features of a source: their entities are the same."""
+        version, source = event.target.version, event.target.source.name
+        if (source, version.entity_type.name) in self._looked_at:
+            return
+        self._looked_at.add((source, version.entity_type.name))
+        self.warnings += warn_of_held_lookalikes(transaction, version, event.result.frame, source)
 
     def _reach(self, event: Computed) -> list[str]:
         """How far back a new version reaches, where that is asked for or less far than the version before it did."""
@@ -389,7 +402,7 @@ class Recorder:
         return Run(
             run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
             duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
-            sources=tuple(dict.fromkeys(item.source for item in features if item.source)),
+            sources=tuple(dict.fromkeys(name for item in features for name in item.source.split(", ") if name)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
             learned_at=None if transaction is None else transaction.learned_at,
@@ -438,6 +451,6 @@ def outcome(target: Target, status: FeatureStatus) -> FeatureRun:
     """A target's part of a run before anything was counted."""
     version = target.version
     return FeatureRun(
-        name=version.id.feature, source=target.source.name, status=status, version=version.number,
+        name=version.id.feature, source=str(target.feature.source_name), status=status, version=version.number,
         sha256=version.id.sha256, new_version=target.new,
     )  # fmt: skip

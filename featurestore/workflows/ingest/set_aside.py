@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from featurestore.model import RejectedRow, VersionId
@@ -29,7 +29,7 @@ def find_set_aside(
             rows = store.rejected(run.run_id) if with_rows else []
             for item in run.features:
                 if item.rows_rejected and item.sha256 is not None:
-                    first = next((row for row in rows if row.source == item.source), None)
+                    first = next((row for row in rows if row.source in item.source.split(", ")), None)
                     version = VersionId(item.name, item.sha256)
                     held[version] = SetAside(run.run_id, item.source, item.rows_rejected, first)
     return held
@@ -40,12 +40,22 @@ def reminders(held: Iterable[SetAside]) -> list[str]:
     runs: dict[str, dict[str, int]] = {}
     for one in held:
         runs.setdefault(one.run_id, {})[one.source] = one.count
-    return [_reminder(list(counts), run_id, sum(counts.values())) for run_id, counts in runs.items()]
+    return [_reminder(run_id, counted_once(counts)) for run_id, counts in runs.items()]
 
 
-def _reminder(sources: Sequence[str], run_id: str, count: int) -> str:
+def counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Rows by source, without those of features of several sources (``a, b``) that are counted for each already."""
+
+    def alone(name: str) -> int:
+        return sum(counts.get(each, 0) for each in name.split(", "))
+
+    return {name: count for name, count in counts.items() if ", " not in name or alone(name) < count}
+
+
+def _reminder(run_id: str, counts: Mapping[str, int]) -> str:
+    count = sum(counts.values())
     rows = f"{count:,} row{'' if count == 1 else 's'}"
     return (
-        f"{rows} of {', '.join(sources)} {'is' if count == 1 else 'are'} still set aside: "
+        f"{rows} of {', '.join(counts)} {'is' if count == 1 else 'are'} still set aside: "
         f"featurestore runs {run_id} says which, and why"
     )

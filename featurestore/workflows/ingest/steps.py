@@ -44,6 +44,11 @@ def backfilled(store: OfflineStore, targets: Sequence[Target], options: IngestOp
     chosen: list[Target] = []
     for target in targets:
         name, source = target.feature.name, target.source
+        if target.feature.sources:
+            raise UsageError(
+                f"{name} can't be backfilled: it is made of several sources, {target.feature.source_name}",
+                hint=f"featurestore ingest {name} reads them as a whole",
+            )
         if source.event_time is None:
             raise UsageError(
                 f"{name} can't be backfilled: its source {source.name!r} has no event_time",

@@ -99,6 +99,7 @@ class Target:
 
     @property
     def source(self) -> Source:
+        """Its source; the first of several."""
         assert self.feature.source is not None, "a feature without a source is not a target"
         return self.feature.source
 
@@ -125,7 +126,7 @@ def find_targets(
             raise  # not the feature's failure: the store refuses for the next one too
         except FeatureStoreError as exc:
             problem = Problem(exc.code, exc.message, exc.where or feature.place, exc.hint)
-            failed.append(FeatureRun(feature.name, feature.source.name, "failed", error=problem))
+            failed.append(FeatureRun(feature.name, str(feature.source_name), "failed", error=problem))
     return targets, failed
 
 
@@ -212,8 +213,9 @@ def _needed(written: VersionName, feature: Feature, root: Path) -> set[str]:
 
 def file_target(project: Project, working: Feature, file: VersionFile) -> Target:
     """A version as its file has it, computed from today's source. ``working`` is the feature as declared today."""
-    source = _source_of(project, working.source, file.feature.source)
-    feature = replace(file.feature, name=working.name, source=source)
+    sources = tuple(_source_of(project, working.source, old) for old in file.feature.reads)
+    several = sources if len(sources) > 1 else ()
+    feature = replace(file.feature, name=working.name, source=sources[0], sources=several)
     version_id = VersionId(working.name, file.sha256)
     version = _stored(version_id, file.name.number, feature, working.max_age)
     return Target(
@@ -252,9 +254,8 @@ def _bound(project: Project, features: Iterable[Feature]) -> Mapping[str, list[s
     return found
 
 
-def _source_of(project: Project, working: Source | None, old: Source | None) -> Source:
+def _source_of(project: Project, working: Source | None, old: Source) -> Source:
     """Where an old version reads: its own source's rows as its header has them typed, from today's path."""
-    assert old is not None, "a version without a source is not a target"
     source = project.sources.get(old.name, working or old)
     return replace(
         source, event_time=old.event_time, timezone=old.timezone, updated_at=old.updated_at, valid=old.valid,

@@ -17,7 +17,7 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target]) 
 
     The rows of a file that has vanished stay: for scope ``entity`` they go on counting.
     """
-    sources = {target.source.name: target.source for target in targets}
+    sources = {source.name: source for target in targets for source in target.feature.reads}
     versions = {target.version.id for target in targets}
     for name, source in sources.items():
         if not (project.state / "rows" / name / "index.json").exists():

@@ -30,9 +30,9 @@ def zone_warnings(project: Project, features: Sequence[ResolvedFeature], table: 
     zones: dict[str, str] = {}
     if any(not is_utc(source.timezone) for source in project.sources.values()):
         for feature in features:
-            source = _source_of(project, feature.version)
-            if source is not None and source.timezone is not None and not is_utc(source.timezone):
-                zones.setdefault(source.timezone, f"{feature.column_name} comes from {source.name}")
+            for source in _sources_of(project, feature.version):
+                if source.timezone is not None and not is_utc(source.timezone):
+                    zones.setdefault(source.timezone, f"{feature.column_name} comes from {source.name}")
     return tuple(
         f"{table}, column {column!r}: times without a zone were taken as UTC, but {where}, whose local times are those "
         f"of {zone}; if the labels' are too, say --timezone {zone}, else --timezone UTC"
@@ -70,10 +70,10 @@ def known_warnings(
     project: Project, question: JoinQuestion, column_name: str, version: StoredVersion, known_by: KnownBy
 ) -> list[str]:
     """For ``--known``: a feature that goes by the times of its runs, although its source says when rows were known."""
-    source = _source_of(project, version) if question.known and known_by == "run" else None
-    if source is None or source.known_at is None:
+    sources = _sources_of(project, version) if question.known and known_by == "run" else ()
+    own = ", ".join(f"{each.known_at} of its source {each.name}" for each in sources if each.known_at is not None)
+    if not own:
         return []
-    own = f"{source.known_at} of its source {source.name}"
     return [f'{column_name}: --known goes by the times of its runs; {own} is for values of one row each, scope="row"']
 
 
@@ -103,11 +103,12 @@ def _no_match(
         same_form = normalize("NFC", pair[0]) == normalize("NFC", pair[1])  # which look the same on a screen
         mine, theirs = (ascii(each) if same_form else repr(each) for each in pair)
         return f"{found}: the labels have the id {mine} where the history has {theirs}"
-    source = _source_of(project, feature.version)
-    if source is not None and source.event_time is None and source.valid is None:
+    sources = _sources_of(project, feature.version)
+    if sources and all(source.event_time is None and source.valid is None for source in sources):
+        names = ", ".join(source.name for source in sources)
         return (
-            f"{found}: its source {source.name} has no event_time, so that its values count from the run on that "
-            "learned them; labels from before that get none"
+            f"{found}: its source {names} has no event_time, so that its values count from the run on that learned "
+            "them; labels from before that get none"
         )
     options = {
         "--known": question.known,
@@ -139,10 +140,10 @@ def _scope_of(project: Project, version: StoredVersion) -> str | None:
     return None if scope is None else scope.kind
 
 
-def _source_of(project: Project, version: StoredVersion) -> Source | None:
-    """The source that a version declares, as its file has it; None where the file can't be read."""
+def _sources_of(project: Project, version: StoredVersion) -> tuple[Source, ...]:
+    """The sources that a version declares, as its file has them; none where the file can't be read."""
     feature = _feature_of(project, version)
-    return None if feature is None else feature.source
+    return () if feature is None else feature.reads
 
 
 def _feature_of(project: Project, version: StoredVersion) -> Feature | None:

@@ -23,10 +23,11 @@ from featurestore.model import EntityType, StoredVersion
 from featurestore.offline.contract import OfflineStore
 from featurestore.online import format as layout
 from featurestore.online.contract import UNREADABLE, OnlineStore
-from featurestore.online.packing import entity_keys, pack_column
+from featurestore.online.packed_steps import pack_rows
+from featurestore.online.packing import entity_keys
 from featurestore.progress import SILENT, Progress
 from featurestore.serving.batches import Batches, VersionRows
-from featurestore.serving.history import HistoryPartitions, Selection, with_numbers
+from featurestore.serving.history import HistoryPartitions, Selection, latest_with_steps, with_numbers
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import check_owner
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
@@ -258,7 +259,7 @@ class Inspection:
             self.report.differences.append(item)
         version = self.tables.owners.get(item.field)
         feature = None if version is None else version.id.feature
-        note = "" if version is not None else f"field {item.field!r} belongs to no feature"
+        note = f"field {item.field!r} belongs to no feature" if version is None else _note(version, item)
         self._add(Mismatch(item.kind, feature, version, item.key, note, item.online, item.history))
 
     def _add(self, mismatch: Mismatch) -> None:
@@ -280,7 +281,7 @@ class Inspection:
                 continue
             frame = self._latest(version, [item.key for item in items])
             keys = entity_keys(self.request.project.name, version.entity_type, frame).to_list()
-            history = dict(zip(keys, pack_column(version, frame).to_list(), strict=True))
+            history = dict(zip(keys, pack_rows(version, frame).to_list(), strict=True))
             _, rows = self.request.online.fetch([item.key for item in items], [int(name)])
             for item, (online,) in zip(items, rows, strict=True):
                 kind = classify(online, history.get(item.key))
@@ -295,6 +296,8 @@ class Inspection:
                 entities.append(layout.entity_parts(version.entity_type, key))
         wanted = pl.DataFrame(entities, schema=key_types(version.entity_type), orient="row")
         offline = self.request.offline
+        if version.steps:
+            return latest_with_steps(offline, version, entities=wanted)
         with offline.reading():
             latest = offline.latest(version, entities=wanted, at=self.tables.clock)
             return with_numbers(latest, offline.committed_runs())
@@ -305,6 +308,18 @@ def inspect(request: VerifyRequest) -> Inspection:
     inspection = Inspection(request)
     inspection.run()
     return inspection
+
+
+def _note(version: StoredVersion, item: Difference) -> str:
+    """What the values themselves don't show: that only what is coming differs."""
+    if not version.steps or item.online is None or item.history is None:
+        return ""
+    kind = version.data_type.kind
+    try:
+        now, right = layout.unpack(kind, item.online), layout.unpack(kind, item.history)
+    except StoreError:
+        return ""
+    return "its coming steps" if now._replace(until=None) == right._replace(until=None) else ""
 
 
 @contextmanager

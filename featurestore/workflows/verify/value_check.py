@@ -9,7 +9,8 @@ import polars as pl
 
 from featurestore.model import EntityType
 from featurestore.online import format as layout
-from featurestore.online.packing import entity_keys, pack_column
+from featurestore.online.packed_steps import pack_rows
+from featurestore.online.packing import entity_keys
 from featurestore.serving.batches import VersionRows
 from featurestore.workflows.verify.differences import Difference, Kind
 
@@ -18,7 +19,7 @@ def history_frame(project: str, entity_type: EntityType, partition: Sequence[Ver
     """What should be online: ``key``, and a packed column for each field, null where the history has no value."""
     frame = pl.DataFrame(schema={"key": pl.String})
     for rows in partition:
-        packed = pack_column(rows.version, rows.frame).alias(str(rows.field))
+        packed = pack_rows(rows.version, rows.frame).alias(str(rows.field))
         one = pl.DataFrame([entity_keys(project, entity_type, rows.frame), packed])
         if frame.height == one.height and frame["key"].equals(one["key"]):
             frame = frame.with_columns(packed)
