@@ -266,7 +266,10 @@ def test_a_column_that_is_missing_is_named_with_the_nearest_one(kind: Kind, shop
     shop.write(kind.file, kind.to_bytes(frame(("a", 1)).rename({"n": "visited_at"})))
     with pytest.raises(SourceError, match="has no column 'visit_at'; it has id, visited_at") as caught:
         shop.read()
-    hint = "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file"
+    hint = (
+        "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file; if that is its name in "
+    )
+    hint += "the file: rename = \"visited_at\" for column 'visit_at' in [sources.visits.columns]"
     assert (caught.value.where, caught.value.hint) == (kind.file, hint)
 
 
