@@ -80,7 +80,7 @@ class KeptFile:
 
 @dataclass(slots=True)
 class Index:
-    """All that is kept of one source. ``dropped`` has, for contents whose rows went, their highest event time."""
+    """All that is kept of one source. ``dropped`` has the latest event time (µs) of rows that went, by content."""
 
     contents: dict[str, Kept] = field(default_factory=dict)
     files: dict[str, KeptFile] = field(default_factory=dict)

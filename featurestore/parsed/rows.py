@@ -12,7 +12,7 @@ import math
 import os
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,26 +161,47 @@ class KeptRows:
         with suppress(OSError):
             self.save()
 
+    def drop(self, going: Mapping[str, pl.Series], marks: Mapping[str, int]) -> None:
+        """Drops rows of contents, by their `ROW`. ``marks`` are the latest event times (µs) of these, by content."""
+        files = {piece.file for sha256 in going for piece in self.index.contents[sha256].pieces}
+        if self._rewrite([self.index.contents[sha256] for sha256 in going], files, going):
+            held = self.index.dropped
+            held |= {sha256: max(high, held.get(sha256, high)) for sha256, high in marks.items()}
+
     def _compact(self) -> None:
-        small = [name for name, item in self.index.files.items() if item.rows < SMALL_ROWS]
-        if len(small) <= MOST_SMALL:
-            return
-        contents = [kept for kept in self.index.contents.values() if any(piece.file in small for piece in kept.pieces)]
+        """Makes few files of many small ones, and of those of which little is used any more."""
+        small = {name for name, item in self.index.files.items() if item.rows < SMALL_ROWS}
+        used = Counter[str]()
+        for piece in {piece for kept in self.index.contents.values() for piece in kept.pieces}:
+            used[piece.file] += piece.rows
+        files = {name for name, item in self.index.files.items() if used[name] * 2 < item.rows}
+        if len(small) > MOST_SMALL:
+            files |= small
+        self._rewrite([one for one in self.index.contents.values() if any(p.file in files for p in one.pieces)], files)
+
+    def _rewrite(
+        self, contents: Sequence[Kept], files: Collection[str], going: Mapping[str, pl.Series] | None = None
+    ) -> bool:
+        """Writes the rows that these contents have in these files to others. False where that can't be done."""
         writer = self.writer()
         try:
             for kept in contents:
                 pieces: list[Piece] = []
                 for piece in kept.pieces:
-                    if piece.file not in small:
+                    if piece.file not in files:
                         pieces.append(piece)
                         continue
-                    pieces += writer.put(self._read(piece.file).slice(piece.start, piece.rows))
+                    rows = self._read(piece.file).slice(piece.start, piece.rows)
+                    if going is not None:
+                        rows = rows.filter(~rows[ROW].is_in(going[kept.sha256].implode()))
+                    pieces += writer.put(rows) if rows.height else []
                 self.index.contents[kept.sha256] = replace(kept, pieces=tuple(joined(pieces)))
             writer.flush()
-        except (DamagedRowsError, OSError, SourceError):
+        except (DamagedRowsError, OSError, SourceError, StoreError):
             writer.forget()
             self.index = read_index(self._index_path)
-            return
+            return False
+        return True
 
     def _read(self, file: str, schema: Mapping[str, pl.DataType] | None = None) -> pl.DataFrame:
         """The rows of a file; of its columns those of ``schema`` and `ROW`."""

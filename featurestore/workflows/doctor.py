@@ -37,6 +37,7 @@ from featurestore.sources.offers import open_source
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import all_versions
 from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
+from featurestore.workflows.kept_rows import kept_checks
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary
@@ -183,6 +184,7 @@ def _rows_set_aside(project: Project, store: OfflineStore) -> Iterator[Check]:
         positions = [store.position(version, source) for version, source in last if version is not None]
         for reminder in reminders(find_set_aside(store, positions).values()):
             yield Check("sources", "warn", reminder, "correct them at their source, or the rules in featurestore.toml")
+    yield from kept_checks(project, store, {item.name for item in declared})
 
 
 def _stored_features(project: Project, versions: Sequence[StoredVersion]) -> Iterator[Check]:

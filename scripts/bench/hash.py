@@ -5,6 +5,8 @@ Run by hand: ``python scripts/bench/hash.py``. Prints seconds beside what they m
 
 from __future__ import annotations
 
+import ast
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -53,11 +55,25 @@ def reaching(lib: str) -> int:
     return len(capture(project({"features/m.py": feature, "features/lib.py": lib}), "features.m", "f").canonical)
 
 
+def written_functions(size: int) -> str:
+    """So many characters of functions that people wrote: those of Python's standard library."""
+    text = ""
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for node in ast.parse("".join(lines)).body:
+            if isinstance(node, ast.FunctionDef) and len(text) < size:
+                first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+                text += "".join(lines[first - 1 : node.end_lineno]) + "\n"
+    return text
+
+
 def main() -> None:
     """Prints all of it."""
     timed("2,000 features", 10, lambda: many(2_000))
     functions = "".join(f"def g{at}(x, y=1):\n    return [x + {at}, y * 2, len(str(x))]\n" for at in range(17_000))
-    timed(f"{len(functions) / 1e6:.1f} MB of functions", 2, lambda: reaching(functions))
+    timed(f"{len(functions) / 1e6:.1f} MB of functions of one line", 2, lambda: reaching(functions))
+    written = written_functions(1_000_000)
+    timed(f"{len(written) / 1e6:.1f} MB of Python's own functions", 2, lambda: reaching(written))
     table = f"T = {{{', '.join(f'{at}: {at / 7}' for at in range(370_000))}}}\n"
     timed(f"{len(table) / 1e6:.1f} MB of one table", 8, lambda: reaching(table))
     timed("a sum of 60,000 terms", 2, lambda: reaching(f"K = {' + '.join(['x'] * 60_000)}\n"))

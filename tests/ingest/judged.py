@@ -289,8 +289,41 @@ def random_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
     return identity, stamped, tuple(steps)
 
 
+def rotating_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
+    """The same, of a source whose files are of a few days each and go after some more; some come back, some rows late."""
+    rng = random.Random(seed)
+    identity, stamped = rng.choice(["id", "place", "place", "row"]), rng.random() < 0.2
+    near = [name for name in NAMES if name == "short" or TEXTS[name][0] in ("row", "lookback")]
+    names = [rng.choice(near), rng.choice([*near, *near, *NAMES])]
+    late_start, ids = rng.choice([0, 2, 4]), iter(range(100))
+    files: dict[str, tuple[Row, ...]] = {}
+    gone: dict[str, tuple[Row, ...]] = {}
+    steps = []
+    for n in range(rng.randint(4, 8)):
+        now = 6 + 4 * n
+
+        def make(low: int, high: int) -> Row:
+            row = random_row(rng, identity, stamped)
+            number = None if row.id is None else (next(ids) if rng.random() < 0.8 else row.id)
+            return row._replace(event_time=max(0, rng.randint(low, high)), id=number)  # used in its turn
+
+        if rng.random() < 0.8 or not files:
+            files[f"day{n}"] = tuple(make(now - 4, now) for _ in range(rng.randint(1, 3)))
+        if rng.random() < 0.35:
+            files[f"late{n}"] = (make(now - 16, now - 4),)
+        if gone and rng.random() < 0.25:
+            name = rng.choice(sorted(gone))
+            files[name] = gone.pop(name)
+        for name in [name for name in sorted(files) if len(files) > 1 and rng.random() < 0.3]:
+            gone[name] = files.pop(name)
+        active = tuple(dict.fromkeys(names if n >= late_start else names[:1]))
+        failing = tuple(name for name in active if rng.random() < 0.1)
+        steps.append(Step(dict(files), now, active, failing, rng.random() < 0.2))
+    return identity, stamped, tuple(steps)
+
+
 def same_as(step: Step, **changes: Any) -> Step:
     return replace(step, **changes)
 
 
-__all__ = ["NAMES", "Project", "Step", "model_feature", "pl", "random_steps", "same_as"]
+__all__ = ["NAMES", "Project", "Step", "model_feature", "pl", "random_steps", "rotating_steps", "same_as"]

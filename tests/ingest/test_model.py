@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,20 @@ import pytest
 
 from featurestore.model import Problem
 from featurestore.workflows.ingest import divided, division
-from tests.ingest.judged import Project, model_feature, name_of, random_steps
+from featurestore.workflows.ingest.ingest import IngestResult
+from tests.ingest.judged import Project, Step, model_feature, name_of, random_steps, rotating_steps
 from tests.ingest.model import Store
 from tests.services_postgres import PostgresServer
 
+Runs = Callable[[int], tuple[str, bool, tuple[Step, ...]]]
 
-def judge(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch, url: str | None = None) -> None:
-    identity, stamped, steps = random_steps(seed)
+
+def judge(
+    root: Path, seed: int, monkeypatch: pytest.MonkeyPatch, url: str | None = None, make: Runs = random_steps
+) -> None:
+    identity, stamped, steps = make(seed)
     names = sorted({name for step in steps for name in step.features})
-    project, model = Project(root, identity, stamped, names, monkeypatch, url=url), Store(identity)
+    project, model = Project(root, identity, stamped, names, monkeypatch, url=url), Store(identity, stamped)
     features = {name: model_feature(name) for name in names}
     has_failed = False
     for number, step in enumerate(steps):
@@ -43,11 +49,18 @@ def judge(root: Path, seed: int, monkeypatch: pytest.MonkeyPatch, url: str | Non
                 assert name in failed or name in step.failing, said
             else:
                 assert wrote == expected[name], said
+                assert late_rows(result, name) == model.late[name], said
     last = steps[-1]
     again = project.run(last, full=True)
     if not failed and not last.failing:
         counts = [(item.rows_written, item.rows_corrected, item.rows_withdrawn) for item in again.run.features]
         assert counts == [(0, 0, 0)] * len(counts), f"seed {seed}: --full afterwards: {again.run.features}"
+
+
+def late_rows(result: IngestResult, name: str) -> int:
+    """How many rows the run said to lie in frozen time for a feature."""
+    lines = [line for line in result.reasons if line.startswith(f"{name}: ") and "came late" in line]
+    return sum(int(line.split()[1]) for line in lines)
 
 
 def _is_refused(problem: Problem | None) -> bool:
@@ -58,6 +71,13 @@ def _is_refused(problem: Problem | None) -> bool:
 @pytest.mark.parametrize("seed", [*range(12), 237])
 def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     judge(tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 21, 25, 40, 68])
+def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(tmp_path, seed, monkeypatch, make=rotating_steps)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -94,3 +114,13 @@ def test_many_more_runs_store_what_the_model_stores(
     for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
         monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
         judge(tmp_path / str(seed), seed, monkeypatch)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("block", range(40))
+def test_many_more_rotated_files_are_forgotten_as_the_model_has_it(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+        monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
+        judge(tmp_path / str(seed), seed, monkeypatch, make=rotating_steps)

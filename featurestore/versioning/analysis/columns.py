@@ -26,6 +26,7 @@ from featurestore.versioning.analysis.scopes import (
     walruses,
 )
 from featurestore.versioning.analysis.tree import SourceTree
+from featurestore.versioning.analysis.walking import children
 
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -138,7 +139,7 @@ class _Use(Reach):
             node = self._pending.pop()
             method = self._METHODS.get(node.__class__)
             if method is None:
-                self._pending += ast.iter_child_nodes(node)
+                self._pending += children(node)
             else:
                 method(self, node)
         self._pending = before

@@ -27,6 +27,7 @@ from featurestore.versioning.analysis.scopes import (
 )
 from featurestore.versioning.analysis.symbols import SymbolTable
 from featurestore.versioning.analysis.tree import refusing_depth
+from featurestore.versioning.analysis.walking import children, nodes_of
 
 Kind = Literal["constant", "data", "code", "foreign", "object"]
 """What is known of a value: it can't be changed; a list, dict, set or tuple of such; a function, class or module of the
@@ -81,7 +82,7 @@ class Effects:
             effect = self._statements[at] = Effect()
         if effect is None:
             judge = _Judge(self, table.module.name)
-            with refusing_depth(table.module.path.as_posix(), table.body[position].lineno):
+            with refusing_depth(table.module.path, table.body[position].lineno):
                 judge.look(_running(table.body[position]))
             effect = self._statements[at] = judge.effect
         return effect
@@ -203,7 +204,7 @@ class Effects:
         if module not in self._stored:
             table = self.project.table(module)
             found: set[str] = set()
-            for node in ast.walk(table.module.tree) if table is not None else ():
+            for node in nodes_of(table.module.tree) if table is not None else ():
                 if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
                     _, base = chain(node)
                     found.update({base.id} if isinstance(base, ast.Name) else ())
@@ -227,7 +228,7 @@ def changed_by_functions(table: SymbolTable) -> dict[str, list[tuple[str, int]]]
 
 def _changed_in(function: Function) -> Iterator[tuple[str, int]]:
     """The names whose attributes, items or contents a function changes, its own ones among them, with the lines."""
-    for node in ast.walk(function):
+    for node in nodes_of(function):
         changed = isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
         place = node
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -253,7 +254,7 @@ def _running(statement: ast.stmt) -> Iterator[ast.AST]:
             pending += [node.target, *([node.value] if node.value else [])]
             pending += [node.annotation] if runs_code(node.annotation) else []
         else:
-            pending += ast.iter_child_nodes(node)
+            pending += children(node)
 
 
 def _defaults(node: Function | ast.Lambda) -> list[ast.expr]:
@@ -263,7 +264,7 @@ def _defaults(node: Function | ast.Lambda) -> list[ast.expr]:
 def _locals(statement: ast.stmt) -> set[str]:
     """The names that functions and classes in a statement bind for themselves."""
     found: set[str] = set()
-    for node in ast.walk(statement):
+    for node in nodes_of(statement):
         if isinstance(node, _CODE):
             found.update(argument_names(node.args))
         if isinstance(node, Function | ast.ClassDef):
@@ -659,7 +660,7 @@ def _calls_given(body: list[ast.stmt], *, nested: bool) -> bool:
             isinstance(node.func, ast.Name) and node.func.id in _SETTING_ATTRIBUTES and node.func.id not in names
         ):
             return True
-        pending += ast.iter_child_nodes(node)
+        pending += children(node)
     return not all(map(_wraps, inner))
 
 

@@ -9,6 +9,8 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from featurestore.versioning.analysis.walking import children
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -194,7 +196,7 @@ def walruses(nodes: Iterable[ast.AST]) -> Iterator[str]:
         if isinstance(node, ast.Lambda):
             pending += [*node.args.defaults, *(item for item in node.args.kw_defaults if item)]
         else:
-            pending += ast.iter_child_nodes(node)
+            pending += children(node)
 
 
 def argument_names(arguments: ast.arguments) -> Iterator[str]:
@@ -221,7 +223,7 @@ def _own_expressions(statement: ast.stmt) -> Iterator[ast.AST]:
     if isinstance(statement, ast.ClassDef):
         yield from (*statement.decorator_list, *statement.bases, *statement.keywords)
         return
-    for child in ast.iter_child_nodes(statement):
+    for child in children(statement):
         if isinstance(child, ast.ExceptHandler):
             if child.type is not None:
                 yield child.type
@@ -242,4 +244,4 @@ def running(statement: ast.stmt) -> Iterator[ast.AST]:
         if is_guard(node):
             pending += node.orelse  # type: ignore[attr-defined]  # it is an `if`
         elif not isinstance(node, _CODE):
-            pending += ast.iter_child_nodes(node)
+            pending += children(node)

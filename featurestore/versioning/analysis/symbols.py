@@ -11,6 +11,7 @@ from functools import cached_property
 
 from featurestore.versioning.analysis.scopes import bound_by, import_name
 from featurestore.versioning.analysis.tree import Module
+from featurestore.versioning.analysis.walking import statements_of
 
 
 class Imported:
@@ -103,8 +104,7 @@ class SymbolTable:
             return {}
         found: dict[str, list[tuple[int, int]]] = {}
         for position, statement in enumerate(self.body):
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Global):
-                    for name in node.names:
-                        found.setdefault(name, []).append((position, node.lineno))
+            for item in sorted(statements_of(statement), key=lambda item: item.lineno):
+                for name in item.names if isinstance(item, ast.Global) else ():
+                    found.setdefault(name, []).append((position, item.lineno))
         return found

@@ -398,12 +398,13 @@ class Walk(Reach):
         while isinstance(node, ast.BinOp):
             operations.append(node)
             node = node.left
-        self.out.append("(BinOp " * len(operations))
+        out = self.out
+        out.append("(BinOp " * len(operations))
         self._walk(node)
         for operation in reversed(operations):
-            self._walk(operation.op)
+            out.append(SHAPES[operation.op.__class__][0])
             self._walk(operation.right)
-            self.out.append(")")
+            out.append(")")
 
     def _keyword(self, node: ast.keyword) -> None:
         if node.arg is None:

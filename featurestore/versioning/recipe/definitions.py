@@ -37,9 +37,8 @@ class EncodedStatement:
         self.dotted = walk.dotted
         self.hops = walk.hops
         self.modules = walk.modules
-        path = table.module.path.as_posix()
         self.limits: list[tuple[str, int, str, Kind, tuple[str | None, ...]]] = [
-            (path, *limit) for limit in walk.limits
+            (table.module.path.as_posix(), *limit) for limit in walk.limits
         ]
         self.defaults = walk.defaults
 
@@ -110,7 +109,7 @@ class Definitions:
         statement = self._statements.get(at)
         if statement is None:
             walk = Walk(self.project.world(table.module.name), walrus=table.walrus, full=self.full)
-            with refusing_depth(table.module.path.as_posix(), table.body[position].lineno):
+            with refusing_depth(table.module.path, table.body[position].lineno):
                 walk.statement(table.body[position])
             statement = self._statements[at] = EncodedStatement(table, position, walk)
         return statement

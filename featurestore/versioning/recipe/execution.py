@@ -16,6 +16,7 @@ from featurestore.versioning.analysis.names import WHOLE, Definition, Key
 from featurestore.versioning.analysis.project import LimitAt, ProjectNames
 from featurestore.versioning.analysis.scopes import running
 from featurestore.versioning.analysis.symbols import SymbolTable
+from featurestore.versioning.analysis.walking import statements_of
 from featurestore.versioning.recipe.definitions import Definitions
 
 Place = tuple[str, int]
@@ -47,7 +48,7 @@ class Imports:
         """All modules that a statement may import, the functions in it included."""
         if not self._has_inside(table):
             return []
-        found = [item for item in ast.walk(table.body[position]) if isinstance(item, ast.Import | ast.ImportFrom)]
+        found = [item for item in statements_of(table.body[position]) if isinstance(item, ast.Import | ast.ImportFrom)]
         found.sort(key=lambda item: (item.lineno, item.col_offset))
         return [name for item in found for name in self._of(table, item)]
 

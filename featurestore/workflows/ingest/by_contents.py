@@ -22,7 +22,7 @@ from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.divided import Divided
 from featurestore.workflows.ingest.evaluating import Evaluated, WindowSettings
-from featurestore.workflows.ingest.events import Computed, Event, Failed, Noticed, Read
+from featurestore.workflows.ingest.events import Computed, Event, Failed, Frozen, Noticed, Read
 from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
@@ -248,7 +248,7 @@ class ContentsTurn:
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
             number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
-            deleted=turn.deleted,
+            deleted=turn.deleted, last=last,
         )  # fmt: skip
         plans: list[Plan] = []
         for one in ready:
@@ -335,4 +335,5 @@ class _Run:
             target, values, total, aside.count + values.future, mark_due(print_, due), taken.to_json(),
             scope=plan.ready.scope, rows_computed=found.rows_computed, reason=found.reason, rows_older=found.older,
             comparison=found.comparison, parts=found.parts, steps=found.steps,
+            frozen=Frozen(plan.frozen, found.late) if plan.frozen is not None and found.late else None,
         )  # fmt: skip

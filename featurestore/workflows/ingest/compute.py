@@ -315,13 +315,20 @@ class _SourceRun:
     def is_current(self, target: Target, print_: str) -> bool:
         """Whether a position is that of these rows, none of which has become due since, and nobody was deleted."""
         position = self._positions[target.version.id]
-        if position is None:
+        if position is None or self._missed_something(position):
             return False
         taken, _, due = position.fingerprint.partition(DUE)
         is_due = bool(due) and (self.turn.latest is None or int(due) <= self.turn.latest)
         if deleted_since(self.turn.deleted[target.feature.entity_type.name], position):
             return False
         return taken == print_ and not is_due and not self._options.full
+
+    def _missed_something(self, position: Position) -> bool:
+        """Whether other versions took a file that came and vanished since a position was committed."""
+        own, last = read_taken(position.cursor), self.turn.last
+        if own is None or own.restate or last is None:
+            return False
+        return bool((last.parts | last.missed.keys()) - own.parts - own.missed.keys())
 
     def unchanged(self, target: Target, positions: Sequence[Position]) -> Unchanged | Failed:
         held = self._set_aside.get(target.version.id)

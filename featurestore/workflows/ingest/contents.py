@@ -121,7 +121,7 @@ class SourceContents:
 
     def _is_kept(self, content: Content) -> bool:
         kept = self._sound(content.sha256)
-        return kept is not None and self._is_read(kept)
+        return kept is not None and self._is_read(kept) and content.sha256 not in self.dropped
 
     def has(self, sha256: str) -> bool:
         """Whether a content's rows are kept, read as they would be read now, with the columns of this view."""
@@ -213,7 +213,7 @@ class SourceContents:
         """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""
         for taken in before:
             old = self._kept.find(taken.files.get(content.name, ""), self.reading)
-            if old is None or self._sound(old.sha256) is None or not self._is_read(old):
+            if old is None or old.sha256 in self.dropped or self._sound(old.sha256) is None or not self._is_read(old):
                 continue
             if self._unpinned(old) or old.size >= content.size:
                 continue
@@ -449,9 +449,21 @@ class SourceContents:
     def times(self, contents: Iterable[str]) -> dict[str, Times]:
         return {sha256: Times(self._find(sha256).low, self._find(sha256).high) for sha256 in contents}
 
+    def newest(self, contents: Iterable[str], clock: int) -> int | None:
+        """The latest event time of the rows of some contents up to the clock (µs)."""
+        found: list[int] = []
+        for kept in map(self._find, contents):
+            if kept.high is None or kept.high <= clock:
+                found += [] if kept.high is None else [kept.high]
+                continue
+            time = {str(self.source.event_time): self.schema[str(self.source.event_time)]}
+            for frame in self._kept.frames([kept], time, where=self._time() <= clock):
+                found += [] if frame.is_empty() else [int(frame.select(self._time().max()).item())]
+        return max(found, default=None)
+
     @property
     def dropped(self) -> Mapping[str, int]:
-        """The contents whose rows are not kept any more because nothing needs them, with their highest event time."""
+        """The contents of which rows are not kept any more, with the latest event time of these (µs)."""
         return self._kept.index.dropped
 
     def check(self, last: Taken | None, named: frozenset[str]) -> None:

@@ -234,6 +234,7 @@ class _Collected:
     last: Evaluated | None = None
     rows: int = 0
     older: int = 0
+    late: int = 0
     future: int = 0
     first_ahead: int | None = None
     due: Due = ()
@@ -242,6 +243,7 @@ class _Collected:
         values = found.values
         self.parts.append(ValuesPart(spilled.write(values.frame), found.comparison))
         self.rows, self.older = self.rows + found.rows_computed, self.older + found.older
+        self.late += found.late
         self.future += values.future
         self.first_ahead = min((at for at in (self.first_ahead, values.due) if at is not None), default=None)
         self.due = None if self.due is None or found.due is None else (*self.due, *found.due)
@@ -254,5 +256,6 @@ class _Collected:
         assert self.last is not None, "there is a part"
         values = FeatureValues(self.last.values.frame.clear(), timed=True, future=self.future, due=self.first_ahead)
         return Evaluated(
-            self.plan, values, Comparison(), self.rows, self.last.reason, self.older, self.due, tuple(self.parts)
-        )
+            self.plan, values, Comparison(), self.rows, self.last.reason, self.older, self.due, tuple(self.parts),
+            late=self.late,
+        )  # fmt: skip

@@ -81,7 +81,7 @@ class ValuesPart:
 class Evaluated:
     """A target's values, what they are compared with, and what it took: rows that were evaluated, and why these.
 
-    Where there are ``parts``, all values and comparisons are in these, in order.
+    Where there are ``parts``, all values and comparisons are in these, in order. ``late`` rows lie in frozen time.
     """
 
     plan: Plan
@@ -93,6 +93,7 @@ class Evaluated:
     due: Due = ()
     parts: tuple[ValuesPart, ...] = ()
     steps: Steps | None = None
+    late: int = 0
 
 
 @dataclass(slots=True)
@@ -187,7 +188,9 @@ class Evaluation:
             comparison = Comparison(pairs=replaced, floor=plan.floor)
         reason = f"whole source: {plan.whole}"
         due = join_due((), values.ahead)
-        return Evaluated(plan, above(values, plan.floor), comparison, height, reason, older, due)
+        return Evaluated(
+            plan, above(values, plan.floor), comparison, height, reason, older, due, late=self._count_late(plan)
+        )
 
     def _keyless(self, plan: Plan) -> Outcome:
         """Where the source does not say which entity a row is about, only the function knows: it sees everything."""
@@ -310,7 +313,17 @@ class Evaluation:
         )
         values = replace(values, frame=undeleted(values.frame, plan.deleted))
         reason = "due" if news.empty else plan.changed
-        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+        return Evaluated(
+            plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
+            late=self._count_late(plan),
+        )  # fmt: skip
+
+    def _count_late(self, plan: Plan) -> int:
+        """The rows that came and lie where values depend on rows that are not kept any more: these values stay."""
+        if plan.frozen is None or plan.then is None or plan.ready.scope.kind == "row":
+            return 0
+        time = pl.col(str(self.looking.source.event_time)).to_physical()
+        return self.find_news(plan).new.filter(time <= plan.frozen).select(self.looking.key).n_unique()
 
     def count_around(self, plan: Plan) -> int:
         """About how many rows of the entities that have news a target of scope ``entity`` looks at."""
@@ -378,7 +391,8 @@ class Evaluation:
         reason = f"whole source: {plan.whole}" if plan.whole is not None else plan.changed
         if news is not None and news.empty:
             reason = "due"
-        return replace(nothing, rows_computed=events.rows.height, reason=reason, steps=steps, due=())
+        late = self._count_late(plan)
+        return replace(nothing, rows_computed=events.rows.height, reason=reason, steps=steps, due=(), late=late)
 
     # What all four share
 

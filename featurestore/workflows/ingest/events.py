@@ -94,6 +94,14 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen:
+    """``rows`` came late: they lie at or before ``until`` (µs), up to which values stay as they are."""
+
+    until: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class SourcePosition:
     """How far a target has come in one of its sources."""
 
@@ -125,6 +133,7 @@ class Computed:
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
     steps: Steps | None = None
+    frozen: Frozen | None = None
     others: Sequence[SourcePosition] = ()
 
     @property

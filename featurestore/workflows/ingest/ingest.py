@@ -115,7 +115,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             return result
         drop_old_details(project, store)
         if result.run.run_seq is not None:
-            tidy_rows(project, store, targets)
+            declared = {*registry.names(), *(item.name for item in registry.broken)}
+            tidy_rows(project, store, targets, declared)
         summarize_run(project, store, result.run, summary)
     # The command of `notify` runs without the lock, since it may take long or start featurestore itself.
     if result.run.run_seq is None:

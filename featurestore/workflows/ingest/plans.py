@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -12,7 +12,7 @@ from featurestore.evaluation.events import THERE
 from featurestore.workflows.ingest.calling import Ready
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
-from featurestore.workflows.ingest.taken import Taken, Times
+from featurestore.workflows.ingest.taken import NOTHING, Taken, Times
 
 SLICE = "a slice by --input"
 
@@ -22,7 +22,8 @@ class Plan:
     """``before`` is what the target's position says, ``then`` and ``now`` are the rows then and now.
 
     ``then`` is None where the rows of that time are not known. ``whole`` says why everything is computed; None where
-    only what is new is. What is dated up to ``floor`` (µs) stays as it is. ``taken`` is the position to store.
+    only what is new is. What is dated up to ``floor`` (µs) stays as it is; up to ``frozen`` because rows that it
+    depends on are not kept any more. ``taken`` is the position to store.
     ``deleted`` are entities that were deleted, each with the last instant: rows and results up to it are passed over.
     """
 
@@ -33,6 +34,7 @@ class Plan:
     taken: Taken
     whole: str | None
     floor: int | None = None
+    frozen: int | None = None
     changed: str = "new rows"
     deleted: pl.DataFrame | None = None
 
@@ -53,6 +55,8 @@ class Circumstances:
 
     ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
     ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
+    ``dropped`` are contents of which rows are not kept any more, with the latest event time of these (µs); ``last`` is
+    what the last committed run has taken.
     """
 
     contents: SourceContents
@@ -66,6 +70,7 @@ class Circumstances:
     since: int | None = None
     pins: Mapping[str, str] | None = None
     deleted: Mapping[str, pl.DataFrame] | None = None
+    last: Taken | None = None
 
 
 def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
@@ -77,9 +82,9 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     sourcewide = scope.kind == "source"
     vanished = {} if sourcewide else dict(around.vanished)
     known = {content: number for content, number in vanished.items() if contents.has(content)}
-    lost = _lost(vanished.keys() - known.keys(), before, around)
-    times = contents.times({*contents.there, *known})
-    times |= {content: Times(None, high) for content, high in lost.items()}
+    lost = _lost(vanished, known, before, around)
+    ranks = {**dict.fromkeys(contents.there, THERE), **known}
+    times = {content: Times(None, high) for content, high in lost.items()} | contents.times(ranks)
     taken = Taken(
         files=contents.files, vanished=vanished, times=times, clock=around.mark,
         due=() if before is None else before.due,
@@ -87,14 +92,19 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
         shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
+        dropped=lost, needs=_needs(ready, contents.newest(ranks, around.mark)),
     )  # fmt: skip
     taken = _shrink(ready, before, taken, lost, around)
-    now = Side({**dict.fromkeys(contents.there, THERE), **known}, around.clock)
+    now = Side(ranks, around.clock)
     then = None if before is None else _then(before, contents, around.dropped)
-    whole = _why_whole(ready, before, then, around, bool(lost.keys() - around.dropped.keys()))
+    whole = _why_whole(ready, before, then, around)
+    if whole is None and before is not None and before.dropped.keys() - taken.dropped.keys():
+        whole = "rows that were not kept any more are there again"
     whole = whole or ("an entity was deleted" if deleted else None)
-    floor = _floor(ready, taken, lost)
-    return Plan(ready, before, then, now, taken, whole, floor, _change(before, contents), _deleted(ready, around))
+    frozen, deletions = _frozen(ready, taken), _deleted(ready, around)
+    return Plan(
+        ready, before, then, now, taken, whole, _floor(taken, frozen), frozen, _change(before, contents), deletions
+    )
 
 
 def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, around: Circumstances) -> Plan:
@@ -123,7 +133,8 @@ def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, arou
     )  # fmt: skip
     then = Side(held, around.clock)
     now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
-    return Plan(ready, before, then, now, taken, None, _floor(ready, taken, {}), SLICE)
+    frozen = _frozen(ready, taken)
+    return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE)
 
 
 def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
@@ -138,24 +149,37 @@ def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
     return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
 
 
-def _lost(gone: set[str], before: Taken | None, around: Circumstances) -> dict[str, int]:
-    """The contents that vanished and whose rows are not kept, or not as they are needed, each with its highest event
-    time (µs).
+def _lost(
+    vanished: Collection[str], known: Collection[str], before: Taken | None, around: Circumstances
+) -> dict[str, int]:
+    """The contents that vanished and of which rows are not kept, each with the latest event time of these (µs).
+
+    Rows that are kept without a column that is needed are not. Where none are kept and nobody knows which were missing,
+    all are.
     """
-    times = {} if before is None else before.times
     found: dict[str, int] = {}
-    for content in gone:
-        known = around.dropped.get(content, times[content].high if content in times else None)
-        known = around.contents.highest(content) if known is None else known
-        if known is not None:
-            found[content] = known
+    positions = [each for each in (before, around.last) if each is not None]
+    for content in vanished:
+        marks = [around.dropped[content]] if content in around.dropped else []
+        if content not in known:
+            marks += [each.dropped[content] for each in positions if content in each.dropped]
+            highs = [each.times[content].high for each in positions if content in each.times]
+            highs.append(around.contents.highest(content))  # kept in another way, or without a column
+            marks += [high for high in highs if high is not None]
+        if marks:
+            found[content] = max(marks)
     return found
 
 
-def _then(before: Taken, contents: SourceContents, dropped: Mapping[str, int]) -> Side | None:
-    """The rows of a position; None where some of them are not kept any more, or were read in another way."""
-    kept = [content for content in before.parts if content not in dropped or contents.has(content)]
+def _then(before: Taken, contents: SourceContents, dropped: Collection[str]) -> Side | None:
+    """The rows of a position; None where some of them are not kept any more, or were read in another way.
+
+    What had vanished, and was dropped since or is known to be lost, is on neither side.
+    """
+    kept = [content for content in before.parts if content not in before.dropped or contents.has(content)]
     if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
+        return None
+    if any(content in dropped for content in before.contents):
         return None
     return Side({content: _rank(content, before) for content in kept}, before.clock)
 
@@ -167,7 +191,7 @@ def _rank(content: str, taken: Taken) -> int:
     return taken.vanished[content] + (THERE if content in taken.slices else 0)
 
 
-def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Circumstances, lost: bool) -> str | None:
+def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Circumstances) -> str | None:
     if before is None:
         return "new version" if not ready.target.reactivates else "this version has not read its source yet"
     if around.full:
@@ -176,7 +200,7 @@ def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Ci
         return "what it had taken before is not known in detail"
     if before.reading != around.contents.reading or _other_pins(before, around):
         return "its rows are read in another way than before"
-    if then is None or lost:
+    if then is None:
         return "rows that it had taken are not kept any more"
     return "too many results were dated ahead of the clock to be named" if before.due is None else None
 
@@ -216,11 +240,27 @@ def _shrink(ready: Ready, before: Taken | None, taken: Taken, lost: Mapping[str,
     return replace(taken, shrunk=max(marks, default=None))
 
 
-def _floor(ready: Ready, taken: Taken, lost: Mapping[str, int]) -> int | None:
-    """The instant (µs) up to which nothing is written: before ``since``, frozen by what is missing."""
-    bounds = [] if taken.since is None else [taken.since - 1]
-    bounds += [] if taken.shrunk is None else [taken.shrunk]
-    missing = [high for high in lost.values() if taken.shrunk is None or high > taken.shrunk]
-    if missing and ready.scope.kind != "row" and ready.scope.lookback is not None:
-        bounds.append(max(missing) + ready.scope.lookback)
+def _needs(ready: Ready, newest: int | None) -> int | None:
+    """The event time (µs) from which on a target needs the rows of files that vanish; ``newest`` is its last row's."""
+    scope = ready.scope
+    if scope.kind == "source":
+        return NOTHING  # it takes what is there
+    if newest is None or scope.lookback is None:
+        return None
+    return newest - scope.lookback
+
+
+def _frozen(ready: Ready, taken: Taken) -> int | None:
+    """The instant (µs) up to which values depend on rows that are not kept any more, or were given up."""
+    scope, shrunk = ready.scope, taken.shrunk
+    bounds = [] if shrunk is None else [shrunk]
+    missing = [high for high in taken.dropped.values() if shrunk is None or high > shrunk]
+    if missing and scope.kind != "row" and scope.lookback is not None:
+        bounds.append(max(missing) + scope.lookback)
     return max(bounds, default=None)
+
+
+def _floor(taken: Taken, frozen: int | None) -> int | None:
+    """The instant (µs) up to which nothing is written: before ``since``, and what is frozen."""
+    bounds = [] if taken.since is None else [taken.since - 1]
+    return max([*bounds, *([] if frozen is None else [frozen])], default=None)

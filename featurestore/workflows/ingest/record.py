@@ -38,7 +38,18 @@ from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import find_previous, find_reference
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
-from featurestore.workflows.ingest.events import Came, Computed, Empty, Event, Failed, Noticed, Present, Read, Unchanged
+from featurestore.workflows.ingest.events import (
+    Came,
+    Computed,
+    Empty,
+    Event,
+    Failed,
+    Frozen,
+    Noticed,
+    Present,
+    Read,
+    Unchanged,
+)
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
@@ -282,6 +293,8 @@ class Recorder:
                 f"{target.feature.name}: {event.result.future:,} of its values are dated ahead of the clock and were "
                 f"left out; a run after {due} takes the first, --allow-future all of them"
             )
+        if event.frozen is not None:
+            self._note_frozen(target, event.frozen)
         many = _many_corrected(event, written)
         if many is not None:
             self.warnings.append(
@@ -313,6 +326,17 @@ class Recorder:
                 note="; ".join(notes) or None,
             )
         )  # fmt: skip
+
+    def _note_frozen(self, target: Target, frozen: Frozen) -> None:
+        """Says that rows came too late for values whose other rows are not kept any more."""
+        rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        line = (
+            f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
+            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
+            "later ones count them. To have them all, put the files back"
+        )
+        self.warnings.append(line)
+        self.reasons.append(line)
 
     def _warn_of_lookalikes(self, event: Computed, transaction: RunTransaction) -> None:
         """Once for all features of a source: their entities are the same."""
@@ -412,7 +436,7 @@ class Recorder:
         failed = [item for item in features if item.status == "failed"]
         if failed:
             return "failed" if len(failed) == len(features) else "partial"
-        partly = any(item.rows_rejected for item in features) or any(read.lacking for read in self._read)
+        partly = any(item.rows_rejected for item in features) or bool(self.reasons)
         return "partial" if partly or self._waits() else "ok"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from featurestore.sources.contract import Cursor
 
 MOST_DUE = 10_000
+NOTHING = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,9 @@ class Taken:
     does not take: those of scope ``source`` take what is there. ``slices`` are those of the vanished that came by
     ``--input`` since the last run over the source itself: they come before its files. The values of a
     window are known up to ``horizon`` (µs).
+    Of the vanished ``dropped`` are those of which rows are not kept any more, each with the latest event time of such
+    a row; ``needs`` is the event time from which on rows that vanish later may still be looked at (None: all of them,
+    `NOTHING`: none): both µs.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -47,6 +51,8 @@ class Taken:
     ignored: Mapping[str, int] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
     horizon: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    needs: int | None = None
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -76,6 +82,8 @@ class Taken:
             "ignored": dict(self.ignored),
             "slices": list(self.slices),
             "horizon": self.horizon,
+            "dropped": dict(self.dropped),
+            "needs": self.needs,
         }
         return {"files": dict(self.files), "taken": taken}
 
@@ -100,6 +108,8 @@ def read_taken(cursor: Cursor) -> Taken | None:
         ignored=taken.get("ignored", {}),
         slices=tuple(taken.get("slices", ())),
         horizon=taken.get("horizon"),
+        dropped=taken.get("dropped", {}),
+        needs=taken.get("needs"),
     )
 
 

@@ -1,39 +1,59 @@
-"""After a run: kept rows that no position names go, and many small files become few."""
+"""After a run: kept rows that nothing needs any more go, and many small files become few."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from featurestore.config import Project
-from featurestore.errors import StoreError
+from featurestore.errors import SourceError, StoreError
+from featurestore.model import Source, VersionId
 from featurestore.offline.contract import OfflineStore, Position
-from featurestore.workflows.ingest.taken import read_taken
+from featurestore.workflows.ingest.taken import Taken, read_taken
 from featurestore.workflows.ingest.targets import Target
 
 
-def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target]) -> None:
+def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], declared: Collection[str]) -> None:
     """Keeps the rows of the contents that each feature's last version and the versions of this run name.
 
-    The rows of a file that has vanished stay: for scope ``entity`` they go on counting.
+    Of these, rows of files that vanished go where no feature that is ``declared`` needs them.
     """
     sources = {source.name: source for target in targets for source in target.feature.reads}
-    versions = {target.version.id for target in targets}
     for name, source in sources.items():
         if not (project.state / "rows" / name / "index.json").exists():
             continue
-        from featurestore.parsed.rows import KeptRows  # Polars, which an unchanged source does not need
+        from featurestore.parsed.rows import DamagedRowsError, KeptRows  # Polars, which an unchanged source leaves out
+        from featurestore.workflows.ingest.forgetting import forget_rows
 
-        with suppress(StoreError, OSError):  # the next run does it
+        with suppress(StoreError, SourceError, DamagedRowsError, OSError):  # the next run does it
             with store.reading():
                 positions = store.positions(name)
-            last = {position.version.feature: position for position in positions}
-            used = [one for one in positions if one.version in versions or last[one.version.feature] is one]
+                entity_types = {version.entity_type for version in store.versions() if version.id.feature in declared}
+            versions = {target.version.id for target in targets if source in target.feature.reads}
+            used = _used(positions, versions)
             kept = KeptRows(project.state / "rows" / name, source)
             kept.clean(_named(used))
             kept.save()
+            running = [each for each in used if each.version.feature in declared]
+            if versions <= {each.version for each in running} and _may_forget(source):
+                forget_rows(kept, source, entity_types, _taken(positions)[-1], _taken(running))
+                kept.clean(_named(used))
+                kept.save()
+
+
+def _used(positions: Sequence[Position], versions: Collection[VersionId]) -> list[Position]:
+    last = {position.version.feature: position for position in positions}
+    return [one for one in positions if one.version in versions or last[one.version.feature] is one]
+
+
+def _may_forget(source: Source) -> bool:
+    """Whether rows may go: not without a time, and not where they say which later row is older than they are."""
+    return source.event_time is not None and source.updated_at is None and source.known_at is None
+
+
+def _taken(positions: Sequence[Position]) -> list[Taken]:
+    return [each for position in positions if (each := read_taken(position.cursor)) is not None]
 
 
 def _named(positions: Sequence[Position]) -> set[str]:
-    taken = [each for position in positions if (each := read_taken(position.cursor)) is not None]
-    return {content for each in taken for content in (*each.parts, *each.missed)}
+    return {content for each in _taken(positions) for content in (*each.parts, *each.missed)}

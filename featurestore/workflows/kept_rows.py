@@ -1,0 +1,62 @@
+"""Rows of files that are gone and that are still kept: how many, and what for. Reads files and positions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from featurestore import times
+from featurestore.config import Project
+from featurestore.model import Check, Source
+from featurestore.offline.contract import OfflineStore
+from featurestore.parsed.index import Index, read_index
+from featurestore.workflows.ingest.taken import NOTHING, Taken, read_taken
+
+_LOOKBACK = 'declare lookback="…" where a value does not depend on older rows; else they stay'
+
+
+def kept_checks(project: Project, store: OfflineStore, declared: Collection[str]) -> Iterator[Check]:
+    """A check for each source of which such rows are kept, or were dropped. ``declared`` are the features that run."""
+    for source in project.sources.values():
+        index = read_index(project.state / "rows" / source.name / "index.json")
+        if not index.contents:
+            continue
+        with store.reading():
+            positions = {each.version.feature: each for each in store.positions(source.name)}
+        found = {name: read_taken(each.cursor) for name, each in positions.items() if name in declared}
+        taken = {name: each for name, each in found.items() if each is not None}
+        if taken:
+            yield from _checks(source, index, taken)
+
+
+def _checks(source: Source, index: Index, taken: dict[str, Taken]) -> Iterator[Check]:
+    there = {content for each in taken.values() for content in each.contents}
+    missed = {content for each in taken.values() for content in each.missed} - there
+    gone = [kept for sha256, kept in index.contents.items() if sha256 in missed and kept.accepted]
+    rows = sum(kept.accepted for kept in gone)
+    if rows:
+        why, hint = _why(source, taken, {kept.sha256 for kept in gone})
+        files = "1 file that is gone" if len(gone) == 1 else f"{len(gone):,} files that are gone"
+        what = f"1 row of {files} is" if rows == 1 else f"{rows:,} rows of {files} are"
+        yield Check("sources", "ok", f"{source.name}: {what} kept: {why}", hint)
+    lost = [high for sha256, high in index.dropped.items() if sha256 in missed]
+    if lost:
+        until = times.format_instant(max(lost))
+        yield Check("sources", "ok", f"{source.name}: rows of files that are gone were dropped, the last of {until}")
+
+
+def _why(source: Source, taken: dict[str, Taken], gone: Collection[str]) -> tuple[str, str | None]:
+    for column in (source.updated_at, source.known_at):
+        if column is not None:
+            return f"{column} of theirs says which later rows are older", None
+    looking = {name: each for name, each in taken.items() if each.needs != NOTHING}
+    for name, each in looking.items():
+        if any(content not in each.vanished for content in gone):
+            return f"{name} has not taken them yet", f"run featurestore ingest {name}"
+    for name, each in looking.items():
+        if each.needs is None:
+            return f"{name} may look at all of them", _LOOKBACK
+    needs = {name: each.needs for name, each in looking.items() if each.needs is not None}
+    if not needs:
+        return "the next run drops them", None
+    name = min(needs, key=lambda one: needs[one])
+    return f"{name} looks back to {times.format_instant(needs[name])}, or other rows have their keys", None
