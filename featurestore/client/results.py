@@ -210,6 +210,7 @@ class DriftRun(DriftVerdict):
     null_share: float | None
     reference_null_share: float | None
     new_categories: tuple[str, ...]
+    since: str | None
 
 
 class DriftTimeline(Result):

@@ -8,15 +8,13 @@ is imported before it is needed.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from featurestore.client import labels as tables
 from featurestore.client import notebook, options, results
-from featurestore.client.online import OnlineReader
 from featurestore.client.options import Duration, Entities, Instant
 from featurestore.config import Project, find_root, load_project
 from featurestore.dialect import STANDARD
@@ -24,40 +22,43 @@ from featurestore.errors import UsageError
 from featurestore.progress import Progress
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     import polars as pl
 
+    from featurestore.client.online import OnlineReader
     from featurestore.offline.contract import OfflineStore
     from featurestore.workflows.join.files import JoinResult
     from featurestore.workflows.join.question import JoinQuestion
 
+    class JoinOptions(TypedDict, total=False):
+        """The keywords of `FeatureStore.historical_features` that both of its forms have, for type checkers."""
+
+        entities: Entities | None
+        entity_type: str | None
+        entity_column: Sequence[str] | str
+        known: bool
+        as_of: Instant | None
+        max_age: Duration | None
+        before: bool
+        lag: Duration | None
+        with_times: bool
+        times_suffix: str
+        timezone: str | None
+        split: Mapping[str, Instant | None] | None
+        split_column: str
+        request: Mapping[str, str] | None
+        delimiter: str
+        dialect: Mapping[str, Any] | None
+        dataset: str | None
+        keep_labels: bool
+        replace: bool
+        batch_rows: int | None
+        strict: bool
+        progress: Progress | None
+
+
 DriftResult = results.DriftOverview | results.DriftTimeline
-
-
-class JoinOptions(TypedDict, total=False):
-    """The keywords of `FeatureStore.historical_features` that both of its forms have, for type checkers."""
-
-    entities: Entities | None
-    entity_type: str | None
-    entity_column: Sequence[str] | str
-    known: bool
-    as_of: Instant | None
-    max_age: Duration | None
-    before: bool
-    lag: Duration | None
-    with_times: bool
-    times_suffix: str
-    timezone: str | None
-    split: Mapping[str, Instant | None] | None
-    split_column: str
-    request: Mapping[str, str] | None
-    delimiter: str
-    dialect: Mapping[str, Any] | None
-    dataset: str | None
-    keep_labels: bool
-    replace: bool
-    batch_rows: int | None
-    strict: bool
-    progress: Progress | None
 
 
 class FeatureStore:
@@ -189,6 +190,8 @@ class FeatureStore:
 
     def online(self) -> OnlineReader:
         """A reader of what is served. Make one per process; its threads may share it."""
+        from featurestore.client.online import OnlineReader
+
         return OnlineReader(self.project)
 
     def history(self, name: str, entity: str) -> results.History:
@@ -435,6 +438,8 @@ def _in_file(table: Any, what: str) -> Iterator[Path | None]:
         yield None if table is None else path
         return
     frame = tables.as_frame(table, what)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         file = Path(folder) / f"{what}.parquet"
         frame.write_parquet(file, compression="uncompressed")

@@ -62,6 +62,7 @@ def assess(
     seed: int,
     previous: ReferenceRuns | None = None,
     learned_at: int | None = None,
+    along: ReferenceRuns | None = None,
 ) -> Assessment:
     """Statistics, sample and verdict of the rows that a run wrote or corrected.
 
@@ -73,6 +74,7 @@ def assess(
         previous: The version before, for a version's first run.
         seed: The same for all runs of a version.
         learned_at: When the run's values were learned (µs), for their freshness.
+        along: Runs before this one whose values are judged together with its own.
     """
     statistics: dict[str, Json] = {}
     blob: bytes | None = None
@@ -83,7 +85,9 @@ def assess(
         method = before.facts.method if before else settings.method
         sample = draw(rows.values, data_type, statistics, method=method, seed=seed, limit=settings.sample)
         blob = pack_sample(sample)
-        verdict = _judge(sample, before, settings, reference).json()
+        judged = sample if along is None else pool([*map(unpack_sample, along.blobs), sample], seed=seed)
+        since = None if along is None else along.since or along.run_id
+        verdict = replace(_judge(judged, before, settings, reference), since=since).json()
         if reference is None and previous is not None:
             beside = _judge(sample, previous.sample(), settings, previous)
             verdict["previous_version"] = {"sha256": previous.sha256, **beside.json()}

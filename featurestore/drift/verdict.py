@@ -16,7 +16,8 @@ class Verdict:
     ``statistic`` is the method's own number, equal to Evidently's. ``score`` is that number mapped to 0 to 1, higher
     meaning more drift; ``threshold`` is on the same scale. ``chance`` is how often pure noise scores as high, computed
     only if the score is above its threshold. ``n`` and ``reference_n`` count the values that can be compared, ``rows``
-    and ``reference_rows`` all rows. A rolling reference is all runs from ``reference_since`` to ``reference_run``.
+    and ``reference_rows`` all rows. The values are those of all runs from ``since`` on, where that is named. A rolling
+    reference is all runs from ``reference_since`` to ``reference_run``.
     ``status`` is ``ok``, ``drifted``, ``skipped: reason`` or ``error: reason``.
     """
 
@@ -39,6 +40,7 @@ class Verdict:
     null_share: float | None = None
     reference_null_share: float | None = None
     new_categories: tuple[str, ...] = ()
+    since: str | None = None
 
     @property
     def detected(self) -> bool:
@@ -67,4 +69,5 @@ class Verdict:
             "null_share": self.null_share,
             "reference_null_share": self.reference_null_share,
             "new_categories": list(self.new_categories),
+            "since": self.since,
         }

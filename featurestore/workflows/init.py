@@ -74,14 +74,14 @@ def init(
     name: str | None = None,
     demo: bool = False,
     dry_run: bool = False,
-    data: Path | None = None,
+    data: str | Path | None = None,
     wishes: Wishes | None = None,
     ask: Ask | None = None,
 ) -> InitResult:
     """Creates a project in a folder. Existing files are never overwritten; run twice, nothing changes.
 
-    With ``data`` (a file or a folder) the project reads that: see `init_from.propose`, which takes ``wishes`` and
-    ``ask``. Raises UsageError where the demo or the data would mix with another project.
+    With ``data`` (a file, a folder or the url of a server) the project reads that: see `init_from.propose`, which takes
+    ``wishes`` and ``ask``. Raises UsageError where the demo or the data would mix with another project.
     """
     root = folder.absolute()
     if root.exists() and not root.is_dir():

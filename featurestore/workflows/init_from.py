@@ -5,7 +5,6 @@ What a sample can't tell is asked; where nobody can be asked it is refused, with
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,22 +12,17 @@ from pathlib import Path
 import polars as pl
 
 from featurestore.config import RESERVED_KEYS
-from featurestore.dialect import STANDARD, Dialect, TimeFormat
+from featurestore.dialect import Dialect, TimeFormat
 from featurestore.errors import UsageError
 from featurestore.model import COLUMN_NAME, Scalar
-from featurestore.sources.catalogue import choose_table
 from featurestore.sources.detection import (
     Detected,
     Question,
-    detect_csv,
-    detect_values,
     kind_of_column,
     sounds_like_id,
-    type_of_file,
 )
-from featurestore.sources.files import SUFFIXES, is_named, partitions_of
 from featurestore.toml import toml_key, toml_value
-from featurestore.workflows.source_preview import Nowhere, sample_of
+from featurestore.workflows.data_at_hand import Data, look
 from featurestore.workflows.templates import HEAD, features_of, slug
 
 Ask = Callable[[Question], str]
@@ -67,19 +61,6 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Data:
-    """The data: its first file, the path for the settings, its type, and how its sample is written."""
-
-    first: Path
-    path: Path
-    type: str
-    detected: Detected
-    partitions: bool = False
-    table: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class _Column:
     """A column of the data: its name in the project and in the file, its type, and its values in the sample."""
 
@@ -89,30 +70,31 @@ class _Column:
     values: pl.Series
 
 
-def propose(root: Path, name: str, data: Path, wishes: Wishes, ask: Ask | None = None) -> Proposal:
-    """Looks at a file or a folder and proposes a project in ``root``. Writes nothing.
+def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | None = None) -> Proposal:
+    """Looks at a file, a folder or a table of a server and proposes a project in ``root``. Writes nothing.
 
     Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
     be read.
     """
-    found = _look(data, wishes.table)
+    found = look(root, data, wishes.table)
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
-        raise UsageError(what, where=found.table or str(found.first), hint="name data with rows")
+        raise UsageError(what, where=found.name, hint="name data with rows")
     dialect = _settle(found.detected, wishes, ask)
     columns = _columns(found.detected.sample, dialect)
-    keys = _choose_keys(columns, wishes, ask)
-    event_time = _choose_time(columns, keys, wishes, ask)
-    source = wishes.source or slug(found.path.name.split(".")[0], "events")
+    keys = _choose_keys(columns, wishes, ask, found.primary_key)
+    event_time = _choose_time(columns, keys, wishes, ask, found.cursor)
+    source = wishes.source or slug(found.stem, "events")
     entity_type = wishes.entity_type or _entity_type(keys[0], source)
     columns = _with_key_names(columns, keys, entity_type)
     key_columns = [column for column in columns if column.in_file in keys]
     time = next((column for column in columns if column.in_file == event_time), None)
-    repeats = _has_repeats(key_columns, time)
-    several = repeats or not found.detected.whole
+    id_ = found.primary_key if time is not None and found.primary_key != keys else ()
+    repeats = not id_ and _has_repeats(key_columns, time)
+    several = repeats or bool(id_) or not found.detected.whole
     notes = [*found.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
     settings = _settings(
-        root, name, found, dialect, columns, key_columns, time, entity_type, source, wishes, repeats=repeats
+        name, found, dialect, columns, key_columns, time, entity_type, source, wishes, id_, repeats=repeats
     )
     of = [(each.name, each.kind) for each in columns if each not in key_columns and each is not time]
     features = features_of(
@@ -120,40 +102,6 @@ def propose(root: Path, name: str, data: Path, wishes: Wishes, ask: Ask | None =
         [each.name for each in key_columns], time.name if time else None, several=several, count=FEATURES,
     )  # fmt: skip
     return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
-
-
-def _look(data: Path, table: str | None) -> _Data:
-    if data.is_dir():
-        return _look_into(data)
-    if not data.is_file():
-        raise UsageError("no such file or folder", where=str(data))
-    source_type = type_of_file(data)
-    if source_type == "csv":
-        return _Data(data, data, source_type, detect_csv(data))
-    chosen = choose_table(data, source_type, table) if source_type in ("sqlite", "duckdb") else None
-    sample, whole = sample_of(Nowhere(Path.cwd()), data, source_type, chosen)
-    return _Data(data, data, source_type, detect_values(sample, STANDARD, whole=whole), table=chosen)
-
-
-def _look_into(folder: Path) -> _Data:
-    """A folder of files of one type, the first of which stands for all; the last one must have the same columns."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "_")))
-    files = {
-        kind: [path for path in paths if is_named(path.name, SUFFIXES[kind])]
-        for kind in ("csv", "parquet", "arrow", "ndjson")
-    }
-    kinds = [kind for kind, found in files.items() if found]
-    if len(kinds) != 1:
-        what = f"holds files of several types: {', '.join(kinds)}" if kinds else "holds no file that a source could be"
-        raise UsageError(what, where=str(folder), hint="name one file, or a folder of files of one type")
-    names = files[kinds[0]]
-    first, last = _look(names[0], None), _look(names[-1], None)
-    notes: list[str] = []
-    if set(first.detected.sample.columns) != set(last.detected.sample.columns):
-        notes.append(f"{names[0]} and {names[-1]} have other columns: those of the first are proposed")
-    partitions = bool(partitions_of(names[0].relative_to(folder).as_posix()))
-    detected = replace(first.detected, whole=first.detected.whole and len(names) == 1)
-    return _Data(names[0], folder, first.type, detected, partitions, notes=tuple(notes))
 
 
 def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> Dialect:
@@ -190,7 +138,10 @@ def _columns(sample: pl.DataFrame, dialect: Dialect) -> list[_Column]:
     return columns
 
 
-def _choose_keys(columns: Sequence[_Column], wishes: Wishes, ask: Ask | None) -> tuple[str, ...]:
+def _choose_keys(
+    columns: Sequence[_Column], wishes: Wishes, ask: Ask | None, primary_key: Sequence[str]
+) -> tuple[str, ...]:
+    """The columns that say what a row is about: not those that only tell it from others, where there are others."""
     names = [column.name for column in columns if column.kind in ("string", "int")]
     if wishes.keys:
         for key in wishes.keys:
@@ -202,15 +153,18 @@ def _choose_keys(columns: Sequence[_Column], wishes: Wishes, ask: Ask | None) ->
     if not names:
         raise UsageError("no column can be a key: none is text or whole numbers", hint="name another file")
     likely = [name for name in names if sounds_like_id(name)]
-    if len(likely) == 1:
-        return (likely[0],)
+    others = [name for name in likely if name not in primary_key]
+    if len(likely) == 1 or (len(others) == 1 and primary_key):
+        return tuple(others or likely)
     choices = tuple(likely or names)
     what = "could be the key of what the rows are about" if likely else "is named like a key; what are the rows about?"
     text = f"{_names(choices)} {what}" if likely else f"no column {what} There are {_names(choices)}"
     return (_asked(Question("key", choices, text), ask, f"--key {choices[0]}"),)
 
 
-def _choose_time(columns: Sequence[_Column], keys: Sequence[str], wishes: Wishes, ask: Ask | None) -> str | None:
+def _choose_time(
+    columns: Sequence[_Column], keys: Sequence[str], wishes: Wishes, ask: Ask | None, cursor: str | None
+) -> str | None:
     times = [column.name for column in columns if column.kind in ("datetime", "date") and column.name not in keys]
     if wishes.event_time is not None:
         if wishes.event_time != "none" and wishes.event_time not in times:
@@ -218,6 +172,7 @@ def _choose_time(columns: Sequence[_Column], keys: Sequence[str], wishes: Wishes
                 f"--event-time names {wishes.event_time!r}, which is no column of times", hint=_names(times)
             )
         return None if wishes.event_time == "none" else wishes.event_time
+    times = [name for name in times if name != cursor] or times  # when it was changed is not when it was true
     if len(times) < 2:
         return times[0] if times else None
     question = Question("event_time", tuple(times), f"{_names(times)} could be the time at which a row was true")
@@ -254,12 +209,12 @@ def _has_repeats(keys: Sequence[_Column], time: _Column | None) -> bool:
 
 
 def _notes(
-    found: _Data, dialect: Dialect, columns: Sequence[_Column], time: _Column | None, wishes: Wishes, *, several: bool
+    found: Data, dialect: Dialect, columns: Sequence[_Column], time: _Column | None, wishes: Wishes, *, several: bool
 ) -> list[str]:
     notes = []
     identity = {key: value for key, value in dialect.identity.items() if key not in ("times", "renamed")}
     shown = ", ".join(f"{key} = {toml_value('' if value is None else value)}" for key, value in identity.items())
-    notes.append(f"{found.first.name} is {found.type}" + (f": {shown}" if shown else ""))
+    notes.append(f"{found.name} is {found.type}" + (f": {shown}" if shown else ""))
     written = [f"{name} as {one.format or f'{one.unit} since 1970'}" for name, one in dialect.times.items()]
     notes += [f"times are written: {', '.join(written)}"] if written else []
     if time is None:
@@ -276,22 +231,24 @@ def _notes(
 
 
 def _settings(
-    root: Path, name: str, found: _Data, dialect: Dialect, columns: Sequence[_Column], keys: Sequence[_Column],
-    time: _Column | None, entity_type: str, source: str, wishes: Wishes, *, repeats: bool,
+    name: str, found: Data, dialect: Dialect, columns: Sequence[_Column], keys: Sequence[_Column],
+    time: _Column | None, entity_type: str, source: str, wishes: Wishes, id_: Sequence[str], *, repeats: bool,
 ) -> str:  # fmt: skip
     """The text of featurestore.toml."""
     kinds = ", ".join(f'{each.name} = "{"int" if each.kind == "int" else "string"}"' for each in keys)
     lines = [
         "[project]", f"name = {toml_value(name)}", "",
         f"[entity_types.{entity_type}]", f"keys = {{ {kinds} }}", "",
-        f"[sources.{source}]", f"type = {toml_value(found.type)}", f"path = {toml_value(_path(root, found.path))}",
+        f"[sources.{source}]", f"type = {toml_value(found.type)}", *found.lines,
     ]  # fmt: skip
-    lines += [f"table = {toml_value(found.table)}"] if found.table else []
-    lines += ["partitions = true"] if found.partitions else []
     if time is not None:
         lines.append(f"event_time = {toml_value(time.name)}")
         lines.append(f"timezone = {toml_value(wishes.timezone or 'UTC')}  # of times without a zone")
         lines += ['duplicates = "keep"  # rows of one entity and time are several events'] if repeats else []
+        lines += [f"id = {toml_value(list(id_))}  # the table's primary key"] if id_ else []
+        if found.cursor is not None:
+            lines.append(f"cursor = {toml_value(found.cursor)}  # a run reads what has changed since the last one")
+            lines += [f"updated_at = {toml_value(found.cursor)}"] if found.cursor != time.name else []
     for key, value in dialect.identity.items():
         if key not in ("times", "renamed"):
             lines.append(f"{key} = {toml_value('' if value is None else value)}")
@@ -337,12 +294,3 @@ def _rules(column: _Column, dialect: Dialect) -> dict[str, object]:
         if plain.null_count() == values.null_count() and len(plain.drop_nulls()) and float(plain.min()) >= 0:  # type: ignore[arg-type]
             rules["min"] = 0
     return rules
-
-
-def _path(root: Path, data: Path) -> str:
-    """The data's path in the settings: relative to the project, unless that leads far away."""
-    absolute = data.absolute()
-    relative = os.path.relpath(absolute, root.absolute())
-    if relative.startswith(os.pardir) and relative.count(os.pardir) > _MOST_UP:
-        return str(absolute)
-    return Path(relative).as_posix()

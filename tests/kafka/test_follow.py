@@ -11,6 +11,7 @@ import pytest
 from featurestore.config import load_project
 from featurestore.locking import holder_of
 from featurestore.offline.open import open_offline
+from featurestore.workflows.drift.recompute import recompute
 from featurestore.workflows.ingest import follow as following
 from featurestore.workflows.ingest.ingest import IngestRequest
 from tests.kafka.conftest import Shop
@@ -37,10 +38,10 @@ def test_a_backlog_is_taken_in_bounded_runs_without_a_pause_and_the_lock_is_let_
     assert slept == [60.0]
 
 
-def test_drift_is_measured_once_an_hour(shop: Shop) -> None:
+def test_drift_is_measured_once_an_hour_over_all_that_came_in_it(shop: Shop) -> None:
     clock = [0.0]
     project = load_project(shop.folder.root)
-    measured = []
+    measured, judged = [], []
     rounds = following.follow(
         project, open_offline(project), IngestRequest(), 600, sleep=lambda _: None, now=lambda: clock[0]
     )
@@ -48,9 +49,14 @@ def test_drift_is_measured_once_an_hour(shop: Shop) -> None:
         shop.send(("a", number, number))
         finished = next(rounds)
         assert finished.result is not None
-        measured.append(finished.result.run.features[0].drift is not None)
+        drift = finished.result.run.features[0].drift
+        measured.append(drift is not None)
+        judged += [] if drift is None else [drift["rows"]]
         clock[0] += 600
     assert measured == [True, *[False] * 5, True, False]
+    assert judged == [1, 6]  # of the second hour all that came since the first run
+    (again,) = [item for item in recompute(project, open_offline(project), "amount") if item.point.verdict.get("since")]
+    assert again.differs == ()
 
 
 def test_sigterm_ends_it_with_143_and_nothing_half_done(shop: Shop) -> None:

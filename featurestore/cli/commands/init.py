@@ -24,7 +24,7 @@ def command(
     directory: Annotated[str, typer.Argument(metavar="[DIR]", help="The folder; created if it is missing.")] = ".",
     demo: Annotated[bool, typer.Option("--demo", help="Create the heart-disease example: data and features.")] = False,
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="FILE|FOLDER", help="Propose a project for this data.")
+        str | None, typer.Option("--from", metavar="FILE|FOLDER|URL", help="Propose a project for this data.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The project's name (default: the folder's).")] = None,
     key: Annotated[
@@ -36,7 +36,7 @@ def command(
     timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="With --from: of times without a zone.")] = None,
     entity_type: Annotated[str | None, typer.Option(help="With --from: what the rows are about.")] = None,
     source: Annotated[str | None, typer.Option(help="With --from: the source's name.")] = None,
-    table: Annotated[str | None, typer.Option(help="With --from: the table of a database file.")] = None,
+    table: Annotated[str | None, typer.Option(help="With --from: the table of a database.")] = None,
     decimal: Annotated[str | None, typer.Option(metavar="C", help="With --from: what 1,234 is: , or .")] = None,
     format_of: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=FORMAT", help="With --from: how a column's times are written.")
@@ -54,6 +54,7 @@ def command(
       featurestore init --demo heart     the example project, in ./heart
       featurestore init shop --from orders.csv
       featurestore init shop --from orders.csv --key customer_id --event-time ordered_at
+      featurestore init shop --from '${DATABASE_URL}' --table orders
     """
     session: Session = ctx.obj
     given = (key, event_time, timezone, entity_type, source, table, decimal, format_of)
@@ -66,8 +67,7 @@ def command(
         wishes = _wishes(key, event_time, timezone, entity_type, source, table, decimal, format_of)
     ask = _ask if sys.stdin.isatty() and sys.stderr.isatty() and not session.json else None
     result = init(
-        Path(directory), name=name, demo=demo, dry_run=dry_run, data=None if from_ is None else Path(from_),
-        wishes=wishes, ask=ask,
+        Path(directory), name=name, demo=demo, dry_run=dry_run, data=from_, wishes=wishes, ask=ask,
     )  # fmt: skip
     session.show(lambda: json.project.init_document(result), lambda: text.project.init_lines(result, dry_run=dry_run))
 

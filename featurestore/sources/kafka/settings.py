@@ -183,10 +183,16 @@ def _flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, obj
 
 def client_settings(settings: KafkaSettings, root: Path, source: str) -> dict[str, str]:
     """What the client is given, secrets of files among it. Raises ConfigError for a file that can't be read."""
-    values = dict(settings.client)
+    values = {name: _from_root(root, name, value) for name, value in settings.client.items()}
     for name, path in settings.client_files.items():
         values[name] = read_secret(root, path, f"sources.{source}.kafka.{name}{_FILE}")
     return {**values, "bootstrap.servers": settings.brokers}
+
+
+def _from_root(root: Path, name: str, value: str) -> str:
+    """A value of the client's; one that is a file is looked for in the project, as every other path is."""
+    is_file = name.endswith(".location") and value != "probe"  # which librdkafka takes for the system's certificates
+    return str(root / in_home(value)) if is_file else value
 
 
 def read_secret(root: Path, path: str, key: str) -> str:

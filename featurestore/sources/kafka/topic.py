@@ -12,7 +12,7 @@ import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -170,7 +170,15 @@ class TopicReader:
                     f"sources.{self._source}.kafka: {name!r} is no setting of the Kafka client",
                     where="featurestore.toml", hint=did_you_mean(name, CLIENT),
                 ) from None  # fmt: skip
+            self._listen()
             raise self._error(message) from None
+
+    def _listen(self) -> None:
+        """Lets the client say what it met while it was asked something: a login that was refused, for one."""
+        consumer = getattr(self, "_consumer", None)  # there is none yet where its settings are wrong
+        if consumer is not None:
+            with suppress(RuntimeError):  # it is closed
+                consumer.poll(0)
 
     def _error(self, message: str) -> SourceError:
         said = f" ({self._said})" if self._said and self._said not in message else ""

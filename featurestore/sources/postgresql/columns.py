@@ -83,9 +83,10 @@ def _expression(column: Column) -> str | None:
     name, kind = quoted(column.name), column.type
     if kind.item is not None:
         item = kind.item
+        # Its items are numbered from 1 on: of an array that is numbered otherwise the driver makes nothing.
         if item.kind == "b" and item.name in ITEMS:
-            return name
-        return f"{name}::text[]" if item.kind == "e" or item.name in TEXTS | NUMBERS else None
+            return f"({name})[:]"
+        return f"({name}::text[])[:]" if item.kind == "e" or item.name in TEXTS | NUMBERS else None
     if kind.name in PLAIN | TIMES and kind.kind == "b":
         return name
     if kind.name in OIDS:

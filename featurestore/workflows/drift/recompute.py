@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from featurestore.config import Project
 from featurestore.drift.assess import ReferenceRuns
 from featurestore.drift.measure import first_verdict, measure
-from featurestore.drift.sample import Sample, unpack_sample
+from featurestore.drift.sample import Sample, pool, unpack_sample
 from featurestore.model import Json, StoredVersion, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.workflows.drift.overview import watched_versions
-from featurestore.workflows.drift.reference import pool_runs
+from featurestore.workflows.drift.reference import MOST_TOGETHER, pool_runs
 from featurestore.workflows.drift.timeline import Point, points_of
 from featurestore.workflows.references import resolve_one
 
@@ -43,9 +43,18 @@ class StoredSamples:
         self._numbers = {item.run_id: item.run_seq for item in self._learned}
 
     def current(self, point: Point) -> Sample | None:
-        """The sample of the point's own run; None if it is not stored. Raises ValueError for damaged bytes."""
-        blob = self._store.sample(self._version, point.run_seq)
-        return None if blob is None else unpack_sample(blob)
+        """The sample of the point's own run, or of all that were judged together with it.
+
+        None if it is not stored. Raises ValueError for damaged bytes.
+        """
+        first = self._numbers.get(str(point.verdict.get("since")), point.run_seq)
+        blobs = self._store.samples(self._version, first, point.run_seq, MOST_TOGETHER)
+        if point.run_seq not in blobs:
+            return None
+        samples = [unpack_sample(blob) for blob in blobs.values()]
+        pooled = pool(samples, seed=samples[0].facts.seed)
+        remade = any(sample.facts.remade for sample in samples)
+        return Sample(pooled.values, replace(pooled.facts, remade=remade))
 
     def reference(self, point: Point) -> ReferenceRuns | None:
         """What the point's run was compared with; None if it was the reference itself, or that is not stored."""
@@ -99,4 +108,6 @@ def _measure_again(samples: StoredSamples, point: Point) -> Mapping[str, Json] |
     if before.facts.remade:
         return None
     verdict = measure(before, current, threshold=point.threshold, reference_run=point.reference_run)
+    since = point.verdict.get("since")
+    verdict = replace(verdict, since=since if isinstance(since, str) else None)
     return replace(verdict, reference_since=reference.since).json()

@@ -12,6 +12,8 @@ from featurestore.model import VersionId
 from featurestore.offline.contract import Baseline, CommittedRun, OfflineStore
 
 MOST_RUNS = 200
+MOST_TOGETHER = 2_000
+"""Runs whose values are judged together: more than a stream makes in an hour."""
 
 
 def find_reference(

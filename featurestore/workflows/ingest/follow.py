@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import CancelledError, FeatureStoreError, LockedError, NewerFormatError, StoreError, UsageError
+from featurestore.model import VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.types import STREAMS
@@ -41,7 +42,8 @@ def follow(
 ) -> Iterator[FollowRound]:
     """Makes a run of at most about ``most_rows`` records of each stream, waits until ``every_s`` seconds have passed
     since it began, and so on, until ``progress`` is cancelled or the caller stops iterating. Where records are left the
-    next run follows at once. Drift is measured in the first run, and in the first of each hour that stores values.
+    next run follows at once. Drift is measured in the first run, and in the first of each hour that stores values, over
+    all values that were stored since it was measured last.
 
     A store or a source that can't be reached, and a lock that is held, never end it; other errors do before a run has
     succeeded, and NewerFormatError always. Raises UsageError where no source is a stream.
@@ -49,13 +51,14 @@ def follow(
     request = streams_of(project, request)
     measured: float | None = None
     succeeded = False
+    since: dict[VersionId, int] = {}
     while True:
         began = now()
         due = request.drift and (measured is None or began - measured >= DRIFT_SECONDS)
         options = replace(request.options, limit=most_rows)
         more = False
         try:
-            result = ingest(project, store, replace(request, options=options, drift=due), progress)
+            result = ingest(project, store, replace(request, options=options, drift=due, drift_since=since), progress)
         except (NewerFormatError, CancelledError):
             raise
         except FeatureStoreError as exc:
@@ -66,6 +69,9 @@ def follow(
             succeeded, more = True, result.more
             if due and result.run.run_seq is not None:
                 measured = began
+                for item in result.run.features:
+                    if item.drift is not None and item.sha256 is not None:
+                        since[VersionId(item.name, item.sha256)] = result.run.run_seq
             request = replace(request, options=replace(request.options, restart=(), full=False))
             yield FollowRound(times.now(), result=result)
         progress.check()

@@ -8,14 +8,14 @@ store itself is open only for the transaction.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
-from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run
+from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import Registry, discover, select, unparsed_notes
@@ -43,7 +43,7 @@ class IngestRequest:
     """What to ingest (all features by default), and how.
 
     ``wait_seconds`` is how long to wait for a store whose connection was lost, ``pending_bytes`` how much is computed
-    before the store is opened.
+    before the store is opened. Drift is measured over the values of all runs after those of ``drift_since`` (run_seq).
     """
 
     names: tuple[str, ...] = ()
@@ -52,6 +52,7 @@ class IngestRequest:
     drift: bool = True
     wait_seconds: float = 30.0
     pending_bytes: int = PENDING_BYTES
+    drift_since: Mapping[VersionId, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ class _Ingestion:
                 self._project, self._store, run_id, commit, measure_drift=self._request.drift,
                 dry_run=self._request.options.dry_run, full=self._request.options.full,
                 is_step=self._request.options.step is not None, pending_bytes=self._request.pending_bytes,
+                drift_since=self._request.drift_since,
             )  # fmt: skip
             try:
                 run = self._attempt(recorder, targets, failed)

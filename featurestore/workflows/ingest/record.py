@@ -35,7 +35,7 @@ from featurestore.model import (
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
-from featurestore.workflows.drift.reference import find_previous, find_reference
+from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import (
@@ -66,7 +66,8 @@ REFUSED = "refused "
 class Recorder:
     """Takes the events of a run; `commit` ends it. Without `commit` nothing of the run remains.
 
-    ``pending_bytes`` is how much is collected before the store is opened.
+    ``pending_bytes`` is how much is collected before the store is opened. The values of runs after those of
+    ``drift_since`` (run_seq) are judged together with this one's.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Recorder:
         full: bool = False,
         is_step: bool = False,
         pending_bytes: int = PENDING_BYTES,
+        drift_since: Mapping[VersionId, int] | None = None,
     ) -> None:
         self.run_id, self._commit = run_id, commit
         self.warnings: list[str] = []
@@ -89,6 +91,8 @@ class Recorder:
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
         self._full, self._is_step = full, is_step
+        self._drift_since = drift_since or {}
+        self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
         self.started_at, self._clock = times.now(), time.monotonic()
         self._features: list[FeatureRun] = []
@@ -124,6 +128,9 @@ class Recorder:
                 reference = find_reference(self._store, version, learned)
                 before = None if reference else find_previous(self._store, version, learned)
                 self._references[version] = (reference, before)
+                if self._measure_drift and version in self._drift_since and learned:
+                    first, last = self._drift_since[version] + 1, learned[-1].run_seq
+                    self._along[version] = pool_runs(self._store, version, learned, first, last, limit=MOST_TOGETHER)
                 if self._store.mark(target.version) is None:
                     self._note_reach(target.version)
 
@@ -410,6 +417,7 @@ class Recorder:
             # From the hash, so that the same values always give the same sample.
             seed=int(version.id.sha256[:8], 16),
             learned_at=transaction.learned_at,
+            along=self._along.get(version.id),
         )
         if assessment.sample is not None:
             transaction.store_sample(version.id, assessment.sample)
