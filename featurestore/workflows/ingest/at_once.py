@@ -22,6 +22,7 @@ from featurestore.workflows.ingest.problems import (
     problem_of,
     shrunk_problem,
     strict_error,
+    untimed_problem,
     window_problem,
 )
 from featurestore.workflows.ingest.snapshots import find_present
@@ -29,6 +30,7 @@ from featurestore.workflows.ingest.taken import read_taken
 from featurestore.workflows.ingest.turn import Turn, mark_due
 
 NO_TIMES = "whole source: it has no event_time"
+AT_ONCE = 3  # times the size of its files is about what a source takes that is read as a whole
 
 
 def at_once(
@@ -165,6 +167,9 @@ def find_refusal(
 ) -> Problem | None:
     """Why a target can't be computed from what there is to read."""
     options = turn.options
+    size = AT_ONCE * sum(content.size for content in offer.contents or ())
+    if turn.source.event_time is None and size > turn.project.memory:
+        return untimed_problem(ready.target, size, turn.project.memory)
     if ready.target.feature.window is not None and options.input is None:
         return window_problem(ready.target)
     if options.input is not None:

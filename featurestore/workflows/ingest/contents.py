@@ -24,10 +24,8 @@ from featurestore.sources.reading import fits_all, missing_column, read_contents
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
+from featurestore.workflows.ingest.row_frames import Ranks, RowFrames
 from featurestore.workflows.ingest.taken import Taken, Times
-
-Ranks = Mapping[str, int]
-"""Contents, each with `THERE` or with the number at which its file vanished."""
 
 
 @dataclass(slots=True)
@@ -39,7 +37,7 @@ class SetAsideRows:
     due: int | None = None
 
 
-class SourceContents:
+class SourceContents(RowFrames):
     """What a source holds now, and the rows of what it held before, as far as they are kept.
 
     ``needs`` says which columns are read (None: all). Unless it is ``complete``, those that are kept of any content
@@ -294,18 +292,6 @@ class SourceContents:
     def _order(self, contents: Iterable[str]) -> list[str]:
         known = {sha256: number for number, sha256 in enumerate(self.files.values())}
         return sorted(contents, key=lambda sha256: (known.get(sha256, len(known)), sha256))
-
-    def rows(
-        self,
-        ranks: Ranks,
-        clock: int | None,
-        *,
-        between: tuple[int | None, int | None] = (None, None),
-        matching: pl.DataFrame | None = None,
-    ) -> pl.DataFrame:
-        """The rows of some contents up to the clock (µs): the source's columns, `ROW`, `CONTENT` and `RANK`."""
-        found = list(self.frames(ranks, clock, between=between, matching=matching))
-        return pl.concat(found) if found else pl.DataFrame(schema={**self.kept_schema, RANK: pl.Int64()})
 
     @property
     def kept_schema(self) -> dict[str, pl.DataType]:

@@ -13,8 +13,9 @@ import polars as pl
 
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
-from featurestore.workflows.ingest.contents import Ranks, SourceContents
+from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.division import PartContents
+from featurestore.workflows.ingest.row_frames import Ranks
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
 _HELD = "featurestore held"

@@ -148,6 +148,32 @@ def too_large_problem(target: Target, rows: int, size: int, memory: int, *, enti
     )
 
 
+def repeated_ids_problem(target: Target, rows: int, size: int, memory: int) -> Problem:
+    """A feature over a large source in which some ids are those of several rows. Sizes are in bytes."""
+    source = target.source
+    return Problem(
+        "too_large",
+        f"some values of {', '.join(source.id)} are those of several rows of the source {source.name!r}, and to find "
+        f"which of them count {target.feature.name} needs all rows at once: {rows:,} rows, about {_gigabytes(size)} of "
+        f"memory, and it may use {_gigabytes(memory)}",
+        target.place,
+        f"raise memory in [offline]; or leave id out of [sources.{source.name}] where a row keeps its entity and time",
+    )
+
+
+def untimed_problem(target: Target, size: int, memory: int) -> Problem:
+    """A feature over a large source that is read as a whole. Sizes are in bytes."""
+    source = target.source
+    return Problem(
+        "too_large",
+        f"the source {source.name!r} has no event_time, so that {target.feature.name} needs all its rows at once: they "
+        f"take about {_gigabytes(size)} of memory, and it may use {_gigabytes(memory)}",
+        target.place,
+        f"name the column of their times as event_time in [sources.{source.name}], with which rows are taken by parts; "
+        "or raise memory in [offline]",
+    )
+
+
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 100_000_000 else f"{size / 1e6:,.1f} MB"
 
