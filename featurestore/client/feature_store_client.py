@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurestore.client import options, remote
+from featurestore.client import options
 from featurestore.client.labels import is_pandas
-from featurestore.client.online import OnlineReader
 from featurestore.client.store import FeatureStore
 from featurestore.errors import UsageError
-from featurestore.online.format import OnlineValue
-from featurestore.point_in_time.entities import EntityId
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from featurestore.client import remote
+    from featurestore.client.online import OnlineReader
+    from featurestore.online.format import OnlineValue
+    from featurestore.point_in_time.entities import EntityId
 
 
 class OnlineAnswer:
@@ -62,7 +63,11 @@ class FeatureStoreClient:
     ) -> None:
         if url is None and token is not None:
             raise UsageError("a token is for a server", hint="give its url too")
-        self._remote = None if url is None else remote.Connection(remote.Server(url, token, timeout))
+        self._remote: remote.Connection | None = None
+        if url is not None:
+            from featurestore.client import remote  # brings TLS and an event loop, which a folder has no use for
+
+            self._remote = remote.Connection(remote.Server(url, token, timeout))
         self._opened: FeatureStore | None = None if self._remote else FeatureStore(path)
         self._reader: OnlineReader | None = None
 
@@ -89,13 +94,15 @@ class FeatureStoreClient:
         """
         columns = (entity_column,) if isinstance(entity_column, str) else tuple(entity_column or ())
         if self._remote is not None:
+            from featurestore.client import remote
+
             asked = remote.historical_request(entity_df, features, columns, timestamp_column, entity_type, how)
-            return _like(entity_df, remote.historical_frame(self._remote.send(asked)))
+            return like(entity_df, remote.historical_frame(self._remote.send(asked)))
         joined: Any = self._store.historical_features(
             entity_df, features, timestamp_column=timestamp_column,
             entity_type=entity_type, entity_column=columns, **how,
         )  # fmt: skip
-        return _like(entity_df, joined)
+        return like(entity_df, joined)
 
     def get_online_features(
         self,
@@ -111,6 +118,8 @@ class FeatureStoreClient:
         >>> client.get_online_features("patient", ["001"], ["age_normalized"]).to_dict()
         """
         if self._remote is not None:
+            from featurestore.client import remote
+
             answered = self._remote.send(remote.online_request(entity_type, entity_ids, features, request))
             return OnlineAnswer(remote.online_columns(answered))
         asked = options.names("features", features)
@@ -133,46 +142,7 @@ class FeatureStoreClient:
         return self._reader
 
 
-class AsyncFeatureStoreClient:
-    """The methods of `FeatureStoreClient` with a url, for programs with an event loop."""
-
-    def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0) -> None:
-        self._remote = remote.AsyncConnection(remote.Server(url, token, timeout))
-
-    async def get_historical_features(
-        self,
-        entity_df: Any,
-        features: Sequence[str],
-        entity_column: str | Sequence[str] | None = None,
-        timestamp_column: str = "event_timestamp",
-        entity_type: str | None = None,
-        **how: Any,
-    ) -> Any:
-        """As `FeatureStoreClient.get_historical_features`. Frames are packed and unpacked in a thread."""
-        columns = (entity_column,) if isinstance(entity_column, str) else tuple(entity_column or ())
-        asked = await asyncio.to_thread(
-            remote.historical_request, entity_df, features, columns, timestamp_column, entity_type, how
-        )
-        found = await self._remote.send(asked)
-        return _like(entity_df, await asyncio.to_thread(remote.historical_frame, found))
-
-    async def get_online_features(
-        self,
-        entity_type: str,
-        entity_ids: Sequence[EntityId],
-        features: Sequence[str],
-        request: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    ) -> OnlineAnswer:
-        """As `FeatureStoreClient.get_online_features`."""
-        asked = remote.online_request(entity_type, entity_ids, features, request)
-        return OnlineAnswer(remote.online_columns(await self._remote.send(asked)))
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._remote.close()
-
-
-def _like(labels: Any, joined: Any) -> Any:
+def like(labels: Any, joined: Any) -> Any:
     """A joined table in the library that its labels came in."""
     if not is_pandas(labels):
         return joined

@@ -42,7 +42,8 @@ from featurestore.tui.widgets.bars import Crumbs, KeyBar, PlaceTab, TopBar
 Result = TypeVar("Result")
 LOOK_SECONDS, LOOK_SHARE = 1.0, 20.0
 LOOKING = "look"
-SERVER_SECONDS = 15.0
+SERVER_SECONDS = 5.0
+"""How often a store on a server is asked: each time over a connection of its own."""
 REDRAW_SECONDS = 20.0
 """How often ages are drawn anew."""
 MOST_BACK = 100

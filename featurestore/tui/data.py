@@ -91,13 +91,19 @@ class FeatureFiles:
 
 @dataclass(frozen=True, slots=True)
 class FeatureHistory:
-    """What the stores say of one feature. ``watermark`` is the run up to which its active version is online."""
+    """What the stores say of one feature. ``watermark`` is the run up to which its active version is online.
+
+    ``horizon`` (µs) is up to when the values of a window are known. Of a request-time feature there are no values, and
+    ``offline_inputs`` are those of its inputs that are not online.
+    """
 
     timeline: DriftResult | None
     runs: tuple[RunRow, ...]
     datasets: tuple[DataSet, ...]
     watermark: int | None
     online_problem: str | None
+    horizon: int | None = None
+    offline_inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,27 +220,31 @@ class Data:
         detail = show_feature(self.project, name)
         return FeatureFiles(detail, known_commits(self.project, name), models_using(self.project, name))
 
-    def feature_history(self, name: str, sha256: str | None) -> FeatureHistory:
+    def feature_history(self, feature: Feature, sha256: str | None) -> FeatureHistory:
         """Raises StoreError where the offline store can't be read; one online that can't is named in the answer."""
-        store = self.store
-        found = None
+        store, name = self.store, feature.name
+        found, horizons = None, list[int]()
         with store.reading():
             if sha256 is not None:
                 with suppress(FeatureStoreError):  # no history yet
                     found = timeline(self.project, store, f"{name}@{sha256}", last=POINTS)
+                horizons = store.horizons(VersionId(name, sha256))
             runs = tuple(RunRow(item, run_text(item)) for item in store.run_totals(feature=name, last=POINTS))
             datasets = tuple(item for item in store.datasets() if any(part.feature == name for part in item.features))
-        watermark, problem = None, None
-        try:
-            watermark = self._watermark(VersionId(name, sha256 or ""))
-        except FeatureStoreError as exc:
-            problem = str(exc)
-        return FeatureHistory(found, runs, datasets, watermark, problem)
+        online, problem = self._online()
+        return FeatureHistory(
+            found, runs, datasets, online.get(VersionId(name, sha256 or "")), problem, max(horizons, default=None),
+            tuple(item.name for item in feature.inputs if VersionId(item.name, item.sha256) not in online),
+        )  # fmt: skip
 
-    def _watermark(self, version: VersionId) -> int | None:
+    def _online(self) -> tuple[Mapping[VersionId, int], str | None]:
+        """Up to which run each version is online, or why that can't be read."""
         from featurestore.workflows.status import online_watermarks
 
-        return online_watermarks(self.project).get(version)
+        try:
+            return online_watermarks(self.project), None
+        except FeatureStoreError as exc:
+            return {}, str(exc)
 
     # Two versions
 

@@ -91,6 +91,7 @@ def test_the_notebook_runs(heart: Path) -> None:
     client.execute()
     shown = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     assert "<table>" in shown
+    assert "<small>" in shown, "a long call says in the notebook what it is doing"
     assert "age_normalized" in shown
 
 

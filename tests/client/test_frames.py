@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,16 @@ def test_rows_order_and_columns_of_the_labels_stay(store: FeatureStore) -> None:
     joined = store.historical_features(frame, ["age_share"], timestamp_column="at")
     assert joined.drop("age_share").equals(frame)
     assert joined["age_share"].dtype == pl.Float64
+
+
+def test_pandas_is_not_needed_by_who_does_not_use_it(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)  # importing it raises now
+    assert answers(store, labels().to_arrow()) == answers(store, labels())
+    store.sync()
+    client = FeatureStoreClient(path=store.project.root)
+    assert len(client.get_historical_features(labels(), ["age_share"], "patient_id", "at", "patient")) == 3
+    assert len(client.get_online_features("patient", ["001"], ["age_share"]).to_polars()) == 1
+    client.close()
 
 
 def test_a_named_index_of_pandas_is_columns(store: FeatureStore) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 
+import pytest
+
 from featurestore.config import load_project
 from featurestore.locking import write_lock
+from tests.conftest import AGE, TOML
+from tests.services_postgres import PostgresServer
 from tests.tui.conftest import command, play, tui
 
 
@@ -96,5 +101,32 @@ def test_keys_are_answered_while_a_query_of_seconds_runs(past: Path) -> None:
             assert ended == []
             connection.interrupt()
             await shown.until(lambda: ended == [-1])
+
+    play(story)
+
+
+def test_what_another_checkout_commits_to_a_server_is_shown_by_itself(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featurestore.tui.app.SERVER_SECONDS", 0.2)
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    (mine / "features").mkdir(parents=True)
+    store = f'[offline]\nurl = "{postgres.url}"\n'
+    (mine / "featurestore.toml").write_text(TOML.replace('"test"', '"polled"') + store)
+    (mine / "features" / "cardiac.py").write_text(AGE)
+    (mine / "visits-1.csv").write_text("patient_id,visit_at,age,chol\n1,2024-07-01T00:00:00Z,40,200\n")
+    assert command(mine, "ingest") == 0
+    shutil.copytree(mine, theirs)
+    (theirs / "visits-2.csv").write_text("patient_id,visit_at,age,chol\n2,2024-07-01T00:00:00Z,50,200\n")
+
+    async def story() -> None:
+        async with tui(mine) as shown:
+            await shown.press("5")
+            table = shown.app.place.table  # type: ignore[attr-defined]
+            assert len(table.items) == 1
+            assert await asyncio.to_thread(command, theirs, "ingest") == 0
+            await shown.until(lambda: len(table.items) == 2)
+            await shown.press("1")
+            await shown.until(lambda: shown.line_with("age_share").split()[4:7] == ["active", "1", "2"])
 
     play(story)

@@ -95,7 +95,8 @@ class DriftPlace(Place):
             self._read(location.feature)
 
     def take(self, listed: FeatureList) -> None:
-        self.features.set_items(sorted((row for row in listed.rows if row.entry.active_sha256), key=_badness))
+        measured = (row for row in listed.rows if row.entry.active_sha256 and not row.feature.at_request)
+        self.features.set_items(sorted(measured, key=_badness))
 
     def reload(self) -> None:
         if self._shown is not None:

@@ -21,7 +21,7 @@ from featurestore.render.text.features import declared_rows, hash_remarks
 from featurestore.render.text.lineage import lineage_tree
 from featurestore.render.text.stats import stats_page
 from featurestore.render.text.style import facts
-from featurestore.render.words import plural
+from featurestore.render.words import instant, plural
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FeatureFiles, FeatureHistory, FeatureList, RunRow
@@ -35,6 +35,11 @@ from featurestore.tui.widgets.table import Table
 from featurestore.workflows.stats import StatsResult
 
 PARTS = ("Overview", "Versions", "Code", "Statistics", "Runs", "Lineage")
+NO_RUNS = "No runs of it yet.\n\ni ingests it."
+AT_REQUEST = (
+    "It is computed when it is asked for, so nothing of it is stored and no run writes it.\n\n"
+    "Its inputs are features with values of their own; Overview names them."
+)
 WIDE = 140
 """From this width on the overview stands at the side of the other parts."""
 
@@ -91,7 +96,6 @@ class FeaturePlace(Place):
 
     def on_mount(self) -> None:
         self.query_one(Tabs).can_focus = False
-        self.runs.set_empty(Text("No runs of it yet.\n\ni ingests it."))
         self.versions.set_empty(Text("No versions yet.\n\nw writes the version file of its code; i also computes it."))
 
     # Where one is
@@ -165,8 +169,10 @@ class FeaturePlace(Place):
         def show_files(files: FeatureFiles) -> None:
             self._files = files
             self._draw()
-            sha256 = files.detail.entry.active_sha256
-            self.load("history", lambda: self.tui.data.feature_history(name, sha256), self._show_history)
+            entry = files.detail.entry
+            self.load(
+                "history", lambda: self.tui.data.feature_history(entry.feature, entry.active_sha256), self._show_history
+            )
 
         self.load("files", lambda: self.tui.data.feature_files(name), show_files)
 
@@ -207,6 +213,7 @@ class FeaturePlace(Place):
         self._draw_code()
         self.statistics.show(_statistics(files, history))
         self.lineage.show(_lineage(files, history))
+        self.runs.set_empty(Text(AT_REQUEST if files.detail.entry.feature.at_request else NO_RUNS))
         self.runs.set_items(history.runs if history else ())
 
     def _draw_code(self) -> None:
@@ -286,6 +293,8 @@ def _overview(files: FeatureFiles, history: FeatureHistory | None) -> Renderable
     parts += [block(feature.description)] if feature.description else []
     parts += [block(detail.note, WARN)] if detail.note else []
     rows = declared_rows(detail)
+    if feature.window is not None and history is not None:
+        rows.append(("known up to", cell(instant(history.horizon)) if history.horizon else cell("no run yet", DIM)))
     rows.append(("online", _online(files, history)))
     rows.append(("data sets", _datasets(history)))
     parts += [Text(""), facts(rows), *hash_remarks(detail)]
@@ -298,6 +307,10 @@ def _online(files: FeatureFiles, history: FeatureHistory | None) -> Text:
         return cell("…", DIM)
     if history.online_problem is not None:
         return block(history.online_problem, BAD)
+    if files.detail.entry.feature.at_request:
+        if history.offline_inputs:
+            return block(f"not without its inputs: {', '.join(history.offline_inputs)}; u syncs them", WARN)
+        return cell("computed when it is asked for; its inputs are online", GOOD)
     if history.watermark is None:
         return cell("no; u syncs it" if files.detail.entry.active else "no", DIM)
     points = history.timeline.points if history.timeline else ()
@@ -316,6 +329,8 @@ def _datasets(history: FeatureHistory | None) -> Text:
 def _statistics(files: FeatureFiles, history: FeatureHistory | None) -> RenderableType:
     if history is None:
         return hint("Reading the history …")
+    if files.detail.entry.feature.at_request:
+        return hint(AT_REQUEST)
     if history.timeline is None or not history.timeline.points:
         return hint("No values yet.\n\ni ingests the feature; its statistics are here then.")
     points = history.timeline.points

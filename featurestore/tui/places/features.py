@@ -197,6 +197,8 @@ def _last_run(row: FeatureRow) -> Text:
 
 def _fresh(row: FeatureRow) -> Text:
     """How long ago the last run was, in the colour of how it went."""
+    if row.feature.at_request:
+        return cell("request", DIM)  # it is computed then
     went = row.entry.summary.last_status
     return cell(age(age_of(row.entry)), BAD if went == "failed" else "" if went else DIM)
 

@@ -45,7 +45,7 @@ class RunsPlace(Place):
     RunsPlace ContentSwitcher { height: 1fr; }
     RunsPlace #preview { width: 80; border-left: solid $border-blurred; display: none; }
     RunsPlace.-wide #preview { display: block; }
-    RunsPlace #rejected { display: none; height: 1fr; border-top: solid $border-blurred; }
+    RunsPlace #rejected { display: none; height: auto; max-height: 50%; border-top: solid $border-blurred; }
     RunsPlace.-rejected #rejected { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
