@@ -40,7 +40,18 @@ class _Decimal(str):
     __slots__ = ()
 
 
-_DECODER = json.JSONDecoder(parse_int=_Integer, parse_float=_Decimal, parse_constant=_Decimal)
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, in which no name may stand twice: programs differ in which of the values they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"has the name {next(name for name in names if names.count(name) > 1)!r} twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_Integer, parse_float=_Decimal, parse_constant=_Decimal, object_pairs_hook=_object
+)
 _KINDS: dict[type, int] = {type(None): NULL, str: STRING, _Integer: INTEGER, _Decimal: DECIMAL, bool: BOOLEAN}
 
 
@@ -107,7 +118,7 @@ def _columns(objects: list[dict[str, object]], rows: list[int], file: str) -> Cu
     names = dict.fromkeys(name for each in objects for name in each)
     if len(names) > MAX_COLUMNS:
         raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=file)
-    columns = [_column(name, [each.get(name) for each in objects]) for name in names]
+    columns = [column_of(name, [each.get(name) for each in objects]) for name in names]
     nothing = pl.DataFrame(height=len(rows))
     return Cut(
         nothing.with_columns(texts for texts, _ in columns),
@@ -116,8 +127,13 @@ def _columns(objects: list[dict[str, object]], rows: list[int], file: str) -> Cu
     )
 
 
-def _column(name: str, values: list[object]) -> tuple[pl.Series, pl.Series]:
-    """The values' texts, and what they are."""
+def decode(text: str) -> object:
+    """A JSON text, with numbers as the digits that they were written with."""
+    return _DECODER.decode(text)
+
+
+def column_of(name: str, values: list[object]) -> tuple[pl.Series, pl.Series]:
+    """The texts of decoded values, and what they are."""
     kinds = [_KINDS.get(type(value), NESTED) for value in values]
     if not {BOOLEAN, NESTED}.isdisjoint(kinds):
         values = [_text(value, kind) for value, kind in zip(values, kinds, strict=True)]
