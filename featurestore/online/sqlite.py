@@ -241,6 +241,13 @@ class SQLiteStore:
             if opened.project not in ("", self._project.name):
                 what = f"holds the values of the project under its earlier name {opened.project}"
                 yield Check("online", "warn", what, f"featurestore sync writes those of {self._project.name} instead")
+            self._check_pages(opened.connection)
+
+    def _check_pages(self, connection: sqlite3.Connection) -> None:
+        """Raises DamagedError. Reads the whole file, as a run that has nothing to write does not."""
+        with _TranslatedErrors(self._path):
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise self._damaged()
 
     def _damaged(self) -> DamagedError:
         return DamagedError("the embedded online store is damaged", where=str(self._path), hint=AFRESH)

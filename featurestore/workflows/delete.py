@@ -82,7 +82,7 @@ def delete(
         raise UsageError(
             f"--at {times.format_instant(moment)} lies in the future", hint="leave out --at to delete it from now on"
         )
-    with writing_turn(project, offline):
+    with writing_turn(project, offline, dry_run=dry_run):
         with offline.reading():
             found = {
                 version: _changes(offline, version, entity, moment, now)

@@ -18,6 +18,8 @@ from featurestore.tables.values import json_value
 from featurestore.times import format_instant
 from featurestore.workflows.references import resolve_one
 
+ROW_BYTES = 1_400  # of a value, in Python and as JSON
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryValue:
@@ -51,17 +53,25 @@ def feature_history(project: Project, store: OfflineStore, reference: str, entit
     Raises what `resolve_one`, `parse_entity` and `history` raise.
     """
     version = resolve_one(project, store, reference)
-    return history(store, version, parse_entity(version.entity_type, entity_id))
+    return history(store, version, parse_entity(version.entity_type, entity_id), memory=project.memory)
 
 
-def history(store: OfflineStore, version: StoredVersion, entity: Entity) -> HistoryResult:
+def history(store: OfflineStore, version: StoredVersion, entity: Entity, *, memory: int | None = None) -> HistoryResult:
     """The history of one entity (key values by name, as `parse_entity` gives them).
 
-    Raises UsageError for a version without history, StoreError.
+    Raises UsageError for a version without history, and for an entity whose values need more than about ``memory``
+    bytes as a document or table; StoreError.
     """
     runs = runs_of(store, version)
     wanted = pl.DataFrame({name: [entity[name]] for name in entity}, schema=key_types(version.entity_type))
     rows = store.scan(version, entities=wanted)
+    if memory is not None and rows.height * ROW_BYTES > memory:
+        name, needed = version.id.feature, rows.height * ROW_BYTES // 1_000_000 + 1
+        raise UsageError(
+            f"{name} has {rows.height:,} values of this one entity: about {needed:,} MB as a table or document, and "
+            f"[offline] memory is {memory // 1_000_000:,} MB",
+            hint=f"featurestore export {name} --output FILE writes any number; FEATURESTORE_OFFLINE_MEMORY allows more",
+        )
     columns = (
         rows["computed_at"].to_physical().to_list(), rows["run_seq"].to_list(), rows["op"].to_list(),
         _values(rows["value"]),

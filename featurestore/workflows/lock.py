@@ -6,6 +6,7 @@ Reads and writes files only, runs no user code, and imports nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +64,9 @@ def lock(
     ``skip_broken``, for any declaration that can't be used; VersionFileError for what a person has to settle, such as
     a reference by a number that is to move; StoreError where a file can't be written.
     """
-    with write_lock(project):
-        complete_broken_off(project)
+    with nullcontext() if dry_run else write_lock(project):
+        if not dry_run:
+            complete_broken_off(project)
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         if registry.broken and not names and not skip_broken:

@@ -52,7 +52,7 @@ def promote(
         raise UsageError(
             "name the feature and the version apart", hint=f"featurestore promote {feature.replace('@', ' ')}"
         )
-    with writing_turn(project, offline):
+    with writing_turn(project, offline, dry_run=dry_run):
         (asked,) = resolve(project, offline, [f"{feature}@{wanted}"])
         version, lives = asked.version, read_lives(project)
         try:

@@ -62,7 +62,7 @@ def rename(project: Project, offline: OfflineStore, old: str, new: str, *, dry_r
     """
     if not FEATURE_NAME.fullmatch(new) or keyword.iskeyword(new):
         raise UsageError(f"{new!r} is not a feature name", hint="lower-case letters, digits and _")
-    with writing_turn(project, offline):
+    with writing_turn(project, offline, dry_run=dry_run):
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         declared = {feature.name: feature for feature in registry.features}

@@ -65,7 +65,7 @@ def retire(
 
     Raises UsageError for a feature that is declared, and for a name that nothing is known of; LockedError, StoreError.
     """
-    with writing_turn(project, offline) as unfinished:
+    with writing_turn(project, offline, dry_run=dry_run) as unfinished:
         lives = read_lives(project)
         with offline.reading():
             versions = offline.versions(name)

@@ -12,6 +12,7 @@ from featurestore.workflows.drift.timeline import Point, find_point, points_of
 from featurestore.workflows.references import resolve_one
 
 MOST_ROWS = 5_000_000  # of a history that is described as a whole
+ROW_BYTES = 400  # of one of them, where keys and values are texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class StatsResult:
     """The run whose statistics are shown, and the points of the timeline, oldest first.
 
     ``held`` are the statistics of all values that are held now, of each entity and time the last learned; None for a
-    history of over `MOST_ROWS` rows. ``rows`` counts the rows of the history.
+    history of over `MOST_ROWS` rows, or of more than fit into the project's memory. ``rows`` counts the rows of the
+    history.
     """
 
     version: StoredVersion
@@ -40,16 +42,16 @@ def stats(
     version = resolve_one(project, store, name)
     points = points_of(store, version)
     shown = points[-1] if run is None else find_point(points, run)
-    rows, held = _held(store, version)
+    rows, held = _held(store, version, min(MOST_ROWS, project.memory // ROW_BYTES))
     return StatsResult(version, shown, tuple(points if last is None else points[-last:]), rows, held)
 
 
-def _held(store: OfflineStore, version: StoredVersion) -> tuple[int, Mapping[str, Json] | None]:
+def _held(store: OfflineStore, version: StoredVersion, most_rows: int) -> tuple[int, Mapping[str, Json] | None]:
     from featurestore.drift.statistics import RowValues, describe_rows  # loads NumPy, which documents need not
 
     with store.reading():
         mark = store.mark(version)
-        if mark is None or mark.rows > MOST_ROWS:
+        if mark is None or mark.rows > most_rows:
             return 0 if mark is None else mark.rows, None
         current = store.current(version)
     values = current.filter(current["op"] == VALUE)

@@ -121,3 +121,15 @@ def test_version_files_that_are_not_committed_are_pointed_at(project: Folder) ->
 def test_a_full_disk_fails(project: Folder) -> None:
     (wrong,) = [check for check in examine(project.root, no_disk=1 << 60) if check.area == "disk"]
     assert wrong == Check("disk", "fail", wrong.what, "free some space")
+
+
+def test_a_damaged_page_of_the_embedded_online_store_is_found(project: Folder) -> None:
+    project.run("ingest")
+    project.run("sync")
+    file = project.root / ".featurestore" / "online.sqlite"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    checks = project.json("doctor", code=1)["checks"]
+    (found,) = [item for item in checks if item["area"] == "online" and item["state"] == "fail"]
+    assert "the embedded online store is damaged" in found["what"]
+    assert "featurestore sync --full" in found["hint"]

@@ -17,7 +17,9 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 READERS = (
     ["get", "patient", "001"], ["verify"], ["list"], ["show", "age_share"], ["runs"], ["history", "age_share", "001"],
     ["export", "age_share"], ["stats", "age_share"], ["doctor"],
-    ["join", "labels.csv", "-f", "age_share", "--timestamp-column", "at"],
+    ["join", "labels.csv", "-f", "age_share", "--timestamp-column", "at"], ["lock", "--dry-run"], ["sync", "--dry-run"],
+    ["delete", "patient", "001", "--dry-run"], ["delete", "patient", "001", "--erase", "--dry-run"],
+    ["baseline", "age_share", "--dry-run"],
 )  # fmt: skip
 
 
@@ -41,7 +43,7 @@ def locked(project: Folder) -> Iterator[Folder]:
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-@pytest.mark.parametrize("arguments", READERS, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("arguments", READERS, ids=" ".join)
 def test_a_command_that_reads_needs_no_right_to_write(locked: Folder, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "featurestore", "-C", str(locked.root), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

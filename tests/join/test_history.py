@@ -10,7 +10,7 @@ import pytest
 from featurestore.errors import UsageError
 from featurestore.offline.contract import TOMBSTONE
 from featurestore.workflows.export import export
-from featurestore.workflows.history import HistoryValue, history
+from featurestore.workflows.history import ROW_BYTES, HistoryValue, history
 from tests.join.cases import SHELF, Row, memory_store, version_of
 from tests.join.stores import duckdb_store, learn
 
@@ -40,6 +40,14 @@ def test_values_are_written_as_in_json() -> None:
 
 def test_an_unknown_entity_has_no_values() -> None:
     assert history(STORE, V, {"shop": 8, "product": "tea"}).values == ()
+
+
+def test_an_entity_with_more_values_than_fit_into_memory_is_refused_with_the_way_out() -> None:
+    entity: dict[str, str | int] = {"shop": 7, "product": "tea"}
+    assert len(history(STORE, V, entity, memory=3 * ROW_BYTES).values) == 3
+    with pytest.raises(UsageError, match="has 3 values of this one entity") as failed:
+        history(STORE, V, entity, memory=3 * ROW_BYTES - 1)
+    assert "featurestore export" in str(failed.value.hint)
 
 
 def test_a_version_without_history_says_what_to_run() -> None:

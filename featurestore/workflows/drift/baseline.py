@@ -46,7 +46,7 @@ def set_baseline(
         raise UsageError("a run and --window can't be combined", hint="name one run, or a rolling window")
     version = resolve_one(project, store, name)
     method = drift_settings(project, version.id.feature).method
-    with writing_turn(project, store):
+    with writing_turn(project, store, dry_run=dry_run):
         points = points_of(store, version)
         point = None if window else points[-1] if run is None else find_point(points, run)
         if point is not None and store.sample(version.id, point.run_seq) is None:

@@ -25,11 +25,16 @@ from featurestore.workflows.summaries import summarize
 
 
 @contextmanager
-def writing_turn(project: Project, offline: OfflineStore) -> Iterator[tuple[str, ...]]:
+def writing_turn(project: Project, offline: OfflineStore, *, dry_run: bool = False) -> Iterator[tuple[str, ...]]:
     """Holds the project's write lock, and completes erasures that were broken off; gives what is left all the same.
 
-    Raises LockedError, StoreError, and SetBackError for a history that was set back, before anything is written.
+    With ``dry_run`` it does neither: what only looks needs no right to write. Raises LockedError, StoreError, and
+    SetBackError for a history that was set back, before anything is written.
     """
+    if dry_run:
+        refuse_set_back(offline)
+        yield ()
+        return
     with write_lock(project):
         refuse_set_back(offline)
         yield complete_erasures(project, offline)
