@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
 from featurestore.tables.batch import Mask
 from featurestore.tables.precision import micros_of
+from featurestore.tables.time_formats import guess_formats
 from featurestore.tables.types import INSTANT
 from featurestore.tables.written_times import epochs_of, parse_times
 from featurestore.times import EPOCH, MAX_INSTANT, MICROSECOND, MIN_INSTANT, is_utc
@@ -138,6 +140,9 @@ def _refuse(column: pl.Series, bad: pl.Series, what: str, hint: str, table: str,
     if bad.any():
         at = int(bad.arg_true()[0])
         shown = repr(column[at]) if column.dtype == pl.String else str(column.slice(at, 1).to_physical().item())
+        if hint == ISO and column.dtype == pl.String and (formats := list(guess_formats(str(column[at])))):
+            ways = " or ".join(f"--format-of {quote(f'{column.name}={each}')}" for each in formats)
+            hint += f"; or say how times are written: {ways}"
         raise SourceError(
             f"{shown} in column {column.name!r} {what}", where=f"{table}, row {at + first_row}", hint=hint
         )
