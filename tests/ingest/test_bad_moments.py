@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from featurestore import times
 from featurestore.sources.contract import Offer
 from featurestore.sources.files import FileSource
 from tests.conftest import VISITS, Folder
@@ -37,6 +39,23 @@ def test_a_file_that_goes_or_grows_between_look_and_read_fails_the_run_whole(
     assert not (project.root / "features/.versions/age_share").exists()
     project.write({"visits2.csv": VISITS.replace("2024", "2025") + MORE})
     assert project.features()["age_share"]["rows_written"] == 7
+
+
+def test_a_clock_that_is_set_back_takes_nothing_back(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that were not ahead once are not ahead again, and runs go on being numbered and dated in order."""
+    project.run("ingest")
+    late = round(datetime(2024, 1, 20, tzinfo=UTC).timestamp() * 1_000_000)
+    monkeypatch.setattr(times, "now", lambda: late)  # a row of February was taken before
+    assert project.features("--full")["age_share"]["rows_corrected"] == 0
+    project.write({"visits2.csv": VISITS.replace("2024", "2023")})
+    feature = project.features()["age_share"]
+    assert (feature["rows_written"], feature["rows_withdrawn"], feature["rows_rejected"]) == (3, 0, 0)
+    assert feature["status"] == "ok"
+    values = project.json("history", "age_share", "001")["values"]
+    assert [each["computed_at"][:7] for each in values] == ["2023-01", "2023-02", "2024-01", "2024-02"]
+    learned = {each["computed_at"][:4]: each["ingested_at"] for each in values}
+    assert learned["2023"] > learned["2024"]
+    assert project.features()["age_share"]["status"] == "unchanged"
 
 
 def test_a_file_with_the_time_and_size_of_the_one_before_it_is_read(project: Folder) -> None:

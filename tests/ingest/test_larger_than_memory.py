@@ -14,6 +14,7 @@ import pytest
 
 from featurestore.config import load_project
 from featurestore.offline.open import open_offline
+from featurestore.workflows.ingest import at_once as whole
 from featurestore.workflows.ingest import divided
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
@@ -142,6 +143,63 @@ def test_what_looks_at_all_rows_is_refused_with_the_figures(tmp_path: Path, monk
     assert "needs the rows of item shop=7,item=é7 at once" in so_far.message
     assert status["revenue"] is None
     assert status["lately"] is None
+
+
+def make_project_with_ids(root: Path, *, repeated: bool = False) -> Path:
+    """The same, of sales with numbers; the later file may repeat one of the earlier."""
+    make_project(root)
+    (root / "featurestore.toml").write_text(TOML.replace("timezone", 'id = ["sale"]\ntimezone'))
+    for number in (1, 2):
+        path = root / f"sales-{number}.csv"
+        head, *lines = path.read_text().splitlines()
+        last = 1_000 if repeated else 0  # of the first file
+        numbered = [f"{line},{number * 10_000 + at - last * (number - 1) * 10}" for at, line in enumerate(lines)]
+        path.write_text("\n".join([f"{head},sale", *numbered]) + "\n")
+    return root
+
+
+def test_sources_with_ids_are_taken_by_parts_where_no_id_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [outcome(make_project_with_ids(tmp_path / "at_once"))]
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 150)
+    monkeypatch.setattr(divided, "AT_ONCE", 3_000)  # all at once would be refused
+    monkeypatch.setattr(divided.Divided, "_too_large", lambda *_: None)
+    found.append(outcome(root := make_project_with_ids(tmp_path / "by_parts")))
+    assert found[0] == found[1]
+    assert [item[1:4] for item in outcome(root, full=True)[0]] == [(0, 0, 0)] * 4
+
+
+def test_ids_that_repeat_in_a_large_source_are_refused_with_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project_with_ids(tmp_path / "shop", repeated=True)
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 200)
+    monkeypatch.setattr(divided, "AT_ONCE", 32_000)
+    run = ingest(project := load_project(root), open_offline(project), IngestRequest()).run
+    assert run.status == "failed"
+    for item in run.features:
+        assert item.error is not None
+        assert item.error.message.startswith("some values of sale are those of several rows of the source 'sales'")
+        assert "3,000 rows, about" in item.error.message
+        assert "leave id out of [sources.sales]" in str(item.error.hint)
+
+
+def test_a_source_without_times_that_is_too_large_is_refused_with_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "shop")
+    settings = TOML.replace('event_time = "sold_at"\n', "").replace('updated_at = "changed_at"\n', "")
+    (root / "featurestore.toml").write_text(settings)
+    (root / "features" / "sales.py").write_text(
+        CODE.split("\n\n@feature")[0] + "\n\n@feature" + CODE.split("@feature")[1]
+    )
+    monkeypatch.setattr(whole, "AT_ONCE", 50_000)  # as if 150 kB of CSV were 7 GB
+    (feature,) = ingest(project := load_project(root), open_offline(project), IngestRequest()).run.features
+    assert feature.error is not None
+    assert "has no event_time, so that revenue needs all its rows at once: they take about" in feature.error.message
+    assert "GB of memory, and it may use 2.0 GB" in feature.error.message
+    assert "event_time in [sources.sales]" in str(feature.error.hint)
 
 
 BOUNDED = """

@@ -259,13 +259,15 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         bounds: list[str | int] = []
         within = in_range(version, key_range, bounds)
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
-        return self._history(
+        frame = self._history(
             version,
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}{semi} "
-            f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {within} ORDER BY {keys}, computed_at",
+            f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {within}",
             bounds,
             entities=entities,
         )
+        order = [*version.entity_type.key_names, "computed_at"]
+        return frame if _in_order(frame, order) else frame.sort(order)
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         def ask(file: DuckDBFile) -> HistoryMark | None:

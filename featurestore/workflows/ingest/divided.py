@@ -6,7 +6,7 @@ entity that has too many rows. What looks at all rows is refused, with the figur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from featurestore.workflows.ingest.evaluating import (
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
 from featurestore.workflows.ingest.plans import Plan
-from featurestore.workflows.ingest.problems import too_large_problem
+from featurestore.workflows.ingest.problems import repeated_ids_problem, too_large_problem
 from featurestore.workflows.ingest.taken import MOST_DUE
 
 AT_ONCE = 3  # times the size of its rows is what an evaluation takes
@@ -52,6 +52,7 @@ class Divided:
 
     def __post_init__(self) -> None:
         self._row_bytes: int | None = None
+        self._once: dict[frozenset[str], bool] = {}
 
     @property
     def notes(self) -> list[str]:
@@ -64,10 +65,14 @@ class Divided:
             problem = self._refusal(plan)
             if problem is not None:
                 yield plan, problem
-            elif self._divides(plan) and self._is_large(plan, evaluation):
-                large.append(plan)
-            else:
+            elif plan.ready.target.feature.window is not None or not self._is_large(plan, evaluation):
                 at_once.append(plan)
+            elif self._divides(plan):
+                large.append(plan)
+            elif (size := AT_ONCE * self._bytes(rows := self.contents.count(plan.now.ranks))) <= self.memory:
+                at_once.append(plan)
+            else:
+                yield plan, repeated_ids_problem(plan.ready.target, rows, size, self.memory)
         if at_once:
             yield from evaluation.run(at_once)
         del evaluation
@@ -98,11 +103,20 @@ class Divided:
         return too_large_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
 
     def _divides(self, plan: Plan) -> bool:
-        """Whether a target can be evaluated by parts: no window, and none where a row with an id may change parts."""
-        if plan.ready.target.feature.window is not None:
+        """Whether a target can be evaluated by parts: not where two rows of one event may lie in two of them."""
+        if plan.ready.scope.kind == "source" or not self.looking.keyed:
             return False
-        placed = set(self.looking.place) <= set(self.looking.key)
-        return plan.ready.scope.kind != "source" and self.looking.keyed and placed
+        return set(self.looking.place) <= set(self.looking.key) or self._has_each_id_once(_names_of([plan]))
+
+    def _has_each_id_once(self, names: Collection[str]) -> bool:
+        """Whether no id is that of two rows of some contents. By hashes of 64 bits: two ids that share one are taken
+        for one, and the rows are looked at together."""
+        found = frozenset(names)
+        if found not in self._once:
+            ids = list(self.looking.source.id)
+            hashes = [frame.select(ids).hash_rows() for frame in self.contents.stream(found, ids)]
+            self._once[found] = not hashes or not bool(pl.concat(hashes).is_duplicated().any())
+        return self._once[found]
 
     def _is_large(self, plan: Plan, evaluation: Evaluation) -> bool:
         """Whether the rows that a target depends on are too many to be looked at together."""
@@ -120,8 +134,7 @@ class Divided:
     # By parts
 
     def _by_parts(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
-        names = {name for plan in plans for side in (plan.now, plan.then) if side for name in side.ranks}
-        divided = DividedRows(self.contents, self.looking.place, self._most(), names)
+        divided = DividedRows(self.contents, self.looking.place, self._most(), _names_of(plans))
         divided.spill(self.folder)
         entities, rows, stretches = divided.division.units(whole_entities=True), [], []
         if len(entities) < len(divided.division):  # an entity is divided
@@ -210,6 +223,11 @@ class Divided:
         keys = [pl.Series(name, [key], kind) for (name, kind), key in zip(types.items(), place, strict=False)]
         bounds = [pl.Series(name, [at], pl.Int64).cast(INSTANT) for name, at in ((LOW, low), (HIGH, high))]
         return pl.DataFrame([*keys, *bounds])
+
+
+def _names_of(plans: Sequence[Plan]) -> set[str]:
+    """The contents that plans look at, then and now."""
+    return {name for plan in plans for side in (plan.now, plan.then) if side for name in side.ranks}
 
 
 def _in_unit(plan: Plan, unit: Unit, divided: DividedRows) -> Plan:

@@ -21,7 +21,8 @@ from featurestore.parsed.index import Piece
 from featurestore.parsed.rows import CONTENT
 from featurestore.sources.contract import Content
 from featurestore.tables.temporary import SpilledFrame, SpilledFrames
-from featurestore.workflows.ingest.contents import Ranks, SourceContents
+from featurestore.workflows.ingest.contents import SourceContents
+from featurestore.workflows.ingest.row_frames import Ranks, RowFrames
 
 SHARE_OF_MEMORY = 24  # that the rows of a part may take: they are sorted, evaluated and compared besides
 LEAST_ROWS = 1_000
@@ -179,7 +180,7 @@ class DividedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class PartContents:
+class PartContents(RowFrames):
     """The rows of a source's contents that lie in a part; given as those of `SourceContents` are."""
 
     contents: SourceContents
@@ -194,6 +195,10 @@ class PartContents:
         return self.contents.columns
 
     @property
+    def names(self) -> list[str]:
+        return self.contents.names
+
+    @property
     def there(self) -> Mapping[str, Content]:
         return self.contents.there
 
@@ -203,16 +208,9 @@ class PartContents:
     def is_in(self, contents: Iterable[str]) -> pl.Expr:
         return self.contents.is_in(contents)
 
-    def rows(
-        self,
-        ranks: Ranks,
-        clock: int | None,
-        *,
-        between: tuple[int | None, int | None] = (None, None),
-        matching: pl.DataFrame | None = None,
-    ) -> pl.DataFrame:
-        found = list(self.frames(ranks, clock, between=between, matching=matching))
-        return pl.concat(found) if found else pl.DataFrame(schema={**self.contents.kept_schema, RANK: pl.Int64()})
+    @property
+    def kept_schema(self) -> dict[str, pl.DataType]:
+        return self.contents.kept_schema
 
     def frames(
         self,

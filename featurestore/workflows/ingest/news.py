@@ -13,8 +13,9 @@ import polars as pl
 
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
-from featurestore.workflows.ingest.contents import Ranks, SourceContents
+from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.division import PartContents
+from featurestore.workflows.ingest.row_frames import Ranks
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
 _HELD = "featurestore held"
@@ -80,6 +81,12 @@ class Looking:
     @property
     def columns(self) -> list[str]:
         return self.contents.columns
+
+    @property
+    def unread(self) -> list[str]:
+        """The columns of what is there that none of the targets sees."""
+        seen = set(self.columns)
+        return [name for name in self.contents.names if name not in seen]
 
     def count(self, rows: pl.DataFrame) -> Events:
         return count_rows(rows, self.columns, self.entity_type, self.source)
