@@ -73,13 +73,20 @@ def write_log(project: Project, path: Path, lines: str) -> str | None:
     return note(project, path)
 
 
-def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None) -> Dialect:
-    """How label files are written: ``--delimiter``, ``--null`` and ``--format-of``. Raises UsageError."""
-    from featurestore.dialect import Dialect, TimeFormat
+def label_dialect(
+    delimiter: str, null: Sequence[str] | None, formats: Sequence[str] | None, others: Sequence[str] | None
+) -> Dialect:
+    """How label files are written: ``--delimiter``, ``--null``, ``--format-of``, and ``--dialect`` for all settings.
+
+    Raises UsageError, ConfigError.
+    """
     from featurestore.tables.time_formats import compile_format
+    from featurestore.workflows.label_dialect import parse_settings, read_label_dialect
     from featurestore.workflows.table_files import parse_delimiter
 
-    times: dict[str, TimeFormat] = {}
+    settings = parse_settings(others or ())
+    settings.setdefault("delimiter", parse_delimiter("--delimiter", delimiter))
+    settings.setdefault("null", list(null or ()))
     for text in formats or ():
         column, equals, format_ = text.partition("=")
         example = "for example --format-of at='%d.%m.%Y %H:%M'"
@@ -89,8 +96,8 @@ def label_dialect(delimiter: str, null: Sequence[str] | None, formats: Sequence[
             compile_format(format_)
         except ValueError as exc:
             raise UsageError(f"--format-of {text!r}: {exc}", hint=example) from None
-        times[column] = TimeFormat(format=format_)
-    return Dialect(delimiter=parse_delimiter("--delimiter", delimiter), null=tuple(null or ()), times=times)
+        settings.setdefault("columns", {}).setdefault(column, {})["format"] = format_
+    return read_label_dialect(settings, "--dialect")
 
 
 def splits(session: Session, text: str | None, column: str) -> Splits | None:

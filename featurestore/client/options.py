@@ -6,12 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.errors import UsageError
 
 if TYPE_CHECKING:
+    from featurestore.dialect import Dialect
     from featurestore.workflows.join.question import EntityColumns
     from featurestore.workflows.join.splits import Splits
 
@@ -102,6 +103,15 @@ def timezone(given: str | None) -> str | None:
     if given is not None and not times.is_zone(given):
         raise UsageError(f"timezone={given!r} is not a time zone", hint="for example Europe/Paris")
     return given
+
+
+def dialect(delimiter: str, settings: Mapping[str, Any] | None) -> Dialect:
+    """How a label file is written. Raises UsageError, ConfigError."""
+    from featurestore.workflows.label_dialect import read_label_dialect
+    from featurestore.workflows.table_files import parse_delimiter
+
+    given = {"delimiter": parse_delimiter("delimiter", delimiter), **(settings or {})}
+    return read_label_dialect(given, "dialect")
 
 
 def _columns(given: Columns) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from featurestore.client import labels as tables
 from featurestore.client import notebook, options, results
 from featurestore.client.options import Duration, Entities, Instant
 from featurestore.config import Project, find_root, load_project
-from featurestore.dialect import STANDARD, Dialect
+from featurestore.dialect import STANDARD
 from featurestore.errors import UsageError
 from featurestore.progress import Progress
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         split_column: str
         request: Mapping[str, str] | None
         delimiter: str
+        dialect: Mapping[str, Any] | None
         dataset: str | None
         keep_labels: bool
         replace: bool
@@ -96,7 +97,7 @@ class FeatureStore:
         known: bool = False, as_of: Instant | None = None, max_age: Duration | None = None, before: bool = False,
         lag: Duration | None = None, with_times: bool = False, times_suffix: str = ".at", timezone: str | None = None,
         split: Mapping[str, Instant | None] | None = None, split_column: str = "split",
-        request: Mapping[str, str] | None = None, delimiter: str = ",",
+        request: Mapping[str, str] | None = None, delimiter: str = ",", dialect: Mapping[str, Any] | None = None,
         dataset: str | None = None, keep_labels: bool = True, replace: bool = False, batch_rows: int | None = None,
         strict: bool = False, progress: Progress | None = None,
     ) -> pl.DataFrame | results.JoinSummary:  # fmt: skip
@@ -108,26 +109,28 @@ class FeatureStore:
         are not called like them: ``{"customer": "buyer_id"}``, for several keys ``{"shop": ["country", "shop_id"]}``,
         and for a role ``{"payer": ("customer", "from_id")}``, whose features are asked for as ``payer.NAME``.
         ``request`` names the columns that hold the fields of request-time features, where they are called otherwise:
-        ``{"amount": "basket_total"}``. Times are datetimes or ISO 8601, durations timedeltas or texts like ``36h``. The
-        other keywords are the options of ``join`` of the same names; ``split`` maps each part to the instant before
-        which it ends, the last to None.
+        ``{"amount": "basket_total"}``. ``dialect`` has settings of how a file is written, as sources have them:
+        ``{"encoding": "cp1252", "columns": {"at": {"unit": "ms"}}}``. Times are datetimes or ISO 8601, durations
+        timedeltas or texts like ``36h``. The other keywords are the options of ``join`` of the same names; ``split``
+        maps each part to the instant before which it ends, the last to None.
 
         >>> store.historical_features("labels.csv", ["age_normalized"], timestamp_column="diagnosed_at")
         """
         from featurestore.workflows.datasets.create import NewDataSet
         from featurestore.workflows.join.files import join_files
-        from featurestore.workflows.table_files import TableFile, parse_delimiter
+        from featurestore.workflows.table_files import TableFile
 
         asked = options.names("features", features)
         one = (entity_column,) if isinstance(entity_column, str) else tuple(entity_column)
         new = None if dataset is None else NewDataSet(dataset, store_labels=keep_labels, replace=replace)
         with self._offline() as store, notebook.progress(progress) as report:
+            written = options.dialect(delimiter, dialect)
             question = self._question(
                 store, asked, timestamp_column, entities, entity_type, one,
                 known=known, as_of=options.instant("as_of", as_of), max_age=options.duration("max_age", max_age),
                 lag=(options.duration("lag", lag) or 0) + before, timezone=options.timezone(timezone),
                 times_suffix=times_suffix if with_times else None, splits=options.splits(split, split_column),
-                strict=strict,
+                strict=strict, formats=written.times,
                 request=dict(request or {}),
             )  # fmt: skip
             path = tables.as_path(labels)
@@ -137,7 +140,7 @@ class FeatureStore:
             with _in_file(labels, "labels") as file:
                 assert file is not None
                 name = "labels" if path is None else ""
-                source = TableFile(file, None, name, Dialect(delimiter=parse_delimiter("delimiter", delimiter)))
+                source = TableFile(file, None, name, written)
                 found = join_files(
                     self.project, store, question, source, sink, new, batch_rows=batch_rows, progress=report
                 )

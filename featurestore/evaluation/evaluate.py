@@ -6,7 +6,7 @@ that its values don't depend on how the rows are spread over files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ class SortedRows:
 
     ``origin`` is the index of each row of ``frame`` among the rows as they were read. The last ``padding`` rows are
     copies that `pad` added; whatever is computed from them is dropped. ``known`` is the column that says when each row
-    was known, where values are to have that time.
+    was known, where values are to have that time. ``unread`` are columns of the source that nobody needs.
     """
 
     frame: pl.DataFrame
@@ -41,6 +41,7 @@ class SortedRows:
     source: Source
     padding: int = 0
     known: str | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -48,7 +49,9 @@ class SortedRows:
         return all(name in self.frame.columns for name in self.entity_type.key_names)
 
 
-def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> SortedRows:
+def sort_rows(
+    frame: pl.DataFrame, entity_type: EntityType, source: Source, *, unread: Iterable[str] = ()
+) -> SortedRows:
     """Sorts by keys, event time, ``known_at`` and ``updated_at``, as far as there are any. Equal rows stay in order."""
     order = [name for name in entity_type.key_names if name in frame.columns]
     times = (source.event_time, source.known_at, source.updated_at)
@@ -57,7 +60,7 @@ def sort_rows(frame: pl.DataFrame, entity_type: EntityType, source: Source) -> S
     numbered = frame.with_row_index(index)
     if order:
         numbered = numbered.sort(order, maintain_order=True)
-    return SortedRows(numbered.drop(index), numbered[index], entity_type, source)
+    return SortedRows(numbered.drop(index), numbered[index], entity_type, source, unread=tuple(unread))
 
 
 def join_sources(feature: Feature, rows: Sequence[SortedRows]) -> SortedRows:

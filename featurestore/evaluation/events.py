@@ -106,7 +106,12 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
 
 
 def refuse_contradictions(
-    events: Events, named: Collection[str], entity_type: EntityType, source: Source, locate: Locate
+    events: Events,
+    named: Collection[str],
+    entity_type: EntityType,
+    source: Source,
+    locate: Locate,
+    unread: Collection[str] = (),
 ) -> None:
     """Raises FeatureError where rows contradict each other in one of these columns."""
     rows = events.contradictions
@@ -119,7 +124,7 @@ def refuse_contradictions(
         first, second = (locate(group.row(at, named=True)) for at in (0, 1))
         raise FeatureError(
             f"two rows are one event and differ: {first} and {second}",
-            hint=ways_out(source, entity_type, rows.schema),
+            hint=ways_out(source, entity_type, rows.schema, unread),
         )
 
 
@@ -164,8 +169,14 @@ def _comparable(frame: pl.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def sorted_rows(
-    rows: pl.DataFrame, columns: Sequence[str], entity_type: EntityType, source: Source, *, known: str | None = None
+    rows: pl.DataFrame,
+    columns: Sequence[str],
+    entity_type: EntityType,
+    source: Source,
+    *,
+    known: str | None = None,
+    unread: Collection[str] = (),
 ) -> SortedRows:
     """Rows that count as functions see them."""
     index = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
-    return SortedRows(rows.select(columns), index, entity_type, source, known=known)
+    return SortedRows(rows.select(columns), index, entity_type, source, known=known, unread=tuple(unread))

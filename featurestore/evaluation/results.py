@@ -171,7 +171,7 @@ def _locate(rows: SortedRows, place: Place, *, aligned: bool) -> Locate:
 
 def _hint(rows: SortedRows, *, aligned: bool) -> str:
     if rows.source.updated_at is None:
-        return ways_out(rows.source, rows.entity_type, rows.frame.schema)
+        return ways_out(rows.source, rows.entity_type, rows.frame.schema, rows.unread)
     if not aligned:
         return (
             "which updated_at belongs to which is not known, since the function returns other rows than the source's, "

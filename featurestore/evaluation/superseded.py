@@ -7,7 +7,7 @@ latest; otherwise they are an error, since any choice would be arbitrary.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -61,15 +61,22 @@ def repeats_in(frame: pl.DataFrame, order: Sequence[str]) -> pl.Series:
     return equal
 
 
-def ways_out(source: Source, entity_type: EntityType, schema: Mapping[str, pl.DataType]) -> str:
-    """What to do about two events of one entity in one instant, as text to paste."""
+def ways_out(
+    source: Source, entity_type: EntityType, schema: Mapping[str, pl.DataType], unread: Collection[str] = ()
+) -> str:
+    """What to do about two events of one entity in one instant, as text to paste.
+
+    Of columns that were not read only the names are known.
+    """
     place = [*entity_type.key_names, *([source.event_time] if source.event_time else [])]
     others = {name: kind for name, kind in schema.items() if name not in place}
-    later = next((name for name, kind in others.items() if isinstance(kind, pl.Datetime)), "changed_at")
-    own = next((name for name in others if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
+    later = next((name for name, kind in others.items() if isinstance(kind, pl.Datetime)), None)
+    later = later or next((name for name in unread if re.search(r"(updated|changed|modified)", name.lower())), None)
+    names = [*others, *unread]
+    own = next((name for name in names if re.search(r"(^|_)(id|nr|no|number)$", name.lower())), "event_id")
     over = ", ".join(f'"{name}"' for name in place)
     return (
-        f'if one of them replaces the other, say which is the later: updated_at = "{later}" in '
+        f'if one of them replaces the other, say which is the later: updated_at = "{later or "changed_at"}" in '
         f"[sources.{source.name}]; if both count, make one value of them in the function, for example "
         f'.sum().over({over}) or .max().over({over}), and say what tells them apart: id = ["{own}"] in '
         f'[sources.{source.name}], which windows need, or duplicates = "keep", where every row is an event'

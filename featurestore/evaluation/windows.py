@@ -63,6 +63,48 @@ class Groups:
         sizes = np.bincount(numbers, minlength=count) if len(numbers) else np.zeros(count, dtype=np.int64)
         return cls(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), instants[order])
 
+    @classmethod
+    def merged(cls, one: Groups, other: Groups) -> Groups:
+        """The instants of both. To merge what is sorted takes a fraction of the time of sorting it."""
+        if not (len(one.instants) and len(other.instants)):
+            return one if len(one.instants) else other
+        offsets = one.offsets + other.offsets
+        instants = np.empty(offsets[-1], dtype=np.int64)
+        before = other.counted(one.entities, one.instants - 1)
+        instants[np.arange(len(one.instants)) + before] = one.instants
+        instants[np.arange(len(other.instants)) + one.counted(other.entities, other.instants)] = other.instants
+        return cls(offsets, instants)
+
+    @property
+    def entities(self) -> Integers:
+        """The number of each instant's entity."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def only(self, chosen: NDArray[np.bool_]) -> Groups:
+        """Some of the instants."""
+        kept = np.concatenate([[0], np.cumsum(chosen)]).astype(np.int64)
+        return Groups(kept[self.offsets], self.instants[chosen])
+
+    def unique(self) -> Groups:
+        """Each instant of an entity once."""
+        is_new = np.ones(len(self.instants), dtype=np.bool_)
+        is_new[1:] = np.diff(self.instants) != 0
+        is_new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        return self.only(is_new)
+
+    def has(self, entities: Integers, instants: Integers) -> NDArray[np.bool_]:
+        """Whether an entity has an instant, for many pairs of both."""
+        if not len(self.instants):
+            return np.zeros(len(entities), dtype=np.bool_)
+        found = self.last(entities, instants)
+        is_there: NDArray[np.bool_] = (found != NONE) & (self.instants[found] == instants)
+        return is_there
+
+    def counted(self, entities: Integers, instants: Integers) -> Integers:
+        """How many instants of each entity lie up to an instant, with all those of the entities before it."""
+        found = self.last(entities, instants)
+        return np.where(found == NONE, self.offsets[entities], found + 1)
+
     def last(self, entities: Integers, instants: Integers) -> Integers:
         """The position of each entity's last instant up to an instant; `NONE` where it has none."""
         starts = self.offsets[entities]

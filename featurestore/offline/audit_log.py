@@ -230,17 +230,20 @@ class SqlAuditLog(ABC):
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
     def horizon(self, version: VersionId) -> int | None:
-        return max(self.horizons(version), default=None)
+        rows = self._horizons("max(horizon) AS horizon", version)
+        return rows[0]["horizon"] if rows else None
 
     def horizons(self, version: VersionId) -> list[int]:
+        return [row["horizon"] for row in self._horizons("DISTINCT horizon", version, "ORDER BY horizon")]
+
+    def _horizons(self, what: str, version: VersionId, order: str = "") -> list[dict[str, Any]]:
         meta = self._rows("SELECT format FROM meta")
         if not meta or meta[0]["format"] < HORIZONS_SINCE:
             return []
-        rows = self._rows(
-            "SELECT DISTINCT horizon FROM horizons WHERE feature = $1 AND sha256 = $2 ORDER BY horizon",
+        return self._rows(
+            f"SELECT {what} FROM horizons WHERE feature = $1 AND sha256 = $2 {order}",
             [version.feature, version.sha256],
         )
-        return [row["horizon"] for row in rows]
 
     def reference(self, version: VersionId) -> Baseline | None:
         named = self._rows(

@@ -12,7 +12,8 @@ from typing import Any
 
 from featurestore.atomic import write_atomically
 from featurestore.config import Project
-from featurestore.errors import SetBackError
+from featurestore.errors import FeatureStoreError, SetBackError, os_reason
+from featurestore.locking import prepare_state
 from featurestore.offline.sql import SqlConnection
 from featurestore.regular import DERIVED, read_own
 
@@ -42,6 +43,18 @@ def write_last_run(project: Project, store: str, last: LastRun) -> None:
     stores = {**_read(project), store: {"run_seq": last.run_seq, "run_id": last.run_id}}
     text = json.dumps({"format": FORMAT, "stores": stores}, indent=1)
     write_atomically(project.state / FILE, text.encode(), mode=0o600)
+
+
+def note_last_run(project: Project, store: str, last: LastRun) -> tuple[str, ...]:
+    """Records a run that was committed; says so where that can't be done, since the run is committed all the same."""
+    try:
+        prepare_state(project)
+        write_last_run(project, store, last)
+    except (OSError, FeatureStoreError) as exc:
+        why = str(exc) if isinstance(exc, FeatureStoreError) else os_reason(exc)
+        what = f"the run is committed, but {project.state / FILE} can't be written: {why}"
+        return (f"{what}; until a run can do so, a history that is set back is not noticed",)
+    return ()
 
 
 def set_back(project: Project, store: str, connection: SqlConnection | None, where: str) -> SetBackError | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from featurestore.model import StoredVersion
 from featurestore.online import format as layout
@@ -28,10 +31,9 @@ def pack_rows(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     if not version.steps:
         return pack_column(version, frame)
     has_list = frame[STEPS_AT].is_not_null()
-    listed = _pack_lists(version, frame.filter(has_list))
-    if len(listed) == frame.height:
-        return listed
-    plain = pack_column(version, frame.filter(~has_list))
+    if has_list.all():
+        return _pack_lists(version, frame)
+    listed, plain = _pack_lists(version, frame.filter(has_list)), pack_column(version, frame.filter(~has_list))
     places = np.argsort(np.concatenate([np.flatnonzero(~has_list), np.flatnonzero(has_list)]))
     return pl.concat([plain, listed]).gather(places)
 
@@ -76,18 +78,27 @@ def _entries(
     return values, at, op
 
 
-def steps_of(rows: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+def steps_of(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Coming steps, as `History.coming` gives them, as one row for each entity: keys, run_seq, `UNTIL` and its lists.
 
     An entity of which nothing is coming any more has no lists.
     """
-    steps = pl.col("op") == layout.VALUE
-    until = pl.col("computed_at").filter(~steps).first()
-    found = rows.group_by(names, maintain_order=True).agg(
-        pl.col("run_seq").first(),
-        pl.when(until.to_physical() < MAX_INSTANT).then(until).alias(UNTIL),
-        pl.col("computed_at").filter(steps).alias(STEPS_AT),
-        pl.col("value").filter(steps).alias(STEPS),
+    # Each entity's rows lie together, and the last of them says until when they are known.
+    is_step = rows["op"] == layout.VALUE
+    last = np.flatnonzero(~is_step)
+    counts = np.diff(last, prepend=-1) - 1
+    steps, until = rows.filter(is_step), rows["computed_at"].gather(last)
+    is_known = until.to_physical() < MAX_INSTANT
+    nothing = ~is_known.to_numpy() & (counts == 0)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), mask=np.append(nothing, False))
+    return (
+        rows.select(*names, "run_seq")
+        .gather(last)
+        .with_columns(
+            until.zip_with(is_known, pl.Series([None], dtype=until.dtype)).alias(UNTIL),
+            *(
+                pl.Series(name, pa.LargeListArray.from_arrays(offsets, steps[column].to_arrow()))
+                for name, column in ((STEPS_AT, "computed_at"), (STEPS, "value"))
+            ),
+        )
     )
-    nothing = pl.col(UNTIL).is_null() & (pl.col(STEPS_AT).list.len() == 0)
-    return found.with_columns(pl.when(~nothing).then(pl.col(name)).alias(name) for name in (STEPS_AT, STEPS))

@@ -21,7 +21,7 @@ from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
 # To be raised where the same bytes are read as other rows.
-READER = 2
+READER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Piece:
 class Kept:
     """A content that is kept. ``rows`` are those that were read, ``last`` is the number of the last of them.
 
-    ``columns`` has the types that its columns were read with; None for one that has nulls alone, or a type of its own.
+    ``columns`` has the types that its columns were read with; None for one that has nulls alone, or a type of its own,
+    and for one of ``unread``: those of the content's columns whose values are not kept, since nobody needed them.
     ``misfits`` and ``misfit_counts`` are those of `sources.column_types.ColumnTypes`: rows that some columns set aside.
     """
 
@@ -54,6 +55,7 @@ class Kept:
     rejected: tuple[RejectedRow, ...] = ()
     misfits: tuple[RejectedRow, ...] = ()
     misfit_counts: tuple[tuple[tuple[str, ...], int], ...] = ()
+    unread: frozenset[str] = frozenset()
 
     @property
     def low(self) -> int | None:
@@ -129,6 +131,7 @@ def _kept_json(kept: Kept) -> dict[str, Json]:
         "rejected": [_row_json(row) for row in kept.rejected],
         "misfits": [_row_json(row) for row in kept.misfits],
         "misfit_counts": [[list(columns), count] for columns, count in kept.misfit_counts],
+        "unread": sorted(kept.unread),
     }  # fmt: skip
 
 
@@ -147,4 +150,5 @@ def _read_kept(item: Mapping[str, Any]) -> Kept:
     given["rejected"] = tuple(RejectedRow(**row) for row in given["rejected"])
     given["misfits"] = tuple(RejectedRow(**row) for row in given.get("misfits", ()))
     given["misfit_counts"] = tuple((tuple(columns), count) for columns, count in given.get("misfit_counts", ()))
+    given["unread"] = frozenset(given.get("unread", ()))
     return Kept(**given)

@@ -72,10 +72,14 @@ class KeptRows:
         self.index.dropped.pop(kept.sha256, None)
 
     def schema(self, contents: Iterable[Kept]) -> dict[str, pl.DataType]:
-        """The columns of these contents together, in order, each in its type."""
+        """The columns of these contents together, but for those that one of them does not hold; each in its type."""
         schema: dict[str, pl.DataType] = {}
+        contents = list(contents)
+        unread: frozenset[str] = frozenset().union(*(kept.unread for kept in contents))
         for kept in contents:
             for name, kind in kept.columns.items():
+                if name in unread:
+                    continue
                 if kind == "int" and schema.get(name) == pl.Float64():
                     continue  # it was widened since
                 if kind is not None:
@@ -347,10 +351,11 @@ class KeptWriter:
             rows, last = before.rows + rows, before.last + last
             rejected_count, rejected = before.rejected_count + rejected_count, (*before.rejected, *rejected)
             misfits, counts = (*before.misfits, *misfits), Counter(dict(before.misfit_counts)) + counts
-            columns = {name: columns.get(name) or kind for name, kind in before.columns.items()}
+            columns = {name: columns.get(name) or before.columns.get(name) for name in (*before.columns, *columns)}
+        unread = frozenset(facts.unread) | (frozenset() if before is None else before.unread)
         return Kept(
             sha256, size, reading, columns, tuple(joined(pieces)), rows, last, rejected_count, rejected, misfits,
-            tuple(counts.items()),
+            tuple(counts.items()), unread,
         )  # fmt: skip
 
     def _times(self, frame: pl.DataFrame) -> tuple[int | None, int | None]:

@@ -133,7 +133,11 @@ def latest_with_steps(
             latest = pl.concat([latest, offline.latest(version, entities=unread)]) if unread.height else latest
             coming = pl.concat([coming, offline.coming(version, entities=unlisted)]) if unlisted.height else coming
     lists = steps_of(coming, names)
-    both = latest.join(lists, on=names, how="full", coalesce=True, suffix="_of_list").sort(names)
+    lists = lists.rename({"run_seq": "run_seq_of_list"})
+    if lists.select(names).equals(latest.select(names)):
+        both = pl.concat([latest, lists.drop(names)], how="horizontal")
+    else:
+        both = latest.join(lists, on=names, how="full", coalesce=True).sort(names)
     return both.with_columns(
         pl.max_horizontal("run_seq", "run_seq_of_list").alias("run_seq"),
         pl.col("op").fill_null(TOMBSTONE),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 Cursor: TypeAlias = Json
+Choose: TypeAlias = Callable[[Sequence[str]], Collection[str]]
+"""Takes the names of the columns that something has, and gives those that are needed."""
 Report: TypeAlias = Callable[[str], None]
 """Takes a warning for people."""
 
@@ -94,13 +96,14 @@ class OpenSource(Protocol):
         ...
 
     def read(
-        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+        self, offer: Offer, *, since: Cursor = None, columns: Choose | None = None, report: Report
     ) -> Iterator[Batch]:
         """The rows of an offer in their order, in batches with one origin each; an origin without rows gives one.
 
         ``since`` is an earlier offer's cursor: a type that can begins there, the others read everything. ``columns``
-        are those that are needed; a type may leave out others. Rows that the format makes unreadable are listed
-        in the batch. Raises SourceError for what can't be read at all, or has changed since it was offered.
+        says which are needed (None: all); a type may leave out others, and then names them in the batch. Rows that the
+        format makes unreadable are listed in the batch, whatever is needed. Raises SourceError for what can't be read
+        at all, or has changed since it was offered.
         """
         ...
 
@@ -118,7 +121,7 @@ class ContentSource(OpenSource, Protocol):
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         """The same. ``only`` are the names of the contents to read, None for all.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders, Report
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.dialects import CSV
 from featurestore.sources.files import FileSettings, FileSource, read_partitions, written_path
 from featurestore.toml import TomlTable
@@ -22,7 +22,7 @@ def read_settings(table: TomlTable) -> FileSettings:
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+    def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
         from featurestore.tables.delimited import read_csv  # loads Polars
 
         return read_csv(stream, name, report, dialect=source.dialect, hint=hint)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from featurestore.errors import SourceError
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
-from featurestore.sources.contract import Content, Cursor, Offer, ProjectFolders, Report, Start
+from featurestore.sources.contract import Choose, Content, Cursor, Offer, ProjectFolders, Report, Start
 from featurestore.sources.files import FileSettings, FileSource, HashedFile, written_path
 from featurestore.sources.hashes import state_of
 from featurestore.toml import TomlTable
@@ -47,10 +47,12 @@ class DatabaseSettings(FileSettings):
 
 
 ReadTable: TypeAlias = Callable[
-    [Path, str, DatabaseSettings, Collection[str] | None, Check],
+    [Path, str, DatabaseSettings, Choose | None, Check, Report],
     "Iterator[Batch]",
 ]
-"""Reads one database: its file and the name for messages, what to read, and which columns are needed (None: all)."""
+"""Reads one database: its file and the name for messages, what to read, which columns are needed (None: all), and
+where warnings go.
+"""
 
 
 def read_settings(table: TomlTable) -> DatabaseSettings:
@@ -72,9 +74,12 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def select(names: Sequence[str], settings: DatabaseSettings) -> str:
-    """The statement that reads these columns."""
-    return f"SELECT {', '.join(map(quoted, names))} FROM {settings.rows}"
+def select(names: Sequence[str], settings: DatabaseSettings, *, as_text: Collection[str] = ()) -> str:
+    """The statement that reads these columns, some of them as text."""
+    columns = (
+        f"CAST({quoted(name)} AS VARCHAR) AS {quoted(name)}" if name in as_text else quoted(name) for name in names
+    )
+    return f"SELECT {', '.join(columns)} FROM {settings.rows}"
 
 
 class DatabaseFiles(FileSource):
@@ -97,7 +102,7 @@ class DatabaseFiles(FileSource):
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         hashed: dict[Path, HashedFile] = {file.path: file for file in offer.handle}  # type: ignore[attr-defined]
@@ -109,7 +114,7 @@ class DatabaseFiles(FileSource):
                 log = hashed.get(file.path.with_name(file.path.name + self._log))
                 self._check([file] if log is None else [file, log])
 
-            yield from self._read_table(path, file.name, self._settings, columns, check)
+            yield from self._read_table(path, file.name, self._settings, columns, check, report)
 
     def _contents(self, files: Sequence[HashedFile]) -> tuple[Content, ...]:
         """The databases, each with its log as one content."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featurestore.errors import SourceError
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
+from featurestore.sources.files import named_in_files
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,38 +21,45 @@ if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 ROWS = 1 << 18
+TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return DatabaseFiles(folders, source, given, read_duckdb, log=".wal")
+    return DatabaseFiles(folders, source, given, partial(read_duckdb, needed=named_in_files(source)), log=".wal")
 
 
 def read_duckdb(
     path: Path,
     name: str,
     settings: DatabaseSettings,
-    columns: Collection[str] | None,
+    columns: Choose | None,
     check: Check,
+    report: Report,
     *,
+    needed: Collection[str] = (),
     rows: int = ROWS,
     wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator[Batch]:
     """The rows of one snapshot, at least one batch. Raises SourceError."""
     import duckdb
 
-    from featurestore.tables.arrow_batches import batch_of, naming_the_file, select_columns
+    from featurestore.tables.arrow_batches import batch_of, naming_the_file, others, readable, select_columns
 
     with closing(_open(path, name, wait_seconds)) as connection, naming_the_file(name, "DuckDB"):
         check()
         try:
-            empty = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").to_arrow_table()
-            chosen = select_columns(empty.schema.names, columns, name) or empty.schema.names[:1]
-            yield batch_of(empty.select(chosen), name)
+            names = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").columns
+            chosen = select_columns(names, columns, name) or names[:1]
+            unread = others(names, chosen)
+            statement = _statement(connection, chosen, settings)
+            empty = connection.sql(f"{statement} LIMIT 0").to_arrow_table()
+            held = readable(empty.schema, chosen, needed, name, report)
+            yield batch_of(empty.select(held), name, unread=unread)
             first = 1
-            for batch in connection.sql(select(chosen, settings)).to_arrow_reader(rows):
-                yield batch_of(batch, name, first)
+            for batch in connection.sql(statement).to_arrow_reader(rows):
+                yield batch_of(batch.select(held), name, first, unread=unread)
                 first += batch.num_rows
             check()
         except duckdb.Error as exc:
@@ -59,6 +68,14 @@ def read_duckdb(
             raise SourceError(
                 f"its {what} can't be read: {said}", where=name, hint=f"fix {what} in featurestore.toml"
             ) from exc
+
+
+def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> str:
+    """What reads these columns: as text, where Arrow has no type that holds all of a value."""
+    found = connection.sql(f"{select(names, settings)} LIMIT 0").types
+    return select(
+        names, settings, as_text=[name for name, kind in zip(names, found, strict=True) if str(kind) in TEXTS]
+    )
 
 
 def _open(path: Path, name: str, wait_seconds: float) -> duckdb.DuckDBPyConnection:

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedReader, BytesIO
@@ -22,7 +22,7 @@ from featurestore.errors import NothingToReadError, SourceError, os_reason
 from featurestore.frozen import frozen
 from featurestore.model import Json, Source
 from featurestore.regular import in_home
-from featurestore.sources.contract import Content, Cursor, Offer, Place, ProjectFolders, Report, Start
+from featurestore.sources.contract import Choose, Content, Cursor, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.hashes import FileHashes, FileState, is_fresh, state_of
 from featurestore.toml import TomlTable
 
@@ -39,8 +39,8 @@ MOST_TAIL = 256 << 20
 FindTail: TypeAlias = Callable[[IO[bytes], int], bytes | None]
 """What must stand before the bytes after the first so many, that they can be read alone; None where they can't."""
 
-ReadFile: TypeAlias = Callable[[IO[bytes], str, Collection[str] | None, Report], "Iterator[Batch]"]
-"""Reads one open file: its stream, its name, the columns that are needed (None: all), and where warnings go."""
+ReadFile: TypeAlias = Callable[[IO[bytes], str, Choose | None, Report], "Iterator[Batch]"]
+"""Reads one open file: its stream, its name, which columns are needed (None: all), and where warnings go."""
 
 
 ReadBundle: TypeAlias = Callable[[Iterable[tuple[str, bytes]], Report], "Iterator[Batch]"]
@@ -167,7 +167,7 @@ class FileSource:
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         assert isinstance(offer.handle, list), "an offer of this source"
@@ -182,14 +182,14 @@ class FileSource:
         schemas.report(report)
 
     def _batches(
-        self, file: HashedFile, start: Start | None, columns: Collection[str] | None, report: Report
+        self, file: HashedFile, start: Start | None, columns: Choose | None, report: Report
     ) -> Iterator[Batch]:
         assert self._read_file is not None, "given, unless `read` is another"
         with open_hashed(file) as stream:
             if start is None or self._tail is None:
                 batches = self._read_file(stream, file.name, columns, report)
             else:
-                batches = self._read_tail(stream, start, file.name, report)
+                batches = self._read_tail(stream, start, file.name, columns, report)
             if self._partitions and (parts := partitions_of(file.name)):
                 batches = (batch.with_constants(parts) for batch in batches)
             for batch in batches:
@@ -197,7 +197,7 @@ class FileSource:
                 yield replace(batch, read=0 if self._tail is None or file.copy is not None else stream.tell())
 
     def read_together(
-        self, offer: Offer, only: Mapping[str, Start | None] | None, columns: Collection[str] | None, report: Report
+        self, offer: Offer, only: Mapping[str, Start | None] | None, columns: Choose | None, report: Report
     ) -> Iterator[Batch]:
         """`read` of all contents or of some; a batch may have the rows of many small ones (`Batch.parts`)."""
         read_bundle = self._read_bundle
@@ -219,13 +219,15 @@ class FileSource:
             done += sum(file.size for file in bundle)
         schemas.report(report)
 
-    def _read_tail(self, stream: IO[bytes], start: Start, name: str, report: Report) -> Iterator[Batch]:
+    def _read_tail(
+        self, stream: IO[bytes], start: Start, name: str, columns: Choose | None, report: Report
+    ) -> Iterator[Batch]:
         assert self._tail is not None, "`can_start` says so"
         assert self._read_file is not None, "given, unless `read` is another"
         header = self._tail(stream, start.size) or b""
         stream.seek(start.size)
         with BytesIO(header + stream.read()) as tail:
-            for batch in self._read_file(tail, name, None, report):
+            for batch in self._read_file(tail, name, columns, report):
                 yield batch.moved(start.rows)
 
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
@@ -353,7 +355,7 @@ class FileSchemas:
     def seen(self, batches: Iterable[Batch], *, complete: bool) -> Iterator[Batch]:
         """The batches; where each names all columns of its files, notes them by the first of each file."""
         for batch in batches:
-            columns = frozenset(batch.frame.columns) if complete else frozenset()
+            columns = frozenset(batch.names) if complete else frozenset()
             for name, _ in batch.parts or ((batch.origin, 0),):
                 self._columns.setdefault(name, columns)
             yield batch

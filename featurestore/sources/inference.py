@@ -8,7 +8,7 @@ from featurestore.dialect import STANDARD, Dialect
 from featurestore.model import Scalar
 from featurestore.sources.casts.cast import Cast, ColumnType
 from featurestore.sources.casts.from_types import cast, kind_of
-from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NULL, STRING, TEXT
 
 ORDER: tuple[Scalar, ...] = ("bool", "int", "float", "date", "datetime", "string")
 _SAMPLE = 100
@@ -35,11 +35,13 @@ def infer(
     candidates = ORDER[0 if above is None else ORDER.index(above) :]
     if kinds is not None:
         candidates = tuple(kind for kind in candidates if kind in _of_json(kinds, dialect))
-    sample = column.drop_nulls().head(_SAMPLE)  # what fails at all mostly fails on these
+    there = column.is_not_null()
+    sample = column.filter(there).head(_SAMPLE)  # what fails at all mostly fails on these
+    of_sample = None if kinds is None else kinds.filter(there).head(_SAMPLE)
     for kind in candidates:
         # A time that clocks skip or repeat is a time: its row is set aside, the column stays one of times.
         target = ColumnType(kind, strict=True, dialect=dialect)
-        if kinds is None and cast(sample, target).misfits is not None:
+        if cast(sample, target, of_sample).misfits is not None:
             continue
         done = cast(column, target, kinds)
         if done.misfits is None and (kind != "float" or done.values.is_finite().any()):  # nan and inf alone are words
@@ -48,8 +50,11 @@ def infer(
 
 
 def _of_json(kinds: pl.Series, dialect: Dialect) -> set[Scalar]:
-    """JSON says itself what is text; only times have to be found inside it, and numbers of a dialect."""
-    present = set(kinds.unique().to_list()) - {NULL}
+    """JSON says itself what is text; only times have to be found inside it, and numbers of a dialect.
+
+    So do columns with types.
+    """
+    present = {STRING if kind == TEXT else kind for kind in kinds.unique().to_list()} - {NULL}
     if STRING in present and present <= {STRING, INTEGER, DECIMAL} and not dialect.plain_numbers:
         return {"int", "float", "date", "datetime", "string"}
     if present == {BOOLEAN}:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders, Report
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.files import FileSource, read_path
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ read_settings = read_path
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+    def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
         from featurestore.tables.json_texts import read_json_texts  # loads Polars
 
         return read_json_texts(stream, name, report, encoding=source.dialect.encoding)

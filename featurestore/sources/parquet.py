@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import IO, TYPE_CHECKING
 
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders, Report
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.files import FileSource, named_in_files, read_path
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ read_settings = read_path
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
     needed = named_in_files(source)
 
-    def read_file(stream: IO[bytes], name: str, columns: Collection[str] | None, report: Report) -> Iterator[Batch]:
+    def read_file(stream: IO[bytes], name: str, columns: Choose | None, report: Report) -> Iterator[Batch]:
         return read_parquet(stream, name, columns, report, needed=needed)
 
     return FileSource(folders, source, given, read_file)
@@ -31,7 +31,7 @@ def open_source(folders: ProjectFolders, source: Source, given: str | None = Non
 def read_parquet(
     stream: IO[bytes],
     name: str,
-    columns: Collection[str] | None,
+    columns: Choose | None,
     report: Report,
     rows: int = ROWS,
     *,
@@ -44,22 +44,32 @@ def read_parquet(
 
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import batch_of, int96_columns, naming_the_file, readable, select_columns
+    from featurestore.tables.arrow_batches import (
+        batch_of,
+        int96_columns,
+        naming_the_file,
+        others,
+        readable,
+        select_columns,
+    )
     from featurestore.tables.formats import refuse_foreign
 
     with naming_the_file(name, "Parquet"):
         refuse_foreign(stream, name, "Parquet")
         # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
         reader = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
-        chosen = select_columns(reader.schema_arrow.names, columns, name)
+        names = reader.schema_arrow.names
+        chosen = select_columns(names, columns, name)
+        unread = others(names, chosen)
         chosen = readable(reader.schema_arrow, chosen, needed, name, report)
         int96 = [column for column in int96_columns(reader) if column in chosen]
-        yield batch_of(reader.schema_arrow.empty_table().select(chosen), name)
+        yield batch_of(reader.schema_arrow.empty_table().select(chosen), name, unread=unread)
         first = 1
         finer = pq.ParquetFile(stream).iter_batches(rows, columns=int96) if int96 else repeat(None)
         for batch, exact in zip(reader.iter_batches(rows, columns=chosen), finer, strict=False):
-            batch.validate(full=True)  # that texts are UTF-8, for one
-            read = batch_of(batch, name, first)
+            table = batch.select(chosen)  # the reader takes "a.b" for a part of "a"
+            table.validate(full=True)  # that texts are UTF-8, for one
+            read = batch_of(table, name, first, unread=unread)
             yield read if exact is None else replace(read, frame=_rounded_up(read.frame, batch_of(exact, name).frame))
             first += batch.num_rows
 

@@ -5,6 +5,7 @@ A type of source gives batches; `column_types` decides on types and rules.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -19,11 +20,12 @@ from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import ColumnTypes, ReadAgainError
-from featurestore.sources.contract import ContentSource, Offer, OpenSource, ProjectFolders, Start
+from featurestore.sources.contract import Choose, ContentSource, Offer, OpenSource, ProjectFolders, Start
 from featurestore.sources.files import FileSource
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.rules import check_rejected, check_unique
-from featurestore.tables.batch import MAX_COLUMNS, MISFITS, Batch, Rows
+from featurestore.tables.batch import MAX_COLUMNS, MISFITS, Batch, Rows, nfc
+from featurestore.tables.parts import with_parts
 from featurestore.tables.types import column_type
 
 
@@ -46,7 +48,8 @@ class SourceRows:
     types of columns that had none, ``widened`` of pinned columns that have another type from now on: `add_pins` stores
     both. ``due`` is when the first row is to be read again that was rejected for being ahead of the clock (µs).
     ``warnings`` are sentences for people. ``misfits`` are rows whose value does not fit a pinned column
-    (`ColumnTypes.misfits`): the frame has `MISFITS` where there are any.
+    (`ColumnTypes.misfits`): the frame has `MISFITS` where there are any. ``names`` are the columns of the
+    source, whether they were read or not.
     """
 
     source: Source
@@ -61,6 +64,7 @@ class SourceRows:
     warnings: tuple[str, ...] = ()
     misfits: tuple[RejectedRow, ...] = ()
     widened: Mapping[str, Scalar] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
     def place(self, index: int) -> str:
         """Where a row of the frame is, in the source's words: ``data/visits.csv row 17``."""
@@ -110,7 +114,7 @@ def read_rows(
     entity_keys: Mapping[str, KeyType],
     *,
     needed: Collection[str] = (),
-    columns: Collection[str] | None = None,
+    columns: Choose | None = None,
     only: Mapping[str, Start | None] | None = None,
     latest: int | None = None,
     by_column: bool = False,
@@ -120,17 +124,16 @@ def read_rows(
 
     ``entity_keys`` are the key columns of the entity types concerned: they are read as keys where the source has
     them, and then they must be in every origin and row. Declared columns, the source's roles and ``needed`` must be
-    there. ``columns`` leaves out of the frame what is neither among these nor named, ``only`` contents that it does not
-    name. Rows of after ``latest`` (µs) are rejected too. ``by_column`` is that of `ColumnTypes`.
+    there. What is neither among these nor chosen by ``columns`` (None: all) is not read, and no content that ``only``
+    does not name. Rows of after ``latest`` (µs) are rejected too. ``by_column`` is that of `ColumnTypes`.
     Writes nothing. Raises SourceError for what can't be read or has changed since it was offered, for a value that
     comes twice in a unique column, and for more rejected rows than the source allows; CancelledError between two
     batches.
     """
     types = ColumnTypes(source, entity_keys, read_pins(folders, source), opened.place, latest, by_column=by_column)
     required = list(dict.fromkeys([*source.roles, *source.id, *source.columns, *needed]))
-    wanted = None if columns is None else {*required, *entity_keys, *columns}
     while True:
-        reading = _Reading(opened, types, required, wanted, progress, only)
+        reading = _Reading(opened, types, required, columns, progress, only)
         try:
             frame = reading.run(offer)
         except ReadAgainError:  # ends: each time a column has a wider type, or one more is required
@@ -148,6 +151,7 @@ def read_rows(
             due=types.due,
             misfits=tuple(types.misfits),
             widened=dict.fromkeys(types.widened, "float"),
+            names=tuple(reading.names),
         )
         check_unique(frame, source.columns.values(), rows.place)
         if rows.rejected:
@@ -168,10 +172,25 @@ _NO_NAME = re.compile(r"[+-]?\d+([.,]\d+)?|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].
 
 
 def _without_header(source: Source, names: Collection[str]) -> str:
-    """A sentence for a CSV whose first line looks like a row."""
-    if source.type == "csv" and source.dialect.header and any(_NO_NAME.fullmatch(name) for name in names):
+    """A sentence for a CSV whose first line looks like a row, or like no part of the table."""
+    if source.type != "csv" or not source.dialect.header:
+        return ""
+    if any(_NO_NAME.fullmatch(name) for name in names):
         return "; if the first line is a row, header = false"
+    first = next(iter(names), "")
+    if first[:1] in ("#", "%") and source.dialect.comment is None:
+        return f'; if the first line is a comment, comment = "{first[0]}"'
+    if len(names) == 1:
+        return "; if the first line is no part of the table, skip_rows = 1"
     return ""
+
+
+def _other_name(name: str, source: Source, close: str | None) -> str:
+    """A sentence for a column that may be called otherwise in the file."""
+    if close is None or name in source.dialect.renamed:
+        return ""
+    where = f"column {name!r} in [sources.{source.name}.columns]"
+    return f"; if that is its name in the file: rename = {json.dumps(close, ensure_ascii=False)} for {where}"
 
 
 class Sink(Protocol):
@@ -189,10 +208,12 @@ class ContentFacts:
     """What is known of a content beside its accepted rows.
 
     ``columns`` are its columns in order, each with its type (None where it has nothing but nulls, or values of a type
-    of its own); ``rows`` are those that were read; ``last`` is the number of the last one.
+    of its own), and ``unread`` those of them that nobody needs; ``rows`` are those that were read; ``last`` is the
+    number of the last one.
     """
 
     columns: dict[str, Scalar | None] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
     rows: int = 0
     last: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
@@ -221,15 +242,17 @@ def read_contents(
     only: Mapping[str, Start | None],
     sink: Sink,
     progress: Progress = SILENT,
+    *,
+    columns: Choose | None = None,
 ) -> ReadContents:
     """Reads some contents of an offer, and gives their accepted rows to a sink. Rows ahead of the clock are accepted.
 
-    Raises what `read_rows` raises.
+    ``columns`` is that of `read_rows`. Raises what `read_rows` raises.
     """
     types = ColumnTypes(source, entity_keys, pins, opened.place, by_column=True)
     required = list(dict.fromkeys([*source.roles, *source.id, *source.columns]))
     while True:
-        reading = _Reading(opened, types, required, None, progress, only, sink)
+        reading = _Reading(opened, types, required, columns, progress, only, sink)
         try:
             reading.run(offer)
         except ReadAgainError:
@@ -257,17 +280,18 @@ class _Reading:
         opened: OpenSource,
         types: ColumnTypes,
         required: list[str],
-        wanted: set[str] | None,
+        choose: Choose | None,
         progress: Progress,
         only: Mapping[str, Start | None] | None = None,
         sink: Sink | None = None,
     ) -> None:
         self.opened, self.types, self.source = opened, types, types.source
-        self.required, self.wanted, self.progress = required, wanted, progress
+        self.required, self.choose, self.progress = required, choose, progress
         self.only, self.sink = only, sink
         self.facts: dict[str, ContentFacts] = {}
         self.warnings: list[str] = []
         self.names: dict[str, None] = {}
+        self.unread: set[str] = set()
         self.without_key: dict[str, str] = {}
         self.frames: list[pl.DataFrame] = []
         self.places: list[PlaceRange] = []
@@ -284,10 +308,10 @@ class _Reading:
             self.progress(f"reading {self.source.name}: {rows:,} rows{share}")
             batch = found.normalized()
             if dialect.renamed:
-                batch = batch.with_parts(dialect.renamed.values()).renamed(dialect.renamed)
+                batch = with_parts(batch, dialect.renamed.values()).renamed(dialect.renamed)
             first = first or batch.origin
             if self.opened.complete and batch.origin != origin:
-                self._check_columns(batch.frame.columns, batch.origin)
+                self._check_columns(batch.names, batch.origin)
             origin = batch.origin
             self._add(batch)
         if first is not None and not self.opened.complete and self.names:
@@ -304,16 +328,28 @@ class _Reading:
         return sum(content.size for content in offer.contents if content.name in self.only)
 
     def _read(self, offer: Offer) -> Iterator[Batch]:
-        dialect = self.source.dialect
-        in_file = None if self.wanted is None else {dialect.in_file(name) for name in self.wanted}
-        if in_file is not None:  # of a part of an object the object
-            in_file |= {name.partition(".")[0] for name in dialect.renamed.values()}
+        in_file = None if self.choose is None else self._in_file
         if isinstance(self.opened, FileSource):
             return self.opened.read_together(offer, self.only, in_file, self.warnings.append)
         if self.only is None:
             return self.opened.read(offer, columns=in_file, report=self.warnings.append)
         opened = cast("ContentSource", self.opened)  # whoever names contents has them from its offer
         return opened.read(offer, only=self.only, columns=in_file, report=self.warnings.append)
+
+    def _wanted(self, names: Sequence[str]) -> set[str] | None:
+        """Which of some columns are needed, by the names that the source has for them; None: all."""
+        if self.choose is None:
+            return None
+        return {*self.required, *self.types.keys, *self.choose(names)}
+
+    def _in_file(self, names: Sequence[str]) -> set[str]:
+        """Which columns of a file are needed, by the names that it has for them."""
+        renamed = self.source.dialect.renamed
+        ours = {old: new for new, old in renamed.items()}
+        called = {name: ours.get(nfc(name), nfc(name)) for name in names}
+        wanted = self._wanted(list(called.values())) or set()
+        objects = {old.partition(".")[0] for old in renamed.values()}  # of a part of an object the object
+        return {name for name, called_here in called.items() if called_here in wanted or nfc(name) in objects}
 
     def _require_key(self, key: str, origin: str) -> None:
         """For rows without the key that others have: where nulls may be left out it is null, else it is missing."""
@@ -328,10 +364,11 @@ class _Reading:
                 raise missing_column(name, present, self.source, self.types.keys, origin)
 
     def _add(self, batch: Batch) -> None:
-        self.names.update(dict.fromkeys(batch.frame.columns))
+        self.names.update(dict.fromkeys(batch.names))
         if len(self.names) > MAX_COLUMNS:
             raise SourceError(f"more than {MAX_COLUMNS:,} columns can't be read", where=batch.origin)
-        batch = batch.select(self.wanted, self.required).with_nulls(self.source.dialect.null)
+        batch = batch.select(self._wanted(batch.names), self.required).with_nulls(self.source.dialect.null)
+        self.unread.update(batch.unread)
         present = batch.frame.columns
         self.without_key |= {key: batch.origin for key in self.types.keys if key not in present}
         if batch.parts and self._accept_parts(batch):
@@ -381,7 +418,8 @@ class _Reading:
         self, batch: Batch, rejected: int, listed: int, misfits: int, counts: Counter[tuple[str, ...]]
     ) -> None:
         facts = self.facts.setdefault(batch.origin, ContentFacts())
-        facts.columns |= dict.fromkeys(batch.frame.columns)
+        facts.columns |= dict.fromkeys(batch.names)
+        facts.unread.update(batch.unread)
         facts.rows += batch.frame.height + batch.unreadable_count
         numbers = [row.row for row in batch.unreadable[-1:]]
         numbers += [batch.row(batch.frame.height - 1)] if batch.frame.height else []
@@ -392,13 +430,13 @@ class _Reading:
         facts.misfit_counts += self.types.misfit_counts - counts
 
     def _frame(self) -> pl.DataFrame:
-        """All batches under the union of their columns, in the types that they came to."""
+        """All batches under the union of the columns that were read, in the types that they came to."""
         schema: dict[str, pl.DataType] = {}
         seen_types: dict[str, pl.DataType] = {}
         for frame in reversed(self.frames):  # a frame's schema is made anew each time that it is asked for
             seen_types.update(frame.schema)
         for name in self.names or self.required:
-            if self.wanted is None or name in self.wanted:
+            if name not in self.unread:
                 found = self.types.type_of(name)
                 schema[name] = column_type(found.kind) if found else seen_types.get(name, pl.String())
         if MISFITS in seen_types:
@@ -417,7 +455,7 @@ def missing_column(name: str, present: Sequence[str], source: Source, keys: Coll
     return SourceError(
         f"has no column {written!r}; it has {shown or 'none'}", where=where,
         hint=(f"did you mean {close!r}? " if close else "") + f"{asked} names it: fix that, or the file"
-        + _without_header(source, present),
+        + _other_name(name, source, close) + _without_header(source, present),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ what each value was, so that a row that does not fit is set aside like any other
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from featurestore.errors import SourceError
 from featurestore.model import Source
-from featurestore.sources.contract import OpenSource, ProjectFolders
+from featurestore.sources.contract import Choose, OpenSource, ProjectFolders, Report
 from featurestore.sources.databases import KEYS, Check, DatabaseFiles, DatabaseSettings, read_settings, select
 
 if TYPE_CHECKING:
@@ -38,13 +38,17 @@ def read_sqlite(
     path: Path,
     name: str,
     settings: DatabaseSettings,
-    columns: Collection[str] | None,
+    _columns_needed: Choose | None,
     check: Check,
+    _report: Report,
     *,
     rows: int = ROWS,
     wait_seconds: float = WAIT_SECONDS,
 ) -> Iterator[Batch]:
-    """The rows of one snapshot, at least one batch. Raises SourceError."""
+    """The rows of one snapshot, at least one batch. Raises SourceError.
+
+    All columns are read: which rows are readable must not depend on what is needed.
+    """
     from featurestore.tables.arrow_batches import select_columns
     from featurestore.tables.batch import Batch
 
@@ -61,9 +65,9 @@ def read_sqlite(
             if alone:
                 _check_length(connection, path, name)
             names = [each[0] for each in connection.execute(f"SELECT * FROM {settings.rows} LIMIT 0").description]
-            chosen = select_columns(names, columns, name) or names[:1]
-            yield Batch(name, _frame(chosen, [()] * len(chosen))[0])
-            yield from _batches(connection, select(chosen, settings), chosen, name, rows)
+            names = select_columns(names, None, name)
+            yield Batch(name, _frame(names, [()] * len(names))[0])
+            yield from _batches(connection, select(names, settings), names, name, rows)
             if alone:
                 check()
     except sqlite3.Error as exc:
@@ -155,6 +159,8 @@ def _frame(names: Sequence[str], values: Sequence[Sequence[object]]) -> tuple[pl
     """Columns in the type of their values; those of several types as texts, with what each value was."""
     import polars as pl
 
+    from featurestore.tables.batch import texts
+
     columns: list[pl.Series] = []
     kinds: dict[str, pl.Series] = {}
     types: dict[type, pl.DataType] = {int: pl.Int64(), float: pl.Float64(), str: pl.String(), bytes: pl.Binary()}
@@ -162,6 +168,8 @@ def _frame(names: Sequence[str], values: Sequence[Sequence[object]]) -> tuple[pl
         found = set(map(type, column)) - {type(None)}
         if len(found) == 1:
             columns.append(pl.Series(name, column, dtype=types[found.pop()]))
+            if columns[-1].dtype == pl.String:
+                kinds[name] = texts(len(column))
         elif not found:
             columns.append(pl.Series(name, [None] * len(column), dtype=pl.Null))
         else:

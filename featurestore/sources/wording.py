@@ -39,8 +39,8 @@ def misfit_reason(value: object, target: ColumnType) -> str:
     reason = _time_reason(value, target) if target.kind == "datetime" else None
     if reason is None:
         reason = f"{show(value)} is not {'an' if target.kind == 'int' else 'a'} {target.kind}{_as_written(target)}"
-        shown = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else ""
-        setting = setting_for(shown, target.kind, target.dialect)
+        written = isinstance(value, str | int | float)
+        setting = setting_for(str(value), target.kind, target.dialect) if written else None
         if setting is not None:
             reason += f"; if it is meant to be one, or null: {setting}"
     return reason

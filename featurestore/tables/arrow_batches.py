@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc
+from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc, texts
 from featurestore.tables.formats import refuse_foreign
 
 Report: TypeAlias = Callable[[str], None]
+Choose: TypeAlias = Callable[[Sequence[str]], Collection[str]]
+"""Of the names of a table's columns those that are needed."""
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
@@ -28,12 +30,13 @@ _OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1) -> Batch:
-    """The rows of a table, numbered from ``first``."""
+def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1, *, unread: Sequence[str] = ()) -> Batch:
+    """The rows of a table, numbered from ``first``; ``unread`` is that of the batch."""
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
     frame = pl.DataFrame([_series(column, values) for column, values in columns])
-    return Batch(name, frame, first)
+    kinds = {column.name: texts(len(column)) for column in frame.iter_columns() if column.dtype == pl.String}
+    return Batch(name, frame, first, kinds=kinds, unread=tuple(unread))
 
 
 def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
@@ -41,8 +44,17 @@ def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
         raise _unknown(name, values.type)
     if pa.types.is_decimal256(values.type):
         values = _narrower(name, values)
-    series = pl.Series(name, in_utc(values))
-    return _uuids(series) if isinstance(values.type, pa.UuidType) else series
+    if isinstance(values.type, pa.UuidType):
+        return _uuids(pl.Series(name, values))
+    return pl.Series(name, in_utc(_stored(values)))
+
+
+def _stored(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Values of an extension's type as those that they are stored as; booleans of a byte as booleans."""
+    if not isinstance(values.type, pa.BaseExtensionType):
+        return values
+    stored = values.cast(values.type.storage_type)
+    return stored.cast(pa.bool_()) if isinstance(values.type, pa.Bool8Type) else stored
 
 
 def _narrower(name: str, values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -119,8 +131,8 @@ def int96_columns(reader: pq.ParquetFile) -> list[str]:
     return [column.path for column in columns if column.physical_type == "INT96"]
 
 
-def select_columns(names: list[str], wanted: Collection[str] | None, name: str) -> list[str]:
-    """Those of a file's columns that are wanted. Raises SourceError for names that appear twice or can't be used."""
+def select_columns(names: list[str], choose: Choose | None, name: str) -> list[str]:
+    """Those of a file's columns that are needed. Raises SourceError for names that appear twice or can't be used."""
     if len(names) > MAX_COLUMNS:
         raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
     for column, count in Counter(names).items():
@@ -128,7 +140,16 @@ def select_columns(names: list[str], wanted: Collection[str] | None, name: str) 
             raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
         if "\0" in column:
             raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    return names if wanted is None else [column for column in names if nfc(column) in wanted]
+    if choose is None:
+        return names
+    needed = set(choose(names))
+    return [column for column in names if column in needed]
+
+
+def others(names: Sequence[str], chosen: Collection[str]) -> list[str]:
+    """The columns that are not among those that were chosen."""
+    taken = set(chosen)
+    return [name for name in names if name not in taken]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -25,11 +25,17 @@ MAX_REJECTED = 10_000
 MISFITS = "featurestore misfits"
 
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
+TEXT = 6  # a text in a column whose type says that it holds texts: one of digits is no number, unless it is declared
 
 
 def nfc(name: str) -> str:
     """The name of a column in Unicode's composed form: names are equal if these are."""
     return normalize("NFC", name)
+
+
+def texts(rows: int) -> pl.Series:
+    """The kinds of a column of texts."""
+    return pl.Series([TEXT], dtype=pl.UInt8).new_from_index(0, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,11 @@ class Batch:
     """Some rows of one origin (a file, a partition of a topic), in order.
 
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
-    String columns; ``kinds`` then says what each JSON value was, by column. ``unreadable`` is bounded,
+    String columns; ``kinds`` then says what each JSON value was, by column, and for texts in other formats that they
+    are `TEXT`. ``unreadable`` is bounded,
     ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
     with the number of their rows; all of them are readable. ``read`` are the bytes that were read up to its end, of all
-    that is read; 0: not known.
+    that is read; 0: not known. ``unread`` are the origin's columns that nobody needs: the frame does not have them.
     """
 
     origin: str
@@ -65,6 +72,12 @@ class Batch:
     kinds: dict[str, pl.Series] = field(default_factory=dict)
     read: int = 0
     parts: tuple[tuple[str, int], ...] = ()
+    unread: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the origin, whether they were read or not."""
+        return [*self.frame.columns, *self.unread]
 
     def of_several(self, parts: tuple[tuple[str, int], ...]) -> Batch:
         """The same rows, as those of several origins."""
@@ -78,7 +91,7 @@ class Batch:
         start = 0
         for origin, rows in self.parts:
             kinds = {name: kind.slice(start, rows) for name, kind in self.kinds.items()}
-            yield Batch(origin, self.frame.slice(start, rows), kinds=kinds)
+            yield Batch(origin, self.frame.slice(start, rows), kinds=kinds, unread=self.unread)
             start += rows
 
     def row(self, index: int) -> int:
@@ -97,17 +110,21 @@ class Batch:
 
         Raises SourceError where two names become one.
         """
-        names = {name: nfc(name) for name in self.frame.columns if not name.isascii() and nfc(name) != name}
-        taken = set(self.frame.columns)
+        names = {name: nfc(name) for name in self.names if not name.isascii() and nfc(name) != name}
+        taken = set(self.names)
         for name in names.values():
             if name in taken:
                 message = f"has two columns {name!r}, in two Unicode forms"
                 raise SourceError(message, where=self.origin, hint="rename one of them")
             taken.add(name)
-        if not names:
-            return self
+        return self._with_names(names) if names else self
+
+    def _with_names(self, names: Mapping[str, str]) -> Batch:
+        """The same rows with other names of columns, by the old ones."""
+        columns = {name: new for name, new in names.items() if name in self.frame.columns}
         kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
-        return replace(self, frame=self.frame.rename(names), kinds=kinds)
+        unread = tuple(names.get(name, name) for name in self.unread)
+        return replace(self, frame=self.frame.rename(columns), kinds=kinds, unread=unread)
 
     def with_nulls(self, words: Collection[str]) -> Batch:
         """The same rows with null in place of texts that are one of these words."""
@@ -131,7 +148,7 @@ class Batch:
     def with_constants(self, values: Mapping[str, str | None]) -> Batch:
         """The same rows with columns of one text each. Raises SourceError for a column that is there already."""
         for name in values:
-            if name in self.frame.columns:
+            if name in self.names:
                 message = f"has a column {name!r}, which a folder of its path gives too"
                 raise SourceError(
                     message, where=self.origin, hint="set partitions = false, or write the file without it"
@@ -142,42 +159,27 @@ class Batch:
         ]
         return replace(self, frame=pl.DataFrame([*self.frame.get_columns(), *columns]))
 
-    def with_parts(self, names: Collection[str]) -> Batch:
-        """The same rows, with a column for each name that is a path into a column of objects: ``address.city``."""
-        present = set(self.frame.columns)
-        parts = []
-        for name in names:
-            first, _, rest = name.partition(".")
-            if name in present or not rest or first not in present:
-                continue
-            column = self.frame[first]
-            if column.dtype == pl.String and first in self.kinds:
-                parts.append(column.str.json_path_match(f"$.{rest}").alias(name))
-            elif (part := _part(column, rest.split("."))) is not None:
-                parts.append(part.alias(name))
-        return replace(self, frame=self.frame.with_columns(parts)) if parts else self
-
     def renamed(self, in_file: Mapping[str, str]) -> Batch:
         """The same rows with other names of columns, given the names in the file by the new ones.
 
         Raises SourceError where the file has a column of the new name too.
         """
-        present = set(self.frame.columns)
+        present = set(self.names)
         names = {old: new for new, old in in_file.items() if old in present}
         for old, new in names.items():
             if new in present - names.keys():
                 message = f"has a column {new!r} beside {old!r}, which is to be called so"
                 raise SourceError(message, where=self.origin, hint="take rename away, or give the other column a name")
-        kinds = {names.get(name, name): kind for name, kind in self.kinds.items()}
-        return replace(self, frame=self.frame.rename(names), kinds=kinds)
+        return self._with_names(names)
 
-    def select(self, wanted: set[str] | None, required: Collection[str]) -> Batch:
+    def select(self, wanted: Collection[str] | None, required: Collection[str]) -> Batch:
         """The same rows with the wanted columns only (None means all); a required one that is missing is null."""
-        frame = self.frame
+        frame, unread = self.frame, self.unread
         if wanted is not None:
+            unread = (*(name for name in frame.columns if name not in wanted), *unread)
             frame = frame[[name for name in frame.columns if name in wanted]]
         missing = [pl.lit(None).alias(name) for name in required if name not in frame.columns]
-        return replace(self, frame=frame.with_columns(missing) if missing else frame)
+        return replace(self, frame=frame.with_columns(missing) if missing else frame, unread=unread)
 
     def accept(self, frame: pl.DataFrame, accepted: Mask) -> Batch:
         """The accepted rows, with the columns of ``frame``, which has all of them."""
@@ -187,12 +189,3 @@ class Batch:
         if rows is None:
             rows = np.arange(self.first, self.first + len(accepted), dtype=np.uint32)
         return replace(self, frame=frame.filter(pl.Series(accepted)), rows=rows[accepted])
-
-
-def _part(column: pl.Series, path: Collection[str]) -> pl.Series | None:
-    """A part of objects, null where an object is null; None where they have no such part."""
-    for name in path:
-        if not isinstance(column.dtype, pl.Struct) or name not in column.struct.fields:
-            return None
-        column = column.struct.field(name).set(column.is_null(), None)
-    return column

@@ -90,7 +90,7 @@ def _frames_of(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Di
         batches = read_csv(stream, name, _ignore, strict=True, block_size=_CSV_BLOCK, dialect=dialect, hint=_hint)
         yield from (batch.frame for batch in batches)
     elif form == "ndjson":
-        yield from read_json_types(stream, name)
+        yield from read_json_types(stream, name, encoding=dialect.encoding)
     elif not stream.read(1):
         raise SourceError("is empty", where=name)
     else:
@@ -117,7 +117,9 @@ def _ignore(_warning: str) -> None:
 
 def _hint(setting: str, value: str) -> str | None:
     """The way out by a flag."""
-    return f'say what is between its fields with --delimiter "{value}"' if setting == "delimiter" else None
+    if setting == "delimiter":
+        return f'say what is between its fields with --delimiter "{value}"'
+    return f"say how it is written: --dialect {setting}={value}"
 
 
 def _slices(stream: BinaryIO, scan: Callable[[BinaryIO], pl.LazyFrame], rows: int) -> Iterator[pl.DataFrame]:

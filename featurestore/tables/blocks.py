@@ -39,10 +39,12 @@ def read_blocks(
             yield block
 
     if encoding == "utf-8":
-        yield first.removeprefix(UTF8_MARK)
+        while first.startswith(UTF8_MARK):
+            first = first[len(UTF8_MARK) :]
+        yield first
         yield from later()
     else:
-        yield from _decoded(chain((first,), later()), name, encoding)
+        yield from _decoded(chain((first,), later()), name, encoding, report)
 
 
 def ends_with_line(stream: IO[bytes], size: int) -> bool:
@@ -64,18 +66,22 @@ def _encoding_of(first: bytes, name: str, encoding: str) -> str:
         raise SourceError("has no byte order mark, so it is not known which UTF-16 it is", where=name, hint=hint)
     # In UTF-16 every other byte of ASCII text is NUL: the second one of each pair where the lower byte comes first.
     head = first[:200]
-    if encoding == "utf-8" and head.count(0) > len(head) // 4:
+    if encoding == "utf-8" and head.count(0) > len(head) // 4 and 0 in head[:2]:
         wide = "utf-32" if head.count(0) > len(head) // 2 else "utf-16"
         likely = f"{wide}-le" if head[:1] != b"\0" else f"{wide}-be"
         raise SourceError(f"is {wide.upper()}, not UTF-8", where=name, hint=f'set encoding = "{likely}"')
     return encoding
 
 
-def _decoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[bytes]:
+def _decoded(
+    blocks: Iterator[bytes], name: str, encoding: str, report: Callable[[str], None] | None
+) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
     begun = False
+    doubt = _Doubt()
     for block in chain(blocks, (b"",)):
+        doubt.look_at(block)
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as exc:
@@ -94,3 +100,25 @@ def _decoded(blocks: Iterator[bytes], name: str, encoding: str) -> Iterator[byte
             raise SourceError(f"is not {encoding}: half of a pair near line {line}", where=name) from exc
         if encoded:
             yield encoded
+    if report is not None and doubt.is_utf8:
+        report(f"{name} is read as {encoding}, and all of it is UTF-8, which that is hardly ever: is encoding right?")
+
+
+class _Doubt:
+    """Whether all of some bytes are UTF-8, and not just ASCII: in other encodings that happens by chance only."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._possible, self._beyond_ascii = True, False
+
+    def look_at(self, block: bytes) -> None:
+        if self._possible and (self._beyond_ascii or not block.isascii() or not block):
+            self._beyond_ascii |= bool(block)
+            try:
+                self._decoder.decode(block, final=not block)
+            except UnicodeDecodeError:
+                self._possible = False
+
+    @property
+    def is_utf8(self) -> bool:
+        return self._possible and self._beyond_ascii

@@ -26,6 +26,7 @@ BLOCK = 32 << 20
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
 _MOST_HEADER = 1 << 20  # of a file that is read from where it ended
+_MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)+")
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
 _ENCODING_HINT = "save it as UTF-8, for example: iconv -f {} -t UTF-8"
 
@@ -64,7 +65,7 @@ def read_csv(
         report(f"{name}: {nameless} column(s) without a name in the header are left out")
     empty = True
     for block in chain(blocks, (None,)):
-        data = rest + (block or b"")
+        data = table.without_marks(rest + (block or b""))
         if block is None and data and not data.endswith((b"\n", b"\r") if classic else b"\n"):
             report(f"{name} has no line end after its last row: was it cut?")
             data += b"\n"
@@ -113,9 +114,18 @@ class _File:
         self.name, self.shape, self.row, self.strict, self.hint = name, shape, 0, strict, hint
         self.comment = None if dialect.comment is None else ord(dialect.comment)
         self.doubtful: list[int] = []
+        self.marks = 0
         # By position, as Polars takes some names for patterns: ^a$ and * are columns too.
         self.schema = {str(at): pl.String() for at in range(len(names))}
         self.names = {str(at): name for at, name in enumerate(names) if name or strict}
+
+    def without_marks(self, data: bytes) -> bytes:
+        """Rows without the mark of UTF-8 in front of them, which files that were put together have in their middle."""
+        if UTF8_MARK not in data or self.strict:
+            return data
+        data, found = _MARKS.subn(b"", data)
+        self.marks += found
+        return data
 
     def parse(self, data: bytes) -> tuple[int, Batch | None]:
         """(bytes used up, their rows). None when no row ends in these bytes."""
@@ -134,7 +144,9 @@ class _File:
                 return records.consumed, None
             if self.strict and records.unreadable:
                 first = records.unreadable[0]
-                raise SourceError(first.reason, where=f"{self.name} row {self.row + first.row + 1}", hint=_QUOTE_HINT)
+                title = self.hint("skip_rows", "1") if self.shape.fields == 1 else None
+                hint = _QUOTE_HINT if title is None else f"if the first line is no part of the table, {title}"
+                raise SourceError(first.reason, where=f"{self.name} row {self.row + first.row + 1}", hint=hint)
             try:
                 batch = self.batch(records)
             except pl.exceptions.PolarsError as exc:
@@ -168,6 +180,11 @@ class _File:
         """Warns of what is known at the end: no rows, or rows that may be several."""
         if not self.row:
             report(f"{self.name} has a header and no rows")
+        if self.marks:
+            report(
+                f"{self.name}: {self.marks:,} row(s) begin with the mark of UTF-8 that files begin with, which is left "
+                "out: were files put together?"
+            )
         if self.doubtful:
             report(
                 f"{self.name}: {len(self.doubtful):,} row(s), the first row {self.doubtful[0]}, have a quoted field of "

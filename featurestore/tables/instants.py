@@ -7,6 +7,7 @@ value of the same microsecond is not in the future.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -20,6 +21,7 @@ from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
 from featurestore.tables.batch import Mask
 from featurestore.tables.precision import micros_of
+from featurestore.tables.time_formats import guess_formats, guess_unit
 from featurestore.tables.types import INSTANT
 from featurestore.tables.written_times import epochs_of, parse_times
 from featurestore.times import EPOCH, MAX_INSTANT, MICROSECOND, MIN_INSTANT, is_utc
@@ -76,12 +78,29 @@ def read_instants(
             hint="name a column of ISO 8601 text, datetimes or dates with --timestamp-column",
         )
     what = "is not a time" if kind == pl.String else "is not in the years 1 to 9999"
-    written = f"its column is read as {times.format or times.unit}"
-    _refuse(column, micros.is_null(), what, ISO if times == ISO_8601 else written, table, first_row)
+    bad = micros.is_null()
+    hint = f"its column is read as {times.format or times.unit}"
+    if times == ISO_8601:
+        hint = _way_out(column, bad) or ISO
+    _refuse(column, bad, what, hint, table, first_row)
     if zone is not None:
         return Instants(_local(column, micros, naive, table, first_row, zone, times).to_numpy(), ())
     assumed = (NAIVE,) * bool((naive & ~dates).any()) + (DATES,) * bool(dates.any())
     return Instants(micros.to_numpy(), assumed, bool(naive.any()))
+
+
+def _way_out(column: pl.Series, bad: pl.Series) -> str | None:
+    """How the first time that can't be read may be written, as flags to paste."""
+    if column.dtype != pl.String or not bad.any():
+        return None
+    name, text = column.name, str(column[int(bad.arg_true()[0])]).strip()
+    formats = [f"--format-of '{name}={each}'" for each in guess_formats(text)]
+    if len(formats) > 1:
+        return f"is it day or month first? say how it is written: {' or '.join(formats)}"
+    if formats:
+        return f"say how it is written: {formats[0]}"
+    unit = guess_unit(float(text)) if re.fullmatch(r"-?\d{1,19}(\.\d+)?", text) else None
+    return None if unit is None else f"if it is a time since 1970: --dialect columns.{name}.unit={unit}"
 
 
 def in_zone(values: pl.Series, zone: str, times: TimeFormat = ISO_8601) -> pl.Series:
@@ -119,7 +138,9 @@ def _local(
         return micros
     local = in_zone(micros.cast(INSTANT), zone, times).to_physical()
     what = f"is not one instant in {zone}: its clocks skip or repeat it there"
-    _refuse(column, local.is_null() & pl.Series(naive), what, "write it with its offset", table, first_row)
+    setting = f"--dialect columns.{column.name}."
+    hint = f"write it with its offset, or say which: {setting}ambiguous=earliest, {setting}nonexistent=forward"
+    _refuse(column, local.is_null() & pl.Series(naive), what, hint, table, first_row)
     return local.zip_with(pl.Series(naive), micros)
 
 

@@ -31,7 +31,7 @@ _HALF_A_PAIR = re.compile(rb"%s(?!%s)|(?<!\\u[dD][89abAB]..)%s" % (_HIGH, _LOW, 
 
 
 def read_json_types(
-    stream: BinaryIO, name: str, *, block_size: int = BLOCK, longest: int = MAX_LINE
+    stream: BinaryIO, name: str, *, encoding: str = "utf-8", block_size: int = BLOCK, longest: int = MAX_LINE
 ) -> Iterator[pl.DataFrame]:
     """Reads JSON lines from a stream that can seek, in frames, at least one, of about ``block_size`` bytes each.
 
@@ -39,7 +39,7 @@ def read_json_types(
     """
     schema: pl.Schema | None = None
     total = 0
-    for lines, before in _batches(stream, name, block_size, longest):
+    for lines, before in _batches(stream, name, encoding, block_size, longest):
         total += len(lines)
         _check_pairs(lines, before, name)
         _check_numbers(lines, before, name)
@@ -49,7 +49,7 @@ def read_json_types(
     if schema is None:
         raise SourceError("is empty", where=name, hint=HINT)
     read = partial(_read, schema=schema)
-    for whole, before in _batches(stream, name, block_size, longest):
+    for whole, before in _batches(stream, name, encoding, block_size, longest):
         lines = whole[:total]  # the types of what was added meanwhile are not settled
         total -= len(lines)
         if lines:
@@ -60,10 +60,10 @@ def read_json_types(
         raise SourceError("was cut short while it was read", where=name, hint="run the same command again")
 
 
-def _batches(stream: BinaryIO, name: str, block_size: int, longest: int) -> Iterator[tuple[bytes, int]]:
+def _batches(stream: BinaryIO, name: str, encoding: str, block_size: int, longest: int) -> Iterator[tuple[bytes, int]]:
     """Whole lines, not all of them blank, and how many came before."""
     stream.seek(0)
-    for lines, before in read_lines(stream, name, _ignore, block_size=block_size, longest=longest):
+    for lines, before in read_lines(stream, name, _ignore, encoding=encoding, block_size=block_size, longest=longest):
         if not lines.isspace():
             yield lines, before
 

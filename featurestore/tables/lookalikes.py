@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import polars as pl
 
+_INVISIBLE = "[\u00ad\u200b-\u200f\u2060\ufeff]"  # spaces of no width, and marks of files
+
 
 def folded(ids: pl.Series, *, zeros: bool = False) -> pl.Series:
-    """Ids without what is easily lost: case, outer spaces, Unicode form, ``.0``; with ``zeros`` leading zeros too.
+    """Ids without what is easily lost: case, outer spaces, what nobody sees, Unicode form, ``.0``.
 
+    With ``zeros`` leading zeros too.
     ``7.0`` is what pandas and spreadsheets make of 7 in a column where an id is missing.
     """
-    plain = ids.str.normalize("NFC").str.strip_chars().str.to_lowercase().str.replace(r"^(-?[0-9]+)\.0+$", "$1")
+    plain = (
+        ids.str.normalize("NFC")
+        .str.replace_all(_INVISIBLE, "")
+        .str.strip_chars()
+        .str.to_lowercase()
+        .str.replace(r"^(-?[0-9]+)\.0+$", "$1")
+    )
     return plain.str.replace(r"^(-?)0+([0-9])", "$1$2") if zeros else plain
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from featurestore.tables.batch import MAX_REJECTED, Mask, Rows, UnreadableRow
 
 LF, CR = 10, 13
+_SINGLE_QUOTES = re.compile(r"(?:^|[^A-Za-z0-9 ])'[^']*'(?:$|[^A-Za-z0-9 ])")
 _COUNTED_AT_ONCE = 1 << 18  # in pieces that stay in the cache counting is three times as fast
 
 Bytes = npt.NDArray[np.uint8]
@@ -319,7 +320,13 @@ class _Split:
 
     def _shape_reason(self, index: int) -> str:
         count = int(self.fields[index])
-        return f"has {count} {'field' if count == 1 else 'fields'} where the header has {self.shape.fields}"
+        reason = f"has {count} {'field' if count == 1 else 'fields'} where the header has {self.shape.fields}"
+        text = self._text(index)
+        if text.startswith(("#", "%")) and count < self.shape.fields:
+            return f'{reason}; if it is a comment: comment = "{text[0]}"'
+        if count > self.shape.fields and _SINGLE_QUOTES.search(text):
+            return f'{reason}; if fields are in single quotes: quote = "\'"'
+        return reason
 
     def _text(self, index: int) -> str:
         start, end = int(self.starts[index]), int(self.ends[index])

@@ -5,7 +5,7 @@ Reads the beginning only, and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.registry.discovery import discover
 from featurestore.regular import in_home
 from featurestore.sources.catalogue import choose_table
-from featurestore.sources.contract import Cursor, Offer, OpenSource, Place, ProjectFolders, Report, Server
+from featurestore.sources.contract import Choose, Cursor, Offer, OpenSource, Place, ProjectFolders, Report, Server
 from featurestore.sources.databases import DatabaseSettings
 from featurestore.sources.detection import Question, detect_csv, detect_values, type_of_file
 from featurestore.sources.files import FileSettings
@@ -212,7 +212,7 @@ class _Beginning:
         return self._opened.missing(offer, cursor)
 
     def read(
-        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+        self, offer: Offer, *, since: Cursor = None, columns: Choose | None = None, report: Report
     ) -> Iterator[Batch]:
         count = 0
         for batch in self._opened.read(offer, since=since, columns=columns, report=report):

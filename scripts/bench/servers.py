@@ -19,16 +19,12 @@ from pathlib import Path
 
 import timing
 from confluent_kafka import Producer
+from reading import make_project, reading
 
 BAR = 1.5
 MOST_MB = 800
 PARTITIONS = 4
-TOML = """\
-[project]
-name = "bench"
-[entity_types.user]
-keys = {{ user_id = "string" }}
-[sources.events]
+TOPIC = """\
 type = "kafka"
 brokers = "{brokers}"
 topic = "{topic}"
@@ -36,13 +32,9 @@ format = "json"
 start = "earliest"
 event_time = "at"
 """
-OURS = (
-    "import tempfile; from pathlib import Path; from featurestore.config import load_project; "
-    "from featurestore.sources.offers import open_source; from featurestore.sources.reading import read_rows; "
-    "project = load_project(Path('kafka')); source = project.sources['events']; "
-    "opened = open_source(project, source); folder = tempfile.TemporaryDirectory(); "
-    "offer = opened.offer_of(opened.fetch(None, Path(folder.name), 0).parts); "
-    "assert read_rows(project, source, opened, offer, {{'user_id': 'string'}}).frame.height == {rows}"
+FETCHED = (
+    "import tempfile; folder = tempfile.TemporaryDirectory(); "
+    "offer = opened.offer_of(opened.fetch(None, Path(folder.name), 0).parts)"
 )
 OWN = """\
 import io
@@ -58,23 +50,11 @@ assert pl.read_ndjson(io.BytesIO(b"\\n".join(values))).height == {rows}
 
 
 TABLE = """\
-[project]
-name = "bench"
-[entity_types.user]
-keys = {{ user_id = "string" }}
-[sources.events]
 type = "postgresql"
 url = "{url}"
 table = "events"
 event_time = "at"
 """
-OURS_TABLE = (
-    "from pathlib import Path; from featurestore.config import load_project; "
-    "from featurestore.sources.offers import open_source; from featurestore.sources.reading import read_rows; "
-    "project = load_project(Path('postgresql')); source = project.sources['events']; "
-    "opened = open_source(project, source); "
-    "assert read_rows(project, source, opened, opened.offer(), {{'user_id': 'string'}}).frame.height == {rows}"
-)
 OWN_TABLE = """\
 import adbc_driver_manager as adbc
 import adbc_driver_postgresql as driver
@@ -101,10 +81,9 @@ def measure_postgresql(root: Path, rows: int, runs: int) -> bool:
     try:
         server.run(EVENTS.format(rows=rows))
         names = {"url": server.url, "rows": rows}
-        (root / "postgresql").mkdir()
-        (root / "postgresql" / "featurestore.toml").write_text(TABLE.format(**names), encoding="utf-8")
+        make_project(root / "postgresql", TABLE.format(**names))
         commands = {
-            "ours": [sys.executable, "-c", OURS_TABLE.format(**names)],
+            "ours": reading("postgresql", rows),
             "ADBC": [sys.executable, "-c", OWN_TABLE.format(**names)],
         }
         timings = timing.interleave(commands, root, runs)
@@ -138,10 +117,9 @@ def measure_kafka(root: Path, rows: int, runs: int) -> bool:
         topic = kafka.topic(PARTITIONS)
         fill(kafka.brokers, topic, rows)
         names = {"brokers": kafka.brokers, "topic": topic, "rows": rows, "partitions": PARTITIONS}
-        (root / "kafka").mkdir()
-        (root / "kafka" / "featurestore.toml").write_text(TOML.format(**names), encoding="utf-8")
+        make_project(root / "kafka", TOPIC.format(**names))
         commands = {
-            "ours": [sys.executable, "-c", OURS.format(**names)],
+            "ours": reading("kafka", rows, FETCHED),
             "client": [sys.executable, "-c", OWN.format(**names)],
         }
         timings = timing.interleave(commands, root, runs)

@@ -22,25 +22,10 @@ import duckdb
 import numpy as np
 import polars as pl
 import timing
+from reading import make_project, reading
 
 BAR = 1.5
-TOML = """\
-[project]
-name = "bench"
-[entity_types.user]
-keys = {{ user_id = "string" }}
-[sources.events]
-type = "{kind}"
-path = "events.{kind}"
-table = "events"
-"""
-OURS = (
-    "from pathlib import Path; from featurestore.config import load_project; "
-    "from featurestore.sources.offers import open_source; from featurestore.sources.reading import read_rows; "
-    "project = load_project(Path('{kind}')); source = project.sources['events']; "
-    "opened = open_source(project, source); offer = opened.offer(); "
-    "assert read_rows(project, source, opened, offer, {{'user_id': 'string'}}).frame.height == {rows}"
-)
+DATABASE = 'type = "{kind}"\npath = "events.{kind}"\ntable = "events"\n'
 OWN = {
     "sqlite": (
         "import polars as pl, sqlite3; c = sqlite3.connect('sqlite/events.sqlite').execute('SELECT * FROM events'); "
@@ -54,11 +39,6 @@ OWN = {
 
 
 CSV = """\
-[project]
-name = "bench"
-[entity_types.user]
-keys = {{ user_id = "string" }}
-[sources.events]
 type = "csv"
 path = "{path}"
 event_time = "at"
@@ -90,8 +70,7 @@ def make_events(rows: int, seed: int = 0) -> pl.DataFrame:
 
 def make_projects(root: Path, events: pl.DataFrame) -> None:
     for kind in OWN:
-        (root / kind).mkdir()
-        (root / kind / "featurestore.toml").write_text(TOML.format(kind=kind))
+        make_project(root / kind, DATABASE.format(kind=kind))
     with closing(sqlite3.connect(root / "sqlite/events.sqlite")) as connection:
         connection.execute("CREATE TABLE events (user_id TEXT, amount REAL, items INTEGER, note TEXT)")
         connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", events.iter_rows())
@@ -115,9 +94,7 @@ def make_csv(root: Path, rows: int) -> None:
         }
     )
     for name, settings, written in (("plain", "", ""), ("set", SETTINGS, WRITTEN)):
-        (root / name).mkdir()
-        text = CSV.format(path="events.csv", settings=settings, written=written)
-        (root / name / "featurestore.toml").write_text(text)
+        make_project(root / name, CSV.format(path="events.csv", settings=settings, written=written))
     events.write_csv(root / "plain/events.csv", datetime_format="%Y-%m-%dT%H:%M:%S")
     people = events.with_columns(
         pl.col("at").dt.strftime("%d/%m/%Y %H:%M:%S"),
@@ -125,7 +102,7 @@ def make_csv(root: Path, rows: int) -> None:
     )
     people.write_csv(root / "set/events.csv", separator=";", null_value="NULL")
     (root / "small/events").mkdir(parents=True)
-    (root / "small/featurestore.toml").write_text(CSV.format(path="events/*.csv", settings="", written=""))
+    make_project(root / "small", CSV.format(path="events/*.csv", settings="", written=""))
     lines = (root / "plain/events.csv").read_text().splitlines(keepends=True)
     each = -(-rows // FILES)
     for number in range(FILES):
@@ -139,7 +116,7 @@ def measure_databases(root: Path, rows: int, runs: int) -> bool:
     for kind, own in OWN.items():
         commands = {
             f"{kind}'s own library": [sys.executable, "-c", own.format(rows=rows)],
-            kind: [sys.executable, "-c", OURS.format(kind=kind, rows=rows)],
+            kind: reading(kind, rows),
         }
         timings = timing.interleave(commands, root, runs)
         title = f"{rows:,} rows of {kind}, whole processes"
@@ -148,9 +125,7 @@ def measure_databases(root: Path, rows: int, runs: int) -> bool:
 
 
 def measure_csv(root: Path, rows: int, runs: int, names: dict[str, float], title: str) -> bool:
-    commands = {
-        name: [sys.executable, "-c", OURS.format(kind=name, rows=rows)] for name in ("plain", *names)
-    }  # fmt: skip
+    commands = {name: reading(name, rows) for name in ("plain", *names)}
     timings = timing.interleave(commands, root, runs)
     return timing.report_close(f"{rows:,} rows of CSV, {title}", timings, "plain", names)
 

@@ -26,6 +26,7 @@ SECOND = datetime(2024, 1, 2, tzinfo=UTC)
 INT = 'columns.x = { type = "int" }'
 FLOAT = 'columns.x = { type = "float" }'
 TEXT = 'columns.x = { type = "string" }'
+BOOL = 'columns.x = { type = "bool" }'
 NOON = [datetime(2024, 1, day, 12, tzinfo=UTC) for day in (1, 2, 3)]
 
 
@@ -100,6 +101,24 @@ PARQUET = {
     ),
     "categories": parquet(table(pa.array(["a", "b", "a"]).dictionary_encode()), ["a", "b", "a"]),
     "categories of numbers, declared": parquet(table(pa.array(["1", "b", "3"]).dictionary_encode()), [1, 3], INT, aside=[(2, "'b'")]),
+    "texts of digits are texts": parquet(table(["1.10", "1.9", "2"]), ["1.10", "1.9", "2"]),
+    "texts of digits, declared": parquet(table(["1.10", "1.9", "2"]), [1.1, 1.9, 2.0], FLOAT),
+    "texts of days": parquet(table(["2024-01-01", None, "2024-01-03"]), [date(2024, 1, 1), None, date(2024, 1, 3)]),
+    "0 and 1 as booleans": parquet(table(pa.array([0, 1, 2], pa.int8())), [False, True], BOOL, aside=[(3, "2 is not a bool")]),
+    "booleans of a byte": parquet(
+        table(pa.ExtensionArray.from_storage(pa.bool8(), pa.array([0, 1, None], pa.int8()))), [False, True, None]
+    ),
+    "JSON of a type of its own": parquet(
+        table(pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a": 1}', "2", None]))), ['{"a": 1}', "2", None]
+    ),
+    "an index of decimals that is no way out": parquet(
+        table(pa.array([Decimal("1.5"), Decimal(2), None], pa.decimal128(9, 1))), [2, None], INT,
+        aside=[(1, "Decimal('1.5') is not an int")],
+    ),
+    "a column whose name is a path beside one of objects": parquet(
+        table(**{"y.no": pa.array([7, 8, 9]), "y": ADDRESS}).drop_columns("x"), [7, 8, 9],
+        'columns.x = { type = "int", rename = "y.no" }',
+    ),
     "large texts and binary": parquet(table(pa.array(["a", "", None], pa.large_string()), y=pa.array([b"\0", b"", None])), ["a", "", None]),
     "binary, declared as text": parquet(table(pa.array([b"a", b"b", b"c"])), refusal="column 'x': a column of type Binary", settings=TEXT),
     "UUIDs": parquet(table(pa.array([uuid.UUID(text).bytes for text in UUIDS], pa.uuid())), UUIDS),
@@ -198,6 +217,8 @@ DATABASES = {
     "SQLite without rows": lite("INTEGER", x=[]),
     "SQLite with a text among numbers": lite("INTEGER", "1", "'two'", "3", x=[1, 3], settings=INT, aside=[(2, "'two'")]),
     "SQLite with bytes": lite("", "1", "x'00ff'", "3", x=[1, 3], aside=[(2, "holds bytes")]),
+    "SQLite with decimals as text": lite("TEXT", "'1.10'", "'1.9'", x=["1.10", "1.9"]),
+    "SQLite with booleans": lite("BOOLEAN", "1", "0", "2", x=[True, False], settings=BOOL, aside=[(3, "2 is not a bool")]),
     "SQLite with numbers as text": lite("TEXT", "'007'", "'8'", x=["007", "8"]),
     "SQLite with a view": Case("sqlite", database(sqlite3.connect, "CREATE VIEW t AS SELECT '1' AS id, '2024-01-01' AS at, 5 AS x"), x=[5]),
     "SQLite without the table": Case("sqlite", database(sqlite3.connect, "CREATE TABLE u (id TEXT)"), refusal="no such table: t"),
@@ -211,6 +232,10 @@ DATABASES = {
     "DuckDB with an enumeration": duck("ENUM ('a', 'b')", "'a'", "'b'", x=["a", "b"]),
     "DuckDB with times in a zone": duck("TIMESTAMPTZ", "TIMESTAMPTZ '2024-01-02 02:00+02'", x=[SECOND]),
     "DuckDB with nanoseconds": duck("TIMESTAMP_NS", "'2024-01-02'", x=[SECOND]),
+    "DuckDB with times in an offset": duck("TIMETZ", "'10:00:00+02'", x=["10:00:00+02"]),
+    "DuckDB with bits": duck("BIT", "'101'", x=["101"]),
+    "DuckDB with integers of any length": duck("BIGNUM", f"{10**44}", x=[str(10**44)]),
+    "DuckDB with an interval": duck("INTEGER, y INTERVAL", "1, INTERVAL 1 MONTH", x=[1], warning="column 'y' is"),
     "DuckDB with lists": duck("DOUBLE[]", "[1.5, NULL]", "[]", x=[[1.5, None], []]),
     "DuckDB with objects": duck("STRUCT(a INTEGER)", "{'a': 1}", x=[{"a": 1}]),
     "DuckDB without the table": Case("duckdb", database(duckdb.connect, "BEGIN", "CREATE TABLE u (id VARCHAR)"), refusal="its table can't be read"),

@@ -89,6 +89,7 @@ SHAPES = {
     "separators behind every line": csv(
         "id,at,x,\n1,2024-01-01,1,\n2,2024-01-02,2,\n", [1, 2], warning="1 column(s) without a name"
     ),
+    "single quotes that nobody declared": csv(second("'2,5'"), [1, 3], aside=[(2, "quote = \"'\"")]),
     "single quotes": csv(swap("2,2024-01-02,2", "'2','2024-01-02','2,5'"), ["1", "2,5", "3"], "quote = \"'\""),
     "semicolons": csv(GOOD.replace(",", ";"), refusal="a single column 'id;at;x'", hint='delimiter = ";"'),
     "semicolons, as set": csv(GOOD.replace(",", ";"), ROWS, 'delimiter = ";"'),
@@ -113,7 +114,7 @@ LINES = {
     "empty lines only": csv("\n\r\n\n", refusal="it has no header"),
     "a comment": csv(swap("2,2024", "# a, \"b\n2,2024"), ROWS, 'comment = "#"'),
     "a comment that nobody declared": csv(
-        swap("2,2024", "# made by hand\n2,2024"), ROWS, aside=[(2, "has 1 field where the header has 3")]
+        swap("2,2024", "# made by hand\n2,2024"), ROWS, aside=[(2, 'if it is a comment: comment = "#"')]
     ),
     "a comment before the header": csv("# export\n" + GOOD, refusal="has no column 'at'"),
     "a comment before the header, as set": csv("# export\n\n" + GOOD, ROWS, 'comment = "#"'),
@@ -123,6 +124,7 @@ LINES = {
         GOOD + "\nname,age\nAnn,50\n", ROWS, aside=[(4, ASIDE_2), (5, ASIDE_2)]
     ),
     "a NUL": csv(second("\0"), [1, 3], aside=[(2, "holds a NUL byte")]),
+    "NULs behind the last row": csv(GOOD.encode() + bytes(300), ROWS, aside=[(4, "has 1 field")], warning="no line end"),
     "a control character": csv(second("a\x0cb"), ["1", "a\x0cb", "3"]),
     "a row of 100 kB": csv(second("y" * 100_000), ["1", "y" * 100_000, "3"]),
 }  # fmt: skip
@@ -172,6 +174,14 @@ ENCODINGS = {
     "Windows' euro sign": csv(second("5 €").decode().encode("cp1252"), ["1", "5 €", "3"], 'encoding = "cp1252"'),
     "Shift JIS, as set": csv(second("表").decode().encode("shift_jis"), ["1", "表", "3"], 'encoding = "shift_jis"'),
     "UTF-8 under another name": csv(ACCENTS.encode(), refusal="is not ascii", settings='encoding = "ascii"'),
+    "files with marks of UTF-8 put together": csv(
+        b"\xef\xbb\xbf" + GOOD.encode() + b"\xef\xbb\xbf" + GOOD.replace("\n1,", "\n\ufeff1,").encode(), ROWS + ROWS,
+        aside=[(4, "is the header again")], warning="2 row(s) begin with the mark of UTF-8",
+    ),
+    "a mark of UTF-8 twice": csv(b"\xef\xbb\xbf" * 2 + GOOD.encode(), ROWS),
+    "UTF-8 read as Latin-1": csv(
+        ACCENTS.encode(), ["1", "caf\u00c3\u00a9", "3"], 'encoding = "latin-1"', warning="all of it is UTF-8"
+    ),
     "half a character": csv(second("é").replace("é".encode(), "é".encode()[:1]), refusal="row 2: is not UTF-8"),
 }  # fmt: skip
 
@@ -245,6 +255,17 @@ VALUES = {
     "a time that clocks repeat": csv(
         second("2", "2024-10-27T02:30"), [1, 3], 'timezone = "Europe/Paris"', aside=[(2, "happened twice")]
     ),
+    "a list with a number that no float is": csv(
+        'id,at,x\n1,2024-01-01,"[1, 9007199254740993]"\n2,2024-01-02,"[9007199254740992]"\n', [[9007199254740992.0]],
+        'columns.x = { type = "list[float]" }', aside=[(1, "is not a list[float]")],
+    ),
+    "a list with a number that is too large": csv(
+        'id,at,x\n1,2024-01-01,"[1.5, 1e400]"\n2,2024-01-02,"[1e300, -0.5]"\n', [[1e300, -0.5]],
+        'columns.x = { type = "list[float]" }', aside=[(1, "is not a list[float]")],
+    ),
+    "ids with a space of no width": csv(
+        "id,at,x\n1,2024-01-01,1\n1\u200b,2024-01-02,2\n", [1, 2], warning="2 values of id differ only by"
+    ),
     "a key that is null": csv(swap("2,2024", ",2024"), [1, 3], aside=[(2, "entity key is null")]),
     "a key that is a null word": csv(swap("2,2024", "-,2024"), [1, 3], 'null = ["-"]', aside=[(2, "entity key is null")]),
 }  # fmt: skip
@@ -280,6 +301,22 @@ NDJSON = {
     "an integer beyond a float": ndjson(line(1, 9007199254740993) + line(2, 1), [9007199254740993, 1]),
     "an id that is a float": ndjson('{"id": 1.0, "at": "2024-01-01", "x": 1}\n' + line(2, 2), [2], aside=[(1, "is not a string key")]),
     "a list of numbers": ndjson(line(1, [1, 2.5]) + line(2, []), [[1.0, 2.5], []], 'columns.x = { type = "list[float]" }'),
+    "a name twice in an object": ndjson(
+        line(1, 1) + '{"id": "2", "at": "2024-01-02", "x": 1, "x": 2}\n' + line(3, 3), [1, 3], aside=[(2, "has the name 'x' twice")]
+    ),
+    "a part of an object, digit by digit": ndjson(
+        '{"id": "1", "at": "2024-01-01", "y": {"a b": {"c": 18446744073709551617}}}\n'
+        '{"id": "2", "at": "2024-01-02", "y": {"a b": {"c": 1.10}}}\n{"id": "3", "at": "2024-01-03", "y": null}\n',
+        ["18446744073709551617", "1.10", None], 'columns.x = { type = "string", rename = "y.a b.c" }',
+    ),
+    "a part that no object has": ndjson(
+        '{"id": "1", "at": "2024-01-01", "y": {"a": 1}}\n', refusal="has no column 'y.b'",
+        settings='columns.x = { type = "int", rename = "y.b" }',
+    ),
+    "a key that is part of an object, and a float": ndjson(
+        '{"k": {"id": 1.0}, "at": "2024-01-01", "x": 1}\n{"k": {"id": 2}, "at": "2024-01-01", "x": 2}\n', [2],
+        'columns.id = { type = "string", rename = "k.id" }', aside=[(1, "is not a string key")],
+    ),
     "an object": ndjson(line(1, {"a": 1}), ['{"a":1}']),
     "half of a surrogate pair": ndjson(line(1, 1) + '{"id": "2", "at": "2024-01-02", "x": "\\ud800"}\n', [1], aside=[(2, "half of a surrogate pair")]),
     "NaN in JSON": ndjson(line(1, 1.5) + '{"id": "2", "at": "2024-01-02", "x": NaN}\n', [1.5, "NaN"]),

@@ -49,9 +49,9 @@ def test_of_a_file_that_has_grown_the_end_is_parsed(project: Folder, monkeypatch
     tails: list[int] = []
     read = files.FileSource._read_tail
 
-    def noted(self: files.FileSource, stream: object, start: Start, name: str, report: object) -> object:
+    def noted(self: files.FileSource, stream: object, start: Start, *given: object) -> object:
         tails.append(start.rows)
-        return read(self, stream, start, name, report)  # type: ignore[arg-type]
+        return read(self, stream, start, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(files.FileSource, "_read_tail", noted)
     text = (project.root / "visits.csv").read_text()

@@ -109,6 +109,19 @@ def test_what_is_known_later_is_a_row_of_its_own_and_reaches_every_reader(known:
     assert {item["rows_written"] for item in known.features("--full").values()} == {0}
 
 
+def test_known_times_are_the_same_where_no_rows_are_kept(known: Folder) -> None:
+    known.edit("featurestore.toml", 'known_at = "loaded_at"\n', 'known_at = "loaded_at"\nkeep_parsed = false\n')
+    known.run("ingest")
+    more = "001,2024-01-01,52,200,2024-02-20\n001,2024-01-01,49,200,2024-01-01T06:00:00Z\n"
+    known.write({"visits.csv": VISITS + more})
+    counts = {name: item["rows_written"] for name, item in known.features().items()}
+    assert (counts["age_share"], counts["by_frame"]) == (2, 2)
+    for name in ("age_share", "by_frame"):
+        assert joined(known, name) == ["0.52", "0.52", "0.52", "0.6", "0.6"]
+        assert joined(known, name, "--known") == ["0.49", "0.5", "0.52", "", "0.6"]
+    assert {item["rows_written"] for item in known.features("--full").values()} == {0}
+
+
 def test_a_data_set_is_rebuilt_from_known_times(known: Folder) -> None:
     known.run("ingest")
     words = ("join", "labels.csv", "-f", "age_share", "--timestamp-column", "at", "--known", "--dataset", "ages")

@@ -121,6 +121,12 @@ def test_a_time_that_cannot_be_read_is_named_with_its_row(text: str) -> None:
         read(frame)
 
 
+def test_a_time_in_another_format_is_refused_with_the_option_that_reads_it() -> None:
+    with pytest.raises(SourceError) as caught:
+        read(pl.DataFrame({"patient_id": ["a"], "at": ["31.03.2026 10:00"]}))
+    assert "--format-of 'at=%d.%m.%Y %H:%M'" in str(caught.value.hint)
+
+
 def test_numbers_are_not_times() -> None:
     with pytest.raises(UsageError, match="holds Int64, not times"):
         read(pl.DataFrame({"patient_id": ["a"], "at": [1_704_067_200]}))

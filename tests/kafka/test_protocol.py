@@ -49,6 +49,23 @@ def test_a_partition_is_read_where_its_end_is_the_mark_of_a_transaction(mock_kaf
     reader.close()
 
 
+def test_offsets_that_no_record_has_leave_every_other_record_at_its_place(mock_kafka: Kafka, tmp_path: Path) -> None:
+    settings = KafkaSettings(mock_kafka.brokers, f"t{uuid.uuid4().hex}", "json", "earliest", timeout=2)
+    reader = TopicReader(settings, tmp_path, "orders")
+    for _ in range(2):  # each mark of a transaction is an offset without a record, as is what was compacted away
+        send(mock_kafka, reader, 3, transaction=True)
+    send(mock_kafka, reader, 2)
+    reader.close()
+    source = KafkaSource(Nowhere(tmp_path), Source("orders", "kafka", settings))
+    fetched = source.fetch(None, tmp_path, 0)
+    (batch,) = source.read(source.offer_of(fetched.parts), report=print)
+    assert [source.place(batch.origin, row.row).text.split()[-1] for row in batch.unreadable] == list("01245689")
+    (part,) = fetched.parts
+    assert (part.rows, part.facts["first"], part.facts["last"]) == (8, 0, 9)  # type: ignore[index, call-overload]
+    again = source.fetch(fetched.cursor, tmp_path, 1)
+    assert (again.parts, again.waiting) == ((), ())
+
+
 def test_offsets_that_are_gone_stop_the_reading(mock_kafka: Kafka, reader: TopicReader) -> None:
     send(mock_kafka, reader, 3)
     with pytest.raises(SourceError) as caught:

@@ -195,3 +195,10 @@ def test_verify_and_doctor_advise_to_put_the_newer_one_back(older: Folder) -> No
     checks = older.json("doctor", code=1)["checks"]
     (hint,) = [item["hint"] for item in checks if "run 2 is online" in item["what"]]
     assert "put the newer one back" in hint
+
+
+def test_a_run_says_that_its_mark_can_not_be_written(project: Folder) -> None:
+    (project.root / ".featurestore" / "history.json").mkdir(parents=True)
+    (said,) = [line for line in project.json("ingest")["warnings"] if "history.json" in line]
+    assert "the run is committed" in said
+    assert "is not noticed" in said

@@ -18,7 +18,7 @@ from featurestore.online import format as layout
 from featurestore.online.contract import OnlineStore, WriteCounts
 from featurestore.online.tables import GENERATION
 from tests.online.cases import KINDS, Fresh
-from tests.online.packed import pack
+from tests.online.packed import pack, pack_steps
 
 pytestmark = pytest.mark.parametrize("kind", KINDS, indirect=True)
 
@@ -27,6 +27,11 @@ SHA = "aaaaaaaaaaaa"
 
 def packed(computed_at: int, run_seq: int, value: float | None = 0.0, op: int = layout.VALUE) -> bytes:
     return pack("float", computed_at, run_seq, op, SHA, value)
+
+
+def coming(computed_at: int, run_seq: int) -> bytes:
+    """A value with two coming steps."""
+    return pack_steps("float", run_seq, SHA, [(computed_at, 0.0), (10, 1.0), (20, None)], 30)
 
 
 def key(project: Project, name: str) -> str:
@@ -88,6 +93,9 @@ def test_many_fields_go_together(store: OnlineStore, project: Project) -> None:
         (packed(5, 2, op=layout.TOMBSTONE), packed(5, 3), True),
         (packed(5, 1, None), packed(4, 2, 1.0), True),
         (packed(5, 2, None), packed(6, 1, 1.0), False),
+        (packed(5, 1), coming(5, 2), True),
+        (coming(5, 2), packed(6, 1), False),
+        (coming(6, 2), coming(5, 3), True),
     ],
 )
 def test_the_later_run_wins_and_of_one_run_the_later_time(

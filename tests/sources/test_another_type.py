@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ import pytest
 
 from featurestore.model import Json, Source
 from featurestore.sources import types
-from featurestore.sources.contract import Cursor, Offer, OpenSource, Place, ProjectFolders, Report, SourceType
+from featurestore.sources.contract import Choose, Cursor, Offer, OpenSource, Place, ProjectFolders, Report, SourceType
 from featurestore.tables.batch import Batch
 from featurestore.toml import TomlTable
 from tests.conftest import Folder
@@ -62,7 +62,7 @@ class Topic:
         return []
 
     def read(
-        self, offer: Offer, *, since: Cursor = None, columns: Collection[str] | None = None, report: Report
+        self, offer: Offer, *, since: Cursor = None, columns: Choose | None = None, report: Report
     ) -> Iterator[Batch]:
         start = since if isinstance(since, int) else 0
         assert isinstance(offer.handle, int)

@@ -188,8 +188,9 @@ def test_columns_that_are_not_needed_may_be_left_out(kind: Kind, shops: Shops) -
     shop = shops(kind.toml())
     shop.write(kind.file, kind.to_bytes(frame(("a", 1)).with_columns(x=pl.lit("y"))))
     opened = shop.open()
-    for batch in opened.read(opened.offer(), columns={"n", "id"}, report=lambda _warning: None):
+    for batch in opened.read(opened.offer(), columns=lambda names: {"n", "id"}, report=lambda _warning: None):
         assert {"n", "id"} <= set(batch.frame.columns) or not batch.frame.height
+        assert set(batch.names) == {"n", "id", "x"} or not batch.frame.height
 
 
 def test_a_file_without_rows_is_a_source_without_rows(kind: Kind, shops: Shops) -> None:
@@ -265,7 +266,10 @@ def test_a_column_that_is_missing_is_named_with_the_nearest_one(kind: Kind, shop
     shop.write(kind.file, kind.to_bytes(frame(("a", 1)).rename({"n": "visited_at"})))
     with pytest.raises(SourceError, match="has no column 'visit_at'; it has id, visited_at") as caught:
         shop.read()
-    hint = "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file"
+    hint = (
+        "did you mean 'visited_at'? sources.visits.event_time names it: fix that, or the file; if that is its name in "
+    )
+    hint += "the file: rename = \"visited_at\" for column 'visit_at' in [sources.visits.columns]"
     assert (caught.value.where, caught.value.hint) == (kind.file, hint)
 
 

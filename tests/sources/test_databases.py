@@ -189,7 +189,7 @@ def test_a_file_that_is_being_written_is_waited_for_and_then_named(kind: str, sh
         assert isinstance(settings, DatabaseSettings)
         read = read_sqlite if kind == "sqlite" else read_duckdb
         with pytest.raises(SourceError, match=r"after 0\.2 s of waiting") as refused:
-            list(read(path, "visits.db", settings, None, nothing, wait_seconds=0.2))
+            list(read(path, "visits.db", settings, None, nothing, print, wait_seconds=0.2))
         assert refused.value.where == "visits.db"
     finally:
         over.set()
@@ -220,7 +220,7 @@ def test_a_text_of_sqlite_that_is_not_utf8_is_set_aside(shops: Shops) -> None:
     make_sqlite(shop.root / "visits.db", script)
     settings = shop.source.settings
     assert isinstance(settings, DatabaseSettings)
-    read = list(read_sqlite(shop.root / "visits.db", "visits.db", settings, None, nothing, rows=2))
+    read = list(read_sqlite(shop.root / "visits.db", "visits.db", settings, None, nothing, print, rows=2))
     assert [value for batch in read for value in batch.frame["id"]] == [f"{n:05d}" for n in range(9) if n != 3]
     rows = shop.read()
     assert rows.frame.height == 8

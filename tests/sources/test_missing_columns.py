@@ -28,7 +28,26 @@ def test_the_setting_that_names_a_missing_column_is_named(
     shop.write("visits.x", lines[form])
     with pytest.raises(SourceError, match=r"^visits\.x: has no column '\w+'; it has ") as caught:
         shop.read()
-    assert str(caught.value.hint).endswith(f"{asked} names it: fix that, or the file")
+    assert f"{asked} names it: fix that, or the file; if that is its name in the file: rename = " in str(
+        caught.value.hint
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("Report\nid,at,x\n1,2,3\n", "skip_rows = 1"),
+        ("sep=,\nid,at,x\n1,2,3\n", "skip_rows = 1"),
+        ("# ours, since 2024\nid,at,x\n1,2,3\n", 'comment = "#"'),
+        ("1,2024-01-01,3\n", "header = false"),
+    ],
+)
+def test_a_first_line_that_is_no_header_calls_for_its_setting(text: str, setting: str, shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "visits.csv"\nevent_time = "at"')
+    shop.write("visits.csv", text)
+    with pytest.raises(SourceError) as caught:
+        shop.read()
+    assert setting in str(caught.value.hint)
 
 
 def test_lineage_names_the_columns_that_the_code_names(project: Folder) -> None:

@@ -394,6 +394,8 @@ class Player:
         self.judge.sync(names, full=rng.random() < 0.2)
         ahead = [clock + unit * UNIT + by for unit in rng.sample(range(1, 14), 3) for by in (-1, 0, 1)]
         self.compared += self.judge.check_online(self.said, [clock, *ahead])
+        for who, found in zip(ENTITIES, self.judge.serve(sorted(self.judge.synced), clock), strict=True):
+            self.served.append((who, clock, {name: item.value for name, item in found.items()}))
         self.judge.verify_online(self.said)
 
     def end(self) -> None:

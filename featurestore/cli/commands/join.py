@@ -104,6 +104,14 @@ def command(
         list[str] | None,
         typer.Option(metavar="COLUMN=FORMAT", help="How a column's times are written, e.g. at=%d.%m.%Y; repeats."),
     ] = None,
+    dialect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING=VALUE",
+            help="How the labels are written, by the settings of sources, e.g. encoding=cp1252, skip_rows=2 or "
+            "columns.at.unit=ms; repeats.",
+        ),
+    ] = None,
     batch_rows: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Labels in memory at a time (default: 2000000; fewer for 50 features)."),
@@ -144,7 +152,7 @@ def command(
         sys.stdin.buffer if labels == "-" else Path(labels),
         parse_format("--labels-format", labels_format),
         "standard input" if labels == "-" else labels,
-        label_dialect(delimiter, null, format_of),
+        label_dialect(delimiter, null, format_of, dialect),
     )
     sink = output_table(session, output, format_)
     path = sink.path if sink else None

@@ -44,7 +44,7 @@ from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, set_back, write_last_run
+from featurestore.offline.last_run import LastRun, note_last_run, set_back
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows
 from featurestore.offline.retention import drop_details
@@ -99,13 +99,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
         self._threads = threading.local()
         self._pending: tuple[str, ...] = ()
+        self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
 
     @property
     def notices(self) -> tuple[str, ...]:
         if not self._path.exists():
             lost = self._set_back(None)
             return () if lost is None else (f"{lost}; {lost.hint}",)
-        return self._pending
+        return (*self._pending, *self._unsettled)
 
     def set_back(self) -> SetBackError | None:
         if not is_there(self._path):
@@ -162,9 +163,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
     def _settle(self, file: DuckDBFile, last: LastRun) -> None:
         """After a commit: leaves no write-ahead log, without which the file opens as if the run had never been."""
-        with suppress(duckdb.Error, OSError):  # the run is committed all the same
+        left: tuple[str, ...] = ()
+        try:
             file.connection.execute("CHECKPOINT")
-            write_last_run(self._project, LOCAL, last)
+        except duckdb.Error as exc:  # the run is committed all the same
+            why = error_of(exc, self._path)
+            left = (f"the run is committed, and is in {wal_of(self._path)} until a run can clear it: {why}",)
+        self._unsettled = (*left, *note_last_run(self._project, LOCAL, last))
 
     def drop_details(self, before: int) -> None:
         with self._writable() as file:
@@ -254,13 +259,15 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         bounds: list[str | int] = []
         within = in_range(version, key_range, bounds)
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
-        return self._history(
+        frame = self._history(
             version,
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}{semi} "
-            f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {within} ORDER BY {keys}, computed_at",
+            f"WHERE {dated(None, due)} AND {between(None, after_run)} AND {within}",
             bounds,
             entities=entities,
         )
+        order = [*version.entity_type.key_names, "computed_at"]
+        return frame if _in_order(frame, order) else frame.sort(order)
 
     def mark(self, version: StoredVersion, *, up_to_run: int | None = None) -> HistoryMark | None:
         def ask(file: DuckDBFile) -> HistoryMark | None:

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,7 +24,6 @@ import polars as pl
 from featurestore import times
 from featurestore.config import FILE, Project
 from featurestore.errors import FeatureStoreError, LockedError, SetBackError, StoreError
-from featurestore.locking import prepare_state
 from featurestore.model import RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline import schema
 from featurestore.offline.audit_log import (
@@ -39,7 +38,7 @@ from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import Baseline, DataSet, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, set_back, write_last_run
+from featurestore.offline.last_run import LastRun, note_last_run, set_back
 from featurestore.offline.ownership import (
     foreign_schema,
     is_known,
@@ -134,6 +133,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._threads = threading.local()
         self._project, self._owned = project, owned
         self.notices: tuple[str, ...] = ()
+        self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
 
     def stamp(self) -> str:
         rows = self._rows(
@@ -174,7 +174,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 self._check_owner(connection)
             lost = self._set_back(connection, exists=bool(meta))
             said = () if lost is None else (f"{lost}; {lost.hint}",)
-            self.notices = (*said, UNFINISHED) if read_erasures(meta) else said
+            self.notices = (*said, *((UNFINISHED,) if read_erasures(meta) else ()), *self._unsettled)
             return _Snapshot(connection, not meta, opening.pop_all())
 
     def owner(self) -> str | None:
@@ -233,9 +233,8 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             except CommitLostError as exc:
                 if not self._was_committed(run_id, exc):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
-        with suppress(OSError, FeatureStoreError):  # the run is committed all the same
-            prepare_state(self._project)
-            write_last_run(self._project, self._place, LastRun(run.run_seq, run_id))
+        self._unsettled = note_last_run(self._project, self._place, LastRun(run.run_seq, run_id))
+        self.notices = (*self.notices, *self._unsettled)
 
     def drop_details(self, before: int) -> None:
         with self._writable() as connection:

@@ -18,7 +18,7 @@ import polars as pl
 
 from featurestore.model import Scalar
 from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare
-from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING, TEXT
 from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY, parse_dates
 from featurestore.tables.precision import is_lost_as_zero, lost_as_zero
@@ -40,7 +40,7 @@ def cast_text(column: pl.Series, target: ColumnType, kinds: pl.Series | None = N
         if kinds is None:
             return written
         # What JSON has as a number is written as programs write it.
-        done = compare(column, written.values.zip_with(kinds == STRING, done.values))
+        done = compare(column, written.values.zip_with(kinds.is_in([STRING, TEXT]), done.values))
     return done if kinds is None else _check_kinds(done, target, kinds)
 
 
@@ -131,7 +131,10 @@ def _list(column: pl.Series, target: ColumnType) -> Cast:
     dtype = column_type("list[float]")
     if column.str.contains(_NUMBERS).all() and not column.str.contains(_NEAR_ZERO).any():
         with suppress(pl.exceptions.ComputeError):  # a number that is too long for it
-            return Cast(column.str.json_decode(dtype))
+            values = column.str.json_decode(dtype)
+            large = values.list.eval(pl.element().abs() >= EXACT_FLOAT).list.any()
+            if not large.any():
+                return Cast(values)
     return compare(column, pl.Series(column.name, [_numbers(text) for text in column], dtype=dtype))
 
 
@@ -145,14 +148,18 @@ def _numbers(text: str | None) -> list[float | None] | None:
 
 def _json_float(text: str) -> float:
     value = float(text)
-    if is_lost_as_zero(text, value):
+    if is_lost_as_zero(text, value) or (abs(value) >= EXACT_FLOAT and not _is_exact(text, value)):
         raise ValueError(text)
     return value
 
 
 def _number(value: object) -> float | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return None if value is None else float(value)
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and (number := float(value)) == value:
+        return number
+    if isinstance(value, float):  # NaN, which JSON has no word for and programs write
+        return value
     if value in ("NaN", "Infinity", "-Infinity"):
         return float(str(value))
     raise TypeError(value)
@@ -166,7 +173,7 @@ _CASTS: dict[Scalar, Callable[[pl.Series, ColumnType], Cast]] = {
 
 def _check_kinds(done: Cast, target: ColumnType, kinds: pl.Series) -> Cast:
     """JSON says more of a value than its text: 7.0 is not an id, and ``"5"`` not the number that was inferred."""
-    wrong = (kinds != NULL) & ~kinds.is_in(sorted(_allowed(target)))
+    wrong = ~kinds.is_in(sorted({NULL, TEXT} | _allowed(target)))
     if not wrong.any():
         return done
     misfits = wrong.to_numpy() if done.misfits is None else wrong.to_numpy() | done.misfits

@@ -61,6 +61,8 @@ def kind_of(dtype: pl.DataType) -> Scalar | None:
 
 def _cast_number(column: pl.Series, target: ColumnType) -> Cast | None:
     dtype = column.dtype
+    if target.kind == "bool" and dtype.is_integer() and not target.strict:
+        return compare(column, (column == 1).set(~column.is_in([0, 1]), None))
     if dtype.is_integer():
         if target.kind == "int":
             return compare(column, column.cast(pl.Int64, strict=False))

@@ -17,7 +17,7 @@ import polars as pl
 from featurestore.errors import SourceError
 from featurestore.sources.kafka.settings import TEXT, KafkaSettings
 from featurestore.tables.batch import MAX_REJECTED, STRING, Batch, Rows, UnreadableRow
-from featurestore.tables.json_texts import read_objects
+from featurestore.tables.json_texts import read_objects, without
 
 RAW = {"offset": pl.Int64(), "timestamp": pl.Int64(), "key": pl.Binary(), "value": pl.Binary()}
 """The columns of raw records of one partition; ``timestamp`` is in milliseconds, null where a record has none."""
@@ -140,8 +140,10 @@ def _on_one_line(value: bytes) -> bytes:
 def read_json(values: Sequence[bytes], origin: str) -> Decoded:
     """Each payload as one JSON object."""
     lines = [_on_one_line(value) if b"\n" in value else value for value in values]
-    empty = {at: "is empty" for at, line in enumerate(lines) if not line or line.isspace()}
     batch = read_objects(lines, origin)
-    wrong = {row.row - 1: row.reason for row in batch.unreadable} | empty
     assert batch.rows is not None, "objects are numbered one by one"
-    return Decoded(batch.frame, batch.rows - np.uint32(1), batch.kinds, wrong)
+    at = batch.rows - np.uint32(1)
+    others = without(len(lines), at)
+    empty = {number: "is empty" for number in others if not lines[number] or lines[number].isspace()}
+    wrong = {row.row - 1: row.reason for row in batch.unreadable} | empty
+    return Decoded(batch.frame, at, batch.kinds, wrong)

@@ -18,6 +18,7 @@ from featurestore.model import Json, Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.batches import offer_of_batches, path_of
 from featurestore.sources.contract import (
+    Choose,
     Cursor,
     Deletions,
     Fetched,
@@ -180,7 +181,7 @@ class KafkaSource:
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         import polars as pl

@@ -6,7 +6,7 @@ for (an infinite time, an array of arrays), its row is found here and given as o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from featurestore.model import Json
 from featurestore.sources.databases import quoted
-from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow
+from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, texts
 
 PLAIN = frozenset({"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
@@ -131,6 +131,8 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
             for at in bad.fill_null(value=False).arg_true().to_list():
                 wrong.setdefault(at, f"column {column.name!r} {reason}")
         values.append(series)
+        if series.dtype == pl.String and column.name not in kinds:
+            kinds[column.name] = texts(len(series))
     return _without(Batch(origin, pl.DataFrame(values), first, kinds=kinds), wrong)
 
 
@@ -175,6 +177,6 @@ def shown(column: Column) -> str:
     return f"{column.name} ({kind})"
 
 
-def chosen(columns: Sequence[Column], wanted: Collection[str] | None) -> list[Column]:
-    """Those that are carried and wanted (None: all)."""
-    return [one for one in columns if one.carried and (wanted is None or one.name in wanted)]
+def chosen(columns: Sequence[Column]) -> list[Column]:
+    """Those that are carried."""
+    return [one for one in columns if one.carried]

@@ -16,6 +16,7 @@ from featurestore.model import Source
 from featurestore.progress import SILENT, Progress
 from featurestore.sources.batches import offer_of_batches, path_of
 from featurestore.sources.contract import (
+    Choose,
     Cursor,
     Deletions,
     Fetched,
@@ -82,7 +83,7 @@ class PostgresCursor:
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
         import polars as pl

@@ -10,7 +10,7 @@ from featurestore.model import Source
 from featurestore.postgres.address import Address
 from featurestore.postgres.connection import Server
 from featurestore.sources.contract import Finding, ProjectFolders
-from featurestore.sources.postgresql.columns import Column, chosen, select, shown
+from featurestore.sources.postgresql.columns import Column, select, shown
 from featurestore.sources.postgresql.server import SETTINGS, Snapshot, in_words, take_snapshot
 from featurestore.sources.postgresql.settings import PostgresSettings
 from featurestore.sources.postgresql.source import Reading, refuse_needed
@@ -46,7 +46,7 @@ def find_columns(snapshot: Snapshot, rows: str, source: Source) -> tuple[list[Co
     select_columns([column.name for column in columns], None, f"source {source.name}")
     roles = [name for name in (source.event_time, source.updated_at, *source.id, *source.columns) if name]
     refuse_needed(columns, source, {source.dialect.in_file(name) for name in roles})
-    carried = chosen(columns, None)
+    carried = [column for column in columns if column.carried]
     return carried, ", ".join(shown(column) for column in columns if column not in carried)
 
 

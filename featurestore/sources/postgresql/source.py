@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from featurestore.errors import NothingToReadError, SourceError, from_os_error
 from featurestore.frozen import frozen
 from featurestore.model import Source
-from featurestore.sources.contract import Content, Cursor, Finding, Offer, Place, ProjectFolders, Report, Start
+from featurestore.sources.contract import Choose, Content, Cursor, Finding, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.postgresql.settings import PostgresSettings
 
 if TYPE_CHECKING:
@@ -81,19 +81,19 @@ class PostgresSource:
         *,
         since: Cursor = None,
         only: Mapping[str, Start | None] | None = None,
-        columns: Collection[str] | None = None,
+        columns: Choose | None = None,
         report: Report,
     ) -> Iterator[Batch]:
-        from featurestore.sources.postgresql.columns import batch_of, chosen
+        from featurestore.sources.postgresql.columns import batch_of
 
         reading = offer.handle
         assert isinstance(reading, Reading), "made by offer"
         if only is not None and self.name not in only:
             return
-        wanted = chosen(reading.columns, columns) or list(reading.columns[:1])
         first = 1
         for frame in reading.spool.batches():
-            yield batch_of(frame, wanted, self.name, first)
+            # All columns: which rows are readable must not depend on what is needed.
+            yield batch_of(frame, reading.columns, self.name, first)
             first += frame.height
 
     def place(self, origin: str, row: int) -> Place:

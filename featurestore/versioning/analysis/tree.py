@@ -182,9 +182,9 @@ def without_collecting() -> Iterator[None]:
 
 
 @contextmanager
-def refusing_depth(path: Path, line: int) -> Iterator[None]:
+def refusing_depth(path: str | Path, line: int) -> Iterator[None]:
     """Names the code that is nested too deeply for Python to walk or compile it. Raises DeclarationError."""
     try:
         yield
     except (RecursionError, MemoryError) as exc:
-        raise DeclarationError(TOO_DEEP, where=f"{path.as_posix()}:{line}", hint=SPLIT) from exc
+        raise DeclarationError(TOO_DEEP, where=f"{Path(path).as_posix()}:{line}", hint=SPLIT) from exc

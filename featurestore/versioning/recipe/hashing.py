@@ -78,6 +78,19 @@ def named_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> l
     return named or every
 
 
+def seen_among(feature: Feature, closure: Closure, columns: Iterable[str]) -> list[str]:
+    """The columns that the code can see: those that it can name, and those that a join in it gives another name."""
+    every = list(columns)
+    named = set(named_among(feature, closure, every))
+    texts = closure.columns.texts
+    endings = {"_right", *texts}
+    return [
+        name
+        for name in every
+        if name in named or any(text[len(name) :] in endings for text in texts if text.startswith(name))
+    ]
+
+
 def parts(feature: Feature, closure: Closure) -> dict[str, str]:
     """The closure's parts and the declared facts, by readable names."""
     return {**closure.parts, **fact_texts(feature), "form": _form(feature), **_column_types(feature, closure)}

@@ -12,7 +12,7 @@ from featurestore.versioning.analysis.scopes import runs_code
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.copies import verify_copies, working_folder
 from featurestore.versioning.folder.versionfile import RESTORE, VersionFile, read_version
-from featurestore.versioning.recipe.closure import capture
+from featurestore.versioning.recipe.closure import Closure, capture
 from featurestore.versioning.recipe.hashing import RECIPES, version_hash
 from featurestore.versioning.recipe.sections import Section
 from featurestore.versioning.recipe.version_hash import VersionHash
@@ -49,13 +49,18 @@ def folder_of(version: VersionFile) -> Path | None:
     return working_folder(version.name.path, version.sha256, version.feature)
 
 
+def closure_of(version: VersionFile) -> Closure:
+    """The captured code. Raises DeclarationError where this Python can't parse it."""
+    return capture(SectionTree(version), version.feature.module, version.feature.function)
+
+
 def rehash(version: VersionFile, recipe: int | None = None) -> VersionHash:
     """Computes the hash of the captured code again, by the file's own recipe unless another is named.
 
     An older recipe's hash can't be computed any more: there the newest one's is given. Raises DeclarationError where
     this Python can't parse the code.
     """
-    closure = capture(SectionTree(version), version.feature.module, version.feature.function)
+    closure = closure_of(version)
     recipe = version.recipe if recipe is None else recipe
     return version_hash(version.feature, closure, recipe if recipe >= min(RECIPES) else None)
 

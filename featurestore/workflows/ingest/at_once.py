@@ -90,7 +90,8 @@ def _evaluate(
                 problem = problem_of(error, turn.project, one.target)
                 yield Failed(one.target, problem, fitting.rows_read, fitting.rejected_count)
             continue
-        sorted_rows = sort_rows(fitting.frame, entity_type, turn.source)
+        unread = [name for name in rows.names if name not in rows.frame.columns]
+        sorted_rows = sort_rows(fitting.frame, entity_type, turn.source, unread=unread)
         for some, seen in _by_known(group, sorted_rows):
             for one, values in caller.call(some, seen, fitting.place):
                 cursor = _cursor(turn, positions[one.target.version.id], offer)
@@ -100,7 +101,7 @@ def _evaluate(
 def misfitting(one: Ready, rows: SourceRows) -> frozenset[str]:
     """The columns that a feature names and that some rows don't fit."""
     columns = {row.column for row in rows.misfits}
-    return frozenset(name for name in one.target.names_among(rows.frame.columns) if name in columns)
+    return frozenset(name for name in one.target.names_among(rows.names) if name in columns)
 
 
 def refused_rows(turn: Turn, rows: FittingRows) -> FeatureStoreError | None:
@@ -141,9 +142,10 @@ def read_whole(turn: Turn, due: Sequence[Ready], opened: OpenSource, offer: Offe
         needed += [] if due[0].target.feature.sources else turn.keys
         if turn.source.snapshot == "newest" and offer.contents and turn.options.input is None:
             only = {max(content.name for content in offer.contents): None}
+    columns = None if turn.needs is None or turn.needs.everything else turn.needs
     return read_rows(
-        turn.project, turn.source, opened, offer, turn.keys, needed=needed, only=only, latest=turn.latest,
-        by_column=True, progress=turn.progress,
+        turn.project, turn.source, opened, offer, turn.keys, needed=needed, columns=columns, only=only,
+        latest=turn.latest, by_column=True, progress=turn.progress,
     )  # fmt: skip
 
 

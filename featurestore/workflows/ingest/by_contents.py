@@ -16,12 +16,14 @@ from featurestore.offline.contract import Position
 from featurestore.parsed.rows import DamagedRowsError, KeptRows
 from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint
+from featurestore.sources.types import is_stream
 from featurestore.tables.batch import MAX_REJECTED
 from featurestore.workflows.ingest.calling import Caller, Ready
 from featurestore.workflows.ingest.contents import SetAsideRows, SourceContents
 from featurestore.workflows.ingest.divided import Divided
 from featurestore.workflows.ingest.evaluating import Evaluated, WindowSettings
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Frozen, Noticed, Read
+from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import first_due
 from featurestore.workflows.ingest.plans import Circumstances, Plan, make_plan, make_slice_plan
@@ -31,6 +33,7 @@ from featurestore.workflows.ingest.problems import (
     problem_of,
     shrunk_problem,
     strict_error,
+    without_columns,
 )
 from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import Taken, missed, read_taken
@@ -73,8 +76,18 @@ def open_contents(
     turn: Turn, opened: OpenSource, offer: Offer, pins: Mapping[str, Scalar], stack: ExitStack
 ) -> tuple[KeptRows, SourceContents]:
     """The contents of a source, and where their rows are kept. Raises StoreError."""
-    kept = KeptRows(_folder(turn, stack), turn.source)
-    return kept, SourceContents(turn.source, opened, offer, turn.keys, pins, kept, turn.progress)
+    kept, needs = KeptRows(_folder(turn, stack), turn.source), _needs(turn, offer)
+    contents = SourceContents(
+        turn.source, opened, offer, turn.keys, pins, kept, turn.progress, needs,
+        complete=needs is None or needs.complete,
+    )  # fmt: skip
+    return kept, contents
+
+
+def _needs(turn: Turn, offer: Offer) -> Needs | None:
+    """Which columns are read; None for all: of what can't be read again, by a feature that comes later."""
+    again = turn.options.input is None and not offer.once and not is_stream(turn.source)
+    return turn.needs if again and turn.needs is not None and not turn.needs.everything else None
 
 
 def _folder(turn: Turn, stack: ExitStack) -> Path:
@@ -92,12 +105,14 @@ def _folder(turn: Turn, stack: ExitStack) -> Path:
 class Planned:
     """What is to be computed of a source's contents, and with what: see `ContentsTurn.plan`.
 
-    ``named`` are the columns that each target's code names, ``asides`` what is set aside for it; ``total`` counts the
-    rows of all that is there, and ``fingerprint`` is that of a position behind them.
+    ``named`` are the columns that each target's code names, ``views`` those that it sees (None: that may be all), and
+    ``asides`` what is set aside for it; ``total`` counts the rows of all that is there, and ``fingerprint`` is that of
+    a position behind them.
     """
 
     plans: Sequence[Plan]
     named: Mapping[VersionId, frozenset[str]]
+    views: Mapping[VersionId, frozenset[str] | None]
     asides: Mapping[VersionId, SetAsideRows]
     total: int
     fingerprint: str
@@ -155,15 +170,26 @@ class ContentsTurn:
         if turn.source.snapshot is not None and turn.options.input is None:
             yield from self._present()
         pins = {**self.pins, **contents.inferred, **contents.widened}
-        plans = yield from self._plans(ready, taken, pins)
+        views = self._views()
+        plans = yield from self._plans(ready, taken, pins, views)
         # Of a dry run the types are not pinned, and the next run is to read again.
         print_ = fingerprint(turn.source, self.offer, self.pins if turn.options.dry_run else pins)
-        return Planned(plans, named, asides, total, print_)
+        return Planned(plans, named, views, asides, total, print_)
 
     def _named(self) -> dict[VersionId, frozenset[str]]:
         """The columns that each target's code names."""
-        columns = self.contents.columns
+        columns = self.contents.names
         return {one.target.version.id: frozenset(one.target.names_among(columns)) for one in self.ready}
+
+    def _views(self) -> dict[VersionId, frozenset[str] | None]:
+        """The columns that each target sees: what any of them needs, where all kept rows have that, else its own."""
+        contents, needs = self.contents, self.turn.needs
+        names = contents.names
+        if needs is None or needs.everything or contents.of_stream:
+            return {one.target.version.id: None for one in self.ready}
+        own = {one.target.version.id: needs.of(one.target, names) for one in self.ready}
+        together = frozenset().union(*own.values())
+        return dict.fromkeys(own, together) if contents.holds(together) else {**own}
 
     def _add_misfits(self, aside: SetAsideRows, columns: frozenset[str]) -> SetAsideRows:
         """What is set aside for a feature that names these columns."""
@@ -208,7 +234,11 @@ class ContentsTurn:
             yield find_present(self.turn.source, entity_type, rows, rejected, count, versions)
 
     def _plans(
-        self, ready: Sequence[Ready], taken: Mapping[VersionId, Taken | None], pins: Mapping[str, Scalar]
+        self,
+        ready: Sequence[Ready],
+        taken: Mapping[VersionId, Taken | None],
+        pins: Mapping[str, Scalar],
+        views: Mapping[VersionId, frozenset[str] | None],
     ) -> Generator[Event, None, list[Plan]]:
         turn, contents, last = self.turn, self.contents, self.turn.last
         # A batch of a stream is replaced by others with its rows; it does not vanish.
@@ -223,18 +253,30 @@ class ContentsTurn:
         plans: list[Plan] = []
         for one in ready:
             before = taken[one.target.version.id]
+            seeing = replace(around, contents=contents.seen(views[one.target.version.id]))
             position = self.positions[one.target.version.id]
             marks = turn.deleted[one.target.feature.entity_type.name]
             deleted = position is not None and deleted_since(marks, position)
+            if before is None:
+                yield from self._note_unread(one, seeing)
             try:
                 if turn.options.input is None:
-                    plans.append(make_plan(one, before, around, deleted=deleted))
+                    plans.append(make_plan(one, before, seeing, deleted=deleted))
                 else:
-                    plans.append(make_slice_plan(one, before, last, around))
+                    plans.append(make_slice_plan(one, before, last, seeing))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, turn.source.name, gone or ["a file"]))
         return plans
+
+    def _note_unread(self, ready: Ready, around: Circumstances) -> Iterator[Event]:
+        """Says that rows of vanished files don't count for a new version, since its columns were not kept."""
+        lacking = {name: around.contents.lacks(name) for name in around.vanished}
+        lacking = {name: columns for name, columns in lacking.items() if columns}
+        if lacking:
+            columns = sorted(set().union(*lacking.values()))
+            source, feature = self.turn.source.name, ready.target.feature.name
+            yield Noticed((without_columns(source, feature, len(lacking), columns),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,13 +295,14 @@ class _Run:
         turn, contents, asides, total = self.of.turn, self.of.contents, planned.asides, planned.total
         most_rows = turn.project.window_rows * total
         windows = WindowSettings(turn.now, turn.due, turn.project.coming_steps, most_rows)
-        groups: dict[tuple[EntityType, str | None, frozenset[str]], list[Plan]] = {}
+        groups: dict[tuple[EntityType, str | None, frozenset[str], frozenset[str] | None], list[Plan]] = {}
         for plan in planned.plans:
-            misfitting = contents.misfit_columns & planned.named[plan.ready.target.version.id]
-            groups.setdefault((*self._seen(plan), misfitting), []).append(plan)
-        for (entity_type, known, misfitting), group in groups.items():
+            version = plan.ready.target.version.id
+            misfitting = contents.misfit_columns & planned.named[version]
+            groups.setdefault((*self._seen(plan), misfitting, planned.views[version]), []).append(plan)
+        for (entity_type, known, misfitting, view), group in groups.items():
             source = turn.source if known is None else by_known(entity_type, turn.source)
-            fitting = contents.fitting(misfitting)
+            fitting = contents.seen(view).fitting(misfitting)
             looking = Looking(fitting, entity_type, source, known)
             project = turn.project
             divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)

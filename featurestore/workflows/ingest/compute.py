@@ -21,6 +21,7 @@ from featurestore.sources.contract import Offer, OpenSource
 from featurestore.sources.offers import fingerprint, open_source, open_stream
 from featurestore.sources.pinned_types import read_pins
 from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, IngestOptions, Noticed, Unchanged
+from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.problems import (
     backfill_problem,
     problem_of,
@@ -89,7 +90,9 @@ def compute(
             last = taken[name][-1] if taken[name] else None
             back = next((item.name for item in readers if item.lookback), None)
             source = project.sources[name]
-            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, clock, due, back)
+            complete = {item.name for item in readers} <= {target.feature.name for target in group}
+            needs = Needs(source, keys, group, complete=complete)
+            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, clock, due, back, needs)
             read = {target.version.id: positions[target.version.id, name] for target in group}
             runs.append(_SourceRun(turn, set_aside, group, read))
             # Before anything is computed, and with that the store perhaps open for writing.

@@ -19,7 +19,7 @@ from featurestore.parsed.rows import CONTENT, ROW, KeptRows
 from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
-from featurestore.sources.contract import ComparingSource, Content, ContentSource, Offer, OpenSource, Start
+from featurestore.sources.contract import Choose, ComparingSource, Content, ContentSource, Offer, OpenSource, Start
 from featurestore.sources.reading import fits_all, missing_column, read_contents
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
@@ -40,7 +40,8 @@ class SetAsideRows:
 class SourceContents(RowFrames):
     """What a source holds now, and the rows of what it held before, as far as they are kept.
 
-    Call `parse` before anything else.
+    ``needs`` says which columns are read (None: all). Unless it is ``complete``, those that are kept of any content
+    stay among them: somebody else has asked for them. Call `parse` before anything else.
     """
 
     def __init__(
@@ -52,6 +53,9 @@ class SourceContents(RowFrames):
         pins: Mapping[str, Scalar],
         kept: KeptRows,
         progress: Progress,
+        needs: Choose | None = None,
+        *,
+        complete: bool = True,
     ) -> None:
         assert offer.contents is not None, "a source without contents is read as a whole"
         self.source, self._offer, self._keys = source, offer, keys
@@ -70,6 +74,12 @@ class SourceContents(RowFrames):
         self._streams = {_bytes_of(each.sha256): each.stream for each in offer.contents if each.stream is not None}
         self._numbers: dict[str, int] = {}
         self.without: frozenset[str] = frozenset()
+        self.view: frozenset[str] | None = None
+        self._needs = needs
+        self._held: frozenset[str] = frozenset()
+        if not complete:
+            contents = kept.index.contents.values()
+            self._held = frozenset(name for each in contents for name in each.columns.keys() - each.unread)
 
     @property
     def of_stream(self) -> bool:
@@ -108,16 +118,37 @@ class SourceContents(RowFrames):
         self._kept.forget_damaged()
 
     def _is_kept(self, content: Content) -> bool:
-        return self.has(content.sha256) and content.sha256 not in self.dropped
+        kept = self._sound(content.sha256)
+        return kept is not None and self._is_read(kept) and content.sha256 not in self.dropped
 
     def has(self, sha256: str) -> bool:
-        """Whether a content's rows are kept, read as they would be read now."""
+        """Whether a content's rows are kept, read as they would be read now, with the columns of this view."""
+        kept = self._sound(sha256)
+        return kept is not None and not (kept.unread if self.view is None else kept.unread & self.view)
+
+    def _sound(self, sha256: str) -> Kept | None:
+        """A content that is kept, if what is kept of it was read as it would be read now."""
         kept = self._kept.find(sha256, self.reading)
-        return kept is not None and all(
+        if kept is None:
+            return None
+        alike = all(
             self._pins.get(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
             for name, kind in kept.columns.items()
-            if self._is_free(name)
+            if name not in kept.unread and self._is_free(name)
         )
+        return kept if alike else None
+
+    def _is_read(self, kept: Kept) -> bool:
+        """Whether a content is kept with all columns that are to be read."""
+        return not kept.unread or (self._needs is not None and kept.unread.isdisjoint(self._chosen(list(kept.columns))))
+
+    def _chosen(self, names: Sequence[str]) -> Collection[str]:
+        """Which columns are to be read."""
+        return names if self._needs is None else {*self._needs(names), *self._held}
+
+    def holds(self, columns: Collection[str]) -> bool:
+        """Whether whatever is kept is kept with these columns, as far as it has them."""
+        return all(kept.unread.isdisjoint(columns) for kept in self._kept.index.contents.values())
 
     def _is_widened(self, kept: Kept, name: str) -> bool:
         """Whether rows that were read as integers are the same as floats: none was set aside for being no integer."""
@@ -141,8 +172,9 @@ class SourceContents(RowFrames):
         only = {name: None if start is None else Start(start.size, start.last) for name, start in starts.items()}
         try:
             read = read_contents(
-                self.source, self._opened, self._offer, self._keys, self._pins, only, writer, self._progress
-            )
+                self.source, self._opened, self._offer, self._keys, self._pins, only, writer, self._progress,
+                columns=None if self._needs is None else self._chosen,
+            )  # fmt: skip
             writer.flush()
         except BaseException:
             writer.forget()
@@ -179,7 +211,7 @@ class SourceContents(RowFrames):
         """What is kept of a file's beginning, where the file has grown and the rest can be read alone."""
         for taken in before:
             old = self._kept.find(taken.files.get(content.name, ""), self.reading)
-            if old is None or old.sha256 in self.dropped or not self.has(old.sha256):
+            if old is None or old.sha256 in self.dropped or self._sound(old.sha256) is None or not self._is_read(old):
                 continue
             if self._unpinned(old) or old.size >= content.size:
                 continue
@@ -231,7 +263,7 @@ class SourceContents(RowFrames):
     def require(self, names: Iterable[str]) -> None:
         """Raises SourceError for a column that is not there."""
         for sha256, content in self.there.items():
-            present = list(self._find(sha256).columns) if self._opened.complete else self.columns
+            present = list(self._find(sha256).columns) if self._opened.complete else self.names
             for name in names:
                 if name not in present:
                     raise missing_column(name, present, self.source, self._keys, content.name)
@@ -242,13 +274,20 @@ class SourceContents(RowFrames):
         return self._kept.index.contents[sha256]
 
     @property
+    def names(self) -> list[str]:
+        """The columns of what is there, whether they are read or not."""
+        kept = [self._find(sha256) for sha256 in self._order(self.there)]
+        return list(dict.fromkeys(name for each in kept for name in each.columns))
+
+    @property
     def columns(self) -> list[str]:
         return list(self.schema)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """The columns of what is there, whichever of it is read."""
-        return self._kept.schema([self._find(sha256) for sha256 in self._order(self.there)])
+        """The columns of what is there, whichever of it is read, as far as they are in this view."""
+        found = self._kept.schema([self._find(sha256) for sha256 in self._order(self.there)])
+        return found if self.view is None else {name: kind for name, kind in found.items() if name in self.view}
 
     def _order(self, contents: Iterable[str]) -> list[str]:
         known = {sha256: number for number, sha256 in enumerate(self.files.values())}
@@ -333,6 +372,22 @@ class SourceContents(RowFrames):
         chosen = copy.copy(self)
         chosen.without = columns
         return chosen
+
+    def seen(self, columns: frozenset[str] | None) -> SourceContents:
+        """The same contents as features see them that need no other columns (None: that may need all)."""
+        chosen = copy.copy(self)
+        chosen.view = columns
+        return chosen
+
+    def lacks(self, sha256: str) -> list[str]:
+        """The columns of this view that a content has, and with which it is not kept."""
+        kept = self._sound(sha256)
+        return [] if kept is None or self.view is None else sorted(kept.unread & self.view)
+
+    def highest(self, sha256: str) -> int | None:
+        """The highest event time of a content that is kept, however it was read."""
+        kept = self._kept.index.contents.get(sha256)
+        return None if kept is None else kept.high
 
     def count(self, contents: Iterable[str]) -> int:
         """How many rows some contents have."""

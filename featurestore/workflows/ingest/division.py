@@ -195,6 +195,10 @@ class PartContents(RowFrames):
         return self.contents.columns
 
     @property
+    def names(self) -> list[str]:
+        return self.contents.names
+
+    @property
     def there(self) -> Mapping[str, Content]:
         return self.contents.there
 

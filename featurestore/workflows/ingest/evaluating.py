@@ -199,7 +199,7 @@ class Evaluation:
         rows = looking.contents.rows(ranks, plan.now.clock)
         place = self._place(rows.select(CONTENT, ROW))
         sorted_ = sort_rows(rows.select(looking.columns), looking.entity_type, looking.source)
-        sorted_ = replace(sorted_, known=looking.known)
+        sorted_ = replace(sorted_, known=looking.known, unread=tuple(looking.unread))
         ((_, values),) = self.caller.call([plan.ready], sorted_, place, share=self.share)
         if isinstance(values, Problem):
             return plan, values
@@ -458,7 +458,9 @@ class Evaluation:
         named = ready.target.names_among(self.looking.columns)
         try:
             looking = self.looking
-            refuse_contradictions(events, named, looking.entity_type, looking.source, looking.contents.locate)
+            refuse_contradictions(
+                events, named, looking.entity_type, looking.source, looking.contents.locate, looking.unread
+            )
         except FeatureError as exc:
             return Problem(exc.code, exc.message, ready.target.place, exc.hint)
         return None
@@ -480,7 +482,9 @@ class Evaluation:
             return
         numbers = rows.select(CONTENT, ROW)
         looking = self.looking
-        sorted_ = sorted_rows(rows, looking.columns, looking.entity_type, looking.source, known=looking.known)
+        sorted_ = sorted_rows(
+            rows, looking.columns, looking.entity_type, looking.source, known=looking.known, unread=looking.unread
+        )
         del rows
         yield from self.caller.call(ready, sorted_, self._place(numbers), share=self.share)
 

@@ -82,6 +82,12 @@ class Looking:
     def columns(self) -> list[str]:
         return self.contents.columns
 
+    @property
+    def unread(self) -> list[str]:
+        """The columns of what is there that none of the targets sees."""
+        seen = set(self.columns)
+        return [name for name in self.contents.names if name not in seen]
+
     def count(self, rows: pl.DataFrame) -> Events:
         return count_rows(rows, self.columns, self.entity_type, self.source)
 

@@ -154,7 +154,8 @@ def _lost(
 ) -> dict[str, int]:
     """The contents that vanished and of which rows are not kept, each with the latest event time of these (µs).
 
-    Where none are kept and nobody knows which were missing, all are.
+    Rows that are kept without a column that is needed are not. Where none are kept and nobody knows which were missing,
+    all are.
     """
     found: dict[str, int] = {}
     positions = [each for each in (before, around.last) if each is not None]
@@ -163,6 +164,7 @@ def _lost(
         if content not in known:
             marks += [each.dropped[content] for each in positions if content in each.dropped]
             highs = [each.times[content].high for each in positions if content in each.times]
+            highs.append(around.contents.highest(content))  # kept in another way, or without a column
             marks += [high for high in highs if high is not None]
         if marks:
             found[content] = max(marks)

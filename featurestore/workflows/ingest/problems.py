@@ -17,13 +17,16 @@ from featurestore.workflows.ingest.targets import Target
 _NAMED = 10  # files of one source that are gone
 
 
-def problem_of(error: BaseException, project: Project, target: Target) -> Problem:
-    """An exception in the three parts of every error; a user's own is located in the user's file."""
+def problem_of(error: BaseException, project: Project, target: Target, unread: Sequence[str] = ()) -> Problem:
+    """An exception in the three parts of every error; a user's own is located in the user's file.
+
+    ``unread`` are columns of the source that its rows don't have, since no code seems to need them.
+    """
     if isinstance(error, FeatureStoreError):
         return Problem(error.code, error.message, error.where or target.place, error.hint)
     where = user_frame(error, project.root) or target.place
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
-        return _missing_column(error, target, where)
+        return _missing_column(error, target, where, unread)
     text = " ".join(str(error).split("\n\n")[0].split())
     message = f"{target.feature.function}() raised {type(error).__name__}: {text}".rstrip(": ")
     hint = "fix the function, then ingest again; the other features are not affected"
@@ -43,13 +46,15 @@ def _import_hint(module: str, project: Project) -> str:
     return f"install {first} where featurestore runs, or import code of the project as features.{module}"
 
 
-def _missing_column(error: pl.exceptions.ColumnNotFoundError, target: Target, where: str) -> Problem:
+def _missing_column(
+    error: pl.exceptions.ColumnNotFoundError, target: Target, where: str, unread: Sequence[str]
+) -> Problem:
     """Polars names the column and lists all others; people need the nearest one."""
     # The exception has no field for the column: only its text names it.
     quoted = re.findall(r'"([^"]*)"', str(error).split("\n\n")[0])
     if not quoted:
         return Problem("feature", f"{target.feature.function}() asks for a column that is not there", where)
-    name, *others = quoted
+    name, others = quoted[0], [*quoted[1:], *unread]
     message = f"{target.feature.function}() asks for the column {name!r}, which its rows don't have"
     if normalize("NFC", name) in others:
         hint = "the code has the name in another Unicode form (letters and accents apart); type it anew"
@@ -69,6 +74,16 @@ def shrunk_problem(target: Target, source: str, missing: Sequence[str]) -> Probl
         "put the files back, or accept it with --allow-shrunk"
         if target.feature.sources
         else 'put the files back, declare scope="row" or scope="entity", or accept it with --allow-shrunk',
+    )
+
+
+def without_columns(source: str, feature: str, files: int, columns: Sequence[str]) -> str:
+    """What a new feature names and nobody needed while the files were there."""
+    named = f"the column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
+    gone = f"{files:,} file(s) of {source} that vanished"
+    return (
+        f"{feature}: the rows of {gone} were kept without {named}, which no feature needed then, and don't count "
+        f"for it; columns that are declared in [sources.{source}.columns] are kept for features to come"
     )
 
 

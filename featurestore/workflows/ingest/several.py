@@ -173,16 +173,16 @@ class _Reader:
         if planned is None or not planned.plans:
             return None
         (plan,), aside, named = planned.plans, planned.asides[version], planned.named[version]
-        fitting = contents.fitting(contents.misfit_columns & named)
+        fitting = contents.seen(planned.views[version]).fitting(contents.misfit_columns & named)
 
         def load() -> SortedRows:
             looking = Looking(fitting, entity_type, one.turn.source)
             rows = fitting.rows(plan.now.ranks, plan.now.clock)
             if not looking.keyed:
-                return sort_rows(rows.select(looking.columns), entity_type, looking.source)
+                return sort_rows(rows.select(looking.columns), entity_type, looking.source, unread=looking.unread)
             events = looking.count(rows)
-            refuse_contradictions(events, named, entity_type, looking.source, fitting.locate)
-            return sorted_rows(events.rows, looking.columns, entity_type, looking.source)
+            refuse_contradictions(events, named, entity_type, looking.source, fitting.locate, looking.unread)
+            return sorted_rows(events.rows, looking.columns, entity_type, looking.source, unread=looking.unread)
 
         size = contents.count(plan.now.ranks) * contents.row_bytes()
         return _Rows(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.windows import Groups, Slices, Window, WindowRows
@@ -153,7 +154,7 @@ def make_steps(
     ahead = _ahead(feature, entities, instants, reach.horizon, evaluate, kept)
     everybody = bool((entities.first == FIRST).all()) and brought is None
     return Steps(
-        points=_own(feature, entities, _with_keys(entities, valued), brought, reach),
+        points=_with_keys(entities, valued.with_columns(pl.Series(OWN, _own(entities, valued, brought)))),
         ahead=_with_keys(entities, ahead),
         spans=None if everybody else _spans(entities, reach),
         reach=reach,
@@ -171,11 +172,11 @@ def _times(points: pl.DataFrame) -> Integers:
 def _instants(entities: Entities) -> pl.DataFrame:
     """All instants at which a value may change: of each entity, sorted, each once."""
     rows = entities.rows
-    window, times, deleted = rows.window, rows.times, rows.deleted
-    of_rows, of_deleted = (np.repeat(np.arange(entities.count), np.diff(group.offsets)) for group in (times, deleted))
-    numbers = np.concatenate([of_rows, of_rows, of_deleted])
-    instants = np.concatenate([window.enters(times.instants), window.leaves(times.instants), deleted.instants])
-    return pl.DataFrame({_NUMBER: numbers, AT: instants}).unique().sort(_NUMBER, AT)
+    window, times = rows.window, rows.times
+    enters = Groups(times.offsets, window.enters(times.instants))
+    leaves = Groups(times.offsets, window.leaves(times.instants))
+    found = Groups.merged(Groups.merged(enters, leaves), rows.deleted).unique()
+    return pl.DataFrame({_NUMBER: found.entities, AT: found.instants})
 
 
 def _limits(entities: Entities) -> Integers:
@@ -199,16 +200,13 @@ def _points(entities: Entities, instants: pl.DataFrame, reach: Reach) -> pl.Data
     wanted = (at >= reach.start) & (at <= reach.horizon) & (changed | (at > reach.before))
     everyone = np.arange(entities.count)
     begins = everyone[(lower > FIRST) & (lower <= reach.horizon)]
-    stands = [(numbers[wanted], at[wanted], True), (begins, lower[begins], True)]
-    bases = {reach.before, reach.horizon} - {FIRST}
-    stands += [(everyone, np.full(entities.count, base), False) for base in bases]
-    frame = pl.concat(
-        pl.DataFrame({_NUMBER: who.astype(np.int64), AT: when.astype(np.int64)}).with_columns(
-            pl.lit(written).alias(WRITTEN)
-        )
-        for who, when, written in stands
-    )
-    return frame.sort(_NUMBER, AT, WRITTEN).unique([_NUMBER, AT], keep="last", maintain_order=True)
+    bases = sorted({reach.before, reach.horizon} - {FIRST})
+    steps = Groups(np.searchsorted(numbers, np.arange(entities.count + 1)), at).only(wanted)
+    steps = Groups.merged(steps, Groups.of(begins, lower[begins], entities.count)).unique()
+    stood_on = Groups.of(np.repeat(everyone, len(bases)), np.tile(bases, entities.count), entities.count)
+    points = Groups.merged(steps, stood_on).unique()
+    who, when = points.entities, points.instants
+    return pl.DataFrame({_NUMBER: who, AT: when, WRITTEN: steps.has(who, when)})
 
 
 def _valued(points: pl.DataFrame, slices: Slices, values: pl.Series, feature: Feature) -> pl.DataFrame:
@@ -266,20 +264,17 @@ def _with_keys(entities: Entities, frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([keys, frame.drop(_NUMBER).with_columns(pl.col(AT).cast(INSTANT))], how="horizontal")
 
 
-def _own(
-    feature: Feature, entities: Entities, points: pl.DataFrame, brought: pl.DataFrame | None, reach: Reach
-) -> pl.DataFrame:
-    """The points, with those at which a row entered that this run brought."""
-    names = list(key_types(feature.entity_type))
+def _own(entities: Entities, points: pl.DataFrame, brought: pl.DataFrame | None) -> NDArray[np.bool_]:
+    """At which points a row entered that this run brought."""
+    window, times = entities.rows.window, entities.rows.times
     if brought is None:
-        times = entities.rows.times
-        numbers = np.repeat(np.arange(entities.count), np.diff(times.offsets))
-        brought = _with_keys(entities, pl.DataFrame({_NUMBER: numbers, AT: times.instants}))
-    enters = entities.rows.window.enters(brought[AT].to_physical().to_numpy())
-    entered = brought.select(names).with_columns(pl.Series(AT, enters).cast(INSTANT)).unique()
-    entered = entered.with_columns(pl.lit(value=True).alias(OWN))
-    found = points.join(entered, on=[*names, AT], how="left", maintain_order="left")
-    return found.with_columns(pl.col(OWN).fill_null(value=False))
+        entered = Groups(times.offsets, window.enters(times.instants))
+    else:
+        names = entities.keys.columns
+        found = brought.join(entities.keys.with_row_index(_NUMBER), on=names, how="inner")
+        numbers = found[_NUMBER].to_numpy().astype(np.int64)
+        entered = Groups.of(numbers, window.enters(found[AT].to_physical().to_numpy()), entities.count)
+    return entered.has(_numbers(points), _times(points))
 
 
 def _spans(entities: Entities, reach: Reach) -> pl.DataFrame:

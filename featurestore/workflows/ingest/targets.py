@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from featurestore.versioning.folder.copies import folder_of
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, undeclared, write_observed
 from featurestore.versioning.folder.versionfile import VersionFile, read_version
-from featurestore.versioning.recipe.hashing import RECIPES, named_among
+from featurestore.versioning.recipe.closure import Closure
+from featurestore.versioning.recipe.hashing import RECIPES, named_among, seen_among
 from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running import replay
 from featurestore.versioning.running.modules import isolation_of, load_function
@@ -44,13 +46,18 @@ def _anywhere() -> None:
     return None
 
 
+def _unknown() -> None:
+    return None
+
+
 @frozen
 class Target:
     """A feature at one version, how its function is loaded, and the folder that it runs in, if it needs one.
 
     ``watch`` sees what its code meets; there is none for a version that comes from its file, which nobody will change.
     With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
-    version that comes from its file). With ``reactivates`` another version was the last to commit.
+    version that comes from its file). ``closure`` gives its code, None where that can't be parsed. With
+    ``reactivates`` another version was the last to commit.
     """
 
     feature: Feature
@@ -59,6 +66,7 @@ class Target:
     folder: Callable[[], Path | None] = _anywhere
     watch: Watch | None = None
     hashed: VersionHash | None = None
+    closure: Callable[[], Closure | None] = _unknown
     new: bool = False
     reactivates: bool = False
 
@@ -80,8 +88,14 @@ class Target:
         return undeclared(self.feature, self.watch.observations(modules))
 
     def names_among(self, columns: Sequence[str]) -> list[str]:
-        """The columns of its source that its code can name; of a version that comes from its file all."""
-        return list(columns) if self.hashed is None else named_among(self.hashed.feature, self.hashed.closure, columns)
+        """The columns of its source that its code can name."""
+        closure = self.closure()
+        return list(columns) if closure is None else named_among(self.feature, closure, columns)
+
+    def seen_among(self, columns: Sequence[str]) -> list[str]:
+        """The columns of its source that its code can see."""
+        closure = self.closure()
+        return list(columns) if closure is None else seen_among(self.feature, closure, columns)
 
     @property
     def source(self) -> Source:
@@ -180,6 +194,7 @@ def _working(
         folder=lambda: folder,
         watch=Watch(project.root, tree.attached(_imported)),
         hashed=hashed,
+        closure=lambda: hashed.closure,
         new=written is None,
         reactivates=written is not None and last is not None and last != version_id,
     )
@@ -208,7 +223,14 @@ def file_target(project: Project, working: Feature, file: VersionFile) -> Target
         version=version,
         load=lambda: replay.load(file),
         folder=lambda: replay.folder_of(file),
+        closure=cache(lambda: _closure_of(file)),
     )
+
+
+def _closure_of(file: VersionFile) -> Closure | None:
+    with suppress(FeatureStoreError):
+        return replay.closure_of(file)
+    return None
 
 
 def _beside(project: Project, target: Target, bound: Iterable[str]) -> list[Target]:

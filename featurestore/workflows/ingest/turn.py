@@ -11,6 +11,7 @@ from featurestore.model import KeyType, Source, VersionId
 from featurestore.offline.contract import Position
 from featurestore.progress import Progress
 from featurestore.workflows.ingest.events import IngestOptions
+from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.taken import Taken
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ class Turn:
     where rows ahead of the clock are taken. ``moment`` (µs) is the present; in a step of a backfill it is later than
     the clock. ``last`` is what the last committed run has taken of the source.
     ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
-    is a feature that reads the source with a lookback, where there is one. ``now`` (µs) is the
-    clock of the run, up to which windows are known after it, and ``due`` has the entities of each version with steps of
-    which something fell due since the last run.
+    is a feature that reads the source with a lookback, where there is one; ``needs`` are the columns that are read.
+    ``now`` (µs) is the clock of the run, up to which windows are known after it, and ``due`` has the entities of each
+    version with steps of which something fell due since the last run.
     """
 
     project: Project
@@ -45,6 +46,7 @@ class Turn:
     now: int
     due: Mapping[VersionId, pl.DataFrame] = field(default_factory=dict)
     looks_back: str | None = None
+    needs: Needs | None = None
 
     @property
     def keeping(self) -> str | None:

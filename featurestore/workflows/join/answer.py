@@ -162,11 +162,12 @@ class BatchSearch:
             rows += matches.searched
             found = matches.history_rows != kernel.NONE
             dated[matches.label_rows[found]] = computed_at[matches.history_rows[found]]
-        steps = kernel.search(coming.history, self.labels, runs=self.state.runs, last_run=self.state.last_run)
-        found = steps.history_rows != kernel.NONE
-        steps = kernel.Matches(steps.label_rows[found], steps.history_rows[found], steps.searched)
-        column.fill(coming.steps["value"], steps)
-        dated[steps.label_rows] = coming.history.computed_at[steps.history_rows]
+        if (self.instants >= coming.first).any():
+            steps = kernel.search(coming.history, self.labels, runs=self.state.runs, last_run=self.state.last_run)
+            found = steps.history_rows != kernel.NONE
+            steps = kernel.Matches(steps.label_rows[found], steps.history_rows[found], steps.searched)
+            column.fill(coming.steps["value"], steps)
+            dated[steps.label_rows] = coming.history.computed_at[steps.history_rows]
         max_age, runs = question.max_age_of(version), self.state.runs
         seen_by = question.as_of if question.seen_by is None else question.seen_by
         expired = outdated(coming, self.instants, max_age, known=runs is not None, seen_by=seen_by)

@@ -34,6 +34,12 @@ class ComingSteps:
         return self.rows.filter(pl.col("op") == VALUE)
 
     @cached_property
+    def first(self) -> int:
+        """The first instant of any of the rows (µs): before it the history alone answers."""
+        least: int | None = self.rows["computed_at"].to_physical().min()  # type: ignore[assignment]  # of integers
+        return MAX_INSTANT if least is None else least
+
+    @cached_property
     def history(self) -> kernel.SortedHistory:
         return kernel.sort_history(self.steps, self.version.entity_type.key_names)
 
@@ -82,8 +88,9 @@ def beyond(
 ) -> Mask:
     """Which labels lie where a window is not known: from the step after the last one on, or after ``as_of``."""
     found = np.zeros(labels.height, dtype=np.bool_)
-    matches = kernel.search(coming.ends, labels, runs=runs, last_run=last_run)
-    found[matches.label_rows[matches.history_rows != kernel.NONE]] = True
+    if (instants >= coming.first).any():
+        matches = kernel.search(coming.ends, labels, runs=runs, last_run=last_run)
+        found[matches.label_rows[matches.history_rows != kernel.NONE]] = True
     if as_of is not None:
         found |= instants > as_of
     return found

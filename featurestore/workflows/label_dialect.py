@@ -1,0 +1,57 @@
+"""How a label file is written: the settings that sources have, under the same names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from featurestore.dialect import Dialect
+from featurestore.errors import UsageError
+from featurestore.sources.dialects import CSV, WORDS, read_dialect, read_time_format
+from featurestore.toml import TomlTable
+
+_EXAMPLE = "for example encoding=cp1252, skip_rows=2 or columns.at.unit=ms"
+_TIMES = ("format", "unit", "timezone", "ambiguous", "nonexistent")
+
+
+def read_label_dialect(settings: Mapping[str, Any], place: str) -> Dialect:
+    """The dialect of settings as ``[sources.NAME]`` has them; ``place`` is what messages call them.
+
+    Names of columns are given where they are asked for, not by ``rename``. Raises ConfigError naming the setting.
+    """
+    table = TomlTable(settings, place).allow(*CSV, *WORDS, "columns")
+    columns = table.get("columns", dict, {})
+    formats = {}
+    for name in columns:
+        if not isinstance(columns[name], dict):
+            raise table.error("columns", f"must have a table for {name!r}", _EXAMPLE)
+        formats[name] = read_time_format(TomlTable(columns[name], place, f"columns.{name}").allow(*_TIMES))
+    return read_dialect(table, CSV, formats, {})
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """``encoding=cp1252``, ``skip_rows=2``, ``null=["NA", "-"]``, ``columns.at.unit=ms``: values as in TOML, or as they
+    stand. Raises UsageError.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        parts = name.strip().split(".")
+        if parts[0] == "columns" and len(parts) > 3:  # the column's name has dots
+            parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
+        if not equals or not all(parts) or len(parts) != (3 if parts[0] == "columns" else 1):
+            raise UsageError(f"--dialect {text!r} is not a setting and its value", hint=_EXAMPLE)
+        *tables, last = parts
+        at = found
+        for part in tables:
+            at = at.setdefault(part, {})
+        at[last] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

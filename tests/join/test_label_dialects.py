@@ -1,0 +1,104 @@
+"""Label files may be written in every way that sources may be, by the same settings; errors name the one they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import featurestore
+from featurestore.errors import ConfigError
+from tests.conftest import Folder
+
+JOIN = ("-f", "age_share", "--timestamp-column", "at")
+GOOD = "patient_id,at,n\n001,2024-03-01T00:00:00Z,a\n"
+WRITTEN: dict[str, tuple[bytes, list[str]]] = {
+    "encoding": (GOOD.replace(",a\n", ",é\n").encode("cp1252"), ["encoding=cp1252"]),
+    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), ["encoding=utf-16-le"]),
+    "quote": (GOOD.replace("001", "'001'").encode(), ["quote='"]),
+    "skip_rows": (b"Labels\n\n" + GOOD.encode(), ["skip_rows=2"]),
+    "comment": (b"# ours\n" + GOOD.encode(), ["comment=#"]),
+    "delimiter": (GOOD.replace(",", ";").encode(), ["delimiter=;"]),
+    "null": (GOOD.encode() + b"NA,2024-03-01T00:00:00Z,b\n", ['null=["NA", "-"]']),
+    "unit": (GOOD.replace("2024-03-01T00:00:00Z", "1709251200000").encode(), ["columns.at.unit=ms"]),
+    "format": (GOOD.replace("2024-03-01T00:00:00Z", "1/3/2024").encode(), ["columns.at.format=%d/%m/%Y"]),
+    "ambiguous": (
+        GOOD.replace("2024-03-01T00:00:00Z", "2024-10-27 02:30").encode(),
+        ["columns.at.timezone=Europe/Paris", "columns.at.ambiguous=latest"],
+    ),
+    "nonexistent": (
+        GOOD.replace("2024-03-01T00:00:00Z", "2024-03-31 02:30").encode(),
+        ["columns.at.timezone=Europe/Paris", "columns.at.nonexistent=forward"],
+    ),
+}
+
+
+def join(project: Folder, data: bytes, *settings: str, code: int = 0) -> str:
+    (project.root / "labels.csv").write_bytes(data)
+    given = [part for setting in settings for part in ("--dialect", setting)]
+    ran = project.run("join", str(project.root / "labels.csv"), *JOIN, *given, code=code)
+    return ran.out if code == 0 else " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_labels_are_read_as_they_are_written(name: str, ingested: Folder) -> None:
+    data, settings = WRITTEN[name]
+    rows = join(ingested, data, *settings).splitlines()
+    assert rows[1].startswith("001")
+    assert rows[1].endswith(",0.51")
+
+
+def test_labels_without_a_header(ingested: Folder) -> None:
+    (ingested.root / "labels.csv").write_text("001,2024-03-01T00:00:00Z\n")
+    ran = ingested.run(
+        "join", str(ingested.root / "labels.csv"), "-f", "age_share", "--timestamp-column", "column_2",
+        "--entity", "patient=column_1", "--dialect", "header=false",
+    )  # fmt: skip
+    assert ran.out.splitlines()[1] == "001,2024-03-01T00:00:00Z,0.51"
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (WRITTEN["encoding"][0], "--dialect encoding=cp1252"),
+        (WRITTEN["skip_rows"][0], "--dialect skip_rows=1"),
+        (WRITTEN["delimiter"][0], '--delimiter ";"'),
+        (WRITTEN["unit"][0], "--dialect columns.at.unit=ms"),
+        (GOOD.replace("2024-03-01T00:00:00Z", "31/12/2024").encode(), "--format-of 'at=%d/%m/%Y'"),
+        (WRITTEN["format"][0], "is it day or month first?"),
+    ],
+)
+def test_the_error_names_the_setting_that_it_calls_for(data: bytes, named: str, ingested: Folder) -> None:
+    assert named in join(ingested, data, code=4)
+
+
+def test_a_time_that_clocks_repeat_names_the_settings_that_take_it(ingested: Folder) -> None:
+    (ingested.root / "labels.csv").write_bytes(WRITTEN["ambiguous"][0])
+    ran = ingested.run("join", str(ingested.root / "labels.csv"), *JOIN, "--timezone", "Europe/Paris", code=4)
+    assert "--dialect columns.at.ambiguous=earliest" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("nul=NA", "did you mean 'null'?"),
+        ("columns.at.unit=h", "columns.at.unit must be one of s, ms, us, ns"),
+        ("skip_rows=two", "skip_rows must be a whole number"),
+        ("encoding", "is not a setting and its value"),
+        ("columns.at=ms", "is not a setting and its value"),
+        ("encoding=hex", "encoding is not an encoding of text"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused_by_name(setting: str, said: str, ingested: Folder) -> None:
+    assert said in join(ingested, GOOD.encode(), setting, code=2)
+
+
+def test_python_takes_the_same_settings(ingested: Folder) -> None:
+    path = Path(ingested.root / "labels.csv")
+    path.write_bytes(WRITTEN["encoding"][0].replace(b"2024-03-01T00:00:00Z", b"1709251200"))
+    store = featurestore.FeatureStore(ingested.root)
+    written = {"encoding": "cp1252", "columns": {"at": {"unit": "s"}}}
+    found = store.historical_features(path, ["age_share"], timestamp_column="at", dialect=written)
+    assert found["age_share"].to_list() == [0.51]
+    with pytest.raises(ConfigError, match="nul is not a known key"):
+        store.historical_features(path, ["age_share"], timestamp_column="at", dialect={"nul": ["-"]})
