@@ -215,6 +215,21 @@ def test_a_verdict_that_was_tampered_with_is_found(watched: Folder) -> None:
     assert "was recomputed" in watched.run("drift", "chol", "--recompute", code=1).out
 
 
+def test_a_verdict_of_another_processor_which_rounds_otherwise_is_the_same(watched: Folder) -> None:
+    import duckdb
+
+    add(watched, 2, shift=1.0)
+    score = watched.json("drift", "chol", "--recompute")["runs"][1]["recorded"]["score"]
+    with duckdb.connect(str(watched.root / ".featurestore" / "history.duckdb")) as connection:
+        connection.execute(
+            "UPDATE run_features SET drift = replace(drift, ?, ?)",
+            [f'"score": {score}', f'"score": {score * (1 + 9e-15)}'],
+        )
+    found = watched.json("drift", "chol", "--recompute")
+    assert found["runs"][1]["recorded"]["score"] != found["runs"][1]["recomputed"]["score"]
+    assert found["different"] == 0
+
+
 def test_a_new_version_has_its_own_reference_and_is_compared_once_with_the_version_before(watched: Folder) -> None:
     add(watched, 2)
     watched.edit("features/cardiac.py", 'return pl.col("chol")', 'return pl.col("chol") * 2')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -28,10 +29,17 @@ class Recomputed:
 
     @property
     def differs(self) -> tuple[str, ...]:
-        """The keys in which the two verdicts differ."""
+        """The keys in which the two verdicts differ by more than rounding."""
         if self.again is None:
             return ()
-        return tuple(key for key, value in self.again.items() if self.point.verdict.get(key) != value)
+        return tuple(key for key, value in self.again.items() if not _is_same(self.point.verdict.get(key), value))
+
+
+def _is_same(recorded: Json, again: Json) -> bool:
+    """Whether two values are equal; numbers up to their last digits, which NumPy rounds as the processor does best."""
+    if isinstance(recorded, float) and isinstance(again, float):
+        return math.isclose(recorded, again, rel_tol=1e-9, abs_tol=1e-12)
+    return recorded == again
 
 
 class StoredSamples:
