@@ -256,6 +256,13 @@ class Reach:
         if call is not None:
             self._met_call(call, names[0])
 
+    def is_plain_call(self, call: ast.Call) -> bool:
+        """Whether a name is called that asks for no attribute or module by name, and makes no logger of this module."""
+        if call.func.__class__ is not ast.Name or call.func.id in _ASKING:
+            return False
+        first = call.args[0] if call.args else None
+        return first.__class__ is not ast.Constant and getattr(first, "id", "") != "__name__"
+
     def met_call(self, call: ast.Call) -> None:
         """Notes a call, before what it calls is walked."""
         self.calls[id(call.func)] = call

@@ -209,6 +209,9 @@ class Walk(Reach):
 
     def _links(self, node: ast.expr) -> None:
         """``a.b(c)[d].e``: the names at its start, then link by link, since a chain may be a thousand links long."""
+        if node.__class__ is ast.Call and self.is_plain_call(node):
+            self._plain_call(node)
+            return
         links: list[tuple[ast.expr, list[str]]] = []
         while node.__class__ in _LINKS:
             names, inner = self._link(node)  # type: ignore[arg-type]  # its class says so
@@ -235,6 +238,15 @@ class Walk(Reach):
                 out.append(")")
             else:
                 self._attribute_ends(names)
+
+    def _plain_call(self, node: ast.Call) -> None:
+        """``f(a, b)``, as most calls are: what a chain of this one link is, in half of its time."""
+        self.met_call(node)
+        self.out.append("(Call ")
+        self._walk(node.func)
+        self._items(node.args)
+        self._items(node.keywords)
+        self.out.append(")")
 
     def _link(self, node: ast.Attribute | ast.Call | ast.Subscript) -> tuple[list[str], ast.expr | None]:
         """A link's attributes, and what it is a link of: None where the chain begins."""

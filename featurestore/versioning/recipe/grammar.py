@@ -52,13 +52,12 @@ Piece = str | Mention | OwnName
 
 def constant(value: object) -> str:
     """A constant with its type: 1, 1.0, True and "1" are four constants, and 0.0 and -0.0 two."""
+    if value.__class__ is int:  # not in decimal, where Python refuses to convert more than 4,300 digits
+        return f"i{value:x} "
     if isinstance(value, str):
         return f"'{len(value)}:{value}"
     if value is None or isinstance(value, bool):
         return f"{value} "
-    if isinstance(value, int):
-        # Not in decimal, where Python refuses to convert more than 4,300 digits.
-        return f"i{value:x} "
     if isinstance(value, float):
         return f"f{value.hex()} "
     if isinstance(value, complex):
