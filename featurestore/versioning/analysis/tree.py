@@ -187,4 +187,9 @@ def refusing_depth(path: str | Path, line: int) -> Iterator[None]:
     try:
         yield
     except (RecursionError, MemoryError) as exc:
-        raise DeclarationError(TOO_DEEP, where=f"{Path(path).as_posix()}:{line}", hint=SPLIT) from exc
+        raise too_deep(path, line) from exc
+
+
+def too_deep(path: str | Path, line: int) -> DeclarationError:
+    """What is said of code that is nested too deeply for Python to walk or compile it."""
+    return DeclarationError(TOO_DEEP, where=f"{Path(path).as_posix()}:{line}", hint=SPLIT)

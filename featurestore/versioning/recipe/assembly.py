@@ -113,8 +113,10 @@ class Assembly:
         self.statements.append(statement)
         table = self._all.project.table(statement.module)
         assert table is not None
-        self._sharing.update(dict.fromkeys((place[0], name) for name in table.bound.get(statement.position, ())))
-        self._lazy.update(dict.fromkeys(self._executions.imports.later(table, statement.position)))
+        for name in table.bound.get(statement.position, ()):
+            self._sharing[place[0], name] = None
+        for name in self._executions.imports.later(table, statement.position):
+            self._lazy[name] = None
         for segment in statement.segments:
             if isinstance(segment, bytes):
                 chunks.append(segment)

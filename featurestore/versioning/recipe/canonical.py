@@ -624,11 +624,12 @@ class Walk(Reach):
 
     def _arguments(self, node: ast.arguments, *, record: bool = False) -> None:
         out = self.out
-        out.append("(arguments ")
-        for arguments in (node.posonlyargs, node.args, node.kwonlyargs):
-            out.append("[" + "".join(f"={argument.arg} " for argument in arguments) + "]")
-        for rest in (node.vararg, node.kwarg):
-            out.append("-" if rest is None else f"={rest.arg} ")
+        names = [
+            f"[{''.join([f'={argument.arg} ' for argument in arguments])}]"
+            for arguments in (node.posonlyargs, node.args, node.kwonlyargs)
+        ]
+        rests = ["-" if rest is None else f"={rest.arg} " for rest in (node.vararg, node.kwarg)]
+        out.append(f"(arguments {''.join(names)}{''.join(rests)}")
         positional = [*node.posonlyargs, *node.args]
         optional = positional[len(positional) - len(node.defaults) :]
         for arguments, values in ((optional, node.defaults), (node.kwonlyargs, node.kw_defaults)):

@@ -9,7 +9,7 @@ from featurestore.versioning.analysis.limits import Kind
 from featurestore.versioning.analysis.names import WHOLE, Definition, Global, Key
 from featurestore.versioning.analysis.project import ProjectNames
 from featurestore.versioning.analysis.symbols import SymbolTable
-from featurestore.versioning.analysis.tree import refusing_depth
+from featurestore.versioning.analysis.tree import too_deep
 from featurestore.versioning.recipe.canonical import Walk
 from featurestore.versioning.recipe.grammar import Mention, OwnName, Piece
 
@@ -109,8 +109,10 @@ class Definitions:
         statement = self._statements.get(at)
         if statement is None:
             walk = Walk(self.project.world(table.module.name), walrus=table.walrus, full=self.full)
-            with refusing_depth(table.module.path, table.body[position].lineno):
+            try:
                 walk.statement(table.body[position])
+            except (RecursionError, MemoryError) as exc:
+                raise too_deep(table.module.path, table.body[position].lineno) from exc
             statement = self._statements[at] = EncodedStatement(table, position, walk)
         return statement
 
