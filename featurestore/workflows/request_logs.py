@@ -158,8 +158,10 @@ def _is_about(text: str, entity_type: str, keys: Sequence[str]) -> bool:
         found = list(entity_id.values()) if isinstance(entity_id, dict) else [entity_id]
         about = line["entity_type"] == entity_type and [str(each) for each in found] == list(keys)
         return about or any(map(named, _texts([line.get("request"), line.get("features")])))
-    except (ValueError, KeyError, TypeError, AttributeError):  # no line of ours, or one that was broken off
-        return named(text)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # One of ours that was broken off, perhaps. No other is ours to remove: which files are logs is written in the
+        # project's folder, which may have come with a clone and name any file.
+        return text.startswith('{"') and named(text)
 
 
 def _texts(value: Any) -> Iterator[str]:

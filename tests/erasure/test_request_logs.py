@@ -77,7 +77,8 @@ def test_lines_that_name_the_entity_go_and_all_others_stay(
 ) -> None:
     others = [
         line("patient", "p10"), line("shelf", {"store": "s", "product": "70"}), line("patient", "s"),
-        "no line of ours\n", line("patient", "p2", amount=7, words=["p11", None]),
+        "no line of ours\n", "alias p1='ls'  # nor this, of some other file\n",
+        line("patient", "p2", amount=7, words=["p11", None]),
     ]  # fmt: skip
     log_of(logging).write_text("".join([others[0], *about, *others[1:]]), encoding="utf-8")
     assert logging.json("delete", entity_type, entity, "--erase", "--dry-run")["logged_requests"] == len(about)
