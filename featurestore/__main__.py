@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
-from featurestore.cli.starting import exit_at_once_on_interrupt
+from featurestore.cli.starting import collect_rarely, exit_at_once_on_interrupt
 
 
 def main() -> None:
     exit_at_once_on_interrupt()
-    # Modules and syntax trees are many objects and no garbage: to look through them every 700 allocations costs a tenth
-    # of `list`.
-    gc.set_threshold(50_000, 20, 20)
+    collect_rarely()
     if sys.getfilesystemencoding() != "utf-8":
         # A locale without UTF-8, in which ids, names of files and results could be neither read nor written.
         os.environ["PYTHONUTF8"] = "1"

@@ -6,9 +6,9 @@ Silent where nothing is wrong, at most ten lines where something is.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 
+from featurestore.cli.starting import collect_rarely
 from featurestore.config import find_root, load_project
 from featurestore.errors import FeatureStoreError
 from featurestore.render.lines import finding_lines, staging_lines
@@ -21,7 +21,7 @@ def run_hook(arguments: list[str]) -> int:
     parser.add_argument("what", choices=("check", "lock"))
     parser.add_argument("-C", "--project", metavar="DIR", help="the project's folder, where it is not the repository")
     options = parser.parse_args(arguments)
-    gc.set_threshold(50_000, 20, 20)  # as for commands
+    collect_rarely()
     try:
         project = load_project(find_root(named=options.project))
         if options.what == "check":

@@ -22,9 +22,8 @@ from featurestore.locking import prepare_state
 from featurestore.offline.naming import naming
 from featurestore.regular import DERIVED, read_own
 
-NOTED = (
-    "request_logs"  # in the project's state folder: a path a line, as JSON, from the project's root where it is inside
-)
+NOTED = "request_logs"
+"""In the project's state folder: a path a line, as JSON, from the project's root where it is inside."""
 
 
 def note(project: Project, path: Path) -> str | None:

@@ -63,7 +63,7 @@ class ModuleText:
         if self.first_line > 1:
             flags |= __future__.annotations.compiler_flag
         code: CodeType
-        with refusing_depth(Path(self.filename), first + self.first_line - 1):
+        with refusing_depth(self.filename, first + self.first_line - 1):
             code = compile(text, self.filename, "exec", flags, dont_inherit=True)
         return code
 
