@@ -126,7 +126,7 @@ def _features(run: Run) -> RenderableType:
     return table(columns, (_feature_cells(item, [name for name, _ in more]) for item in run.features))
 
 
-_SELDOM = {"rows_withdrawn": "withdrawn", "steps_written": "steps"}
+_SELDOM = {"rows_withdrawn": "withdrawn", "steps_written": "steps", "rows_older": "older"}
 
 
 def _feature_cells(item: FeatureRun, more: Sequence[str]) -> tuple[str | Text, ...]:
@@ -229,7 +229,13 @@ def _closing(run: Run, *, dry_run: bool) -> str:
         return "nothing was committed"
     if not written and not corrected and not withdrawn and not steps and not failed:
         if all(item.status == "unchanged" and not item.rows_read for item in run.features):
+            if run.run_seq is not None:  # a version that was active before
+                return "no new values: the sources have not changed since it was ingested"
             return "nothing new: sources and code have not changed since the last run"
+        older = max(item.rows_older for item in run.features)
+        if older:
+            those = "1 row is" if older == 1 else f"{older:,} rows are"
+            return f"no new values: {those} older than what is held, by updated_at"
         return "no new values: all rows that were read give values that are held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:
