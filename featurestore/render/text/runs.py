@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +49,8 @@ def backfill_page(found: BackfillResult, *, dry_run: bool) -> RenderableType:
     rows: list[tuple[str | Text, ...]] = []
     for step in found.steps:
         run = step.result.run
-        names = ("rows_written", "rows_corrected", "rows_rejected")
-        totals = [sum(getattr(item, name) for item in run.features) for name in names]
         shown = "would be" if dry_run else run.run_id
-        rows.append((instant(step.since), instant(step.until), status(run.status), *map(count, totals), shown))
+        rows.append((instant(step.since), instant(step.until), status(run.status), *_totals(run), shown))
     return Group(table(columns, rows), line(_closing(found.steps[-1].result.run, dry_run=dry_run)))
 
 
@@ -81,14 +79,17 @@ def run_page(detail: RunDetail) -> RenderableType:
     return Group(facts(rows), *_run_parts(run, detail.rejected))
 
 
+def _totals(run: Run) -> Iterator[str]:
+    """Values that were written and corrected, and rows that were set aside."""
+    for name in ("rows_written", "rows_corrected"):
+        yield count(sum(getattr(item, name) for item in run.features))
+    yield count(_fewest_rejected(run))
+
+
 def _run_cells(run: Run) -> tuple[str | Text, ...]:
-    totals = [
-        sum(getattr(item, name) for item in run.features)
-        for name in ("rows_written", "rows_corrected", "rows_rejected")
-    ]
     return (
         run.run_id, instant(run.started_at), status(run.status), "–" if run.run_seq is None else str(run.run_seq),
-        f"{run.duration_s:.2f} s", str(len(run.features)), *map(count, totals), run.git_commit or "",
+        f"{run.duration_s:.2f} s", str(len(run.features)), *_totals(run), run.git_commit or "",
     )  # fmt: skip
 
 
