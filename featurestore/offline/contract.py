@@ -671,6 +671,13 @@ class AuditLog(Readable, Protocol):
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 
+    def next_clock(self) -> int:
+        """The clock of a run that begins now, or a microsecond after the last one where the clock was set back (µs).
+
+        Runs that wrote nothing count too; those that failed do not.
+        """
+        ...
+
 
 class Samples(Readable, Protocol):
     """What drift is measured with. Threads may share it."""

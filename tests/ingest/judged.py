@@ -41,6 +41,7 @@ event_time = "event_at"
 [sources.events.columns]
 value = {{ type = "int" }}
 id = {{ type = "int" }}
+updated_at = {{ type = "datetime" }}
 [scopes]
 check = false
 {offline}

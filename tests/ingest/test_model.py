@@ -68,7 +68,7 @@ def _is_refused(problem: Problem | None) -> bool:
     return problem is not None and problem.message.startswith("two different values")
 
 
-@pytest.mark.parametrize("seed", [*range(12), 237, 4010, 4011])
+@pytest.mark.parametrize("seed", [*range(12), 237, 4010, 4011, 4012])
 def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     judge(tmp_path, seed, monkeypatch)
 

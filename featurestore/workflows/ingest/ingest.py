@@ -214,7 +214,7 @@ class _Ingestion:
         return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings), more, reasons)
 
     def _attempt(self, recorder: Recorder, targets: Sequence[Target], failed: Sequence[FeatureRun]) -> Run:
-        recorder.load_references(targets)
+        recorder.begin(targets)
         for item in failed:
             recorder.add(item)
         options, declared, done = self._request.options, self._registry.features, 0
@@ -222,7 +222,7 @@ class _Ingestion:
             # Computed anew in each attempt, since a large run does not hold its frames.
             for event in compute(
                 self._project, self._store, targets, options, declared, self._progress, self._copies, files,
-                clock=recorder.started_at,
+                clock=recorder.clock,
             ):  # fmt: skip
                 recorder.take(event)
                 done += isinstance(event, Computed | Unchanged | Failed)
