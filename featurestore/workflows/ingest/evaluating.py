@@ -241,8 +241,9 @@ class Evaluation:
     def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
         news = self.find_news(plan)
         return Evaluated(
-            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older
-        )
+            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older,
+            late=self._count_late(plan),
+        )  # fmt: skip
 
     def _row(self, plan: Plan, news: News) -> Outcome:
         """A row that was replaced takes its pairs with it; one that is no more leaves them."""
@@ -266,7 +267,10 @@ class Evaluation:
         due_now = join_due(due_without(plan.taken.due, pairs), values.ahead)
         comparison = Comparison(pairs=replaced, floor=plan.floor)
         reason = "due" if news.empty else plan.changed
-        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+        return Evaluated(
+            plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
+            late=self._count_late(plan),
+        )  # fmt: skip
 
     def _others(self, plan: Plan, news: News, fresh: FeatureValues, lost: FeatureValues, due: pl.DataFrame) -> Events:
         """All rows that may give a value at the pairs of these results, the new ones among them."""
@@ -320,7 +324,7 @@ class Evaluation:
 
     def _count_late(self, plan: Plan) -> int:
         """The rows that came and lie where values depend on rows that are not kept any more: these values stay."""
-        if plan.frozen is None or plan.then is None or plan.ready.scope.kind == "row":
+        if plan.frozen is None or plan.then is None:
             return 0
         time = pl.col(str(self.looking.source.event_time)).to_physical()
         return self.find_news(plan).new.filter(time <= plan.frozen).select(self.looking.key).n_unique()
