@@ -276,6 +276,16 @@ class HistoryWriter(Protocol):
         """
         ...
 
+    def write_known(
+        self, version: StoredVersion, frame: pl.DataFrame, withdrawn: pl.DataFrame, *, tolerance: float | None = None
+    ) -> tuple[Written, int]:
+        """`write` and `withdraw` of all that is known of some pairs: what each holds from which known time on.
+
+        Both frames have ``known_at``. What a pair holds at other known times because a row had left it is what they say
+        of that time. Returns what was written, and how many rows were withdrawn.
+        """
+        ...
+
     def write_changes(self, version: StoredVersion, frame: pl.DataFrame, *, tolerance: float | None = None) -> Written:
         """The same for a feature without times: only what differs from the entity's latest value is written.
 
@@ -365,7 +375,8 @@ class HistoryWriter(Protocol):
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
         this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
-        withdrawn, and values stay.
+        withdrawn, and values stay. With a column ``known_at`` a pair may be there for each known time, and is withdrawn
+        from then on until a value is known there again; what it holds at that time counts.
         """
         ...
 
