@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 ROWS = 1 << 18
-TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM"})
+TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
 

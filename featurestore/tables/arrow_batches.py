@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import IO, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc, texts
+from featurestore.tables.arrow_limits import beyond_limits, has_limits
+from featurestore.tables.batch import MAX_COLUMNS, MAX_REJECTED, Batch, UnreadableRow, nfc, texts
 from featurestore.tables.formats import refuse_foreign
 
 Report: TypeAlias = Callable[[str], None]
@@ -31,12 +33,35 @@ STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1, *, unread: Sequence[str] = ()) -> Batch:
-    """The rows of a table, numbered from ``first``; ``unread`` is that of the batch."""
+    """The rows of a table, numbered from ``first``; ``unread`` is that of the batch.
+
+    A row with a value that Polars does not hold is unreadable.
+    """
+    unreadable: dict[int, UnreadableRow] = {}
+    for column, values in zip(table.schema.names, table.columns, strict=True):
+        found = beyond_limits(column, values)
+        for at in [] if found is None else np.flatnonzero(found[0]).tolist():
+            number = values[at].cast(pa.int32() if pa.types.is_time32(values.type) else pa.int64()).as_py()
+            reason = f"column {column!r} holds {found[1]}" if found is not None else ""
+            unreadable.setdefault(at, UnreadableRow(first + at, reason, f"{number} of {values.type}"))
+    rows = None
+    if unreadable:
+        readable_rows = np.delete(np.arange(table.num_rows, dtype=np.uint32), list(unreadable))
+        table, rows = table.take(pa.array(readable_rows)), readable_rows + np.uint32(first)
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
     frame = pl.DataFrame([_series(column, values) for column, values in columns])
     kinds = {column.name: texts(len(column)) for column in frame.iter_columns() if column.dtype == pl.String}
-    return Batch(name, frame, first, kinds=kinds, unread=tuple(unread))
+    named = tuple(unreadable[at] for at in sorted(unreadable)[:MAX_REJECTED])
+    return Batch(name, frame, first, rows, named, len(unreadable), kinds, unread=tuple(unread))
+
+
+def frame_of(table: pa.Table | pa.RecordBatch, first: int = 1) -> pl.DataFrame:
+    """All rows of a table. Raises SourceError for one that can't be read."""
+    batch = batch_of(table, "", first)
+    for row in batch.unreadable:
+        raise SourceError(f"row {row.row}: {row.reason}", hint="write it with another type, or leave the row out")
+    return batch.frame
 
 
 def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
@@ -121,8 +146,8 @@ def has_fixed_offset(kind: pa.DataType) -> bool:
 
 
 def panics(kind: pa.DataType) -> bool:
-    """Whether Polars itself would end in a panic, or refuse the whole file, for a column of that type."""
-    return has_fixed_offset(kind) or pa.types.is_decimal256(kind) or _is_unknown(kind)
+    """Whether Polars itself would end in a panic, refuse the whole file, or take other values, for that type."""
+    return has_fixed_offset(kind) or pa.types.is_decimal256(kind) or _is_unknown(kind) or has_limits(kind)
 
 
 def int96_columns(reader: pq.ParquetFile) -> list[str]:

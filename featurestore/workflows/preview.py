@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
@@ -60,6 +59,7 @@ def _preview(project: Project, store: OfflineStore, plan: VersionPlan, progress:
     features = select(registry, list(chosen)) if chosen else []
     with store.reading():
         working, failed = find_targets(project, store, tree, features)
+        clock = store.next_clock()
     working = [target for target in working if target.hashed is not None]
     targets: list[Target] = list(working)
     for target in working:
@@ -70,7 +70,7 @@ def _preview(project: Project, store: OfflineStore, plan: VersionPlan, progress:
     frames: dict[VersionId, pl.DataFrame] = {}
     problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
     options = IngestOptions(full=True, dry_run=True, allow_shrunk=True)
-    for event in compute(project, store, targets, options, registry.features, clock=times.now()):
+    for event in compute(project, store, targets, options, registry.features, clock=clock):
         progress.check()
         if isinstance(event, Computed):
             progress(f"computed {event.target.feature.name}, version {event.target.version.number}")

@@ -54,12 +54,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
+    """How rows of one source are looked at for one entity type; ``known`` and ``identity`` as `SortedRows` has them."""
 
     contents: SourceContents | PartContents
     entity_type: EntityType
     source: Source
     known: str | None = None
+    identity: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -95,12 +96,17 @@ class Looking:
     def counting(
         self, side: Side, matching: pl.DataFrame, between: tuple[int | None, int | None] = (None, None)
     ) -> Events:
-        """The rows that count at the places, of the entities or with the ids of ``matching``, and only those."""
+        """The rows that count at the places, of the entities or with the ids of ``matching``, and only those.
+
+        Where rows may be known elsewhere later, all rows with their ids.
+        """
         rows = self.contents.rows(side.ranks, side.clock, between=between, matching=matching)
         if self.source.id:  # another row of the same event may lie at another place
-            ids = rows.select(self.source.id).unique()
+            ids = rows.select(self.identity or self.source.id).unique()
             rows = self.contents.rows(side.ranks, side.clock, matching=ids)
         events = self.count(rows)
+        if self.identity:  # with the rows that say when each is known elsewhere
+            return events
         counting = events.rows.join(matching, on=matching.columns, how="semi", maintain_order="left")
         contradictions = events.contradictions
         if contradictions.height:  # each with the rows that it contradicts, wherever they lie
