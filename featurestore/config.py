@@ -91,7 +91,8 @@ class Project:
     the size of the history. ``keep`` is how long (µs) details of runs are kept, None for ever. ``online_timeout`` is
     how many seconds to wait for a connection to the online store. ``coming_steps`` is how many steps of a window are
     kept beside each entity ahead of the clock, ``window_rows`` how many times the rows of a source windows may take
-    together. With ``check_scopes`` runs check on a sample that scopes hold.
+    together. With ``check_scopes`` runs check on a sample that scopes hold. ``scratch`` is the folder that stands for
+    `state` in what is only tried.
     """
 
     root: Path
@@ -113,6 +114,7 @@ class Project:
     coming_steps: int = 8
     window_rows: int = 50
     online_timeout: float = 10.0
+    scratch: Path | None = None
 
     @property
     def features(self) -> Path:
@@ -127,7 +129,7 @@ class Project:
     @property
     def state(self) -> Path:
         """Local state, ignored by git."""
-        return self.root / ".featurestore"
+        return self.scratch or self.root / ".featurestore"
 
     @property
     def known_hashes(self) -> Path:

@@ -23,6 +23,7 @@ from featurestore.workflows.ingest.compute import compute
 from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions
 from featurestore.workflows.ingest.targets import Target, file_target, find_targets
 from featurestore.workflows.plan import VersionPlan
+from featurestore.workflows.scratch import trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: 
 
     Features without a source have no preview. Raises CancelledError where the caller cancels.
     """
+    with trial(project, store) as (project, store):
+        return _preview(project, store, plan, progress)
+
+
+def _preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: Progress) -> list[Preview]:
     chosen = {item.name: item for item in plan.changes if item.change in ("new", "changed")}
     tree = SourceTree(project.root)
     registry = discover(project, tree)

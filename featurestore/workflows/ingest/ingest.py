@@ -35,6 +35,7 @@ from featurestore.workflows.ingest.steps import backfilled
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.ingest.tidy import tidy_rows
 from featurestore.workflows.renaming import carry_histories, carry_versions
+from featurestore.workflows.scratch import trial
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
 POLL_SECONDS = 0.1
@@ -93,7 +94,10 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
     _check_restart(project, request.options.restart)
-    with writing_turn(project, store):
+    with ExitStack() as stack:
+        if request.options.dry_run:
+            project, store = stack.enter_context(trial(project, store))
+        stack.enter_context(writing_turn(project, store, dry_run=project.scratch is not None))
         state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
         registry = discover(project, tree, parse_all=True)
