@@ -109,6 +109,16 @@ def test_runs_by_parts_of_few_rows_store_the_same(
     judge(tmp_path, seed, monkeypatch)
 
 
+@pytest.mark.parametrize("seed", [1, 4, 8, 14, 22, 26])
+def test_runs_by_parts_of_sources_with_ids_store_the_same(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with one id lie in several parts."""
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    monkeypatch.setattr(divided.Divided, "_fits", lambda self, plan: not self._may_be_whole(plan))
+    judge(tmp_path, seed, monkeypatch)
+
+
 @pytest.mark.parametrize("seed", range(12, 15))
 def test_a_server_stores_what_the_model_stores(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
