@@ -229,6 +229,13 @@ class SqlAuditLog(ABC):
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
+    def next_clock(self) -> int:
+        rows = self._rows(
+            "SELECT greatest(c.learned_at, q.clock) AS clock FROM counter c CROSS JOIN ("
+            "SELECT coalesce(max(started_at), 0) AS clock FROM runs WHERE run_seq IS NULL AND status <> 'failed') q"
+        )
+        return max([times.now(), *(int(row["clock"]) + 1 for row in rows)])
+
     def horizon(self, version: VersionId) -> int | None:
         rows = self._horizons("max(horizon) AS horizon", version)
         return rows[0]["horizon"] if rows else None

@@ -248,7 +248,7 @@ class ContentsTurn:
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
             number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
-            deleted=turn.deleted, last=last,
+            deleted=turn.deleted, last=last, past=turn.past,
         )  # fmt: skip
         plans: list[Plan] = []
         for one in ready:

@@ -247,8 +247,9 @@ class Evaluation:
     def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
         news = self.find_news(plan)
         return Evaluated(
-            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older
-        )
+            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older,
+            late=self._count_late(plan),
+        )  # fmt: skip
 
     def _row(self, plan: Plan, news: News) -> Outcome:
         """A row that was replaced takes its pairs with it; one that is no more leaves them."""
@@ -263,7 +264,7 @@ class Evaluation:
         assert isinstance(lost, FeatureValues)
         pairs = pl.concat([pairs_of(fresh), pairs_of(lost), due]).unique()
         if not pairs.height:
-            return self._nothing(plan, news)
+            return replace(self._nothing(plan, news), late=self._count_late(plan))
         events = self._others(plan, replace(news, new=come), fresh, lost, due)
         if gone.height:
             events = self._events(pl.concat([events.rows, gone]))
@@ -277,7 +278,10 @@ class Evaluation:
             comparison = replace(comparison, departures=departures)
         due_now = join_due(due_without(plan.taken.due, pairs), values.ahead)
         reason = "due" if news.empty else plan.changed
-        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+        return Evaluated(
+            plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
+            late=self._count_late(plan),
+        )  # fmt: skip
 
     def _withdrawn(self, plan: Plan, values: FeatureValues, news: News | None) -> tuple[FeatureValues, Comparison]:
         """The values, and what is withdrawn: pairs that a replaced row gave, or that a row has left as is known."""
@@ -357,7 +361,7 @@ class Evaluation:
 
     def _count_late(self, plan: Plan) -> int:
         """The rows that came and lie where values depend on rows that are not kept any more: these values stay."""
-        if plan.frozen is None or plan.then is None or plan.ready.scope.kind == "row":
+        if plan.frozen is None or plan.then is None:
             return 0
         time = pl.col(str(self.looking.source.event_time)).to_physical()
         return self.find_news(plan).new.filter(time <= plan.frozen).select(self.looking.key).n_unique()

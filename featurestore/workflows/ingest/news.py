@@ -13,6 +13,7 @@ import polars as pl
 
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
+from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.division import PartContents
 from featurestore.workflows.ingest.row_frames import Ranks
@@ -147,7 +148,7 @@ def _count_older(looking: Looking, touched: pl.DataFrame, counting: pl.DataFrame
     stamps = [name for name in (source.known_at, source.updated_at) if name is not None and name not in looking.key]
     if not stamps or source.duplicates == "keep":
         return 0
-    come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys()))
+    come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys())).unique([CONTENT, ROW])
     held = counting.select(*looking.key, *(pl.col(name).alias(f"{_HELD} {name}") for name in stamps))
     older, alike = pl.lit(value=False), pl.lit(value=True)
     for name in stamps:
