@@ -48,10 +48,9 @@ def read_parquet(
         batch_of,
         int96_columns,
         naming_the_file,
-        others,
         readable,
-        select_columns,
     )
+    from featurestore.tables.chosen_columns import others, select_columns
     from featurestore.tables.formats import refuse_foreign
     from featurestore.tables.parquet_files import refuse_joined
 

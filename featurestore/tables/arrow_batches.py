@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import IO, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
 from featurestore.tables.arrow_limits import beyond_limits, has_limits
-from featurestore.tables.batch import MAX_COLUMNS, MAX_REJECTED, Batch, UnreadableRow, nfc, texts
+from featurestore.tables.batch import MAX_REJECTED, Batch, UnreadableRow, nfc, texts
 from featurestore.tables.formats import refuse_foreign
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 Report: TypeAlias = Callable[[str], None]
-Choose: TypeAlias = Callable[[Sequence[str]], Collection[str]]
-"""Of the names of a table's columns those that are needed."""
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
@@ -39,11 +38,9 @@ def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1, *, unr
     """
     unreadable: dict[int, UnreadableRow] = {}
     for column, values in zip(table.schema.names, table.columns, strict=True):
-        found = beyond_limits(column, values)
-        for at in [] if found is None else np.flatnonzero(found[0]).tolist():
-            number = values[at].cast(pa.int32() if pa.types.is_time32(values.type) else pa.int64()).as_py()
-            reason = f"column {column!r} holds {found[1]}" if found is not None else ""
-            unreadable.setdefault(at, UnreadableRow(first + at, reason, f"{number} of {values.type}"))
+        for at, number, what in beyond_limits(column, values):
+            row = UnreadableRow(first + at, f"column {column!r} holds {what}", f"{number} of {values.type}")
+            unreadable.setdefault(at, row)
     rows = None
     if unreadable:
         readable_rows = np.delete(np.arange(table.num_rows, dtype=np.uint32), list(unreadable))
@@ -71,7 +68,32 @@ def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
         values = _narrower(name, values)
     if isinstance(values.type, pa.UuidType):
         return _uuids(pl.Series(name, values))
-    return pl.Series(name, in_utc(_stored(values)))
+    values = in_utc(_stored(values))
+    if not _is_plain(values.type):
+        return pl.Series(name, values)
+    return pl.Series(_Stream(values)).alias(name)  # which takes no name
+
+
+class _Stream:
+    """Arrow's values by the interface that all libraries share.
+
+    Polars imports Arrow's functions for an array of ``pyarrow``, which takes longer than to read a million of them.
+    """
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray) -> None:
+        self._values = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._values.__arrow_c_stream__(requested_schema)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column is one of those that most columns are."""
+    tests = (
+        pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_boolean, pa.types.is_string,
+        pa.types.is_large_string, pa.types.is_timestamp, pa.types.is_date32,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
 
 
 def _stored(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -154,27 +176,6 @@ def int96_columns(reader: pq.ParquetFile) -> list[str]:
     """The columns with times of 96 bits, as old writers have them."""
     columns = (reader.schema.column(at) for at in range(len(reader.schema)))
     return [column.path for column in columns if column.physical_type == "INT96"]
-
-
-def select_columns(names: list[str], choose: Choose | None, name: str) -> list[str]:
-    """Those of a file's columns that are needed. Raises SourceError for names that appear twice or can't be used."""
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
-    for column, count in Counter(names).items():
-        if count > 1:
-            raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
-        if "\0" in column:
-            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    if choose is None:
-        return names
-    needed = set(choose(names))
-    return [column for column in names if column in needed]
-
-
-def others(names: Sequence[str], chosen: Collection[str]) -> list[str]:
-    """The columns that are not among those that were chosen."""
-    taken = set(chosen)
-    return [name for name in names if name not in taken]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

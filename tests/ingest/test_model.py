@@ -93,7 +93,7 @@ def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
     judge(tmp_path, seed, monkeypatch, make=rotating_steps)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079])
 def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +106,16 @@ def test_runs_by_parts_of_few_rows_store_the_same(
     tmp_path: Path, seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
+    judge(tmp_path, seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", [1, 4, 8, 14, 22, 26])
+def test_runs_by_parts_of_sources_with_ids_store_the_same(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with one id lie in several parts."""
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    monkeypatch.setattr(divided.Divided, "_fits", lambda self, plan: not self._may_be_whole(plan))
     judge(tmp_path, seed, monkeypatch)
 
 
