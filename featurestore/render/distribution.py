@@ -81,6 +81,6 @@ def _age(seconds: float) -> str:
 
 
 def _quoted(value: Json) -> str:
-    """A value, in quotes where it is empty or has spaces at its ends."""
+    """A value, in quotes where it is empty, has spaces at its ends or several lines."""
     plain = value if isinstance(value, str) else number(value)
-    return plain if plain and plain == plain.strip() else repr(plain)
+    return plain if plain and plain == plain.strip() and "\n" not in plain else repr(plain)

@@ -55,6 +55,18 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
     return {normalize("NFC", name): kind for name, kind in columns.items()}
 
 
+def pin_place(folders: ProjectFolders, source: Source, name: str) -> str:
+    """Where the type of a column is written: the file, and the line if it is a plain one."""
+    file = pins_path(folders, source)
+    where = file.relative_to(folders.root).as_posix()
+    try:
+        lines = decode(read_own(file, SETTINGS)).splitlines()
+    except (OSError, ValueError):
+        return where
+    starts = (f"{toml_key(name)} ", f"{toml_key(name)}=")
+    return next((f"{where}:{number}" for number, line in enumerate(lines, 1) if line.startswith(starts)), where)
+
+
 def add_pins(
     folders: ProjectFolders, source: Source, columns: Mapping[str, Scalar], widened: Mapping[str, Scalar] | None = None
 ) -> None:

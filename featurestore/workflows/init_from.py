@@ -257,7 +257,13 @@ def _settings(
         lines.append("# Rules behind # are those of a sample: take # away for those that hold for all rows.")
     for column in columns:
         lines.append(_column_line(column, dialect, is_key=column in keys, whole=found.detected.whole))
-    return "\n".join(lines) + "\n"
+    return _escaped("\n".join(lines) + "\n")
+
+
+def _escaped(text: str) -> str:
+    """The same TOML with whatever could turn the direction of writing, or can't be seen, written out."""
+    unseen = {ord(ch) for ch in text if ch != "\n" and not ch.isprintable()}
+    return text.translate({code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}" for code in unseen})
 
 
 def _column_line(column: _Column, dialect: Dialect, *, is_key: bool, whole: bool) -> str:

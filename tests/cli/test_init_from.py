@@ -7,6 +7,7 @@ import pty
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -220,3 +221,14 @@ def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Fol
     assert said.count(b"could be the time") == 2, "once more, since the first answer was none"
     assert 'event_time = "paid_at"' in (folder.root / "shop/featurestore.toml").read_text()
     Folder(folder.root / "shop", folder._capture).run("ingest")
+
+
+def test_text_that_turns_the_direction_of_writing_is_written_out_in_the_settings(folder: Folder) -> None:
+    evil, tag = "\u202eevil", "\U000e0041x"
+    rows = "".join(f"p{n % 7},2024-01-{1 + n % 28:02d}T00:00:00Z,{evil if n % 2 else tag}\n" for n in range(100))
+    folder.write({"visits.csv": f"patient_id,visit_at,word\n{rows}"})
+    folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "visits.csv"))
+    text = (folder.root / "shop" / "featurestore.toml").read_text()
+    assert text.replace("\n", "").isprintable()
+    assert set(tomllib.loads(text)["sources"]["visits"]["columns"]["word"]["in"]) == {evil, tag}
+    assert Folder(folder.root / "shop", folder._capture).run("ingest").code == 0

@@ -219,3 +219,39 @@ def test_two_events_in_one_second_come_with_ways_out_to_paste(project: Folder, s
     assert 'updated_at = "changed_at" in [sources.visits]' in said
     assert '.sum().over("patient_id", "visit_at")' in said
     assert 'id = ["visit_no"] in [sources.visits], which windows need' in said
+
+
+def test_what_happened_to_several_features_is_said_once_with_their_names(project: Folder) -> None:
+    more = AGE.replace("age_share", "age_half").replace("/ 100", "/ 50")
+    project.write({"features/more.py": more, "visits.csv": "patient_id,when,age,chol\n001,2024-01-01T00:00:00Z,50,1\n"})
+    said = project.run("ingest", code=4).err
+    assert said.count("has no column 'visit_at'") == 1
+    assert "age_share, age_half: has no column" in said or "age_half, age_share: has no column" in said
+
+
+def test_a_source_in_the_place_of_a_feature_is_told(project: Folder) -> None:
+    said = project.run("ingest", "visits", code=2).err
+    assert "there is no feature 'visits', but a source" in said
+    assert "featurestore ingest --source visits" in said
+
+
+def test_an_operation_on_a_column_that_a_typo_pinned_as_text_names_the_pin(project: Folder) -> None:
+    undeclared = [line for line in (project.root / "featurestore.toml").read_text().splitlines() if "chol" not in line]
+    project.write({"featurestore.toml": "\n".join(undeclared)})
+    so_far = AGE.replace("age_share", "so_far").replace('pl.col("age") / 100', 'pl.col("chol").cum_sum()')
+    project.write(
+        {"features/more.py": so_far, "visits.csv": "patient_id,visit_at,age,chol\n001,2024-01-01T00:00:00Z,50,1;5\n"}
+    )
+    word = (
+        AGE.replace("age_share", "word").replace('"float"', '"string"').replace('pl.col("age") / 100', 'pl.col("chol")')
+    )
+    project.write({"features/word.py": word})
+    project.run("ingest", code=3)
+    project.edit("visits.csv", "1;5", "1.5")
+    said = project.run("ingest", "so_far", code=4).err
+    pins = (project.root / "features/.versions/visits.columns.toml").read_text().splitlines()
+    line = pins.index('chol = "string"') + 1
+    assert f"chol is text by features/.versions/visits.columns.toml:{line}" in " ".join(said.split())
+    project.edit("features/.versions/visits.columns.toml", 'chol = "string"\n', "")
+    (project.root / "features/word.py").unlink()
+    project.run("ingest", "so_far")

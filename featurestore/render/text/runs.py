@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from featurestore.model import FeatureRun, Json, RejectedRow, Run
+from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.offline.retention import GONE
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
@@ -156,14 +156,17 @@ def _share(part: int, whole: int) -> str:
 
 
 def _errors(run: Run) -> list[RenderableType]:
-    """What failed: what happened, where, and what to do."""
-    lines: list[RenderableType] = []
+    """What failed: what happened, where, and what to do; once for all features to which the same happened."""
+    failed: dict[Problem, list[str]] = {}
     for item in run.features:
         if item.error is not None:
-            gap = "\n" if lines else ""
-            lines.append(line(f"{gap}{item.name}: {item.error.message}", BAD))
-            lines += [line(f"  at {item.error.where}", DIM)] if item.error.where else []
-            lines += [line(f"  hint: {item.error.hint}", DIM)] if item.error.hint else []
+            failed.setdefault(item.error, []).append(item.name)
+    lines: list[RenderableType] = []
+    for error, names in failed.items():
+        gap = "\n" if lines else ""
+        lines.append(line(f"{gap}{_list(names)}: {error.message}", BAD))
+        lines += [line(f"  at {error.where}", DIM)] if error.where else []
+        lines += [line(f"  hint: {error.hint}", DIM)] if error.hint else []
     return lines
 
 

@@ -73,4 +73,5 @@ def _cell(value: object, column: Column) -> str:
     if value is None:
         return ""
     text = value.hex() if isinstance(value, bytes) else str(json_value(value))
+    text = text.lower() if isinstance(value, bool) else text
     return text if len(text) <= _LONGEST or column.kind == "id" else text[: _LONGEST - 1] + "…"

@@ -156,6 +156,11 @@ def drop_old_details(project: Project, store: OfflineStore) -> None:
 
 def _chosen(registry: Registry, request: IngestRequest) -> list[Feature]:
     """The features that are asked for and have a source."""
+    declared = {*registry.names(), *(item.name for item in registry.problems)}
+    sources = {name for item in registry.features for name in item.source_names}
+    for name in request.names:
+        if name in sources - declared:
+            raise UsageError(f"there is no feature {name!r}, but a source", hint=f"featurestore ingest --source {name}")
     features = [item for item in select(registry, request.names) if item.materialised]
     if request.sources:
         features = [item for item in features if not set(request.sources).isdisjoint(item.source_names)]

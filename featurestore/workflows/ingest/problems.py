@@ -9,8 +9,9 @@ from unicodedata import normalize
 import polars as pl
 
 from featurestore.config import Project
-from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, did_you_mean
+from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, VersionFileError, did_you_mean
 from featurestore.model import Problem, RejectedRow, Scope
+from featurestore.sources.pinned_types import pin_place, read_pins
 from featurestore.versioning.running.modules import user_frame
 from featurestore.workflows.ingest.targets import Target
 
@@ -32,7 +33,23 @@ def problem_of(error: BaseException, project: Project, target: Target, unread: S
     hint = "fix the function, then ingest again; the other features are not affected"
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = _import_hint(error.name, project)
+    if isinstance(error, pl.exceptions.InvalidOperationError | pl.exceptions.SchemaError):
+        hint = "; ".join([*_pinned_texts(project, target), hint])
     return Problem("feature", message, where, hint)
+
+
+def _pinned_texts(project: Project, target: Target) -> list[str]:
+    """What an operation on a wrong type may come of: columns that are text because their first values were."""
+    found = []
+    for source in target.feature.reads:
+        try:
+            texts = [name for name, kind in read_pins(project, source).items() if kind == "string"]
+        except VersionFileError:  # said by whoever reads the rows
+            continue
+        for name in target.seen_among(texts)[:_NAMED]:
+            place = pin_place(project, source, name)
+            found.append(f"{name} is text by {place}: if it is not meant to be, change that line, or delete it")
+    return found
 
 
 def _import_hint(module: str, project: Project) -> str:
