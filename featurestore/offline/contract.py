@@ -307,6 +307,13 @@ class HistoryWriter(Protocol):
         """
         ...
 
+    def pairs_since(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
+        """`pairs` of some entities from an instant of each on, and the last pair before it.
+
+        ``entities`` has the key columns and computed_at. For versions with steps: nothing of theirs is withdrawn.
+        """
+        ...
+
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
         ...

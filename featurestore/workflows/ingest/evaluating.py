@@ -16,6 +16,7 @@ from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.results import FeatureValues, Place
+from featurestore.evaluation.windows import Window
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
@@ -47,6 +48,7 @@ from featurestore.workflows.ingest.pairs import (
 )
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.stepping import Reach, Steps, changed_spans, make_steps, number_entities
+from featurestore.workflows.ingest.window_rows import rows_near
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +365,7 @@ class Evaluation:
         looking, ready = self.looking, plan.ready
         feature, time = ready.target.feature, str(looking.source.event_time)
         spans = brought = None
+        reach = self.windows.reach_of(plan)
         news = None if plan.whole is not None else self.find_news(plan)
         if news is not None:
             spans = changed_spans(
@@ -372,7 +375,7 @@ class Evaluation:
         if spans is None:
             events = looking.count(looking.contents.rows(plan.now.ranks, plan.now.clock))
         else:
-            events = looking.counting(plan.now, spans.select(looking.entity_type.key_names))
+            events = rows_near(looking, plan.now, Window.of(feature), spans, reach)
         if events.contradictions.height:
             problem = self._contradiction(ready, events)
             if problem is not None:
@@ -381,7 +384,7 @@ class Evaluation:
         rows = events.rows.select(looking.columns)
         try:
             steps = make_steps(
-                feature, entities, brought, self.windows.reach_of(plan),
+                feature, entities, brought, reach,
                 lambda slices: self.caller.over_slices(ready, rows, slices),
                 kept=self.windows.kept, most_rows=self.windows.most_rows,
             )  # fmt: skip
