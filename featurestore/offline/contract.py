@@ -493,6 +493,7 @@ class History(Readable, Protocol):
         *,
         up_to_run: int | None = None,
         after_run: int | None = None,
+        dated_after: int | None = None,
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
@@ -500,7 +501,8 @@ class History(Readable, Protocol):
 
         Of a version whose rows have known times by (keys, computed_at, known_at, run_seq), with ``known_at`` last.
         ``entities`` (a frame of key columns) or ``key_range`` selects entities; ``after_run`` selects rows learned
-        later. A version that has no table gives an empty frame of the right types.
+        later, ``dated_after`` those dated after an instant (µs). A version that has no table gives an empty frame of
+        the right types.
         """
         ...
 

@@ -165,7 +165,7 @@ def test_windows_take_no_more_rows_than_is_allowed(cards: Folder) -> None:
         ('window="0"', "longer than 0"),
         ('window="1d", every="2d"', "is longer than window"),
         ('every="1h"', "needs window="),
-        ('delay="1h"', "window="),
+        ('delay="1mo"', "of the calendar"),
         ('window="1d", scope="entity"', "scope= says it too"),
         ('window="1d", lookback="1d"', "lookback= says it too"),
     ],

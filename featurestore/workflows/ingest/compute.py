@@ -253,11 +253,11 @@ class _SourceRun:
 
     def _refuse_window(self, target: Target) -> Problem | None:
         """Why a window can't be computed in this run, or from this source."""
-        if target.feature.window is None:
+        if target.feature.window is None and target.feature.delay is None:
             return None
         if self._options.since is not None or self._options.step is not None:
             return window_backfill_problem(target)
-        return None if self.stream is None else window_problem(target)
+        return None if self.stream is None or target.feature.window is None else window_problem(target)
 
     def find(self, copies: dict[str, Offer]) -> _Found:
         """What there is to read; asked of the source once in a run. Raises FeatureStoreError."""

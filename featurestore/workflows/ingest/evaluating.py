@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import polars as pl
 
@@ -21,7 +22,6 @@ from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
-from featurestore.tables.temporary import SpilledFrame
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
@@ -71,11 +71,20 @@ class Comparison:
     deleted: pl.DataFrame | None = None
 
 
+class Frame(Protocol):
+    """A frame on disk."""
+
+    @property
+    def height(self) -> int: ...
+
+    def read(self) -> pl.DataFrame: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ValuesPart:
     """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs."""
 
-    frame: SpilledFrame
+    frame: Frame
     comparison: Comparison
 
 

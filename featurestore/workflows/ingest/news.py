@@ -102,6 +102,8 @@ class Looking:
     def counting_since(self, side: Side, since: pl.DataFrame) -> Events:
         """The rows that count of the entities of ``since``, of each after its instant there (`SINCE`, µs)."""
         entities, time = since.drop(SINCE), pl.col(str(self.source.event_time)).to_physical()
+        if not since.height:
+            return self.count(self.contents.rows({}, None))
         low = int(since[SINCE].min()) + 1  # type: ignore[arg-type]  # of integers an integer
         found = []
         for frame in self.contents.frames(side.ranks, side.clock, between=(low, None), matching=entities):

@@ -112,10 +112,11 @@ def window_problem(target: Target) -> Problem:
 
 
 def window_backfill_problem(target: Target) -> Problem:
-    """A window whose past would be taken a step at a time, or from an instant on."""
+    """A window or a delay whose past would be taken a step at a time, or from an instant on."""
+    what = "delay" if target.feature.window is None else "window"
     return Problem(
         "feature",
-        f"{target.feature.name} has a window, and its past is not taken by --since, --until and --step",
+        f"{target.feature.name} has a {what}, and its past is not taken by --since, --until and --step",
         target.place,
         f"ingest without them: featurestore ingest {target.feature.name}",
     )

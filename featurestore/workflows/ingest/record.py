@@ -37,6 +37,7 @@ from featurestore.sources.pinned_types import add_pins
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
+from featurestore.workflows.ingest.delays import delay_values
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import (
     Came,
@@ -268,7 +269,7 @@ class Recorder:
         self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
-        target = event.target
+        target, event = event.target, delay_values(event, transaction)
         steps_written = 0
         self._warn_of_lookalikes(event, transaction)
         try:
