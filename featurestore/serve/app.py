@@ -15,6 +15,7 @@ from starlette.responses import Response
 from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.serve.answers import json_response
 from featurestore.serve.boundary import App, Boundary
+from featurestore.serve.direct import Direct
 from featurestore.serve.errors import NotFoundError, error_document, headers_of, status_of
 from featurestore.serve.routes_historical import historical_routes
 from featurestore.serve.routes_online import online_routes
@@ -39,7 +40,8 @@ def make_app(settings: Settings) -> App:
         services.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.include_router(online_routes(services))
+    online = online_routes(services)
+    app.include_router(online)
     app.include_router(historical_routes(services))
     app.include_router(registry_routes(services))
     app.include_router(operating_routes(app, services))
@@ -62,7 +64,7 @@ def make_app(settings: Settings) -> App:
     app.add_exception_handler(FeatureStoreError, failed)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
-    return Boundary(cast("App", app), services)
+    return Boundary(Direct(cast("App", app), online), services)
 
 
 def _error(exc: FeatureStoreError, settings: Settings) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from json import dumps
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -15,6 +15,7 @@ from featurestore import __version__
 from featurestore.serve.feast import FeastQuestion
 from featurestore.serve.historical import FORMATS, HistoricalQuestion, LatestQuestion
 from featurestore.serve.online import Question, Questions
+from featurestore.serving.decoding import Status
 
 REFERENCE = "#/components/schemas/{model}"
 TEXT, WHOLE, OBJECT = {"type": "string"}, {"type": "integer"}, {"type": "object"}
@@ -42,7 +43,7 @@ SCHEMAS: Mapping[str, Any] = {
             "value": {"description": "null where there is none"},
             "computed_at": {"type": ["string", "null"], "format": "date-time"},
             "version": WHOLE, "sha256": TEXT,
-            "status": {"enum": ["ok", "null", "missing", "expired"]},
+            "status": {"enum": list(get_args(Status))},
         }
     ),
     "Answer": _object(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import partial
 from json import dumps
 from typing import Any, TypeVar
 
@@ -12,21 +13,26 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from featurestore import times
-from featurestore.errors import UsageError
+from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.model import Json
 from featurestore.serve import feast, online
 from featurestore.serve.answers import json_response
+from featurestore.serve.gathering import Gathering
 from featurestore.serve.live import Snapshot
 from featurestore.serve.openapi import body_of, errors
 from featurestore.serve.services import Services
 from featurestore.workflows.get import GetResult
 
+SMALL = 2_000  # bytes of a body that is read by the event loop itself
 Body = TypeVar("Body", bound=BaseModel)
 
 
 def online_routes(services: Services) -> APIRouter:
     """The routes that ask the online store."""
     router = APIRouter(tags=["online"])
+    gathering: Gathering[Hashable, online.Question, Response] = Gathering(
+        services.readers, partial(_answer_together, services)
+    )
 
     @router.post(
         "/v1/online", response_model=None, summary="Online values of some entities",
@@ -35,7 +41,11 @@ def online_routes(services: Services) -> APIRouter:
     async def post_online(request: Request) -> Response:
         """One question, or several as `questions`: the documents of `featurestore get --json`."""
         body = await request.body()
-        return await services.run(services.readers, _answer, services, body)
+        question = _small_question(services, body)
+        if question is None:
+            return await services.run(services.readers, _answer, services, body)
+        kind = (question.entity_type, question.model, None if question.features is None else tuple(question.features))
+        return await gathering.ask(kind, question)
 
     @router.get(
         "/v1/online/{entity_type}/{id:path}", response_model=None, summary="Online values of one entity",
@@ -73,6 +83,35 @@ def read_json(body: bytes) -> Any:
         return from_json(body, allow_inf_nan=False)
     except ValueError as exc:
         raise UsageError(f"the body is not JSON: {exc}", hint="/docs shows the form of a request") from None
+
+
+def _small_question(services: Services, body: bytes) -> online.Question | None:
+    """A question that is read soon, and may be answered together with others that ask for the same features."""
+    if len(body) > SMALL or services.request_log is not None:  # which takes each request by itself
+        return None
+    data = read_json(body)
+    if isinstance(data, dict) and "questions" in data:
+        return None
+    question = parse(online.Question, data)
+    return None if question.request is not None else question
+
+
+def _answer_together(services: Services, questions: Sequence[online.Question]) -> list[Response | Exception]:
+    """The answers of questions that ask for the same features of entities of one type."""
+    snapshot, now = services.live.snapshot(), times.now()
+    asked: list[online.Asked | Exception] = []
+    for question in questions:
+        try:
+            online.check_size([question], services.settings.limits)
+            asked.append(online.asked_of(snapshot, question))
+        except FeatureStoreError as exc:
+            asked.append(exc)
+    good = [each for each in asked if isinstance(each, online.Asked)]
+    found = iter(online.documents(_answered(services, snapshot, good, now)))
+    return [
+        each if isinstance(each, Exception) else _with_keys(services, each.entity_type.name, _object(next(found)))
+        for each in asked
+    ]
 
 
 def _answer(services: Services, body: bytes) -> Response:
@@ -129,5 +168,9 @@ def _with_keys(services: Services, entity_type: str, document: dict[str, Json]) 
 
 def _only(found: list[Json]) -> dict[str, Json]:
     (document,) = found
+    return _object(document)
+
+
+def _object(document: Json) -> dict[str, Json]:
     assert isinstance(document, dict)
     return document
