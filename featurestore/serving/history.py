@@ -43,13 +43,14 @@ _FIRST = [
 class Selection:
     """The rows of one version that are read for a field: those learned after a run, all of them where it is None.
 
-    With ``due_after`` also those dated after that instant.
+    With ``due_after`` also those dated after that instant. What is dated after ``at`` (µs; None: as for all) is ahead.
     """
 
     version: StoredVersion
     field: int
     after_run: int | None = None
     due_after: int | None = None
+    at: int | None = None
 
 
 @dataclass(slots=True)
@@ -78,15 +79,20 @@ class HistoryPartitions:
         with self.offline.reading():
             self._runs = [run for run in self.offline.committed_runs() if run.run_seq <= self.up_to_run]
             self._key_ranges = self._cut()
-            versions = [one.version for one in self.selections if not one.version.steps]
-            newest = {one.id: self.offline.newest(one, up_to_run=self.up_to_run) for one in versions}
-            self._ahead = frozenset(one for one, last in newest.items() if last is not None and last > self.at)
+            self._ahead = frozenset(one.version.id for one in self.selections if self._has_ahead(one))
             partition = self._read(self._key_ranges[0])
         yield partition
         for key_range in self._key_ranges[1:]:
             with self.offline.reading():
                 partition = self._read(key_range)
             yield partition
+
+    def _has_ahead(self, one: Selection) -> bool:
+        newest = None if one.version.steps else self.offline.newest(one.version, up_to_run=self.up_to_run)
+        return newest is not None and newest > self._at(one)
+
+    def _at(self, one: Selection) -> int:
+        return self.at if one.at is None else one.at
 
     def _cut(self) -> list[KeyRange]:
         every = self.sizes.rows_per_sample
@@ -104,20 +110,20 @@ class HistoryPartitions:
         if one.version.steps:
             return latest_with_steps(self.offline, one.version, after_run=one.after_run, key_range=key_range)
         latest = self.offline.latest(
-            one.version, after_run=one.after_run, up_to_run=self.up_to_run, at=self.at, due_after=one.due_after,
+            one.version, after_run=one.after_run, up_to_run=self.up_to_run, at=self._at(one), due_after=one.due_after,
             key_range=key_range,
         )  # fmt: skip
         latest = with_numbers(latest, self._runs)
         if one.version.id not in self._ahead:
             return latest
-        ahead = self.offline.scan(one.version, up_to_run=self.up_to_run, dated_after=self.at, key_range=key_range)
+        ahead = self.offline.scan(one.version, up_to_run=self.up_to_run, dated_after=self._at(one), key_range=key_range)
         if one.after_run is not None:  # of an entity that is read all that is ahead, whichever run brought it
             names = one.version.entity_type.key_names
             wanted = pl.concat([latest, ahead.filter(pl.col("run_seq") > one.after_run)], how="diagonal")
             ahead = ahead.join(wanted.select(names).unique(), on=names, how="semi", maintain_order="left")
             unread = ahead.select(names).unique().join(latest, on=names, how="anti")
             if unread.height:
-                more = self.offline.latest(one.version, up_to_run=self.up_to_run, at=self.at, entities=unread)
+                more = self.offline.latest(one.version, up_to_run=self.up_to_run, at=self._at(one), entities=unread)
                 latest = pl.concat([latest, with_numbers(more, self._runs)])
         return with_ahead(latest, ahead, one.version)
 

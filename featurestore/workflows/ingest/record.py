@@ -49,6 +49,7 @@ from featurestore.workflows.ingest.events import (
     Noticed,
     Present,
     Read,
+    Step,
     Unchanged,
 )
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
@@ -81,7 +82,7 @@ class Recorder:
         measure_drift: bool,
         dry_run: bool,
         full: bool = False,
-        is_step: bool = False,
+        step: Step | None = None,
         pending_bytes: int = PENDING_BYTES,
         drift_since: Mapping[VersionId, int] | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class Recorder:
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
-        self._full, self._is_step = full, is_step
+        self._full, self._step = full, step
         self._drift_since = drift_since or {}
         self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
@@ -185,7 +186,8 @@ class Recorder:
         if target.reactivates:
             self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
-        horizon = self.started_at if target.version.steps else None
+        known = self.started_at if self._step is None else min(self.started_at, self._step.until - 1)
+        horizon = known if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
@@ -198,7 +200,7 @@ class Recorder:
             self._begin()
         if self._transaction is None:
             run = self._run(None)
-            if not self._dry_run and (self._features or not self._is_step):
+            if not self._dry_run and (self._features or self._step is None):
                 self._store.log(run, self.rejected)
             return run
         for position in self._reactivated:

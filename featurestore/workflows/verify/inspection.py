@@ -229,7 +229,8 @@ class Inspection:
 
     def _history(self, entity_type: EntityType, versions: Mapping[int, StoredVersion]) -> Iterator[pl.DataFrame]:
         """What should be online, partition by partition."""
-        selections = [Selection(version, number) for number, version in versions.items()]
+        clock = self.tables.clock_of
+        selections = [Selection(version, number, at=clock(version.id)) for number, version in versions.items()]
         partitions = HistoryPartitions(
             self.request.offline, selections, EVERY_RUN, self.tables.clock, self.request.limits.sizes
         )
@@ -299,9 +300,10 @@ class Inspection:
         if version.steps:
             return latest_with_steps(offline, version, entities=wanted)
         with offline.reading():
-            latest = offline.latest(version, entities=wanted, at=self.tables.clock)
+            clock = self.tables.clock_of(version.id)
+            latest = offline.latest(version, entities=wanted, at=clock)
             latest = with_numbers(latest, offline.committed_runs())
-            ahead = offline.scan(version, entities=wanted, dated_after=self.tables.clock)
+            ahead = offline.scan(version, entities=wanted, dated_after=clock)
             return with_ahead(latest, ahead, version) if ahead.height else latest
 
 
