@@ -80,4 +80,6 @@ def test_one_run_from_an_instant_on_gives_the_same(tmp_path: Path, seed: int, mo
     labels = [(who, SINCE + unit * UNIT) for who in ENTITIES for unit in range(-2, 26)]
     names = [each.name for each in steps.declared]
     assert steps.join(names, labels) == once.join(names, labels)
-    assert steps.lists().keys() == once.lists().keys()
+    # Where the steps of a backfill were used up, an empty list is left.
+    lists = [{key: found for key, found in judge.lists().items() if found != ([], None)} for judge in (steps, once)]
+    assert lists[0] == lists[1]
