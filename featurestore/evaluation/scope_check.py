@@ -263,7 +263,10 @@ class ScopeCheck:
         return [name for name in self._keys if name in self._rows.frame.columns]
 
     def _take(self, positions: pl.Series) -> list[SortedRows]:
-        return [replace(self._rows, frame=self._rows.frame[positions], origin=self._rows.origin[positions])]
+        # Column by column: one of equal values may be stored as a single value, and be another one each time that it is
+        # asked for: nobody could see then that a function hands it back as it was.
+        frame = pl.DataFrame([column[positions].rechunk() for column in self._rows.frame])
+        return [replace(self._rows, frame=frame, origin=self._rows.origin[positions])]
 
     def _columns(self, names: Sequence[str], positions: pl.Series) -> pl.DataFrame:
         """Columns of rows, keys and event times, as the values have them."""

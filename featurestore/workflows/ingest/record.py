@@ -96,7 +96,8 @@ class Recorder:
         self._drift_since = drift_since or {}
         self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
-        self.started_at, self._clock = times.now(), time.monotonic()
+        self.started_at, self._begun = times.now(), time.monotonic()
+        self.clock = self.started_at
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
         self._pending: list[Computed] = []
@@ -120,9 +121,12 @@ class Recorder:
     ) -> bool | None:
         return self._stack.__exit__(kind, error, trace)
 
-    def load_references(self, targets: Sequence[Target]) -> None:
-        """Reads the samples that the targets' versions are compared with, before the store is open for writing."""
+    def begin(self, targets: Sequence[Target]) -> None:
+        """Reads the run's clock, and the samples that the targets' versions are compared with, before the store is open
+        for writing.
+        """
         with self._store.reading():
+            self.clock = self._store.next_clock()
             learned = self._store.committed_runs()
             self._versions = self._store.versions()
             for target in targets:
@@ -186,7 +190,7 @@ class Recorder:
         if target.reactivates:
             self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
-        known = self.started_at if self._step is None else min(self.started_at, self._step.until - 1)
+        known = self.clock if self._step is None else min(self.clock, self._step.until - 1)
         horizon = known if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
@@ -253,7 +257,7 @@ class Recorder:
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
             self._transaction = self._stack.enter_context(
-                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
+                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.clock)
             )
             for stream in self.came:
                 stream.delete(self._transaction)
@@ -436,7 +440,7 @@ class Recorder:
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
             run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
-            duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
+            duration_s=round(time.monotonic() - self._begun, 6), status=self._status(features),
             sources=tuple(dict.fromkeys(name for item in features for name in item.source.split(", ") if name)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,
