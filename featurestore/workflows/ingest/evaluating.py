@@ -275,7 +275,7 @@ class Evaluation:
         assert isinstance(lost, FeatureValues)
         pairs = pl.concat([pairs_of(fresh), pairs_of(lost), due]).unique()
         if not pairs.height:
-            return self._nothing(plan, news)
+            return replace(self._nothing(plan, news), late=self._count_late(plan))
         events = self._others(plan, replace(news, new=come), fresh, lost, due)
         if gone.height:
             events = self._events(pl.concat([events.rows, gone]))

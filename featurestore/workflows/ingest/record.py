@@ -34,6 +34,7 @@ from featurestore.model import (
 )
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
+from featurestore.sources.types import is_stream
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
@@ -344,11 +345,13 @@ class Recorder:
     def _note_frozen(self, target: Target, frozen: Frozen) -> None:
         """Says that rows came too late for values whose other rows are not kept any more."""
         rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        stream = any(map(is_stream, target.feature.reads))
         line = (
             f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
-            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
-            "later ones count them. To have them all, put the files back"
+            f"up to then stay as they are, since rows {'' if stream else 'of vanished files '}that they depend on are "
+            "not kept any more, and later ones count them"
         )
+        line += "" if stream else ". To have them all, put the files back"
         self.warnings.append(line)
         self.reasons.append(line)
 
