@@ -162,9 +162,9 @@ class Evaluation:
             if plan.ready.target.feature.window is not None:
                 yield self._window(plan)
             elif plan.whole is not None:
-                whole.setdefault(_side_key(plan.now), []).append(plan)
+                whole.setdefault(side_key(plan.now), []).append(plan)
             elif kind == "row":
-                rows.setdefault((_side_key(plan.then), _side_key(plan.now)), []).append(plan)
+                rows.setdefault((side_key(plan.then), side_key(plan.now)), []).append(plan)
             elif kind == "source":
                 yield self._nothing(plan)
             else:
@@ -247,7 +247,7 @@ class Evaluation:
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
             same = self.looking.identity or self.looking.place
             lost = lost.join(news.new, on=same, how="anti", maintain_order="left")
-        sides = _side_key(plan.then), _side_key(plan.now)
+        sides = side_key(plan.then), side_key(plan.now)
         gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))
         gone.add(lost)
 
@@ -427,7 +427,7 @@ class Evaluation:
         else:
             events = rows_near(looking, plan.now, Window.of(feature), spans, reach)
         if events.contradictions.height:
-            problem = self._contradiction(ready, events)
+            problem = self.contradiction(ready, events)
             if problem is not None:
                 return plan, problem
         entities = number_entities(feature, events.rows, time, plan.deleted, spans)
@@ -470,7 +470,7 @@ class Evaluation:
 
     def _find_news(self, plan: Plan, most: int | None) -> News:
         assert plan.then is not None, "known, unless everything is computed"
-        key = _side_key(plan.then), _side_key(plan.now)
+        key = side_key(plan.then), side_key(plan.now)
         if key not in self._news:
             self._news.clear()  # one at a time: they may be large
             self._news[key] = find_news(self.looking, plan.then, plan.now, most)
@@ -495,7 +495,7 @@ class Evaluation:
             strict = []
             for plan in plans:
                 if plan.ready.scope.kind != "row":
-                    problem = self._contradiction(plan.ready, events)
+                    problem = self.contradiction(plan.ready, events)
                     if problem is None:
                         strict.append(plan)
                     else:
@@ -507,7 +507,8 @@ class Evaluation:
                 plan = by_ready[id(ready)]
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
-    def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
+    def contradiction(self, ready: Ready, events: Events) -> Problem | None:
+        """Why rows that contradict each other fail a target; None where it names none of the columns."""
         named = ready.target.names_among(self.looking.columns)
         try:
             looking = self.looking
@@ -524,7 +525,7 @@ class Evaluation:
             if ready.scope.kind == "row":
                 rows = events.with_contradictions(self.looking.key, self.looking.place)
             else:
-                problem = self._contradiction(ready, events)
+                problem = self.contradiction(ready, events)
                 if problem is not None:
                     return problem
         ((_, values),) = self._calls([ready], rows)
@@ -586,6 +587,6 @@ class WindowSettings:
         return self.due[plan.ready.target.version.id]
 
 
-def _side_key(side: Side | None) -> tuple[object, ...]:
+def side_key(side: Side | None) -> tuple[object, ...]:
     assert side is not None, "known, unless everything is computed"
     return tuple(sorted(side.ranks.items())), side.clock
