@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import polars as pl
@@ -48,6 +49,7 @@ from featurestore.offline.ownership import (
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.ahead import read_ahead
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
@@ -74,6 +76,7 @@ from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
 POLL_SECONDS = 0.05
+READ_ONLY = "REPEATABLE READ READ ONLY"
 
 # Set per transaction, so that a connection pooler does not pass them on to other clients.
 # A reader is idle while Python works on a batch. Keepalives free the lock of a client whose machine is gone. Temporary
@@ -106,7 +109,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         *,
         doubt_seconds: float = 30.0,
         entities_per_query: int = 10_000,
-        pages_per_batch: int = 10_000,
+        pages_per_batch: int = 4_000,
         owned: bool = False,
     ) -> None:
         """Raises ConfigError where ``project.offline_url`` can't be read.
@@ -166,7 +169,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
     def _take_snapshot(self) -> _Snapshot:
         with ExitStack() as opening:
-            connection = opening.enter_context(self._begin("REPEATABLE READ READ ONLY"))
+            connection = opening.enter_context(self._begin(READ_ONLY))
             opening.callback(connection.rollback)
             meta = tables.meta_of(connection)
             schema.check_format(int(meta[0]["format"]) if meta else 0, self._server.address.shown)
@@ -328,9 +331,13 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             types = history_schema(version, known=known)
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
             # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
-            for first in range(0, pages, self._pages_per_batch):
-                within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
-                yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)
+            within = [
+                f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
+                for first in range(0, pages, self._pages_per_batch)
+            ]
+            queries = [f"{query}{each} AND {between(up_to_run, None)}" for each in within]
+            for rows in read_ahead(snapshot.connection, partial(self._begin, READ_ONLY), queries):
+                yield rows.cast(types)
 
     def latest(
         self,
