@@ -18,38 +18,40 @@ from featurestore.postgres.connection import Connection
 READERS = 2
 
 Begin = Callable[[], AbstractContextManager[Connection]]
+Ask = Callable[[Connection, int], pl.DataFrame]
 
 
-def read_ahead(snapshot: Connection, begin: Begin, queries: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """The answers of the queries, in order, as ``snapshot`` sees the tables, whose transaction is open.
+def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int]) -> Iterator[pl.DataFrame]:
+    """What ``ask`` reads of each part, in order, as ``snapshot`` sees the tables, whose transaction is open.
 
     ``begin`` opens a transaction of a connection of its own, REPEATABLE READ. Where no more can be had, as where the
     server lets in only so many, ``snapshot`` is asked. At most ``READERS`` answers wait to be taken.
     """
     with ExitStack() as opened:
-        readers = _readers(snapshot, begin, opened) if len(queries) > 1 else []
+        readers = _readers(snapshot, begin, opened) if len(parts) > 1 else []
         if not readers:
-            yield from map(snapshot.query, queries)
+            for part in parts:
+                yield ask(snapshot, part)
             return
         idle: SimpleQueue[Connection] = SimpleQueue()
         for reader in readers:
             idle.put(reader)
         stopped = threading.Event()
 
-        def ask(query: str) -> pl.DataFrame | None:
+        def read(part: int) -> pl.DataFrame | None:
             if stopped.is_set():
                 return None
             connection = idle.get()
             try:
-                return connection.query(query)
+                return ask(connection, part)
             finally:
                 idle.put(connection)
 
         threads = opened.enter_context(ThreadPoolExecutor(len(readers), "reader"))
         waiting: deque[Future[pl.DataFrame | None]] = deque()
         try:
-            for query in queries:
-                waiting.append(threads.submit(ask, query))
+            for part in parts:
+                waiting.append(threads.submit(read, part))
                 if len(waiting) > len(readers):
                     yield _taken(waiting.popleft())
             while waiting:

@@ -50,6 +50,7 @@ from featurestore.offline.ownership import (
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.ahead import read_ahead
+from featurestore.offline.postgres.packed import can_pack, read_packed
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
@@ -327,17 +328,20 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
         with self._snapshot() as snapshot:
             known = self.has_known(version.id)
-            query = f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)} WHERE "
             types = history_schema(version, known=known)
+            columns, table = history_list(version, known=known), history_table(version.id)
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
+
+            def ask(connection: Connection, first: int) -> pl.DataFrame:
+                within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
+                rows = f"FROM {table} WHERE {within} AND {between(up_to_run, None)}"
+                if can_pack(types):
+                    return read_packed(connection, rows, types)
+                return connection.query(f"SELECT {columns} {rows}").cast(types)
+
             # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
-            within = [
-                f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
-                for first in range(0, pages, self._pages_per_batch)
-            ]
-            queries = [f"{query}{each} AND {between(up_to_run, None)}" for each in within]
-            for rows in read_ahead(snapshot.connection, partial(self._begin, READ_ONLY), queries):
-                yield rows.cast(types)
+            parts = range(0, pages, self._pages_per_batch)
+            yield from read_ahead(snapshot.connection, partial(self._begin, READ_ONLY), ask, parts)
 
     def latest(
         self,
