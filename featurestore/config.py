@@ -20,7 +20,6 @@ from featurestore.frozen import frozen
 from featurestore.model import COLUMN_NAME, FEATURE_NAME, EntityType, Key, Source
 from featurestore.regular import SETTINGS, Fence, OddFileError, in_home, reason, refuse_odd
 from featurestore.sources.settings import read_source
-from featurestore.times import parse_duration
 from featurestore.toml import TomlTable, parse_toml
 
 FILE = "featurestore.toml"
@@ -35,7 +34,6 @@ TABLES = (
     "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
     "history", "log", "scopes",
 )  # fmt: skip
-LEAST_KEEP = 86_400_000_000
 
 
 @frozen
@@ -93,7 +91,8 @@ class Project:
     the size of the history. ``keep`` is how long (µs) details of runs are kept, None for ever. ``online_timeout`` is
     how many seconds to wait for a connection to the online store. ``coming_steps`` is how many steps of a window are
     kept beside each entity ahead of the clock, ``window_rows`` how many times the rows of a source windows may take
-    together. With ``check_scopes`` runs check on a sample that scopes hold.
+    together. With ``check_scopes`` runs check on a sample that scopes hold. ``scratch`` is the folder that stands for
+    `state` in what is only tried.
     """
 
     root: Path
@@ -115,6 +114,7 @@ class Project:
     coming_steps: int = 8
     window_rows: int = 50
     online_timeout: float = 10.0
+    scratch: Path | None = None
 
     @property
     def features(self) -> Path:
@@ -129,7 +129,7 @@ class Project:
     @property
     def state(self) -> Path:
         """Local state, ignored by git."""
-        return self.root / ".featurestore"
+        return self.scratch or self.root / ".featurestore"
 
     @property
     def known_hashes(self) -> Path:
@@ -210,7 +210,7 @@ def load_project(root: Path, *, lock_timeout: float | None = None, memory: str |
         lock_timeout=_lock_timeout(lock_timeout, project),
         require_committed=top.table("versions").allow("require_committed").get("require_committed", bool, False),
         notify=top.table("notify").allow("command").text("command"),
-        keep=_keep(top.table("log").allow("keep")),
+        keep=top.table("log").allow("keep").retention("keep"),
         check_scopes=top.table("scopes").allow("check").get("check", bool, True),
         coming_steps=_count(top.table("history").allow("steps"), "steps", 8),
         window_rows=_count(offline, "window_rows", 50),
@@ -242,19 +242,6 @@ def _lock_timeout(flag: float | None, table: TomlTable) -> float:
     if not 0 <= seconds < float("inf"):
         raise table.error("lock_timeout", "is not a number of seconds")
     return seconds
-
-
-def _keep(table: TomlTable) -> int | None:
-    text = table.text("keep")
-    if text is None:
-        return None
-    try:
-        keep = parse_duration(text)
-    except ValueError as exc:
-        raise table.error("keep", str(exc), 'for example keep = "400d"') from exc
-    if keep < LEAST_KEEP:
-        raise table.error("keep", f"is too short: {text}; at least a day", 'for example keep = "400d"')
-    return keep
 
 
 def _count(table: TomlTable, name: str, default: int) -> int:

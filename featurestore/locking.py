@@ -21,10 +21,7 @@ from featurestore.config import Project
 from featurestore.errors import LockedError, StoreError, os_reason
 
 POLL_SECONDS = 0.05
-_MAY_WRITE = (
-    "check who may write there; what only reads, such as get and join, needs no such right, but ingest --dry-run does: "
-    "it writes, and takes it back"
-)
+_MAY_WRITE = "check who may write there; what only reads or tries, such as get, join and --dry-run, needs no such right"
 
 
 @contextmanager

@@ -144,7 +144,8 @@ class Source:
     nobody is deleted where more than the share ``max_vanished`` is gone.
     ``id`` are the columns that tell one event from another; without them it is the entity and the event time, and with
     ``duplicates`` "keep" every row is an event of its own. With ``keep_parsed`` rows are kept beside the history once
-    they are parsed.
+    they are parsed. ``keep`` is how long (µs) rows that can't be read again are kept: those of files that are gone, and
+    of streams; None for as long as a feature may look at them.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Source:
     known_at: str | None = None
     snapshot: Literal["all", "newest"] | None = None
     max_vanished: float = 0.1
+    keep: int | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:

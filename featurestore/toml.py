@@ -14,9 +14,11 @@ from json.encoder import encode_basestring
 from typing import Any, TypeGuard
 
 from featurestore.errors import ConfigError, did_you_mean, nearest
+from featurestore.times import parse_duration
 
 Plain = str | int | float | bool | Sequence["Plain"] | Mapping[str, "Plain"]
 
+LEAST_RETENTION = 86_400_000_000  # µs
 _USER_PART = re.compile(r"[a-z+]+://(?:\$\{[^}]*\}|[^/?#@$])*@")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _WORDS: dict[type, str] = {
@@ -110,6 +112,20 @@ class TomlTable:
         """A text with its ``${VAR}`` replaced."""
         value = self.get(name, str, default)
         return value if value is None else interpolate(value, self, name)
+
+    def retention(self, name: str) -> int | None:
+        """A duration of at least a day (µs)."""
+        text = self.text(name)
+        if text is None:
+            return None
+        example = f'for example {name} = "400d"'
+        try:
+            keep = parse_duration(text)
+        except ValueError as exc:
+            raise self.error(name, str(exc), example) from exc
+        if keep < LEAST_RETENTION:
+            raise self.error(name, f"is too short: {text}; at least a day", example)
+        return keep
 
     def url(self, name: str) -> str | None:
         """A url with its ``${VAR}`` replaced: in the user's part by exact text, since a password may hold anything."""

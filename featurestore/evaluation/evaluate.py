@@ -32,7 +32,8 @@ class SortedRows:
 
     ``origin`` is the index of each row of ``frame`` among the rows as they were read. The last ``padding`` rows are
     copies that `pad` added; whatever is computed from them is dropped. ``known`` is the column that says when each row
-    was known, where values are to have that time. ``unread`` are columns of the source that nobody needs.
+    was known, where values are to have that time; ``identity`` are those that say which row it is, where one may be
+    known at another place later. ``unread`` are columns of the source that nobody needs.
     """
 
     frame: pl.DataFrame
@@ -42,6 +43,7 @@ class SortedRows:
     padding: int = 0
     known: str | None = None
     unread: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> bool:

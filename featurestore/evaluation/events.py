@@ -62,6 +62,14 @@ def by_known(entity_type: EntityType, source: Source) -> Source:
     return replace(source, id=tuple(dict.fromkeys([*key_of(entity_type, source), source.known_at])))
 
 
+def moving(entity_type: EntityType, source: Source) -> tuple[str, ...]:
+    """The columns that say which row it is that may be known at another place later; none where that can't be."""
+    if source.known_at is None or source.known_at in source.id:
+        return ()
+    fixed = {*entity_type.key_names, source.event_time} - {None} <= set(source.id)
+    return () if fixed else source.id
+
+
 def last_known(rows: SortedRows) -> SortedRows:
     """Rows without event times as features of other scopes see them: of each entity those that were known last."""
     known_at = rows.source.known_at
@@ -176,7 +184,10 @@ def sorted_rows(
     *,
     known: str | None = None,
     unread: Collection[str] = (),
+    identity: tuple[str, ...] = (),
 ) -> SortedRows:
     """Rows that count as functions see them."""
     index = pl.int_range(rows.height, dtype=pl.UInt32, eager=True)
-    return SortedRows(rows.select(columns), index, entity_type, source, known=known, unread=tuple(unread))
+    return SortedRows(
+        rows.select(columns), index, entity_type, source, known=known, unread=tuple(unread), identity=identity
+    )

@@ -28,6 +28,7 @@ from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import is_utc
 
 KNOWN = "known_at"  # when a value was known, by its source
+IDENTITY = "row identity"  # a number for each id of a source; the space keeps it apart from every source's columns
 
 # Where the source's row of an index is, in the source's words.
 Place = Callable[[int], str]
@@ -39,7 +40,8 @@ class FeatureValues:
 
     ``timed`` is False if neither the function nor the source has times: ``computed_at`` is then absent and every row
     is as of now. ``future`` counts the rows that were left out because they are ahead of the clock, the first of them
-    at ``due`` (µs); ``ahead`` are their keys and times.
+    at ``due`` (µs); ``ahead`` are their keys and times. Where rows may be known elsewhere later, ``every`` has a row
+    for each of the source's: keys, ``computed_at``, ``known_at``, the value, and which row it is (`IDENTITY`).
     """
 
     frame: pl.DataFrame
@@ -47,6 +49,7 @@ class FeatureValues:
     future: int = 0
     due: int | None = None
     ahead: pl.DataFrame | None = None
+    every: pl.DataFrame | None = None
 
 
 def no_values(feature: Feature, *, timed: bool) -> FeatureValues:
@@ -77,10 +80,10 @@ def check_column(
 ) -> FeatureValues | None:
     """`check_frame` for the short form, which gives one value for each of the source's rows, in their order.
 
-    None if rows are ahead of ``latest`` (µs) or are not sorted: `check_frame` handles those. Otherwise much faster,
-    since keys and times are not checked again for each feature.
+    None if rows are ahead of ``latest`` (µs), are not sorted, or may be known elsewhere later: `check_frame` handles
+    those. Otherwise much faster, since keys and times are not checked again for each feature.
     """
-    if times.repeats is None or (latest is not None and times.last > latest):
+    if times.repeats is None or rows.identity or (latest is not None and times.last > latest):
         return None
     frame = times.frame.with_columns(_value(feature, values, rows).alias("value"))
     locate = _locate(rows, place, aligned=True)
@@ -114,6 +117,8 @@ def check_frame(
         if not aligned:
             raise _unknown(feature, rows)
         frame = frame.with_columns(_known(rows))
+    if rows.identity:
+        frame = frame.with_columns(rows.frame.select(pl.struct(rows.identity).rank("dense").alias(IDENTITY)))
     if rows.padding:
         frame = _without_padding(frame, keys.columns, rows)
     if times is None:
@@ -128,7 +133,8 @@ def check_frame(
     pair, hint = [*keys.columns, "computed_at"], hint or _hint(rows, aligned=aligned)
     late = frame.filter(ahead).select(pair).unique(maintain_order=True) if future else None
     order = [*pair, *([KNOWN] if rows.known else [])]
-    return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), True, future, due, late)
+    every = frame if rows.identity else None
+    return FeatureValues(sort_and_drop_superseded(past, order, locate, hint), True, future, due, late, every)
 
 
 def _known(rows: SortedRows) -> list[pl.Series]:

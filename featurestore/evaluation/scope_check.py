@@ -161,13 +161,25 @@ class ScopeCheck:
         together = self._rows_of(groups, chosen)
         self._only(together.pairs)
         yield [together]
-        alone = _mixed(telling, seeded, self._size.alone, of=chosen)
-        yield [self._rows_of(groups, [group]) for group in sorted(alone)]
+        alone = sorted(_mixed(telling, seeded, self._size.alone, of=chosen))
+        yield list(self._one_by_one(groups, alone))
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
-        positions = groups.rows(chosen)
+        """Groups of rows that are equal in all that a pair is made of."""
         names = [*(self._keys if self._rows.keyed else []), *([] if self._instants is None else ["computed_at"])]
-        return _Part(self._take(positions), self._columns(names, positions).unique())
+        starts = groups.starts[pl.Series(chosen, dtype=pl.Int64)]
+        return _Part(self._take(groups.rows(chosen)), self._columns(names, starts))
+
+    def _one_by_one(self, groups: Groups, chosen: Sequence[int]) -> Iterator[_Part]:
+        """The same, a part for each group: taken together, since to take few rows costs as much as to take many."""
+        together = self._rows_of(groups, chosen)
+        (rows,) = together.rows
+        start = 0
+        for at, group in enumerate(chosen):
+            size = int(groups.sizes[group])
+            own = replace(rows, frame=rows.frame.slice(start, size), origin=rows.origin.slice(start, size))
+            yield _Part([own], together.pairs.slice(at, 1))
+            start += size
 
     # Entities
 
@@ -263,7 +275,10 @@ class ScopeCheck:
         return [name for name in self._keys if name in self._rows.frame.columns]
 
     def _take(self, positions: pl.Series) -> list[SortedRows]:
-        return [replace(self._rows, frame=self._rows.frame[positions], origin=self._rows.origin[positions])]
+        # Column by column: one of equal values may be stored as a single value, and be another one each time that it is
+        # asked for: nobody could see then that a function hands it back as it was.
+        frame = pl.DataFrame([column[positions].rechunk() for column in self._rows.frame])
+        return [replace(self._rows, frame=frame, origin=self._rows.origin[positions])]
 
     def _columns(self, names: Sequence[str], positions: pl.Series) -> pl.DataFrame:
         """Columns of rows, keys and event times, as the values have them."""

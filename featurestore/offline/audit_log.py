@@ -33,7 +33,7 @@ from featurestore.offline.contract import (
     Written,
 )
 from featurestore.offline.datasets import drop_labels
-from featurestore.offline.known import KNOWN, known_now
+from featurestore.offline.known import KNOWN, known_now, with_held_times, withdrawals
 from featurestore.offline.naming import naming
 from featurestore.offline.raw_rows import delete_raw, insert_raw, put_source_position
 from featurestore.offline.retention import count_details
@@ -229,6 +229,13 @@ class SqlAuditLog(ABC):
         rows = self._rows("SELECT run_seq, run_id, learned_at FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq")
         return [CommittedRun(row["run_seq"], row["run_id"], row["learned_at"]) for row in rows]
 
+    def next_clock(self) -> int:
+        rows = self._rows(
+            "SELECT greatest(c.learned_at, q.clock) AS clock FROM counter c CROSS JOIN ("
+            "SELECT coalesce(max(started_at), 0) AS clock FROM runs WHERE run_seq IS NULL AND status <> 'failed') q"
+        )
+        return max([times.now(), *(int(row["clock"]) + 1 for row in rows)])
+
     def horizon(self, version: VersionId) -> int | None:
         rows = self._horizons("max(horizon) AS horizon", version)
         return rows[0]["horizon"] if rows else None
@@ -383,7 +390,10 @@ class SqlRun(ABC):
         )
 
     def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
-        held = self.held(version, frame).filter(pl.col("held_op") == of)
+        if KNOWN in frame.columns:
+            held = withdrawals(self, version, frame)
+        else:
+            held = self.held(version, frame).filter(pl.col("held_op") == of)
         if held.height:
             self.append_op(version, held, WITHDRAWN)
             self._sql.rows(
@@ -392,6 +402,14 @@ class SqlRun(ABC):
                 [self.run_seq, version.id.feature, version.id.sha256],
             )
         return held.height
+
+    def write_known(
+        self, version: StoredVersion, frame: pl.DataFrame, withdrawn: pl.DataFrame, *, tolerance: float | None = None
+    ) -> tuple[Written, int]:
+        if self.has_known(version.id):
+            frame, withdrawn = with_held_times(self, version, frame, withdrawn)
+        written = self.write(version, frame, tolerance=tolerance)
+        return written, self.withdraw(version, withdrawn)
 
     def alive_query(self, version: StoredVersion) -> str:
         """What `alive` asks of a version that has a table."""
@@ -406,8 +424,9 @@ class SqlRun(ABC):
     def append_op(self, version: StoredVersion, frame: pl.DataFrame, op: int) -> None:
         """Adds a row without a value for each (keys, computed_at) of a frame."""
         nothing = pl.lit(None, value_type(version.data_type)).alias("value")
-        rows = frame.select(*version.entity_type.key_names, "computed_at", nothing)
-        if self.has_known(version.id):
+        known = [KNOWN] if KNOWN in frame.columns else []
+        rows = frame.select(*version.entity_type.key_names, "computed_at", nothing, *known)
+        if not known and self.has_known(version.id):
             rows = known_now(self, version, rows)
         self.append(version, rows, op)
 
@@ -418,6 +437,12 @@ class SqlRun(ABC):
     @abstractmethod
     def rows_at(self, version: StoredVersion, pairs: pl.DataFrame) -> pl.DataFrame:
         """All rows that a version with known times has at some (keys, computed_at), as `History.scan` gives them."""
+
+    def learned_times(self) -> pl.DataFrame:
+        """When each committed run learned its rows: run_seq and learned_at."""
+        rows = self._sql.rows("SELECT run_seq, learned_at FROM runs WHERE run_seq IS NOT NULL")
+        schema = {"run_seq": pl.Int64(), "learned_at": pl.Int64()}
+        return pl.DataFrame(rows, schema=schema).with_columns(pl.col("learned_at").cast(INSTANT))
 
     def has_known(self, version: VersionId) -> bool:
         """Whether the rows of a version have known times of their own."""

@@ -256,6 +256,18 @@ class RawBatch:
     facts: Json = None
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedBatch:
+    """A batch that went past its source's retention: its number, what an offer called its ``content``, and the latest
+    event time of its rows (µs; None where no row was accepted).
+    """
+
+    source: str
+    sequence: int
+    content: str
+    high: int | None
+
+
 class HistoryWriter(Protocol):
     """The values of an open run. Used by the thread that opened the run."""
 
@@ -273,6 +285,16 @@ class HistoryWriter(Protocol):
 
         Raises FeatureError, naming the row, where the store can't represent a value; then nothing of the frame is
         written, and the transaction goes on.
+        """
+        ...
+
+    def write_known(
+        self, version: StoredVersion, frame: pl.DataFrame, withdrawn: pl.DataFrame, *, tolerance: float | None = None
+    ) -> tuple[Written, int]:
+        """`write` and `withdraw` of all that is known of some pairs: what each holds from which known time on.
+
+        Both frames have ``known_at``. What a pair holds at other known times because a row had left it is what they say
+        of that time. Returns what was written, and how many rows were withdrawn.
         """
         ...
 
@@ -365,7 +387,8 @@ class HistoryWriter(Protocol):
 
         ``frame`` has each pair once. What was true then is answered by the pair before it from now on. A pair that
         this version does not have stays, and so does one that holds a tombstone; with ``of`` `TOMBSTONE` these are
-        withdrawn, and values stay.
+        withdrawn, and values stay. With a column ``known_at`` a pair may be there for each known time, and is withdrawn
+        from then on until a value is known there again; what it holds at that time counts.
         """
         ...
 
@@ -671,6 +694,13 @@ class AuditLog(Readable, Protocol):
         """Every committed run in order of run_seq: turns ``--as-of`` and ``--known`` into run numbers."""
         ...
 
+    def next_clock(self) -> int:
+        """The clock of a run that begins now, or a microsecond after the last one where the clock was set back (µs).
+
+        Runs that wrote nothing count too; those that failed do not.
+        """
+        ...
+
 
 class Samples(Readable, Protocol):
     """What drift is measured with. Threads may share it."""
@@ -720,6 +750,10 @@ class RawRows(Readable, Protocol):
         """The bytes of a batch in parts, in order; none where it is not stored any more."""
         ...
 
+    def dropped_batches(self, source: str) -> list[DroppedBatch]:
+        """The batches of a source that `OfflineStore.drop_batches` dropped, by sequence."""
+        ...
+
     def source_position(self, source: str) -> Json:
         """What `RawWriter.set_source_position` stored last; None where nothing was."""
         ...
@@ -752,6 +786,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
 
     def drop_details(self, before: int) -> None:
         """Drops the details of runs that ended before an instant (µs): see `offline.retention`. One transaction."""
+        ...
+
+    def drop_batches(self, batches: Sequence[DroppedBatch]) -> None:
+        """Drops raw rows past a retention, and records it. One transaction, which is no run."""
         ...
 
     @property

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from featurestore.model import Json
-from featurestore.offline.contract import RawBatch
+from featurestore.offline.contract import DroppedBatch, RawBatch
 from featurestore.offline.datasets import PART_BYTES, ROW_BYTES, cut
 from featurestore.offline.sql import SqlConnection, Values
 
 SINCE_FORMAT = 6
+DROPPED_SINCE = 9
 _COLUMNS = ("source", "sequence", "run_seq", "rows", "content", "facts")
 
 
@@ -47,16 +48,22 @@ class SqlRawRows(ABC):
         for begin in range(0, count[0]["rows"], at_once):
             yield b"".join(bytes(row["bytes"]) for row in self._rows(query, [*named, begin, begin + at_once]))
 
+    def dropped_batches(self, source: str) -> list[DroppedBatch]:
+        if not self._has_raw_rows(DROPPED_SINCE):
+            return []
+        query = "SELECT source, sequence, content, high FROM raw_dropped WHERE source = $1 ORDER BY sequence"
+        return [DroppedBatch(**row) for row in self._rows(query, [source])]
+
     def source_position(self, source: str) -> Json:
         if not self._has_raw_rows():
             return None
         rows = self._rows("SELECT cursor FROM source_positions WHERE source = $1", [source])
         return json.loads(rows[0]["cursor"]) if rows else None
 
-    def _has_raw_rows(self) -> bool:
+    def _has_raw_rows(self, since: int = SINCE_FORMAT) -> bool:
         """Readers do not migrate: a store of an earlier release has none."""
         found = self._rows("SELECT format FROM meta")
-        return bool(found) and int(found[0]["format"]) >= SINCE_FORMAT
+        return bool(found) and int(found[0]["format"]) >= since
 
 
 def insert_raw(connection: SqlConnection, batch: RawBatch, parts: Iterable[bytes]) -> None:
@@ -80,6 +87,14 @@ def delete_raw(connection: SqlConnection, source: str, after: int, up_to: int) -
             f"DELETE FROM {table} WHERE source = $1 AND sequence > $2 AND sequence <= $3 RETURNING 1",
             [source, after, up_to],
         )
+
+
+def drop_raw_batches(connection: SqlConnection, batches: Iterable[DroppedBatch]) -> None:
+    """Removes batches and records that they were there; inside the caller's transaction."""
+    for batch in batches:
+        delete_raw(connection, batch.source, batch.sequence - 1, batch.sequence)
+        row = (batch.source, batch.sequence, batch.content, batch.high)
+        connection.insert("raw_dropped", ("source", "sequence", "content", "high"), [row])
 
 
 def put_source_position(connection: SqlConnection, source: str, cursor: Json, run_seq: int) -> None:

@@ -5,14 +5,14 @@ gives out run_seq; ``positions`` says how far each version has read its source; 
 erasures that are not complete; ``versions.withdrawn_seq`` is the first run that withdrew a pair of the version, null
 where none ever did, and ``versions.known_seq`` the first that stored known times of its rows; ``run_features.taken`` is
 JSON: what was evaluated, and why. ``raw_batches`` and ``raw_parts`` have the rows of sources that can't be read again,
-``source_positions`` how far each of them has been read.
+``source_positions`` how far each of them has been read, ``raw_dropped`` which of the batches went past a retention.
 """
 
 from __future__ import annotations
 
 from featurestore.errors import NewerFormatError
 
-FORMAT = 8
+FORMAT = 9
 
 # A step that was released never changes: there are stores that have taken it.
 MIGRATIONS = {
@@ -83,6 +83,9 @@ MIGRATIONS = {
     8: """
     ALTER TABLE versions ADD COLUMN steps BOOLEAN;
     CREATE TABLE horizons (feature TEXT NOT NULL, sha256 TEXT NOT NULL, horizon BIGINT NOT NULL);
+    """,
+    9: """
+    CREATE TABLE raw_dropped (source TEXT NOT NULL, sequence BIGINT NOT NULL, content TEXT NOT NULL, high BIGINT);
     """,
 }
 

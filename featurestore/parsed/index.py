@@ -21,7 +21,7 @@ from featurestore.sources.offers import reading_settings
 
 FORMAT = 1
 # To be raised where the same bytes are read as other rows.
-READER = 3
+READER = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,10 @@ def read_arrow(
         batch_of,
         has_end,
         naming_the_file,
-        others,
         read_record_batches,
         readable,
-        select_columns,
     )
+    from featurestore.tables.chosen_columns import others, select_columns
 
     with naming_the_file(name, "Arrow"):
         schema, batches = read_record_batches(stream)

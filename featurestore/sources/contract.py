@@ -205,6 +205,11 @@ class Held(Protocol):
     @property
     def parts(self) -> Sequence[RawPart]: ...
 
+    @property
+    def past(self) -> int | None:
+        """The latest event time (µs) of rows that went past the source's retention; None where none did."""
+        ...
+
     def open(self, part: RawPart) -> Path:
         """A file with the bytes of a batch. Raises StoreError, OSError."""
         ...
@@ -252,6 +257,10 @@ class StreamSource(ContentSource, Protocol):
 
     def offer_of(self, parts: Sequence[RawPart]) -> Offer:
         """The offer of these batches. One with a path can be read."""
+        ...
+
+    def settled(self, part: RawPart, cursor: Cursor) -> bool:
+        """Whether no later reading looks at a batch, so that it may go once its rows are needed no more."""
         ...
 
     def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featurestore.tables.batch import Batch
 
 ROWS = 1 << 18
-TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM"})
+TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
 
@@ -45,7 +45,8 @@ def read_duckdb(
     """The rows of one snapshot, at least one batch. Raises SourceError."""
     import duckdb
 
-    from featurestore.tables.arrow_batches import batch_of, naming_the_file, others, readable, select_columns
+    from featurestore.tables.arrow_batches import batch_of, naming_the_file, readable
+    from featurestore.tables.chosen_columns import others, select_columns
 
     with closing(_open(path, name, wait_seconds)) as connection, naming_the_file(name, "DuckDB"):
         check()

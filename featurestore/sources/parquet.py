@@ -48,16 +48,17 @@ def read_parquet(
         batch_of,
         int96_columns,
         naming_the_file,
-        others,
         readable,
-        select_columns,
     )
+    from featurestore.tables.chosen_columns import others, select_columns
     from featurestore.tables.formats import refuse_foreign
+    from featurestore.tables.parquet_files import refuse_joined
 
     with naming_the_file(name, "Parquet"):
         refuse_foreign(stream, name, "Parquet")
         # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
         reader = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
+        refuse_joined(stream, reader.metadata, name)
         names = reader.schema_arrow.names
         chosen = select_columns(names, columns, name)
         unread = others(names, chosen)

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from featurestore import times
 from featurestore.errors import ConfigError, SourceError, did_you_mean, nearest
-from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source
+from featurestore.model import FEATURE_NAME, KINDS, Column, Scalar, Source, SourceSettings
 from featurestore.sources.bounds import read_bounds, read_choices, read_lengths
 from featurestore.sources.contract import SourceType
 from featurestore.sources.dialects import COLUMN, WORDS, check_zone, read_dialect, read_time_format
@@ -19,7 +19,7 @@ from featurestore.toml import TomlTable
 _ROLES = ("event_time", "updated_at", "known_at")
 COMMON = (
     "type", "event_time", "timezone", "updated_at", "valid", "columns", "max_rejected", "id", "duplicates",
-    "keep_parsed", "known_at", "snapshot", "max_vanished", *WORDS,
+    "keep_parsed", "keep", "known_at", "snapshot", "max_vanished", *WORDS,
 )  # fmt: skip
 MAX_VANISHED = 0.1
 RULES = ("type", "null", "min", "max", "in", "pattern", "min_length", "max_length", "unique")
@@ -60,6 +60,7 @@ def read_source(name: str, table: TomlTable) -> Source:
         dialect=read_dialect(table, source_type.KEYS, formats, renamed),
         max_rejected=_read_share(table, "max_rejected"),
         known_at=roles["known_at"], snapshot=_read_snapshot(table), max_vanished=_read_max_vanished(table),
+        keep=_read_keep(table, settings),
     )  # fmt: skip
 
 
@@ -112,6 +113,18 @@ def _read_max_vanished(table: TomlTable) -> float:
     if not table.data.get("snapshot"):
         raise table.error("max_vanished", "is about a snapshot", "snapshot = true, or leave it out")
     return share
+
+
+def _read_keep(table: TomlTable, settings: SourceSettings) -> int | None:
+    keep = table.retention("keep")
+    if keep is None:
+        return None
+    if "event_time" not in table.data:
+        raise table.error("keep", "is counted in event times, and nothing names them", 'event_time = "COLUMN"')
+    if table.data.get("type") == "postgresql" and getattr(settings, "cursor", None) is None:
+        hint = 'leave it out, or read the table by a cursor: cursor = "COLUMN"'
+        raise table.error("keep", "is about rows that can't be read again, and this table can", hint)
+    return keep
 
 
 def _read_share(table: TomlTable, key: str) -> float | None:

@@ -49,8 +49,8 @@ def read_sqlite(
 
     All columns are read: which rows are readable must not depend on what is needed.
     """
-    from featurestore.tables.arrow_batches import select_columns
     from featurestore.tables.batch import Batch
+    from featurestore.tables.chosen_columns import select_columns
 
     try:
         # Never written, not even to recover it, and isolation_level None leaves the one transaction to us.
@@ -127,7 +127,8 @@ def _batch(names: Sequence[str], columns: Sequence[Sequence[object]], name: str,
 
     unreadable: dict[int, UnreadableRow] = {}
     for column, values in zip(names, columns, strict=True):
-        if set(map(type, values)) - {bytes, type(None)} and any(isinstance(value, bytes) for value in values):
+        found = set(map(type, values))
+        if bytes in found and found - {bytes, type(None)}:
             for at, value in enumerate(values):
                 if isinstance(value, bytes):
                     reason = f"column {column!r} holds bytes, or text that is not UTF-8"

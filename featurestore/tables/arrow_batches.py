@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import IO, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurestore.errors import SourceError
-from featurestore.tables.batch import MAX_COLUMNS, Batch, nfc, texts
+from featurestore.tables.arrow_limits import beyond_limits, has_limits
+from featurestore.tables.batch import MAX_REJECTED, Batch, UnreadableRow, nfc, texts
 from featurestore.tables.formats import refuse_foreign
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 Report: TypeAlias = Callable[[str], None]
-Choose: TypeAlias = Callable[[Sequence[str]], Collection[str]]
-"""Of the names of a table's columns those that are needed."""
 
 FILE_MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"  # before each message of a stream
@@ -31,12 +32,33 @@ STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def batch_of(table: pa.Table | pa.RecordBatch, name: str, first: int = 1, *, unread: Sequence[str] = ()) -> Batch:
-    """The rows of a table, numbered from ``first``; ``unread`` is that of the batch."""
+    """The rows of a table, numbered from ``first``; ``unread`` is that of the batch.
+
+    A row with a value that Polars does not hold is unreadable.
+    """
+    unreadable: dict[int, UnreadableRow] = {}
+    for column, values in zip(table.schema.names, table.columns, strict=True):
+        for at, number, what in beyond_limits(column, values):
+            row = UnreadableRow(first + at, f"column {column!r} holds {what}", f"{number} of {values.type}")
+            unreadable.setdefault(at, row)
+    rows = None
+    if unreadable:
+        readable_rows = np.delete(np.arange(table.num_rows, dtype=np.uint32), list(unreadable))
+        table, rows = table.take(pa.array(readable_rows)), readable_rows + np.uint32(first)
     # Column by column: what else the schema holds (pandas' notes, Arrow's) may be damaged, and is not needed.
     columns = zip(table.schema.names, table.columns, strict=True)
     frame = pl.DataFrame([_series(column, values) for column, values in columns])
     kinds = {column.name: texts(len(column)) for column in frame.iter_columns() if column.dtype == pl.String}
-    return Batch(name, frame, first, kinds=kinds, unread=tuple(unread))
+    named = tuple(unreadable[at] for at in sorted(unreadable)[:MAX_REJECTED])
+    return Batch(name, frame, first, rows, named, len(unreadable), kinds, unread=tuple(unread))
+
+
+def frame_of(table: pa.Table | pa.RecordBatch, first: int = 1) -> pl.DataFrame:
+    """All rows of a table. Raises SourceError for one that can't be read."""
+    batch = batch_of(table, "", first)
+    for row in batch.unreadable:
+        raise SourceError(f"row {row.row}: {row.reason}", hint="write it with another type, or leave the row out")
+    return batch.frame
 
 
 def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
@@ -46,7 +68,32 @@ def _series(name: str, values: pa.Array | pa.ChunkedArray) -> pl.Series:
         values = _narrower(name, values)
     if isinstance(values.type, pa.UuidType):
         return _uuids(pl.Series(name, values))
-    return pl.Series(name, in_utc(_stored(values)))
+    values = in_utc(_stored(values))
+    if not _is_plain(values.type):
+        return pl.Series(name, values)
+    return pl.Series(_Stream(values)).alias(name)  # which takes no name
+
+
+class _Stream:
+    """Arrow's values by the interface that all libraries share.
+
+    Polars imports Arrow's functions for an array of ``pyarrow``, which takes longer than to read a million of them.
+    """
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray) -> None:
+        self._values = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._values.__arrow_c_stream__(requested_schema)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column is one of those that most columns are."""
+    tests = (
+        pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_boolean, pa.types.is_string,
+        pa.types.is_large_string, pa.types.is_timestamp, pa.types.is_date32,
+    )  # fmt: skip
+    return any(test(kind) for test in tests)
 
 
 def _stored(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
@@ -121,35 +168,14 @@ def has_fixed_offset(kind: pa.DataType) -> bool:
 
 
 def panics(kind: pa.DataType) -> bool:
-    """Whether Polars itself would end in a panic, or refuse the whole file, for a column of that type."""
-    return has_fixed_offset(kind) or pa.types.is_decimal256(kind) or _is_unknown(kind)
+    """Whether Polars itself would end in a panic, refuse the whole file, or take other values, for that type."""
+    return has_fixed_offset(kind) or pa.types.is_decimal256(kind) or _is_unknown(kind) or has_limits(kind)
 
 
 def int96_columns(reader: pq.ParquetFile) -> list[str]:
     """The columns with times of 96 bits, as old writers have them."""
     columns = (reader.schema.column(at) for at in range(len(reader.schema)))
     return [column.path for column in columns if column.physical_type == "INT96"]
-
-
-def select_columns(names: list[str], choose: Choose | None, name: str) -> list[str]:
-    """Those of a file's columns that are needed. Raises SourceError for names that appear twice or can't be used."""
-    if len(names) > MAX_COLUMNS:
-        raise SourceError(f"has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read", where=name)
-    for column, count in Counter(names).items():
-        if count > 1:
-            raise SourceError(f"has {count} columns named {column!r}", where=name, hint="rename all but one")
-        if "\0" in column:
-            raise SourceError(f"has a NUL in the name of a column: {column!r}", where=name)
-    if choose is None:
-        return names
-    needed = set(choose(names))
-    return [column for column in names if column in needed]
-
-
-def others(names: Sequence[str], chosen: Collection[str]) -> list[str]:
-    """The columns that are not among those that were chosen."""
-    taken = set(chosen)
-    return [name for name in names if name not in taken]
 
 
 def read_record_batches(stream: IO[bytes]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -7,10 +7,10 @@ memory, or what the file's writer put together: a batch of an Arrow stream, the 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import polars as pl
 
@@ -22,6 +22,9 @@ from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
 from featurestore.tables.formats import refuse_foreign
 from featurestore.tables.json_types import read_json_types
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Write = Callable[[pl.DataFrame], None]
 
@@ -149,16 +152,18 @@ def _is_arrow_file(stream: BinaryIO) -> bool:
 def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
     """Whether a file has a type at which Polars panics, or times of INT96, of which it takes the lower bits.
 
-    Goes to its start.
+    Goes to its start. Raises SourceError for several files put together.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from featurestore.tables.arrow_batches import int96_columns, panics
+    from featurestore.tables.parquet_files import refuse_joined
 
     try:
         if form == "parquet":
             reader = pq.ParquetFile(stream)
+            refuse_joined(stream, reader.metadata, "")
             if int96_columns(reader):
                 return True
         schema = reader.schema_arrow if form == "parquet" else pa.ipc.open_file(stream).schema
@@ -173,8 +178,6 @@ def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFram
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from featurestore.tables.arrow_batches import batch_of
-
     if form == "parquet":
         file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
         schema, batches = file.schema_arrow, file.iter_batches(min(rows, _MOST_ROWS))
@@ -182,15 +185,23 @@ def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFram
         reader = pa.ipc.open_file(stream)
         schema = reader.schema
         batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
-    yield batch_of(schema.empty_table(), "").frame
+    yield from _frames(schema, batches)
+
+
+def _frames(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pl.DataFrame]:
+    from featurestore.tables.arrow_batches import frame_of
+
+    yield frame_of(schema.empty_table())
+    first = 1
     for batch in batches:
-        yield batch_of(batch, "").frame
+        yield frame_of(batch, first)
+        first += batch.num_rows
 
 
 def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
 
-    from featurestore.tables.arrow_batches import batch_of, panics
+    from featurestore.tables.arrow_batches import panics
 
     try:
         reader = pa.ipc.open_stream(stream)
@@ -200,9 +211,7 @@ def _arrow_stream(stream: BinaryIO) -> Iterator[pl.DataFrame]:
         return
     with reader:
         if any(map(panics, reader.schema.types)):
-            yield batch_of(reader.schema.empty_table(), "").frame
-            for batch in reader:
-                yield batch_of(batch, "").frame
+            yield from _frames(reader.schema, reader)
             return
         yield cast("pl.DataFrame", pl.from_arrow(reader.schema.empty_table()))
         for batch in reader:

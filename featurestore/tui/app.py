@@ -5,6 +5,7 @@ It never writes and holds no store open. What changes something is a command of 
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.render.words import age
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, action_for
-from featurestore.tui.data import Data, FeatureList, RunRow, State
+from featurestore.tui.data import Data, FeatureList, LockedPage, RunRow, State
 from featurestore.tui.dialogs.command import CommandDialog
 from featurestore.tui.dialogs.help import HelpDialog
 from featurestore.tui.dialogs.run import ActionDialog
@@ -33,7 +34,7 @@ from featurestore.tui.places.diff import DiffPlace
 from featurestore.tui.places.drift import DriftPlace
 from featurestore.tui.places.feature import FeaturePlace
 from featurestore.tui.places.features import FeaturesPlace
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.places.runs import RunsPlace
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell
 from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, THEMES
@@ -129,7 +130,10 @@ class FeatureStoreApp(App[int]):
         self.set_timer(LOOK_SECONDS, self._look)
         if self.data.project.offline_url is not None:
             self.set_interval(SERVER_SECONDS, self._ask_server)
-        self.call_after_refresh(self.read_features)
+        self.call_after_refresh(self._read_first)
+
+    def on_unmount(self) -> None:
+        gc.unfreeze()  # or what is left at the end is taken for a leak
 
     def _fitting_theme(self) -> str:
         """Dark, unless the terminal has no more than 16 colours: those of the user fit best then."""
@@ -256,23 +260,46 @@ class FeatureStoreApp(App[int]):
         self._problem = str(error).partition("\n")[0]
         self.notify(block(text).plain, title="can't be read", severity="error", timeout=8, markup=False)
 
+    def _read_first(self) -> None:
+        """Reads what is there at once, then all of it."""
+
+        def show(page: LockedPage | None) -> None:
+            place = self._places["features"]
+            if page is not None and isinstance(place, FeaturesPlace):
+                place.take_first(page)
+            self.read_features()
+
+        self.load("first", self.data.locked, show, lambda _what, _error: self.read_features())
+
     def read_features(self) -> None:
         """Reads the list of features, then what the store adds to it."""
         data, known = self.data, self.listed
 
-        def show(found: tuple[State, FeatureList]) -> None:
-            self._state, listed = found
-            self._take(listed)
-            self.load("totals", lambda: self.data.with_totals(listed), self._take)
+        def read() -> tuple[State, FeatureList, list[Taking]]:
+            state, listed = data.state(), data.features(known)
+            return state, listed, self._prepared(listed)
 
-        self.load("features", lambda: (data.state(), data.features(known)), show)
+        def show(found: tuple[State, FeatureList, list[Taking]]) -> None:
+            self._state, listed, takings = found
+            self._take(listed, takings)
+            gc.freeze()  # many objects and no garbage: Python's collector would hold up keys to look at them again
+            self.load("totals", lambda: add_up(listed), lambda found: self._take(*found))
 
-    def _take(self, listed: FeatureList) -> None:
+        def add_up(listed: FeatureList) -> tuple[FeatureList, list[Taking]]:
+            with_totals = self.data.with_totals(listed)
+            return with_totals, self._prepared(with_totals)
+
+        self.load("features", read, show)
+
+    def _prepared(self, listed: FeatureList) -> list[Taking]:
+        return [place.prepare(listed) for place in self._places.values()]
+
+    def _take(self, listed: FeatureList, takings: Sequence[Taking]) -> None:
         self.listed = listed
         self._read_at = time.monotonic()
         self._problem = None
-        for place in self._places.values():
-            place.take(listed)
+        for take in takings:
+            take()
 
     def action_reload(self) -> None:
         self.listed = None
@@ -380,7 +407,7 @@ class FeatureStoreApp(App[int]):
         self.exit(0)
 
     @property
-    def runs_read(self) -> list[RunRow]:
+    def runs_read(self) -> Sequence[RunRow]:
         """The runs that were read so far, for the palette."""
         place = self._places["runs"]
         assert isinstance(place, RunsPlace)

@@ -24,7 +24,18 @@ from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.totals import RunTotals, VersionTotals
 from featurestore.registry.discovery import BrokenDeclaration
 from featurestore.tui.filter import Searchable, searchable
-from featurestore.workflows.catalogue import Catalogue, Detail, Entry, Filter, list_features, refresh, show_feature
+from featurestore.versioning.analysis.tree import SourceTree, without_collecting
+from featurestore.workflows.catalogue import (
+    Catalogue,
+    Detail,
+    Entry,
+    Filter,
+    list_features,
+    locked_entries,
+    locked_names,
+    refresh,
+    show_feature,
+)
 from featurestore.workflows.diff import CodeDiff, Difference, compare_values, diff_code
 from featurestore.workflows.drift.timeline import DriftResult, timeline
 from featurestore.workflows.feature_sets import ModelUse, models_using
@@ -36,6 +47,8 @@ SCORES = 24
 POINTS = 200
 """The runs of a timeline."""
 RUNS_AT_ONCE = 5_000
+LARGE, FIRST_PAGE = 1_000, 100
+"""From how many features on the first ones are shown before all are read, and how many that are."""
 FEATURE_FIELDS = ("tag", "owner", "status", "entity", "source", "type")
 RUN_FIELDS = ("status", "source", "feature", "commit")
 
@@ -47,6 +60,8 @@ class FeatureRow:
     entry: Entry
     searched: Searchable
     totals: VersionTotals | None = None
+    is_locked: bool = False
+    """Whether it is as it was last locked, and what its code says now is still being read."""
 
     @property
     def name(self) -> str:
@@ -78,6 +93,14 @@ class FeatureList:
     @property
     def broken(self) -> tuple[BrokenDeclaration, ...]:
         return self.catalogue.broken
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPage:
+    """The first features by name, of so many, to look at until all are read."""
+
+    rows: tuple[FeatureRow, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +220,29 @@ class Data:
             catalogue = refresh(self.project, known.catalogue)
         else:
             self.project = load_project(self.project.root)
-            catalogue = list_features(self.project, Filter())
+            catalogue = self._read_code()
         totals = {} if known is None else {row.name: row.totals for row in known.rows}
         rows = tuple(
             FeatureRow(entry, _feature_text(entry), totals.get(entry.feature.name)) for entry in catalogue.entries
         )
         return FeatureList(catalogue, rows, code)
+
+    def _read_code(self) -> Catalogue:
+        """The declared features, without a pause of Python's collector and without keeping their code."""
+        tree = SourceTree(self.project.root)
+        with without_collecting():
+            found = list_features(self.project, Filter(), tree)
+            tree.forget()
+        return found
+
+    def locked(self) -> LockedPage | None:
+        """The first features of a large project as they were last locked; None for one that is listed soon enough."""
+        names = locked_names(self.project)
+        if len(names) < LARGE:
+            return None
+        entries = locked_entries(self.project, names[:FIRST_PAGE])
+        rows = tuple(FeatureRow(entry, _feature_text(entry), is_locked=True) for entry in entries)
+        return LockedPage(rows, len(names))
 
     def with_totals(self, listed: FeatureList) -> FeatureList:
         """The same list with what the store adds up for the active versions."""

@@ -5,7 +5,7 @@ Runs no user code. Reads files only, as long as the summary of the audit log fit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,7 +19,14 @@ from featurestore.registry.discovery import BrokenDeclaration, Registry, discove
 from featurestore.registry.summary import FeatureSummary
 from featurestore.sources.pinned_types import read_pins
 from featurestore.versioning.analysis.tree import SourceTree
-from featurestore.versioning.folder.files import FeatureFiles, list_files, read_active, versions_of
+from featurestore.versioning.folder.files import (
+    RETIRED,
+    FeatureFiles,
+    features_of,
+    list_files,
+    read_active,
+    versions_of,
+)
 from featurestore.versioning.folder.names import VersionName
 from featurestore.versioning.folder.observed import Observation, read_observed, undeclared
 from featurestore.versioning.known_hashes import KnownHashes
@@ -27,7 +34,7 @@ from featurestore.versioning.recipe.version_hash import Limit, VersionHash
 from featurestore.workflows.active import ActiveVersion, active_version, fitting_version
 from featurestore.workflows.feature_sets import models_using
 from featurestore.workflows.lives import Lives, locked_metadata, read_lives
-from featurestore.workflows.summaries import CurrentSummary, current_summary
+from featurestore.workflows.summaries import CurrentSummary, current_summary, stored_summary
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
@@ -147,12 +154,15 @@ class Detail:
         return self.entry.hashed.limits if self.entry.hashed else ()
 
 
-def list_features(project: Project, wanted: Filter) -> Catalogue:
-    """The features of the working tree. Raises UsageError for an entity type, source or status that doesn't exist."""
+def list_features(project: Project, wanted: Filter, tree: SourceTree | None = None) -> Catalogue:
+    """The features of the working tree. Raises UsageError for an entity type, source or status that doesn't exist.
+
+    ``tree`` is what the code is read through, for whoever wants it to let go of the code.
+    """
     _check("entity type", wanted.entity_type, project.entity_types)
     _check("source", wanted.source, project.sources)
     _check("status", wanted.status, STATUSES)
-    tree = SourceTree(project.root)
+    tree = tree or SourceTree(project.root)
     registry = discover(project, tree)
     history = current_summary(project)
     features = [item for item in registry.features if _matches(item, wanted)]
@@ -239,19 +249,42 @@ def _gone(project: Project, name: str, lives: Lives, history: CurrentSummary) ->
     """A feature that is not declared any more, from its last version file and its metadata."""
     listed = list_files(project.versions, name)
     versions = _read_versions(listed.versions)
-    last = versions[-1].feature
-    path = versions[-1].name.path.relative_to(project.root)
-    source = None if last.source is None else project.sources.get(last.source.name, last.source)
-    sources = tuple(project.sources.get(each.name, each) for each in last.sources)
-    feature = replace(
-        last, path=path, source=source, sources=sources, **(locked_metadata(project.versions, name) or {})
-    )
+    feature = _as_locked(project, versions[-1])
     entry = _entry_of(project, feature, listed, history, None, None)
     note, retired = lives.note(name), lives.retired(name) is not None
     return Detail(
         entry, None, (), versions, (), (*history.warnings, *_damage(entry)), note, retired, _models(project, name),
         scopes_checked=project.check_scopes,
     )  # fmt: skip
+
+
+def _as_locked(project: Project, version: VersionFile) -> Feature:
+    """A feature as its last version file and its metadata have it. Raises VersionFileError for damaged metadata."""
+    last = version.feature
+    path = version.name.path.relative_to(project.root)
+    source = None if last.source is None else project.sources.get(last.source.name, last.source)
+    sources = tuple(project.sources.get(each.name, each) for each in last.sources)
+    metadata = locked_metadata(project.versions, last.name) or {}
+    return replace(last, path=path, source=source, sources=sources, **metadata)
+
+
+def locked_names(project: Project) -> list[str]:
+    """The features that have versions and are not retired. Opens no file, and tells nothing of what is not locked."""
+    return [name for name in features_of(project.versions) if not (project.versions / name / RETIRED).exists()]
+
+
+def locked_entries(project: Project, names: Iterable[str]) -> Iterator[Entry]:
+    """Features as they were last locked, without what the code says now: what can be told at once in a large project.
+
+    Those whose files are damaged are left out; the full listing says what is wrong with them.
+    """
+    stored = stored_summary(project)
+    history = CurrentSummary({} if stored is None else stored.features)
+    for name in names:
+        listed = list_files(project.versions, name)
+        with suppress(VersionFileError):
+            for version in _read_versions(listed.versions[-1:]):
+                yield _entry_of(project, _as_locked(project, version), listed, history, None, None)
 
 
 def find_feature(registry: Registry, name: str) -> Feature:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from featurestore.config import FILE, Project, load_project
 from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import FeatureStoreError, UsageError, VersionFileError
+from featurestore.evaluation.retention import check_retentions
 from featurestore.frozen import frozen
 from featurestore.registry.discovery import discover, named_files, unparsed_notes
 from featurestore.registry.python_files import shown
@@ -164,6 +165,7 @@ def _check(
 ) -> CheckResult:
     tree = SourceTree(project.root)
     registry = discover(project, tree, declared, parse_all=True)
+    check_retentions(registry.features)
     known = KnownHashes(hashes, tree)
     listed_entries = read_entries(project, tree, registry.features, promotions=False, known=known)
     entries = {entry.feature.name: entry for entry in listed_entries}

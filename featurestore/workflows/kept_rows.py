@@ -1,4 +1,4 @@
-"""Rows of files that are gone and that are still kept: how many, and what for. Reads files and positions alone."""
+"""Rows that can't be read again and that are kept: how many, and what for. Reads the index and the store alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from featurestore.config import Project
 from featurestore.model import Check, Source
 from featurestore.offline.contract import OfflineStore
 from featurestore.parsed.index import Index, read_index
+from featurestore.sources.types import is_stream
 from featurestore.workflows.ingest.taken import NOTHING, Taken, read_taken
 
 _LOOKBACK = 'declare lookback="…" where a value does not depend on older rows; else they stay'
@@ -17,6 +18,9 @@ _LOOKBACK = 'declare lookback="…" where a value does not depend on older rows;
 def kept_checks(project: Project, store: OfflineStore, declared: Collection[str]) -> Iterator[Check]:
     """A check for each source of which such rows are kept, or were dropped. ``declared`` are the features that run."""
     for source in project.sources.values():
+        if is_stream(source):
+            yield from _raw_checks(source, store)
+            continue
         index = read_index(project.state / "rows" / source.name / "index.json")
         if not index.contents:
             continue
@@ -44,9 +48,24 @@ def _checks(source: Source, index: Index, taken: dict[str, Taken]) -> Iterator[C
         yield Check("sources", "ok", f"{source.name}: rows of files that are gone were dropped, the last of {until}")
 
 
+def _raw_checks(source: Source, store: OfflineStore) -> Iterator[Check]:
+    """What is kept of a source that can't be read again."""
+    with store.reading():
+        batches, dropped = store.raw_batches(source.name), store.dropped_batches(source.name)
+    if batches:
+        rows = sum(batch.rows for batch in batches)
+        kept = "for ever" if source.keep is None else f"for {times.format_duration(source.keep)} at least"
+        hint = f"keep in [sources.{source.name}] sets a time" if source.keep is None else None
+        yield Check("sources", "ok", f"{source.name}: {rows:,} raw rows are kept, {kept}", hint)
+    lost = [batch.high for batch in dropped if batch.high is not None]
+    if lost:
+        until = times.format_instant(max(lost))
+        yield Check("sources", "ok", f"{source.name}: raw rows past its keep were dropped, the last of {until}")
+
+
 def _why(source: Source, taken: dict[str, Taken], gone: Collection[str]) -> tuple[str, str | None]:
     for column in (source.updated_at, source.known_at):
-        if column is not None:
+        if column is not None and source.keep is None:
             return f"{column} of theirs says which later rows are older", None
     looking = {name: each for name, each in taken.items() if each.needs != NOTHING}
     for name, each in looking.items():
@@ -55,6 +74,8 @@ def _why(source: Source, taken: dict[str, Taken], gone: Collection[str]) -> tupl
     for name, each in looking.items():
         if each.needs is None:
             return f"{name} may look at all of them", _LOOKBACK
+    if source.keep is not None:
+        return f"keep is {times.format_duration(source.keep)}, or other rows have their keys", None
     needs = {name: each.needs for name, each in looking.items() if each.needs is not None}
     if not needs:
         return "the next run drops them", None

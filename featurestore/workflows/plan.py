@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from featurestore.config import Project
+from featurestore.evaluation.retention import check_retentions
 from featurestore.frozen import frozen
 from featurestore.model import Problem, Scope
 from featurestore.registry.discovery import BrokenDeclaration, Registry, discover, select, unparsed_notes
@@ -91,6 +92,7 @@ def plan(project: Project, names: Sequence[str] = ()) -> VersionPlan:
     """
     tree = SourceTree(project.root)
     registry = discover(project, tree, parse_all=True)
+    check_retentions(registry.features)
     versions = files.all_versions(project.versions)
     present = {*registry.names(), *(item.name for item in registry.broken)}
     lives = read_lives(project, registry)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import EntityComparison, compare_entities, shift
@@ -24,6 +23,7 @@ from featurestore.workflows.ingest.compute import compute
 from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions
 from featurestore.workflows.ingest.targets import Target, file_target, find_targets
 from featurestore.workflows.plan import VersionPlan
+from featurestore.workflows.scratch import trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,18 @@ def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: 
 
     Features without a source have no preview. Raises CancelledError where the caller cancels.
     """
+    with trial(project, store) as (project, store):
+        return _preview(project, store, plan, progress)
+
+
+def _preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: Progress) -> list[Preview]:
     chosen = {item.name: item for item in plan.changes if item.change in ("new", "changed")}
     tree = SourceTree(project.root)
     registry = discover(project, tree)
     features = select(registry, list(chosen)) if chosen else []
     with store.reading():
         working, failed = find_targets(project, store, tree, features)
+        clock = store.next_clock()
     working = [target for target in working if target.hashed is not None]
     targets: list[Target] = list(working)
     for target in working:
@@ -64,7 +70,7 @@ def preview(project: Project, store: OfflineStore, plan: VersionPlan, progress: 
     frames: dict[VersionId, pl.DataFrame] = {}
     problems: dict[str, Problem] = {item.name: item.error for item in failed if item.error is not None}
     options = IngestOptions(full=True, dry_run=True, allow_shrunk=True)
-    for event in compute(project, store, targets, options, registry.features, clock=times.now()):
+    for event in compute(project, store, targets, options, registry.features, clock=clock):
         progress.check()
         if isinstance(event, Computed):
             progress(f"computed {event.target.feature.name}, version {event.target.version.number}")

@@ -135,7 +135,7 @@ def _state(
     if drift is not None and drift.get("detected"):
         problems.append(f"has drifted ({_reasons(drift)}); run featurestore drift {name}")
         rank = min(rank, 2)
-    rejected = max((item.rows_rejected for item in items), default=0)
+    rejected = _still_rejected(each for _, each in taken)
     lag = _lag(name, entry.active_sha256, runs, learned, watermarks)
     if lag or rejected:
         rank = min(rank, 3)
@@ -152,6 +152,12 @@ def _state(
         problems=tuple(problems),
         rank=rank,
     )
+
+
+def _still_rejected(taken: Iterable[Sequence[FeatureRun]]) -> int:
+    """How many rows the last run set aside that read any: a run without news leaves them missing."""
+    read = (items for items in taken if any(item.rows_read or item.status != "unchanged" for item in items))
+    return max((item.rows_rejected for item in next(read, [])), default=0)
 
 
 def _failure(items: Iterable[FeatureRun]) -> FeatureRun | None:

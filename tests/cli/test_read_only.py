@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,8 @@ READERS = (
     ["export", "age_share"], ["stats", "age_share"], ["doctor"],
     ["join", "labels.csv", "-f", "age_share", "--timestamp-column", "at"], ["lock", "--dry-run"], ["sync", "--dry-run"],
     ["delete", "patient", "001", "--dry-run"], ["delete", "patient", "001", "--erase", "--dry-run"],
-    ["baseline", "age_share", "--dry-run"],
+    ["baseline", "age_share", "--dry-run"], ["ingest", "--dry-run"], ["ingest", "--dry-run", "--full"],
+    ["ingest", "--dry-run", "--input", "visits.csv"], ["plan", "--stats"],
 )  # fmt: skip
 
 
@@ -51,6 +53,39 @@ def test_a_command_that_reads_needs_no_right_to_write(locked: Folder, arguments:
         command, capture_output=True, text=True, env=environment, preexec_fn=like_anybody, cwd=locked.root
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ingest", "--dry-run"], ["plan", "--stats"]], ids=" ".join)
+def test_a_project_that_was_never_ingested_can_be_tried(project: Folder, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "featurestore", "-C", str(project.root), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    project.root.chmod(0o500)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=like_anybody)
+    finally:
+        project.root.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    assert not (project.root / ".featurestore").exists()
+
+
+def test_what_is_tried_on_a_copy_is_what_would_be_done(project: Folder) -> None:
+    project.run("ingest")
+    project.edit("visits.csv", "2024-02-01T00:00:00Z,51", "2024-02-01T00:00:00Z,61")
+    wanted = project.json("ingest", "--dry-run")
+    state = project.root / ".featurestore"
+    state.chmod(0o500)
+    command = [sys.executable, "-m", "featurestore", "-C", str(project.root), "ingest", "--dry-run", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=like_anybody)
+    finally:
+        state.chmod(0o700)
+    found = json.loads(done.stdout)
+    for document in (wanted, found):
+        for changing in ("run_id", "started_at", "finished_at", "duration_s"):
+            del document[changing]
+    assert found == wanted
+    assert found["features"][0]["rows_corrected"] == 1
 
 
 def test_a_command_that_writes_says_that_it_may_not(locked: Folder) -> None:

@@ -125,3 +125,16 @@ def test_an_empty_project_and_a_bad_age(folder: Folder) -> None:
     assert folder.json("status") == {"features": [], "problems": 0, "project_problems": []}
     refused = folder.json("status", "--max-age", "soon", code=2)
     assert "'soon' is not a duration" in refused["error"]["message"]
+
+
+def test_rows_that_are_still_set_aside_are_counted_after_a_run_without_news(project: Folder) -> None:
+    (project.root / "visits.csv").write_text(
+        "patient_id,visit_at,age,chol\n001,2024-01-01T00:00:00Z,50,1\n002,oops,1,1\n"
+    )
+    project.run("ingest", code=3)
+    project.run("ingest")
+    (feature,) = project.json("status")["features"]
+    assert (feature["last_status"], feature["rows_rejected"]) == ("unchanged", 1)
+    project.edit("visits.csv", "oops", "2024-01-02T00:00:00Z")
+    project.run("ingest")
+    assert project.json("status")["features"][0]["rows_rejected"] == 0

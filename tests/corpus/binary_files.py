@@ -40,6 +40,14 @@ def parquet_bytes(of: pa.Table, **options: object) -> bytes:
     return out.getvalue()
 
 
+def grouped(*groups: pa.Table) -> bytes:
+    out = io.BytesIO()
+    with pq.ParquetWriter(out, groups[0].schema) as writer:
+        for group in groups:
+            writer.write_table(group)
+    return out.getvalue()
+
+
 def arrow_bytes(of: pa.Table, *, stream: bool = False) -> bytes:
     out = io.BytesIO()
     with (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, of.schema) as writer:
@@ -101,6 +109,24 @@ PARQUET = {
     ),
     "categories": parquet(table(pa.array(["a", "b", "a"]).dictionary_encode()), ["a", "b", "a"]),
     "categories of numbers, declared": parquet(table(pa.array(["1", "b", "3"]).dictionary_encode()), [1, 3], INT, aside=[(2, "'b'")]),
+    "times of a day from 24:00 on": parquet(
+        table(pa.array([86_400_000_000, 0, None], pa.int64()).view(pa.time64("us"))), refusal="is not within the acceptable range"
+    ),
+    "two Parquet files put together": parquet(
+        parquet_bytes(table([7, 8, 9])) + parquet_bytes(table()), refusal="is several Parquet files put together"
+    ),
+    "Parquet with page indexes": parquet(parquet_bytes(table(), write_page_index=True), ROWS),
+    "Parquet with empty row groups": parquet(grouped(table().slice(0, 0), table(), table().slice(0, 0)), ROWS),
+    "Parquet with an encrypted footer": parquet(
+        b"PARE" + parquet_bytes(table())[4:-4] + b"PARE", refusal="Could not read encrypted metadata"
+    ),
+    "runs of bytes split": parquet(
+        parquet_bytes(table([1.5, 2.5, 3.5]), use_dictionary=False, column_encoding={"x": "BYTE_STREAM_SPLIT"}), [1.5, 2.5, 3.5]
+    ),
+    "texts as differences": parquet(
+        parquet_bytes(table(["a", "ab", "007"]), use_dictionary=False, column_encoding={"x": "DELTA_BYTE_ARRAY"}), ["a", "ab", "007"]
+    ),
+    "categories of digits are texts": parquet(table(pa.array(["007", "8", "8"]).dictionary_encode()), ["007", "8", "8"]),
     "texts of digits are texts": parquet(table(["1.10", "1.9", "2"]), ["1.10", "1.9", "2"]),
     "texts of digits, declared": parquet(table(["1.10", "1.9", "2"]), [1.1, 1.9, 2.0], FLOAT),
     "texts of days": parquet(table(["2024-01-01", None, "2024-01-03"]), [date(2024, 1, 1), None, date(2024, 1, 3)]),
@@ -180,6 +206,26 @@ ARROW = {
     "an Arrow stream": arrow(arrow_bytes(table(), stream=True), ROWS),
     "Arrow without rows": arrow(table().slice(0, 0), []),
     "categories in Arrow": arrow(table(pa.array(["a", "b", "a"]).dictionary_encode()), ["a", "b", "a"]),
+    "seconds that are too far away": arrow(
+        table(pa.array([2**62, 1, None], pa.int64()).view(pa.timestamp("s"))),
+        [datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), None], aside=[(1, "holds a time that is too far away")],
+    ),
+    "an event time of seconds that are too far away": arrow(
+        table(at=pa.array([1, 2**62, 2], pa.int64()).view(pa.timestamp("s", "UTC"))), [1, 3], aside=[(2, "column 'at' holds a time")]
+    ),
+    "seconds that are too far away, in a list": arrow(
+        table(pa.array([[1], [2**62], None], pa.list_(pa.int64())).cast(pa.list_(pa.timestamp("s")), safe=False)),
+        refusal="column 'x' holds a time that can't be read",
+    ),
+    "a duration that is too long": arrow(table(pa.array([2**60, 1, None], pa.duration("s"))), [timedelta(seconds=1), None], aside=[(1, "a duration")]),
+    "texts of digits in Arrow": arrow(table(pa.array(["007", "8", None], pa.string_view())), ["007", "8", None]),
+    "decimals of 32 bits": arrow(table(pa.array([Decimal("1.50"), None, None], pa.decimal32(5, 2))), [1.5, None, None], FLOAT),
+    "categories of numbers in Arrow": arrow(
+        table(pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), pa.array([10, 20]))), [10, 20, 10]
+    ),
+    "a category that is null": arrow(
+        table(pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), pa.array(["a", None]))), ["a", None, "a"]
+    ),
     "views of texts": arrow(table(pa.array(["a", "b", None], pa.string_view())), ["a", "b", None]),
     "a fixed offset in Arrow": arrow(table(pa.array(NOON, pa.timestamp("ns", "-03:00"))), NOON),
     "an Arrow file that was cut": arrow(arrow_bytes(table())[:-30], refusal="an Arrow file that was cut or damaged"),
@@ -220,6 +266,9 @@ DATABASES = {
     "SQLite with decimals as text": lite("TEXT", "'1.10'", "'1.9'", x=["1.10", "1.9"]),
     "SQLite with booleans": lite("BOOLEAN", "1", "0", "2", x=[True, False], settings=BOOL, aside=[(3, "2 is not a bool")]),
     "SQLite with numbers as text": lite("TEXT", "'007'", "'8'", x=["007", "8"]),
+    "SQLite with texts of digits and no type": lite("", "'007'", "'8'", x=["007", "8"]),
+    "SQLite with text that is not UTF-8": lite("TEXT", "cast(x'ff41' as text)", "'b'", x=["b"], aside=[(1, "holds bytes")]),
+    "SQLite with an integer of 65 bits": lite("", "1", "'18446744073709551616'", x=[1], settings=INT, aside=[(2, "is not an int")]),
     "SQLite with a view": Case("sqlite", database(sqlite3.connect, "CREATE VIEW t AS SELECT '1' AS id, '2024-01-01' AS at, 5 AS x"), x=[5]),
     "SQLite without the table": Case("sqlite", database(sqlite3.connect, "CREATE TABLE u (id TEXT)"), refusal="no such table: t"),
     "SQLite epochs": Case("sqlite", database(sqlite3.connect, "CREATE TABLE t AS SELECT '1' AS id, 1704067200 AS at, 5 AS x"), x=[5], settings='columns.at = { unit = "s" }'),
@@ -233,6 +282,11 @@ DATABASES = {
     "DuckDB with times in a zone": duck("TIMESTAMPTZ", "TIMESTAMPTZ '2024-01-02 02:00+02'", x=[SECOND]),
     "DuckDB with nanoseconds": duck("TIMESTAMP_NS", "'2024-01-02'", x=[SECOND]),
     "DuckDB with times in an offset": duck("TIMETZ", "'10:00:00+02'", x=["10:00:00+02"]),
+    "DuckDB with unsigned integers of 128 bits": duck("UHUGEINT", str(2**127), "1", x=[str(2**127), "1"]),
+    "DuckDB with 24:00": duck("TIME", "'24:00:00'", "'10:00:00'", x=[time(10)], aside=[(1, "from 24:00 on")]),
+    "DuckDB with infinite times": duck("TIMESTAMP", "'infinity'", "'2024-01-02'", x=[SECOND], aside=[(1, "is not a datetime")]),
+    "DuckDB with a day before Christ": duck("DATE", "'0044-03-15 (BC)'", "'2024-01-02'", x=[date(2024, 1, 2)], aside=[(1, "is not a date")]),
+    "DuckDB with texts of digits": duck("VARCHAR", "'007'", "'8'", x=["007", "8"]),
     "DuckDB with bits": duck("BIT", "'101'", x=["101"]),
     "DuckDB with integers of any length": duck("BIGNUM", f"{10**44}", x=[str(10**44)]),
     "DuckDB with an interval": duck("INTEGER, y INTERVAL", "1, INTERVAL 1 MONTH", x=[1], warning="column 'y' is"),

@@ -41,6 +41,7 @@ event_time = "event_at"
 [sources.events.columns]
 value = {{ type = "int" }}
 id = {{ type = "int" }}
+updated_at = {{ type = "datetime" }}
 [scopes]
 check = false
 {offline}
@@ -164,10 +165,11 @@ class Project:
 
     def __init__(
         self, root: Path, identity: str, stamped: bool, names: Iterable[str], monkeypatch: pytest.MonkeyPatch,
-        *, url: str | None = None,
+        *, url: str | None = None, keep: int | None = None,
     ) -> None:  # fmt: skip
         self.root, self._patch = root, monkeypatch
         updated = 'updated_at = "updated_at"\n' if stamped else ""
+        updated += "" if keep is None else f'keep = "{keep}d"\n'
         offline = "" if url is None else f'[offline]\nurl = "{url}"\n'
         (root / "features").mkdir(parents=True)
         (root / "featurestore.toml").write_text(
@@ -289,12 +291,23 @@ def random_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
     return identity, stamped, tuple(steps)
 
 
-def rotating_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
+def keep_of(seed: int) -> int:
+    """How many days rows of vanished files are kept: at least as long as lookbacks reach."""
+    return L + seed % 6
+
+
+def retained_steps(seed: int) -> tuple[str, bool, tuple[Step, ...]]:
+    """The same as `rotating_steps`, for features that can do with a retention."""
+    return rotating_steps(seed, retained=True)
+
+
+def rotating_steps(seed: int, *, retained: bool = False) -> tuple[str, bool, tuple[Step, ...]]:
     """The same, of a source whose files are of a few days each and go after some more; some come back, some rows late."""
     rng = random.Random(seed)
-    identity, stamped = rng.choice(["id", "place", "place", "row"]), rng.random() < 0.2
+    identity, stamped = rng.choice(["id", "place", "place", "row"]), rng.random() < (0.5 if retained else 0.2)
     near = [name for name in NAMES if name == "short" or TEXTS[name][0] in ("row", "lookback")]
-    names = [rng.choice(near), rng.choice([*near, *near, *NAMES])]
+    others = [name for name in NAMES if name not in near and (not retained or TEXTS[name][0] == "source")]
+    names = [rng.choice(near), rng.choice([*near, *near, *(sorted([*near, *others], key=NAMES.index))])]
     late_start, ids = rng.choice([0, 2, 4]), iter(range(100))
     files: dict[str, tuple[Row, ...]] = {}
     gone: dict[str, tuple[Row, ...]] = {}
@@ -326,4 +339,15 @@ def same_as(step: Step, **changes: Any) -> Step:
     return replace(step, **changes)
 
 
-__all__ = ["NAMES", "Project", "Step", "model_feature", "pl", "random_steps", "rotating_steps", "same_as"]
+__all__ = [
+    "NAMES",
+    "Project",
+    "Step",
+    "keep_of",
+    "model_feature",
+    "pl",
+    "random_steps",
+    "retained_steps",
+    "rotating_steps",
+    "same_as",
+]

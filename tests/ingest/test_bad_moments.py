@@ -58,6 +58,29 @@ def test_a_clock_that_is_set_back_takes_nothing_back(project: Folder, monkeypatc
     assert project.features()["age_share"]["status"] == "unchanged"
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_the_clock_of_a_run_that_wrote_nothing_is_not_taken_back_either(
+    project: Folder, monkeypatch: pytest.MonkeyPatch, *, quiet: bool
+) -> None:
+    """A row of March is ahead of a clock that stands in February, unless a run was made in April."""
+
+    def at(day: datetime) -> None:
+        monkeypatch.setattr(times, "now", lambda: round(day.replace(tzinfo=UTC).timestamp() * 1_000_000))
+
+    at(datetime(2024, 2, 20))
+    project.run("ingest")
+    at(datetime(2024, 4, 1))
+    if quiet:
+        assert project.features()["age_share"]["status"] == "unchanged"
+    at(datetime(2024, 2, 21))
+    project.write({"visits2.csv": VISITS.lstrip().splitlines(keepends=True)[0] + MORE})
+    feature = project.features(code=0 if quiet else 3)["age_share"]
+    assert (feature["rows_written"], feature["rows_rejected"]) == ((1, 0) if quiet else (0, 1))
+    if quiet:  # the run is dated after the one that wrote nothing
+        (value,) = project.json("history", "age_share", "003")["values"]
+        assert value["ingested_at"].startswith("2024-04-01T00:00:00.000001")
+
+
 def test_a_file_with_the_time_and_size_of_the_one_before_it_is_read(project: Folder) -> None:
     project.run("ingest")
     path = project.root / "visits.csv"

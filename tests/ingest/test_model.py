@@ -11,7 +11,16 @@ import pytest
 from featurestore.model import Problem
 from featurestore.workflows.ingest import divided, division
 from featurestore.workflows.ingest.ingest import IngestResult
-from tests.ingest.judged import Project, Step, model_feature, name_of, random_steps, rotating_steps
+from tests.ingest.judged import (
+    Project,
+    Step,
+    keep_of,
+    model_feature,
+    name_of,
+    random_steps,
+    retained_steps,
+    rotating_steps,
+)
 from tests.ingest.model import Store
 from tests.services_postgres import PostgresServer
 
@@ -23,7 +32,9 @@ def judge(
 ) -> None:
     identity, stamped, steps = make(seed)
     names = sorted({name for step in steps for name in step.features})
-    project, model = Project(root, identity, stamped, names, monkeypatch, url=url), Store(identity, stamped)
+    keep = keep_of(seed) if make is retained_steps else None
+    project = Project(root, identity, stamped, names, monkeypatch, url=url, keep=keep)
+    model = Store(identity, stamped, keep)
     features = {name: model_feature(name) for name in names}
     has_failed = False
     for number, step in enumerate(steps):
@@ -64,11 +75,13 @@ def late_rows(result: IngestResult, name: str) -> int:
 
 
 def _is_refused(problem: Problem | None) -> bool:
-    """Whether a function's two values for one moment were refused: the model knows which row each stands at."""
-    return problem is not None and problem.message.startswith("two different values")
+    """Whether a run was refused that the model makes: for a function's two values for one moment, since the model knows
+    which row each stands at, or for values that are all dated ahead of the clock.
+    """
+    return problem is not None and problem.message.startswith(("two different values", "every value that"))
 
 
-@pytest.mark.parametrize("seed", [*range(12), 237, 4010, 4011])
+@pytest.mark.parametrize("seed", [*range(12), 237, 4010, 4011, 4012])
 def test_runs_store_what_the_model_stores(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     judge(tmp_path, seed, monkeypatch)
 
@@ -78,6 +91,13 @@ def test_rows_of_vanished_files_are_dropped_and_frozen_as_the_model_has_it(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge(tmp_path, seed, monkeypatch, make=rotating_steps)
+
+
+@pytest.mark.parametrize("seed", [0, 4, 20, 25, 56, 1079])
+def test_rows_of_vanished_files_are_kept_for_as_long_as_the_source_says(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(tmp_path, seed, monkeypatch, make=retained_steps)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -124,3 +144,13 @@ def test_many_more_rotated_files_are_forgotten_as_the_model_has_it(
     for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
         monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
         judge(tmp_path / str(seed), seed, monkeypatch, make=rotating_steps)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("block", range(40))
+def test_many_more_sources_keep_rows_as_the_model_has_it(
+    tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+        monkeypatch.setattr(divided, "part_rows", (division.part_rows, lambda _memory, _row_bytes: 1)[seed % 2])
+        judge(tmp_path / str(seed), seed, monkeypatch, make=retained_steps)

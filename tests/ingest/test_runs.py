@@ -80,6 +80,32 @@ def test_updated_at_decides_between_two_rows_of_one_moment(project: Folder) -> N
     assert history(project, "age_share", "001") == [0.55]
 
 
+@pytest.mark.parametrize("by_input", [False, True])
+def test_a_row_that_comes_late_and_is_older_than_what_is_held_is_counted_and_said(
+    project: Folder, tmp_path: Path, by_input: bool
+) -> None:
+    project.edit("featurestore.toml", 'event_time = "visit_at"', 'event_time = "visit_at"\nupdated_at = "updated_at"')
+    header, moment = "patient_id,visit_at,age,chol,updated_at\n", "001,2024-01-01T00:00:00Z"
+    (project.root / "visits.csv").write_text(f"{header}{moment},55,,2024-01-09T00:00:00Z\n")
+    project.run("ingest")
+    late = project.root / ("late.csv" if by_input else "visits-2.csv")
+    late.write_text(f"{header}{moment},50,,2024-01-05T00:00:00Z\n")
+    if not by_input:
+        (project.root / "visits.csv").unlink()
+    ran = project.run("ingest", *(("--input", str(late)) if by_input else ()))
+    assert "no new values: 1 row is older than what is held, by updated_at" in ran.out
+    assert project.json("runs", "--last", "1")["runs"][0]["features"][0]["rows_older"] == 1
+    assert history(project, "age_share", "001") == [0.55]
+
+
+def test_a_version_that_was_locked_beforehand_is_not_called_active_again(project: Folder) -> None:
+    project.run("ingest")
+    project.edit("features/cardiac.py", "/ 100", "/ 50")
+    project.run("lock")
+    feature = project.features()["age_share"]
+    assert (feature["version"], feature["rows_written"], feature["note"]) == (2, 3, None)
+
+
 def test_two_values_for_one_moment_fail_naming_feature_entity_and_both_rows(project: Folder) -> None:
     project.write({"visits.csv": VISITS + "001,2024-01-01T00:00:00Z,99,\n"})
     (feature,) = project.json("ingest", code=4)["features"]
@@ -144,6 +170,10 @@ def test_code_put_back_re_activates_its_version_and_the_run_says_so(project: Fol
     feature = project.features()["age_share"]
     assert (feature["version"], feature["status"], feature["new_version"]) == (1, "unchanged", False)
     assert feature["note"] == "version 1 is active again"
+    project.edit("features/cardiac.py", "/ 100", "/ 50")
+    assert "the sources have not changed since it was ingested" in project.run("ingest").out
+    project.edit("features/cardiac.py", "/ 50", "/ 100")
+    project.run("ingest")
     assert history(project, "age_share", "002") == [0.6]
     assert project.json("list")["features"][0]["active_version"] == 1
 

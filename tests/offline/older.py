@@ -1,6 +1,10 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_7 = """
+TO_FORMAT_8 = """
+DROP TABLE raw_dropped;
+UPDATE meta SET format = 8;
+"""
+TO_FORMAT_7 = f"""{TO_FORMAT_8}
 ALTER TABLE versions DROP COLUMN steps;
 DROP TABLE horizons;
 UPDATE meta SET format = 7;

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
+from featurestore.offline.contract import DroppedBatch, OfflineStore, RawBatch, RunTransaction
 from tests.offline.history import learn, run_of, version
 
 FIRST = RawBatch("orders", 1, 1, 3, "a" * 64, {"low": 1, "é": [None, True]})
@@ -86,3 +86,16 @@ def test_batches_are_dropped_and_replaced_and_a_position_is_forgotten(kept: Offl
     assert kept.source_position("orders") is None
     kept.purge()
     assert (held(kept, merged), held(kept, ELSEWHERE)) == (b"all of them", b"".join(LARGE))
+
+
+def test_batches_past_a_retention_go_and_are_remembered(kept: OfflineStore) -> None:
+    assert kept.dropped_batches("orders") == []
+    gone = [
+        DroppedBatch("orders", 1, "a" * 64 + "@v1", 1_700_000_000_000_000),
+        DroppedBatch("orders", 2, "b" * 64, None),
+    ]
+    kept.drop_batches(gone)
+    assert (kept.raw_batches("orders"), kept.dropped_batches("orders")) == ([], gone)
+    assert (held(kept, FIRST), held(kept, SECOND), held(kept, ELSEWHERE)) == (b"", b"", b"".join(LARGE))
+    assert kept.dropped_batches("payments") == []
+    assert kept.source_position("orders") == {"offsets": {"0": 17}}

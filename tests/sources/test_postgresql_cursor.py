@@ -245,3 +245,32 @@ def test_an_erasure_leaves_nothing_of_an_entity_in_what_is_held(tables: Tables, 
     assert "somebody-to-erase" not in {row[0] for row in held(visits)}
     assert ingest(visits, "--full")["warnings"] == ["visits: 0 rows had changed without moving changed; 0 are gone"]
     assert held(visits) == judge(tables)
+
+
+@pytest.mark.parametrize("overlap", ["1h", "3650d"])
+def test_rows_past_a_retention_go_and_a_reading_of_everything_brings_none_back(
+    tables: Tables, visits: Folder, overlap: str
+) -> None:
+    use(visits, tables.source(f'{CURSOR}\nkeep = "10d"\noverlap = "{overlap}"'))
+    _look_back(visits)
+    tables.run("UPDATE visits SET changed = '2024-01-10'")
+    ingest(visits)
+    before = held(visits)
+    tables.run("INSERT INTO visits VALUES (101, 'a', '2024-02-01', 1, '2024-02-01')")
+    assert ingest(visits)["rows_written"] == 1
+    assert batches(visits) == (1 if overlap == "1h" else 2), "what the overlap brings again is compared with"
+    assert ingest(visits)["status"] == "unchanged"
+    found = ingest(visits, "--full")
+    assert (found["rows_written"], found["rows_corrected"], found["rows_withdrawn"]) == (0, 0, 0)
+    assert not any("came late" in line for line in found["warnings"])
+    tables.run("INSERT INTO visits VALUES (102, 'a', '2024-02-02', 2, '2024-02-02')")
+    assert ingest(visits)["rows_written"] == 1
+    assert held(visits) == judge(tables)
+    assert set(before) <= set(held(visits))
+
+
+def _look_back(project: Folder) -> None:
+    """The feature with a lookback, whose values are those of the judge."""
+    (path,) = project.root.glob("features/*.py")
+    text = path.read_text()
+    project.write({f"features/{path.name}": text.replace('data_type="', 'lookback="2d", data_type="')})

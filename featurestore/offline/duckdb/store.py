@@ -34,7 +34,7 @@ from featurestore.offline.audit_log import (
     read_erasures,
     write_erasures,
 )
-from featurestore.offline.contract import Baseline, DataSet, Erasure, HistoryMark
+from featurestore.offline.contract import Baseline, DataSet, DroppedBatch, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
@@ -46,7 +46,7 @@ from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, note_last_run, set_back
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
-from featurestore.offline.raw_rows import SqlRawRows
+from featurestore.offline.raw_rows import SqlRawRows, drop_raw_batches
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import (
     answers,
@@ -175,6 +175,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         with self._writable() as file:
             file.connection.execute("BEGIN TRANSACTION")
             drop_details(file, before, times.now())
+            file.connection.execute("COMMIT")
+
+    def drop_batches(self, batches: Sequence[DroppedBatch]) -> None:
+        with self._writable() as file:
+            file.connection.execute("BEGIN TRANSACTION")
+            drop_raw_batches(file, batches)
             file.connection.execute("COMMIT")
 
     def set_erasures(self, erasures: Sequence[Erasure]) -> None:

@@ -36,7 +36,7 @@ from featurestore.offline.audit_log import (
     write_erasures,
 )
 from featurestore.offline.audit_rows import table_name
-from featurestore.offline.contract import Baseline, DataSet, Erasure, HistoryMark
+from featurestore.offline.contract import Baseline, DataSet, DroppedBatch, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.erasing import UNFINISHED
 from featurestore.offline.last_run import LastRun, note_last_run, set_back
@@ -54,7 +54,7 @@ from featurestore.offline.postgres.packed import can_pack, read_packed
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
-from featurestore.offline.raw_rows import SqlRawRows
+from featurestore.offline.raw_rows import SqlRawRows, drop_raw_batches
 from featurestore.offline.retention import drop_details
 from featurestore.offline.sql import (
     Values,
@@ -243,6 +243,11 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     def drop_details(self, before: int) -> None:
         with self._writable() as connection:
             drop_details(connection, before, times.now())
+            connection.commit()
+
+    def drop_batches(self, batches: Sequence[DroppedBatch]) -> None:
+        with self._writable() as connection:
+            drop_raw_batches(connection, batches)
             connection.commit()
 
     def set_erasures(self, erasures: Sequence[Erasure]) -> None:

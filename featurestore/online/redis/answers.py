@@ -93,4 +93,6 @@ def _describe(answer: Any) -> str:
         return f"a list of {len(answer)}"
     if isinstance(answer, bytes):
         return repr(answer[:_SHOWN_BYTES].decode(errors="replace"))
-    return f"the number {answer}"
+    if isinstance(answer, dict):
+        return f"a map of {len(answer)}"
+    return f"{answer}" if isinstance(answer, bool) else f"the number {answer}"

@@ -79,6 +79,9 @@ def show_document(detail: Detail, commits: Mapping[str, VersionCommit]) -> dict[
         "models": list(detail.models),
         "taken_by": list(detail.taken_by),
         "not_seen": [spot for source in entry.feature.reads for spot in source.blind_spots],
+        "keep": {
+            source.name: times.format_duration(source.keep) for source in entry.feature.reads if source.keep is not None
+        },
     }
 
 

@@ -17,7 +17,7 @@ from featurestore.render.text.style import line
 from featurestore.render.unified import CONTEXT
 
 SIDE_BY_SIDE_WIDTH, NUMBER_WIDTH = 120, 4
-REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "black on red", "black on green"
+REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "reverse red", "reverse green"
 
 Row = tuple[int | None, Text, int | None, Text]
 

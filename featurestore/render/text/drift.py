@@ -101,7 +101,7 @@ def points_table(points: Sequence[Point]) -> RenderableType:
     rows = [
         (
             str(point.run_seq), point.run_id, minute(point.started_at), number(point.statistics.get("count")),
-            number(point.statistics.get("mean")), score(point.score), _verdict(point),
+            number(point.statistics["mean"]) if "mean" in point.statistics else "", score(point.score), _verdict(point),
             _run_number(point.reference_run, points),
         )
         for point in points

@@ -151,6 +151,8 @@ def declared_rows(detail: Detail) -> list[tuple[str, str | Text]]:
         ("last run", f"{instant(entry.summary.last_run_at)} {entry.summary.last_run or ''}".strip()),
     ]
     rows += [("not seen", spot) for source in feature.reads for spot in source.blind_spots]
+    kept = [(source.name, source.keep) for source in feature.reads if source.keep is not None]
+    rows += [("rows kept", f"{name}: for {times.format_duration(keep)}") for name, keep in kept]
     if closure is not None:
         rows += [("helpers", ", ".join(closure.helpers) or "–"), ("packages", ", ".join(closure.third_party) or "–")]
     if detail.taken_by:

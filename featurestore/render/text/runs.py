@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +49,8 @@ def backfill_page(found: BackfillResult, *, dry_run: bool) -> RenderableType:
     rows: list[tuple[str | Text, ...]] = []
     for step in found.steps:
         run = step.result.run
-        names = ("rows_written", "rows_corrected", "rows_rejected")
-        totals = [sum(getattr(item, name) for item in run.features) for name in names]
         shown = "would be" if dry_run else run.run_id
-        rows.append((instant(step.since), instant(step.until), status(run.status), *map(count, totals), shown))
+        rows.append((instant(step.since), instant(step.until), status(run.status), *_totals(run), shown))
     return Group(table(columns, rows), line(_closing(found.steps[-1].result.run, dry_run=dry_run)))
 
 
@@ -81,14 +79,17 @@ def run_page(detail: RunDetail) -> RenderableType:
     return Group(facts(rows), *_run_parts(run, detail.rejected))
 
 
+def _totals(run: Run) -> Iterator[str]:
+    """Values that were written and corrected, and rows that were set aside."""
+    for name in ("rows_written", "rows_corrected"):
+        yield count(sum(getattr(item, name) for item in run.features))
+    yield count(_fewest_rejected(run))
+
+
 def _run_cells(run: Run) -> tuple[str | Text, ...]:
-    totals = [
-        sum(getattr(item, name) for item in run.features)
-        for name in ("rows_written", "rows_corrected", "rows_rejected")
-    ]
     return (
         run.run_id, instant(run.started_at), status(run.status), "–" if run.run_seq is None else str(run.run_seq),
-        f"{run.duration_s:.2f} s", str(len(run.features)), *map(count, totals), run.git_commit or "",
+        f"{run.duration_s:.2f} s", str(len(run.features)), *_totals(run), run.git_commit or "",
     )  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def _features(run: Run) -> RenderableType:
     return table(columns, (_feature_cells(item, [name for name, _ in more]) for item in run.features))
 
 
-_SELDOM = {"rows_withdrawn": "withdrawn", "steps_written": "steps"}
+_SELDOM = {"rows_withdrawn": "withdrawn", "steps_written": "steps", "rows_older": "older"}
 
 
 def _feature_cells(item: FeatureRun, more: Sequence[str]) -> tuple[str | Text, ...]:
@@ -229,7 +230,13 @@ def _closing(run: Run, *, dry_run: bool) -> str:
         return "nothing was committed"
     if not written and not corrected and not withdrawn and not steps and not failed:
         if all(item.status == "unchanged" and not item.rows_read for item in run.features):
+            if run.run_seq is not None:  # a version that was active before
+                return "no new values: the sources have not changed since it was ingested"
             return "nothing new: sources and code have not changed since the last run"
+        older = max(item.rows_older for item in run.features)
+        if older:
+            those = "1 row is" if older == 1 else f"{older:,} rows are"
+            return f"no new values: {those} older than what is held, by updated_at"
         return "no new values: all rows that were read give values that are held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.render.text.style import DIM, NAME, WARN, line
-from featurestore.render.text.table import Column, table
+from featurestore.render.text.table import Column, Kind, table
 from featurestore.render.words import plural
 from featurestore.tables.values import json_value
 from featurestore.toml import toml_value
@@ -23,12 +23,13 @@ def preview_page(preview: SourcePreview) -> RenderableType:
     parts: list[RenderableType] = [Text.assemble((name, NAME), f": {source.type}, {_settings(preview)}")]
     columns = [Column("column", "name"), Column("type"), Column("", "words", DIM)]
     parts.append(table(columns, [(item.name, item.type or "–", _origin(item)) for item in preview.columns]))
-    cells = [[_cell(value) for value in row] for row in preview.frame.rows()]
-    if cells:
-        parts += [Text(""), table([Column(name, "value") for name in preview.frame.columns], cells)]
+    if preview.frame.height:
+        columns = _sample_columns(preview)
+        rows = preview.frame.rows()
+        parts.append(table(columns, [list(map(_cell, row, columns)) for row in rows]))
     read = plural(preview.rows_read, "row")
     looked = read if preview.whole else f"the first {read}"
-    parts += [Text(""), Text(f"looked at {looked}; {preview.rows_rejected:,} would be set aside")]
+    parts.append(Text(f"looked at {looked}; {preview.rows_rejected:,} would be set aside"))
     if preview.rejected:
         shown = [(row.place, row.column or "", row.reason) for row in preview.rejected[:MOST_REJECTED]]
         parts.append(
@@ -36,6 +37,19 @@ def preview_page(preview: SourcePreview) -> RenderableType:
         )
     parts += [line(f"open: {item.text}", WARN) for item in preview.questions]
     return Group(*parts)
+
+
+def _sample_columns(preview: SourcePreview) -> list[Column]:
+    """How a sample is shown: keys cut in the middle, texts at their end; where that is not enough the last go."""
+    known = {item.name: item for item in preview.columns}
+    return [_sample_column(known.get(name), name, at) for at, name in enumerate(preview.frame.columns)]
+
+
+def _sample_column(item: PreviewColumn | None, name: str, at: int) -> Column:
+    if item is not None and item.origin == "key":
+        return Column(name, "id")
+    kinds: dict[str | None, Kind] = {"datetime": "fixed", "int": "number", "float": "number", "bool": "fixed"}
+    return Column(name, kinds.get(None if item is None else item.type, "line"), spare=at)
 
 
 def _settings(preview: SourcePreview) -> str:
@@ -55,8 +69,8 @@ def _origin(item: PreviewColumn) -> str:
     return f"{origin}{f', written as {written}' if written else ''}{renamed}"
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, column: Column) -> str:
     if value is None:
         return ""
     text = value.hex() if isinstance(value, bytes) else str(json_value(value))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= _LONGEST or column.kind == "id" else text[: _LONGEST - 1] + "…"

@@ -208,6 +208,9 @@ class KafkaSource:
                 'tombstone = "delete" deletes the entity that their key names'
             )
 
+    def settled(self, part: RawPart, cursor: Cursor) -> bool:
+        return True
+
     def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
         key = self._settings.key
         if self._settings.tombstone != "delete" or key is None:

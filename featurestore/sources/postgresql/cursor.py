@@ -107,6 +107,14 @@ class PostgresCursor:
     def can_start(self, offer: Offer, name: str, size: int) -> bool:
         return False
 
+    def settled(self, part: RawPart, cursor: Cursor) -> bool:
+        """Not while the overlap may bring its rows again."""
+        assert isinstance(part.facts, dict) and isinstance(cursor, dict), "made by a fetch"  # noqa: PT018
+        high, upper = part.facts["high"], cursor["upper"]
+        if part.facts["nulls"] or not isinstance(high, int) or not isinstance(upper, int):
+            return False
+        return _fetching().is_before_overlap(high, upper, part.facts["columns"], self._settings)  # type: ignore[no-any-return]
+
     def deleted(self, parts: Sequence[RawPart]) -> Deletions | None:
         return None  # a table does not say who was deleted
 

@@ -229,11 +229,37 @@ class Fetching:
         for frame in answer.spool.batches():
             rows = frame if replaced else frame.filter(answer.mask.slice(start, frame.height))
             start += frame.height
-            writer.take(rows.drop(SETTLED))
+            writer.take((self._within_retention(rows) if whole else rows).drop(SETTLED))
         writer.flush(at_least_one=replaced)
         return Fetched(
             cursor, tuple(writer.parts), waiting=tuple(self._lost), notes=tuple(self._notes), drops=drops, moved=whole,
         )  # fmt: skip
+
+    def _within_retention(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Without rows that went past the source's retention and come again with all others."""
+        past, name = self._held.past, self._source.event_time
+        if past is None or name is None:
+            return rows
+        column = rows[self._source.dialect.in_file(name)]
+        local = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None
+        if type(column.dtype) not in FIRST or (local and self._source.timezone not in (None, "UTC")):
+            return rows  # then they count as rows that come late
+        times = column.to_physical().cast(pl.Int64) * (DAY if column.dtype == pl.Date else 1)
+        return rows.filter((times > past).fill_null(value=True))
+
+
+def is_before_overlap(high: int, upper: int, columns: Json, settings: PostgresSettings) -> bool:
+    """Whether no reading that begins at ``upper`` less the overlap asks for a value of the cursor up to ``high``.
+
+    ``columns`` are those of a batch.
+    """
+    found = [Column.from_json(each) for each in columns] if isinstance(columns, list) else []
+    kind = next((_KINDS[each.type.name] for each in found if each.name == settings.cursor), None)
+    if kind is None or kind == "number":
+        return kind is not None and high < upper
+    if kind == "day":
+        return high < (upper * DAY - settings.overlap) // DAY
+    return high < upper - settings.overlap
 
 
 def examine(settings: PostgresSettings, source: Source, folders: ProjectFolders) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from featurestore.sources.postgresql.server import SETTINGS, Snapshot, in_words,
 from featurestore.sources.postgresql.settings import PostgresSettings
 from featurestore.sources.postgresql.source import Reading, refuse_needed
 from featurestore.sources.postgresql.spool import Spool
-from featurestore.tables.arrow_batches import select_columns
+from featurestore.tables.chosen_columns import select_columns
 
 _CAST = 'cast them in a query: query = "SELECT …, column::text AS column FROM …"'
 

@@ -14,7 +14,7 @@ from featurestore.render.text.diff import diff_page
 from featurestore.tui.data import FeatureList
 from featurestore.tui.dialogs.choice import Choice, ChoiceDialog
 from featurestore.tui.location import Location
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.texts import BAD, DIM, block, hint
 from featurestore.tui.widgets.page import Page
 from featurestore.workflows.diff import CodeDiff, Difference, Side
@@ -58,9 +58,12 @@ class DiffPlace(Place):
             self._code = None
             self.reload()
 
-    def take(self, listed: FeatureList) -> None:
-        if self.location.feature is None and self.tui.place is self and listed.rows:
-            self.visit(self.tui.here)
+    def prepare(self, listed: FeatureList) -> Taking:
+        def take() -> None:
+            if self.location.feature is None and self.tui.place is self and listed.rows:
+                self.visit(self.tui.here)
+
+        return take
 
     def reload(self) -> None:
         name, old, new = self.location.feature, self.location.old, self.location.new

@@ -22,7 +22,7 @@ from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FeatureList, FeatureRow, version_reference
 from featurestore.tui.location import Location
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.texts import BAD, DIM, GOOD, NAME, WARN, block, cell, hint
 from featurestore.tui.widgets.columns import Column
 from featurestore.tui.widgets.page import Page
@@ -94,9 +94,10 @@ class DriftPlace(Place):
             self.points.focus()
             self._read(location.feature)
 
-    def take(self, listed: FeatureList) -> None:
-        measured = (row for row in listed.rows if row.entry.active_sha256 and not row.feature.at_request)
-        self.features.set_items(sorted(measured, key=_badness))
+    def prepare(self, listed: FeatureList) -> Taking:
+        rows = (row for row in listed.rows if row.entry.active_sha256 and not row.feature.at_request)
+        measured = self.features.measured(sorted(rows, key=_badness))
+        return lambda: self.features.set_items(measured)
 
     def reload(self) -> None:
         if self._shown is not None:

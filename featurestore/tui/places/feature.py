@@ -26,7 +26,7 @@ from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FeatureFiles, FeatureHistory, FeatureList, RunRow
 from featurestore.tui.location import Location
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.places.run_columns import run_columns
 from featurestore.tui.places.version_rows import VersionRow, version_columns, version_rows
 from featurestore.tui.texts import BAD, DIM, GOOD, NAME, WARN, block, cell, hint
@@ -176,9 +176,12 @@ class FeaturePlace(Place):
 
         self.load("files", lambda: self.tui.data.feature_files(name), show_files)
 
-    def take(self, listed: FeatureList) -> None:
-        if self.location.feature is None and self.tui.place is self and listed.rows:
-            self.visit(self.tui.here)
+    def prepare(self, listed: FeatureList) -> Taking:
+        def take() -> None:
+            if self.location.feature is None and self.tui.place is self and listed.rows:
+                self.visit(self.tui.here)
+
+        return take
 
     def failed(self, what: str, error: Exception) -> None:
         super().failed(what, error)

@@ -14,10 +14,10 @@ from featurestore.render.charts import spark
 from featurestore.render.words import age, minute, plural, score
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
-from featurestore.tui.data import FEATURE_FIELDS, FeatureList, FeatureRow, age_of
+from featurestore.tui.data import FEATURE_FIELDS, FeatureList, FeatureRow, LockedPage, age_of
 from featurestore.tui.filter import Term, matches, parse
 from featurestore.tui.location import Location
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.texts import BAD, DIM, NAME, WARN, cell, status
 from featurestore.tui.widgets.columns import Column
 from featurestore.tui.widgets.filterbar import FilterBar, FilterInput
@@ -43,7 +43,7 @@ class FeaturesPlace(Place):
         self.table: Table[FeatureRow] = Table(_columns(), lambda row: row.name, noun="feature")
         self.bar = FilterBar("text  tag:cardiac  owner:ada  status:active  entity:patient  !not")
         self.terms: tuple[Term, ...] = ()
-        self._broken = ""
+        self._broken = self._reading = ""
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -56,11 +56,23 @@ class FeaturesPlace(Place):
         super().visit(location)
         self.table.focus()
 
-    def take(self, listed: FeatureList) -> None:
-        self._broken = f"{plural(len(listed.broken), 'declaration')} can't be used" if listed.broken else ""
-        self.table.set_items(listed.rows)
-        self._say_empty()
+    def take_first(self, page: LockedPage) -> None:
+        """Shows the first of the features until all of them are read."""
+        self._reading = f"the first {len(page.rows):,} of {page.count:,}, as they were locked · reading them all …"
+        self.table.set_items(page.rows)
         self._count()
+
+    def prepare(self, listed: FeatureList) -> Taking:
+        measured = self.table.measured(listed.rows)
+
+        def take() -> None:
+            self._reading = ""
+            self._broken = f"{plural(len(listed.broken), 'declaration')} can't be used" if listed.broken else ""
+            self.table.set_items(measured)
+            self._say_empty()
+            self._count()
+
+        return take
 
     def redraw(self) -> None:
         self.table.redraw()  # ages go on
@@ -117,6 +129,8 @@ class FeaturesPlace(Place):
         drifted = sum(row.drifted for row in self.table.view)
         if drifted:
             text.append(" · ").append(f"{drifted:,} drifted", WARN)
+        if self._reading:
+            text = Text(self._reading)
         if self._broken:
             text.append(" · ").append(self._broken, BAD)
         if self.table.sorting:
@@ -181,8 +195,10 @@ def _version(row: FeatureRow) -> Text:
     """The active version; a star where the code is another by now."""
     active = row.entry.active
     if active is None:
-        return cell("–", DIM)
-    return cell(f"{active.number}") if row.entry.working == active else cell(f"* {active.number}", WARN)
+        return _none_yet(row)
+    return (
+        cell(f"{active.number}") if row.is_locked or row.entry.working == active else cell(f"* {active.number}", WARN)
+    )
 
 
 def _rows(row: FeatureRow) -> Text:
@@ -191,7 +207,14 @@ def _rows(row: FeatureRow) -> Text:
     return cell(f"{row.totals.rows:,}") if row.totals.rows else cell("–", DIM)
 
 
+def _none_yet(row: FeatureRow) -> Text:
+    """For what a feature does not have, or may have as soon as all is read."""
+    return cell("…" if row.is_locked else "–", DIM)
+
+
 def _last_run(row: FeatureRow) -> Text:
+    if row.entry.summary.last_run_at is None:
+        return _none_yet(row)
     return cell(minute(row.entry.summary.last_run_at).replace("T", " "), DIM)
 
 
@@ -199,6 +222,8 @@ def _fresh(row: FeatureRow) -> Text:
     """How long ago the last run was, in the colour of how it went."""
     if row.feature.at_request:
         return cell("request", DIM)  # it is computed then
+    if row.entry.summary.last_run_at is None:
+        return _none_yet(row)
     went = row.entry.summary.last_status
     return cell(age(age_of(row.entry)), BAD if went == "failed" else "" if went else DIM)
 

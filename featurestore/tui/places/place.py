@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from featurestore.tui.app import FeatureStoreApp
 
 Result = TypeVar("Result")
+Taking = Callable[[], None]
 
 
 class Place(Vertical):
@@ -39,8 +40,9 @@ class Place(Vertical):
         """Shows a location of this place, and takes the focus."""
         self.location = location
 
-    def take(self, listed: FeatureList) -> None:
-        """The features were read, again perhaps."""
+    def prepare(self, listed: FeatureList) -> Taking:
+        """The features were read, again perhaps: works out, in a thread, what takes time, and returns what shows it."""
+        return lambda: None
 
     def reload(self) -> None:
         """Reads what is shown again, because something has changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -20,10 +21,10 @@ from featurestore.tui import commands
 from featurestore.tui.data import RUN_FIELDS, RUNS_AT_ONCE, FeatureList, RunRow
 from featurestore.tui.filter import Term, matches, parse
 from featurestore.tui.location import Location
-from featurestore.tui.places.place import Place
+from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.places.run_columns import run_columns
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell, hint
-from featurestore.tui.widgets.columns import Column
+from featurestore.tui.widgets.columns import Column, Measured
 from featurestore.tui.widgets.filterbar import FilterBar, FilterInput
 from featurestore.tui.widgets.page import Page
 from featurestore.tui.widgets.table import Table
@@ -63,7 +64,7 @@ class RunsPlace(Place):
         )
         self.terms: tuple[Term, ...] = ()
         self._feature: str | None = None
-        self._read: list[RunRow] = []
+        self._read: Measured[RunRow] = Measured((), [])
         self._is_read = False
         self._detail: RunDetail | None = None
         self._rest: Timer | None = None
@@ -105,36 +106,37 @@ class RunsPlace(Place):
     # All runs
 
     @property
-    def runs_read(self) -> list[RunRow]:
-        return self._read
+    def runs_read(self) -> Sequence[RunRow]:
+        return self._read.items
 
     def reload(self) -> None:
         self._is_read = False
         if self.tui.place is self and not self.location.run:
             self._begin()
 
-    def take(self, listed: FeatureList) -> None:
-        if not self._is_read:
-            self._begin()
+    def prepare(self, listed: FeatureList) -> Taking:
+        return lambda: None if self._is_read else self._begin()
 
     def _begin(self) -> None:
         """Reads the newest runs, then all others in the background."""
         self._is_read = True
         wanted = self._feature or self.location.feature
 
-        def add(skip: int, rows: list[RunRow], asked: int) -> None:
-            self._read = [*self._read[:skip], *rows]
+        def add(skip: int, found: Measured[RunRow], asked: int) -> None:
+            self._read = found.following(self._read, skip) if skip else found
             self.table.set_items(self._read)
             self._say_empty()
             self._count()
-            if len(rows) == asked:
-                follow(skip + len(rows), RUNS_AT_ONCE)
+            if len(found.items) == asked:
+                follow(skip + asked, RUNS_AT_ONCE)
 
         def follow(skip: int, last: int) -> None:
             data = self.tui.data
-            self.load("all", lambda: data.runs(wanted, skip, last), lambda rows: add(skip, rows, last))
+            self.load(
+                "all", lambda: self.table.measured(data.runs(wanted, skip, last)), lambda found: add(skip, found, last)
+            )
 
-        follow(0, max(FIRST, min(len(self._read), RUNS_AT_ONCE)))
+        follow(0, max(FIRST, min(len(self._read.items), RUNS_AT_ONCE)))
 
     def action_filter(self) -> None:
         if self.location.run:
@@ -177,7 +179,7 @@ class RunsPlace(Place):
             )
 
     def _say_empty(self) -> None:
-        if self.terms and self._read:
+        if self.terms and self._read.items:
             self.table.set_empty(Text("No run matches.\n\nEscape in the filter shows them all again."))
         else:
             self.table.set_empty(Text("No runs yet.\n\ni ingests all features."))

@@ -45,6 +45,19 @@ class Fitted(Generic[Item]):
     at: tuple[int, ...]
 
 
+@dataclass(frozen=True)  # no slots, as above
+class Measured(Generic[Item]):
+    """Items, and how wide each column would like to be for them."""
+
+    items: Sequence[Item]
+    natural: list[int]
+
+    def following(self, before: Measured[Item], skip: int) -> Measured[Item]:
+        """These behind the first ``skip`` of others."""
+        widest = [max(pair) for pair in zip(before.natural, self.natural, strict=True)]
+        return Measured([*before.items[:skip], *self.items], widest)
+
+
 def natural_widths(columns: Sequence[Column[Item]], items: Sequence[Item]) -> list[int]:
     """How wide each column would like to be."""
     step = max(1, len(items) // MEASURED)

@@ -7,6 +7,7 @@ line, when the items are replaced.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len, set_cell_size
@@ -21,7 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from featurestore.render.text.table import middle_cut
-from featurestore.tui.widgets.columns import GAP, Column, Fitted, fit, natural_widths
+from featurestore.tui.widgets.columns import GAP, Column, Fitted, Measured, fit, natural_widths
 
 Item = TypeVar("Item")
 HEAD = 1
@@ -148,10 +149,14 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             return ""
         return f"sorted by {self._columns[self._sort].title}{', falling' if self._reverse else ''}"
 
-    def set_items(self, items: Sequence[Item]) -> None:
+    def measured(self, items: Sequence[Item]) -> Measured[Item]:
+        """Items with the widths that their columns would like, which a thread may work out: of many it takes long."""
+        return Measured(items, natural_widths(self._columns, items))
+
+    def set_items(self, items: Sequence[Item] | Measured[Item]) -> None:
         """Replaces the items. The cursor stays on its item, and the item on its line."""
-        self._items = items
-        self._natural = natural_widths(self._columns, items)
+        found = items if isinstance(items, Measured) else self.measured(items)
+        self._items, self._natural = found.items, found.natural
         self._rearrange()
 
     def set_filter(self, wanted: Callable[[Item], bool] | None) -> None:
@@ -347,14 +352,15 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         sort = None if self._sort is None else self._columns[self._sort].sort
         if sort is not None:
             # Two steps: what has no value comes last, whichever way the others go.
-            valued = [(value, item) for item in view if (value := sort(item)) is not None]
-            valued.sort(key=lambda pair: pair[0], reverse=self._reverse)
-            view = [item for _, item in valued] + [item for item in view if sort(item) is None]
+            values = [sort(item) for item in view]
+            valued = [(value, item) for value, item in zip(values, view, strict=True) if value is not None]
+            valued.sort(key=itemgetter(0), reverse=self._reverse)
+            rest = [item for value, item in zip(values, view, strict=True) if value is None]
+            view = [item for _, item in valued] + rest
         self._view = view
         self._fitted = None
         if before is not None:
-            key = self._key(before)
-            found = next((at for at, item in enumerate(view) if self._key(item) == key), None)
+            found = self._place_of(before, view)
             self._cursor = min(self._cursor, max(0, len(view) - 1)) if found is None else found
         else:
             self._cursor = 0
@@ -364,6 +370,14 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         self._keep_in_sight()
         self.redraw()
         self.post_message(self.Moved(self))
+
+    def _place_of(self, item: Item, view: Sequence[Item]) -> int | None:
+        """Where an item is, or the one that has taken its place."""
+        at = next((at for at, other in enumerate(view) if other is item), None)
+        if at is None:
+            key = self._key(item)
+            at = next((at for at, other in enumerate(view) if self._key(other) == key), None)
+        return at
 
     def _move(self, at: int) -> None:
         at = max(0, min(at, len(self._view) - 1))

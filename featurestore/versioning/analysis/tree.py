@@ -114,6 +114,15 @@ class SourceTree:
         attached: Attached = self._attached[make]
         return attached
 
+    def forget(self) -> None:
+        """Lets go of all that was read; who asks again has it read again.
+
+        Module by module: to free the syntax trees of a large project at once would keep other threads waiting.
+        """
+        self._attached.clear()
+        while self._modules:
+            self._modules.popitem()
+
     def _has_python(self, top: str) -> bool:
         if os.path.lexists(self.root / f"{top}.py"):  # a pipe of that name hides a package too, and is an error
             return True

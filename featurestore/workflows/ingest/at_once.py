@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from featurestore.errors import CancelledError, ConfigError, FeatureStoreError
 from featurestore.evaluation.evaluate import SortedRows, sort_rows
-from featurestore.evaluation.events import last_known
+from featurestore.evaluation.events import last_known, moving
+from featurestore.evaluation.moves import restate
 from featurestore.model import EntityType, Problem, Scalar, VersionId
 from featurestore.offline.contract import Position
 from featurestore.sources.contract import Cursor, Offer, OpenSource, Start
 from featurestore.sources.offers import fingerprint
 from featurestore.sources.reading import FittingRows, SourceRows, read_rows
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
+from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read
 from featurestore.workflows.ingest.plans import SLICE
 from featurestore.workflows.ingest.problems import (
@@ -128,7 +130,7 @@ def _by_known(ready: Sequence[Ready], rows: SortedRows) -> Iterator[tuple[Sequen
         return
     every = [one for one in ready if one.scope.kind == "row"]
     if every:
-        yield every, replace(rows, known=rows.source.known_at)
+        yield every, replace(rows, known=rows.source.known_at, identity=moving(rows.entity_type, rows.source))
     others = [one for one in ready if one.scope.kind != "row"]
     if others:
         yield others, last_known(rows)
@@ -156,9 +158,11 @@ def _event(turn: Turn, one: Ready, values: Values, rows: FittingRows, print_: st
     if values.future and not values.frame.height:
         return Failed(one.target, ahead_problem(one.target, values.future), read, rejected)
     due = min((at for at in (rows.due, values.due) if at is not None), default=None)
+    values, departures = restate(values, None)
     return Computed(
         one.target, values, read, rejected + values.future, mark_due(print_, due), cursor, scope=one.scope,
         rows_computed=rows.frame.height, reason=NO_TIMES if turn.options.input is None else SLICE,
+        comparison=None if departures is None else Comparison(departures=departures),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from featurestore.errors import CancelledError, ConfigError, FeatureError, FeatureStoreError, StoreError, from_os_error
-from featurestore.evaluation.events import THERE, by_known
+from featurestore.evaluation.events import THERE, by_known, moving
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, RejectedRow, Scalar, VersionId
 from featurestore.offline.contract import Position
@@ -248,7 +248,7 @@ class ContentsTurn:
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
             number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
-            deleted=turn.deleted, last=last,
+            deleted=turn.deleted, last=last, past=turn.past,
         )  # fmt: skip
         plans: list[Plan] = []
         for one in ready:
@@ -303,7 +303,8 @@ class _Run:
         for (entity_type, known, misfitting, view), group in groups.items():
             source = turn.source if known is None else by_known(entity_type, turn.source)
             fitting = contents.seen(view).fitting(misfitting)
-            looking = Looking(fitting, entity_type, source, known)
+            identity = () if known is None else moving(entity_type, turn.source)
+            looking = Looking(fitting, entity_type, source, known, identity)
             project = turn.project
             divided = Divided(looking, fitting, self.caller, project.memory, project.state, windows)
             for outcome in divided.run(group):

@@ -11,7 +11,7 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.declared_files import changed_since
-from featurestore.errors import FeatureError, FeatureStoreError
+from featurestore.errors import ConfigError, FeatureError, FeatureStoreError
 from featurestore.evaluation.evaluate import (
     SortedRows,
     build_expression,
@@ -22,6 +22,7 @@ from featurestore.evaluation.evaluate import (
     pad,
 )
 from featurestore.evaluation.results import FeatureValues, Place, RowTimes, check_column, check_frame, no_values
+from featurestore.evaluation.retention import check_retention
 from featurestore.evaluation.scope import scope_of
 from featurestore.evaluation.scope_sample import Sampling
 from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
@@ -70,7 +71,13 @@ class Caller:
             raise
         except BaseException as exc:  # noqa: BLE001  # a user's code may raise anything; it fails alone
             return problem_of(exc, self._project, target)
-        return Ready(target, function, scope_of(target.feature, expression), expression, first)
+        scope = scope_of(target.feature, expression)
+        try:
+            for source in target.feature.reads:
+                check_retention(source, target.feature, scope)
+        except ConfigError as exc:
+            return problem_of(exc, self._project, target)
+        return Ready(target, function, scope, expression, first)
 
     def call(
         self, ready: Sequence[Ready], rows: SortedRows, place: Place, *, share: int = 1

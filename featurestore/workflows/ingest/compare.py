@@ -43,6 +43,9 @@ def write_compared(
     tolerance: float | None,
 ) -> tuple[Written, int]:
     """Writes what is new or corrected, and withdraws what is not given any more: how many. Raises FeatureError."""
+    if comparison.departures is not None:
+        departures = _after(comparison.departures, comparison.floor)
+        return transaction.write_known(version, frame, departures, tolerance=tolerance)
     held = _held(transaction, version, comparison, tolerance)
     written = transaction.write(version, frame, tolerance=tolerance)
     return written, _withdraw(transaction, version, _gone(held, frame, comparison))

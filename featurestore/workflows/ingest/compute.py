@@ -151,6 +151,11 @@ def _latest(clock: int, taken: Sequence[Taken]) -> int:
     return max([clock, *(each.clock for each in taken if each.clock is not None)])
 
 
+def _past(stream: Stream) -> dict[str, int]:
+    """The batches that went past the retention, with their latest event times (µs); of those without rows the first."""
+    return {each.content: -(1 << 62) if each.high is None else each.high for each in stream.dropped}
+
+
 def _all_taken(positions: Sequence[Position]) -> list[Taken]:
     """What the versions that have read a source have taken of it, that of the last committed run last."""
     return [taken for position in positions if (taken := read_taken(position.cursor)) is not None]
@@ -204,6 +209,7 @@ class _SourceRun:
                 full=self._options.full, limit=self._options.limit, progress=self.turn.progress, clock=self.turn.now,
                 entity_types=list(dict.fromkeys(target.feature.entity_type for target in self._readers)),
             )  # fmt: skip
+            self.turn = replace(self.turn, past=_past(stream))
             if stream.deleted:
                 self.turn = replace(self.turn, deleted=_with_marks(self.turn.deleted, stream))
             pins = read_pins(self._project, self._source)

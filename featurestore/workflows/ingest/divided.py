@@ -113,7 +113,7 @@ class Divided:
         for one, and the rows are looked at together."""
         found = frozenset(names)
         if found not in self._once:
-            ids = list(self.looking.source.id)
+            ids = list(self.looking.identity or self.looking.source.id)
             hashes = [frame.select(ids).hash_rows() for frame in self.contents.stream(found, ids)]
             self._once[found] = not hashes or not bool(pl.concat(hashes).is_duplicated().any())
         return self._once[found]

@@ -15,6 +15,7 @@ import polars as pl
 from featurestore.errors import DeclarationError, FeatureError
 from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
+from featurestore.evaluation.moves import restate
 from featurestore.evaluation.results import FeatureValues, Place
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
@@ -56,10 +57,12 @@ class Comparison:
     ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
     was not given is withdrawn; with ``everything`` of every entity of ``key_range``. Of each entity of ``checks`` what
     is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is, and
-    of the entities of ``deleted`` up to their deletion.
+    of the entities of ``deleted`` up to their deletion. ``departures`` are the pairs that rows left, with the known
+    time; the values are then all that is known of their pairs.
     """
 
     pairs: pl.DataFrame | None = None
+    departures: pl.DataFrame | None = None
     spans: pl.DataFrame | None = None
     everything: bool = False
     key_range: KeyRange = ALL_KEYS
@@ -172,6 +175,11 @@ class Evaluation:
 
     def _whole(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         rows = self.looking.contents.rows(plans[0].now.ranks, plans[0].now.clock)
+        if self.looking.identity:
+            for plan in plans:
+                events = self._events(pl.concat([rows, self._gone_rows(plan)]))
+                yield from self._evaluate([plan], events, partial(self._finish_whole, older=events.older))
+            return
         events = self.looking.count(rows)
         del rows
         yield from self._evaluate(plans, events, partial(self._finish_whole, older=events.older))
@@ -180,12 +188,9 @@ class Evaluation:
         comparison = Comparison(everything=True, floor=plan.floor, deleted=plan.deleted)
         values = replace(values, frame=undeleted(values.frame, plan.deleted))
         if plan.ready.scope.kind == "row":
-            replaced = None
-            if plan.then is not None:
-                news = self.find_news(plan)
-                older = news.older
-                replaced = without(self._pairs(plan.ready, news.replaced), values.frame)
-            comparison = Comparison(pairs=replaced, floor=plan.floor)
+            news = None if plan.then is None else self.find_news(plan)
+            older = older if news is None else news.older
+            values, comparison = self._withdrawn(plan, values, news)
         reason = f"whole source: {plan.whole}"
         due = join_due((), values.ahead)
         return Evaluated(
@@ -229,7 +234,8 @@ class Evaluation:
         """What scope ``row`` made of a row stays where the row is gone from a file that is still there: it is said."""
         lost = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
-            lost = lost.join(news.new, on=self.looking.place, how="anti", maintain_order="left")
+            same = self.looking.identity or self.looking.place
+            lost = lost.join(news.new, on=same, how="anti", maintain_order="left")
         sides = _side_key(plan.then), _side_key(plan.now)
         gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))
         gone.add(lost)
@@ -241,13 +247,15 @@ class Evaluation:
     def _finish_simple(self, plan: Plan, values: FeatureValues, height: int) -> Evaluated:
         news = self.find_news(plan)
         return Evaluated(
-            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older
-        )
+            plan, above(values, plan.floor), Comparison(floor=plan.floor), height, plan.changed, news.older,
+            late=self._count_late(plan),
+        )  # fmt: skip
 
     def _row(self, plan: Plan, news: News) -> Outcome:
         """A row that was replaced takes its pairs with it; one that is no more leaves them."""
-        ready, due = plan.ready, self._due_pairs(plan)
-        fresh = self._call(ready, self._events(news.new))
+        ready, due, gone = plan.ready, self._due_pairs(plan), self._gone_rows(plan)
+        come = self._of_ids(plan, news, gone) if self.looking.identity else news.new
+        fresh = self._call(ready, self._events(come))
         lost = self._call(ready, self._events(news.old))
         for values in (fresh, lost):
             if isinstance(values, Problem):
@@ -256,17 +264,50 @@ class Evaluation:
         assert isinstance(lost, FeatureValues)
         pairs = pl.concat([pairs_of(fresh), pairs_of(lost), due]).unique()
         if not pairs.height:
-            return self._nothing(plan, news)
-        events = self._others(plan, news, fresh, lost, due)
+            return replace(self._nothing(plan, news), late=self._count_late(plan))
+        events = self._others(plan, replace(news, new=come), fresh, lost, due)
+        if gone.height:
+            events = self._events(pl.concat([events.rows, gone]))
         values = self._call(ready, events)
         if isinstance(values, Problem):
             return plan, values
+        values, comparison = self._withdrawn(plan, values, news)
         values = only(values, pairs)
-        replaced = without(self._pairs(ready, news.replaced), values.frame)
+        if comparison.departures is not None:
+            departures = comparison.departures.join(pairs, on=pairs.columns, how="semi", maintain_order="left")
+            comparison = replace(comparison, departures=departures)
         due_now = join_due(due_without(plan.taken.due, pairs), values.ahead)
-        comparison = Comparison(pairs=replaced, floor=plan.floor)
         reason = "due" if news.empty else plan.changed
-        return Evaluated(plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now)
+        return Evaluated(
+            plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
+            late=self._count_late(plan),
+        )  # fmt: skip
+
+    def _withdrawn(self, plan: Plan, values: FeatureValues, news: News | None) -> tuple[FeatureValues, Comparison]:
+        """The values, and what is withdrawn: pairs that a replaced row gave, or that a row has left as is known."""
+        floor = plan.floor
+        if not self.looking.identity:
+            replaced = None if news is None else without(self._pairs(plan.ready, news.replaced), values.frame)
+            return values, Comparison(pairs=replaced, floor=floor)
+        replaced = None
+        if news is not None and news.replaced.height:
+            before = self._call(plan.ready, self._events(news.replaced))
+            replaced = None if isinstance(before, Problem) else before.frame.drop("value")
+        values, departures = restate(values, replaced)
+        return values, Comparison(departures=departures, floor=floor)
+
+    def _gone_rows(self, plan: Plan) -> pl.DataFrame:
+        """Rows of the position that are no more, where rows may be known elsewhere later: they were known."""
+        if not self.looking.identity or plan.then is None:
+            return self.looking.contents.rows({}, None)
+        news = self.find_news(plan)
+        return news.old.join(news.new, on=self.looking.key, how="anti", maintain_order="left")
+
+    def _of_ids(self, plan: Plan, news: News, gone: pl.DataFrame) -> pl.DataFrame:
+        """All rows of the ids that have news: where a row was before, it is no more from when it is known elsewhere."""
+        ids = pl.concat([rows.select(self.looking.identity) for rows in (news.old, news.new)]).unique()
+        rows = self.looking.contents.rows(plan.now.ranks, plan.now.clock, matching=ids)
+        return pl.concat([rows, gone])
 
     def _others(self, plan: Plan, news: News, fresh: FeatureValues, lost: FeatureValues, due: pl.DataFrame) -> Events:
         """All rows that may give a value at the pairs of these results, the new ones among them."""
@@ -320,7 +361,7 @@ class Evaluation:
 
     def _count_late(self, plan: Plan) -> int:
         """The rows that came and lie where values depend on rows that are not kept any more: these values stay."""
-        if plan.frozen is None or plan.then is None or plan.ready.scope.kind == "row":
+        if plan.frozen is None or plan.then is None:
             return 0
         time = pl.col(str(self.looking.source.event_time)).to_physical()
         return self.find_news(plan).new.filter(time <= plan.frozen).select(self.looking.key).n_unique()
@@ -483,8 +524,9 @@ class Evaluation:
         numbers = rows.select(CONTENT, ROW)
         looking = self.looking
         sorted_ = sorted_rows(
-            rows, looking.columns, looking.entity_type, looking.source, known=looking.known, unread=looking.unread
-        )
+            rows, looking.columns, looking.entity_type, looking.source, known=looking.known, unread=looking.unread,
+            identity=looking.identity,
+        )  # fmt: skip
         del rows
         yield from self.caller.call(ready, sorted_, self._place(numbers), share=self.share)
 

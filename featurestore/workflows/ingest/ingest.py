@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from featurestore import times
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, StoreError, TransientStoreError, UsageError, did_you_mean
+from featurestore.evaluation.retention import check_retentions
 from featurestore.model import Feature, FeatureRun, Problem, RejectedRow, Run, VersionId
 from featurestore.offline.contract import OfflineStore
 from featurestore.progress import SILENT, Progress
@@ -29,10 +30,12 @@ from featurestore.workflows.erasure.completion import writing_turn
 from featurestore.workflows.ingest.compute import compute
 from featurestore.workflows.ingest.events import Computed, Failed, IngestOptions, Unchanged
 from featurestore.workflows.ingest.record import PENDING_BYTES, Recorder
+from featurestore.workflows.ingest.retaining import drop_past_retention
 from featurestore.workflows.ingest.steps import backfilled
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.ingest.tidy import tidy_rows
 from featurestore.workflows.renaming import carry_histories, carry_versions
+from featurestore.workflows.scratch import trial
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
 POLL_SECONDS = 0.1
@@ -91,14 +94,19 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         if name not in project.sources:
             raise UsageError(f"there is no source {name!r}", hint=did_you_mean(name, project.sources))
     _check_restart(project, request.options.restart)
-    with writing_turn(project, store):
+    with ExitStack() as stack:
+        if request.options.dry_run:
+            project, store = stack.enter_context(trial(project, store))
+        stack.enter_context(writing_turn(project, store, dry_run=project.scratch is not None))
         state = git_state(project.root)  # before anything is written, which would make a clean tree look changed
         tree = SourceTree(project.root)
         registry = discover(project, tree, parse_all=True)
+        check_retentions(registry.features)
         features = _chosen(registry, request)
         carried = [] if request.options.dry_run else _carry(project, store, features, registry, state.commit)
         with store.reading():
             targets, failed = find_targets(project, store, tree, features)
+            check_retentions(target.feature for target in targets)  # promoted versions among them
             if request.options.since is not None or request.options.step is not None:
                 targets = backfilled(store, targets, request.options)
         if not request.names and not request.sources:
@@ -117,6 +125,7 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
         drop_old_details(project, store)
         if result.run.run_seq is not None:
             declared = {*registry.names(), *(item.name for item in registry.broken)}
+            drop_past_retention(project, store, registry)
             tidy_rows(project, store, targets, declared)
         summarize_run(project, store, result.run, summary)
     # The command of `notify` runs without the lock, since it may take long or start featurestore itself.
@@ -214,7 +223,7 @@ class _Ingestion:
         return IngestResult(run, tuple(recorder.rejected), tuple(recorder.warnings), more, reasons)
 
     def _attempt(self, recorder: Recorder, targets: Sequence[Target], failed: Sequence[FeatureRun]) -> Run:
-        recorder.load_references(targets)
+        recorder.begin(targets)
         for item in failed:
             recorder.add(item)
         options, declared, done = self._request.options, self._registry.features, 0
@@ -222,7 +231,7 @@ class _Ingestion:
             # Computed anew in each attempt, since a large run does not hold its frames.
             for event in compute(
                 self._project, self._store, targets, options, declared, self._progress, self._copies, files,
-                clock=recorder.started_at,
+                clock=recorder.clock,
             ):  # fmt: skip
                 recorder.take(event)
                 done += isinstance(event, Computed | Unchanged | Failed)

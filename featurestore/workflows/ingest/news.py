@@ -13,6 +13,7 @@ import polars as pl
 
 from featurestore.evaluation.events import GROUP, THERE, Events, count_rows, key_of, place_of
 from featurestore.model import EntityType, Source
+from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.division import PartContents
 from featurestore.workflows.ingest.row_frames import Ranks
@@ -53,12 +54,13 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How rows of one source are looked at for one entity type; ``known`` as `SortedRows` has it."""
+    """How rows of one source are looked at for one entity type; ``known`` and ``identity`` as `SortedRows` has them."""
 
     contents: SourceContents | PartContents
     entity_type: EntityType
     source: Source
     known: str | None = None
+    identity: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -94,12 +96,17 @@ class Looking:
     def counting(
         self, side: Side, matching: pl.DataFrame, between: tuple[int | None, int | None] = (None, None)
     ) -> Events:
-        """The rows that count at the places, of the entities or with the ids of ``matching``, and only those."""
+        """The rows that count at the places, of the entities or with the ids of ``matching``, and only those.
+
+        Where rows may be known elsewhere later, all rows with their ids.
+        """
         rows = self.contents.rows(side.ranks, side.clock, between=between, matching=matching)
         if self.source.id:  # another row of the same event may lie at another place
-            ids = rows.select(self.source.id).unique()
+            ids = rows.select(self.identity or self.source.id).unique()
             rows = self.contents.rows(side.ranks, side.clock, matching=ids)
         events = self.count(rows)
+        if self.identity:  # with the rows that say when each is known elsewhere
+            return events
         counting = events.rows.join(matching, on=matching.columns, how="semi", maintain_order="left")
         contradictions = events.contradictions
         if contradictions.height:  # each with the rows that it contradicts, wherever they lie
@@ -141,7 +148,7 @@ def _count_older(looking: Looking, touched: pl.DataFrame, counting: pl.DataFrame
     stamps = [name for name in (source.known_at, source.updated_at) if name is not None and name not in looking.key]
     if not stamps or source.duplicates == "keep":
         return 0
-    come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys()))
+    come = touched.filter(looking.contents.is_in(now.ranks.keys() - before.ranks.keys())).unique([CONTENT, ROW])
     held = counting.select(*looking.key, *(pl.col(name).alias(f"{_HELD} {name}") for name in stamps))
     older, alike = pl.lit(value=False), pl.lit(value=True)
     for name in stamps:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from featurestore.errors import FeatureError
 from featurestore.evaluation.events import THERE
+from featurestore.evaluation.retention import looks_back
+from featurestore.model import Source
+from featurestore.sources.types import is_stream
 from featurestore.workflows.ingest.calling import Ready
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
@@ -55,8 +58,8 @@ class Circumstances:
 
     ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
     ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
-    ``dropped`` are contents of which rows are not kept any more, with the latest event time of these (µs); ``last`` is
-    what the last committed run has taken.
+    ``dropped`` are contents of which rows are not kept any more, with the latest event time of these (µs), and ``past``
+    those of a stream that went past its retention; ``last`` is what the last committed run has taken.
     """
 
     contents: SourceContents
@@ -71,6 +74,7 @@ class Circumstances:
     pins: Mapping[str, str] | None = None
     deleted: Mapping[str, pl.DataFrame] | None = None
     last: Taken | None = None
+    past: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
@@ -92,16 +96,16 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
         shrunk=None if before is None else before.shrunk,
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
-        dropped=lost, needs=_needs(ready, contents.newest(ranks, around.mark)),
+        dropped=lost, needs=_needs(ready, contents.source, contents.newest(ranks, around.mark)),
     )  # fmt: skip
     taken = _shrink(ready, before, taken, lost, around)
     now = Side(ranks, around.clock)
-    then = None if before is None else _then(before, contents, around.dropped)
+    then = None if before is None else _then(before, contents, around)
     whole = _why_whole(ready, before, then, around)
     if whole is None and before is not None and before.dropped.keys() - taken.dropped.keys():
         whole = "rows that were not kept any more are there again"
     whole = whole or ("an entity was deleted" if deleted else None)
-    frozen, deletions = _frozen(ready, taken), _deleted(ready, around)
+    frozen, deletions = _frozen(ready, taken, around), _deleted(ready, around)
     return Plan(
         ready, before, then, now, taken, whole, _floor(taken, frozen), frozen, _change(before, contents), deletions
     )
@@ -133,7 +137,7 @@ def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, arou
     )  # fmt: skip
     then = Side(held, around.clock)
     now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
-    frozen = _frozen(ready, taken)
+    frozen = _frozen(ready, taken, around)
     return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE)
 
 
@@ -171,15 +175,16 @@ def _lost(
     return found
 
 
-def _then(before: Taken, contents: SourceContents, dropped: Collection[str]) -> Side | None:
+def _then(before: Taken, contents: SourceContents, around: Circumstances) -> Side | None:
     """The rows of a position; None where some of them are not kept any more, or were read in another way.
 
-    What had vanished, and was dropped since or is known to be lost, is on neither side.
+    What had vanished, and was dropped since or is known to be lost, is on neither side, nor what is past a retention.
     """
     kept = [content for content in before.parts if content not in before.dropped or contents.has(content)]
+    kept = [content for content in kept if content not in around.past]
     if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
         return None
-    if any(content in dropped for content in before.contents):
+    if any(content in around.dropped for content in before.contents):
         return None
     return Side({content: _rank(content, before) for content in kept}, before.clock)
 
@@ -231,7 +236,7 @@ def _shrink(ready: Ready, before: Taken | None, taken: Taken, lost: Mapping[str,
             raise FeatureError("files have vanished")
         highs = [before.times[content].high for content in gone if content in before.times]
         marks += [high for high in highs if high is not None]
-    elif scope.kind == "entity" and scope.lookback is None and lost:
+    elif scope.kind == "entity" and lost and looks_back(ready.target.feature, scope) is None:
         high = max(lost.values())
         if taken.shrunk is None or high > taken.shrunk:
             if not around.allow_shrunk:
@@ -240,23 +245,28 @@ def _shrink(ready: Ready, before: Taken | None, taken: Taken, lost: Mapping[str,
     return replace(taken, shrunk=max(marks, default=None))
 
 
-def _needs(ready: Ready, newest: int | None) -> int | None:
+def _needs(ready: Ready, source: Source, newest: int | None) -> int | None:
     """The event time (µs) from which on a target needs the rows of files that vanish; ``newest`` is its last row's."""
-    scope = ready.scope
-    if scope.kind == "source":
+    if ready.scope.kind == "source" and not is_stream(source):
         return NOTHING  # it takes what is there
-    if newest is None or scope.lookback is None:
-        return None
-    return newest - scope.lookback
+    # A window is known up to its run's clock, and rows of a source without `keep` stay for it.
+    reach = ready.scope.lookback if source.keep is None else source.keep
+    return None if newest is None or reach is None else newest - reach
 
 
-def _frozen(ready: Ready, taken: Taken) -> int | None:
-    """The instant (µs) up to which values depend on rows that are not kept any more, or were given up."""
-    scope, shrunk = ready.scope, taken.shrunk
+def _frozen(ready: Ready, taken: Taken, around: Circumstances) -> int | None:
+    """The instant (µs) up to which values depend on rows that are not kept any more, or were given up.
+
+    With ``updated_at`` or ``known_at`` that is so of scope ``row`` too: a row that is dropped may have been a later
+    state of one that comes.
+    """
+    scope, source, shrunk = ready.scope, around.contents.source, taken.shrunk
     bounds = [] if shrunk is None else [shrunk]
-    missing = [high for high in taken.dropped.values() if shrunk is None or high > shrunk]
-    if missing and scope.kind != "row" and scope.lookback is not None:
-        bounds.append(max(missing) + scope.lookback)
+    missing = [high for high in (*taken.dropped.values(), *around.past.values()) if shrunk is None or high > shrunk]
+    stands_alone = scope.kind == "row" and source.updated_at is None and source.known_at is None
+    reach = looks_back(ready.target.feature, scope)
+    if missing and reach is not None and not stands_alone:
+        bounds.append(max(missing) + reach)
     return max(bounds, default=None)
 
 

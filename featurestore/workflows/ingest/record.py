@@ -34,6 +34,7 @@ from featurestore.model import (
 )
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
+from featurestore.sources.types import is_stream
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
@@ -94,7 +95,8 @@ class Recorder:
         self._drift_since = drift_since or {}
         self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
-        self.started_at, self._clock = times.now(), time.monotonic()
+        self.started_at, self._begun = times.now(), time.monotonic()
+        self.clock = self.started_at
         self._features: list[FeatureRun] = []
         self._read: list[Read] = []
         self._pending: list[Computed] = []
@@ -118,9 +120,12 @@ class Recorder:
     ) -> bool | None:
         return self._stack.__exit__(kind, error, trace)
 
-    def load_references(self, targets: Sequence[Target]) -> None:
-        """Reads the samples that the targets' versions are compared with, before the store is open for writing."""
+    def begin(self, targets: Sequence[Target]) -> None:
+        """Reads the run's clock, and the samples that the targets' versions are compared with, before the store is open
+        for writing.
+        """
         with self._store.reading():
+            self.clock = self._store.next_clock()
             learned = self._store.committed_runs()
             self._versions = self._store.versions()
             for target in targets:
@@ -184,7 +189,7 @@ class Recorder:
         if target.reactivates:
             self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
-        horizon = self.started_at if target.version.steps else None
+        horizon = self.clock if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
@@ -250,7 +255,7 @@ class Recorder:
     def _begin(self) -> RunTransaction:
         if self._transaction is None:
             self._transaction = self._stack.enter_context(
-                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.started_at)
+                self._store.writing(self.run_id, dry_run=self._dry_run, clock=self.clock)
             )
             for stream in self.came:
                 stream.delete(self._transaction)
@@ -337,11 +342,13 @@ class Recorder:
     def _note_frozen(self, target: Target, frozen: Frozen) -> None:
         """Says that rows came too late for values whose other rows are not kept any more."""
         rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        stream = any(map(is_stream, target.feature.reads))
         line = (
             f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
-            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
-            "later ones count them. To have them all, put the files back"
+            f"up to then stay as they are, since rows {'' if stream else 'of vanished files '}that they depend on are "
+            "not kept any more, and later ones count them"
         )
+        line += "" if stream else ". To have them all, put the files back"
         self.warnings.append(line)
         self.reasons.append(line)
 
@@ -433,7 +440,7 @@ class Recorder:
         features = sorted(self._features, key=lambda item: (item.name, order.get((item.name, item.sha256 or ""), 0)))
         return Run(
             run_id=self.run_id, started_at=self.started_at, finished_at=times.now(),
-            duration_s=round(time.monotonic() - self._clock, 6), status=self._status(features),
+            duration_s=round(time.monotonic() - self._begun, 6), status=self._status(features),
             sources=tuple(dict.fromkeys(name for item in features for name in item.source.split(", ") if name)),
             host=os.uname().nodename, git_commit=self._commit, features=tuple(features),
             run_seq=None if transaction is None else transaction.run_seq,

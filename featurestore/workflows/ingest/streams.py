@@ -17,7 +17,7 @@ from featurestore.config import Project
 from featurestore.errors import SourceError, from_os_error
 from featurestore.locking import prepare_state
 from featurestore.model import EntityType, KeyType, Scalar, Source, StoredVersion
-from featurestore.offline.contract import OfflineStore, RawBatch, RunTransaction
+from featurestore.offline.contract import DroppedBatch, OfflineStore, RawBatch, RunTransaction
 from featurestore.progress import Progress
 from featurestore.sources.contract import ComparingSource, Content, Deletions, Fetched, Offer, RawPart, StreamSource
 
@@ -32,7 +32,7 @@ class Stream:
     """An open source, what came of it in this run, and its offer. ``first`` says that it was never read before.
 
     ``deleted`` are entities that it says are deleted, each with the instant (keys and ``deleted_at``), and ``versions``
-    are all that have a table.
+    are all that have a table. ``dropped`` are batches that went past a retention.
     """
 
     source: Source
@@ -43,6 +43,7 @@ class Stream:
     first: bool
     deleted: Mapping[EntityType, pl.DataFrame] = field(default_factory=dict)
     versions: tuple[StoredVersion, ...] = ()
+    dropped: tuple[DroppedBatch, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -134,9 +135,11 @@ def fetch(
         versions = tuple(store.versions())
         cursor = store.source_position(source.name)
         known = [part_of(batch) for batch in store.raw_batches(source.name)]
-    last = known[-1].sequence if known else 0
+        dropped = tuple(store.dropped_batches(source.name))
+    last = max([0, *(part.sequence for part in known), *(batch.sequence for batch in dropped)])
     if isinstance(opened, ComparingSource):
-        opened.compare_with(_HeldBatches(store, source.name, known, folder), full=full)
+        past = max((batch.high for batch in dropped if batch.high is not None), default=None)
+        opened.compare_with(_HeldBatches(store, source.name, known, folder, past), full=full)
     try:
         fetched = opened.fetch(cursor, folder, last, restart=restart, limit=limit, progress=progress)
     except OSError as exc:
@@ -145,7 +148,17 @@ def fetch(
     deletions = opened.deleted(fetched.parts)
     deleted = {} if deletions is None else _deleted(source, deletions, entity_types, clock)
     first = cursor is None or restart
-    return Stream(source, opened, fetched, parts, opened.offer_of(parts), first, deleted, versions)
+    offer = _with_dropped(opened.offer_of(parts), dropped)
+    return Stream(source, opened, fetched, parts, offer, first, deleted, versions, dropped)
+
+
+def _with_dropped(offer: Offer, dropped: Sequence[DroppedBatch]) -> Offer:
+    """The offer of what is there, known by all that ever was: that a batch is past its retention is nothing new."""
+    if not dropped:
+        return offer
+    there = [(int(item.name), item.sha256) for item in offer.contents or ()]
+    batches = sorted([*there, *((batch.sequence, batch.content) for batch in dropped)])
+    return replace(offer, content={"batches": [[str(sequence), content] for sequence, content in batches]})
 
 
 def _deleted(
@@ -180,6 +193,7 @@ class _HeldBatches:
     source: str
     parts: Sequence[RawPart]
     folder: Path
+    past: int | None = None
 
     def open(self, part: RawPart) -> Path:
         path = self.folder / f"{part.name}.parquet"
@@ -220,7 +234,8 @@ def lay_out(
                 continue
             progress(f"reading {stream.source.name}: rows of run {batches[part.name].run_seq}")
             parts.append(replace(part, path=file_of(store, batches[part.name], folder)))
-    return replace(stream, parts=tuple(parts), offer=stream.opened.offer_of(parts))
+    offer = _with_dropped(stream.opened.offer_of(parts), stream.dropped)
+    return replace(stream, parts=tuple(parts), offer=offer)
 
 
 def _unparsed(

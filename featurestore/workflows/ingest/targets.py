@@ -57,7 +57,7 @@ class Target:
     ``watch`` sees what its code meets; there is none for a version that comes from its file, which nobody will change.
     With ``new`` no version file has this code yet; ``hashed`` is what the file will be written from (None for a
     version that comes from its file). ``closure`` gives its code, None where that can't be parsed. With
-    ``reactivates`` another version was the last to commit.
+    ``reactivates`` another version was the last to commit, and this one has values from before.
     """
 
     feature: Feature
@@ -196,7 +196,7 @@ def _working(
         hashed=hashed,
         closure=lambda: hashed.closure,
         new=written is None,
-        reactivates=written is not None and last is not None and last != version_id,
+        reactivates=last not in (None, version_id) and version_id in {item.id for item in store.versions(feature.name)},
     )
 
 

@@ -28,16 +28,17 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
         with suppress(StoreError, SourceError, DamagedRowsError, OSError):  # the next run does it
             with store.reading():
                 positions = store.positions(name)
+                past = {batch.content for batch in store.dropped_batches(name)}
                 entity_types = {version.entity_type for version in store.versions() if version.id.feature in declared}
             versions = {target.version.id for target in targets if source in target.feature.reads}
             used = _used(positions, versions)
             kept = KeptRows(project.state / "rows" / name, source)
-            kept.clean(_named(used))
+            kept.clean(_named(used) - past)
             kept.save()
             running = [each for each in used if each.version.feature in declared]
             if versions <= {each.version for each in running} and _may_forget(source):
                 forget_rows(kept, source, entity_types, _taken(positions)[-1], _taken(running))
-                kept.clean(_named(used))
+                kept.clean(_named(used) - past)
                 kept.save()
 
 
@@ -47,8 +48,9 @@ def _used(positions: Sequence[Position], versions: Collection[VersionId]) -> lis
 
 
 def _may_forget(source: Source) -> bool:
-    """Whether rows may go: not without a time, and not where they say which later row is older than they are."""
-    return source.event_time is not None and source.updated_at is None and source.known_at is None
+    """Whether rows may go: not without a time, and only past a retention where they say which later row is older."""
+    stamped = source.updated_at is not None or source.known_at is not None
+    return source.event_time is not None and (source.keep is not None or not stamped)
 
 
 def _taken(positions: Sequence[Position]) -> list[Taken]:

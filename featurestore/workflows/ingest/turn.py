@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from featurestore import times
 from featurestore.config import Project
 from featurestore.model import KeyType, Source, VersionId
 from featurestore.offline.contract import Position
@@ -31,7 +32,8 @@ class Turn:
     ``deleted`` has the marks of deleted entities (`offline.contract.History.deletions`) by entity type. ``looks_back``
     is a feature that reads the source with a lookback, where there is one; ``needs`` are the columns that are read.
     ``now`` (µs) is the clock of the run, up to which windows are known after it, and ``due`` has the entities of each
-    version with steps of which something fell due since the last run.
+    version with steps of which something fell due since the last run. ``past`` are batches of a stream that went past
+    its retention, each with its latest event time (µs).
     """
 
     project: Project
@@ -47,12 +49,15 @@ class Turn:
     due: Mapping[VersionId, pl.DataFrame] = field(default_factory=dict)
     looks_back: str | None = None
     needs: Needs | None = None
+    past: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def keeping(self) -> str | None:
         """Why rows are kept after the run; None where they are not."""
         if self.source.keep_parsed:
             return "they are to be kept"
+        if self.source.keep is not None:
+            return f'keep = "{times.format_duration(self.source.keep)}" asks for it'
         if self.source.updated_at is not None:
             return "updated_at needs them: a state that comes late is told by what is held"
         return None if self.looks_back is None else f"the lookback of {self.looks_back} needs them"

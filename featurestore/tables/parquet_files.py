@@ -1,0 +1,38 @@
+"""What Parquet's readers don't look at: whether all of a file is the one that its end describes."""
+
+from __future__ import annotations
+
+from typing import IO
+
+import pyarrow.parquet as pq
+
+from featurestore.errors import SourceError
+
+_JOINT = b"PAR1PAR1"  # the end of one file and the beginning of the next
+_LENGTHS = 8  # bytes behind the footer: its length, and the mark
+_INDEXES = 1 << 20  # bytes of page indexes and Bloom filters between the data and the footer, about
+
+
+def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:
+    """Refuses several files put together: the places that the last one gives lie in the first one.
+
+    Leaves the stream where it was.
+    """
+    groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
+    columns = (group.column(at) for group in groups for at in range(group.num_columns))
+    end = max((_start(column) + column.total_compressed_size for column in columns), default=4)
+    before = stream.tell()
+    size = stream.seek(0, 2)
+    gap = size - _LENGTHS - metadata.serialized_size - end  # what another file, or indexes, take
+    if gap >= _LENGTHS:
+        first = max(gap - _INDEXES, 0)
+        stream.seek(first)
+        if _JOINT in stream.read(gap - first + len(_JOINT)):
+            raise SourceError("is several Parquet files put together", where=name, hint="give each a file of its own")
+    stream.seek(before)
+
+
+def _start(column: pq.ColumnChunkMetaData) -> int:
+    """Where the pages of a column begin."""
+    dictionary = column.dictionary_page_offset
+    return int(min(column.data_page_offset, dictionary) if dictionary else column.data_page_offset)
