@@ -273,11 +273,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         *,
         up_to_run: int | None = None,
         after_run: int | None = None,
+        dated_after: int | None = None,
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
-        within = f"{between(up_to_run, after_run)} AND {in_range(version, key_range)}"
+        within = f"{between(up_to_run, after_run)} AND {dated(dated_after, None)} AND {in_range(version, key_range)}"
         with self._snapshot():
             known = self.has_known(version.id)
             columns = history_list(version, known=known)
