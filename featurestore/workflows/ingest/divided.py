@@ -69,6 +69,8 @@ class Divided:
                 yield plan, problem
             elif plan.ready.target.feature.window is not None or not self._is_large(plan, evaluation):
                 at_once.append(plan)
+            elif plan.ready.scope.kind == "source" or not self.looking.keyed:
+                at_once.append(plan)  # it fits, or has no news
             elif self._divides(plan):
                 large.append(plan)
             elif self._fits(plan):
@@ -142,8 +144,6 @@ class Divided:
 
     def _divides(self, plan: Plan) -> bool:
         """Whether a target can be evaluated by parts: not where two rows of one event may lie in two of them."""
-        if plan.ready.scope.kind == "source" or not self.looking.keyed:
-            return False
         return set(self.looking.place) <= set(self.looking.key) or self._has_each_id_once(_names_of([plan]))
 
     def _has_each_id_once(self, names: Collection[str]) -> bool:
