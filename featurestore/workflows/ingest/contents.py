@@ -111,6 +111,10 @@ class SourceContents(RowFrames):
         if stale and any(self._unpinned(kept) for kept in self._kept.index.contents.values()):
             # Types are inferred from all that there is, not from what came first to a run that stored nothing.
             return list(self.there.values())
+        if not stale:
+            # Whoever takes a column's line out of the pins wants its type inferred again, and not as it was read by it.
+            there = (content for content in self.there.values() if content.sha256 not in self.parsed)
+            return [content for content in there if self._unpinned(self._find(content.sha256))]
         return stale
 
     def forget_damaged(self) -> None:
