@@ -439,11 +439,22 @@ def _parse_every(declaration: Declaration, argument: str) -> int | None:
 
 
 def _parse_delay(declaration: Declaration, argument: str) -> int | None:
+    """How long after its time a row can be used, which needs times. Raises DeclarationError."""
     if declaration.text(argument) == "0":
         return None
     delay = _parse_span(declaration, argument)
-    if delay is not None and declaration.values.get("window") is None:
-        raise declaration.error("delay= is for features with a window=", "declare window=, or add it to event_time")
+    if delay is None or declaration.values.get("window") is not None:
+        return delay
+    source = _parse_source(declaration, "source")
+    if source is not None and source.event_time is None:
+        hint = f"set event_time in [sources.{source.name}]"
+        raise declaration.error(f"delay= needs event times, and the source {source.name!r} has none", hint)
+    if source is not None and source.snapshot is not None:
+        problem = f"delay= is about events, and the source {source.name!r} is a snapshot of who is there"
+        raise declaration.error(problem, "leave out delay=: a snapshot counts from the run that reads it")
+    if source is not None and source.known_at is not None:
+        problem = f"delay= says when a row can be used, and known_at in [sources.{source.name}] says it of each row"
+        raise declaration.error(problem, "leave out delay=")
     return delay
 
 

@@ -68,7 +68,8 @@ def feature(
         window: How long a row counts, as ``30d``: the value at a time is the expression over the entity's rows of that
             long before it. Only for the short form. May name a param, as ``{days}d``.
         every: The value changes only at multiples of this, as ``1h``.
-        delay: How long after its event time a row can be used, as ``2h``. Only with ``window``.
+        delay: How long after its event time a row can be used, as ``2h``: its value is dated that
+            much later.
         tolerance: Two numbers no further apart than this are the same value.
         params: Keyword arguments of a family of features, each with its list of values.
         depends_on: Files whose content decides the values, as paths or patterns (``sql/*.sql``) relative to the

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import LockedError, StoreError, os_reason
+from featurestore.errors import LockedError, StoreError, from_os_error, os_reason
 
 POLL_SECONDS = 0.05
 _MAY_WRITE = "check who may write there; what only reads or tries, such as get, join and --dry-run, needs no such right"
@@ -34,8 +34,11 @@ def write_lock(project: Project) -> Iterator[None]:
         raise StoreError(f"the lock can't be opened: {os_reason(exc)}", where=str(path), hint=_MAY_WRITE) from exc
     try:
         _acquire(descriptor, path, project.lock_timeout)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_myself()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(_myself()).encode(), 0)
+        except OSError as exc:  # of a descriptor it names no file
+            raise from_os_error(OSError(exc.errno, exc.strerror, str(path))) from exc
         _OPEN.add(descriptor)
         yield
     finally:

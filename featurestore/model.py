@@ -220,6 +220,7 @@ class Feature:
 
     With a ``window`` w the value at t is the expression over the entity's rows that have entered by t and not left: a
     row enters at its event time plus ``delay``, and leaves w later, both moved up to the next multiple of ``every``.
+    Without one a value is dated ``delay`` after its own time: from then on it can be used.
     """
 
     name: str

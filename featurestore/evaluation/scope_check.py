@@ -161,13 +161,25 @@ class ScopeCheck:
         together = self._rows_of(groups, chosen)
         self._only(together.pairs)
         yield [together]
-        alone = _mixed(telling, seeded, self._size.alone, of=chosen)
-        yield [self._rows_of(groups, [group]) for group in sorted(alone)]
+        alone = sorted(_mixed(telling, seeded, self._size.alone, of=chosen))
+        yield list(self._one_by_one(groups, alone))
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
-        positions = groups.rows(chosen)
+        """Groups of rows that are equal in all that a pair is made of."""
         names = [*(self._keys if self._rows.keyed else []), *([] if self._instants is None else ["computed_at"])]
-        return _Part(self._take(positions), self._columns(names, positions).unique())
+        starts = groups.starts[pl.Series(chosen, dtype=pl.Int64)]
+        return _Part(self._take(groups.rows(chosen)), self._columns(names, starts))
+
+    def _one_by_one(self, groups: Groups, chosen: Sequence[int]) -> Iterator[_Part]:
+        """The same, a part for each group: taken together, since to take few rows costs as much as to take many."""
+        together = self._rows_of(groups, chosen)
+        (rows,) = together.rows
+        start = 0
+        for at, group in enumerate(chosen):
+            size = int(groups.sizes[group])
+            own = replace(rows, frame=rows.frame.slice(start, size), origin=rows.origin.slice(start, size))
+            yield _Part([own], together.pairs.slice(at, 1))
+            start += size
 
     # Entities
 

@@ -45,6 +45,10 @@ class Window:
         """When rows with these event times count no more."""
         return self._grid(times + (self.delay + self.width))
 
+    def before(self, instants: Integers) -> Integers:
+        """The event times up to which rows have left by these instants."""
+        return instants - (self.delay + self.width + self.every)
+
     def _grid(self, instants: Integers) -> Integers:
         return -(-instants // self.every) * self.every
 

@@ -329,6 +329,13 @@ class HistoryWriter(Protocol):
         """
         ...
 
+    def pairs_since(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
+        """`pairs` of some entities from an instant of each on, and the last pair before it.
+
+        ``entities`` has the key columns and computed_at. For versions with steps: nothing of theirs is withdrawn.
+        """
+        ...
+
     def delete(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         """Adds a tombstone for each (keys, computed_at) of ``frame``: from then on there is no value."""
         ...
@@ -509,6 +516,7 @@ class History(Readable, Protocol):
         *,
         up_to_run: int | None = None,
         after_run: int | None = None,
+        dated_after: int | None = None,
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
@@ -516,7 +524,8 @@ class History(Readable, Protocol):
 
         Of a version whose rows have known times by (keys, computed_at, known_at, run_seq), with ``known_at`` last.
         ``entities`` (a frame of key columns) or ``key_range`` selects entities; ``after_run`` selects rows learned
-        later. A version that has no table gives an empty frame of the right types.
+        later, ``dated_after`` those dated after an instant (µs). A version that has no table gives an empty frame of
+        the right types.
         """
         ...
 

@@ -23,12 +23,12 @@ _HEAD = [("at", ">i8"), ("end", ">u4")]
 
 
 def pack_rows(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
-    """The packed value of each row, as Binary; of a version with steps with those that are coming.
+    """The packed value of each row, as Binary, with what is coming.
 
-    ``frame`` has computed_at, run_seq, op and value, and of a version with steps also `UNTIL`, `STEPS_AT` and `STEPS`.
+    ``frame`` has computed_at, run_seq, op and value, and where anything is coming also `UNTIL`, `STEPS_AT` and `STEPS`.
     Raises StoreError for a time or a run_seq outside the format's range.
     """
-    if not version.steps:
+    if STEPS_AT not in frame.columns:
         return pack_column(version, frame)
     has_list = frame[STEPS_AT].is_not_null()
     if has_list.all():

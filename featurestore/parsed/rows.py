@@ -40,6 +40,7 @@ _LOOKED_AT = 10_000  # rows
 # The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
 # apart from every source's columns.
 ROW, CONTENT = "featurestore row", "featurestore content"
+_AT = "featurestore at"
 
 
 class KeptRows:
@@ -122,18 +123,27 @@ class KeptRows:
                 if piece.rows and piece not in without and _overlaps(piece, *between):
                     wanted.setdefault(piece.file, []).append((number, piece))
         for file, pieces in wanted.items():
-            frame = self._read(file, schema)
-            parts = []
-            for number, piece in pieces:
-                part = frame if piece.rows == frame.height else frame.slice(piece.start, piece.rows)
-                aligned = align(part, {**schema, ROW: pl.UInt32()}, self._source)
-                parts.append(aligned.with_columns(pl.lit(number, pl.UInt32).alias(CONTENT)))
-            found = pl.concat(parts)
-            if where is not None:
-                found = found.filter(where)
-            if matching is not None:
-                found = found.join(matching, on=matching.columns, how="semi", maintain_order="left")
-            yield found
+            chosen: pl.Series | None = None
+            if matching is not None:  # by these columns alone: few rows match, or none
+                by = self._rows_of(file, pieces, {name: schema[name] for name in matching.columns})
+                numbered = by.with_row_index(_AT)
+                chosen = numbered.join(matching, on=matching.columns, how="semi", maintain_order="left")[_AT]
+                if not len(chosen):
+                    continue
+            found = self._rows_of(file, pieces, schema)
+            found = found if chosen is None else found[chosen]
+            yield found if where is None else found.filter(where)
+
+    def _rows_of(
+        self, file: str, pieces: Sequence[tuple[int, Piece]], schema: Mapping[str, pl.DataType]
+    ) -> pl.DataFrame:
+        """The rows of some pieces of a file, each with the number of its content."""
+        frame, parts = self._read(file, schema), []
+        for number, piece in pieces:
+            part = frame if piece.rows == frame.height else frame.slice(piece.start, piece.rows)
+            aligned = align(part, {**schema, ROW: pl.UInt32()}, self._source)
+            parts.append(aligned.with_columns(pl.lit(number, pl.UInt32).alias(CONTENT)))
+        return pl.concat(parts)
 
     def row_bytes(self, kept: Kept) -> int:
         """About how many bytes of memory a row takes, from the first of them."""

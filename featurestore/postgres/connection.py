@@ -125,6 +125,11 @@ class Connection:
         with suppress(FeatureStoreError):  # a broken connection has rolled back already
             self.execute("ROLLBACK")
 
+    def cancel(self) -> None:
+        """Ends the statement that another thread waits for, if any."""
+        with suppress(adbc.Error):
+            self._connection.cancel()
+
     def close(self) -> None:
         with suppress(adbc.Error):
             self._connection.close()

@@ -5,8 +5,9 @@ answer changes: its run_seq, which is of the run that last changed the answer. W
 time changes the answer too, and meanwhile runs may have changed it: then the number is that of the last run that was
 learned before the row's time had come.
 
-Rows of windows are never dated ahead. Their coming steps lie beside the history, and are read with it; the number is
-that of the run that last changed the answer or what is coming, whichever is later.
+Rows dated ahead of the clock are what is coming of an entity: they are packed beside what holds, so that a reader
+answers with them as their time comes. Rows of windows are never dated ahead. Their coming steps lie beside the history,
+and are read with it; the number is that of the run that last changed the answer or what is coming, whichever is later.
 """
 
 from __future__ import annotations
@@ -17,27 +18,39 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from featurestore.model import StoredVersion
-from featurestore.offline.contract import TOMBSTONE, CommittedRun, OfflineStore
+from featurestore.model import StoredVersion, VersionId
+from featurestore.offline.contract import TOMBSTONE, VALUE, WITHDRAWN, CommittedRun, OfflineStore
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, cut_key_ranges
-from featurestore.online.packed_steps import steps_of
+from featurestore.online.packed_steps import STEPS, STEPS_AT, UNTIL, steps_of
 from featurestore.serving.batches import VersionRows
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
 from featurestore.tables.types import INSTANT
 from featurestore.times import MIN_INSTANT
+
+MOST_AHEAD = 1_000
+"""Of how many rows dated ahead of the clock of an entity readers are told."""
+
+_OF_LIST = "run_seq_of_list"
+# An entity of which nothing holds yet has a tombstone at the first of all instants.
+_FIRST = [
+    pl.max_horizontal("run_seq", _OF_LIST).alias("run_seq"),
+    pl.col("op").fill_null(TOMBSTONE),
+    pl.col("computed_at").fill_null(pl.lit(MIN_INSTANT, pl.Int64).cast(INSTANT)),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The rows of one version that are read for a field: those learned after a run, all of them where it is None.
 
-    With ``due_after`` also those dated after that instant.
+    With ``due_after`` also those dated after that instant. What is dated after ``at`` (µs; None: as for all) is ahead.
     """
 
     version: StoredVersion
     field: int
     after_run: int | None = None
     due_after: int | None = None
+    at: int | None = None
 
 
 @dataclass(slots=True)
@@ -57,6 +70,7 @@ class HistoryPartitions:
     sizes: SyncSizes = DEFAULT_SIZES
     _key_ranges: list[KeyRange] = field(default_factory=list)
     _runs: list[CommittedRun] = field(default_factory=list)
+    _ahead: frozenset[VersionId] = frozenset()
 
     def __len__(self) -> int:
         return len(self._key_ranges)
@@ -65,12 +79,20 @@ class HistoryPartitions:
         with self.offline.reading():
             self._runs = [run for run in self.offline.committed_runs() if run.run_seq <= self.up_to_run]
             self._key_ranges = self._cut()
+            self._ahead = frozenset(one.version.id for one in self.selections if self._has_ahead(one))
             partition = self._read(self._key_ranges[0])
         yield partition
         for key_range in self._key_ranges[1:]:
             with self.offline.reading():
                 partition = self._read(key_range)
             yield partition
+
+    def _has_ahead(self, one: Selection) -> bool:
+        newest = None if one.version.steps else self.offline.newest(one.version, up_to_run=self.up_to_run)
+        return newest is not None and newest > self._at(one)
+
+    def _at(self, one: Selection) -> int:
+        return self.at if one.at is None else one.at
 
     def _cut(self) -> list[KeyRange]:
         every = self.sizes.rows_per_sample
@@ -88,10 +110,22 @@ class HistoryPartitions:
         if one.version.steps:
             return latest_with_steps(self.offline, one.version, after_run=one.after_run, key_range=key_range)
         latest = self.offline.latest(
-            one.version, after_run=one.after_run, up_to_run=self.up_to_run, at=self.at, due_after=one.due_after,
+            one.version, after_run=one.after_run, up_to_run=self.up_to_run, at=self._at(one), due_after=one.due_after,
             key_range=key_range,
         )  # fmt: skip
-        return with_numbers(latest, self._runs)
+        latest = with_numbers(latest, self._runs)
+        if one.version.id not in self._ahead:
+            return latest
+        ahead = self.offline.scan(one.version, up_to_run=self.up_to_run, dated_after=self._at(one), key_range=key_range)
+        if one.after_run is not None:  # of an entity that is read all that is ahead, whichever run brought it
+            names = one.version.entity_type.key_names
+            wanted = pl.concat([latest, ahead.filter(pl.col("run_seq") > one.after_run)], how="diagonal")
+            ahead = ahead.join(wanted.select(names).unique(), on=names, how="semi", maintain_order="left")
+            unread = ahead.select(names).unique().join(latest, on=names, how="anti")
+            if unread.height:
+                more = self.offline.latest(one.version, up_to_run=self.up_to_run, at=self._at(one), entities=unread)
+                latest = pl.concat([latest, with_numbers(more, self._runs)])
+        return with_ahead(latest, ahead, one.version)
 
 
 def with_numbers(latest: pl.DataFrame, runs: Sequence[CommittedRun]) -> pl.DataFrame:
@@ -108,6 +142,29 @@ def with_numbers(latest: pl.DataFrame, runs: Sequence[CommittedRun]) -> pl.DataF
     changed = run_seq.copy()
     changed[rows] = np.maximum(run_seq[rows], before)
     return latest.with_columns(pl.Series("run_seq", changed))
+
+
+def with_ahead(latest: pl.DataFrame, ahead: pl.DataFrame, version: StoredVersion) -> pl.DataFrame:
+    """Rows of `OfflineStore.latest`, with numbers, and the rows dated ahead of the clock as what is coming of them.
+
+    ``ahead`` has rows of `OfflineStore.scan`. Of an entity it knows more than `MOST_AHEAD`, or is deleted at a time
+    that has not come, what is coming is given up to there.
+    """
+    names = list(version.entity_type.key_names)
+    runs = ahead.group_by(names).agg(pl.col("run_seq").max().alias("run_seq_of_list"))
+    pairs = ahead.unique([*names, "computed_at"], keep="last", maintain_order=True).filter(pl.col("op") != WITHDRAWN)
+    ends = (pl.col("op") != VALUE) | (pl.int_range(pl.len()).over(names) >= MOST_AHEAD)
+    pairs = pairs.with_columns(ends.cum_max().over(names).alias(UNTIL))
+    until = pairs.filter(UNTIL).group_by(names).agg(pl.col("computed_at").min().alias(UNTIL))
+    steps = pairs.filter(~pl.col(UNTIL)).group_by(names, maintain_order=True)
+    lists = steps.agg(pl.col("computed_at").alias(STEPS_AT), pl.col("value").alias(STEPS))
+    coming = runs.join(lists, on=names, how="left").join(until, on=names, how="left")
+    cut = pl.col(UNTIL).is_not_null()  # a list without steps, and not none
+    empty = [pl.lit([], coming.schema[name]).alias(name) for name in (STEPS_AT, STEPS)]
+    coming = coming.with_columns(
+        pl.when(cut & pl.col(STEPS_AT).is_null()).then(one).otherwise(one.meta.output_name()) for one in empty
+    )
+    return latest.join(coming, on=names, how="full", coalesce=True).sort(names).with_columns(_FIRST).drop(_OF_LIST)
 
 
 def latest_with_steps(
@@ -138,8 +195,4 @@ def latest_with_steps(
         both = pl.concat([latest, lists.drop(names)], how="horizontal")
     else:
         both = latest.join(lists, on=names, how="full", coalesce=True).sort(names)
-    return both.with_columns(
-        pl.max_horizontal("run_seq", "run_seq_of_list").alias("run_seq"),
-        pl.col("op").fill_null(TOMBSTONE),
-        pl.col("computed_at").fill_null(pl.lit(MIN_INSTANT, pl.Int64).cast(INSTANT)),
-    ).drop("run_seq_of_list")
+    return both.with_columns(_FIRST).drop(_OF_LIST)

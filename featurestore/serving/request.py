@@ -39,7 +39,8 @@ class SyncRequest:
     where that steps back. Without ``repair`` an incremental sync leaves features alone whose values the store has lost.
     ``take_over`` writes into a store that belongs to another history. ``left`` are features that are not served any
     more: readers lose them once everything else is done. ``now`` is the clock, in µs since 1970: what is
-    dated later is not served yet. ``bound`` are versions that are online too, for request-time features.
+    dated later is coming, and readers answer with it when its time comes. ``bound`` are versions that are online too,
+    for request-time features.
     """
 
     project: Project

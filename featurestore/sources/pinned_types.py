@@ -6,7 +6,9 @@ the user.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from unicodedata import normalize
 
@@ -76,7 +78,7 @@ def add_pins(
 def _replace(text: str, other: Mapping[str, str]) -> str:
     """The text with another type on the lines of some columns."""
     lines = text.splitlines(keepends=True)
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines) if other else ():
         for name, kind in (_columns(f"[columns]\n{line}") or {}).items():
             if name in other:
                 lines[number] = line.replace(toml_value(kind), toml_value(other[name]))
@@ -86,15 +88,24 @@ def _replace(text: str, other: Mapping[str, str]) -> str:
 def _insert(text: str, new: Mapping[str, str]) -> str:
     """The text with a line for each new column, after the last line of a column whose name comes before."""
     lines = text.splitlines(keepends=True)
-    for name, kind in new.items():
-        at = next((number for number, line in enumerate(lines) if line.strip() == "[columns]"), len(lines) - 1)
-        for number, line in enumerate(lines[at + 1 :], start=at + 1):
-            column = next(iter(_columns(f"[columns]\n{line}") or {}), None)
-            if column is not None and column < name:
-                at = number
+    start = next((number for number, line in enumerate(lines) if line.strip() == "[columns]"), len(lines) - 1)
+    held = sorted(
+        (column, number)
+        for number, line in enumerate(lines[start + 1 :], start=start + 1)
+        for column in list(_columns(f"[columns]\n{line}") or {})[:1]
+    )
+    names = [column for column, _ in held]
+    last = list(
+        accumulate((number for _, number in held), max)
+    )  # of the columns up to each in the order of their names
+    after: dict[int, list[str]] = {}
+    for name, kind in sorted(new.items()):
+        before = bisect_left(names, name)
+        after.setdefault(last[before - 1] if before else start, []).append(_line(name, kind))
+    for at in sorted(after, reverse=True):
         if lines and not lines[at].endswith("\n"):
             lines[at] += "\n"
-        lines.insert(at + 1, _line(name, kind))
+        lines[at + 1 : at + 1] = after[at]
     return "".join(lines)
 
 

@@ -191,10 +191,15 @@ def _reasons(drift: Mapping[str, Json]) -> str:
 
 
 def _learned(store: OfflineStore, entries: Iterable[Entry]) -> dict[VersionId, int]:
-    """The last run that wrote each active version."""
+    """The last run that wrote each active version, its coming steps among that."""
     active = {(entry.feature.name, entry.active_sha256) for entry in entries}
     stored = [version for version in store.versions() if (version.id.feature, version.id.sha256) in active]
-    return {version.id: mark.run_seq for version in stored if (mark := store.mark(version)) is not None}
+    found = {version: mark.run_seq for version in stored if (mark := store.mark(version)) is not None}
+    for version, last in found.items():
+        if version.steps:
+            newer = store.coming(version, after_run=last)["run_seq"].to_list()
+            found[version] = max(newer, default=last)
+    return {version.id: last for version, last in found.items()}
 
 
 def online_watermarks(project: Project) -> dict[VersionId, int]:

@@ -165,7 +165,7 @@ def sync(
     repair: bool = True,
     take_over: bool = False,
     left: Collection[str] = (),
-    now: Callable[[], int] = times.now,
+    now: Callable[[], int] | None = None,
     progress: Progress = SILENT,
     sizes: SyncSizes = DEFAULT_SIZES,
     bound: Sequence[StoredVersion] = (),
@@ -176,8 +176,9 @@ def sync(
     the history does not have any more. A second sync writes nothing. With ``promote`` the versions are served even
     where that undoes a later promotion. Without ``repair`` an incremental sync writes nothing of features whose values
     the store has lost. With ``take_over`` a store that belongs to another history becomes this one's. Features of
-    ``left`` are not served any more. Values dated after ``now`` (µs) are not served yet: the first sync after their
-    time writes them. What promoted request-time features are bound to is served too, and with them ``bound``.
+    ``left`` are not served any more. Values dated after ``now`` (µs; by default the
+    clock) are what is coming: readers answer with them when their time comes. What promoted request-time features are
+    bound to is served too, and with them ``bound``.
 
     Raises StoreError where a store fails or the history is behind what is online (full replaces that),
     ForeignStoreError where the store belongs to another history, and CancelledError: then values that were written
@@ -187,7 +188,7 @@ def sync(
     full = mode == "full"
     request = SyncRequest(
         project, offline, online, versions, full, promote, repair, take_over,
-        left, now, progress, sizes, _bound(project, offline, versions, bound),
+        left, now or times.now, progress, sizes, _bound(project, offline, versions, bound),
     )  # fmt: skip
     renamed = _renamed(project)
     totals = preview_sync(request) if dry_run else sync_stores(request)

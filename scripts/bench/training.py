@@ -8,7 +8,7 @@ Ratios in one run, of whole commands:
 - two entity types with three features each, in one join: at most 1.1 times the sum of the two joins alone
 - `latest` of as many entities as there are labels, three features of all rows, keys of text as in the examples: at most
   0.5 of the join of all of them. (Starting takes most of `latest`: with keys of numbers, which a join finds sooner, the
-  same commands came to 0.68, and from Python, where there is nothing to start, to a fifth.)
+  same commands came to 0.68.)
 - from Python, with the labels in a frame: no slower than the command
 - `import featurestore`: at most 6 times `python -c pass`, and 60 ms; beside it, with all of its names
 - 200 small features for labels in twenty batches: at most 3 times the same in one batch. (Before each history was read

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -98,6 +100,21 @@ def test_a_full_disk_is_said_and_nothing_is_committed(project: Folder) -> None:
     assert ran.returncode == 12, ran.stderr
     assert json.loads(ran.stdout)["error"]["message"] == "the disk is full"
     assert "free some space" in ran.stderr
+
+
+def no_byte_more() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@pytest.mark.parametrize("words", [["lock"], ["baseline", "age_share"], ["promote", "age_share", "1"]], ids=" ".join)
+def test_a_lock_that_can_t_be_written_is_named(ingested: Folder, words: list[str]) -> None:
+    line = [sys.executable, "-m", "featurestore", "-C", str(ingested.root), *words]
+    ran = subprocess.run(line, capture_output=True, text=True, preexec_fn=no_byte_more)
+    assert ran.returncode == 12
+    assert ran.stderr.startswith(f"error: {ingested.root}/.featurestore/lock: File too large")
+    assert "see how much space the disk has" in ran.stderr
+    ingested.run(*words)
 
 
 @pytest.mark.parametrize("answer", ["HTTP/1.1 400 Bad Request", "this is not PostgreSQL", "220 ready"])

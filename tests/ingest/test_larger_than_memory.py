@@ -130,7 +130,7 @@ def test_what_looks_at_all_rows_is_refused_with_the_figures(tmp_path: Path, monk
         'def share() -> pl.Expr:\n    return pl.col("amount") / pl.col("amount").sum()\n'
     )
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 200)
-    monkeypatch.setattr(divided, "AT_ONCE", 32_000)  # as if 3,000 rows were some 5 GB
+    monkeypatch.setattr(divided, "AT_ONCE", 100_000)  # as if 3,000 rows were some 5 GB
     run = ingest(project := load_project(root), open_offline(project), IngestRequest()).run
     status = {item.name: item.error for item in run.features}
     share, so_far = status["share"], status["so_far"]
@@ -158,15 +158,19 @@ def make_project_with_ids(root: Path, *, repeated: bool = False) -> Path:
     return root
 
 
-def test_sources_with_ids_are_taken_by_parts_where_no_id_repeats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("repeated", [False, True])
+def test_sources_with_ids_are_taken_by_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, repeated: bool
 ) -> None:
-    found = [outcome(make_project_with_ids(tmp_path / "at_once"))]
+    """Where an id is that of several rows, which lie anywhere, the same one of them counts."""
+    found = [outcome(make_project_with_ids(tmp_path / "at_once", repeated=repeated))]
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 150)
     monkeypatch.setattr(divided, "AT_ONCE", 3_000)  # all at once would be refused
     monkeypatch.setattr(divided.Divided, "_too_large", lambda *_: None)
-    found.append(outcome(root := make_project_with_ids(tmp_path / "by_parts")))
+    found.append(outcome(root := make_project_with_ids(tmp_path / "by_parts", repeated=repeated)))
     assert found[0] == found[1]
+    if repeated:
+        monkeypatch.setattr(divided, "AT_ONCE", 3)  # of scope row it takes what was there before
     assert [item[1:4] for item in outcome(root, full=True)[0]] == [(0, 0, 0)] * 4
 
 
@@ -175,7 +179,7 @@ def test_ids_that_repeat_in_a_large_source_are_refused_with_the_figures(
 ) -> None:
     root = make_project_with_ids(tmp_path / "shop", repeated=True)
     monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 200)
-    monkeypatch.setattr(divided, "AT_ONCE", 32_000)
+    monkeypatch.setattr(divided, "AT_ONCE", 100_000)
     run = ingest(project := load_project(root), open_offline(project), IngestRequest()).run
     assert run.status == "failed"
     for item in run.features:

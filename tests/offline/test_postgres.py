@@ -1,7 +1,9 @@
 """What is PostgreSQL's own: projects side by side, writers from several machines, names, text, formats."""
 
 import gc
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -331,6 +333,53 @@ def test_a_mark_counts_the_rows_and_batches_give_them(new: New, project: Project
     assert len(pieces) > 1
     assert pl.concat(pieces).sort("patient_id", "computed_at", "run_seq").equals(store.scan(of))
     assert sum(piece.height for piece in store.batches(of, up_to_run=1)) == 500
+
+
+def test_batches_are_of_one_snapshot_though_several_connections_read_them(new: New, project: Project) -> None:
+    of, store = version(), PostgresStore(project, pages_per_batch=1)
+    learn(store, of, [(f"p{at}", at % 7, float(at)) for at in range(500)], "r1")
+    with store.reading():
+        batches = store.batches(of)
+        first = next(batches)
+        learn(new(), of, [(f"q{at}", 0, 1.0) for at in range(500)], "r2")
+        assert len(first) + sum(len(rows) for rows in batches) == 500
+        assert sum(len(rows) for rows in store.batches(of)) == 500
+
+
+def test_batches_that_are_not_taken_to_the_end_leave_no_connection(
+    new: New, project: Project, postgres: PostgresServer
+) -> None:
+    of, store = version(), PostgresStore(project, pages_per_batch=1)
+    learn(store, of, [(f"p{at}", at % 7, float(at)) for at in range(2_000)], "r1")
+    batches = store.batches(of)
+    next(batches)
+    del batches
+    gc.collect()
+    ours = f"SELECT count(*) AS n FROM pg_stat_activity WHERE application_name LIKE 'featurestore pid {os.getpid()} %'"
+    deadline = time.monotonic() + 10
+    while (open_ones := int(postgres.sql(ours)[0]["n"])) and time.monotonic() < deadline:
+        time.sleep(0.02)  # the server takes a moment to end a process
+    assert open_ones == 0
+    assert new().scan(of).height == 2_000
+
+
+def test_batches_come_over_one_connection_where_the_server_gives_no_more(
+    postgres: PostgresServer, project: Project
+) -> None:
+    of = version()
+    learn(PostgresStore(project), of, [(f"p{at}", at % 7, float(at)) for at in range(500)], "r1")
+    schema = f'"fs_{project.name}"'
+    postgres.run(
+        f"CREATE ROLE single LOGIN CONNECTION LIMIT 1; GRANT USAGE ON SCHEMA {schema} TO single; "
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO single"
+    )
+    try:
+        alone = replace(project, offline_url=postgres.url.replace("postgres@", "single@"))
+        pieces = list(PostgresStore(alone, pages_per_batch=1).batches(of))
+        assert len(pieces) > 1
+        assert sum(len(rows) for rows in pieces) == 500
+    finally:
+        postgres.run("DROP OWNED BY single; DROP ROLE single")
 
 
 def test_many_entities_are_asked_for_in_parts(project: Project) -> None:

@@ -105,13 +105,14 @@ def test_ingest_applies_it_and_doctor_reports_it(project: Folder) -> None:
     assert "kept for ever" in project.run("doctor").out
     for number in range(3):
         row = f"00{number},2024-03-0{number + 1}T00:00:00Z,4{number},1"
-        project.write({f"visits{number}.csv": f"patient_id,visit_at,age,chol\n{row}\n"})
-        project.run("ingest")
+        bad = f"00{number},2024-04-0{number + 1}T00:00:00Z,400,1"
+        project.write({f"visits{number}.csv": f"patient_id,visit_at,age,chol\n{row}\n{bad}\n"})
+        project.run("ingest", code=3)
     project.edit("featurestore.toml", "[entity_types", '[log]\nkeep = "30d"\n[entity_types')
     assert "details of runs are kept for 30d" in project.run("doctor").out
     with duckdb.connect(str(project.root / ".featurestore" / "history.duckdb")) as connection:
         connection.execute(f"UPDATE runs SET finished_at = finished_at - {40 * DAY}")
-    assert "the next ingest drops those of 1" in project.run("doctor").out
+    assert "the next ingest drops those of 2" in project.run("doctor").out
     timeline = len(project.json("drift", "age_share")["runs"])
     project.run("ingest")
     assert "the next ingest drops" not in project.run("doctor").out
@@ -119,6 +120,9 @@ def test_ingest_applies_it_and_doctor_reports_it(project: Folder) -> None:
     assert project.json("stats", "age_share")["statistics"]["count"] == 1
     assert [run["run_seq"] for run in project.json("runs")["runs"]][-3:] == [3, 2, 1]
     assert "is not stored any more" in project.run("baseline", "age_share", "2", code=2).err
+    assert "set 1 row aside, of which none is stored any more" in project.run("runs", "1", "--rejected").out
+    assert "details are no longer kept" in project.run("runs", "2", "--rejected").out
+    assert project.json("status")["features"][0]["rows_rejected"] == 3
 
 
 @pytest.mark.parametrize(("text", "said"), [("soon", "not a duration"), ("5m", "too short")])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import random
 from pathlib import Path
 
 import pytest
 
+from featurestore.toml import parse_toml
 from tests.conftest import Folder
 
 CODE = "features/cardiac.py"
@@ -111,3 +113,29 @@ def test_pins_are_in_the_order_of_their_names_with_the_users_lines_as_they_are(t
         'a = "int"', 'c = "float"', 'd = "int"', "# mine", 'm = "string"  # by hand', 'z = "bool"',
     ]  # fmt: skip
     assert read_pins(Folders(), source) == {"a": "int", "c": "float", "d": "int", "m": "string", "z": "bool"}
+
+
+def test_thousands_of_pins_are_added_with_one_look_at_each_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from featurestore.model import Scalar, Source
+    from featurestore.sources import pinned_types
+
+    class Folders:
+        root = state = versions = tmp_path
+
+    looks = []
+
+    def parse(data: bytes) -> dict[str, object]:
+        looks.append(data)
+        return parse_toml(data)
+
+    monkeypatch.setattr(pinned_types, "parse_toml", parse)
+    source = Source("events", "csv", event_time="at")
+    drawn = random.Random(0).sample(range(10_000), 1_000)
+    kinds: dict[str, Scalar] = {f"c{number}": "int" for number in drawn}
+    for part in (drawn[:300], drawn[300:]):
+        pinned_types.add_pins(Folders(), source, {f"c{number}": "int" for number in part})
+    lines = pinned_types.pins_path(Folders(), source).read_text().splitlines()
+    assert lines[lines.index("[columns]") + 1 :] == [f'{name} = "int"' for name in sorted(kinds)]
+    assert len(looks) < 400

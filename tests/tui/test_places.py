@@ -265,3 +265,18 @@ def test_an_empty_project_says_what_to_do_next(tmp_path: Path) -> None:
                 assert words in shown.text, key
 
     play(story)
+
+
+def test_a_wide_screen_shows_the_run_under_the_cursor_at_once(past: Path) -> None:
+    async def story() -> None:
+        async with tui(past, (200, 60)) as shown:
+            await shown.press("5")
+            await shown.until(lambda: "host" in shown.text)  # of the newest run, before the cursor has moved
+            await shown.press("escape")
+            await shown.pilot.resize_terminal(120, 40)
+            await shown.press("5")
+            assert "host" not in shown.text
+            await shown.pilot.resize_terminal(200, 60)
+            await shown.until(lambda: "host" in shown.text)
+
+    play(story)

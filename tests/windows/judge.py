@@ -95,12 +95,17 @@ class Declared:
 
     name: str
     kind: str
-    window: int
+    window: int | None  # None: a feature of each row, with a delay
     delay: int
     every: int
 
     @property
     def code(self) -> str:
+        if self.window is None:
+            return (
+                f'@feature(entity_type="card", data_type="int", scope="{self.kind}", delay="{self.delay}us")\n'
+                f'def {self.name}():\n    return pl.col("amount")\n\n'
+            )
         data_type, expression, _ = EXPRESSIONS[self.kind]
         more = f', delay="{self.delay}us"' if self.delay else ""
         more += f', every="{self.every}us"' if self.every > 1 else ""
@@ -115,6 +120,8 @@ class Declared:
         alive = [e for e in events if e.time + self.delay <= g and not any(e.time <= at <= t for at in deletions)]
         if not alive:
             return MISSING
+        if self.window is None:
+            return max(alive, key=lambda e: e.order).amount
         inside = [e for e in alive if g - self.window < e.time + self.delay]
         return EXPRESSIONS[self.kind][2]([e.amount for e in sorted(inside, key=lambda e: e.order)])
 
@@ -122,8 +129,13 @@ class Declared:
         def grid(at: int) -> int:
             return -(-at // self.every) * self.every
 
+        assert self.window is not None, "asked of windows"
         enters = {grid(e.time + self.delay) for e in events}
         return sorted(enters | {grid(e.time + self.delay + self.window) for e in events} | set(deletions))
+
+    @property
+    def has_steps(self) -> bool:
+        return self.window is not None
 
     def coming(self, events: Sequence[Event], deletions: Sequence[int], now: int) -> list[tuple[int, Value | str]]:
         """All changes after an instant."""
@@ -143,6 +155,10 @@ def declare(rng: random.Random) -> list[Declared]:
         found.append(
             Declared(f"{kind}_{number}", kind, window * UNIT, delay, every * UNIT if rng.random() < 0.4 else 1)
         )
+    found += [
+        Declared(f"late_{scope}", scope, None, rng.choice((1, 2, 5, 9)) * UNIT, 1)
+        for scope in rng.sample(("row", "entity"), rng.choice((0, 1, 1, 2)))
+    ]
     return found
 
 
@@ -301,7 +317,7 @@ class Judge:
         """The coming steps are the next changes after the horizon."""
         lists = self.lists()
         for each in self.declared:
-            if each.name not in self.accepted or self.known[each.name] != self.deletions:
+            if not each.has_steps or each.name not in self.accepted or self.known[each.name] != self.deletions:
                 continue
             for entity in ENTITIES:
                 mine = [e for e in self.accepted[each.name] if e.entity == entity]
@@ -354,6 +370,8 @@ class Player:
             new.append(Event(number, rng.choice(ENTITIES), time, rng.choice((-1, 0, 1, 1, 2)), ORIGIN + updated))
 
     def vanish(self, version: int) -> None:
+        if any(each.kind == "row" for each in self.judge.declared):
+            return  # what is made of a row alone stays when it is gone
         held = [each for each in self.judge.files.values() if each]
         if held:
             events = self.rng.choice(held)

@@ -71,6 +71,14 @@ def test_a_history_in_postgresql_answers_the_same_and_so_does_valkey(
     postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE')
 
 
+@pytest.mark.parametrize("seed", range(200, 200 + max(SEEDS // 3, 1)))
+def test_a_history_online_in_a_cluster_answers_the_same(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, cluster: list[Server]
+) -> None:
+    more = f'[online]\nurl = "redis+cluster://127.0.0.1:{cluster[0].port}"'
+    play(tmp_path / "p", seed, monkeypatch, name=f"cluster{seed}", more=more)
+
+
 @pytest.fixture
 def cards(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """Two windows over three payments, of which none has left the longer one at the first run."""
@@ -165,7 +173,7 @@ def test_windows_take_no_more_rows_than_is_allowed(cards: Folder) -> None:
         ('window="0"', "longer than 0"),
         ('window="1d", every="2d"', "is longer than window"),
         ('every="1h"', "needs window="),
-        ('delay="1h"', "window="),
+        ('delay="1mo"', "of the calendar"),
         ('window="1d", scope="entity"', "scope= says it too"),
         ('window="1d", lookback="1d"', "lookback= says it too"),
     ],
@@ -206,9 +214,39 @@ def test_a_slice_by_input_is_refused(cards: Folder) -> None:
     )
 
 
-def test_a_backfill_is_refused_by_name(cards: Folder) -> None:
-    error = cards.json("ingest", "--since", "2026-05-01", code=4)["features"][0]["error"]
-    assert "has a window" in error["message"]
+def test_a_backfill_writes_nothing_before_its_beginning_and_counts_rows_from_before_it(cards: Folder) -> None:
+    cards.run("ingest", "--since", "2026-05-05")
+    assert spend_at(cards, "2026-05-04T23:59:59", "2026-05-05", "2026-05-10", "2026-05-31") == [None, 5, 12, 7]
+
+
+def test_a_window_whose_code_changes_is_a_new_version_with_its_own_steps(cards: Folder) -> None:
+    cards.run("ingest")
+    cards.edit("features/spend.py", '"amount").sum()', '"amount").max()')
+    assert cards.features()["spend_30d"]["version"] == 2
+    assert spend_at(cards, "2026-05-10", "2026-05-31", "2026-06-09") == [7, 7, None]
+
+
+def test_a_quiet_run_is_fresh_and_leaves_nothing_to_sync(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards.run("ingest")
+    cards.run("sync")
+    set_clock(monkeypatch, NOW + DAY // 2)
+    assert cards.json("status", "--max-age", "10h", code=1)["problems"] == 2
+    assert cards.json("ingest")["run_seq"] is None
+    found = {one["name"]: one for one in cards.json("status", "--max-age", "10h")["features"]}
+    assert (found["spend_30d"]["freshness_s"] < 3600, found["spend_30d"]["online_lag_runs"]) == (True, 0)
+
+
+def test_status_says_how_far_behind_readers_are_when_steps_fell_due(
+    cards: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards.run("ingest")
+    cards.run("sync")
+    set_clock(monkeypatch, NOW + 10 * DAY)
+    cards.run("ingest")  # moves what fell due as it is, and replaces the lists of what comes next
+    behind = {one["name"]: one["online_lag_runs"] for one in cards.json("status")["features"]}
+    assert behind["spend_30d"] == 1
+    cards.run("sync")
+    assert {one["online_lag_runs"] for one in cards.json("status")["features"]} == {0}
 
 
 def test_an_erased_entity_leaves_no_coming_step(cards: Folder) -> None:

@@ -26,6 +26,7 @@ from featurestore.offline.sql import (
     history_columns,
     history_list,
     history_table,
+    instant,
     key_list,
     learned_rank,
     quote,
@@ -100,6 +101,23 @@ class DuckDBRun(SqlRun):
             f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, {learned}) AS held FROM {table}{semi} "
             f"WHERE {where} GROUP BY {keys}, computed_at ORDER BY {keys}, computed_at",
             params=bounds,
+        ).pl()
+        return found.unnest("held").select(schema.names()).cast(schema)
+
+    def pairs_since(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
+        schema = held_schema(version)
+        if not self._file.has_history(version) or not entities.height:
+            return pl.DataFrame(schema=schema)
+        keys = key_list(version)
+        wanted = entities.rename({"computed_at": "since"})  # noqa: F841  # the query finds it by its name; see `append`
+        rows = f"FROM {history_table(version.id)} JOIN wanted USING ({keys}) WHERE computed_at"
+        first = instant(int(entities["computed_at"].to_physical().min()))  # type: ignore[arg-type]
+        found: pl.DataFrame = self._connection.sql(
+            # As a struct, because arg_max passes over nulls, and a stored null is a value.
+            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held {rows} >= since "
+            f"AND computed_at >= {first} GROUP BY {keys}, computed_at UNION ALL SELECT {keys}, max(computed_at), "
+            f"arg_max({{'op': op, 'value': value}}, (computed_at, run_seq)) {rows} < since GROUP BY {keys} "
+            f"ORDER BY {keys}, computed_at"
         ).pl()
         return found.unnest("held").select(schema.names()).cast(schema)
 

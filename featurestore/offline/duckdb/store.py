@@ -233,12 +233,13 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         *,
         up_to_run: int | None = None,
         after_run: int | None = None,
+        dated_after: int | None = None,
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
         bounds: list[str | int] = []
-        within = in_range(version, key_range, bounds)
+        within = f"{in_range(version, key_range, bounds)} AND {dated(dated_after, None)}"
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
         with self.reading():
             known = self._has_known(version)

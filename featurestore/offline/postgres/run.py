@@ -125,6 +125,25 @@ class PostgresRun(SqlRun):
         empty = pl.DataFrame(schema=schema)
         return pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)]).sort([*names, "computed_at"])
 
+    def pairs_since(self, version: StoredVersion, entities: pl.DataFrame) -> pl.DataFrame:
+        schema = held_schema(version)
+        empty = pl.DataFrame(schema=schema)
+        if not tables.has_table(self._connection, table_name(version.id)):
+            return empty
+        names = version.entity_type.key_names
+        same = " AND ".join(f"h.{quote(name)} = w.{quote(name)}" for name in names)
+        keys = ", ".join(f"w.{quote(name)}" for name in names)
+        rows, columns = f"FROM {history_table(version.id)} h WHERE {same} AND h.computed_at", "h.computed_at, op, value"
+        query = (
+            f"SELECT {keys}, f.* FROM {unnest(version, [*names, 'computed_at'])} CROSS JOIN LATERAL ("
+            f"(SELECT DISTINCT ON (h.computed_at) {columns} {rows} >= w.computed_at "
+            "ORDER BY h.computed_at, run_seq DESC) UNION ALL "
+            f"(SELECT {columns} {rows} < w.computed_at ORDER BY h.computed_at DESC, run_seq DESC LIMIT 1)) f"
+        )
+        pieces = possible(entities.select(*names, "computed_at")).iter_slices(LOOKUP_ROWS)
+        found = [self._connection.query(query, piece.get_columns()).cast(empty.schema) for piece in pieces]
+        return pl.concat([empty, *found]).sort([*names, "computed_at"])
+
     def append_rows(self, version: StoredVersion, frame: pl.DataFrame) -> None:
         refuse_impossible(version, frame)
         _refuse_what_has_no_place(version, frame)

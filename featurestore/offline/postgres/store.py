@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import polars as pl
@@ -48,6 +49,8 @@ from featurestore.offline.ownership import (
 )
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.ahead import read_ahead
+from featurestore.offline.postgres.packed import can_pack, read_packed
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
@@ -74,6 +77,7 @@ from featurestore.tables.types import history_schema, key_types
 
 LOCK_CLASS = 0x6673  # "fs": what the advisory locks of this program have in common
 POLL_SECONDS = 0.05
+READ_ONLY = "REPEATABLE READ READ ONLY"
 
 # Set per transaction, so that a connection pooler does not pass them on to other clients.
 # A reader is idle while Python works on a batch. Keepalives free the lock of a client whose machine is gone. Temporary
@@ -106,7 +110,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         *,
         doubt_seconds: float = 30.0,
         entities_per_query: int = 10_000,
-        pages_per_batch: int = 10_000,
+        pages_per_batch: int = 4_000,
         owned: bool = False,
     ) -> None:
         """Raises ConfigError where ``project.offline_url`` can't be read.
@@ -166,7 +170,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
 
     def _take_snapshot(self) -> _Snapshot:
         with ExitStack() as opening:
-            connection = opening.enter_context(self._begin("REPEATABLE READ READ ONLY"))
+            connection = opening.enter_context(self._begin(READ_ONLY))
             opening.callback(connection.rollback)
             meta = tables.meta_of(connection)
             schema.check_format(int(meta[0]["format"]) if meta else 0, self._server.address.shown)
@@ -269,11 +273,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         *,
         up_to_run: int | None = None,
         after_run: int | None = None,
+        dated_after: int | None = None,
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
-        within = f"{between(up_to_run, after_run)} AND {in_range(version, key_range)}"
+        within = f"{between(up_to_run, after_run)} AND {dated(dated_after, None)} AND {in_range(version, key_range)}"
         with self._snapshot():
             known = self.has_known(version.id)
             columns = history_list(version, known=known)
@@ -329,13 +334,20 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     def batches(self, version: StoredVersion, *, up_to_run: int | None = None) -> Iterator[pl.DataFrame]:
         with self._snapshot() as snapshot:
             known = self.has_known(version.id)
-            query = f"SELECT {history_list(version, known=known)} FROM {history_table(version.id)} WHERE "
             types = history_schema(version, known=known)
+            columns, table = history_list(version, known=known), history_table(version.id)
             pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
-            # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
-            for first in range(0, pages, self._pages_per_batch):
+
+            def ask(connection: Connection, first: int) -> pl.DataFrame:
                 within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
-                yield snapshot.connection.query(f"{query}{within} AND {between(up_to_run, None)}").cast(types)
+                rows = f"FROM {table} WHERE {within} AND {between(up_to_run, None)}"
+                if can_pack(types):
+                    return read_packed(connection, rows, types)
+                return connection.query(f"SELECT {columns} {rows}").cast(types)
+
+            # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
+            parts = range(0, pages, self._pages_per_batch)
+            yield from read_ahead(snapshot.connection, partial(self._begin, READ_ONLY), ask, parts)
 
     def latest(
         self,

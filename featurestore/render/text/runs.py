@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.model import FeatureRun, Json, RejectedRow, Run
+from featurestore.offline.retention import GONE
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
@@ -177,22 +178,29 @@ def _rejected(run: Run, rejected: Sequence[RejectedRow], *, dry_run: bool = Fals
     parts: list[RenderableType] = [table(columns, rows)]
     hidden, lost = len(rejected) - MOST_REJECTED, _fewest_rejected(run) - len(rejected)
     if hidden > 0:
-        stored = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
-        parts.append(Text(f"and {hidden:,} more: featurestore runs {run.run_id} --rejected{stored}", style=DIM))
+        more = f"and {hidden:,} more: featurestore runs {run.run_id} --rejected"
+        parts.append(Text("; ".join([more, *_not_stored(lost)]), style=DIM))
     return parts
 
 
 def rejected_page(detail: RunDetail, path: Path | None) -> RenderableType:
     """All rows that a run set aside, or where they were written."""
     count, lost = len(detail.rejected), _fewest_rejected(detail.run) - len(detail.rejected)
-    others = f"; {lost:,} others were counted and not stored" if lost > 0 else ""
+    others = _not_stored(lost)
     if path is not None:
-        return Text(f"{plural(count, 'row')} written to {path}{others}")
+        return Text("; ".join([f"{plural(count, 'row')} written to {path}", *others]))
+    if not count and others:  # its details are older than `[log] keep`
+        return Text(f"run {detail.run.run_id} set {plural(lost, 'row')} aside, of which none is stored any more")
     if not count:
-        return Text(f"run {detail.run.run_id} set no row aside{others}")
+        forgotten = not detail.run.features or any(item.note == GONE for item in detail.run.features)
+        return Text(f"run {detail.run.run_id}: {GONE}" if forgotten else f"run {detail.run.run_id} set no row aside")
     columns = [Column("set aside", "id"), Column("column", "name"), Column("reason", "words", WARN)]
     rows = table(columns, [(row.place, row.column or "", row.reason) for row in detail.rejected])
-    return Group(rows, Text(others.removeprefix("; "), style=DIM)) if others else rows
+    return Group(rows, Text("".join(others), style=DIM)) if others else rows
+
+
+def _not_stored(lost: int) -> list[str]:
+    return [f"{plural(lost, 'other was', 'others were')} counted and not stored"] if lost > 0 else []
 
 
 def _fewest_rejected(run: Run) -> int:

@@ -86,6 +86,7 @@ class RunsPlace(Place):
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-wide")
+        self._preview_soon()
 
     def visit(self, location: Location) -> None:
         before = self.location
@@ -100,6 +101,7 @@ class RunsPlace(Place):
                 self._read_run(location.run)
             return
         self.table.focus()
+        self._preview_soon()
         if before.feature != location.feature or not self._is_read:
             self._begin()
 
@@ -166,6 +168,10 @@ class RunsPlace(Place):
 
     @on(Table.Moved, "#runs-list")
     def _moved(self) -> None:
+        self._preview_soon()
+
+    def _preview_soon(self) -> None:
+        """Shows the run under the cursor beside the list, once the cursor rests."""
         if self._rest is not None:
             self._rest.stop()
         if self.has_class("-wide"):

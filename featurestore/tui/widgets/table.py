@@ -42,7 +42,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         & > .table--cursor { background: $block-cursor-blurred-background; }
         & > .table--empty { color: $text-muted; }
         &:focus > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
-        &:ansi:focus > .table--cursor { text-style: reverse; }
+        &:ansi:focus > .table--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--head", "table--column", "table--cursor", "table--empty"}
@@ -324,6 +324,8 @@ class Table(ScrollView, Generic[Item], can_focus=True):
 
     def _drawn(self, text: Text, base: Style) -> list[Segment]:
         """A text as segments. Most cells have one style, which need not go through Rich's rendering of spans."""
+        if base.reverse:  # in a terminal's own colours, where those of a cell would be patches on the line
+            return [Segment(text.plain, base)]
         get_style = self.app.console.get_style
         # Rich gives the parts of a text their styles, and leaves that of the whole to whoever draws it.
         whole = base + get_style(text.style, default=Style.null()) if text.style else base

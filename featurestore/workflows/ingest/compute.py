@@ -24,10 +24,10 @@ from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, Ing
 from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.problems import (
     backfill_problem,
+    delay_backfill_problem,
     problem_of,
     slice_problem,
     strict_error,
-    window_backfill_problem,
     window_problem,
 )
 from featurestore.workflows.ingest.set_aside import SetAside, find_set_aside
@@ -73,7 +73,8 @@ def compute(
         taken = {name: _all_taken(store.positions(name)) for name in names}
         types = {item.feature.entity_type.name: item.feature.entity_type for item in targets}
         deleted = {name: store.deletions(entity_type) for name, entity_type in types.items()}
-        due = {item.version.id: _due(store, item, clock) for item in targets if item.version.steps}
+        known = clock if options.step is None else min(clock, options.step.until - 1)
+        due = {item.version.id: _due(store, item, known) for item in targets if item.version.steps}
         set_aside = find_set_aside(store, positions.values(), with_rows=options.strict)
     runs: list[_SourceRun] = []
     with ExitStack() if stack is None else nullcontext(stack) as files:
@@ -92,7 +93,7 @@ def compute(
             source = project.sources[name]
             complete = {item.name for item in readers} <= {target.feature.name for target in group}
             needs = Needs(source, keys, group, complete=complete)
-            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, clock, due, back, needs)
+            turn = Turn(project, source, keys, options, progress, ahead, moment, last, deleted, known, due, back, needs)
             read = {target.version.id: positions[target.version.id, name] for target in group}
             runs.append(_SourceRun(turn, set_aside, group, read))
             # Before anything is computed, and with that the store perhaps open for writing.
@@ -260,9 +261,8 @@ class _SourceRun:
     def _refuse_window(self, target: Target) -> Problem | None:
         """Why a window can't be computed in this run, or from this source."""
         if target.feature.window is None:
-            return None
-        if self._options.since is not None or self._options.step is not None:
-            return window_backfill_problem(target)
+            backfilled = self._options.since is not None or self._options.step is not None
+            return delay_backfill_problem(target) if backfilled and target.feature.delay is not None else None
         return None if self.stream is None else window_problem(target)
 
     def find(self, copies: dict[str, Offer]) -> _Found:
@@ -324,7 +324,10 @@ class _SourceRun:
         if position is None or self._missed_something(position):
             return False
         taken, _, due = position.fingerprint.partition(DUE)
-        is_due = bool(due) and (self.turn.latest is None or int(due) <= self.turn.latest)
+        latest = self.turn.latest
+        if latest is not None and self._options.step is not None:
+            latest += FUTURE_TOLERANCE  # which the clock of a step is without
+        is_due = bool(due) and (latest is None or int(due) <= latest)
         if deleted_since(self.turn.deleted[target.feature.entity_type.name], position):
             return False
         return taken == print_ and not is_due and not self._options.full

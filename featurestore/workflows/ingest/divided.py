@@ -28,11 +28,13 @@ from featurestore.workflows.ingest.evaluating import (
     Outcome,
     ValuesPart,
     WindowSettings,
+    side_key,
 )
 from featurestore.workflows.ingest.news import Looking
 from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, within
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.problems import repeated_ids_problem, too_large_problem
+from featurestore.workflows.ingest.repeats import Repeats, find_repeats
 from featurestore.workflows.ingest.taken import MOST_DUE
 
 AT_ONCE = 3  # times the size of its rows is what an evaluation takes
@@ -60,24 +62,62 @@ class Divided:
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
-        at_once, large = [], []
+        at_once, large, repeated = [], [], []
         for plan in plans:
             problem = self._refusal(plan)
             if problem is not None:
                 yield plan, problem
             elif plan.ready.target.feature.window is not None or not self._is_large(plan, evaluation):
                 at_once.append(plan)
+            elif plan.ready.scope.kind == "source" or not self.looking.keyed:
+                at_once.append(plan)  # it fits, or has no news
             elif self._divides(plan):
                 large.append(plan)
-            elif (size := AT_ONCE * self._bytes(rows := self.contents.count(plan.now.ranks))) <= self.memory:
+            elif self._fits(plan):
                 at_once.append(plan)
             else:
-                yield plan, repeated_ids_problem(plan.ready.target, rows, size, self.memory)
+                repeated.append(plan)
         if at_once:
             yield from evaluation.run(at_once)
         del evaluation
         if large:
             yield from self._by_parts(large)
+        sides: dict[object, list[Plan]] = {}
+        for plan in repeated:
+            sides.setdefault(side_key(plan.now), []).append(plan)
+        for group in sides.values():
+            yield from self._with_repeats(group)
+
+    def _fits(self, plan: Plan) -> bool:
+        """Whether all rows may be evaluated at once."""
+        return AT_ONCE * self._bytes(self.contents.count(plan.now.ranks)) <= self.memory
+
+    def _with_repeats(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+        """By parts although rows of one event may lie in two of them: which of them count is decided before."""
+        rows = self.contents.count(plans[0].now.ranks)
+        found = find_repeats(self.looking, self.contents, plans[0].now, self.memory // AT_ONCE // self._bytes(1))
+        evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
+        going: list[Plan] = []
+        for plan in plans:
+            if isinstance(found, int) or not self._may_be_whole(plan):
+                yield plan, repeated_ids_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
+                continue
+            problem = None
+            if plan.ready.scope.kind != "row" and found.events.contradictions.height:
+                problem = evaluation.contradiction(plan.ready, found.events)
+            if problem is None:
+                going.append(replace(plan, then=None, whole=plan.whole or "too much is new to be looked up by id"))
+            else:
+                yield plan, problem
+        del evaluation
+        if going and isinstance(found, Repeats):
+            yield from self._by_parts(going, found)
+
+    def _may_be_whole(self, plan: Plan) -> bool:
+        """Whether the outcome needs nothing of what was there before: of scope ``row``, which rows were replaced."""
+        if self.looking.known is not None or plan.frozen is not None:
+            return False
+        return plan.then is None or plan.ready.scope.kind == "entity"
 
     # How much it is
 
@@ -104,8 +144,6 @@ class Divided:
 
     def _divides(self, plan: Plan) -> bool:
         """Whether a target can be evaluated by parts: not where two rows of one event may lie in two of them."""
-        if plan.ready.scope.kind == "source" or not self.looking.keyed:
-            return False
         return set(self.looking.place) <= set(self.looking.key) or self._has_each_id_once(_names_of([plan]))
 
     def _has_each_id_once(self, names: Collection[str]) -> bool:
@@ -133,7 +171,7 @@ class Divided:
 
     # By parts
 
-    def _by_parts(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
+    def _by_parts(self, plans: Sequence[Plan], repeats: Repeats | None = None) -> Iterator[Outcome]:
         divided = DividedRows(self.contents, self.looking.place, self._most(), _names_of(plans))
         divided.spill(self.folder)
         entities, rows, stretches = divided.division.units(whole_entities=True), [], []
@@ -144,19 +182,25 @@ class Divided:
         parts = divided.division.units(whole_entities=False)
         for group, units in ((rows, parts), (others, entities)):
             if group:
-                yield from self._group(group, units, divided, reach=None)
+                yield from self._group(group, units, divided, repeats, reach=None)
         for plan in stretches:
-            yield from self._group([plan], parts, divided, reach=plan.lookback)
+            yield from self._group([plan], parts, divided, repeats, reach=plan.lookback)
 
     def _group(
-        self, plans: Sequence[Plan], units: Sequence[Unit], divided: DividedRows, *, reach: int | None
+        self,
+        plans: Sequence[Plan],
+        units: Sequence[Unit],
+        divided: DividedRows,
+        repeats: Repeats | None,
+        *,
+        reach: int | None,
     ) -> Iterator[Outcome]:
         """Targets of which each unit gives the values by itself; ``reach`` (µs) is how far before it rows are read."""
         spilled = SpilledFrames(self.folder)
         collected = {id(plan.ready): _Collected(plan) for plan in plans}
         for unit in units:
             alive = [each.plan for each in collected.values()]
-            own = divided.part(unit)
+            own = divided.part(unit, None if repeats is None else repeats.beaten)
             part = self._with_reach(divided, unit, own, reach)
             problem = self._too_large(part)
             if problem is not None:
@@ -182,6 +226,8 @@ class Divided:
                     plan, failure = outcome
                     yield collected.pop(id(plan.ready)).plan, failure
         for each in collected.values():
+            if repeats is not None:
+                each.older += repeats.events.older
             yield each.together()
 
     def _with_reach(self, divided: DividedRows, unit: Unit, own: PartContents, reach: int | None) -> PartContents:

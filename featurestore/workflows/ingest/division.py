@@ -164,9 +164,10 @@ class DividedRows:
     def schema(self) -> dict[str, pl.DataType]:
         return self._contents.schema
 
-    def part(self, unit: Unit) -> PartContents:
+    def part(self, unit: Unit, beaten: pl.DataFrame | None = None) -> PartContents:
+        """``beaten`` are rows (`CONTENT`, `ROW`) of whose events others count, wherever these lie."""
         frames = [frame for number in unit.parts for frame in self._parts[number]]
-        return PartContents(self._contents, frames)
+        return PartContents(self._contents, frames, beaten)
 
     def before(self, unit: Unit, low: int) -> list[SpilledFrame]:
         """The frames of the same entity that may have rows from an instant (µs) to where the unit begins."""
@@ -185,6 +186,7 @@ class PartContents(RowFrames):
 
     contents: SourceContents
     spilled: Sequence[SpilledFrame]
+    beaten: pl.DataFrame | None = None
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -230,6 +232,8 @@ class PartContents(RowFrames):
         bounds += [time <= high] if high is not None else []
         for spilled in self.spilled if ranks else ():
             frame = spilled.read().filter(*bounds)
+            if self.beaten is not None:
+                frame = frame.join(self.beaten, on=self.beaten.columns, how="anti", maintain_order="left")
             if matching is not None:
                 frame = frame.join(matching, on=matching.columns, how="semi", maintain_order="left")
             yield frame.join(known, on=CONTENT, how="inner", maintain_order="left")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import polars as pl
 
@@ -17,11 +18,11 @@ from featurestore.evaluation.evaluate import sort_rows
 from featurestore.evaluation.events import THERE, Events, refuse_contradictions, sorted_rows
 from featurestore.evaluation.moves import restate
 from featurestore.evaluation.results import FeatureValues, Place
+from featurestore.evaluation.windows import Window
 from featurestore.model import EntityType, Problem, Source, VersionId
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.parsed.rows import CONTENT, ROW
 from featurestore.point_in_time.entities import format_entity
-from featurestore.tables.temporary import SpilledFrame
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import format_instant
 from featurestore.workflows.ingest.calling import Caller, Ready, Values
@@ -48,6 +49,7 @@ from featurestore.workflows.ingest.pairs import (
 )
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.stepping import Reach, Steps, changed_spans, make_steps, number_entities
+from featurestore.workflows.ingest.window_rows import rows_near
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,20 @@ class Comparison:
     deleted: pl.DataFrame | None = None
 
 
+class Frame(Protocol):
+    """A frame on disk."""
+
+    @property
+    def height(self) -> int: ...
+
+    def read(self) -> pl.DataFrame: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ValuesPart:
     """Some of a target's values, on disk, and what they are compared with. No other part has one of their pairs."""
 
-    frame: SpilledFrame
+    frame: Frame
     comparison: Comparison
 
 
@@ -151,9 +162,9 @@ class Evaluation:
             if plan.ready.target.feature.window is not None:
                 yield self._window(plan)
             elif plan.whole is not None:
-                whole.setdefault(_side_key(plan.now), []).append(plan)
+                whole.setdefault(side_key(plan.now), []).append(plan)
             elif kind == "row":
-                rows.setdefault((_side_key(plan.then), _side_key(plan.now)), []).append(plan)
+                rows.setdefault((side_key(plan.then), side_key(plan.now)), []).append(plan)
             elif kind == "source":
                 yield self._nothing(plan)
             else:
@@ -236,7 +247,7 @@ class Evaluation:
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
             same = self.looking.identity or self.looking.place
             lost = lost.join(news.new, on=same, how="anti", maintain_order="left")
-        sides = _side_key(plan.then), _side_key(plan.now)
+        sides = side_key(plan.then), side_key(plan.now)
         gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))
         gone.add(lost)
 
@@ -264,7 +275,7 @@ class Evaluation:
         assert isinstance(lost, FeatureValues)
         pairs = pl.concat([pairs_of(fresh), pairs_of(lost), due]).unique()
         if not pairs.height:
-            return self._nothing(plan, news)
+            return replace(self._nothing(plan, news), late=self._count_late(plan))
         events = self._others(plan, replace(news, new=come), fresh, lost, due)
         if gone.height:
             events = self._events(pl.concat([events.rows, gone]))
@@ -404,6 +415,7 @@ class Evaluation:
         looking, ready = self.looking, plan.ready
         feature, time = ready.target.feature, str(looking.source.event_time)
         spans = brought = None
+        reach = self.windows.reach_of(plan)
         news = None if plan.whole is not None else self.find_news(plan)
         if news is not None:
             spans = changed_spans(
@@ -413,16 +425,16 @@ class Evaluation:
         if spans is None:
             events = looking.count(looking.contents.rows(plan.now.ranks, plan.now.clock))
         else:
-            events = looking.counting(plan.now, spans.select(looking.entity_type.key_names))
+            events = rows_near(looking, plan.now, Window.of(feature), spans, reach)
         if events.contradictions.height:
-            problem = self._contradiction(ready, events)
+            problem = self.contradiction(ready, events)
             if problem is not None:
                 return plan, problem
         entities = number_entities(feature, events.rows, time, plan.deleted, spans)
         rows = events.rows.select(looking.columns)
         try:
             steps = make_steps(
-                feature, entities, brought, self.windows.reach_of(plan),
+                feature, entities, brought, reach,
                 lambda slices: self.caller.over_slices(ready, rows, slices),
                 kept=self.windows.kept, most_rows=self.windows.most_rows,
             )  # fmt: skip
@@ -458,7 +470,7 @@ class Evaluation:
 
     def _find_news(self, plan: Plan, most: int | None) -> News:
         assert plan.then is not None, "known, unless everything is computed"
-        key = _side_key(plan.then), _side_key(plan.now)
+        key = side_key(plan.then), side_key(plan.now)
         if key not in self._news:
             self._news.clear()  # one at a time: they may be large
             self._news[key] = find_news(self.looking, plan.then, plan.now, most)
@@ -483,7 +495,7 @@ class Evaluation:
             strict = []
             for plan in plans:
                 if plan.ready.scope.kind != "row":
-                    problem = self._contradiction(plan.ready, events)
+                    problem = self.contradiction(plan.ready, events)
                     if problem is None:
                         strict.append(plan)
                     else:
@@ -495,7 +507,8 @@ class Evaluation:
                 plan = by_ready[id(ready)]
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
-    def _contradiction(self, ready: Ready, events: Events) -> Problem | None:
+    def contradiction(self, ready: Ready, events: Events) -> Problem | None:
+        """Why rows that contradict each other fail a target; None where it names none of the columns."""
         named = ready.target.names_among(self.looking.columns)
         try:
             looking = self.looking
@@ -512,7 +525,7 @@ class Evaluation:
             if ready.scope.kind == "row":
                 rows = events.with_contradictions(self.looking.key, self.looking.place)
             else:
-                problem = self._contradiction(ready, events)
+                problem = self.contradiction(ready, events)
                 if problem is not None:
                     return problem
         ((_, values),) = self._calls([ready], rows)
@@ -574,6 +587,6 @@ class WindowSettings:
         return self.due[plan.ready.target.version.id]
 
 
-def _side_key(side: Side | None) -> tuple[object, ...]:
+def side_key(side: Side | None) -> tuple[object, ...]:
     assert side is not None, "known, unless everything is computed"
     return tuple(sorted(side.ranks.items())), side.clock

@@ -153,7 +153,7 @@ class Computed:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Its values, a part at a time."""
-        yield self.result.frame
+        yield self.values
         yield from (part.frame.read() for part in self.parts)
 
 

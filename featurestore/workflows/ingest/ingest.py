@@ -195,7 +195,7 @@ class _Ingestion:
             recorder = Recorder(
                 self._project, self._store, run_id, commit, measure_drift=self._request.drift,
                 dry_run=self._request.options.dry_run, full=self._request.options.full,
-                is_step=self._request.options.step is not None, pending_bytes=self._request.pending_bytes,
+                step=self._request.options.step, pending_bytes=self._request.pending_bytes,
                 drift_since=self._request.drift_since,
             )  # fmt: skip
             try:

@@ -26,7 +26,9 @@ def warn_of_held_lookalikes(
     for key in version.entity_type.keys:
         if key.type != "string":
             continue
-        pairs = [(row, other) for row in entities.iter_rows(named=True) for other in _alike(row[key.name])]
+        plain = folded(entities[key.name])
+        rows = zip(entities.iter_rows(named=True), plain, strict=True)
+        pairs = [(row, other) for row, folded_id in rows for other in _alike(row[key.name], folded_id)]
         others = pl.DataFrame([{**row, key.name: other} for row, other in pairs], schema=key_types(version.entity_type))
         if not others.height:
             continue
@@ -39,9 +41,8 @@ def warn_of_held_lookalikes(
     return []
 
 
-def _alike(text: str) -> list[str]:
-    """Other ids of which `folded` makes what it makes of this one: those that people and programs write."""
-    plain = str(folded(pl.Series([text]))[0])
+def _alike(text: str, plain: str) -> list[str]:
+    """Other ids of which `folded` makes ``plain`` as well: those that people and programs write."""
     number = plain.removeprefix("-").isdecimal()
     found = [plain, f"{plain}.0"] if number else [plain, plain.upper(), plain.title(), normalize("NFD", plain)]
     return [each for each in dict.fromkeys(found) if each != text]

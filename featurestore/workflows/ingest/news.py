@@ -6,8 +6,8 @@ lie in them, or where the clock has passed some of their rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from featurestore.workflows.ingest.row_frames import Ranks
 
 _SIGN, _FIRST, _SECOND = "featurestore sign", "featurestore hash", "featurestore other hash"
 _HELD = "featurestore held"
+SINCE = "featurestore since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,26 @@ class Looking:
         Where rows may be known elsewhere later, all rows with their ids.
         """
         rows = self.contents.rows(side.ranks, side.clock, between=between, matching=matching)
-        if self.source.id:  # another row of the same event may lie at another place
+        return self.counting_of(side, rows, matching)
+
+    def counting_since(self, side: Side, since: pl.DataFrame) -> Events:
+        """The rows that count of the entities of ``since``, of each after its instant there (`SINCE`, µs)."""
+        entities, time = since.drop(SINCE), pl.col(str(self.source.event_time)).to_physical()
+        if not since.height:
+            return self.count(self.contents.rows({}, None))
+        low = int(since[SINCE].min()) + 1  # type: ignore[arg-type]  # of integers an integer
+        found = []
+        for frame in self.contents.frames(side.ranks, side.clock, between=(low, None), matching=entities):
+            later = frame.filter(time >= low).join(since, on=entities.columns, how="inner", maintain_order="left")
+            found.append(later.filter(time > pl.col(SINCE)).drop(SINCE))
+        rows = pl.concat(found) if found else self.contents.rows({}, None)
+        events = self.counting_of(side, rows, entities)
+        joined = events.rows.join(since, on=entities.columns, how="inner", maintain_order="left")
+        return replace(events, rows=joined.filter(time > pl.col(SINCE)).drop(SINCE))
+
+    def counting_of(self, side: Side, rows: pl.DataFrame, matching: pl.DataFrame) -> Events:
+        """Which of some rows count, beside the others of their events, which may lie at other places."""
+        if self.source.id:
             ids = rows.select(self.identity or self.source.id).unique()
             rows = self.contents.rows(side.ranks, side.clock, matching=ids)
         events = self.count(rows)
@@ -127,8 +147,7 @@ def find_news(looking: Looking, before: Side, now: Side, most: int | None = None
     if not keys.height:
         return News(touched, touched, touched)
     between = _span(keys, looking.source)
-    old = looking.count(looking.contents.rows(before.ranks, before.clock, between=between, matching=keys))
-    new = looking.count(looking.contents.rows(now.ranks, now.clock, between=between, matching=keys))
+    old, new = (looking.count(rows) for rows in _both(looking, before, now, between, keys))
     gone, come = difference(old.rows, new.rows, looking.columns)
     # What contradicts a row is news too, where the row that counts is the same: features that name the columns fail.
     # What contradicted one, and does so no more, has given values that go.
@@ -140,6 +159,21 @@ def find_news(looking: Looking, before: Side, now: Side, most: int | None = None
     if looking.source.duplicates == "keep":  # every row is its own, and another one at its place replaces nothing
         replaced = replaced.clear()
     return News(old_rows, new_rows, replaced, _count_older(looking, touched, new.rows, before, now))
+
+
+def _both(
+    looking: Looking, before: Side, now: Side, between: tuple[int | None, int | None], keys: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """The rows with some keys at the position and now. What both have is read once."""
+    contents, time = looking.contents, pl.col(str(looking.source.event_time)).to_physical()
+    both = {name: rank for name, rank in now.ranks.items() if before.ranks.get(name) == rank}
+    clocks = [side.clock for side in (before, now)]
+    last = None if None in clocks else max(clock for clock in clocks if clock is not None)
+    shared = contents.rows(both, last, between=between, matching=keys)
+    for side in (before, now):
+        rest = {name: rank for name, rank in side.ranks.items() if name not in both}
+        mine = shared if side.clock is None else shared.filter(time <= side.clock)
+        yield pl.concat([mine, contents.rows(rest, side.clock, between=between, matching=keys)])
 
 
 def _count_older(looking: Looking, touched: pl.DataFrame, counting: pl.DataFrame, before: Side, now: Side) -> int:

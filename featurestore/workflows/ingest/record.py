@@ -34,9 +34,11 @@ from featurestore.model import (
 )
 from featurestore.offline.contract import OfflineStore, Position, RunTransaction, Written
 from featurestore.sources.pinned_types import add_pins
+from featurestore.sources.types import is_stream
 from featurestore.versioning.folder.observed import read_observed
 from featurestore.workflows.drift.reference import MOST_TOGETHER, find_previous, find_reference, pool_runs
 from featurestore.workflows.ingest.compare import write_compared, write_parts
+from featurestore.workflows.ingest.delays import delay_values
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import (
     Came,
@@ -48,6 +50,7 @@ from featurestore.workflows.ingest.events import (
     Noticed,
     Present,
     Read,
+    Step,
     Unchanged,
 )
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
@@ -80,7 +83,7 @@ class Recorder:
         measure_drift: bool,
         dry_run: bool,
         full: bool = False,
-        is_step: bool = False,
+        step: Step | None = None,
         pending_bytes: int = PENDING_BYTES,
         drift_since: Mapping[VersionId, int] | None = None,
     ) -> None:
@@ -90,7 +93,7 @@ class Recorder:
         self.rejected: list[RejectedRow] = []
         self._project, self._store = project, store
         self._measure_drift, self._dry_run, self._pending_bytes = measure_drift, dry_run, pending_bytes
-        self._full, self._is_step = full, is_step
+        self._full, self._step = full, step
         self._drift_since = drift_since or {}
         self._along: dict[VersionId, ReferenceRuns | None] = {}
         self._reaches: dict[VersionId, tuple[StoredVersion, int]] = {}
@@ -188,7 +191,8 @@ class Recorder:
         if target.reactivates:
             self._reactivated += event.positions
             note = f"version {target.version.number} is active again"
-        horizon = self.clock if target.version.steps else None
+        known = self.clock if self._step is None else min(self.clock, self._step.until - 1)
+        horizon = known if target.version.steps else None
         self._features.append(replace(outcome(target, "unchanged"), note=note, horizon=horizon))
 
     def commit(self) -> Run:
@@ -201,7 +205,7 @@ class Recorder:
             self._begin()
         if self._transaction is None:
             run = self._run(None)
-            if not self._dry_run and (self._features or not self._is_step):
+            if not self._dry_run and (self._features or self._step is None):
                 self._store.log(run, self.rejected)
             return run
         for position in self._reactivated:
@@ -272,7 +276,7 @@ class Recorder:
         self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
 
     def _write(self, event: Computed, transaction: RunTransaction) -> None:
-        target = event.target
+        target, event = event.target, delay_values(event, transaction)
         steps_written = 0
         self._warn_of_lookalikes(event, transaction)
         try:
@@ -341,11 +345,13 @@ class Recorder:
     def _note_frozen(self, target: Target, frozen: Frozen) -> None:
         """Says that rows came too late for values whose other rows are not kept any more."""
         rows = "row that came late lies" if frozen.rows == 1 else "rows that came late lie"
+        stream = any(map(is_stream, target.feature.reads))
         line = (
             f"{target.feature.name}: {frozen.rows:,} {rows} at or before {times.format_instant(frozen.until)}; values "
-            "up to then stay as they are, since rows of vanished files that they depend on are not kept any more, and "
-            "later ones count them. To have them all, put the files back"
+            f"up to then stay as they are, since rows {'' if stream else 'of vanished files '}that they depend on are "
+            "not kept any more, and later ones count them"
         )
+        line += "" if stream else ". To have them all, put the files back"
         self.warnings.append(line)
         self.reasons.append(line)
 

@@ -8,9 +8,9 @@ import polars as pl
 
 from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
-from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, WITHDRAWN, RunTransaction, Written
+from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, RunTransaction, Written
 from featurestore.tables.types import INSTANT, value_type
-from featurestore.times import MAX_INSTANT
+from featurestore.times import MAX_INSTANT, MIN_INSTANT
 from featurestore.workflows.ingest.pairs import AT, FIRST, HIGH, LAST, LOW
 from featurestore.workflows.ingest.stepping import OWN, WRITTEN, Steps
 
@@ -36,7 +36,7 @@ def write_steps(
     lists = transaction.coming(version, entities)
     due = lists.filter(pl.col("op") == VALUE, pl.col(AT) <= horizon)
     transaction.append_rows(version, due)
-    held = transaction.pairs(version, entities)
+    held = transaction.pairs(version) if steps.spans is None else transaction.pairs_since(version, _since(steps))
     rows = _differing(version, steps, held, tolerance)
     appended = rows.filter(pl.col("differs"))
     number = pl.lit(None, pl.Int64).alias("run_seq")
@@ -50,6 +50,13 @@ def write_steps(
     return WrittenSteps(written, appended.height - own.height, due.height)
 
 
+def _since(steps: Steps) -> pl.DataFrame:
+    """The entities with the first instant (`AT`) that the run looks at of each."""
+    assert steps.spans is not None, "some entities"
+    first = pl.min_horizontal(pl.col(LOW).to_physical(), pl.lit(steps.reach.before, pl.Int64)).clip(MIN_INSTANT)
+    return steps.spans.drop(LOW, HIGH).with_columns(steps.spans.select(first.cast(INSTANT).alias(AT)))
+
+
 def _differing(version: StoredVersion, steps: Steps, held: pl.DataFrame, tolerance: float | None) -> pl.DataFrame:
     """Every pair that the history must agree at: keys, `AT`, op, value, `OWN`, ``own pair`` and whether it ``differs``.
 
@@ -58,7 +65,6 @@ def _differing(version: StoredVersion, steps: Steps, held: pl.DataFrame, toleran
     """
     names = list(version.entity_type.key_names)
     keys = [*names, AT]
-    held = held.filter(pl.col("op") != WITHDRAWN)
     wanted = steps.points.filter(pl.col(WRITTEN)).select(keys)
     if held.height:
         wanted = pl.concat([wanted, _compared(steps, held, names).select(keys)]).unique()

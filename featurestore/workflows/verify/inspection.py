@@ -27,7 +27,7 @@ from featurestore.online.packed_steps import pack_rows
 from featurestore.online.packing import entity_keys
 from featurestore.progress import SILENT, Progress
 from featurestore.serving.batches import Batches, VersionRows
-from featurestore.serving.history import HistoryPartitions, Selection, latest_with_steps, with_numbers
+from featurestore.serving.history import HistoryPartitions, Selection, latest_with_steps, with_ahead, with_numbers
 from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import check_owner
 from featurestore.serving.request import DEFAULT_SIZES, SyncSizes
@@ -229,7 +229,8 @@ class Inspection:
 
     def _history(self, entity_type: EntityType, versions: Mapping[int, StoredVersion]) -> Iterator[pl.DataFrame]:
         """What should be online, partition by partition."""
-        selections = [Selection(version, number) for number, version in versions.items()]
+        clock = self.tables.clock_of
+        selections = [Selection(version, number, at=clock(version.id)) for number, version in versions.items()]
         partitions = HistoryPartitions(
             self.request.offline, selections, EVERY_RUN, self.tables.clock, self.request.limits.sizes
         )
@@ -299,8 +300,11 @@ class Inspection:
         if version.steps:
             return latest_with_steps(offline, version, entities=wanted)
         with offline.reading():
-            latest = offline.latest(version, entities=wanted, at=self.tables.clock)
-            return with_numbers(latest, offline.committed_runs())
+            clock = self.tables.clock_of(version.id)
+            latest = offline.latest(version, entities=wanted, at=clock)
+            latest = with_numbers(latest, offline.committed_runs())
+            ahead = offline.scan(version, entities=wanted, dated_after=clock)
+            return with_ahead(latest, ahead, version) if ahead.height else latest
 
 
 def inspect(request: VerifyRequest) -> Inspection:
@@ -312,7 +316,7 @@ def inspect(request: VerifyRequest) -> Inspection:
 
 def _note(version: StoredVersion, item: Difference) -> str:
     """What the values themselves don't show: that only what is coming differs."""
-    if not version.steps or item.online is None or item.history is None:
+    if item.online is None or item.history is None:
         return ""
     kind = version.data_type.kind
     try:

@@ -55,6 +55,7 @@ class TableCheck:
         markers, pointers = self._read_markers(), self._read_pointers()
         self._next_field = _next_field(markers, pointers)
         self.clock = max([now, *(marker.clock for marker in markers.versions.values())])
+        self._clocks = {version: marker.clock for version, marker in markers.versions.items() if marker.clock}
         self.taken.update(map(str, [*markers.reservations, *markers.clearing]))
         for version, marker in markers.versions.items():
             if marker.field is not None:
@@ -65,6 +66,10 @@ class TableCheck:
                 self._check_pointer(wanted, pointer, markers)
             elif ("active", wanted.id.feature) not in self._bad_entries:
                 self._add_unserved(wanted, markers.versions.get(wanted.id))
+
+    def clock_of(self, version: VersionId) -> int:
+        """The instant (µs) at which a version's values are compared: what was ahead then is packed as coming."""
+        return self._clocks.get(version, self.clock)
 
     @property
     def owners(self) -> Mapping[str, StoredVersion]:

@@ -1,0 +1,85 @@
+"""Parts of a table read by several connections ahead of whoever takes them: the server packs rows on one core each."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from queue import SimpleQueue
+
+import polars as pl
+
+from featurestore.errors import FeatureStoreError
+from featurestore.offline.sql import literal
+from featurestore.postgres.connection import Connection
+
+READERS = 2
+
+Begin = Callable[[], AbstractContextManager[Connection]]
+Ask = Callable[[Connection, int], pl.DataFrame]
+
+
+def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int]) -> Iterator[pl.DataFrame]:
+    """What ``ask`` reads of each part, in order, as ``snapshot`` sees the tables, whose transaction is open.
+
+    ``begin`` opens a transaction of a connection of its own, REPEATABLE READ. Where no more can be had, as where the
+    server lets in only so many, ``snapshot`` is asked. At most ``READERS`` answers wait to be taken.
+    """
+    with ExitStack() as opened:
+        readers = _readers(snapshot, begin, opened) if len(parts) > 1 else []
+        if not readers:
+            for part in parts:
+                yield ask(snapshot, part)
+            return
+        idle: SimpleQueue[Connection] = SimpleQueue()
+        for reader in readers:
+            idle.put(reader)
+        stopped = threading.Event()
+
+        def read(part: int) -> pl.DataFrame | None:
+            if stopped.is_set():
+                return None
+            connection = idle.get()
+            try:
+                return ask(connection, part)
+            finally:
+                idle.put(connection)
+
+        threads = opened.enter_context(ThreadPoolExecutor(len(readers), "reader"))
+        waiting: deque[Future[pl.DataFrame | None]] = deque()
+        try:
+            for part in parts:
+                waiting.append(threads.submit(read, part))
+                if len(waiting) > len(readers):
+                    yield _taken(waiting.popleft())
+            while waiting:
+                yield _taken(waiting.popleft())
+        finally:
+            stopped.set()
+            if waiting:  # what is read is not taken any more
+                for reader in readers:
+                    reader.cancel()
+
+
+def _taken(answer: Future[pl.DataFrame | None]) -> pl.DataFrame:
+    found = answer.result()
+    assert found is not None, "only what is not taken any more is not read"
+    return found
+
+
+def _readers(snapshot: Connection, begin: Begin, opened: ExitStack) -> list[Connection]:
+    """Connections that see what ``snapshot`` sees; none where the server gives none."""
+    try:
+        with ExitStack() as opening:
+            seen = snapshot.rows("SELECT pg_export_snapshot() AS name")[0]["name"]
+            readers = []
+            for _ in range(READERS):
+                connection = opening.enter_context(begin())
+                connection.execute(f"SET TRANSACTION SNAPSHOT {literal(seen)}")
+                readers.append(connection)
+            opened.enter_context(opening.pop_all())
+    except FeatureStoreError:
+        return []
+    return readers

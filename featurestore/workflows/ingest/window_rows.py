@@ -1,0 +1,44 @@
+"""The rows that windows need of entities with news: those near it, however long the history is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from featurestore.evaluation.events import Events
+from featurestore.evaluation.windows import Window
+from featurestore.workflows.ingest.news import SINCE, Looking, Side
+from featurestore.workflows.ingest.pairs import LOW
+from featurestore.workflows.ingest.stepping import Reach
+
+_FIRST = "featurestore first"
+
+
+def rows_near(looking: Looking, side: Side, window: Window, spans: pl.DataFrame, reach: Reach) -> Events:
+    """The rows that count of the entities of ``spans``, as far back as a window reaches that the run looks at.
+
+    Where none of them has entered by the first instant that is looked at, the last row before them is among them: it
+    tells an empty window from an entity that has not begun.
+    """
+    keys = looking.entity_type.key_names
+    first = np.minimum(np.maximum(spans[LOW].to_numpy(), reach.start), reach.before)
+    bounds = spans.select(*keys, pl.Series(SINCE, window.before(first)), pl.Series(_FIRST, first))
+    near = looking.counting_since(side, bounds.drop(_FIRST))
+    time = str(looking.source.event_time)
+    enters = window.enters(near.rows[time].to_physical().to_numpy().astype(np.int64))
+    placed = near.rows.select(*keys, pl.Series(_FIRST, enters))
+    begun = placed.join(bounds, on=keys, how="inner", suffix=" looked at")
+    begun = begun.filter(pl.col(_FIRST) <= pl.col(f"{_FIRST} looked at")).select(keys).unique()
+    unsure = bounds.join(begun, on=keys, how="anti")
+    if not unsure.height:
+        return near
+    until = int(unsure[SINCE].max())  # type: ignore[arg-type]  # of integers an integer
+    older = looking.counting(side, unsure.select(keys), (None, until))
+    found = older.rows.join(unsure, on=keys, how="inner", maintain_order="left")
+    found = found.filter(pl.col(time).to_physical() <= pl.col(SINCE)).select(near.rows.columns)
+    last = found.unique(keys, keep="last", maintain_order=True)
+    contradictions = near.contradictions if near.contradictions.height else older.contradictions
+    rows = pl.concat([last, near.rows]).sort(keys, maintain_order=True)
+    return replace(near, rows=rows, contradictions=contradictions)
