@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -49,7 +49,9 @@ class Log:
         if producer is not None:
             self.pending.setdefault(producer, self.high)
         self.times += [(at, self.high + delta) for delta in range(len(values))]
-        records = [(delta, None, value.encode()) for delta, value in enumerate(values)]
+        records: list[tuple[int, bytes | None, bytes]] = [
+            (delta, None, value.encode()) for delta, value in enumerate(values)
+        ]
         self._append(records, len(values), at, producer, 0 if producer is None else TRANSACTIONAL)
 
     def end(self, producer: int, mark: int) -> None:
@@ -69,7 +71,12 @@ class Log:
         self._append([], count, 1_000, None, 0)
 
     def _append(
-        self, records: list[tuple[int, bytes | None, bytes]], span: int, at: int, producer: int | None, attributes: int
+        self,
+        records: Sequence[tuple[int, bytes | None, bytes]],
+        span: int,
+        at: int,
+        producer: int | None,
+        attributes: int,
     ) -> None:
         first = self.high
         body = b"".join(_record(delta, key, value) for delta, key, value in records)

@@ -99,6 +99,17 @@ def test_text_is_one_column(shop: Shop) -> None:
     assert shop.values("amount", "a") == [5]
 
 
+@pytest.mark.parametrize("key", [b"\0\0\0\0\1\6ada", b"\0\0\0\5", b"\xff"], ids=["framed", "number", "not-utf-8"])
+def test_a_key_that_is_not_text_is_nobody(shop: Shop, key: bytes) -> None:
+    shop.edit('event_time = "at"', 'event_time = "at"\nkey = "customer_id"\ntombstone = "delete"')
+    payload = order("", 1, 10).replace('"customer_id": "", ', "")
+    shop.kafka.send(shop.topic, [payload, payload, None], keys=["ada", key, key])
+    ran = shop.folder.run("ingest", "amount", code=3)
+    assert "its key is not text: UTF-8, without a zero byte as in a number or an Avro key" in ran.err
+    assert "1 record(s) without a payload deleted nothing" in ran.err
+    assert shop.values("amount", "ada") == [10]
+
+
 def test_a_record_without_a_payload_deletes_the_entity_of_its_key(shop: Shop) -> None:
     shop.edit('event_time = "at"', 'event_time = "at"\nkey = "customer_id"\ntombstone = "delete"')
     at = 1_767_225_600_000

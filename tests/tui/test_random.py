@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.tui.dialogs.choice import ChoiceDialog
 from tests.tui.conftest import play, tui
 
 KEYS = [
@@ -70,5 +71,21 @@ def test_a_storm_of_resizes_ends_in_a_whole_picture(past: Path) -> None:
             await shown.settle()
             assert len(shown.lines) == 40
             assert "age_share" in shown.text
+
+    play(story)
+
+
+@pytest.mark.parametrize("keys", [("enter", "escape"), ("escape", "enter"), ("escape", "escape"), ("enter", "enter")])
+def test_a_dialog_that_is_left_twice_at_once_is_left_once(past: Path, keys: tuple[str, str]) -> None:
+    async def story() -> None:
+        async with tui(past) as shown:
+            await shown.press("3", "left_square_bracket")
+            dialog = shown.app.screen
+            assert isinstance(dialog, ChoiceDialog)
+            for key in keys:
+                shown.app.simulate_key(key)
+            await shown.settle()
+            assert shown.app.is_running
+            assert shown.app.screen is not dialog
 
     play(story)

@@ -25,6 +25,8 @@ RAW = {"offset": pl.Int64(), "timestamp": pl.Int64(), "key": pl.Binary(), "value
 MOST_SPAN = 1 << 31
 """Offsets from the first to the last record of a batch: rows have numbers of 32 bits."""
 
+NO_TEXT = "its key is not text: UTF-8, without a zero byte as in a number or an Avro key"
+
 SHOWN = 1_000  # bytes of a payload that are shown of a record that can't be decoded
 
 Decode: TypeAlias = Callable[[Sequence[bytes], str], "Decoded"]
@@ -63,9 +65,9 @@ def decode(raw: pl.DataFrame, first: int, origin: str, settings: KafkaSettings, 
     chosen = raw.select("timestamp", "key")[found.at.tolist()] if frame.height < raw.height else raw
     kept = np.ones(frame.height, bool)
     if settings.key is not None:
-        keys = _texts(chosen["key"])
+        keys = key_texts(chosen["key"])
         for place in np.flatnonzero((keys.is_null() & chosen["key"].is_not_null()).to_numpy()).tolist():
-            wrong[int(found.at[place])], kept[place] = "its key is not UTF-8", False
+            wrong[int(found.at[place])], kept[place] = NO_TEXT, False
         frame = _with(frame, settings.key, keys, "key", origin)
         kinds[settings.key] = pl.Series("", [STRING], dtype=pl.UInt8).new_from_index(0, frame.height)
     if settings.timestamp is not None:
@@ -98,6 +100,15 @@ def _with(frame: pl.DataFrame, name: str, values: pl.Series, what: str, origin: 
             hint=f"give {what} another name in [sources.NAME], or leave it out: then the field is the column",
         )  # fmt: skip
     return pl.DataFrame([*frame.get_columns(), values.alias(name)])
+
+
+def key_texts(values: pl.Series) -> pl.Series:
+    """Keys as text; null where they are none: a number in bytes, and what a schema registry frames, have zero bytes.
+
+    Such bytes may well be UTF-8, and would be the ids of entities that nobody knows.
+    """
+    texts = _texts(values)
+    return texts.set(texts.str.contains("\0", literal=True), None)
 
 
 def _texts(values: pl.Series) -> pl.Series:

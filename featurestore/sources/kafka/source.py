@@ -186,7 +186,7 @@ class KafkaSource:
     ) -> Iterator[Batch]:
         import polars as pl
 
-        from featurestore.sources.kafka.decoding import decode, decoder
+        from featurestore.sources.kafka.decoding import decode, decoder, key_texts
 
         parts: Sequence[RawPart] = offer.handle  # type: ignore[assignment]  # made by offer_of
         avro = None
@@ -195,17 +195,24 @@ class KafkaSource:
 
             avro = open_avro(self._settings, self._folders.root, self._source.name)
         read = decoder(self._settings, avro)
-        passed = 0
+        passed = nameless = 0
         for part in parts:
             if only is not None and part.name not in only:
                 continue
             raw = pl.read_parquet(path_of(part, self._source.name), glob=False)
-            passed += raw["value"].null_count()
+            gone = raw.filter(pl.col("value").is_null())
+            passed += gone.height
+            nameless += key_texts(gone["key"]).null_count()
             yield decode(raw, _facts(part)[1], part.name, self._settings, read)
         if passed and self._settings.tombstone == "skip":
             report(
                 f"{self._source.name}: {passed:,} record(s) without a payload were passed over; "
                 'tombstone = "delete" deletes the entity that their key names'
+            )
+        elif nameless:
+            report(
+                f"{self._source.name}: {nameless:,} record(s) without a payload deleted nothing: their key is missing, "
+                "or is not text"
             )
 
     def settled(self, part: RawPart, cursor: Cursor) -> bool:
@@ -217,12 +224,14 @@ class KafkaSource:
             return None
         import polars as pl
 
+        from featurestore.sources.kafka.decoding import key_texts
+
         found = pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
         for part in parts:
             if part.path is not None and not _is_again(part):
                 gone = pl.read_parquet(part.path, glob=False).filter(pl.col("value").is_null())
                 found.extend(gone.select("key", "timestamp"))
-        names = found["key"].cast(pl.String, strict=False)
+        names = key_texts(found["key"])
         instants = (found["timestamp"] * 1_000).cast(pl.Datetime("us"))
         return Deletions(key, pl.DataFrame([names.alias(key), instants.alias("deleted_at")]))
 

@@ -44,4 +44,4 @@ class ChoiceDialog(Dialog[str]):
 
     @on(Table.Chosen)
     def _take(self, message: Table.Chosen) -> None:
-        self.dismiss(message.item[0])
+        self.leave(message.item[0])

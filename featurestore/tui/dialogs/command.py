@@ -31,4 +31,4 @@ class CommandDialog(Dialog[None]):
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.line)
         self.notify("copied the command line", timeout=3)
-        self.dismiss(None)
+        self.leave(None)

@@ -39,7 +39,12 @@ class Dialog(ModalScreen[Result]):
         frame.border_subtitle = self.footing
 
     def action_close(self) -> None:
-        self.dismiss(self.closed_with)
+        self.leave(self.closed_with)
+
+    def leave(self, result: Result | None) -> None:
+        """Closes the dialog, unless a key that was pressed just before has closed it already."""
+        if self.is_active:
+            self.dismiss(result)
 
     @property
     def closed_with(self) -> Any:

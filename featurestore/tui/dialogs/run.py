@@ -79,7 +79,7 @@ class ActionDialog(Dialog[bool]):
         if self._command is None and self.code is None:
             self.run_worker(self._run(), exclusive=True)
         elif self.code is not None:
-            self.dismiss(True)
+            self.leave(True)
 
     def action_close(self) -> None:
         if self.at_work:
@@ -88,9 +88,9 @@ class ActionDialog(Dialog[bool]):
             self._cancelled = True
             self._end("cancelling …", WARN)
         elif self._command is None and self.code is None:
-            self.dismiss(False)
+            self.leave(False)
         else:
-            self.dismiss(True)
+            self.leave(True)
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#said", VerticalScroll).scroll_relative(y=by, animate=False)
