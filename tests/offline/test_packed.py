@@ -50,7 +50,11 @@ def test_batches_are_what_a_scan_gives(
     assert found.schema == history_schema(of)
     assert found.equals(expected, null_equal=True)
     if kind == "float":  # -0.0 equals 0.0
-        assert found["value"].reinterpret(signed=False).equals(expected["value"].reinterpret(signed=False), null_equal=True)
+        assert (
+            found["value"]
+            .reinterpret(signed=False)
+            .equals(expected["value"].reinterpret(signed=False), null_equal=True)
+        )
 
 
 @pytest.mark.parametrize("kind", VALUES)
