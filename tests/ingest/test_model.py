@@ -37,6 +37,7 @@ def judge(
     model = Store(identity, stamped, keep)
     features = {name: model_feature(name) for name in names}
     has_failed = False
+    failed: dict[str, Problem | None] = {}
     for number, step in enumerate(steps):
         model.files, model.clock = dict(step.files), step.clock
         if all(row.event_time > max(step.clock, model.learned_at) for rows in step.files.values() for row in rows):

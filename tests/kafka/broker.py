@@ -49,7 +49,9 @@ class Log:
         if producer is not None:
             self.pending.setdefault(producer, self.high)
         self.times += [(at, self.high + delta) for delta in range(len(values))]
-        records = [(delta, None, value.encode()) for delta, value in enumerate(values)]
+        records: list[tuple[int, bytes | None, bytes]] = [
+            (delta, None, value.encode()) for delta, value in enumerate(values)
+        ]
         self._append(records, len(values), at, producer, 0 if producer is None else TRANSACTIONAL)
 
     def end(self, producer: int, mark: int) -> None:

@@ -69,10 +69,21 @@ class Rows:
     def reading(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def scan(self, version: StoredVersion, *, entities: pl.DataFrame) -> pl.DataFrame:
+    def scan(
+        self,
+        version: StoredVersion,
+        *,
+        up_to_run: int | None = None,
+        dated_after: int | None = None,
+        entities: pl.DataFrame | None = None,
+        key_range: KeyRange = ALL_KEYS,
+    ) -> pl.DataFrame:
         keys = list(version.entity_type.key_names)
         rows = self.frames.get(version.id, pl.DataFrame(schema=history_schema(version)))
-        return rows.join(entities, on=keys, how="semi").sort(*keys, "computed_at", "run_seq")
+        rows = rows.filter(pl.col("run_seq") <= (self.last_run if up_to_run is None else up_to_run))
+        rows = rows if dated_after is None else rows.filter(pl.col("computed_at").dt.epoch("us") > dated_after)
+        rows = rows if entities is None else rows.join(entities, on=keys, how="semi")
+        return within(rows, keys, key_range).sort(*keys, "computed_at", "run_seq")
 
     def versions(self, feature: str | None = None) -> list[StoredVersion]:
         return [version for version in self.known.values() if feature in (None, version.id.feature)]
@@ -134,9 +145,14 @@ class Rows:
             rows = rows.join(rows.filter(news).select(keys).unique(), on=keys, how="semi")
         rows = rows if entities is None else rows.join(entities, on=keys, how="semi")
         rows = answers_of(rows, keys)
-        places = rows.select(keys).rows()
-        within = [(key_range.after or ()) < at and (key_range.up_to is None or at <= key_range.up_to) for at in places]
-        return rows.filter(pl.Series(within, dtype=pl.Boolean))
+        return within(rows, keys, key_range)
+
+
+def within(rows: pl.DataFrame, keys: Sequence[str], key_range: KeyRange) -> pl.DataFrame:
+    """The rows whose entity is in a range."""
+    places = rows.select(keys).rows()
+    chosen = [(key_range.after or ()) < at and (key_range.up_to is None or at <= key_range.up_to) for at in places]
+    return rows.filter(pl.Series(chosen, dtype=pl.Boolean))
 
 
 def answers_of(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
