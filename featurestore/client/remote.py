@@ -20,6 +20,7 @@ from featurestore.client import options
 from featurestore.client.labels import as_frame, as_path
 from featurestore.errors import FeatureStoreError, StoreError, UsageError
 from featurestore.point_in_time.entities import EntityId
+from featurestore.toml import toml_value
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +31,10 @@ RETRIES = 4
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 AGAIN = (502, 503)
-OPTIONS = frozenset({"known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone", "strict"})
+OPTIONS = frozenset({
+    "known", "as_of", "max_age", "before", "lag", "with_times", "times_suffix", "timezone", "strict", "delimiter",
+})  # fmt: skip
+_TABLES = ("dialect", "entities", "request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +163,9 @@ def historical_request(
     how: Mapping[str, Any],
 ) -> Request:
     """The question of `get_historical_features`, with the labels as an Arrow stream. Raises UsageError."""
-    unknown = [name for name in how if name not in OPTIONS and name not in ("entities", "request")]
+    unknown = [name for name in how if name not in OPTIONS and name not in _TABLES]
     if unknown:
-        raise UsageError(
-            f"{unknown[0]} is not there over HTTP", hint=", ".join(["entities", "request", *sorted(OPTIONS)])
-        )
+        raise UsageError(f"{unknown[0]} is not there over HTTP", hint=", ".join([*_TABLES, *sorted(OPTIONS)]))
     query = [("features", name) for name in options.names("features", features)]
     query += [("timestamp_column", timestamp_column), *(("entity_column", name) for name in entity_columns)]
     query += [] if entity_type is None else [("entity_type", entity_type)]
@@ -171,6 +173,7 @@ def historical_request(
         whose = f"{each.role}:{each.type}" if each.role else str(each.type)
         query.append(("entity", f"{whose}={','.join(each.columns)}"))
     query += [("request", f"{name}={column}") for name, column in (how.get("request") or {}).items()]
+    query += [("dialect", setting) for setting in _dialect(how.get("dialect") or {})]
     query += [(name, _spelled(name, how[name])) for name in sorted(OPTIONS) if how.get(name) is not None]
     path = as_path(labels)
     if path is not None:
@@ -248,6 +251,16 @@ def _arrow(frame: pl.DataFrame) -> bytes:
     with pa.ipc.new_stream(body, table.schema) as writer:
         writer.write_table(table)
     return body.getvalue()
+
+
+def _dialect(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of text as ``--dialect`` takes them."""
+    for name, value in settings.items():
+        if name == "columns":
+            for column, facts in value.items():
+                yield from (f"columns.{column}.{fact}={toml_value(given)}" for fact, given in facts.items())
+        else:
+            yield f"{name}={toml_value(value)}"
 
 
 def _spelled(name: str, value: Any) -> str:

@@ -89,6 +89,10 @@ class KeptRows:
                     schema[name] = self._own_type(kept, name)
         return schema
 
+    def type_of(self, kept: Kept, name: str) -> pl.DataType | None:
+        """The type in which a content's values of a column are kept; None where it has none."""
+        return self._own_type(kept, name) if name in kept.columns and kept.rows else None
+
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
             found = _schema_of(self._folder / piece.file).get(name)

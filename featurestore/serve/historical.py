@@ -15,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from featurestore import times
 from featurestore.config import Project
-from featurestore.errors import TooLargeError, UsageError
+from featurestore.dialect import Dialect
+from featurestore.errors import ConfigError, TooLargeError, UsageError
 from featurestore.progress import Progress
 from featurestore.serve.errors import NotAcceptableError
 
@@ -32,6 +33,17 @@ def _listed(given: object) -> object:
         given = [given]
     if isinstance(given, list) and all(isinstance(item, str) for item in given):
         return [name for item in given for name in map(str.strip, item.split(",")) if name]
+    return given
+
+
+def _settings(given: object) -> object:
+    """``encoding=cp1252`` as ``--dialect`` takes it, once or several times, as the table of settings that it is."""
+    from featurestore.workflows.label_dialect import parse_settings
+
+    if isinstance(given, str):
+        given = [given]
+    if isinstance(given, list) and all(isinstance(item, str) for item in given):
+        return parse_settings(given, "dialect")
     return given
 
 
@@ -59,6 +71,7 @@ class HistoricalQuestion(BaseModel):
     timezone: str | None = None
     request: list[str] = []
     delimiter: str = ","
+    dialect: Annotated[dict[str, Any], BeforeValidator(_settings)] = {}
     strict: bool = False
 
 
@@ -102,15 +115,15 @@ def join(
     project: Project, question: HistoricalQuestion, labels: Path, accept: str | None, rows: int, progress: Progress
 ) -> Table:
     """Joins a file of labels. ``rows`` is how many may be answered as JSON. Raises what `join_files` raises."""
-    from featurestore.dialect import Dialect
     from featurestore.offline.open import open_offline
     from featurestore.render.json.joins import join_document
     from featurestore.tables.files import open_table
     from featurestore.workflows.join.entities import parse_entity_columns, resolve_entities
     from featurestore.workflows.join.files import join_files
     from featurestore.workflows.join.question import EntityColumns, JoinQuestion, resolve_features
-    from featurestore.workflows.table_files import TableFile, parse_delimiter
+    from featurestore.workflows.table_files import TableFile
 
+    dialect = _dialect(question)
     if question.timezone is not None and not times.is_zone(question.timezone):
         raise UsageError(f"timezone {question.timezone!r} is not a time zone", hint="for example Europe/Paris")
     with labels.open("rb") as raw, open_table(raw, "labels") as (_, form):
@@ -124,9 +137,9 @@ def join(
         timezone=question.timezone, lag=(_duration("lag", question.lag) or 0) + question.before,
         entities=resolve_entities(project, question.features, map(parse_entity_columns, question.entity)),
         times_suffix=question.times_suffix if question.with_times else None, strict=question.strict,
-        request=_fields(question.request),
+        request=_fields(question.request), formats=dialect.times,
     )  # fmt: skip
-    source = TableFile(labels, form, "labels", Dialect(delimiter=parse_delimiter("delimiter", question.delimiter)))
+    source = TableFile(labels, form, "labels", dialect)
     output = _output(labels, kind)
     found = join_files(
         project, store, asked, source, None if output is None else TableFile(output, _form(kind)), progress=progress
@@ -163,6 +176,18 @@ def latest(
         return Table(kind, _finished(output, kind), None, warnings)
     _check_rows(found.entities, rows)
     return Table(kind, None, latest_document(found, None), warnings)
+
+
+def _dialect(question: HistoricalQuestion) -> Dialect:
+    """How the labels are written. Raises UsageError."""
+    from featurestore.workflows.label_dialect import read_label_dialect
+    from featurestore.workflows.table_files import parse_delimiter
+
+    settings = {"delimiter": parse_delimiter("delimiter", question.delimiter), **question.dialect}
+    try:
+        return read_label_dialect(settings, "dialect")
+    except ConfigError as exc:  # the caller's setting, not one of this project
+        raise UsageError(exc.message, where=exc.where, hint=exc.hint) from exc
 
 
 def warning_header(warnings: Sequence[str]) -> str:

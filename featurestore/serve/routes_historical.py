@@ -25,7 +25,7 @@ from featurestore.serve.uploads import store_labels
 
 CHUNK = 262_144
 WAITING = 8
-LISTS = frozenset({"features", "entity", "entity_column"})
+LISTS = frozenset({"features", "entity", "entity_column", "request", "dialect"})
 
 
 def historical_routes(services: Services) -> APIRouter:

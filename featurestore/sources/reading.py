@@ -473,10 +473,27 @@ def _asking_for(name: str, source: Source, keys: Collection[str]) -> str:
     return "[entity_types]" if name in keys else "the code"
 
 
+class FilesDisagreeError(SourceError):
+    """Files have other types for ``column``, of which no type of the store holds both."""
+
+    def __init__(
+        self, source: Source, column: str, one: tuple[str, pl.DataType], other: tuple[str, pl.DataType]
+    ) -> None:
+        (here, mine), (there, its) = one, other
+        hint = "write one of them as the other, or read them as two sources"
+        if mine.is_numeric() and its.is_numeric():
+            hint = (
+                f'{column} = {{ type = "float" }} in [sources.{source.name}.columns], or write one of them as the other'
+            )
+        message = f"files disagree on column {column!r}: it is {mine} in {here} and {its} in {there}"
+        super().__init__(message, where=f"source {source.name}", hint=hint)
+        self.column = column
+
+
 def align(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], source: Source) -> pl.DataFrame:
     """The frame with all columns of a source: null where its origin has none, or nothing but nulls.
 
-    Raises SourceError where a column is of another type.
+    Raises FilesDisagreeError where a column is of another type.
     """
     columns, held = [], frame.schema
     for name, dtype in schema.items():
@@ -487,9 +504,5 @@ def align(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], source: Source
         elif held[name] == pl.Int64 and dtype == pl.Float64:  # its type was widened since
             columns.append(frame[name].cast(dtype))
         else:
-            raise SourceError(
-                f"files disagree on column {name!r}: it is {held[name]} here and {dtype} there",
-                where=f"source {source.name}",
-                hint=f"declare it in [sources.{source.name}.columns]",
-            )
+            raise FilesDisagreeError(source, name, ("one file", held[name]), ("another one", dtype))
     return pl.DataFrame(columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 import polars as pl
 
@@ -30,7 +31,7 @@ Ask = Callable[[Question], str]
 
 FEATURES = 3
 _FEW = 10  # different texts that a rule lists
-_MOST_UP = 3  # folders up that a relative path may go
+_WHY_ID = {True: "the table's primary key", False: "tells one row from another"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,16 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     columns = _with_key_names(columns, keys, entity_type)
     key_columns = [column for column in columns if column.in_file in keys]
     time = next((column for column in columns if column.in_file == event_time), None)
-    id_ = found.primary_key if time is not None and found.primary_key != keys else ()
+    id_ = () if time is None or found.primary_key == keys else found.primary_key or _row_id(columns, keys)
     repeats = not id_ and _has_repeats(key_columns, time)
     several = repeats or bool(id_) or not found.detected.whole
     notes = [*found.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
+    notes += [] if wishes.keys or time is None else _note_own_keys(columns, keys)
     settings = _settings(
         name, found, dialect, columns, key_columns, time, entity_type, source, wishes, id_, repeats=repeats
     )
-    of = [(each.name, each.kind) for each in columns if each not in key_columns and each is not time]
+    told = {time.in_file if time else None, *keys, *id_}
+    of = [(each.name, each.kind) for each in columns if each.in_file not in told]
     features = features_of(
         [pair for pair in of if pair[1] in ("float", "int")] + [pair for pair in of if pair[1] in ("bool", "string")],
         [each.name for each in key_columns], time.name if time else None, several=several, count=FEATURES,
@@ -159,7 +162,34 @@ def _choose_keys(
     choices = tuple(likely or names)
     what = "could be the key of what the rows are about" if likely else "is named like a key; what are the rows about?"
     text = f"{_names(choices)} {what}" if likely else f"no column {what} There are {_names(choices)}"
-    return (_asked(Question("key", choices, text), ask, f"--key {choices[0]}"),)
+    return (_asked(Question("key", choices, text), ask, f"--key {quote(choices[0])}"),)
+
+
+def _row_id(columns: Sequence[_Column], keys: Sequence[str]) -> tuple[str, ...]:
+    """The column that tells one row from another, by its name and its values, where there is just one."""
+    found = [
+        column.in_file for column in columns
+        if column.in_file not in keys and column.kind in ("string", "int") and sounds_like_id(column.in_file)
+        and _tells_apart(column)
+    ]  # fmt: skip
+    return tuple(found) if len(found) == 1 else ()
+
+
+def _tells_apart(column: _Column) -> bool:
+    """Whether each row of the sample has a value of its own."""
+    values = column.values
+    return len(values) > 1 and not values.null_count() and not values.is_duplicated().any()
+
+
+def _note_own_keys(columns: Sequence[_Column], keys: Sequence[str]) -> list[str]:
+    """Says where each row is about an entity of its own: rows may be events of something else."""
+    others = [
+        column.in_file for column in columns
+        if column.in_file not in keys and column.kind == "string" and column.values.is_duplicated().any()
+    ]  # fmt: skip
+    if len(keys) != 1 or not others or not any(each.in_file in keys and _tells_apart(each) for each in columns):
+        return []
+    return [f"each row has its own {keys[0]}: if rows are events of another entity, name it: --key {quote(others[0])}"]
 
 
 def _choose_time(
@@ -176,7 +206,7 @@ def _choose_time(
     if len(times) < 2:
         return times[0] if times else None
     question = Question("event_time", tuple(times), f"{_names(times)} could be the time at which a row was true")
-    return _asked(question, ask, f"--event-time {times[0]}")
+    return _asked(question, ask, f"--event-time {quote(times[0])}")
 
 
 def _names(names: Sequence[str]) -> str:
@@ -245,7 +275,7 @@ def _settings(
         lines.append(f"event_time = {toml_value(time.name)}")
         lines.append(f"timezone = {toml_value(wishes.timezone or 'UTC')}  # of times without a zone")
         lines += ['duplicates = "keep"  # rows of one entity and time are several events'] if repeats else []
-        lines += [f"id = {toml_value(list(id_))}  # the table's primary key"] if id_ else []
+        lines += [f"id = {toml_value(list(id_))}  # {_WHY_ID[bool(found.primary_key)]}"] if id_ else []
         if found.cursor is not None:
             lines.append(f"cursor = {toml_value(found.cursor)}  # a run reads what has changed since the last one")
             lines += [f"updated_at = {toml_value(found.cursor)}"] if found.cursor != time.name else []

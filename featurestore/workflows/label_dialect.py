@@ -30,9 +30,9 @@ def read_label_dialect(settings: Mapping[str, Any], place: str) -> Dialect:
     return read_dialect(table, CSV, formats, {})
 
 
-def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+def parse_settings(texts: Iterable[str], place: str = "--dialect") -> dict[str, Any]:
     """``encoding=cp1252``, ``skip_rows=2``, ``null=["NA", "-"]``, ``columns.at.unit=ms``: values as in TOML, or as they
-    stand. Raises UsageError.
+    stand. ``place`` is what messages call them. Raises UsageError.
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -41,7 +41,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         if parts[0] == "columns" and len(parts) > 3:  # the column's name has dots
             parts = [parts[0], ".".join(parts[1:-1]), parts[-1]]
         if not equals or not all(parts) or len(parts) != (3 if parts[0] == "columns" else 1):
-            raise UsageError(f"--dialect {text!r} is not a setting and its value", hint=_EXAMPLE)
+            raise UsageError(f"{place} {text!r} is not a setting and its value", hint=_EXAMPLE)
         *tables, last = parts
         at = found
         for part in tables:

@@ -220,3 +220,29 @@ def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Fol
     assert said.count(b"could be the time") == 2, "once more, since the first answer was none"
     assert 'event_time = "paid_at"' in (folder.root / "shop/featurestore.toml").read_text()
     Folder(folder.root / "shop", folder._capture).run("ingest")
+
+
+ORDERS = "order_id,customer,at,amount\n" + "".join(f"{at},c{at % 3},2024-01-0{at % 5 + 1},{at}.5\n" for at in range(20))
+
+
+def test_a_column_that_tells_rows_apart_is_their_id_and_no_feature(folder: Folder) -> None:
+    folder.write({"orders.csv": ORDERS})
+    said = folder.run(
+        "init", str(folder.root / "shop"), "--from", str(folder.root / "orders.csv"), "--key", "customer"
+    ).out
+    assert 'id = ["order_id"]  # tells one row from another' in said
+    assert "order_id" not in (folder.root / "shop/features/orders.py").read_text()
+    assert "own order_id" not in said
+    folder.run("-C", str(folder.root / "shop"), "ingest")
+
+
+def test_where_each_row_has_a_key_of_its_own_that_is_said(folder: Folder) -> None:
+    folder.write({"orders.csv": ORDERS})
+    said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "orders.csv")).out
+    assert "each row has its own order_id: if rows are events of another entity, name it: --key customer" in said
+
+
+def test_the_flag_to_paste_is_quoted(folder: Folder) -> None:
+    folder.write({"orders.csv": "Customer Name,at,amount\na,2024-01-01,1\nb,2024-01-02,2\n"})
+    said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "orders.csv"), code=2).err
+    assert "--key 'Customer Name'" in said

@@ -62,6 +62,22 @@ def test_the_same_answers(both: tuple[FeatureStoreClient, FeatureStoreClient]) -
             assert found.equals(expected)
 
 
+def test_a_file_of_labels_is_read_by_the_same_settings(
+    both: tuple[FeatureStoreClient, FeatureStoreClient], tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes("patient_id;am;Größe\n001;20.01.2024;-\n002;01.01.2024;1\n".encode("cp1252"))
+    dialect = {"encoding": "cp1252", "null": ["-"], "columns": {"am": {"format": "%d.%m.%Y"}}}
+    found = [
+        client.get_historical_features(
+            path, ["age_share"], "patient_id", timestamp_column="am", delimiter=";", dialect=dialect
+        )
+        for client in both
+    ]
+    assert [frame["age_share"].to_list() for frame in found] == [[0.5, None]] * 2
+    assert [frame["Größe"].null_count() for frame in found] == [1, 1]
+
+
 def test_notebooks_train_and_serve_from_a_folder_and_from_a_server_alike(
     both: tuple[FeatureStoreClient, FeatureStoreClient],
 ) -> None:

@@ -43,6 +43,30 @@ def test_labels_as_csv_give_the_table_of_join(synced: Folder) -> None:
     assert found.text == expected
 
 
+PEOPLE = "patient_id;am;Größe\n001;20.01.2024;1\n002;01.01.2024;0\n001;01.03.2024;1\n".encode("cp1252")
+SETTINGS = {"delimiter": ";", "encoding": "cp1252", "columns": {"am": {"format": "%d.%m.%Y"}}}
+
+
+def test_labels_as_people_write_them_are_read_by_the_settings_of_sources(http: httpx.Client) -> None:
+    query = {**QUERY, "timestamp_column": "am", "features": "age_share"}
+    spelled = ["delimiter=;", "encoding=cp1252", "columns.am.format=%d.%m.%Y"]
+    found = http.post("/v1/historical", params={**query, "dialect": spelled}, content=PEOPLE, timeout=60)
+    assert found.status_code == 200, found.text
+    assert [line.rsplit(",", 1)[1] for line in found.text.splitlines()[1:]] == ["0.5", "", "0.51"]
+    assert "Größe" in found.text
+    files = {
+        "labels": PEOPLE,
+        "question": json.dumps({**query, "features": ["age_share"], "dialect": SETTINGS}).encode(),
+    }
+    assert http.post("/v1/historical", files=files, timeout=60).text == found.text
+    unread = http.post("/v1/historical", params=query, content=PEOPLE, timeout=60)
+    assert unread.status_code == 400
+    assert "encoding=cp1252" in unread.text
+    wrong = http.post("/v1/historical", params={**query, "dialect": "encodng=cp1252"}, content=PEOPLE, timeout=60)
+    assert wrong.status_code == 400
+    assert "encoding" in wrong.json()["error"]["hint"]
+
+
 def frame(found: httpx.Response) -> pl.DataFrame:
     kind, data = found.headers["Content-Type"], io.BytesIO(found.content)
     if kind == "application/vnd.apache.parquet":

@@ -20,7 +20,7 @@ from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
 from featurestore.sources.contract import Choose, ComparingSource, Content, ContentSource, Offer, OpenSource, Start
-from featurestore.sources.reading import fits_all, missing_column, read_contents
+from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
@@ -238,7 +238,7 @@ class SourceContents(RowFrames):
         looked_at = {*self._keys, *(name for name, kind in inferred.items() if kind == "string")}
         schema = {name: kind for name, kind in self._kept.schema(kept).items() if name in looked_at}
         names = [content.name for content in contents]
-        for frame in self._kept.frames(kept, schema):
+        for frame in self._naming_files(self._kept.frames(kept, schema), [content.sha256 for content in contents]):
 
             def place(index: int, frame: pl.DataFrame = frame) -> str:
                 return self._opened.place(names[frame[CONTENT][index]], frame[ROW][index]).text
@@ -319,14 +319,15 @@ class SourceContents(RowFrames):
             fits = fits_all(self.without)
             where = fits if where is None else where & fits
         numbers = pl.Series(RANK, [ranks[sha256] for sha256 in contents], pl.Int64)
-        for frame in self._kept.frames(
+        found = self._kept.frames(
             [self._find(sha256) for sha256 in contents],
             schema,
             between=between,
             where=where,
             matching=matching,
             without=without,
-        ):
+        )
+        for frame in self._naming_files(found, contents):
             at = frame[CONTENT]
             yield self._told_apart(frame, contents).with_columns(numbers.gather(at)).select(*self.kept_schema, RANK)
 
@@ -410,8 +411,25 @@ class SourceContents(RowFrames):
         where = None
         if self.without:
             schema[MISFITS], where = pl.List(pl.String()), fits_all(self.without)
-        for frame in self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between, where=where):
+        found = self._kept.frames([self._find(sha256) for sha256 in order], schema, between=between, where=where)
+        for frame in self._naming_files(found, order):
             yield self._told_apart(frame.drop(MISFITS, strict=False), order)
+
+    def _naming_files(self, frames: Iterator[pl.DataFrame], contents: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """The same frames. Where contents disagree on a column the error names the files, and not only the types."""
+        try:
+            yield from frames
+        except FilesDisagreeError as exc:
+            names = {sha256: name for name, sha256 in reversed(self.files.items())}
+            found: dict[pl.DataType, str] = {}
+            for sha256 in self._order({*self.there, *contents}):
+                kind = self._kept.type_of(self._find(sha256), exc.column)
+                if kind is not None:
+                    found.setdefault(kind, names.get(sha256, "a file that is gone"))
+            if len(found) < 2:
+                raise
+            (one, here), (other, there) = list(found.items())[:2]
+            raise FilesDisagreeError(self.source, exc.column, (here, one), (there, other)) from exc
 
     def _time(self) -> pl.Expr:
         return pl.col(str(self.source.event_time)).to_physical()
