@@ -208,7 +208,7 @@ def files(root: Path, options: argparse.Namespace) -> bool:
     make_csv(root / "one.csv", 12_000)
     lines = (root / "one.csv").read_bytes()
     for number in range(1_000):
-        later = lines.replace(b"user_", b"user%d_" % number)
+        later = lines.replace(b"\nuser_", b"\nuser%d_" % number)  # the header stays
         (project / f"events-{number:04}.csv").write_bytes(later)
     _run(_ingest(project))
     commands = {"list": [*_featurestore(), "list", "-C", str(project)], "nothing new": _ingest(project)}
