@@ -392,6 +392,11 @@ class RejectedRow:
     values: Mapping[str, Json]
     place: str
 
+    @property
+    def value(self) -> Json:
+        """What was wrong: the value of the column, or the line that could not be divided into columns."""
+        return self.values.get(self.column or "line")
+
 
 @frozen
 class Check:

@@ -102,8 +102,9 @@ def check(
     """Checks all features, or those whose code or version files are among ``paths``.
 
     ``fix`` writes missing version files first and settles clashes; with ``strict`` whatever decides values and is not
-    part of a hash is a finding. Raises UsageError for ``staged`` outside git.
+    part of a hash is a finding. Raises UsageError for ``staged`` outside git, and for a path that never was a file.
     """
+    _refuse_unknown(project, paths)
     if staged:
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
@@ -116,6 +117,18 @@ def check(
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
     return _judged(replace(result, fixed=fixed), strict=strict)
+
+
+def _refuse_unknown(project: Project, paths: Sequence[Path]) -> None:
+    """Raises UsageError for a path of no file, now or in a commit: a hook may well name one that was removed."""
+    for path in paths:
+        absolute = Path.cwd() / path
+        if absolute.exists() or absolute.is_symlink():
+            continue
+        from featurestore.registry.git import ever_added
+
+        if not ever_added(project.root, _below(project, path)):
+            raise UsageError(f"there is no file {path}", hint="files that features are part of; none for all features")
 
 
 def _summary(project: Project) -> Mapping[str, FeatureSummary]:

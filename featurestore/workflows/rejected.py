@@ -21,7 +21,7 @@ def rejected_frame(detail: RunDetail) -> pl.DataFrame:
     """A row for each: its place, what was wrong with which value, and all its values as JSON text."""
     rows = [
         (
-            row.source, row.file, row.row, row.column, _text(row.values.get(row.column or "line")), row.reason,
+            row.source, row.file, row.row, row.column, _text(row.value), row.reason,
             json.dumps(dict(row.values), ensure_ascii=False),
         )
         for row in detail.rejected

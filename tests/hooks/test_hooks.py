@@ -84,6 +84,16 @@ def test_named_files_narrow_what_is_looked_at(repository: Folder) -> None:
     assert kinds(repository, str(repository.root / "features" / "other.py")) == ["missing"]
 
 
+def test_a_name_that_never_was_a_file_is_refused_and_one_that_was_removed_is_not(repository: Folder) -> None:
+    said = repository.run("check", "features/nope.py", code=2).err
+    assert "there is no file features/nope.py" in said
+    repository.write({"README.md": "about"})
+    git(repository.root, "add", "README.md")
+    git(repository.root, "commit", "-qm", "about")
+    (repository.root / "README.md").unlink()
+    repository.run("check", "README.md")
+
+
 def test_staged_content_is_judged_not_the_working_tree(repository: Folder) -> None:
     repository.edit("features/cardiac.py", "/ 100", "/ 90")
     assert kinds(repository, "--staged", code=0) == [], "the edit is not staged"

@@ -54,13 +54,13 @@ def runs_document(runs: Sequence[Run]) -> dict[str, Json]:
 
 def detail_document(detail: RunDetail) -> dict[str, Json]:
     """One run with the rows that it set aside."""
-    rejected = [_rejected_row(row) for row in detail.rejected]
+    rejected = [rejected_row(row) for row in detail.rejected]
     return {"runs": [{**run_document(detail.run), "rejected": rejected}]}
 
 
 def rejected_document(detail: RunDetail, path: Path | None) -> dict[str, Json]:
     """The rows that a run set aside, and the file they were written to."""
-    rejected = [_rejected_row(row) for row in detail.rejected]
+    rejected = [rejected_row(row) for row in detail.rejected]
     return {"run_id": detail.run.run_id, "output": None if path is None else str(path), "rejected": rejected}
 
 
@@ -109,5 +109,6 @@ def _feature(item: FeatureRun) -> dict[str, Json]:
     }
 
 
-def _rejected_row(row: RejectedRow) -> dict[str, Json]:
-    return {**asdict(row), "values": dict(row.values)}
+def rejected_row(row: RejectedRow) -> dict[str, Json]:
+    """A row that was set aside: its place, what was wrong with which value, and all its values."""
+    return {**asdict(row), "value": row.value, "values": dict(row.values)}

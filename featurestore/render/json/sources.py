@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from featurestore.model import Json
 from featurestore.render.json.joins import table_rows
+from featurestore.render.json.runs import rejected_row
 
 if TYPE_CHECKING:
     from featurestore.workflows.source_preview import SourcePreview
@@ -34,7 +34,7 @@ def preview_document(preview: SourcePreview) -> dict[str, Json]:
         "rows_read": preview.rows_read,
         "whole": preview.whole,
         "rows_rejected": preview.rows_rejected,
-        "rejected": [{**asdict(row), "values": dict(row.values)} for row in preview.rejected],
+        "rejected": [rejected_row(row) for row in preview.rejected],
         "questions": [item.text for item in preview.questions],
         "warnings": list(preview.warnings),
     }
