@@ -407,6 +407,15 @@ def _parse_span(declaration: Declaration, argument: str) -> int | None:
     return span
 
 
+def _timed_source(declaration: Declaration, argument: str) -> Source | None:
+    """The source, which has event times, as the argument needs them. Raises DeclarationError."""
+    source = _parse_source(declaration, "source")
+    if source is not None and source.event_time is None:
+        hint = f"set event_time in [sources.{source.name}]"
+        raise declaration.error(f"{argument}= needs event times, and the source {source.name!r} has none", hint)
+    return source
+
+
 def _parse_window(declaration: Declaration, argument: str) -> int | None:
     """The window, which decides the scope, and needs event times and rows that can be told apart."""
     window = _parse_span(declaration, argument)
@@ -415,10 +424,7 @@ def _parse_window(declaration: Declaration, argument: str) -> int | None:
     for other in ("scope", "lookback", "inputs"):
         if declaration.values.get(other) is not None:
             raise declaration.error(f"window= says which rows count, and {other}= says it too", f"leave out {other}=")
-    source = _parse_source(declaration, "source")
-    if source is not None and source.event_time is None:
-        hint = f"set event_time in [sources.{source.name}]"
-        raise declaration.error(f"window= needs event times, and the source {source.name!r} has none", hint)
+    source = _timed_source(declaration, argument)
     if source is not None and source.snapshot is not None:
         problem = f"window= counts events, and the source {source.name!r} is a snapshot of who is there"
         raise declaration.error(problem, "declare another source, of events")
@@ -445,10 +451,7 @@ def _parse_delay(declaration: Declaration, argument: str) -> int | None:
     delay = _parse_span(declaration, argument)
     if delay is None or declaration.values.get("window") is not None:
         return delay
-    source = _parse_source(declaration, "source")
-    if source is not None and source.event_time is None:
-        hint = f"set event_time in [sources.{source.name}]"
-        raise declaration.error(f"delay= needs event times, and the source {source.name!r} has none", hint)
+    source = _timed_source(declaration, argument)
     if source is not None and source.snapshot is not None:
         problem = f"delay= is about events, and the source {source.name!r} is a snapshot of who is there"
         raise declaration.error(problem, "leave out delay=: a snapshot counts from the run that reads it")
