@@ -1,11 +1,23 @@
-"""The ids of runs."""
+"""The ids of runs, and what is said of their rows."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
+
+GONE = "details are no longer kept"  # the note of a run whose details went by `[log] keep`
 
 
 def new_run_id() -> str:
     """An id that sorts by time and is unique: ``20240131T070509-1f2e3d4c``."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+def counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Rows by source, without those of features of several sources (``a, b``) that are counted for each already."""
+
+    def alone(name: str) -> int:
+        return sum(counts.get(each, 0) for each in name.split(", "))
+
+    return {name: count for name, count in counts.items() if ", " not in name or alone(name) < count}

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from featurestore.offline.sql import SqlConnection, Values
-
-GONE = "details are no longer kept"
+from featurestore.runs import GONE
 
 # Not those at which a version stands: what they have set aside is set aside still.
 _OLD = (

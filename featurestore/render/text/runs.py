@@ -10,11 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
-from featurestore.offline.retention import GONE
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
-from featurestore.workflows.ingest.set_aside import counted_once
+from featurestore.runs import GONE, counted_once
 from featurestore.workflows.runs import RunDetail
 
 if TYPE_CHECKING:

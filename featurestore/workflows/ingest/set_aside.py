@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from featurestore.model import RejectedRow, VersionId
 from featurestore.offline.contract import OfflineStore, Position
+from featurestore.runs import counted_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,6 @@ def reminders(held: Iterable[SetAside]) -> list[str]:
     for one in held:
         runs.setdefault(one.run_id, {})[one.source] = one.count
     return [_reminder(run_id, counted_once(counts)) for run_id, counts in runs.items()]
-
-
-def counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Rows by source, without those of features of several sources (``a, b``) that are counted for each already."""
-
-    def alone(name: str) -> int:
-        return sum(counts.get(each, 0) for each in name.split(", "))
-
-    return {name: count for name, count in counts.items() if ", " not in name or alone(name) < count}
 
 
 def _reminder(run_id: str, counts: Mapping[str, int]) -> str:
