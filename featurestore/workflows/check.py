@@ -6,7 +6,7 @@ would commit, not the working tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -102,9 +102,8 @@ def check(
     """Checks all features, or those whose code or version files are among ``paths``.
 
     ``fix`` writes missing version files first and settles clashes; with ``strict`` whatever decides values and is not
-    part of a hash is a finding. Raises UsageError for ``staged`` outside git, and for a path that never was a file.
+    part of a hash is a finding. Raises UsageError for ``staged`` outside git.
     """
-    _refuse_unknown(project, paths)
     if staged:
         if fix:
             raise UsageError("--fix and --staged can't be combined", hint="--fix writes the working tree: git add it")
@@ -116,11 +115,12 @@ def check(
         fixed = lock(project, skip_broken=True)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
-    return _judged(replace(result, fixed=fixed), strict=strict)
+    notes = (*result.notes, *_unknown(project, paths))
+    return _judged(replace(result, fixed=fixed, notes=notes), strict=strict)
 
 
-def _refuse_unknown(project: Project, paths: Sequence[Path]) -> None:
-    """Raises UsageError for a path of no file, now or in a commit: a hook may well name one that was removed."""
+def _unknown(project: Project, paths: Sequence[Path]) -> Iterator[str]:
+    """A note for each path of no file, now or in a commit: a hook may well name one that was removed."""
     for path in paths:
         absolute = Path.cwd() / path
         if absolute.exists() or absolute.is_symlink():
@@ -128,7 +128,7 @@ def _refuse_unknown(project: Project, paths: Sequence[Path]) -> None:
         from featurestore.registry.git import ever_added
 
         if not ever_added(project.root, _below(project, path)):
-            raise UsageError(f"there is no file {path}", hint="files that features are part of; none for all features")
+            yield f"there is no file {path}: nothing was checked for it"
 
 
 def _summary(project: Project) -> Mapping[str, FeatureSummary]:
