@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,11 +35,8 @@ def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int
         idle: SimpleQueue[Connection] = SimpleQueue()
         for reader in readers:
             idle.put(reader)
-        stopped = threading.Event()
 
-        def read(part: int) -> pl.DataFrame | None:
-            if stopped.is_set():
-                return None
+        def read(part: int) -> pl.DataFrame:
             connection = idle.get()
             try:
                 return ask(connection, part)
@@ -48,25 +44,20 @@ def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int
                 idle.put(connection)
 
         threads = opened.enter_context(ThreadPoolExecutor(len(readers), "reader"))
-        waiting: deque[Future[pl.DataFrame | None]] = deque()
+        waiting: deque[Future[pl.DataFrame]] = deque()
         try:
             for part in parts:
                 waiting.append(threads.submit(read, part))
                 if len(waiting) > len(readers):
-                    yield _taken(waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield _taken(waiting.popleft())
+                yield waiting.popleft().result()
         finally:
-            stopped.set()
-            if waiting:  # what is read is not taken any more
+            for answer in waiting:  # which are not taken any more
+                answer.cancel()
+            if waiting:
                 for reader in readers:
                     reader.cancel()
-
-
-def _taken(answer: Future[pl.DataFrame | None]) -> pl.DataFrame:
-    found = answer.result()
-    assert found is not None, "only what is not taken any more is not read"
-    return found
 
 
 def _readers(snapshot: Connection, begin: Begin, opened: ExitStack) -> list[Connection]:
