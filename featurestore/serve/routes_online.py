@@ -41,9 +41,12 @@ def online_routes(services: Services) -> APIRouter:
     async def post_online(request: Request) -> Response:
         """One question, or several as `questions`: the documents of `featurestore get --json`."""
         body = await request.body()
-        question = _small_question(services, body)
+        if len(body) > SMALL:
+            return await services.run(services.readers, _answer_body, services, body)
+        data = read_json(body)
+        question = _plain_question(services, data)
         if question is None:
-            return await services.run(services.readers, _answer, services, body)
+            return await services.run(services.readers, _answer, services, data)
         kind = (question.entity_type, question.model, None if question.features is None else tuple(question.features))
         return await gathering.ask(kind, question)
 
@@ -85,11 +88,10 @@ def read_json(body: bytes) -> Any:
         raise UsageError(f"the body is not JSON: {exc}", hint="/docs shows the form of a request") from None
 
 
-def _small_question(services: Services, body: bytes) -> online.Question | None:
-    """A question that is read soon, and may be answered together with others that ask for the same features."""
-    if len(body) > SMALL or services.request_log is not None:  # which takes each request by itself
+def _plain_question(services: Services, data: object) -> online.Question | None:
+    """A question that may be answered together with others that ask for the same features; None for other bodies."""
+    if services.request_log is not None:  # which takes each request by itself
         return None
-    data = read_json(body)
     if isinstance(data, dict) and "questions" in data:
         return None
     question = parse(online.Question, data)
@@ -114,8 +116,11 @@ def _answer_together(services: Services, questions: Sequence[online.Question]) -
     ]
 
 
-def _answer(services: Services, body: bytes) -> Response:
-    data = read_json(body)
+def _answer_body(services: Services, body: bytes) -> Response:
+    return _answer(services, read_json(body))
+
+
+def _answer(services: Services, data: object) -> Response:
     several = isinstance(data, dict) and "questions" in data
     questions = parse(online.Questions, data).questions if several else [parse(online.Question, data)]
     found = _documents(services, questions)
