@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from featurestore import times
@@ -53,7 +54,7 @@ FEATURE_FIELDS = ("tag", "owner", "status", "entity", "source", "type")
 RUN_FIELDS = ("status", "source", "feature", "commit")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what it works out is kept
 class FeatureRow:
     """A feature as a line of the list. ``totals`` are None until the store has answered."""
 
@@ -71,13 +72,13 @@ class FeatureRow:
     def feature(self) -> Feature:
         return self.entry.feature
 
-    @property
+    @cached_property
     def score(self) -> float | None:
         drift = self.entry.drift
         found = drift.get("score") if isinstance(drift, Mapping) else None
         return float(found) if isinstance(found, int | float) else None
 
-    @property
+    @cached_property
     def drifted(self) -> bool:
         return isinstance(self.entry.drift, Mapping) and bool(self.entry.drift.get("detected"))
 

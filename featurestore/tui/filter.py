@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+BEFORE = "\0"
+"""Stands before each word of a field, so that how a word begins can be found in all of them at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,20 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Searchable:
-    """What an item is searched by: all of its text in lower case, and the words of each field."""
+    """What an item is searched by: all of its text in lower case, and the words of each field, joined by `BEFORE`."""
 
     text: str
-    fields: Mapping[str, Sequence[str]]
+    fields: Mapping[str, str]
+
+
+class Searched(Protocol):
+    """An item that can be filtered."""
+
+    @property
+    def searched(self) -> Searchable: ...
+
+
+Item = TypeVar("Item", bound=Searched)
 
 
 def parse(text: str, fields: Collection[str]) -> tuple[Term, ...]:
@@ -48,15 +62,24 @@ def parse(text: str, fields: Collection[str]) -> tuple[Term, ...]:
 
 def searchable(text: str, fields: Mapping[str, Sequence[str]]) -> Searchable:
     """An item's texts, prepared once for any number of filters."""
-    return Searchable(text.lower(), {name: [word.lower() for word in words] for name, words in fields.items()})
+    return Searchable(text.lower(), {name: "".join(map(_begun, words)) for name, words in fields.items()})
 
 
-def matches(item: Searchable, terms: Sequence[Term]) -> bool:
-    """Whether an item meets every term."""
-    return all(_holds(item, term) != term.inverted for term in terms)
+def narrowed(items: Sequence[Item], terms: Sequence[Term]) -> Sequence[Item]:
+    """The items that meet every term, in their order.
+
+    Of 100,000 items each letter must be answered at once, so each term is one loop over them that calls nothing.
+    """
+    for term in terms:
+        wanted = not term.inverted
+        if term.field is None:
+            word = term.word
+            items = [item for item in items if (word in item.searched.text) is wanted]
+        else:
+            field, word = term.field, _begun(term.word)
+            items = [item for item in items if (word in item.searched.fields.get(field, "")) is wanted]
+    return items
 
 
-def _holds(item: Searchable, term: Term) -> bool:
-    if term.field is None:
-        return term.word in item.text
-    return any(word.startswith(term.word) for word in item.fields.get(term.field, ()))
+def _begun(word: str) -> str:
+    return BEFORE + word.lower().replace(BEFORE, "")

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from featurestore.render.charts import spark
 from featurestore.render.words import age, minute, plural, score
 from featurestore.tui import commands
 from featurestore.tui.actions import Action, Impossible
 from featurestore.tui.data import FEATURE_FIELDS, FeatureList, FeatureRow, LockedPage, age_of
-from featurestore.tui.filter import Term, matches, parse
 from featurestore.tui.location import Location
 from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.texts import BAD, DIM, NAME, WARN, cell, status
 from featurestore.tui.widgets.columns import Column
-from featurestore.tui.widgets.filterbar import FilterBar, FilterInput
+from featurestore.tui.widgets.filtered import FilteredTable
 from featurestore.tui.widgets.table import Table
 
 NOTHING_YET = (
     "No features yet.\n\nA feature is a decorated function in features/; featurestore init --demo lays down an example."
 )
+NOTHING_USABLE = "No feature can be used.\n\nfeaturestore check says what is wrong with each."
 
 
 class FeaturesPlace(Place):
@@ -41,13 +41,14 @@ class FeaturesPlace(Place):
     def __init__(self) -> None:
         super().__init__()
         self.table: Table[FeatureRow] = Table(_columns(), lambda row: row.name, noun="feature")
-        self.bar = FilterBar("text  tag:cardiac  owner:ada  status:active  entity:patient  !not")
-        self.terms: tuple[Term, ...] = ()
-        self._broken = self._reading = ""
+        self._list = FilteredTable(
+            self.table, FEATURE_FIELDS, "text  tag:cardiac  owner:ada  status:active  entity:patient  !not",
+            self._remarks, lambda: NOTHING_USABLE if self._broken else NOTHING_YET,
+        )  # fmt: skip
+        self._broken = ""
 
     def compose(self) -> ComposeResult:
-        yield self.table
-        yield self.bar
+        yield self._list
 
     def on_mount(self) -> None:
         self.table.set_empty(Text("Reading the features …"))
@@ -58,19 +59,18 @@ class FeaturesPlace(Place):
 
     def take_first(self, page: LockedPage) -> None:
         """Shows the first of the features until all of them are read."""
-        self._reading = f"the first {len(page.rows):,} of {page.count:,}, as they were locked · reading them all …"
-        self.table.set_items(page.rows)
-        self._count()
+        first = f"the first {len(page.rows):,} of {page.count:,}, as they were locked · reading them all …"
+        self._list.instead = first
+        self._list.set_items(self.table.measured(page.rows))
 
     def prepare(self, listed: FeatureList) -> Taking:
         measured = self.table.measured(listed.rows)
+        _drifted(listed.rows)  # in this thread, so that the first key need not
 
         def take() -> None:
-            self._reading = ""
+            self._list.instead = None
             self._broken = f"{plural(len(listed.broken), 'declaration')} can't be used" if listed.broken else ""
-            self.table.set_items(measured)
-            self._say_empty()
-            self._count()
+            self._list.set_items(measured)
 
         return take
 
@@ -83,7 +83,7 @@ class FeaturesPlace(Place):
 
     @property
     def words(self) -> list[str]:
-        return commands.words_for(self.location, self.terms)
+        return commands.words_for(self.location, self._list.terms)
 
     @property
     def promotion(self) -> Action | Impossible:
@@ -93,49 +93,24 @@ class FeaturesPlace(Place):
         return Impossible(f"open {row.name} first, and choose one of its versions")
 
     def action_filter(self) -> None:
-        self.bar.open()
+        self._list.open_filter()
 
     @on(Table.Chosen)
     def _open(self, message: Table.Chosen) -> None:
         self.tui.go(Location("feature", message.item.name))
 
-    @on(Table.Sorted)
-    def _sorted(self) -> None:
-        self._count()
-
-    @on(Input.Changed)
-    def _narrow(self, event: Input.Changed) -> None:
-        terms = self.terms = parse(event.value, FEATURE_FIELDS)
-        self.table.set_filter((lambda row: matches(row.searched, terms)) if terms else None)
-        self._say_empty()
-        self._count()
-
-    @on(FilterInput.Left)
-    def _to_the_list(self) -> None:
-        self.bar.close_if_empty()
-        self.table.focus()
-
-    def _say_empty(self) -> None:
-        if self.terms:
-            self.table.set_empty(Text("No feature matches.\n\nEscape in the filter shows them all again."))
-        elif self._broken:
-            self.table.set_empty(Text("No feature can be used.\n\nfeaturestore check says what is wrong with each."))
-        else:
-            self.table.set_empty(Text(NOTHING_YET))
-
-    def _count(self) -> None:
-        shown, all_ = len(self.table.view), len(self.table.items)
-        text = Text(plural(all_, "feature") if shown == all_ else f"{shown:,} of {plural(all_, 'feature')}")
-        drifted = sum(row.drifted for row in self.table.view)
-        if drifted:
+    def _remarks(self, view: Sequence[FeatureRow]) -> Text:
+        text = Text()
+        drifted = _drifted(view)
+        if drifted and self._list.instead is None:
             text.append(" · ").append(f"{drifted:,} drifted", WARN)
-        if self._reading:
-            text = Text(self._reading)
         if self._broken:
             text.append(" · ").append(self._broken, BAD)
-        if self.table.sorting:
-            text.append(f" · {self.table.sorting}")
-        self.bar.show(text)
+        return text
+
+
+def _drifted(rows: Sequence[FeatureRow]) -> int:
+    return sum([row.drifted for row in rows])
 
 
 def _columns() -> list[Column[FeatureRow]]:

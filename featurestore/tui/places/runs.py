@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,20 +13,19 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Resize
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, Input
+from textual.widgets import ContentSwitcher
 
-from featurestore.model import RejectedRow
+from featurestore.model import RejectedRow, RunStatus
 from featurestore.render.text.runs import run_page
-from featurestore.render.words import number, plural
+from featurestore.render.words import number
 from featurestore.tui import commands
 from featurestore.tui.data import RUN_FIELDS, RUNS_AT_ONCE, FeatureList, RunRow
-from featurestore.tui.filter import Term, matches, parse
 from featurestore.tui.location import Location
 from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.places.run_columns import run_columns
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell, hint
 from featurestore.tui.widgets.columns import Column, Measured
-from featurestore.tui.widgets.filterbar import FilterBar, FilterInput
+from featurestore.tui.widgets.filtered import FilteredTable
 from featurestore.tui.widgets.page import Page
 from featurestore.tui.widgets.table import Table
 from featurestore.workflows.runs import RunDetail
@@ -56,13 +56,15 @@ class RunsPlace(Place):
     def __init__(self) -> None:
         super().__init__()
         self.table: Table[RunRow] = Table(run_columns(), lambda row: row.totals.run_id, noun="run", id="runs-list")
-        self.bar = FilterBar("text  status:failed  source:visits  feature:name  !not")
+        self._list = FilteredTable(
+            self.table, RUN_FIELDS, "text  status:failed  source:visits  feature:name  !not", self._remarks,
+            lambda: "No runs yet.\n\ni ingests all features.",
+        )  # fmt: skip
         self.preview = Page("preview")
         self.page = Page("run")
         self.rejected: Table[RejectedRow] = Table(
             _rejected_columns(), lambda row: f"{row.place} {row.column}", noun="row", id="rejected"
         )
-        self.terms: tuple[Term, ...] = ()
         self._feature: str | None = None
         self._read: Measured[RunRow] = Measured((), [])
         self._is_read = False
@@ -72,9 +74,7 @@ class RunsPlace(Place):
     def compose(self) -> ComposeResult:
         with ContentSwitcher(initial="all"):
             with Horizontal(id="all"):
-                with Vertical():
-                    yield self.table
-                    yield self.bar
+                yield self._list
                 yield self.preview
             with Vertical(id="one-run"):
                 yield self.page
@@ -126,9 +126,7 @@ class RunsPlace(Place):
 
         def add(skip: int, found: Measured[RunRow], asked: int) -> None:
             self._read = found.following(self._read, skip) if skip else found
-            self.table.set_items(self._read)
-            self._say_empty()
-            self._count()
+            self._list.set_items(self._read)
             if len(found.items) == asked:
                 follow(skip + asked, RUNS_AT_ONCE)
 
@@ -144,23 +142,7 @@ class RunsPlace(Place):
         if self.location.run:
             self.notify("the filter is for the list of runs; escape goes there", severity="warning")
         else:
-            self.bar.open()
-
-    @on(Input.Changed)
-    def _narrow(self, event: Input.Changed) -> None:
-        terms = self.terms = parse(event.value, RUN_FIELDS)
-        self.table.set_filter((lambda row: matches(row.searched, terms)) if terms else None)
-        self._say_empty()
-        self._count()
-
-    @on(FilterInput.Left)
-    def _to_the_list(self) -> None:
-        self.bar.close_if_empty()
-        self.table.focus()
-
-    @on(Table.Sorted, "#runs-list")
-    def _sorted(self) -> None:
-        self._count()
+            self._list.open_filter()
 
     @on(Table.Chosen, "#runs-list")
     def _open(self, message: Table.Chosen) -> None:
@@ -184,26 +166,16 @@ class RunsPlace(Place):
                 "preview", lambda: self.tui.data.run(row.totals.run_id), lambda run: self.preview.show(run_page(run))
             )
 
-    def _say_empty(self) -> None:
-        if self.terms and self._read.items:
-            self.table.set_empty(Text("No run matches.\n\nEscape in the filter shows them all again."))
-        else:
-            self.table.set_empty(Text("No runs yet.\n\ni ingests all features."))
-
-    def _count(self) -> None:
-        shown, all_ = len(self.table.view), len(self.table.items)
-        text = Text(plural(all_, "run") if shown == all_ else f"{shown:,} of {plural(all_, 'run')}")
+    def _remarks(self, view: Sequence[RunRow]) -> Text:
+        text = Text()
         if self.location.feature:
             text.append(" of ").append_text(cell(self.location.feature))
-        failed = sum(row.totals.status == "failed" for row in self.table.view)
-        partial = sum(row.totals.status == "partial" for row in self.table.view)
-        if failed:
-            text.append(" · ").append(f"{failed:,} failed", BAD)
-        if partial:
-            text.append(" · ").append(f"{partial:,} partial", WARN)
-        if self.table.sorting:
-            text.append(f" · {self.table.sorting}")
-        self.bar.show(text)
+        counts = Counter([row.totals.status for row in view])
+        shown: tuple[tuple[RunStatus, str], ...] = (("failed", BAD), ("partial", WARN))
+        for status, style in shown:
+            if counts[status]:
+                text.append(" · ").append(f"{counts[status]:,} {status}", style)
+        return text
 
     # One run
 
@@ -230,7 +202,7 @@ class RunsPlace(Place):
 
     @property
     def words(self) -> list[str]:
-        return commands.words_for(self.location, self.terms)
+        return commands.words_for(self.location, self._list.terms)
 
     @property
     def subject(self) -> str | None:

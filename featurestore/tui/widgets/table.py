@@ -29,6 +29,14 @@ HEAD = 1
 UP, DOWN = "▲", "▼"
 
 
+def sorted_by(sort: Callable[[Item], Any], items: Sequence[Item], *, reverse: bool = False) -> list[Item]:
+    """Sorted, and last what has no value (None), whichever way the others go."""
+    values = [sort(item) for item in items]
+    valued = [(value, item) for value, item in zip(values, items, strict=True) if value is not None]
+    valued.sort(key=itemgetter(0), reverse=reverse)
+    return [item for _, item in valued] + [item for value, item in zip(values, items, strict=True) if value is None]
+
+
 class Table(ScrollView, Generic[Item], can_focus=True):
     """Items in rows. ``key`` names an item across replacements; ``noun`` what an item is called, for messages."""
 
@@ -105,7 +113,8 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         self._columns, self._key = tuple(columns), key
         self._items: Sequence[Item] = ()
         self._view: Sequence[Item] = ()
-        self._wanted: Callable[[Item], bool] | None = None
+        self._ordered: Sequence[Item] = ()
+        self._narrow: Callable[[Sequence[Item]], Sequence[Item]] | None = None
         self._natural: list[int] = natural_widths(self._columns, ())
         self._fitted: Fitted[Item] | None = None
         self._strips: dict[tuple[int, bool, bool], Strip] = {}
@@ -157,11 +166,11 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         """Replaces the items. The cursor stays on its item, and the item on its line."""
         found = items if isinstance(items, Measured) else self.measured(items)
         self._items, self._natural = found.items, found.natural
-        self._rearrange()
+        self._order()
 
-    def set_filter(self, wanted: Callable[[Item], bool] | None) -> None:
-        """Shows only the items that are wanted; all of them with None."""
-        self._wanted = wanted
+    def set_filter(self, narrow: Callable[[Sequence[Item]], Sequence[Item]] | None) -> None:
+        """Shows only those of the items that ``narrow`` leaves, in their order; all of them with None."""
+        self._narrow = narrow
         self._rearrange()
 
     def set_empty(self, text: Text) -> None:
@@ -173,7 +182,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
         self._sort = next(at for at, column in enumerate(self._columns) if column.title == title)
         self._column = self._sort
         self._reverse = reverse
-        self._rearrange()
+        self._order()
 
     def select(self, key: str) -> bool:
         """Puts the cursor on the item of that key; False where it is not in the view."""
@@ -208,7 +217,7 @@ class Table(ScrollView, Generic[Item], can_focus=True):
             return
         self._reverse = self._sort == self._column and not self._reverse
         self._sort = self._column
-        self._rearrange()
+        self._order()
         self.post_message(self.Sorted(self))
 
     def action_choose(self) -> None:
@@ -347,18 +356,16 @@ class Table(ScrollView, Generic[Item], can_focus=True):
 
     # Keeping its place
 
+    def _order(self) -> None:
+        """Sorts the items. A filter keeps their order, so that no letter of it sorts them again."""
+        sort = None if self._sort is None else self._columns[self._sort].sort
+        self._ordered = self._items if sort is None else sorted_by(sort, self._items, reverse=self._reverse)
+        self._rearrange()
+
     def _rearrange(self) -> None:
         """Works out the view again, with the cursor on the item that it is on now."""
         before, line = self.current, self._cursor - int(self.scroll_offset.y)
-        view = list(self._items) if self._wanted is None else [item for item in self._items if self._wanted(item)]
-        sort = None if self._sort is None else self._columns[self._sort].sort
-        if sort is not None:
-            # Two steps: what has no value comes last, whichever way the others go.
-            values = [sort(item) for item in view]
-            valued = [(value, item) for value, item in zip(values, view, strict=True) if value is not None]
-            valued.sort(key=itemgetter(0), reverse=self._reverse)
-            rest = [item for value, item in zip(values, view, strict=True) if value is None]
-            view = [item for _, item in valued] + rest
+        view = self._ordered if self._narrow is None else self._narrow(self._ordered)
         self._view = view
         self._fitted = None
         if before is not None:
