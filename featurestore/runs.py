@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 GONE = "details are no longer kept"  # the note of a run whose details went by `[log] keep`
 
@@ -21,3 +21,11 @@ def counted_once(counts: Mapping[str, int]) -> Mapping[str, int]:
         return sum(counts.get(each, 0) for each in name.split(", "))
 
     return {name: count for name, count in counts.items() if ", " not in name or alone(name) < count}
+
+
+def fewest_rejected(counts: Iterable[tuple[str, int]]) -> int:
+    """How many rows were set aside at least, of each feature's source with its count: features share rows of one."""
+    by_source: dict[str, int] = {}
+    for source, count in counts:
+        by_source[source] = max(by_source.get(source, 0), count)
+    return sum(counted_once(by_source).values())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from featurestore.model import RunStatus, VersionId
+from featurestore.runs import fewest_rejected
 
 if TYPE_CHECKING:
     from featurestore.offline.sql import Values
@@ -26,7 +27,7 @@ class RunTotals:
     """One run with its counts added up over its features, or those of one feature alone where that was asked for.
 
     Instants are microseconds, counts are rows. ``names`` are the first of its ``features``; ``failed`` and ``drifted``
-    count features.
+    count features. Features of one source set aside the same rows, so ``rows_rejected`` is the least that it can be.
     """
 
     run_id: str
@@ -58,14 +59,15 @@ class VersionTotals:
 
 # The order of `AuditLog.runs`.
 _TOTALS = (
-    "SELECT r.*, f.features, f.names, f.failed, f.drifted, f.rows_written, f.rows_corrected, f.rows_rejected "
+    "SELECT r.*, f.features, f.names, f.failed, f.drifted, f.rows_written, f.rows_corrected, f.rejected "
     "FROM (SELECT * FROM ({in_order}) runs {where} ORDER BY place DESC, run_seq DESC NULLS FIRST, started_at DESC, "
     "run_id LIMIT {limit:d} OFFSET {skip:d}) r "
     "LEFT JOIN (SELECT run_id, count(*) AS features, "
     "string_agg(CASE WHEN position < {names} THEN name END, ' ' ORDER BY position) AS names, "
     "count(CASE WHEN status = 'failed' THEN 1 END) AS failed, count(CASE WHEN strpos(drift, $1) > 0 THEN 1 END) "
     "AS drifted, sum(rows_written) AS rows_written, sum(rows_corrected) AS rows_corrected, "
-    "sum(rows_rejected) AS rows_rejected FROM run_features {of_feature} GROUP BY run_id) f ON r.run_id = f.run_id "
+    "string_agg(CASE WHEN rows_rejected > 0 THEN rows_rejected || ' ' || source END, '\n') AS rejected "
+    "FROM run_features {of_feature} GROUP BY run_id) f ON r.run_id = f.run_id "
     "ORDER BY r.place DESC, r.run_seq DESC NULLS FIRST, r.started_at DESC, r.run_id"
 )
 _DETECTED = json.dumps({"detected": True}).strip("{}")  # as `audit_rows.dump_json` writes it
@@ -104,11 +106,13 @@ def read_version_totals(query: Query, *, last: int) -> dict[VersionId, VersionTo
 
 def _run(row: Mapping[str, Any]) -> RunTotals:
     counts = {name: int(row[name] or 0) for name in _COUNTS}
+    rejected = (line.partition(" ") for line in (row["rejected"] or "").splitlines())
     return RunTotals(
         run_id=row["run_id"], run_seq=row["run_seq"], started_at=row["started_at"], duration_s=row["duration_s"],
         status=row["status"], sources=tuple(json.loads(row["sources"])), git_commit=row["git_commit"],
-        names=tuple((row["names"] or "").split()), **counts,
+        names=tuple((row["names"] or "").split()),
+        rows_rejected=fewest_rejected((source, int(count)) for count, _, source in rejected), **counts,
     )  # fmt: skip
 
 
-_COUNTS = ("features", "failed", "drifted", "rows_written", "rows_corrected", "rows_rejected")
+_COUNTS = ("features", "failed", "drifted", "rows_written", "rows_corrected")

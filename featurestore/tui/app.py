@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -242,7 +242,7 @@ class FeatureStoreApp(App[int]):
             self.post_message(self.Loaded(group, token, finish))
 
     def on_feature_store_app_loaded(self, message: Loaded) -> None:
-        if self._tokens.get(message.group) != message.token:
+        if self._is_leaving or self._tokens.get(message.group) != message.token:
             return
         self._reading.discard(message.group)
         message.finish()
@@ -364,6 +364,15 @@ class FeatureStoreApp(App[int]):
         return "now" if seconds < 5 else f"{age(int(seconds) // 5 * 5_000_000)} old"
 
     # Keys
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self.return_code is not None or not self.screen_stack
+
+    async def on_event(self, event: events.Event) -> None:
+        """What is typed after the key that leaves would reach widgets that are being taken away."""
+        if not (isinstance(event, events.InputEvent) and self._is_leaving):
+            await super().on_event(event)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(self.screen))

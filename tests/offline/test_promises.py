@@ -554,7 +554,7 @@ def test_runs_and_versions_are_added_up_as_the_whole_runs_say(store: OfflineStor
     for at in range(12):
         items = [
             FeatureRun(
-                name, "visits", drawn.choice(("ok", "failed")), 1, digit * 64,
+                name, drawn.choice(("visits", "labs", "visits, labs")), drawn.choice(("ok", "failed")), 1, digit * 64,
                 rows_written=drawn.randint(0, 9), rows_corrected=drawn.randint(0, 9), rows_rejected=drawn.randint(0, 9),
                 drift=drawn.choice((None, {"score": at / 7, "detected": at > 6}, {"score": None, "detected": False})),
             )
@@ -583,8 +583,16 @@ def totals_of(run: Run) -> RunTotals:
         run.run_id, run.run_seq, run.started_at, run.duration_s, run.status, run.sources, run.git_commit, len(items),
         tuple(item.name for item in items[:3]), sum(item.status == "failed" for item in items),
         sum(bool(item.drift and item.drift["detected"]) for item in items), sum(item.rows_written for item in items),
-        sum(item.rows_corrected for item in items), sum(item.rows_rejected for item in items),
+        sum(item.rows_corrected for item in items), rejected_rows(items),
     )  # fmt: skip
+
+
+def rejected_rows(items: Sequence[FeatureRun]) -> int:
+    """Of each source the most that a feature set aside, and of several together what they have more than each alone."""
+    most = {source: max((item.rows_rejected for item in items if item.source == source), default=0)
+            for source in ("visits", "labs", "visits, labs")}  # fmt: skip
+    alone = most["visits"] + most["labs"]
+    return alone + (most["visits, labs"] if most["visits, labs"] > alone else 0)
 
 
 def version_totals_of(runs: list[Run], *, last: int) -> dict[VersionId, VersionTotals]:

@@ -280,3 +280,14 @@ def test_a_wide_screen_shows_the_run_under_the_cursor_at_once(past: Path) -> Non
             await shown.until(lambda: "host" in shown.text)
 
     play(story)
+
+
+def test_the_list_of_runs_counts_a_row_that_several_features_set_aside_once(past: Path) -> None:
+    async def story() -> None:
+        async with tui(past, (200, 40)) as shown:
+            await shown.press("5")
+            newest = shown.app.place.table.items[0].totals  # type: ignore[attr-defined]
+            assert newest.features == 3
+            assert newest.rows_rejected == 1
+
+    play(story)

@@ -34,7 +34,7 @@ def press_at_random(root: Path, count: int, seed: int) -> None:
                 shown.app.simulate_key(NAMES.get(key, key))
                 if drawn.random() < 0.3:
                     await shown.pilot.pause()
-            await shown.pilot.pause()
+            await shown.settle()
             assert shown.app._exception is None
             assert shown.app.is_running, f"it left with {shown.app.return_code}"
 
@@ -87,5 +87,19 @@ def test_a_dialog_that_is_left_twice_at_once_is_left_once(past: Path, keys: tupl
             await shown.settle()
             assert shown.app.is_running
             assert shown.app.screen is not dialog
+
+    play(story)
+
+
+@pytest.mark.parametrize("typed", ["q2345", "2q\tj345", "4jqa5", "5q\tob2"])
+def test_what_is_typed_after_the_key_that_leaves_reaches_nothing(past: Path, typed: str) -> None:
+    async def story() -> None:
+        async with tui(past) as shown:
+            for key in typed:
+                shown.app.simulate_key({"\t": "tab"}.get(key, key))
+            while shown.app.is_running:
+                await shown.pilot.pause(0.01)
+            assert shown.app._exception is None
+            assert shown.app.return_code == 0
 
     play(story)

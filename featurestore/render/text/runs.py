@@ -13,7 +13,7 @@ from featurestore.model import FeatureRun, Json, Problem, RejectedRow, Run
 from featurestore.render.text.style import BAD, DIM, NAME, WARN, facts, line, status
 from featurestore.render.text.table import Column, table
 from featurestore.render.words import count, instant, plural, score
-from featurestore.runs import GONE, counted_once
+from featurestore.runs import GONE, fewest_rejected
 from featurestore.workflows.runs import RunDetail
 
 if TYPE_CHECKING:
@@ -207,10 +207,7 @@ def _not_stored(lost: int) -> list[str]:
 
 def _fewest_rejected(run: Run) -> int:
     """How many rows were set aside at least: several features may have read the same ones of a source."""
-    by_source: dict[str, int] = {}
-    for item in run.features:
-        by_source[item.source] = max(by_source.get(item.source, 0), item.rows_rejected)
-    return sum(counted_once(by_source).values())
+    return fewest_rejected((item.source, item.rows_rejected) for item in run.features)
 
 
 def _drift(item: FeatureRun) -> Text:
