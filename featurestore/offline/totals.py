@@ -64,8 +64,10 @@ _TOTALS = (
     "run_id LIMIT {limit:d} OFFSET {skip:d}) r "
     "LEFT JOIN (SELECT run_id, count(*) AS features, "
     "string_agg(CASE WHEN position < {names} THEN name END, ' ' ORDER BY position) AS names, "
-    "count(CASE WHEN status = 'failed' THEN 1 END) AS failed, count(CASE WHEN strpos(drift, $1) > 0 THEN 1 END) "
-    "AS drifted, sum(rows_written) AS rows_written, sum(rows_corrected) AS rows_corrected, "
+    "count(CASE WHEN status = 'failed' THEN 1 END) AS failed, "
+    # Few verdicts have the words; of those, some only say that an earlier version had other values.
+    "count(CASE WHEN strpos(drift, $1) > 0 AND CAST(drift AS JSON) ->> 'detected' = 'true' THEN 1 END) AS drifted, "
+    "sum(rows_written) AS rows_written, sum(rows_corrected) AS rows_corrected, "
     "string_agg(CASE WHEN rows_rejected > 0 THEN rows_rejected || ' ' || source END, '\n') AS rejected "
     "FROM run_features {of_feature} GROUP BY run_id) f ON r.run_id = f.run_id "
     "ORDER BY r.place DESC, r.run_seq DESC NULLS FIRST, r.started_at DESC, r.run_id"

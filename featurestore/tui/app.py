@@ -74,7 +74,7 @@ class FeatureStoreApp(App[int]):
         Binding("p", "act('promote')", "Promote a version", show=False),
         Binding("b", "act('baseline')", "Make a run the reference", show=False),
         Binding("r", "reload", "Read everything again", show=False),
-        Binding("q,ctrl+c", "quit", "Leave", show=False),
+        Binding("q,ctrl+c,ctrl+q", "quit", "Leave", show=False),
     ]
 
     class Loaded(Message):

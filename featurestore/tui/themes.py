@@ -7,9 +7,9 @@ from textual.theme import Theme
 
 DARK = Theme(
     name="featurestore-dark", dark=True, primary="#7aa2f7", secondary="#7dcfff", accent="#bb9af7", success="#9ece6a",
-    warning="#e0af68", error="#f7768e", foreground="#c8d0e0", background="#16181f", surface="#1b1e27", panel="#1f2330",
-    variables={"block-cursor-background": "#2d3650", "block-cursor-foreground": "#c8d0e0",
-               "block-cursor-blurred-background": "#222736", "border-blurred": "#333a4d"},
+    warning="#e0af68", error="#f7768e", foreground="#c8d0e0", background="#17191e", surface="#1c1e24", panel="#22252b",
+    variables={"block-cursor-background": "#2a2f52", "block-cursor-foreground": "#c8d0e0",
+               "block-cursor-blurred-background": "#2a2c33", "border-blurred": "#34373f"},
 )  # fmt: skip
 LIGHT = Theme(
     name="featurestore-light", dark=False, primary="#2e5cc5", secondary="#0f7b94", accent="#7a3fb8", success="#3d7a1f",
@@ -32,5 +32,5 @@ def _terminal(theme: Theme, black: str, white: str, grey: str) -> TerminalTheme:
     return TerminalTheme(_rgb(theme.background or black), _rgb(theme.foreground or white), eight, bright)
 
 
-ANSI_DARK = _terminal(DARK, "#16181f", "#c8d0e0", "#6b7489")
+ANSI_DARK = _terminal(DARK, "#17191e", "#c8d0e0", "#6b7489")
 ANSI_LIGHT = _terminal(LIGHT, "#262b36", "#fbfbfa", "#7c828f")

@@ -1,7 +1,7 @@
 """What every offline store promises; the same tests for each."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featurestore.model import FeatureRun, RejectedRow, Run, StoredVersion, VersionId
+from featurestore.model import FeatureRun, Json, RejectedRow, Run, StoredVersion, VersionId
 from featurestore.offline.contract import Baseline, DataSet, DataSetFeature, OfflineStore, Position
 from featurestore.offline.partitions import KeyRange
 from featurestore.offline.totals import RunTotals, VersionTotals
@@ -556,7 +556,7 @@ def test_runs_and_versions_are_added_up_as_the_whole_runs_say(store: OfflineStor
             FeatureRun(
                 name, drawn.choice(("visits", "labs", "visits, labs")), drawn.choice(("ok", "failed")), 1, digit * 64,
                 rows_written=drawn.randint(0, 9), rows_corrected=drawn.randint(0, 9), rows_rejected=drawn.randint(0, 9),
-                drift=drawn.choice((None, {"score": at / 7, "detected": at > 6}, {"score": None, "detected": False})),
+                drift=drawn.choice(verdicts(at)),
             )
             for name, digit in zip(drawn.sample(["one", "two", "three", "four"], 4), "aabb", strict=True)
         ]  # fmt: skip
@@ -575,6 +575,14 @@ def test_runs_and_versions_are_added_up_as_the_whole_runs_say(store: OfflineStor
         replace(totals_of(run), names=()) for run in of_one
     ]
     assert store.version_totals(last=2) == version_totals_of(runs, last=2)
+
+
+def verdicts(at: int) -> Sequence[Mapping[str, Json] | None]:
+    """None was measured, drifted from run 7 on, not measurable, and one of a new version whose values are others."""
+    return (
+        None, {"score": at / 7, "detected": at > 6}, {"score": None, "detected": False},
+        {"score": 0.0, "detected": False, "previous_version": {"score": 0.5, "detected": True}},
+    )  # fmt: skip
 
 
 def totals_of(run: Run) -> RunTotals:

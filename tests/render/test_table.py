@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from featurestore.model import Check, FeatureRun, Run
@@ -129,3 +130,14 @@ def test_what_is_said_of_features_stands_below_the_table() -> None:
     said = " ".join(out.getvalue().split())
     assert said.count(note) == 1
     assert f"{', '.join(names[:5])} and 2 more: {note}" in said
+
+
+def test_a_cell_that_is_all_of_one_style_is_drawn_in_it() -> None:
+    console = Console(width=40)
+    rows = [("age", Text("0.7 score", style="yellow")), ("chol", Text("0.1"))]
+    drawn_segments = list(console.render(table((Column("feature", style="cyan"), Column("drift")), rows)))
+    styles = {segment.text: str(segment.style or "none") for segment in drawn_segments if segment.text.strip()}
+    assert styles["drift"] == "bold"
+    assert styles["0.7 score"] == "yellow"
+    assert styles["age"] == "cyan"
+    assert styles["0.1"] == "none"

@@ -34,8 +34,10 @@ def press_at_random(root: Path, count: int, seed: int) -> None:
                 shown.app.simulate_key(NAMES.get(key, key))
                 if drawn.random() < 0.3:
                     await shown.pilot.pause()
-            await shown.settle()
+            while shown.app.message_queue_size:  # what was pressed faster than it was answered
+                await shown.pilot.pause(0.05)
             assert shown.app._exception is None
+            assert shown.app.place.display, f"{shown.app.here} is not what is shown"
             assert shown.app.is_running, f"it left with {shown.app.return_code}"
 
     play(story)
@@ -101,5 +103,20 @@ def test_what_is_typed_after_the_key_that_leaves_reaches_nothing(past: Path, typ
                 await shown.pilot.pause(0.01)
             assert shown.app._exception is None
             assert shown.app.return_code == 0
+
+    play(story)
+
+
+def test_keys_that_follow_a_part_at_once_leave_the_crumbs_where_one_is(past: Path) -> None:
+    async def story() -> None:
+        async with tui(past) as shown:
+            await shown.press("2")
+            for _ in range(3):
+                for key in ("tab", "tab", "3"):
+                    shown.app.simulate_key(key)
+                await shown.settle()
+                assert shown.app.here.place == "diff"
+                assert "Diff" in shown.lines[1]
+                await shown.press("2")
 
     play(story)

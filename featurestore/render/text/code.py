@@ -16,7 +16,7 @@ from rich.text import Text
 from featurestore.render.text.style import line
 from featurestore.render.unified import CONTEXT
 
-SIDE_BY_SIDE_WIDTH, NUMBER_WIDTH = 120, 4
+SIDE_BY_SIDE_WIDTH, NUMBER_WIDTH = 116, 4
 REMOVED, ADDED, REMOVED_WORD, ADDED_WORD = "red", "green", "reverse red", "reverse green"
 
 Row = tuple[int | None, Text, int | None, Text]
@@ -24,7 +24,10 @@ Row = tuple[int | None, Text, int | None, Text]
 
 @dataclass(frozen=True, slots=True)
 class CodeComparison:
-    """The sections that differ: side by side from 120 columns on, one above the other where there are fewer."""
+    """The sections that differ: side by side from 116 columns on, one above the other where there are fewer.
+
+    A terminal of 120 leaves the interface 117.
+    """
 
     old: Mapping[str, str]
     new: Mapping[str, str]

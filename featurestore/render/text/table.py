@@ -141,7 +141,9 @@ def _row(columns: Sequence[tuple[Column, int]], cells: Iterable[Text], gap: int,
             space = " " * (width - cell_len(text.plain))
             right = column.kind == "number"
             yield Segment(space if right else "")
-            yield from Segment.apply_style(text.render(console), console.get_style(column.style))
+            # Rich leaves the style of a text that has no others to whoever draws it.
+            style = console.get_style(column.style) + console.get_style(text.style)
+            yield from Segment.apply_style(text.render(console), style)
             yield Segment(" " * after if right else space + " " * after)
         yield Segment.line()
 

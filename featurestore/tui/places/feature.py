@@ -149,7 +149,8 @@ class FeaturePlace(Place):
     @on(Tabs.TabActivated)
     def _tab_clicked(self, event: Tabs.TabActivated) -> None:
         name = (event.tab.id or "").removeprefix("tab-")
-        if name in PARTS and name != self.part:
+        # It also comes late, after a key that was pressed just behind the tab has led elsewhere.
+        if name in PARTS and name != self.part and self.tui.place is self:
             self._go_to_part(name)
 
     def on_resize(self, event: Resize) -> None:
