@@ -17,6 +17,7 @@ from featurestore.sources.files import named_in_files
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.batch import Batch
 
@@ -75,6 +76,7 @@ def read_duckdb(
             yield batch_of(empty.select(held), name, unread=unread)
             first = 1
             for batch in connection.sql(statement).to_arrow_reader(rows):
+                _refuse_long(batch.select(held), name)
                 yield batch_of(batch.select(held), name, first, unread=unread)
                 first += batch.num_rows
             check()
@@ -91,6 +93,21 @@ def read_duckdb(
             raise SourceError(
                 f"its {what} can't be read: {said}", where=name, hint=f"fix {what} in featurestore.toml"
             ) from exc
+
+
+def _refuse_long(batch: pa.RecordBatch, name: str) -> None:
+    """Raises SourceError for a HUGEINT of 39 digits, of which what follows DuckDB would cut one off."""
+    import pyarrow as pa
+
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.type == pa.decimal128(38, 0):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid:
+                hint = "read it by a query that casts it: AS DOUBLE, or AS VARCHAR for all its digits"
+                raise SourceError(
+                    f"column {field.name!r} has a number of more than 38 digits", where=name, hint=hint
+                ) from None
 
 
 def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> str:
