@@ -107,6 +107,10 @@ OPEN: dict[str, tuple[str, Sequence[str], str, str]] = {
     "day or month": (
         "user_id,day,n\n1,1/2/2024,1\n", ["--format-of", "day=%d/%m/%Y"], "is it day or month first?", "%m/%d/%Y",
     ),
+    "year, day or month": (
+        "user_id,day,n\n1,24-01-02,1\n", ["--format-of", "day=%y-%m-%d"], "is it year, day or month first?",
+        "day=%d-%m-%y",
+    ),
     "two times": (
         "user_id,made_at,paid_at\n1,2024-01-01,2024-01-02\n", ["--event-time", "paid_at"],
         "made_at, paid_at could be the time", "--event-time made_at",
@@ -160,6 +164,26 @@ def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder)
     assert made is not None
     assert 'sex = { type = "string" }  # null = false, in = ["F", "M"]' in made.settings
     assert ".over(" in made.features
+
+
+@pytest.mark.parametrize(
+    ("texts", "rule"),
+    [
+        (["north", "south"] * 30, 'in = ["north", "south"]'),
+        (["north", "south"] * 10, None),  # too few rows to know
+        (["north"] * 59 + ["south"], None),  # what came once may be one of many
+        (["came late, was angry about it", "fine"] * 30, None),
+        (["a remark of more than thirty letters", "fine"] * 30, None),
+    ],
+)
+def test_a_few_texts_are_a_rule_where_they_are_categories(texts: list[str], rule: str | None, folder: Folder) -> None:
+    path = folder.root / "data.csv"
+    rows = (f'{at},2024-01-{at % 28 + 1:02},"{text}"\n' for at, text in enumerate(texts))
+    path.write_text("user_id,at,region\n" + "".join(rows), encoding="utf-8")
+    made = init(folder.root / "shop", data=path, dry_run=True).proposal
+    assert made is not None
+    (line,) = (line for line in made.settings.splitlines() if line.startswith("region = "))
+    assert line == f'region = {{ type = "string", null = false{", " + rule if rule else ""} }}'
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n"])
