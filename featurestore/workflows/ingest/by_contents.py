@@ -263,7 +263,7 @@ class ContentsTurn:
                 if turn.options.input is None:
                     plans.append(make_plan(one, before, seeing, deleted=deleted))
                 else:
-                    plans.append(make_slice_plan(one, before, last, seeing))
+                    plans.append(make_slice_plan(one, before, last, seeing, deleted=deleted))
             except FeatureError:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, turn.source.name, gone or ["a file"]))

@@ -11,7 +11,7 @@ from featurestore.model import StoredVersion
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, RunTransaction, Written
 from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
-from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, undeleted, without
+from featurestore.workflows.ingest.pairs import AT, HIGH, LOW, spanned, without
 
 
 def write_parts(
@@ -59,7 +59,7 @@ def _held(
         return None
     entities = None if comparison.spans is None else comparison.spans.drop(LOW, HIGH).unique()
     found = transaction.pairs(version, entities, key_range=comparison.key_range)
-    held = undeleted(_values_after(found, comparison.floor), comparison.deleted)
+    held = _values_after(found, comparison.floor)
     _check(version, held, comparison, tolerance)
     return held
 

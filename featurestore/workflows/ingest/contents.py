@@ -11,7 +11,6 @@ from typing import cast
 import polars as pl
 
 from featurestore import times
-from featurestore.errors import SourceError
 from featurestore.evaluation.events import ORDER, PARTITION, RANK, THERE
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.parsed.index import Kept, Piece, reading_of
@@ -20,7 +19,7 @@ from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
 from featurestore.sources.contract import Choose, ComparingSource, Content, ContentSource, Offer, OpenSource, Start
-from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents
+from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents, without_key
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
@@ -261,8 +260,7 @@ class SourceContents(RowFrames):
         for key in self._keys:
             without = [sha256 for sha256, columns in kept.items() if key not in columns]
             if without and len(without) < len(kept):
-                where = self.there[without[0]].name
-                raise SourceError(f"has no column {key!r}, which other files of the source have", where=where)
+                raise without_key(key, list(kept[without[0]]), self.there[without[0]].name)
 
     def require(self, names: Iterable[str]) -> None:
         """Raises SourceError for a column that is not there."""

@@ -36,14 +36,16 @@ from featurestore.workflows.ingest.pairs import (
     Due,
     above,
     always,
+    between_deletions,
+    dated_between,
     due_without,
     earlier,
     join_due,
+    joined,
     later,
     only,
     pairs_of,
     spanned,
-    undeleted,
     within,
     without,
 )
@@ -58,9 +60,9 @@ class Comparison:
 
     ``pairs`` are withdrawn (keys and computed_at). Of each entity of ``spans``, from `LOW` to `HIGH`, what is held and
     was not given is withdrawn; with ``everything`` of every entity of ``key_range``. Of each entity of ``checks`` what
-    is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is, and
-    of the entities of ``deleted`` up to their deletion. ``departures`` are the pairs that rows left, with the known
-    time; the values are then all that is known of their pairs.
+    is held from `LOW` to `HIGH` must be what ``expected`` has. What is dated up to ``floor`` (µs) is left as it is.
+    ``departures`` are the pairs that rows left, with the known time; the values are then all that is known of their
+    pairs.
     """
 
     pairs: pl.DataFrame | None = None
@@ -71,7 +73,6 @@ class Comparison:
     checks: pl.DataFrame | None = None
     expected: pl.DataFrame | None = None
     floor: int | None = None
-    deleted: pl.DataFrame | None = None
 
 
 class Frame(Protocol):
@@ -196,8 +197,7 @@ class Evaluation:
         yield from self._evaluate(plans, events, partial(self._finish_whole, older=events.older))
 
     def _finish_whole(self, plan: Plan, values: FeatureValues, height: int, *, older: int) -> Evaluated:
-        comparison = Comparison(everything=True, floor=plan.floor, deleted=plan.deleted)
-        values = replace(values, frame=undeleted(values.frame, plan.deleted))
+        comparison = Comparison(everything=True, floor=plan.floor)
         if plan.ready.scope.kind == "row":
             news = None if plan.then is None else self.find_news(plan)
             older = older if news is None else news.older
@@ -349,8 +349,7 @@ class Evaluation:
         if not spans.height:
             return self._nothing(plan, news)
         events = self._around(plan, spans)
-        events = replace(events, rows=undeleted(events.rows, plan.deleted, str(self.looking.source.event_time)))
-        values = self._call(plan.ready, events)
+        values = self._call(plan.ready, events, plan.deleted)
         if isinstance(values, Problem):
             return plan, values
         reach, checks, expected = plan.lookback, None, None
@@ -360,10 +359,7 @@ class Evaluation:
             expected = above(within(values, checks), plan.floor).frame
         values = within(values, compared)
         due_now = join_due(due_without(plan.taken.due, spanned(due, compared)), values.ahead)
-        comparison = Comparison(
-            spans=compared, checks=checks, expected=expected, floor=plan.floor, deleted=plan.deleted
-        )
-        values = replace(values, frame=undeleted(values.frame, plan.deleted))
+        comparison = Comparison(spans=compared, checks=checks, expected=expected, floor=plan.floor)
         reason = "due" if news.empty else plan.changed
         return Evaluated(
             plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
@@ -485,9 +481,6 @@ class Evaluation:
         if divided and len(divided) < len(plans):
             yield from self._evaluate([plan for plan in plans if plan.deleted is None], events, finish)
             plans = divided
-        if divided:
-            time = str(self.looking.source.event_time)
-            events = replace(events, rows=undeleted(events.rows, divided[0].deleted, time))
         groups = [(events.rows, list(plans))]
         if events.contradictions.height:
             lenient = events.with_contradictions(self.looking.key, self.looking.place)
@@ -503,7 +496,8 @@ class Evaluation:
             groups.append((events.rows, strict))
         for rows, chosen in groups:
             by_ready = {id(plan.ready): plan for plan in chosen}
-            for ready, values in self._calls([plan.ready for plan in chosen], rows):
+            marks = divided[0].deleted if divided else None
+            for ready, values in self._between_deletions([plan.ready for plan in chosen], rows, marks):
                 plan = by_ready[id(ready)]
                 yield (plan, values) if isinstance(values, Problem) else finish(plan, values, rows.height)
 
@@ -519,7 +513,7 @@ class Evaluation:
             return Problem(exc.code, exc.message, ready.target.place, exc.hint)
         return None
 
-    def _call(self, ready: Ready, events: Events) -> Values:
+    def _call(self, ready: Ready, events: Events, deleted: pl.DataFrame | None = None) -> Values:
         rows = events.rows
         if events.contradictions.height:
             if ready.scope.kind == "row":
@@ -528,8 +522,27 @@ class Evaluation:
                 problem = self.contradiction(ready, events)
                 if problem is not None:
                     return problem
-        ((_, values),) = self._calls([ready], rows)
+        ((_, values),) = self._between_deletions([ready], rows, deleted)
         return values
+
+    def _between_deletions(
+        self, ready: Sequence[Ready], rows: pl.DataFrame, deleted: pl.DataFrame | None
+    ) -> Iterator[tuple[Ready, Values]]:
+        """Each target's values, those of entities that were deleted made of what lies between two deletions."""
+        if deleted is None:
+            yield from self._calls(ready, rows)
+            return
+        time = str(self.looking.source.event_time)
+        found: dict[int, list[FeatureValues]] = {id(one): [] for one in ready}
+        left = list(ready)
+        for number, some in between_deletions(rows, deleted, time):
+            for one, values in self._calls(left, some):
+                if isinstance(values, Problem):
+                    yield one, values
+                    left = [each for each in left if each is not one]
+                else:
+                    found[id(one)].append(dated_between(values, deleted, number))
+        yield from ((one, joined(found[id(one)])) for one in left)
 
     def _calls(self, ready: Sequence[Ready], rows: pl.DataFrame) -> Iterator[tuple[Ready, Values]]:
         if not ready:

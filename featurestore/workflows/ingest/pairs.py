@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,8 @@ from featurestore.tables.types import INSTANT
 from featurestore.workflows.ingest.taken import MOST_DUE
 
 LOW, HIGH = "featurestore low", "featurestore high"
-AT = "computed_at"
+AT, DELETED = "computed_at", "deleted_at"
+_ROW = "featurestore row"
 FIRST, LAST = -(1 << 62), 1 << 62
 
 Due = tuple[tuple[Any, ...], ...] | None
@@ -56,14 +57,67 @@ def above(values: FeatureValues, floor: int | None) -> FeatureValues:
     return replace(values, frame=values.frame.filter(pl.col(AT).to_physical() > floor))
 
 
-def undeleted(rows: pl.DataFrame, deleted: pl.DataFrame | None, time: str = AT) -> pl.DataFrame:
-    """The rows that are not dated up to the deletion of their entity."""
+def between_deletions(
+    rows: pl.DataFrame, deleted: pl.DataFrame | None, time: str
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows as the deletions of their entities divide them: how many of these lie at a row's time or after it.
+
+    Those after which there is none come first; of all rows there are none of the others but for deleted entities.
+    """
+    number = None if deleted is None else _deletions_from(rows, deleted, time)
+    if number is None:
+        yield 0, rows
+        return
+    yield 0, rows.filter(number == 0)
+    for each in sorted(number.filter(number > 0).unique().to_list()):
+        yield each, rows.filter(number == each)
+
+
+def dated_between(values: FeatureValues, deleted: pl.DataFrame | None, number: int) -> FeatureValues:
+    """The results of rows that `between_deletions` gave under that number, without those dated in another part.
+
+    What is dated when its entity was deleted is in none: the deletion stands there.
+    """
     if deleted is None:
-        return rows
-    keys = [name for name in deleted.columns if name != "deleted_at"]
-    joined = rows.join(deleted, on=keys, how="left", maintain_order="left")
-    at, until = pl.col(time).to_physical(), pl.col("deleted_at").to_physical()
-    return joined.filter(until.is_null() | (at > until)).drop("deleted_at")
+        return values
+
+    def here(frame: pl.DataFrame) -> pl.DataFrame:
+        found = _deletions_from(frame, deleted, AT)
+        if found is None:
+            return frame if number == 0 else frame.clear()
+        keys = [name for name in deleted.columns if name != DELETED]
+        marks = deleted.select(*keys, pl.col(DELETED).alias(AT))
+        return frame.filter(found == number).join(marks, on=[*keys, AT], how="anti", maintain_order="left")
+
+    return _each(values, here)
+
+
+def _deletions_from(rows: pl.DataFrame, deleted: pl.DataFrame, time: str) -> pl.Series | None:
+    """How many deletions of its entity lie at each row's time or after it; None where there are none of anybody."""
+    keys = [name for name in deleted.columns if name != DELETED]
+    numbered = rows.select(*keys, pl.col(time).to_physical().alias(AT)).with_row_index(_ROW)
+    met = numbered.join(deleted.unique(), on=keys, how="inner").filter(pl.col(AT) <= pl.col(DELETED).to_physical())
+    if not met.height:
+        return None
+    counts = met.group_by(_ROW).len("len")
+    return numbered.join(counts, on=_ROW, how="left", maintain_order="left")["len"].fill_null(0)
+
+
+def joined(parts: Sequence[FeatureValues]) -> FeatureValues:
+    """The results of all parts, sorted as each of them is; no two have one at the same pair."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    frames = [part.frame for part in parts]
+    keys = [name for name in first.frame.columns if name != "value"]
+    ahead = [part.ahead for part in parts if part.ahead is not None]
+    return replace(
+        first,
+        frame=pl.concat(frames).sort(keys),
+        future=sum(part.future for part in parts),
+        due=min((part.due for part in parts if part.due is not None), default=None),
+        ahead=pl.concat(ahead) if ahead else None,
+    )
 
 
 def without(pairs: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:

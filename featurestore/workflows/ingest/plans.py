@@ -27,7 +27,7 @@ class Plan:
     ``then`` is None where the rows of that time are not known. ``whole`` says why everything is computed; None where
     only what is new is. What is dated up to ``floor`` (µs) stays as it is; up to ``frozen`` because rows that it
     depends on are not kept any more. ``taken`` is the position to store.
-    ``deleted`` are entities that were deleted, each with the last instant: rows and results up to it are passed over.
+    ``deleted`` are the deletions of entities: what is dated between two of them is made of the rows between them.
     """
 
     ready: Ready
@@ -111,12 +111,15 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     )
 
 
-def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, around: Circumstances) -> Plan:
+def make_slice_plan(
+    ready: Ready, before: Taken | None, last: Taken | None, around: Circumstances, *, deleted: bool = False
+) -> Plan:
     """Of a slice by ``--input``: its rows come before those of the files, and are taken as if its file had vanished.
 
     Only where all rows are read for a version that has none yet, or where its own rows are not kept any more, does it
     not matter what was taken: the next run over the source computes everything. ``last`` is what the last committed
-    run has taken of the source.
+    run has taken of the source. Where an entity was ``deleted`` since ``before``, the next run over the source writes
+    again what holds of it.
     """
     contents, known = around.contents, before or last or Taken()
     held = {content: _rank(content, known) for content in known.parts if contents.has(content)}
@@ -129,7 +132,7 @@ def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, arou
     }
     taken = replace(
         mine, vanished=vanished, times={**mine.times, **contents.times(contents.there)},
-        slices=tuple(dict.fromkeys([*mine.slices, *added])),
+        slices=tuple(dict.fromkeys([*mine.slices, *added])), restate=mine.restate or deleted,
         ignored={
             content: number for content, number in {**others, **mine.ignored}.items()
             if content not in vanished and content not in mine.contents
@@ -138,19 +141,17 @@ def make_slice_plan(ready: Ready, before: Taken | None, last: Taken | None, arou
     then = Side(held, around.clock)
     now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
     frozen = _frozen(ready, taken, around)
-    return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE)
+    return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE, _deleted(ready, around))
 
 
 def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
-    """Of scope ``entity``: a value dated after a deletion is made of later rows alone."""
+    """Of scope ``entity``: each deletion divides its entity."""
     entity_type = ready.target.feature.entity_type
     marks = (around.deleted or {}).get(entity_type.name)
     if ready.scope.kind != "entity" or marks is None or not marks.height:
         return None
     marks = marks.filter(pl.col("author") != "returned")
-    if ready.target.feature.window is not None:  # before a deletion its rows count, and each one divides the entity
-        return marks.select(*entity_type.key_names, "deleted_at")
-    return marks.group_by(entity_type.key_names).agg(pl.col("deleted_at").max())
+    return marks.select(*entity_type.key_names, "deleted_at")
 
 
 def _lost(

@@ -19,7 +19,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
-from featurestore.drift.statistics import RowValues
+from featurestore.drift.row_values import RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
     FeatureRun,
@@ -285,7 +285,7 @@ class Recorder:
             else:
                 stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
                 written, withdrawn, steps_written = stepped.written, 0, stepped.steps
-                rows = RowValues(target.feature.entity_type.key_names, written.values)
+                rows = RowValues(target.feature.entity_type.key_names, written.values, memory=self._project.memory)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -385,8 +385,9 @@ class Recorder:
         keys = version.entity_type.key_names
         if not event.parts:
             written, withdrawn = self._write_frame(event, transaction)
-            return written, withdrawn, RowValues(keys, written.values)
-        total, withdrawn, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(keys)
+            return written, withdrawn, RowValues(keys, written.values, memory=self._project.memory)
+        total, withdrawn = Written(0, 0, 0, event.result.frame), 0
+        rows = RowValues(keys, memory=self._project.memory)
         for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
             rows.add(written.values)
             withdrawn += gone
