@@ -143,8 +143,16 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
         self._project, self._owned = project, owned
-        self.notices: tuple[str, ...] = ()
+        self._found: tuple[str, ...] = ()
+        self._noted: tuple[str, ...] = ()
         self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return (*self._found, *self._unsettled, *self._noted)
+
+    def note(self, notice: str) -> None:
+        self._noted = (*self._noted, notice)
 
     def stamp(self) -> str:
         rows = self._rows(
@@ -185,7 +193,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 self._check_owner(connection)
             lost = self._set_back(connection, exists=bool(meta))
             said = () if lost is None else (f"{lost}; {lost.hint}",)
-            self.notices = (*said, *((UNFINISHED,) if read_erasures(meta) else ()), *self._unsettled)
+            self._found = (*said, *((UNFINISHED,) if read_erasures(meta) else ()))
             return _Snapshot(connection, not meta, opening.pop_all())
 
     def owner(self) -> str | None:
@@ -245,7 +253,6 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 if not self._was_committed(run_id, exc):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
         self._unsettled = note_last_run(self._project, self._place, LastRun(run.run_seq, run_id))
-        self.notices = (*self.notices, *self._unsettled)
 
     def drop_details(self, before: int) -> None:
         with self._writable() as connection:
