@@ -147,11 +147,10 @@ class ColumnTypes:
                 return cast(column, target, kinds), target
             inferred = infer(column, kinds, zone=zone, dialect=self.source.dialect)
         except SourceError as exc:
-            raise SourceError(
-                f"column {name!r}: {exc.message}",
-                where=batch.origin,
-                hint=f"write it with another type, or fix its type in {self._place_of_type(name)}",
-            ) from None
+            columns = f"[sources.{self.source.name}.columns]"
+            hint = f"write it with another type, or fix its type in {self._place_of_type(name)}"
+            hint = hint if exc.hint is None else f"{exc.hint} for column {name!r} in {columns}"
+            raise SourceError(f"column {name!r}: {exc.message}", where=batch.origin, hint=hint) from None
         if inferred is None:  # nothing but nulls so far, or a type that the store does not have
             return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
         return inferred[1], ColumnType(inferred[0], strict=True, zone=zone, dialect=self.source.dialect)

@@ -17,10 +17,12 @@ from featurestore.sources.files import named_in_files
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.batch import Batch
 
-ROWS = 1 << 18
+ROWS, LONG_ROWS = 1 << 18, 1 << 14
+"""Of a batch; fewer where a row may be long, since a list has any length."""
 TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
@@ -59,6 +61,7 @@ def read_duckdb(
     A query that sorts or joins more than fits into ``memory`` (bytes) writes the rest to the folder ``spill``.
     """
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.arrow_batches import batch_of, naming_the_file, readable
     from featurestore.tables.chosen_columns import others, select_columns
@@ -74,7 +77,9 @@ def read_duckdb(
             held = readable(empty.schema, chosen, needed, name, report)
             yield batch_of(empty.select(held), name, unread=unread)
             first = 1
+            rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             for batch in connection.sql(statement).to_arrow_reader(rows):
+                _refuse_long(batch.select(held), name)
                 yield batch_of(batch.select(held), name, first, unread=unread)
                 first += batch.num_rows
             check()
@@ -91,6 +96,21 @@ def read_duckdb(
             raise SourceError(
                 f"its {what} can't be read: {said}", where=name, hint=f"fix {what} in featurestore.toml"
             ) from exc
+
+
+def _refuse_long(batch: pa.RecordBatch, name: str) -> None:
+    """Raises SourceError for a HUGEINT of 39 digits, of which what follows DuckDB would cut one off."""
+    import pyarrow as pa
+
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.type == pa.decimal128(38, 0):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid:
+                hint = "read it by a query that casts it: AS DOUBLE, or AS VARCHAR for all its digits"
+                raise SourceError(
+                    f"column {field.name!r} has a number of more than 38 digits", where=name, hint=hint
+                ) from None
 
 
 def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> str:

@@ -100,6 +100,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._memory = min(duck.MEMORY, max(duck.LEAST_MEMORY, project.memory // 4))
         self._threads = threading.local()
         self._pending: tuple[str, ...] = ()
+        self._noted: tuple[str, ...] = ()
         self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
 
     @property
@@ -107,7 +108,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         if not self._path.exists():
             lost = self._set_back(None)
             return () if lost is None else (f"{lost}; {lost.hint}",)
-        return (*self._pending, *self._unsettled)
+        return (*self._pending, *self._unsettled, *self._noted)
+
+    def note(self, notice: str) -> None:
+        self._noted = (*self._noted, notice)
 
     def set_back(self) -> SetBackError | None:
         if not is_there(self._path):

@@ -135,11 +135,15 @@ class SourceContents(RowFrames):
         if kept is None:
             return None
         alike = all(
-            self._pins.get(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
+            self._expected(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
             for name, kind in kept.columns.items()
             if name not in kept.unread and self._is_free(name)
         )
         return kept if alike else None
+
+    def _expected(self, name: str) -> Scalar | None:
+        """The type of a free column, as far as it is known by now."""
+        return self._pins.get(name) or self.inferred.get(name)
 
     def _is_read(self, kept: Kept) -> bool:
         """Whether a content is kept with all columns that are to be read."""
@@ -155,7 +159,7 @@ class SourceContents(RowFrames):
 
     def _is_widened(self, kept: Kept, name: str) -> bool:
         """Whether rows that were read as integers are the same as floats: none was set aside for being no integer."""
-        return self._pins.get(name) == "float" and not kept.rejected_count and not kept.misfit_counts
+        return self._expected(name) == "float" and not kept.rejected_count and not kept.misfit_counts
 
     def _unpinned(self, kept: Kept) -> dict[str, Scalar | None]:
         return {
