@@ -25,9 +25,7 @@ class ActionDialog(Dialog[bool]):
     footing = "enter runs it · escape does not"
 
     DEFAULT_CSS = """
-    ActionDialog > #frame > #said {
-        display: none; height: auto; max-height: 60vh; padding: 0; scrollbar-size-vertical: 1;
-    }
+    ActionDialog > #frame > #said { height: auto; max-height: 60vh; padding: 0; scrollbar-size-vertical: 1; }
     ActionDialog > #frame > #said > Static { height: auto; }
     ActionDialog > #frame > #line { padding: 1 0; height: auto; }
     ActionDialog > #frame > #end { height: auto; display: none; }
@@ -110,7 +108,7 @@ class ActionDialog(Dialog[bool]):
         close.focus()
         self._foot("escape cancels")
         self._end("starting …", DIM)
-        width = max(40, self.query_one("#line").size.width - 1)
+        width = max(40, self.query_one("#said").size.width - 1)
         try:
             self._command = await Running.start(self._action.words, self._root, width)
         except OSError as exc:
@@ -134,7 +132,6 @@ class ActionDialog(Dialog[bool]):
         style = BAD if line.startswith("error:") else WARN if line.startswith("warning:") else "" if is_result else DIM
         self._lines = [*self._lines[-MOST_LINES:], block(line, style)]
         said = self.query_one("#said", VerticalScroll)
-        said.display = True
         said.query_one(Static).update(Text("\n").join(self._lines))
         said.scroll_end(animate=False)
 
