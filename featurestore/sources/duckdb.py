@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from featurestore.tables.batch import Batch
 
-ROWS = 1 << 18
+ROWS, LONG_ROWS = 1 << 18, 1 << 14
+"""Of a batch; fewer where a row may be long, since a list has any length."""
 TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
@@ -60,6 +61,7 @@ def read_duckdb(
     A query that sorts or joins more than fits into ``memory`` (bytes) writes the rest to the folder ``spill``.
     """
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.arrow_batches import batch_of, naming_the_file, readable
     from featurestore.tables.chosen_columns import others, select_columns
@@ -75,6 +77,7 @@ def read_duckdb(
             held = readable(empty.schema, chosen, needed, name, report)
             yield batch_of(empty.select(held), name, unread=unread)
             first = 1
+            rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             for batch in connection.sql(statement).to_arrow_reader(rows):
                 _refuse_long(batch.select(held), name)
                 yield batch_of(batch.select(held), name, first, unread=unread)
