@@ -19,7 +19,7 @@ from featurestore.sources.contract import Place
 from featurestore.sources.inference import infer
 from featurestore.sources.rules import find_violations
 from featurestore.sources.wording import misfit_reason, show
-from featurestore.tables.batch import MAX_REJECTED, MISFITS, NULL, Batch, Mask
+from featurestore.tables.batch import MAX_REJECTED, MISFITS, NULL, TEXT, Batch, Mask
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
@@ -170,9 +170,10 @@ class ColumnTypes:
         name = column.name
         if self.type_of(name) is None:
             self.inferred[name] = target.kind
+        kinds = batch.kinds.get(name)
+        if name in self.inferred and (done.misfits is not None or _are_texts(kinds, target)):
+            self._widen(column, target.kind, kinds)
         if done.misfits is not None:
-            if name in self.inferred:
-                self._widen(column, target.kind, batch.kinds.get(name))
             if self.by_column and self._is_undeclared(name):
                 if name in self.pinned:
                     self._widen_pin(column, done.misfits, target, batch)
@@ -281,6 +282,11 @@ class ColumnTypes:
 
     def _room(self) -> int:
         return MAX_REJECTED - len(self.rejected) - len(self._of_batch)
+
+
+def _are_texts(kinds: pl.Series | None, target: ColumnType) -> bool:
+    """Whether a file has texts of digits where others have integers: they are ids, whichever file came first."""
+    return target.kind == "int" and kinds is not None and bool((kinds == TEXT).any())
 
 
 def _without(batch: Batch, names: Sequence[str], rows: Mask) -> Batch:

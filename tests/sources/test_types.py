@@ -576,3 +576,16 @@ def test_a_row_that_waits_for_its_time_decides_a_type_as_the_others_do(shops: Sh
     rows = read_rows(shop.project, shop.source, opened, opened.offer(), {"id": "string"}, latest=latest)
     assert rows.frame["x"].to_list() == [5.0]
     assert (rows.inferred, rows.rejected_count) == ({"x": "float"}, 1)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_texts_of_digits_beside_integers_of_another_file_are_texts_in_either_order(
+    names: tuple[str, str], shops: Shops
+) -> None:
+    shop = shops('type = "parquet"\npath = "*.parquet"')
+    values: tuple[object, ...] = (5, "7")
+    for name, value in zip(names, values, strict=True):
+        pl.DataFrame({"id": [name], "x": [value]}).write_parquet(shop.root / f"{name}.parquet")
+    rows = shop.read()
+    assert rows.inferred == {"x": "string"}
+    assert set(rows.frame["x"].to_list()) == {"5", "7"}
