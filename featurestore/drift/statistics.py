@@ -88,7 +88,8 @@ class RowValues:
 
     @property
     def values(self) -> pl.Series:
-        return pl.concat(self._parts)
+        self._parts = [pl.concat(self._parts)]  # not both, the parts and all together: there may be many
+        return self._parts[0]
 
 
 def describe_rows(
