@@ -29,7 +29,7 @@ RESERVED_KEYS = {
 
 _MEMORY = r"(\d+(?:\.\d+)?) ?([MG]I?B)"
 _UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
-LEAST_MEMORY = 200_000_000
+LEAST_MEMORY, MEMORY = 200_000_000, 2_000_000_000
 TABLES = (
     "project", "offline", "online", "entity_types", "sources", "drift", "notify", "feature_sets", "models", "versions",
     "history", "log", "scopes",
@@ -103,7 +103,7 @@ class Project:
     offline_url: str | None = None
     online_url: str | None = None
     offline_password_file: Path | None = None
-    memory: int = 2_000_000_000
+    memory: int = MEMORY
     lock_timeout: float = 60.0
     notify: str | None = None
     require_committed: bool = False

@@ -240,11 +240,24 @@ def _user(number: int) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of the words that is closest to a mistyped one; None where none is close."""
+    """The one of the words that is closest to a mistyped one; None where none is close.
+
+    One that differs by case and signs alone comes first: ``ID`` and ``id`` have no letter in common.
+    """
     from difflib import get_close_matches
 
-    matches = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    options = list(words)
+    plain = {_plain(each): each for each in reversed(options)}
+    if (same := plain.get(_plain(word))) is not None:
+        return same
+    matches = get_close_matches(word, options, n=1, cutoff=0.6)
+    matches = matches or [plain[each] for each in get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)]
     return matches[0] if matches else None
+
+
+def _plain(word: str) -> str:
+    """Its letters and digits, without case."""
+    return "".join(letter for letter in word.casefold() if letter.isalnum()) or word
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:

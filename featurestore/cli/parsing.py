@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def run_command(session: Session, name: str, arguments: Sequence[str]) -> int:
     try:
         parsed = app(_hide_numbers(arguments), prog_name=f"featurestore {name}", standalone_mode=False)
     except typer.TyperException as exc:
-        raise UsageError(exc.format_message().replace(_MINUS, "-"), hint=_hint(name, exc)) from exc
+        raise UsageError(exc.format_message().replace(_MINUS, "-"), hint=_hint(name, exc, arguments)) from exc
     except SystemExit:  # how Typer ends when its help goes into a closed pipe
         raise BrokenPipeError from None
     if not isinstance(parsed, partial):
@@ -76,11 +77,24 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _hint(name: str, exc: typer.TyperException) -> str:
+def _hint(name: str, exc: typer.TyperException, arguments: Sequence[str]) -> str:
+    of_one = any(hasattr(exc, about) for about in ("option_name", "param_hint"))  # what is wrong is one word alone
+    if not of_one and (names := _names_apart(arguments)):
+        return f"names are joined by commas, without spaces: -f {','.join(names)}"
     option = getattr(exc, "option_name", "")
     if re.fullmatch(_NUMBER, option):  # it stands behind an option that takes no value
         return f"put -- before what begins with a minus: featurestore {name} … -- {option}"
     return f"run featurestore {name} --help"
+
+
+def _names_apart(arguments: Sequence[str]) -> list[str]:
+    """The names behind ``-f``, where there are several words of them before the next option or file; else none."""
+    for at, item in enumerate(arguments):
+        if item in ("-f", "--feature"):
+            words = list(takewhile(lambda word: not (word.startswith("-") or Path(word).exists()), arguments[at + 1 :]))
+            if len(words) > 1:
+                return [name for word in words for name in word.split(",") if name]
+    return []
 
 
 def _bound(command: Command) -> Callable[..., partial[int | None]]:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from featurestore.drift.measure import first_verdict, measure
 from featurestore.drift.methods import method_for
+from featurestore.drift.row_values import describe_rows
 from featurestore.drift.sample import Sample, draw, pack_sample, pool, unpack_sample
-from featurestore.drift.statistics import describe_rows
 from featurestore.drift.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from featurestore.config import DriftSettings
-    from featurestore.drift.statistics import RowValues
+    from featurestore.drift.row_values import RowValues
     from featurestore.model import DataType, Json
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from featurestore.drift.statistics import (
     bin_edges,
     describe,
     format_step,
+    histogram,
     interpolate,
     shown_value,
 )
@@ -35,8 +36,12 @@ SHARE_OF_MEMORY = 16  # of which the values may take one at a time: sorting copi
 MOST_BUCKETS = 200
 
 
-def describe_all(parts: Iterable[pl.Series], data_type: DataType, memory: int) -> dict[str, Json]:
-    """What `describe` says of all parts of a column together, within about so many bytes."""
+def describe_all(
+    parts: Iterable[pl.Series], data_type: DataType, memory: int | None, *, edges: Sequence[float] | None = None
+) -> dict[str, Json]:
+    """What `describe` says of all parts of a column together, within about so many bytes (None: without a bound)."""
+    if memory is None:
+        return describe(pl.concat(parts), data_type, edges=edges)
     held: list[pl.Series] = []
     size: float = 0
     rest = iter(parts)
@@ -46,7 +51,7 @@ def describe_all(parts: Iterable[pl.Series], data_type: DataType, memory: int) -
         if size > memory // SHARE_OF_MEMORY:
             break
     else:
-        return describe(pl.concat(held), data_type)
+        return describe(pl.concat(held), data_type, edges=edges)
     with temporary_table() as table:
         for part in chain(held, rest):
             table.write(part.alias("key").to_frame())
@@ -55,7 +60,7 @@ def describe_all(parts: Iterable[pl.Series], data_type: DataType, memory: int) -
         nulls = sum(frame["key"].null_count() for frame in table.frames())
         counted: dict[str, Json] = {"count": table.rows - nulls, "null_count": nulls}
         if data_type.numeric:
-            return counted | _numbers(table, buckets)
+            return counted | _numbers(table, buckets, edges)
         if data_type.kind in ("string", "bool"):
             return counted | _categories(table, buckets)
         if data_type.kind in ("date", "datetime"):
@@ -63,7 +68,7 @@ def describe_all(parts: Iterable[pl.Series], data_type: DataType, memory: int) -
         return counted | _lists(table)
 
 
-def _numbers(table: TemporaryTable, buckets: int) -> dict[str, Json]:
+def _numbers(table: TemporaryTable, buckets: int, edges: Sequence[float] | None) -> dict[str, Json]:
     nans = infinities = count = 0
     infinite: set[float] = set()
     low, high, sums, whole = math.inf, -math.inf, [], True
@@ -80,17 +85,19 @@ def _numbers(table: TemporaryTable, buckets: int) -> dict[str, Json]:
     statistics: dict[str, Json] = {
         "nan_count": nans, "infinite_count": infinities, "distinct": 0,
         "mean": None, "std": None, "min": None, **dict.fromkeys(PERCENTILES), "max": None,
-        "histogram": {"edges": [], "counts": [], "below": 0, "above": 0},
+        "histogram": histogram(np.empty(0), edges),
     }  # fmt: skip
     others = len(infinite) + (1 if nans else 0)
     if not count:
         return {**statistics, "distinct": others}
     mean = math.fsum(sums) / count
-    edges = bin_edges(np.array([low, high], np.int64) if whole else np.array([low, high], np.float64))
-    counts, squares = np.zeros(max(len(edges) - 1, 1), np.int64), []
+    edges = edges or bin_edges(np.array([low, high], np.int64) if whole else np.array([low, high], np.float64))
+    counts, squares, below, above = np.zeros(max(len(edges) - 1, 1), np.int64), [], 0, 0
     for values in _values(table):
         finite = values[np.isfinite(values)].astype(np.float64)
         counts += np.histogram(finite, edges)[0]
+        below += int(np.count_nonzero(finite < edges[0]))
+        above += int(np.count_nonzero(finite > edges[-1]))
         squares.append(float(((finite - mean) ** 2).sum()))
     distinct, ranked = _ordered(table, buckets, count, list(PERCENTILES.values()))
     percentiles = {name: interpolate(*ranked[share]) for name, share in PERCENTILES.items()}
@@ -98,7 +105,7 @@ def _numbers(table: TemporaryTable, buckets: int) -> dict[str, Json]:
         "distinct": distinct + others, "mean": mean,
         "std": math.sqrt(math.fsum(squares) / (count - 1)) if count > 1 else None,
         "min": low, "max": high, **percentiles,
-        "histogram": {"edges": edges, "counts": counts.tolist(), "below": 0, "above": 0},
+        "histogram": {"edges": list(edges), "counts": counts.tolist(), "below": below, "above": above},
     }  # fmt: skip
 
 

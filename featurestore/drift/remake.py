@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from featurestore.drift.row_values import RowValues, describe_rows
 from featurestore.drift.sample import Sample, draw, pack_sample, unpack_sample
-from featurestore.drift.statistics import RowValues, describe_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,7 @@ def remake(
     drawn = None
     if before is not None:
         method, seed = before.facts.method, before.facts.seed
-        drawn = draw(rows["value"], data_type, statistics, method=method, seed=seed, limit=limit)
+        drawn = draw([rows["value"]], data_type, statistics, method=method, seed=seed, limit=limit)
         drawn = Sample(drawn.values, replace(drawn.facts, remade=True))
     return Remade(
         statistics,

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from featurestore.model import DataType, Json
 
@@ -70,7 +70,7 @@ def kind_of(data_type: DataType) -> Kind:
 
 
 def draw(
-    values: pl.Series,
+    parts: Iterable[pl.Series],
     data_type: DataType,
     statistics: Mapping[str, Json],
     *,
@@ -78,32 +78,41 @@ def draw(
     seed: int,
     limit: int = LIMIT,
 ) -> Sample:
-    """The sample of one run's values. ``statistics`` are what `describe` gives for the same values.
+    """The sample of one run's values, which come in parts. ``statistics`` are those of all of them.
 
     The rows are divided into `limit` equal intervals and one row is drawn from each, so that the sample is spread over
     the entities and takes time in proportion to its own size.
     """
     kind = kind_of(data_type)
-    present = values.drop_nulls() if kind != "none" else values.clear()
+    present, nulls = _count(statistics, "count"), _count(statistics, "null_count")
     nans, infinities = _count(statistics, "nan_count"), _count(statistics, "infinite_count")
-    if nans or infinities:
-        present = present.filter(present.is_finite())
-    drawn = present.gather(_positions(len(present), limit, seed)) if len(present) > limit else present
+    count = present - nans - infinities if kind != "none" else 0
+    places = _positions(count, limit, seed) if count > limit else None
+    drawn: list[pl.Series] = []
+    seen, categories = 0, _Categories()
+    for part in parts:
+        comparable = part.drop_nulls() if kind != "none" else part.clear()
+        if nans or infinities:
+            comparable = comparable.filter(comparable.is_finite())
+        if kind == "category":
+            categories.add(comparable)
+        drawn.append(comparable if places is None else comparable.gather(_within(places, seen, len(comparable))))
+        seen += len(comparable)
     histogram = statistics.get("histogram")
     return Sample(
-        drawn.rename("value").sort(),
+        pl.concat(drawn).rename("value").sort(),
         Facts(
             kind=kind,
             method=method,
             seed=seed,
-            rows=len(values),
-            nulls=values.null_count(),
+            rows=present + nulls,
+            nulls=nulls,
             nans=nans,
             infinities=infinities,
             distinct=_count(statistics, "distinct") if "distinct" in statistics else None,
             low=_bound(statistics, "min") if kind == "number" else None,
             high=_bound(statistics, "max") if kind == "number" else None,
-            categories=_categories(present) if kind == "category" else None,
+            categories=categories.names if kind == "category" else None,
             edges=tuple(histogram["edges"]) if isinstance(histogram, dict) else (),
         ),
     )
@@ -179,12 +188,32 @@ def _positions(count: int, limit: int, seed: int) -> pl.Series:
     return pl.Series(starts[:-1] + (random * np.diff(starts)).astype(np.int64))
 
 
-def _categories(present: pl.Series) -> tuple[str | bool, ...] | None:
-    if len(present) > MOST_CATEGORIES:
-        distinct = present.to_frame().select(pl.all().approx_n_unique()).item()
-        if distinct > MOST_CATEGORIES:
-            return None
-    return tuple(present.unique().sort().to_list())
+def _within(places: pl.Series, start: int, length: int) -> pl.Series:
+    """Those of the sorted places that lie in a part, counted from where it begins."""
+    first, last = (int(places.search_sorted(at)) for at in (start, start + length))
+    return places.slice(first, last - first) - start
+
+
+class _Categories:
+    """The categories of a column that comes in parts."""
+
+    def __init__(self) -> None:
+        self._found: pl.Series | None = None
+        self._many = False
+
+    def add(self, part: pl.Series) -> None:
+        if self._many:
+            return
+        if len(part) > MOST_CATEGORIES:  # much faster than to find them all
+            self._many = part.to_frame().select(pl.all().approx_n_unique()).item() > MOST_CATEGORIES
+        if not self._many:
+            self._found = (part if self._found is None else pl.concat([self._found, part])).unique()
+            self._many = len(self._found) > MOST_CATEGORIES
+
+    @property
+    def names(self) -> tuple[str | bool, ...] | None:
+        """None if they are too many."""
+        return None if self._many or self._found is None else tuple(self._found.sort().to_list())
 
 
 def _count(statistics: Mapping[str, Json], name: str) -> int:

@@ -53,66 +53,6 @@ def describe(values: pl.Series, data_type: DataType, *, edges: Sequence[float] |
     return counted | _lists(present)
 
 
-class RowValues:
-    """The values of rows that may come in parts, with what statistics say of the rows: entities and times.
-
-    Each frame has the key columns, ``computed_at`` (µs, no zone) and ``value``; all together are sorted by the keys.
-    """
-
-    def __init__(self, keys: Sequence[str], *frames: pl.DataFrame) -> None:
-        self._keys = list(keys)
-        self._parts: list[pl.Series] = []
-        self._last: tuple[object, ...] | None = None
-        self.entities = 0
-        self.first: int | None = None
-        self.last: int | None = None
-        for frame in frames:
-            self.add(frame)
-
-    def add(self, rows: pl.DataFrame) -> None:
-        self._parts.append(rows["value"])
-        if not rows.height:
-            return
-        entities = rows.select(self._keys)
-        changed = pl.Series([False]).new_from_index(0, rows.height - 1)
-        for key in entities:  # never null
-            changed = changed | (key.slice(1) != key.head(rows.height - 1))
-        self.entities += int(changed.sum())
-        self.entities += int(entities.row(0) != self._last)
-        self._last = entities.row(-1)
-        times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls()
-        if len(times):
-            bounds = [int(times.min()), int(times.max())]  # type: ignore[arg-type]  # of integers integers
-            self.first = min(bounds[0], self.first if self.first is not None else bounds[0])
-            self.last = max(bounds[1], self.last if self.last is not None else bounds[1])
-
-    @property
-    def values(self) -> pl.Series:
-        self._parts = [pl.concat(self._parts)]  # not both, the parts and all together: there may be many
-        return self._parts[0]
-
-
-def describe_rows(
-    rows: RowValues,
-    data_type: DataType,
-    *,
-    learned_at: int | None = None,
-    edges: Sequence[float] | None = None,
-) -> dict[str, Json]:
-    """`describe` for values of a history, with the statistics of their rows.
-
-    Adds ``entities``, ``event_time`` (first and last computed_at) and, with ``learned_at`` (µs), ``freshness_s``: how
-    old the newest value was when it was learned, in seconds.
-    """
-    statistics = describe(rows.values, data_type, edges=edges)
-    statistics["entities"] = rows.entities
-    if rows.first is not None and rows.last is not None:
-        statistics["event_time"] = {"min": format_instant(rows.first), "max": format_instant(rows.last)}
-        if learned_at is not None:
-            statistics["freshness_s"] = (learned_at - rows.last) / 1_000_000
-    return statistics
-
-
 def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Json]:
     values = np.sort(present.cast(pl.Float64 if present.dtype.is_float() else pl.Int64).to_numpy())
     # NumPy sorts NaN to the end.
@@ -129,7 +69,7 @@ def _numbers(present: pl.Series, edges: Sequence[float] | None) -> dict[str, Jso
         statistics["mean"], statistics["std"] = _moments(finite)
         statistics["min"], statistics["max"] = finite[0].item(), finite[-1].item()
         statistics |= {name: _percentile(finite, share) for name, share in PERCENTILES.items()}
-    statistics["histogram"] = _histogram(finite, edges)
+    statistics["histogram"] = histogram(finite, edges)
     return statistics
 
 
@@ -184,7 +124,8 @@ def bin_edges(finite: Numbers) -> list[float]:
     return [float(edge) for edge in np.unique(edges)]  # values that differ in the last bit only give fewer bins
 
 
-def _histogram(finite: Numbers, edges: Sequence[float] | None) -> dict[str, Json]:
+def histogram(finite: Numbers, edges: Sequence[float] | None) -> dict[str, Json]:
+    """How many of the sorted finite values lie between two edges each, by default those of `bin_edges`."""
     if not edges:
         edges = bin_edges(finite) if len(finite) else []
     if not edges:

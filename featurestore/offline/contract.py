@@ -811,6 +811,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
         """What to say, once a command, of the state in which the store was found when it was last opened."""
         ...
 
+    def note(self, notice: str) -> None:
+        """Adds a notice: of what this process did to the store beside what it was asked for."""
+        ...
+
     def set_back(self) -> SetBackError | None:
         """What a writer is told where the store lacks the last run committed from here; None where all is well."""
         ...

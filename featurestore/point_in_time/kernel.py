@@ -189,11 +189,7 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
     frame = frame.rechunk()
     computed_at = frame["computed_at"].to_physical().to_numpy()
     run_seq = frame["run_seq"].to_numpy()
-    starts = np.zeros(len(frame), dtype=np.bool_)
-    starts[:1] = True
-    for key in keys:
-        column = frame[key]
-        starts[1:] |= column.slice(1).ne_missing(column.slice(0, max(len(column) - 1, 0))).to_numpy()
+    starts = key_changes(frame.select(keys))
     later = computed_at[1:] > computed_at[:-1]
     known_at = frame["known_at"].to_physical().to_numpy() if "known_at" in frame.columns else None
     tied = (computed_at[1:] == computed_at[:-1]) & _learned_later(run_seq, known_at)
@@ -213,6 +209,15 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
         known_at=known_at,
         **ops(frame["op"].to_numpy()),
     )
+
+
+def key_changes(keys: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row has another key than the row before it; the first has."""
+    changes = np.zeros(len(keys), dtype=np.bool_)
+    changes[:1] = True
+    for column in keys.get_columns():
+        changes[1:] |= column.slice(1).ne_missing(column.slice(0, max(len(column) - 1, 0))).to_numpy()
+    return changes
 
 
 def _learned_later(run_seq: NDArray[np.integer[Any]], known_at: Integers | None) -> NDArray[np.bool_]:

@@ -169,6 +169,23 @@ def _decorated_among(nodes: Iterable[ast.AST], names: set[str]) -> Iterator[tupl
                     break
 
 
+def from_nowhere(module: Module, names: set[str]) -> Iterator[Decorated]:
+    """Functions under a decorator called ``feature`` that nothing in the module binds: an import was forgotten."""
+    if any(alias.name == "*" for node in _imports(module.tree) for alias in node.names):
+        return
+    found = [
+        (node, dotted(item.func if isinstance(item, ast.Call) else item))
+        for node in module.tree.body
+        if isinstance(node, Decorated)
+        for item in node.decorator_list
+    ]
+    called = [(node, name) for node, name in found if name.rpartition(".")[2] == "feature" and name not in names]
+    bound = bound_by(module.tree.body, walrus=False).everything() if called else set[str]()
+    for node, name in called:
+        if name.partition(".")[0] not in bound:
+            yield node
+
+
 def dotted(node: ast.expr) -> str:
     """``fs.feature`` for the nodes that spell it; empty for anything but names and attributes."""
     if isinstance(node, ast.Name):

@@ -19,12 +19,14 @@ from featurestore.frozen import frozen
 from featurestore.model import FEATURE_NAME, Feature, Problem
 from featurestore.registry.declaration import declared_files, read_declaration
 from featurestore.registry.decorators import (
+    Decorated,
     LooseUse,
     bound_names,
     carried_names,
     declared_names,
     decorated,
     dotted,
+    from_nowhere,
     loose_uses,
 )
 from featurestore.registry.inputs import InputFinder
@@ -32,6 +34,7 @@ from featurestore.registry.python_files import OddFile, PythonFile, python_files
 from featurestore.versioning.analysis.tree import Module, SourceTree
 from featurestore.versioning.folder.files import features_of, read_retired, versions_of
 
+_CALLED_FEATURE = re.compile(rb"^@(?:\w+\.)*feature\b", re.MULTILINE)
 # Where a name may be used or handed on: as a decorator or an argument, called, or imported.
 _MENTION = (
     rb"[@(=,\[]\s*[\w.]*\b(?:%s)\b|\b(?:%s)(?:\s*\(|\s+as\b)|\bimport\s(?:.*\b(?:%s)\b|\s*\*)|^\s+(?:%s)\s*,?\s*$"
@@ -180,11 +183,13 @@ def _declaring(
     modules: dict[str, Module | None] = {}
     carriers: dict[tuple[str, str], None] = {}
     for file in files:
-        if b"featurestore" not in file.data and b"\0" not in file.data[:200]:  # UTF-16 has the word in another form
+        named = b"featurestore" in file.data or b"\0" in file.data[:200]  # UTF-16 has the word in another form
+        if not named and not _CALLED_FEATURE.search(file.data):
             continue
         module = modules[file.name] = _parsed(tree, file, broken)
         if module is not None:
             names = declared_names(module)
+            broken += [_unimported(module, function) for function in from_nowhere(module, names)]
             uses = loose_uses(module, names)
             broken += [_loose(module, use) for use in uses]
             made = bound_names(module, uses)
@@ -230,6 +235,18 @@ def _carried(
     broken += [_loose(module, use) for use in uses]
     made = {*bound_names(module, uses), *(name for name in names if "." not in name)}
     return {(module.name, name): None for name in made}
+
+
+def _unimported(module: Module, function: Decorated) -> BrokenDeclaration:
+    return BrokenDeclaration(
+        function.name,
+        Problem(
+            "declaration",
+            "is decorated by feature, which is not imported",
+            f"{module.path.as_posix()}:{function.lineno}",
+            "write: from featurestore import feature",
+        ),
+    )
 
 
 def _loose(module: Module, use: LooseUse) -> BrokenDeclaration:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ from featurestore.sources.contract import Place
 from featurestore.sources.inference import infer
 from featurestore.sources.rules import find_violations
 from featurestore.sources.wording import misfit_reason, show
-from featurestore.tables.batch import MAX_REJECTED, MISFITS, Batch, Mask
+from featurestore.tables.batch import MAX_REJECTED, MISFITS, NULL, TEXT, Batch, Mask
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
@@ -106,12 +106,23 @@ class ColumnTypes:
         """
         self._reject_unreadable(batch)
         bad = np.zeros(batch.frame.height, bool)
-        typed: list[pl.Series] = []
+        casts = dict(zip(batch.frame.columns, self._cast_all(batch), strict=True))
         aside: dict[str, Mask] = {}
-        for column, (done, target) in zip(batch.frame.iter_columns(), self._cast_all(batch), strict=True):
-            self._note(column, done, target, batch, bad, aside)
-            self._check(column.name, done.values, batch, bad)
-            typed.append(done.values.alias(column.name))
+        undeclared = [name for name in casts if self._is_undeclared(name)]
+        for name, (done, target) in casts.items():
+            if name not in undeclared:
+                self._note(batch.frame[name], done, target, batch, bad, aside)
+                self._check(name, done.values, batch, bad)
+        seen = batch
+        if bad.any():  # a header in mid-file is a row that is set aside, and makes no column of numbers one of texts
+            seen = _without(batch, undeclared, bad)
+            again = [name for name in undeclared if self.type_of(name) is None or casts[name][0].misfits is not None]
+            casts |= {name: self._cast(seen.frame[name], seen) for name in again}
+        if self.latest is not None and self.source.event_time in casts:
+            self._reject_ahead(casts[self.source.event_time][0].values, self.latest, batch, bad)
+        for name in undeclared:
+            self._note(seen.frame[name], *casts[name], seen, bad, aside)
+        typed = [done.values.alias(name) for name, (done, _) in casts.items()]
         if aside:
             typed.append(self._mark(batch, aside, bad))
         self.rejected += [row for _, row in sorted(self._of_batch, key=lambda numbered: numbered[0])]
@@ -136,11 +147,10 @@ class ColumnTypes:
                 return cast(column, target, kinds), target
             inferred = infer(column, kinds, zone=zone, dialect=self.source.dialect)
         except SourceError as exc:
-            raise SourceError(
-                f"column {name!r}: {exc.message}",
-                where=batch.origin,
-                hint=f"write it with another type, or fix its type in {self._place_of_type(name)}",
-            ) from None
+            columns = f"[sources.{self.source.name}.columns]"
+            hint = f"write it with another type, or fix its type in {self._place_of_type(name)}"
+            hint = hint if exc.hint is None else f"{exc.hint} for column {name!r} in {columns}"
+            raise SourceError(f"column {name!r}: {exc.message}", where=batch.origin, hint=hint) from None
         if inferred is None:  # nothing but nulls so far, or a type that the store does not have
             return Cast(column.cast(pl.String) if column.dtype == pl.Null else column), None
         return inferred[1], ColumnType(inferred[0], strict=True, zone=zone, dialect=self.source.dialect)
@@ -160,9 +170,10 @@ class ColumnTypes:
         name = column.name
         if self.type_of(name) is None:
             self.inferred[name] = target.kind
+        kinds = batch.kinds.get(name)
+        if name in self.inferred and (done.misfits is not None or _are_texts(kinds, target)):
+            self._widen(column, target.kind, kinds)
         if done.misfits is not None:
-            if name in self.inferred:
-                self._widen(column, target.kind, batch.kinds.get(name))
             if self.by_column and self._is_undeclared(name):
                 if name in self.pinned:
                     self._widen_pin(column, done.misfits, target, batch)
@@ -236,8 +247,6 @@ class ColumnTypes:
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "event time is null")
         if name == source.known_at and values.null_count():
             self._reject(batch, bad, values.is_null().to_numpy(), name, lambda _: "known time is null")
-        if name == source.event_time and self.latest is not None:
-            self._reject_ahead(values, self.latest, batch, bad)
         declared = source.columns.get(name)
         if declared is not None:
             for violation in find_violations(values, declared, source.timezone):
@@ -250,7 +259,7 @@ class ColumnTypes:
         if ahead.any():
             first = int(micros.to_numpy()[ahead].min())
             self.due = first if self.due is None else min(self.due, first)
-            self._reject(batch, bad, ahead, values.name or str(self.source.event_time), _with_value(AHEAD))
+            self._reject(batch, bad, ahead, str(self.source.event_time), _with_value(AHEAD))
 
     def _reject_unreadable(self, batch: Batch) -> None:
         self.rejected_count += batch.unreadable_count
@@ -273,6 +282,20 @@ class ColumnTypes:
 
     def _room(self) -> int:
         return MAX_REJECTED - len(self.rejected) - len(self._of_batch)
+
+
+def _are_texts(kinds: pl.Series | None, target: ColumnType) -> bool:
+    """Whether a file has texts of digits where others have integers: they are ids, whichever file came first."""
+    return target.kind == "int" and kinds is not None and bool((kinds == TEXT).any())
+
+
+def _without(batch: Batch, names: Sequence[str], rows: Mask) -> Batch:
+    """The batch with nothing in some columns of some rows."""
+    mask = pl.Series(rows)
+    kinds = {name: kinds.set(mask, NULL) if name in names else kinds for name, kinds in batch.kinds.items()}
+    return replace(
+        batch, frame=batch.frame.with_columns(batch.frame[name].set(mask, None) for name in names), kinds=kinds
+    )
 
 
 def _with_value(reason: str) -> Callable[[object], str]:

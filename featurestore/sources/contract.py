@@ -285,7 +285,10 @@ class ErasableSource(StreamSource, Protocol):
 
 
 class ProjectFolders(Protocol):
-    """The folders of a project that sources use."""
+    """The folders of a project that sources use, and about how many bytes of memory its commands may take."""
+
+    @property
+    def memory(self) -> int: ...
 
     @property
     def root(self) -> Path: ...

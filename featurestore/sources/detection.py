@@ -26,7 +26,7 @@ from featurestore.tables.blocks import read_blocks
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.formats import foreign_format
 from featurestore.tables.packed import inner_name, packed_by
-from featurestore.tables.time_formats import guess_formats, guess_unit
+from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
 from featurestore.tables.written_times import parse_times
 
 _HEAD = 1 << 20  # bytes of the beginning
@@ -307,7 +307,7 @@ def _time_format(column: pl.Series, dialect: Dialect, questions: list[Question])
     if kind == "int" and formats and not _sounds_like_time(column.name):
         return None
     if len(formats) > 1:
-        text = f"in {column.name} ({column.drop_nulls()[0]}), is it day or month first?"
+        text = f"in {column.name} ({column.drop_nulls()[0]}), {question_of(formats)}"
         questions.append(Question(column.name, tuple(formats), text))
     return TimeFormat(format=formats[0]) if formats else None
 

@@ -17,17 +17,29 @@ from featurestore.sources.files import named_in_files
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.batch import Batch
 
-ROWS = 1 << 18
+ROWS, LONG_ROWS = 1 << 18, 1 << 14
+"""Of a batch; fewer where a row may be long, since a list has any length."""
 TEXTS = frozenset({"TIME WITH TIME ZONE", "BIT", "BIGNUM", "UHUGEINT"})
 WAIT_SECONDS = 10.0
 """How long to wait for a program that has the file open for writing."""
+MOST_MEMORY, LEAST_MEMORY = 512_000_000, 64_000_000
+"""Bytes that DuckDB may take: without a limit it keeps what four fifths of the machine's memory hold of a file."""
 
 
 def open_source(folders: ProjectFolders, source: Source, given: str | None = None) -> OpenSource:
-    return DatabaseFiles(folders, source, given, partial(read_duckdb, needed=named_in_files(source)), log=".wal")
+    assert isinstance(source.settings, DatabaseSettings), "made by the type's own read_settings"
+    share = 4 if source.settings.query is None else 2  # a query may sort or join
+    read = partial(
+        read_duckdb,
+        needed=named_in_files(source),
+        memory=min(MOST_MEMORY, max(LEAST_MEMORY, folders.memory // share)),
+        spill=folders.state / "spill",
+    )
+    return DatabaseFiles(folders, source, given, read, log=".wal")
 
 
 def read_duckdb(
@@ -41,14 +53,20 @@ def read_duckdb(
     needed: Collection[str] = (),
     rows: int = ROWS,
     wait_seconds: float = WAIT_SECONDS,
+    memory: int = MOST_MEMORY,
+    spill: Path | None = None,
 ) -> Iterator[Batch]:
-    """The rows of one snapshot, at least one batch. Raises SourceError."""
+    """The rows of one snapshot, at least one batch. Raises SourceError.
+
+    A query that sorts or joins more than fits into ``memory`` (bytes) writes the rest to the folder ``spill``.
+    """
     import duckdb
+    import pyarrow as pa
 
     from featurestore.tables.arrow_batches import batch_of, naming_the_file, readable
     from featurestore.tables.chosen_columns import others, select_columns
 
-    with closing(_open(path, name, wait_seconds)) as connection, naming_the_file(name, "DuckDB"):
+    with closing(_open(path, name, wait_seconds, memory, spill)) as connection, naming_the_file(name, "DuckDB"):
         check()
         try:
             names = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").columns
@@ -59,16 +77,40 @@ def read_duckdb(
             held = readable(empty.schema, chosen, needed, name, report)
             yield batch_of(empty.select(held), name, unread=unread)
             first = 1
+            rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             for batch in connection.sql(statement).to_arrow_reader(rows):
+                _refuse_long(batch.select(held), name)
                 yield batch_of(batch.select(held), name, first, unread=unread)
                 first += batch.num_rows
             check()
-        except duckdb.Error as exc:
+        except (duckdb.Error, OSError) as exc:  # what goes wrong in the middle is Arrow's, an OSError with its text
             said = str(exc).partition("\n")[0]
             what = "query" if settings.query is not None else "table"
+            if said.startswith("Out of Memory Error"):
+                raise SourceError(
+                    f"its {what} needs more than the {memory // 1_000_000:,} MB that DuckDB may use for it", where=name,
+                    hint="raise [offline] memory or --memory, and see how much space the disk has",
+                ) from exc  # fmt: skip
+            if not isinstance(exc, duckdb.Error):
+                raise
             raise SourceError(
                 f"its {what} can't be read: {said}", where=name, hint=f"fix {what} in featurestore.toml"
             ) from exc
+
+
+def _refuse_long(batch: pa.RecordBatch, name: str) -> None:
+    """Raises SourceError for a HUGEINT of 39 digits, of which what follows DuckDB would cut one off."""
+    import pyarrow as pa
+
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.type == pa.decimal128(38, 0):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid:
+                hint = "read it by a query that casts it: AS DOUBLE, or AS VARCHAR for all its digits"
+                raise SourceError(
+                    f"column {field.name!r} has a number of more than 38 digits", where=name, hint=hint
+                ) from None
 
 
 def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> str:
@@ -79,7 +121,7 @@ def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], sett
     )
 
 
-def _open(path: Path, name: str, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+def _open(path: Path, name: str, wait_seconds: float, memory: int, spill: Path | None) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     # Only what is in the file can be read: a query is no way to other files or to the network.
@@ -87,7 +129,10 @@ def _open(path: Path, name: str, wait_seconds: float) -> duckdb.DuckDBPyConnecti
         "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "memory_limit": f"{memory // 1_000_000}MB",
     }
+    if spill is not None and spill.parent.is_dir():  # DuckDB makes no folder but the last one
+        settings["temp_directory"] = str(spill)
     deadline = time.monotonic() + wait_seconds
     while True:
         try:

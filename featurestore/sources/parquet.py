@@ -11,11 +11,14 @@ from featurestore.sources.files import FileSource, named_in_files, read_path
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow.parquet as pq
 
     from featurestore.tables.batch import Batch
 
 KEYS = ("path", "partitions", "delimiter")
-ROWS = 1 << 18
+ROWS, LEAST_ROWS = 1 << 18, 1 << 10
+BATCH_BYTES = 16_000_000
+"""Of a batch, so that rows with long lists or texts take no more memory than others."""
 read_settings = read_path
 
 
@@ -42,8 +45,6 @@ def read_parquet(
     from dataclasses import replace
     from itertools import repeat
 
-    import pyarrow.parquet as pq
-
     from featurestore.tables.arrow_batches import (
         batch_of,
         int96_columns,
@@ -52,12 +53,12 @@ def read_parquet(
     )
     from featurestore.tables.chosen_columns import others, select_columns
     from featurestore.tables.formats import refuse_foreign
-    from featurestore.tables.parquet_files import refuse_joined
+    from featurestore.tables.parquet_files import open_parquet, refuse_joined
 
     with naming_the_file(name, "Parquet"):
         refuse_foreign(stream, name, "Parquet")
         # Of INT96, which reaches further than nanoseconds in 64 bits, Arrow takes the lower bits without a word.
-        reader = pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
+        reader = open_parquet(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
         refuse_joined(stream, reader.metadata, name)
         names = reader.schema_arrow.names
         chosen = select_columns(names, columns, name)
@@ -65,14 +66,21 @@ def read_parquet(
         chosen = readable(reader.schema_arrow, chosen, needed, name, report)
         int96 = [column for column in int96_columns(reader) if column in chosen]
         yield batch_of(reader.schema_arrow.empty_table().select(chosen), name, unread=unread)
-        first = 1
-        finer = pq.ParquetFile(stream).iter_batches(rows, columns=int96) if int96 else repeat(None)
+        first, rows = 1, _fitting(reader.metadata, rows)
+        finer = open_parquet(stream).iter_batches(rows, columns=int96) if int96 else repeat(None)
         for batch, exact in zip(reader.iter_batches(rows, columns=chosen), finer, strict=False):
             table = batch.select(chosen)  # the reader takes "a.b" for a part of "a"
             table.validate(full=True)  # that texts are UTF-8, for one
             read = batch_of(table, name, first, unread=unread)
             yield read if exact is None else replace(read, frame=_rounded_up(read.frame, batch_of(exact, name).frame))
             first += batch.num_rows
+
+
+def _fitting(metadata: pq.FileMetaData, rows: int) -> int:
+    """How many rows a batch may have, by the size that the largest ones have unpacked."""
+    groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
+    size = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=0)
+    return max(min(rows, int(BATCH_BYTES / max(size, 1))), min(rows, LEAST_ROWS))
 
 
 def _rounded_up(frame: pl.DataFrame, exact: pl.DataFrame) -> pl.DataFrame:

@@ -42,7 +42,7 @@ def read_pins(folders: ProjectFolders, source: Source) -> dict[str, Scalar]:
     except FileNotFoundError:
         return {}
     except OSError as exc:
-        raise VersionFileError(reason(exc), where=where) from exc
+        raise VersionFileError(reason(exc), where=where, hint="make it a readable file, or remove it") from exc
     except ValueError as exc:
         raise VersionFileError(str(exc), where=where, hint="fix it, or delete it") from exc
     if not isinstance(columns, dict):

@@ -354,7 +354,7 @@ class _Reading:
     def _require_key(self, key: str, origin: str) -> None:
         """For rows without the key that others have: where nulls may be left out it is null, else it is missing."""
         if self.opened.complete:
-            raise SourceError(f"has no column {key!r}, which other files of the source have", where=origin)
+            raise without_key(key, list(self.facts[origin].columns if origin in self.facts else ()), origin)
         self.required.append(key)
         raise ReadAgainError
 
@@ -444,6 +444,13 @@ class _Reading:
         if not self.frames:
             return pl.DataFrame(schema=schema)
         return pl.concat([align(frame, schema, self.source) for frame in self.frames])
+
+
+def without_key(key: str, present: Sequence[str], where: str) -> SourceError:
+    """A file lacks a key that others of its source have."""
+    close = nearest(key, present)
+    hint = None if close is None else f"did you mean {close!r}? call it {key!r} there, as the other files do"
+    return SourceError(f"has no column {key!r}, which other files of the source have", where=where, hint=hint)
 
 
 def missing_column(name: str, present: Sequence[str], source: Source, keys: Collection[str], where: str) -> SourceError:

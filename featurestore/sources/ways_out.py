@@ -6,7 +6,7 @@ import re
 
 from featurestore.dialect import Dialect
 from featurestore.model import Scalar
-from featurestore.tables.time_formats import guess_formats, guess_unit
+from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
 
 NULL_WORDS = frozenset({
     "null", "none", "nil", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "<na>", "nat", "-", "--", "---", "?", ".", "\\n",
@@ -67,8 +67,9 @@ def bool_setting(text: str) -> str | None:
 
 def _for_time(text: str, kind: Scalar) -> str | None:
     formats = list(guess_formats(text))
-    if len(formats) == 2:
-        return f'format = "{formats[0]}" or "{formats[1]}" for its column: is it day or month first?'
+    if len(formats) > 1:
+        choices = " or ".join(f'"{each}"' for each in formats)
+        return f"format = {choices} for its column: {question_of(formats)}"
     if formats:
         return f'format = "{formats[0]}" for its column'
     if kind == "datetime" and re.fullmatch(r"-?\d{1,19}(\.\d+)?", text) and (unit := guess_unit(float(text))):

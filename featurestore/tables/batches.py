@@ -155,14 +155,13 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
     Goes to its start. Raises SourceError for several files put together.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from featurestore.tables.arrow_batches import int96_columns, panics
-    from featurestore.tables.parquet_files import refuse_joined
+    from featurestore.tables.parquet_files import open_parquet, refuse_joined
 
     try:
         if form == "parquet":
-            reader = pq.ParquetFile(stream)
+            reader = open_parquet(stream)
             refuse_joined(stream, reader.metadata, "")
             if int96_columns(reader):
                 return True
@@ -176,10 +175,11 @@ def _is_for_arrow(stream: BinaryIO, form: Format) -> bool:
 
 def _by_arrow(stream: BinaryIO, form: Format, rows: int) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from featurestore.tables.parquet_files import open_parquet
 
     if form == "parquet":
-        file = pq.ParquetFile(stream, coerce_int96_timestamp_unit="us")
+        file = open_parquet(stream, coerce_int96_timestamp_unit="us")
         schema, batches = file.schema_arrow, file.iter_batches(min(rows, _MOST_ROWS))
     else:
         reader = pa.ipc.open_file(stream)

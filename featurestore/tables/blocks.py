@@ -66,7 +66,7 @@ def _encoding_of(first: bytes, name: str, encoding: str) -> str:
         raise SourceError("has no byte order mark, so it is not known which UTF-16 it is", where=name, hint=hint)
     # In UTF-16 every other byte of ASCII text is NUL: the second one of each pair where the lower byte comes first.
     head = first[:200]
-    if encoding == "utf-8" and head.count(0) > len(head) // 4 and 0 in head[:2]:
+    if encoding == "utf-8" and head.count(0) > len(head) // 4 and 0 in head[:4]:  # a mark has no NUL, or two
         wide = "utf-32" if head.count(0) > len(head) // 2 else "utf-16"
         likely = f"{wide}-le" if head[:1] != b"\0" else f"{wide}-be"
         raise SourceError(f"is {wide.upper()}, not UTF-8", where=name, hint=f'set encoding = "{likely}"')

@@ -21,7 +21,7 @@ from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
 from featurestore.tables.batch import Mask
 from featurestore.tables.precision import micros_of
-from featurestore.tables.time_formats import guess_formats, guess_unit
+from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
 from featurestore.tables.types import INSTANT
 from featurestore.tables.written_times import epochs_of, parse_times
 from featurestore.times import EPOCH, MAX_INSTANT, MICROSECOND, MIN_INSTANT, is_utc
@@ -94,9 +94,10 @@ def _way_out(column: pl.Series, bad: pl.Series) -> str | None:
     if column.dtype != pl.String or not bad.any():
         return None
     name, text = column.name, str(column[int(bad.arg_true()[0])]).strip()
-    formats = [f"--format-of '{name}={each}'" for each in guess_formats(text)]
+    guessed = list(guess_formats(text))
+    formats = [f"--format-of '{name}={each}'" for each in guessed]
     if len(formats) > 1:
-        return f"is it day or month first? say how it is written: {' or '.join(formats)}"
+        return f"{question_of(guessed)} say how it is written: {' or '.join(formats)}"
     if formats:
         return f"say how it is written: {formats[0]}"
     unit = guess_unit(float(text)) if re.fullmatch(r"-?\d{1,19}(\.\d+)?", text) else None

@@ -11,6 +11,12 @@ from featurestore.errors import SourceError
 _JOINT = b"PAR1PAR1"  # the end of one file and the beginning of the next
 _LENGTHS = 8  # bytes behind the footer: its length, and the mark
 _INDEXES = 1 << 20  # bytes of page indexes and Bloom filters between the data and the footer, about
+_READ_AT_ONCE = 1 << 20  # bytes of a column
+
+
+def open_parquet(stream: IO[bytes], **options: bool | str) -> pq.ParquetFile:
+    """Arrow's reader of a file larger than memory: by default it holds what it has read until its last batch."""
+    return pq.ParquetFile(stream, pre_buffer=False, buffer_size=_READ_AT_ONCE, **options)
 
 
 def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:

@@ -70,7 +70,7 @@ class SpilledFrames:
     The file lasts as long as this object, or a frame in it. Raises StoreError where the disk refuses.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         try:
             self._file = cast("BinaryIO", tempfile.TemporaryFile(dir=folder))  # noqa: SIM115  # see above
         except OSError as exc:
@@ -106,6 +106,33 @@ class SpilledFrame:
 
     def read(self) -> pl.DataFrame:
         return self.spilled.read(self.start, self.size)
+
+
+class SpillingColumn:
+    """A column that comes in parts, and is iterated any number of times: in memory as long as it takes no more than
+    ``most`` bytes (None: whatever it takes), then in a temporary file.
+
+    The file is in the system's folder for temporary files. Raises StoreError where the disk refuses.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._held: list[pl.Series] = []
+        self._size: float = 0
+        self._spilled: list[SpilledFrame] = []
+        self._file: SpilledFrames | None = None
+
+    def add(self, part: pl.Series) -> None:
+        self._held.append(part)
+        self._size += part.estimated_size()
+        if self._most is not None and self._size > self._most:
+            self._file = self._file or SpilledFrames()
+            self._spilled += [self._file.write(each.to_frame()) for each in self._held]
+            self._held.clear()
+
+    def __iter__(self) -> Iterator[pl.Series]:
+        yield from (part.read().to_series() for part in self._spilled)
+        yield from self._held
 
 
 class Partitioner:

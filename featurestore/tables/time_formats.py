@@ -7,7 +7,7 @@ can be checked without loading more.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL_MONTHS = (
@@ -98,7 +98,7 @@ _WORD_OF_MONTH = re.compile(r"\b(" + "|".join(_FULL_MONTHS) + r"|" + "|".join(MO
 
 
 def guess_formats(text: str) -> Iterator[str]:
-    """The formats in which a text may be a time, the likelier first. Two of them mean that day and month are open."""
+    """The formats in which a text may be a time, the likelier first. Several mean that it is open what comes first."""
     text = text.strip()
     date, clock = _split_clock(text)
     for format_ in _dates(date):
@@ -121,6 +121,9 @@ def _split_clock(text: str) -> tuple[str, str]:
 def _dates(date: str) -> Iterator[str]:
     if found := re.fullmatch(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)", date):
         first, mark, second, year = int(found[1]), found[2], int(found[3]), "%Y" if len(found[4]) == 4 else "%y"
+        short = mark == "-" and [len(each) for each in (found[1], found[3], found[4])] == [2, 2, 2]
+        if short and 1 <= second <= 12 and 1 <= int(found[4]) <= 31:
+            yield "%y-%m-%d"
         if 1 <= first <= 31 and 1 <= second <= 12:
             yield f"%d{mark}%m{mark}{year}"
         if 1 <= first <= 12 and 1 <= second <= 31 and mark != ".":
@@ -136,6 +139,11 @@ def _dates(date: str) -> Iterator[str]:
             yield f"%d{before[-1]}{name}{after[0]}%Y"
         elif not before and (rest := re.fullmatch(r" \d{1,2}(,? )\d{4}", after)):
             yield f"{name} %d{rest[1]}%Y"
+
+
+def question_of(formats: Sequence[str]) -> str:
+    """What is open where a text may be a time in several formats."""
+    return "is it year, day or month first?" if "%y-%m-%d" in formats else "is it day or month first?"
 
 
 def guess_unit(number: float) -> str | None:

@@ -32,6 +32,7 @@ from featurestore.workflows.lives import read_lives
 from featurestore.workflows.summaries import current_summary, stored_summary
 
 if TYPE_CHECKING:
+    from featurestore.offline.contract import OfflineStore
     from featurestore.versioning.recipe.version_hash import VersionHash
     from featurestore.workflows.lock import LockResult
 
@@ -98,6 +99,7 @@ def check(
     fix: bool = False,
     staged: bool = False,
     strict: bool = False,
+    open_offline: Callable[[Project], OfflineStore] | None = None,
 ) -> CheckResult:
     """Checks all features, or those whose code or version files are among ``paths``.
 
@@ -110,9 +112,10 @@ def check(
         return _judged(_check_staged(project, paths), strict=strict)
     fixed = None
     if fix:
-        from featurestore.workflows.lock import lock  # imports the stores, as what writes files finishes erasures first
+        from featurestore.offline import open as stores  # as what writes files finishes erasures first
+        from featurestore.workflows.lock import lock
 
-        fixed = lock(project, skip_broken=True)
+        fixed = lock(project, skip_broken=True, open_offline=open_offline or stores.open_offline)
     lost = KnownVersions.of_summary(project, _summary(project)).lost
     result = _check(project, [_below(project, path) for path in paths], lost, project.known_hashes)
     notes = (*result.notes, *_unknown(project, paths))

@@ -48,6 +48,8 @@ def look(root: Path, data: str | Path, table: str | None) -> Data:
     if path.is_dir():
         return _look_into(root, path)
     if not path.is_file():
+        if path.exists():
+            raise UsageError("is a pipe or a device", where=str(path), hint="write it to a file, and name that")
         raise UsageError("no such file or folder", where=str(path))
     return _look_at(root, path, table)
 

@@ -37,7 +37,8 @@ class DeleteResult:
     ``errors`` counts the texts of recorded errors that were removed, since they may quote values, and ``logged`` the
     lines of logs of requests that name the entity; ``named_in`` are files of the sources that still name the entity,
     and ``unread`` says which could not be looked through; ``beyond`` is what an erasure can't reach.
-    ``deleted_before`` says that there is history of the entity, and all of it is deleted already.
+    ``deleted_before`` says that there is history of the entity, and all of it is deleted already; ``completed`` that
+    all there was to do was to complete an erasure that had been broken off.
     """
 
     entity_type: EntityType
@@ -54,6 +55,7 @@ class DeleteResult:
     unread: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
     deleted_before: bool = False
+    completed: bool = False
 
     @property
     def exit_code(self) -> int:

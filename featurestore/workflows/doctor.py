@@ -36,6 +36,7 @@ from featurestore.sources.contract import Server
 from featurestore.sources.offers import open_source
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder.files import all_versions
+from featurestore.workflows.check import check
 from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
 from featurestore.workflows.kept_rows import kept_checks
 from featurestore.workflows.known_versions import KnownVersions
@@ -128,6 +129,9 @@ def _features(project: Project) -> Iterator[Check]:
         state: Literal["fail", "warn"] = "fail" if broken in registry.broken else "warn"
         yield Check("features", state, f"{broken.problem.where}: {broken.problem.message}", broken.problem.hint)
     yield Check("features", "ok", f"declared: {len(registry.features)}")
+    for finding in check(project).findings:
+        if finding.kind in ("damaged", "conflict", "clash"):  # what runs stumble over; the rest is for commits
+            yield Check("features", "fail", f"{finding.where}: {finding.message}", finding.hint or None)
 
 
 def _lock(project: Project) -> Iterator[Check]:

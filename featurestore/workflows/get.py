@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from featurestore import times
@@ -69,7 +69,18 @@ def get_by_id(
     with closing(open_online(project)) as online:
         given = GivenRequest([request], text=True) if request else None
         clock = times.now() if now is None else now
-        return get(project, online, entity_type, entities, features, now=clock, request=given, with_run=with_run)
+        result = get(project, online, entity_type, entities, features, now=clock, request=given, with_run=with_run)
+    found = [any(served.status != "missing" for served in item.features) for item in result.entities]
+    unknown = [text for text, is_found in zip(ids, found, strict=True) if not is_found]
+    return replace(result, warnings=(*result.warnings, *_taken_for_ids(project, unknown, features or ())))
+
+
+def _taken_for_ids(project: Project, unknown: Sequence[str], features: Sequence[str]) -> Iterator[str]:
+    """What to say of unknown ids that are names of features: ``-f a b`` asks for the entity ``b``."""
+    names = set(read_lives(project).declared) if unknown and features else set[str]()
+    for text in unknown:
+        if text in names:
+            yield f"{text} is a feature, but was taken for an id: names are joined by commas: -f {features[0]},{text}"
 
 
 def get(

@@ -30,7 +30,8 @@ Ask = Callable[[Question], str]
 """Asks a person and returns one of the question's choices."""
 
 FEATURES = 3
-_FEW = 10  # different texts that a rule lists
+_FEW, _OFTEN, _LEAST_ROWS = 10, 10, 50  # texts that a rule lists, rows for each on average, rows
+_LONGEST = 30  # letters of a category, and three words: longer ones are what somebody wrote
 _WHY_ID = {True: "the table's primary key", False: "tells one row from another"}
 
 
@@ -322,11 +323,20 @@ def _rules(column: _Column, dialect: Dialect) -> dict[str, object]:
     if not values.null_count() and len(values) > 1:
         rules["null"] = False
     if column.kind == "string":
-        choices = values.drop_nulls().unique()
-        if 1 < len(choices) <= _FEW and len(values) >= 10 * len(choices):
-            rules["in"] = sorted(choices.to_list())
+        choices = _categories(values)
+        if choices:
+            rules["in"] = choices
     elif column.kind in ("int", "float"):
         plain = values.cast(pl.Float64, strict=False)
         if plain.null_count() == values.null_count() and len(plain.drop_nulls()) and float(plain.min()) >= 0:  # type: ignore[arg-type]
             rules["min"] = 0
     return rules
+
+
+def _categories(values: pl.Series) -> list[str]:
+    """The texts of a column that has a few, again and again: categories, and not what somebody wrote for once."""
+    counts = values.drop_nulls().value_counts(name="count")
+    texts = counts[values.name].to_list()
+    few = 1 < len(texts) <= _FEW and len(values) >= max(_OFTEN * len(texts), _LEAST_ROWS)
+    often = few and int(counts["count"].min()) > 1  # type: ignore[arg-type]  # of integers an integer
+    return sorted(texts) if often and all(len(text) <= _LONGEST and len(text.split()) <= 3 for text in texts) else []

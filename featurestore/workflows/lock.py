@@ -5,7 +5,7 @@ Reads and writes files only, runs no user code, and imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,8 @@ from featurestore.errors import DeclarationError, StoreError, VersionFileError, 
 from featurestore.frozen import frozen
 from featurestore.locking import write_lock
 from featurestore.model import Problem
+from featurestore.offline.contract import OfflineStore
+from featurestore.offline.open import open_offline
 from featurestore.registry.discovery import discover, select
 from featurestore.registry.git import commit_of
 from featurestore.regular import SETTINGS, VERSION, Fence, read_own
@@ -27,7 +29,7 @@ from featurestore.versioning.known_hashes import store_known
 from featurestore.versioning.recipe.version_hash import VersionHash
 from featurestore.versioning.running.recipes import update_recipes
 from featurestore.workflows.catalogue import Entry, read_entries
-from featurestore.workflows.erasure.completion import complete_broken_off
+from featurestore.workflows.erasure.completion import complete_if_flagged
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.renaming import carry_versions
 from featurestore.workflows.summaries import current_summary
@@ -56,7 +58,12 @@ class LockResult:
 
 
 def lock(
-    project: Project, names: Sequence[str] = (), *, dry_run: bool = False, skip_broken: bool = False
+    project: Project,
+    names: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+    skip_broken: bool = False,
+    open_offline: Callable[[Project], OfflineStore] = open_offline,
 ) -> LockResult:
     """Writes the version files and the metadata that `plan` shows, and settles conflicts and clashes of numbers.
 
@@ -66,7 +73,7 @@ def lock(
     """
     with nullcontext() if dry_run else write_lock(project):
         if not dry_run:
-            complete_broken_off(project)
+            complete_if_flagged(project, open_offline)
         tree = SourceTree(project.root)
         registry = discover(project, tree)
         if registry.broken and not names and not skip_broken:

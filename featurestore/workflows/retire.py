@@ -73,7 +73,7 @@ def retire(
         before = lives.retired(name)
         retired = before or Retired(times.now())
         made = tuple(each.name for each in offline.datasets() if any(item.feature == name for item in each.features))
-        rows, run_id, left = _count(offline, versions) if erase else 0, None, unfinished if erase else ()
+        rows, run_id, left = _count(offline, versions) if erase else 0, None, unfinished.left if erase else ()
         if not dry_run:
             if before is None:
                 _write(project, name, retired)
@@ -137,7 +137,7 @@ def _erase(
                 os.uname().nodename, commit, (feature,), run.run_seq, run.learned_at,
             )
         )  # fmt: skip
-    return rows, run_id, complete_erasures(project, offline, online)
+    return rows, run_id, complete_erasures(project, offline, online).left
 
 
 def _leave(

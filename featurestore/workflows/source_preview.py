@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from featurestore import times
-from featurestore.config import Project
+from featurestore.config import MEMORY, Project
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError, did_you_mean
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
@@ -73,6 +73,7 @@ class Nowhere:
     """The folders of no project: nothing is pinned, nothing is stored."""
 
     root: Path
+    memory: int = MEMORY
 
     @property
     def state(self) -> Path:

@@ -47,7 +47,7 @@ def stats(
 
 
 def _held(store: OfflineStore, version: StoredVersion, most_rows: int) -> tuple[int, Mapping[str, Json] | None]:
-    from featurestore.drift.statistics import RowValues, describe_rows  # loads NumPy, which documents need not
+    from featurestore.drift.row_values import RowValues, describe_rows  # loads NumPy, which documents need not
 
     with store.reading():
         mark = store.mark(version)

@@ -184,6 +184,23 @@ def test_a_defect_leaves_a_report_without_values(project: Folder, monkeypatch: p
     assert "CANARY" not in report.read_text() + ran.out + ran.err
 
 
+@pytest.mark.parametrize("names", [["age_share", "chol_share"], ["age_share,", "chol_share"]])
+def test_names_with_spaces_between_them_are_told_how_to_be_joined(ingested: Folder, names: list[str]) -> None:
+    labels = str(ingested.root / "visits.csv")
+    for command in (["join", labels, "--timestamp-column", "visit_at"], ["latest", "patient"]):
+        error = ingested.json(*command, "-f", *names, code=2)["error"]
+        assert "-f age_share,chol_share" in error["hint"]
+    missing = ingested.json("join", labels, "-f", *names, "--nope", code=2)["error"]
+    assert "joined by commas" not in missing["hint"]
+
+
+def test_a_feature_that_was_taken_for_an_id_is_named(ingested: Folder) -> None:
+    ingested.run("sync")
+    (said,) = ingested.json("get", "patient", "001", "-f", "age_share", "age_share")["warnings"]
+    assert said.startswith("age_share is a feature, but was taken for an id")
+    assert ingested.json("get", "patient", "001", "nobody", "-f", "age_share")["warnings"] == []
+
+
 def test_data_is_never_markup_nor_a_terminal_s_command(project: Folder) -> None:
     nasty = "[red]x[/nope]\x1b]0;title\x07"
     project.write({"visits.csv": f'patient_id,visit_at,age,chol\n"{nasty}",2024-01-01T00:00:00Z,50,\n'})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -39,6 +40,16 @@ def test_a_new_project_is_well_and_stays_as_it_is(project: Folder) -> None:
     assert list(dict.fromkeys(check["area"] for check in found)) == AREAS
     assert "fail" not in {check["state"] for check in found}
     assert files(project.root) == before
+
+
+@pytest.mark.parametrize("name", ["visits.columns.toml", "age_share/active", "age_share/metadata.toml"])
+def test_files_of_versions_that_a_run_stumbles_over_are_named(ingested: Folder, name: str) -> None:
+    path = ingested.root / "features/.versions" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    failed = [check for check in checks(ingested, code=1) if check["state"] == "fail"]
+    assert [check["what"] for check in failed] == [f"features/.versions/{name}: is a named pipe, not a regular file"]
+    assert failed[0]["hint"]
 
 
 def test_a_project_at_work_says_where_it_stands(ingested: Folder) -> None:

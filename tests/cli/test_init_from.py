@@ -107,6 +107,10 @@ OPEN: dict[str, tuple[str, Sequence[str], str, str]] = {
     "day or month": (
         "user_id,day,n\n1,1/2/2024,1\n", ["--format-of", "day=%d/%m/%Y"], "is it day or month first?", "%m/%d/%Y",
     ),
+    "year, day or month": (
+        "user_id,day,n\n1,24-01-02,1\n", ["--format-of", "day=%y-%m-%d"], "is it year, day or month first?",
+        "day=%d-%m-%y",
+    ),
     "two times": (
         "user_id,made_at,paid_at\n1,2024-01-01,2024-01-02\n", ["--event-time", "paid_at"],
         "made_at, paid_at could be the time", "--event-time made_at",
@@ -162,6 +166,26 @@ def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder)
     assert ".over(" in made.features
 
 
+@pytest.mark.parametrize(
+    ("texts", "rule"),
+    [
+        (["north", "south"] * 30, 'in = ["north", "south"]'),
+        (["north", "south"] * 10, None),  # too few rows to know
+        (["north"] * 59 + ["south"], None),  # what came once may be one of many
+        (["came late, was angry about it", "fine"] * 30, None),
+        (["a remark of more than thirty letters", "fine"] * 30, None),
+    ],
+)
+def test_a_few_texts_are_a_rule_where_they_are_categories(texts: list[str], rule: str | None, folder: Folder) -> None:
+    path = folder.root / "data.csv"
+    rows = (f'{at},2024-01-{at % 28 + 1:02},"{text}"\n' for at, text in enumerate(texts))
+    path.write_text("user_id,at,region\n" + "".join(rows), encoding="utf-8")
+    made = init(folder.root / "shop", data=path, dry_run=True).proposal
+    assert made is not None
+    (line,) = (line for line in made.settings.splitlines() if line.startswith("region = "))
+    assert line == f'region = {{ type = "string", null = false{", " + rule if rule else ""} }}'
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n"])
 def test_data_without_rows_is_refused(folder: Folder, text: str) -> None:
     (folder.root / "empty.csv").write_text(text)
@@ -193,6 +217,13 @@ def test_options_that_can_mean_nothing_are_refused(folder: Folder, flags: list[s
     assert said in folder.run("init", str(folder.root / "shop"), *flags, code=2).err
 
 
+def test_a_pipe_is_named_as_what_it_is(folder: Folder) -> None:
+    os.mkfifo(folder.root / "data.csv")
+    refused = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), code=2)
+    assert "is a pipe or a device" in refused.err
+    assert "write it to a file" in refused.err
+
+
 def test_new_adds_a_feature_that_can_be_ingested(project: Folder) -> None:
     assert project.json("new", "fresh", "--dry-run")["path"] == "features/fresh.py"
     assert not (project.root / "features" / "fresh.py").exists()
@@ -204,7 +235,8 @@ def test_new_adds_a_feature_that_can_be_ingested(project: Folder) -> None:
 
 
 def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Folder) -> None:
-    (folder.root / "data.csv").write_text("user_id,made_at,paid_at\n1,2024-01-01,2024-01-02\n", encoding="utf-8")
+    data = "user_id,made_at,paid_at,x\x1b[31m_at\n1,2024-01-01,2024-01-02,2024-01-02\n"
+    (folder.root / "data.csv").write_text(data, encoding="utf-8")
     main, child = pty.openpty()
     command = [sys.executable, "-m", "featurestore", "init", "shop", "--from", "data.csv"]
     with subprocess.Popen(
@@ -218,7 +250,10 @@ def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Fol
                 said += block
         os.close(main)
     assert process.returncode == 0, said.decode()
-    assert said.count(b"could be the time") == 2, "once more, since the first answer was none"
+    assert said.count(b"could be the time") == 1
+    assert b"neither is none of them: answer with its number" in said
+    assert b"\x1b[31m_at" not in said, "data gives a terminal no commands"
+    assert b"  3  x\\x1b[31m_at" in said
     assert 'event_time = "paid_at"' in (folder.root / "shop/featurestore.toml").read_text()
     Folder(folder.root / "shop", folder._capture).run("ingest")
 

@@ -128,6 +128,15 @@ PARQUET = {
     ),
     "categories of digits are texts": parquet(table(pa.array(["007", "8", "8"]).dictionary_encode()), ["007", "8", "8"]),
     "texts of digits are texts": parquet(table(["1.10", "1.9", "2"]), ["1.10", "1.9", "2"]),
+    "texts of whole numbers": parquet(table(["7", "8", None]), ["7", "8", None]),
+    "times as numbers, without a unit": parquet(
+        table(at=pa.array([1_704_153_600, 1_704_153_601, 1_704_153_602])), refusal="Int64 can't be read as datetime",
+        hint='if they are times since 1970: unit = "s" for column',
+    ),
+    "days as numbers, without a format": parquet(
+        table(at=pa.array([20240102, 20240103, 20240104])), refusal="Int64 can't be read as datetime",
+        hint='if they are times: format = "%Y%m%d" for column',
+    ),
     "texts of digits, declared": parquet(table(["1.10", "1.9", "2"]), [1.1, 1.9, 2.0], FLOAT),
     "texts of days": parquet(table(["2024-01-01", None, "2024-01-03"]), [date(2024, 1, 1), None, date(2024, 1, 3)]),
     "0 and 1 as booleans": parquet(table(pa.array([0, 1, 2], pa.int8())), [False, True], BOOL, aside=[(3, "2 is not a bool")]),
@@ -287,6 +296,12 @@ DATABASES = {
     "DuckDB with infinite times": duck("TIMESTAMP", "'infinity'", "'2024-01-02'", x=[SECOND], aside=[(1, "is not a datetime")]),
     "DuckDB with a day before Christ": duck("DATE", "'0044-03-15 (BC)'", "'2024-01-02'", x=[date(2024, 1, 2)], aside=[(1, "is not a date")]),
     "DuckDB with texts of digits": duck("VARCHAR", "'007'", "'8'", x=["007", "8"]),
+    "DuckDB with texts of whole numbers": duck("VARCHAR", "'7'", "'8'", x=["7", "8"]),
+    "DuckDB with an integer of 39 digits": duck(
+        "HUGEINT", "1", "170141183460469231731687303715884105727", refusal="has a number of more than 38 digits",
+        hint="AS VARCHAR for all its digits",
+    ),
+    "DuckDB with integers of 38 digits": duck("HUGEINT", "'" + "9" * 38 + "'", x=[Decimal("9" * 38)]),
     "DuckDB with bits": duck("BIT", "'101'", x=["101"]),
     "DuckDB with integers of any length": duck("BIGNUM", f"{10**44}", x=[str(10**44)]),
     "DuckDB with an interval": duck("INTEGER, y INTERVAL", "1, INTERVAL 1 MONTH", x=[1], warning="column 'y' is"),

@@ -68,6 +68,9 @@ SERVER_COLUMNS = {
     "object ids": ServerColumn("oid", ["4294967295"], [4294967295]),
     "truth": ServerColumn("bool", ["true", "NULL", "false"], [True, None, False]),
     "text, and the empty one": ServerColumn("text", ["''", "NULL", "E'a\\nb'", "'ü'"], ["", None, "a\nb", "ü"]),
+    "texts of digits": ServerColumn("text", ["'007'", "'8'"], ["007", "8"]),
+    "texts of whole numbers": ServerColumn("varchar(5)", ["'7'", "NULL", "'8'"], ["7", None, "8"]),
+    "texts of digits, declared": ServerColumn("text", ["'7'", "'8'"], [7, 8], rules=INT),
     "text filled up with blanks": ServerColumn("char(5)", ["'ab'", "'abcde'"], ["ab", "abcde"]),
     "instants of other zones": ServerColumn(
         "timestamptz",

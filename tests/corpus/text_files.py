@@ -167,6 +167,11 @@ ENCODINGS = {
     "UTF-16 without a mark": csv(GOOD.encode("utf-16-le"), refusal="is UTF-16", hint='encoding = "utf-16-le"'),
     "UTF-16 without a mark, as set": csv(GOOD.encode("utf-16-le"), ROWS, 'encoding = "utf-16-le"'),
     "UTF-16 that was cut": csv(GOOD.encode("utf-16")[:-1], refusal="is not utf-16"),
+    "UTF-32 with a mark": csv(GOOD.encode("utf-32"), refusal="is UTF-32", hint='encoding = "utf-32-le"'),
+    "UTF-32 BE with a mark": csv(
+        b"\0\0\xfe\xff" + GOOD.encode("utf-32-be"), refusal="is UTF-32", hint='encoding = "utf-32-be"'
+    ),
+    "UTF-32 with a mark, as set": csv(GOOD.encode("utf-32"), ROWS, 'encoding = "utf-32-le"'),
     "UTF-32": csv(GOOD.encode("utf-32-le"), refusal="is UTF-32", hint='encoding = "utf-32-le"'),
     "Latin-1": csv(ACCENTS.encode("latin-1"), refusal="row 2: is not UTF-8: byte 0xe9", hint='encoding = "cp1252"'),
     "Latin-1, as set": csv(ACCENTS.encode("latin-1"), ["1", "café", "3"], 'encoding = "latin-1"'),

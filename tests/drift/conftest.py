@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from featurestore import times
 from featurestore.config import DriftSettings, Project
 from featurestore.drift.assess import assess
+from featurestore.drift.row_values import RowValues
 from featurestore.drift.sample import Sample, draw
-from featurestore.drift.statistics import RowValues, describe
+from featurestore.drift.statistics import describe
 from featurestore.model import DataType, EntityType, FeatureRun, Key, Run, StoredVersion, VersionId
 from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.workflows.drift.reference import find_previous, find_reference
@@ -42,7 +43,7 @@ class Normal(Protocol):
 
 def make_sample(values: Values, kind: str = "float", *, method: str = "jensenshannon", seed: int = 1) -> Sample:
     column, data_type = pl.Series("value", values, dtype=DTYPES.get(kind)), DataType.parse(kind)
-    return draw(column, data_type, describe(column, data_type), method=method, seed=seed)
+    return draw([column], data_type, describe(column, data_type), method=method, seed=seed)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from featurestore.config import DriftSettings
 from featurestore.drift.assess import ReferenceRuns, assess
+from featurestore.drift.row_values import RowValues
 from featurestore.drift.sample import unpack_sample
-from featurestore.drift.statistics import RowValues
 from featurestore.drift_methods import DRIFT_METHODS
 from featurestore.model import DataType
 from tests.drift.conftest import Values

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from featurestore.config import DriftSettings
+from featurestore.drift.assess import assess
 from featurestore.drift.large import describe_all
+from featurestore.drift.row_values import RowValues
+from featurestore.drift.sample import unpack_sample
 from featurestore.drift.statistics import describe
 from featurestore.drift.version_changes import combine, compare_entities
 from featurestore.model import DataType
@@ -51,6 +59,73 @@ def test_they_are_those_of_the_whole_column(name: str, memory: int) -> None:
             assert found[key] == pytest.approx(value, rel=1e-12)
         else:
             assert found[key] == value, key
+
+
+@pytest.mark.parametrize("memory", [1_000, 30_000])
+def test_they_are_compared_in_the_reference_s_bins(memory: int) -> None:
+    column = pl.Series("value", CASES["floats"][1], pl.Float64)
+    edges = [-1.0, -0.25, 0.0, 0.5, 1.0]
+    whole = describe(column, DataType.parse("float"), edges=edges)
+    parts = [column.slice(start, 700) for start in range(0, len(column), 700)]
+    found = describe_all(iter(parts), DataType.parse("float"), memory, edges=edges)
+    assert found["histogram"] == whole["histogram"]
+    assert isinstance(whole["histogram"], dict)
+    assert min(whole["histogram"]["below"], whole["histogram"]["above"]) > 0
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("limit", [100, 10_000])
+def test_a_run_that_does_not_fit_into_memory_is_measured_as_any_other(name: str, limit: int) -> None:
+    kind, values = CASES[name]
+    data_type = DataType.parse(kind)
+    size = len(values)
+    rows = pl.DataFrame(
+        {
+            "id": pl.Series([f"{number // 3:06d}" for number in range(size)]),
+            "computed_at": pl.Series(range(size), dtype=pl.Int64).cast(pl.Datetime("us")),
+            "value": pl.Series(values, dtype=TYPES[kind]),
+        }
+    )
+    settings = replace(DriftSettings(), sample=limit)
+    whole, little = RowValues(["id"], rows), RowValues(["id"], memory=16_000)
+    for start in range(0, size, 333):
+        little.add(rows.slice(start, 333))
+    one, other = (assess(each, data_type, settings, reference=None, seed=5) for each in (whole, little))
+    assert one.sample is not None
+    assert unpack_sample(one.sample).values.equals(unpack_sample(other.sample or b"").values)
+    assert one.verdict == other.verdict
+    facts, others = (asdict(unpack_sample(each.sample or b"").facts) for each in (one, other))
+    assert facts == others
+    for key, value in one.statistics.items():
+        close = key in ("mean", "std") and value is not None
+        assert other.statistics[key] == (pytest.approx(value, rel=1e-12) if close else value), key
+
+
+def test_its_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """In a process of its own, of which the system knows the peak."""
+    script = """
+import resource, sys
+import numpy as np, polars as pl
+from featurestore.config import DriftSettings
+from featurestore.drift.assess import assess
+from featurestore.drift.row_values import RowValues
+from featurestore.model import DataType
+
+def measured(parts):
+    rows, random = RowValues(["id"], memory=16_000_000), np.random.default_rng(1)
+    ids, times = pl.Series("id", ["a"] * 100_000), pl.Series("computed_at", range(100_000))
+    for _ in range(parts):
+        rows.add(pl.DataFrame([ids, times, pl.Series("value", random.normal(size=100_000))]))
+    found = assess(rows, DataType.parse("float"), DriftSettings(), reference=None, seed=1)
+    assert found.statistics["count"] == parts * 100_000, found.verdict
+
+measured(10)
+few = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+measured(120)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - few) * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert int(done.stdout) < 48_000_000, "12,000,000 values take 96 MB by themselves"
 
 
 @pytest.mark.parametrize("kind", ["float", "string"])

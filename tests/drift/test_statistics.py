@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.drift import statistics
-from featurestore.drift.statistics import EXACT_ROWS, RowValues, describe_rows
+from featurestore.drift.row_values import RowValues, describe_rows
+from featurestore.drift.statistics import EXACT_ROWS
 from featurestore.model import DataType
 from tests.drift.conftest import Values
 

@@ -12,8 +12,9 @@ import pytest
 from featurestore.config import load_project
 from featurestore.offline.columns.build import refresh_columns
 from featurestore.offline.open import open_offline
+from featurestore.workflows.erasure import completion
 from tests.conftest import Folder, uncaptured
-from tests.erasure.killing import Killer
+from tests.erasure.killing import Killer, line_in
 
 WHO = "zz-unmistakable"
 # The entity, and values that no other has: of the text feature, of the number feature, of rows that were set aside.
@@ -162,6 +163,17 @@ def test_the_traces_are_everywhere_before(life: Path) -> None:
 
 def test_an_erasure_that_is_killed_is_completed_by_the_next_command(lived: Path, killer: Killer) -> None:
     assert try_all(killer, lived, every=90) > 1
+
+
+@pytest.mark.parametrize(
+    "words", [("sync",), ("lock",), ("check", "--fix"), ("delete", "patient", WHO, "--erase", "--yes")]
+)
+def test_the_command_that_completes_it_says_so(lived: Path, killer: Killer, words: Sequence[str]) -> None:
+    begun = killer.run(lived, "delete", "patient", WHO, "--erase", "--yes", before=line_in(completion._remove_derived))
+    assert begun.code is None
+    said = [killer.run(lived, *words).said for _ in range(2)]
+    assert [completion.COMPLETED in text for text in said] == [True, False]
+    assert "nothing to do: nothing is stored" not in said[0]
 
 
 @pytest.mark.nightly

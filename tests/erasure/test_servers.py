@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle
 
 import pytest
@@ -13,6 +15,7 @@ import redis
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.postgres import purging
 from featurestore.postgres.address import parse
+from featurestore.postgres.connection import Connection
 from featurestore.postgres.connection import Server as Database
 from tests.conftest import Folder
 from tests.erasure.killing import Killer, line_in
@@ -96,6 +99,37 @@ def try_some(
     return taken_up
 
 
+@contextmanager
+def passers_by(url: str) -> Iterator[None]:
+    """Other clients of the database: at every moment one of them has a snapshot, and none of them stays for long."""
+    address = parse(url, key="url", where="tests", application="passing by")
+    here, gone = threading.Barrier(3), threading.Event()
+
+    def come_and_go(connection: Connection) -> None:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT 1")
+        time.sleep(0.1)
+        connection.execute("ROLLBACK")
+
+    def pass_by(turn: int) -> None:
+        with Database(address).connect() as connection:
+            here.wait()
+            time.sleep(0.05 * turn)
+            while not gone.is_set():
+                come_and_go(connection)
+
+    threads = [threading.Thread(target=pass_by, args=(turn,)) for turn in range(2)]
+    for thread in threads:
+        thread.start()
+    here.wait()
+    try:
+        yield
+    finally:
+        gone.set()
+        for thread in threads:
+            thread.join()
+
+
 def url_of(postgres: PostgresServer, database: str) -> str:
     return f"postgresql://postgres@/{database}?host={postgres.folder}&port={postgres.port}"
 
@@ -141,6 +175,14 @@ def test_who_may_still_read_what_was_erased_is_named_until_they_are_gone(
         assert left_on(own_postgres, "base", valkey.client())
         other.rollback()
     shared.run("sync")
+    assert left_on(own_postgres, "base", valkey.client()) == []
+
+
+def test_who_only_passes_by_keeps_nothing_of_it(shared: Folder, own_postgres: PostgresServer, valkey: Server) -> None:
+    with Database(parse(url_of(own_postgres, "base"), key="url", where="tests")).connect() as server:
+        server.execute("ANALYZE")  # so that the server's statistics hold what is erased
+    with passers_by(url_of(own_postgres, "base")):
+        shared.run("delete", "patient", WHO, "--erase", "--yes")
     assert left_on(own_postgres, "base", valkey.client()) == []
 
 

@@ -78,6 +78,23 @@ def test_rows_that_are_still_set_aside_are_said_again_and_fail_a_strict_run(proj
     assert "set aside" not in project.run("ingest", "--strict").err
 
 
+def test_rows_that_several_runs_set_aside_are_named_once(project: Folder) -> None:
+    broken = "001,2024-01-0{}T00:00:00Z,old,240\n"
+    other = AGE.replace("age_share", "chol_share").replace('pl.col("age")', 'pl.col("chol")')
+    project.write({"features/more.py": other})
+    project.write({"visits.csv": VISITS + broken.format(1)})
+    project.run("ingest", "age_share", code=3)
+    last = project.json("ingest", "chol_share", code=3)["run_id"]
+    (said,) = (line for line in project.run("doctor").out.splitlines() if "still set aside" in line)
+    assert f"1 row of visits is still set aside: featurestore runs {last} says" in said
+    with (project.root / "visits.csv").open("a") as visits:
+        visits.write(broken.format(2))
+    later = project.json("ingest", "age_share", code=3)["run_id"]
+    said = project.run("doctor").out
+    assert f"2 rows of visits are still set aside: featurestore runs {later}" in said
+    assert last not in said
+
+
 def test_a_source_of_which_every_row_is_set_aside_is_no_success(project: Folder) -> None:
     project.write({"visits.csv": "patient_id,visit_at,age,chol\n003,2024-01-01T00:00:00Z,430,\n"})
     (feature,) = project.json("ingest", code=4)["features"]

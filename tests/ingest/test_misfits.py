@@ -133,6 +133,47 @@ def test_a_run_that_commits_nothing_widens_no_pin(pinned: Folder) -> None:
     assert (pinned.root / PINS).read_text() == before
 
 
+SHORT = """
+
+@feature(entity_type="patient", data_type="float")
+def heavy() -> pl.Expr:
+    return pl.col("weight") * 2
+"""
+LONG = """
+
+@feature(entity_type="patient", data_type="float", scope="row")
+def heavy(visits: pl.DataFrame) -> pl.DataFrame:
+    return visits.select("patient_id", value=pl.col("weight") * 2, computed_at="visit_at")
+"""
+
+
+@pytest.mark.parametrize("heavy", [SHORT, LONG], ids=["short", "long"])
+def test_a_feature_that_fails_pins_no_column_that_it_alone_sees(pinned: Folder, heavy: str) -> None:
+    pinned.write({"features/cardiac.py": CODE[: CODE.index('@feature(entity_type="patient", data_type="int"')] + heavy})
+    more = HEAD.replace("pulse", "pulse,weight,height")
+    pinned.write({"visits.csv": more + "001,2024-01-01T00:00:00Z,50,70,1,2\n002,2024-01-01T00:00:00Z,50,70,x,2\n"})
+    for status in ("ok", "unchanged"):  # what was found out for the failed one is no news to the others
+        found = pinned.features(code=3)
+        assert (found["heavy"]["status"], found["pulse_share"]["status"]) == ("failed", status)
+        assert "weight" not in (pinned.root / PINS).read_text()
+    pinned.edit("visits.csv", ",x,2", ",3,2")
+    assert pinned.features()["heavy"]["status"] == "ok"
+    assert 'weight = "int"' in (pinned.root / PINS).read_text()
+
+
+def test_a_type_is_found_again_where_its_line_was_taken_out(pinned: Folder) -> None:
+    more = HEAD.replace("pulse", "pulse,weight")
+    pinned.write({"visits.csv": more + "001,2024-01-01T00:00:00Z,50,70,x\n"})
+    pinned.run("ingest")
+    pinned.edit("visits.csv", "50,70,x", "51,70,3")
+    pinned.edit(PINS, 'weight = "string"\n', "")
+    found = pinned.features()
+    assert {name: item["status"] for name, item in found.items()} == dict.fromkeys(found, "unchanged") | {
+        "age_share": "ok"
+    }
+    assert 'weight = "int"' in (pinned.root / PINS).read_text()
+
+
 def test_a_column_that_a_new_file_lacks_is_said_once(pinned: Folder) -> None:
     pinned.write({"visits2.csv": HEAD.replace(",pulse", "") + "001,2024-03-01T00:00:00Z,52\n"})
     ran = pinned.run("-q", "ingest", code=3)  # the mail that cron sends says why

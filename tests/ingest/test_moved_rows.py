@@ -197,3 +197,51 @@ def test_a_row_that_is_known_elsewhere_later_leaves_its_place_many_more_times(
 ) -> None:
     monkeypatch.chdir(folder.root)
     judge(folder, make(seed), None)
+
+
+@pytest.mark.parametrize("store", ["duckdb", "postgres"])
+@pytest.mark.parametrize(("make", "seed"), [(logs, 2), (dumps, 3)])
+def test_a_data_set_is_rebuilt_although_rows_have_moved_since(
+    folder: Folder,
+    make: Callable[[int], list[Files]],
+    seed: int,
+    store: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.chdir(folder.root)
+    server: PostgresServer | None = request.getfixturevalue("postgres") if store == "postgres" else None
+    offline = "" if server is None else f'[offline]\nurl = "{server.url}"\n'
+    toml = TOML.format(project=name_of(folder.root), time='event_time = "at"', offline=offline)
+    folder.write({"featurestore.toml": toml, "features/orders.py": FEATURES})
+    moments = [START + timedelta(hours=hour, minutes=30) for hour in range(0, HOURS.stop, 3)]
+    lines = [f"{user},{at:%Y-%m-%dT%H:%M:%SZ}" for user in PEOPLE for at in moments]
+    (folder.root / "labels").mkdir()
+    folder.write({"labels/labels.csv": "\n".join(["user,at", *lines]) + "\n"})
+    given: dict[str, bytes] = {}
+    for number, files in enumerate(make(seed)):
+        for path in folder.root.glob("*.csv"):
+            path.unlink()
+        folder.write({name: text(rows) for name, rows in files.items()})
+        folder.run("ingest")
+        for flags in ((), ("--known",)):
+            name = f"d{number}{'k' if flags else ''}"
+            words = (
+                "join",
+                "labels/labels.csv",
+                "-f",
+                "amount,by_frame",
+                "--timestamp-column",
+                "at",
+                "--dataset",
+                name,
+            )
+            folder.run(*words, *flags, "--output", "made.parquet")
+            given[name] = (folder.root / "made.parquet").read_bytes()
+    assert len(set(given.values())) > len(given) // 2, "rows moved, and with them the answers"
+    for name, made in given.items():
+        folder.run("dataset", name, "--rebuild", "--output", "again.parquet")
+        assert (folder.root / "again.parquet").read_bytes() == made, name
+        folder.run("dataset", name, "--verify")
+    if server is not None:
+        server.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(folder.root)}" CASCADE')

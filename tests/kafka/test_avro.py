@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -132,3 +133,57 @@ def test_another_schema_reads_all_records_anew(shop: Shop) -> None:
     shop.folder.write({"order.avsc": "[]"})
     ran = shop.folder.run("ingest", code=2)
     assert "sources.orders.schema is not" in ran.err
+
+
+def packed_key(schema: object, key: object) -> bytes:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), key)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def nameless(day: int, amount: float) -> str:
+    """An order whose customer is in the key."""
+    return json.dumps({"at": f"2026-01-{day:02}T00:00:00Z", "amount": amount})
+
+
+ID: dict[str, Any] = {"type": "record", "name": "Id", "fields": [{"name": "id", "type": "long"}]}
+TWO = {"type": "record", "name": "Two", "fields": [*ID["fields"], {"name": "place", "type": "string"}]}
+
+
+def test_keys_are_read_by_the_schemas_of_a_registry(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    schemas = {1: "string", 2: "long", 3: {"type": "string", "logicalType": "uuid"}, 4: ID, 5: TWO, 6: "double"}
+    answers = {f"/schemas/ids/{number}": {"schema": json.dumps(schema)} for number, schema in schemas.items()}
+    some = uuid.UUID(int=7)
+    keys = {1: "ada", 2: 17, 3: some, 4: {"id": 8}, 5: {"id": 9, "place": "x"}, 6: 1.5}
+    with registry(answers, "geheim") as port:
+        monkeypatch.setenv("REGISTRY_PASSWORD", "geheim")
+        url = f"http://reader:${{REGISTRY_PASSWORD}}@127.0.0.1:{port}"
+        shop.edit(
+            'event_time = "at"', f'event_time = "at"\nkey = "customer_id"\nkey_format = "avro"\nregistry = "{url}"'
+        )
+        sent = [framed(number, packed_key(schemas[number], key)) for number, key in keys.items()]
+        shop.kafka.send(shop.topic, [nameless(1, 10)] * 8, keys=[*sent, "plain", framed(1, b"\x06ad")])
+        found = shop.folder.json("ingest", "amount", code=3)
+    for customer in ("ada", "17", str(some), "8"):
+        assert shop.values("amount", customer) == [10], customer
+    rows = shop.folder.json("runs", found["run_id"], "--rejected")["rejected"]
+    assert [row["reason"].removeprefix("its key ") for row in rows] == [
+        "is a record of 2 fields, not of one", "is neither text nor a whole number (float)",
+        "is not framed as a schema registry's clients write it", "is not what its Avro schema says: EOFError",
+    ]  # fmt: skip
+
+
+def test_a_record_without_a_payload_deletes_whom_its_avro_key_names(shop: Shop) -> None:
+    shop.folder.write({"id.avsc": json.dumps(ID)})
+    more = 'key = "customer_id"\nkey_format = "avro"\nkey_schema = "id.avsc"\ntombstone = "delete"'
+    shop.edit('event_time = "at"', f'event_time = "at"\n{more}')
+    seven, eight = (packed_key(ID, {"id": number}) for number in (7, 8))
+    shop.kafka.send(shop.topic, [nameless(1, 10), nameless(1, 20)], keys=[seven, eight], at=1_767_225_600_000)
+    shop.kafka.send(shop.topic, [None], keys=[seven], at=1_767_225_600_000 + 86_400_000)
+    shop.folder.features("amount")
+    assert shop.values("amount", "7") == [10, None]
+    assert shop.values("amount", "8") == [20]
+    shop.folder.run("delete", "customer", "7", "--erase", "--yes")
+    shop.folder.run("ingest", "amount", "--full")
+    assert shop.folder.json("history", "amount", "7")["values"] == [], "no raw record of it is left"
+    assert shop.values("amount", "8") == [20]

@@ -66,7 +66,10 @@ def test_no_secret_is_ever_printed(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
         ({"start": "first"}, "sources.x.start is neither earliest, latest nor a time", ""),
         ({"format": "jsn"}, "sources.x.format must be one of json, avro, text", "did you mean 'json'?"),
         ({"format": "avro"}, "sources.x.format avro needs schema or registry", "schema ="),
-        ({"registry": "http://r"}, 'sources.x.registry is for format = "avro"', ""),
+        ({"registry": "http://r"}, 'sources.x.registry is for format = "avro", or key_format = "avro"', ""),
+        ({"key_format": "avro"}, "sources.x.key_format is of the column that key names", "key ="),
+        ({"key_format": "avro", "key": "id"}, "sources.x.key_format avro needs key_schema or registry", "key_schema ="),
+        ({"key_schema": "x.avsc"}, 'sources.x.key_schema is for key_format = "avro"', ""),
         ({"tombstone": "delete"}, "sources.x.tombstone deletes the entity", "key ="),
         ({"duplicates": "keep"}, "sources.x.duplicates is not for a stream", ""),
         ({"timeout": "soon"}, "sources.x.timeout is not a duration", ""),
@@ -106,6 +109,7 @@ def test_a_key_that_is_not_text_is_nobody(shop: Shop, key: bytes) -> None:
     shop.kafka.send(shop.topic, [payload, payload, None], keys=["ada", key, key])
     ran = shop.folder.run("ingest", "amount", code=3)
     assert "its key is not text: UTF-8, without a zero byte as in a number or an Avro key" in ran.err
+    assert "key_format" in ran.err
     assert "1 record(s) without a payload deleted nothing" in ran.err
     assert shop.values("amount", "ada") == [10]
 

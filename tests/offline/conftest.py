@@ -10,6 +10,7 @@ import pytest
 from featurestore.config import DriftSettings, Project
 from featurestore.offline.contract import OfflineStore
 from featurestore.offline.duckdb.store import ROWS_IN_MEMORY, DuckDBStore
+from featurestore.offline.postgres import packed
 from featurestore.offline.postgres.store import PostgresStore
 from tests.services_postgres import PostgresServer
 
@@ -28,7 +29,11 @@ def duckdb_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
 
 
 def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
-    """One server for all, one project for each folder; dropped at the end, since a driver reads the whole catalogue."""
+    """One server for all, one project for each folder; dropped at the end, since a driver reads the whole catalogue.
+
+    Rows are packed however few they are.
+    """
+    request.getfixturevalue("pack_all")
     server: PostgresServer = request.getfixturevalue("postgres")
     made: set[str] = set()
 
@@ -39,6 +44,13 @@ def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
 
     yield make
     server.run(";".join(f'DROP SCHEMA IF EXISTS "fs_{name}" CASCADE' for name in made))
+
+
+@pytest.fixture
+def pack_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes PostgreSQL stores pack whatever they learn, in small parts."""
+    monkeypatch.setattr(packed, "LEAST_ROWS", 1)
+    monkeypatch.setattr(packed, "PART_ROWS", 3)
 
 
 def postgres_project(server: PostgresServer, folder: Path) -> Project:

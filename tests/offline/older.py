@@ -1,6 +1,10 @@
 """Scripts that set a store back to what earlier releases wrote, in the SQL that both stores understand."""
 
-TO_FORMAT_8 = """
+TO_FORMAT_9 = """
+DROP TABLE IF EXISTS packed_rows;
+UPDATE meta SET format = 9;
+"""
+TO_FORMAT_8 = f"""{TO_FORMAT_9}
 DROP TABLE raw_dropped;
 UPDATE meta SET format = 8;
 """

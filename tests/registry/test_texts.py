@@ -102,6 +102,7 @@ def test_pins_are_in_the_order_of_their_names_with_the_users_lines_as_they_are(t
 
     class Folders:
         root = state = versions = tmp_path
+        memory = 1 << 30
 
     source = Source("events", "csv", event_time="at")
     add_pins(Folders(), source, {"m": "int", "c": "float"})
@@ -123,6 +124,7 @@ def test_thousands_of_pins_are_added_with_one_look_at_each_line(
 
     class Folders:
         root = state = versions = tmp_path
+        memory = 1 << 30
 
     looks = []
 

@@ -172,3 +172,15 @@ def test_a_use_right_before_an_import_is_named(folder: Folder) -> None:
 def test_a_use_in_other_letters_of_the_same_name_is_named(folder: Folder) -> None:
     text = "from featurestore import \uff46eature\nother = feature\n"
     assert [name for name, _ in broken(folder, {"features/m.py": text})] == ["other"]
+
+
+@pytest.mark.parametrize("decorator", ["feature", "featurestore.feature", "fs.feature"])
+def test_a_forgotten_import_is_named(folder: Folder, decorator: str) -> None:
+    code = f"import polars as pl\n\n\n@{decorator}{CALL}\n{BODY}"
+    assert broken(folder, {"features/f.py": code}) == [("score", "features/f.py:5")]
+
+
+@pytest.mark.parametrize("binding", ["from other import feature", "import other as fs", "from other import *"])
+def test_a_decorator_of_something_else_is_none_of_ours(folder: Folder, binding: str) -> None:
+    name = "fs.feature" if " as fs" in binding else "feature"
+    assert broken(folder, {"features/f.py": f"{binding}\n\n\n@{name}{CALL}\n{BODY}"}) == []

@@ -334,7 +334,8 @@ GUESSES = {
     "31/12/2024": ["%d/%m/%Y"], "12/31/2024": ["%m/%d/%Y"], "1/2/2024": ["%d/%m/%Y", "%m/%d/%Y"],
     "31.12.2024 13:05": ["%d.%m.%Y %H:%M"], "20241231": ["%Y%m%d"], "Dec 31, 2024": ["%b %d, %Y"],
     "31-Dec-2024": ["%d-%b-%Y"], "2024/12/31 01:02:03.5": ["%Y/%m/%d %H:%M:%S.%f"], "12345": [], "a/b/c": [],
-    "12/31/2024 1:05 PM": ["%m/%d/%Y %I:%M %p"],
+    "12/31/2024 1:05 PM": ["%m/%d/%Y %I:%M %p"], "24-01-02": ["%y-%m-%d", "%d-%m-%y"], "13/05/24": ["%d/%m/%y"],
+    "01-02-03": ["%y-%m-%d", "%d-%m-%y", "%m-%d-%y"], "24-01-45": ["%d-%m-%y"],
 }  # fmt: skip
 
 
@@ -354,6 +355,7 @@ NAMED = [
     ("float", "1,234,567.5", 'thousands = ","'), ("int", "1,234", 'or thousands = ","'), ("float", "1 234,5", '" "'),
     ("bool", "yes", 'true = ["yes"] and false = ["no"]'), ("bool", "N", 'true = ["Y"]'),
     ("datetime", "31/12/2024", 'format = "%d/%m/%Y"'), ("datetime", "1/2/2024", "day or month first"),
+    ("date", "24-01-02", 'format = "%y-%m-%d" or "%d-%m-%y" for its column: is it year, day or month first?'),
     ("datetime", "1700000000", 'unit = "s"'), ("datetime", "1700000000123", 'unit = "ms"'),
     ("date", "20241231", 'format = "%Y%m%d"'), ("date", "-", 'null = ["-"]'), ("float", "", 'null = [""]'),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import subprocess
 import sys
 import threading
 import unicodedata
@@ -12,7 +13,10 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featurestore.errors import SourceError
@@ -252,3 +256,27 @@ def test_folders_of_a_path_are_columns_where_partitions_says_so(shops: Shops) ->
     shop.write("data/year=2024/a.csv", "id,year,day\n3,2024,2024-01-01\n")
     with pytest.raises(SourceError, match="has a column 'year', which a folder of its path gives too"):
         shop.read()
+
+
+def test_the_memory_of_a_parquet_file_does_not_grow_with_its_rows(tmp_path: Path) -> None:
+    """In a process of its own, of which the system knows the peak."""
+    random, path = np.random.default_rng(1), tmp_path / "large.parquet"
+    columns = {name: pa.array(random.normal(size=100_000)) for name in "abcdefgh"}
+    with pq.ParquetWriter(path, pa.table(columns).schema, use_dictionary=False) as writer:
+        for _ in range(24):
+            writer.write_table(pa.table(columns))
+    script = """
+import resource, sys
+from featurestore.sources.parquet import read_parquet
+
+with open(sys.argv[1], "rb") as file:
+    batches = read_parquet(file, "large.parquet", None, print, 50_000)
+    read = [next(batches).frame.height for _ in range(12)]
+    few = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read += [batch.frame.height for batch in batches]
+print(sum(read), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - few) * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
+    rows, grown = map(int, done.stdout.split())
+    assert rows == 2_400_000
+    assert grown < 60_000_000, f"{path.stat().st_size:,} bytes are read one after the other"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from featurestore.errors import SourceError
+from featurestore.errors import SourceError, did_you_mean, nearest
+from featurestore.sources.reading import without_key
 from tests.conftest import Folder
 from tests.sources.conftest import Shops
 
@@ -31,6 +32,30 @@ def test_the_setting_that_names_a_missing_column_is_named(
     assert f"{asked} names it: fix that, or the file; if that is its name in the file: rename = " in str(
         caught.value.hint
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("id", "ID"), ("user_id", "User ID"), ("user_id", "userId"), ("at", "AT"), ("at", "at ")]
+)
+def test_a_name_that_differs_by_case_and_signs_alone_is_near(name: str, written: str) -> None:
+    assert nearest(name, ["amount", written, "x"]) == written
+    assert did_you_mean(name, ["amount", written]) == f"did you mean {written!r}?"
+
+
+@pytest.mark.parametrize(("header", "close"), [("ID,at,x", "ID"), ("id,AT,x", "AT")])
+def test_a_column_in_other_case_is_offered(header: str, close: str, shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "visits.csv"\nevent_time = "at"')
+    shop.write("visits.csv", f"{header}\n1,2024-01-01,3\n")
+    with pytest.raises(SourceError, match="has no column") as caught:
+        shop.read()
+    assert str(caught.value.hint).startswith(f"did you mean {close!r}? ")
+
+
+def test_a_file_that_writes_the_key_otherwise_than_the_others_is_told_how() -> None:
+    assert (
+        without_key("id", ["ID", "x"], "b.csv").hint == "did you mean 'ID'? call it 'id' there, as the other files do"
+    )
+    assert without_key("id", ["x"], "b.csv").hint is None
 
 
 @pytest.mark.parametrize(

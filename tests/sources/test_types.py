@@ -20,6 +20,7 @@ import pytest
 
 from featurestore.errors import SourceError, VersionFileError
 from featurestore.sources.pinned_types import read_pins
+from featurestore.sources.reading import read_rows
 from featurestore.tables.batch import MAX_REJECTED
 from tests.sources.conftest import Shop, Shops
 
@@ -540,3 +541,51 @@ def test_a_word_that_begins_a_line_of_text_is_text(shops: Shops, word: str) -> N
     shop = shops('type = "csv"\npath = "visits"')
     shop.write("visits", f"{word},id\n1,a\n")
     assert shop.read().frame.rows() == [("a", 1)] or shop.read().frame.rows() == [(1, "a")]
+
+
+@pytest.mark.parametrize(
+    ("form", "lines", "aside"),
+    [
+        ("csv", ["id,at,x", "1,2024-01-01,5", "2,2024-01-02,6", "Total,,11 items"], "event time is null"),
+        ("csv", ["id,at,x", "ID,AT,X", "1,2024-01-01,5", "2,2024-01-02,6"], "AT"),
+        ("ndjson", ['{"id": "1", "at": "2024-01-01", "x": 5}', '{"id": null, "at": "2024-01-01", "x": "n"}',
+                    '{"id": "2", "at": "2024-01-02", "x": 6}'], "entity key is null"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("pinned", [False, True])
+def test_a_row_that_is_set_aside_decides_no_type(
+    form: str, lines: list[str], aside: str, pinned: bool, shops: Shops
+) -> None:
+    shop = shops(f'type = "{form}"\npath = "visits.x"\nevent_time = "at"\ntimezone = "UTC"')
+    if pinned:
+        shop.write("visits.x", "\n".join(line for line in lines if "T" not in line and '"n"' not in line) + "\n")
+        shop.pin()
+    shop.write("visits.x", "\n".join(lines) + "\n")
+    rows = shop.read()
+    assert rows.frame["x"].to_list() == [5, 6]
+    assert rows.inferred == ({} if pinned else {"x": "int"})
+    assert rows.rejected_count == 1
+    assert aside in rows.rejected[0].reason
+
+
+def test_a_row_that_waits_for_its_time_decides_a_type_as_the_others_do(shops: Shops) -> None:
+    shop = shops('type = "csv"\npath = "visits.csv"\nevent_time = "at"\ntimezone = "UTC"')
+    shop.write("visits.csv", "id,at,x\n1,2024-01-01,5\n2,2999-01-01,6.5\n")
+    latest = 1_710_000_000_000_000
+    opened = shop.open()
+    rows = read_rows(shop.project, shop.source, opened, opened.offer(), {"id": "string"}, latest=latest)
+    assert rows.frame["x"].to_list() == [5.0]
+    assert (rows.inferred, rows.rejected_count) == ({"x": "float"}, 1)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_texts_of_digits_beside_integers_of_another_file_are_texts_in_either_order(
+    names: tuple[str, str], shops: Shops
+) -> None:
+    shop = shops('type = "parquet"\npath = "*.parquet"')
+    values: tuple[object, ...] = (5, "7")
+    for name, value in zip(names, values, strict=True):
+        pl.DataFrame({"id": [name], "x": [value]}).write_parquet(shop.root / f"{name}.parquet")
+    rows = shop.read()
+    assert rows.inferred == {"x": "string"}
+    assert set(rows.frame["x"].to_list()) == {"5", "7"}

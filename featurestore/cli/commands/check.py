@@ -39,7 +39,7 @@ def command(
       featurestore check --staged -q
     """
     session: Session = ctx.obj
-    result = check(session.project(), paths or (), fix=fix, staged=staged, strict=strict)
+    result = check(session.project(), paths or (), fix=fix, staged=staged, strict=strict, open_offline=session.offline)
     if not session.json:
         for line in finding_lines(result):
             session.report(line)

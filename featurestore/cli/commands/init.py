@@ -12,6 +12,7 @@ from featurestore.cli.options import names, zone
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 from featurestore.render import json, text
+from featurestore.render.printable import one_line
 from featurestore.workflows.init import init
 
 if TYPE_CHECKING:
@@ -107,11 +108,14 @@ def _wishes(
 
 def _ask(question: Question) -> str:
     """Asks on the terminal, until the answer is one of the choices."""
+    last = len(question.choices)
+    typer.echo(one_line(question.text), err=True)
     for number, choice in enumerate(question.choices, 1):
-        typer.echo(f"  {number}  {choice}", err=True)
+        typer.echo(f"  {number}  {one_line(choice)}", err=True)
     while True:
-        answer = typer.prompt(f"{question.text}", err=True)
+        answer = str(typer.prompt(f"1 to {last}", err=True)).strip()
         if answer in question.choices:
-            return str(answer)
-        if answer.isdecimal() and 1 <= int(answer) <= len(question.choices):
+            return answer
+        if answer.isdecimal() and 1 <= int(answer) <= last:
             return question.choices[int(answer) - 1]
+        typer.echo(f"{one_line(answer)} is none of them: answer with its number, or as it is written there", err=True)

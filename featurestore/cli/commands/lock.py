@@ -27,7 +27,7 @@ def command(
       featurestore lock age_normalized --dry-run
     """
     session: Session = ctx.obj
-    locked = lock(session.project(), names or (), dry_run=dry_run)
+    locked = lock(session.project(), names or (), dry_run=dry_run, open_offline=session.offline)
     session.show(
         lambda: json.features.lock_document(locked),
         lambda: text.features.lock_lines(locked, dry_run=dry_run),

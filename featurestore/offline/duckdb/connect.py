@@ -11,6 +11,8 @@ from featurestore.signals import interrupt_on_signal
 
 # Beyond this DuckDB spills to disk: an ingestion must fit into 1.5 GB together with it.
 MEMORY = 512_000_000
+LEAST_MEMORY = 64_000_000
+"""What a transaction that writes needs, whatever the project may use."""
 
 
 def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | None = None) -> duckdb.DuckDBPyConnection:

@@ -97,8 +97,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._gate = gate_of(self._path)
         # The reader's memory is part of the command's.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
+        self._memory = min(duck.MEMORY, max(duck.LEAST_MEMORY, project.memory // 4))
         self._threads = threading.local()
         self._pending: tuple[str, ...] = ()
+        self._noted: tuple[str, ...] = ()
         self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
 
     @property
@@ -106,7 +108,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         if not self._path.exists():
             lost = self._set_back(None)
             return () if lost is None else (f"{lost}; {lost.hint}",)
-        return (*self._pending, *self._unsettled)
+        return (*self._pending, *self._unsettled, *self._noted)
+
+    def note(self, notice: str) -> None:
+        self._noted = (*self._noted, notice)
 
     def set_back(self) -> SetBackError | None:
         if not is_there(self._path):
@@ -199,7 +204,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 # Next to the new file it would be replayed into it.
                 raise StoreError("is left over", where=str(wal_of(self._path)), hint="run the same command again")
             try:
-                connection = duck.connect()
+                connection = duck.connect(memory=self._memory, spill=duck.spill_beside(self._path))
                 try:
                     connection.execute(f"ATTACH {literal(self._path)} AS old (READ_ONLY)")
                     connection.execute(f"ATTACH {literal(fresh)} AS fresh")
@@ -504,7 +509,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         """The file, open for writing; this process's turn to write must be held."""
         if not self._path.exists() and (lost := self._set_back(None)) is not None:
             raise lost
-        file = DuckDBFile(self._when_free(lambda: duck.connect(self._path)))
+        file = DuckDBFile(self._when_free(lambda: duck.connect(self._path, memory=self._memory)))
         try:
             # DuckDB creates the file with the permissions that the umask leaves.
             if self._path.stat().st_mode & 0o777 != 0o600:

@@ -1,4 +1,4 @@
-"""Parts of a table read by several connections ahead of whoever takes them: the server packs rows on one core each."""
+"""Parts of a table read by several connections ahead of whoever takes them: one reads while another waits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from queue import SimpleQueue
+from typing import TypeVar
 
 import polars as pl
 
@@ -17,10 +18,12 @@ from featurestore.postgres.connection import Connection
 READERS = 2
 
 Begin = Callable[[], AbstractContextManager[Connection]]
-Ask = Callable[[Connection, int], pl.DataFrame]
+Part = TypeVar("Part")
 
 
-def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int]) -> Iterator[pl.DataFrame]:
+def read_ahead(
+    snapshot: Connection, begin: Begin, ask: Callable[[Connection, Part], pl.DataFrame], parts: Sequence[Part]
+) -> Iterator[pl.DataFrame]:
     """What ``ask`` reads of each part, in order, as ``snapshot`` sees the tables, whose transaction is open.
 
     ``begin`` opens a transaction of a connection of its own, REPEATABLE READ. Where no more can be had, as where the
@@ -36,7 +39,7 @@ def read_ahead(snapshot: Connection, begin: Begin, ask: Ask, parts: Sequence[int
         for reader in readers:
             idle.put(reader)
 
-        def read(part: int) -> pl.DataFrame:
+        def read(part: Part) -> pl.DataFrame:
             connection = idle.get()
             try:
                 return ask(connection, part)

@@ -1,140 +1,167 @@
-"""Rows of a table as one value for each column, packed by the server, instead of one for each field of each row.
+"""The rows of a large history once more, packed: some 100,000 of them as one value, in a table of their own.
 
-The driver takes a third of a microsecond a row to tell fields apart, which is most of what it costs to fetch a
-history. Fields of fixed width need no telling apart: the server strings them together, and here they are an array.
-Their form is that of binary COPY: big-endian, times and dates counted from the year 2000
-(https://www.postgresql.org/docs/current/sql-copy.html).
+To send a row by itself costs the server and the driver more than half a microsecond, whichever way it is asked for,
+and a join that reads a history for the first time asks for all of them. A packed part is sent at the speed of the
+network. Parts are derived from what a run adds to a history table, in the run's own transaction. ``packed_rows`` says
+how many rows of which runs a part has; only runs of which a history table has exactly as many are read from parts.
+
+A part is an Arrow file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format) of the columns of
+`History.scan`, compressed with LZ4. From the first large addition on, whatever a version learns is packed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from featurestore.errors import StoreError
-from featurestore.offline.sql import quote
+from featurestore.offline.postgres.tables import has_table
+from featurestore.offline.sql import literal
 from featurestore.postgres.connection import Connection
 
-# The rows of each part must come in one order, whichever columns are asked for.
-_IN_ORDER = "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL synchronize_seqscans = off"
+TABLE = "packed_rows"
+PART_ROWS = 250_000
+COMPRESSION: Literal["lz4", "uncompressed"] = "lz4"
+LEAST_ROWS = 50_000  # of one run, before a version's rows are worth packing
 
-EPOCH_DAYS = 10_957  # from 1970 to 2000
-EPOCH_MICROSECONDS = EPOCH_DAYS * 86_400_000_000
+
+@dataclass(slots=True)
+class Packing:
+    """What a run adds to history tables, packed as it comes. Nothing is packed for certain before `end`."""
+
+    connection: Connection
+    _table: str = ""
+    _frames: list[pl.DataFrame] = field(default_factory=list)
+    _rows: int = 0
+    _begun: bool = False  # the table has parts
+
+    def add(self, table: str, rows: pl.DataFrame) -> None:
+        """Takes rows that were added to a table, with all of its columns."""
+        if table != self._table:
+            self.end()
+            self._table, self._begun = table, _has_parts(self.connection, table)
+        self._frames.append(rows)
+        self._rows += rows.height
+        if self._rows >= PART_ROWS:
+            self._write()
+
+    def end(self) -> None:
+        """Packs what is left, where that is worth it or belongs to what is packed."""
+        if self._rows and (self._begun or self._rows >= LEAST_ROWS):
+            self._write()
+        self._table, self._frames, self._rows = "", [], 0
+
+    def _write(self) -> None:
+        for part in pl.concat(self._frames).iter_slices(PART_ROWS):
+            _insert(self.connection, self._table, part)
+        self._frames, self._rows, self._begun = [], 0, True
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """How a type is sent: the server's function, the layout of what it gives, and where it counts from."""
+class PackedRuns:
+    """Which runs of a history table can be read from parts, and which must be read from the table."""
 
-    function: str
-    layout: str
-    base: int = 0
-
-
-_FORMS: Mapping[type[pl.DataType], _Form] = {
-    pl.Int64: _Form("int8send", ">i8"),
-    pl.Int8: _Form("int2send", ">i2"),  # the server has no smaller one
-    pl.Float64: _Form("float8send", ">f8"),
-    pl.Boolean: _Form("boolsend", "u1"),
-    pl.Date: _Form("date_send", ">i4", EPOCH_DAYS),
-    pl.Datetime: _Form("timestamp_send", ">i8", EPOCH_MICROSECONDS),
-    pl.String: _Form("textsend", "u1"),
-}
-_CONSTANT = frozenset({"run_seq", "op"})  # mostly the same in rows that lie together
-_NULLABLE = frozenset({"value", "known_at"})
+    packed: tuple[int, ...]
+    rest: tuple[int, ...]
+    rest_rows: int
 
 
-def can_pack(types: pl.Schema) -> bool:
-    """Whether the columns of a version can be packed: lists can't, and long texts would be too much for one value.
-
-    (Texts of keys are short, since the server indexes them.)
-    """
-    return types["value"] != pl.String and all(kind.base_type() in _FORMS for kind in types.values())
-
-
-def read_packed(connection: Connection, rows: str, types: pl.Schema) -> pl.DataFrame:
-    """The columns ``types`` of the rows ``FROM … WHERE …`` of a table.
-
-    Raises StoreError for a text that is not UTF-8.
-    """
-    connection.execute(_IN_ORDER)
-    asked = ["count(*) AS n"]
-    for at, name in enumerate(types):
-        if name in _CONSTANT:
-            asked += [f"min({name}) AS low{at}", f"max({name}) AS high{at}"]
-        else:
-            asked += _packing(at, name, types[name])
-        if name in _NULLABLE:
-            asked.append(f"count({name}) AS held{at}")
-    found = _only(connection, asked, rows)
-    if not found["n"]:
-        return pl.DataFrame(schema=types)
-    columns = []
-    for at, (name, kind) in enumerate(types.items()):
-        if name in _CONSTANT and found[f"low{at}"] == found[f"high{at}"]:
-            columns.append(pl.repeat(found[f"low{at}"], found["n"], dtype=kind, eager=True).alias(name))
-            continue
-        packed = _only(connection, _packing(at, name, kind), rows) if name in _CONSTANT else found
-        column = _unpacked(packed, at, kind)
-        if name in _NULLABLE and found[f"held{at}"] < found["n"]:  # nulls are not among what was strung together
-            column = _spread(connection, column, name, rows)
-        columns.append(column.alias(name))
-    return pl.DataFrame(columns)
+def packed_runs(connection: Connection, table: str, among: str) -> PackedRuns:
+    """How the rows of a table can be read; ``among`` is a condition on ``run_seq``."""
+    found = connection.rows(
+        f"SELECT run_seq, sum(rows)::bigint AS rows FROM appended WHERE table_name = {literal(table)} AND {among} "
+        "GROUP BY run_seq ORDER BY run_seq"
+    )
+    packed: dict[int, int] = {}
+    if has_table(connection, TABLE):  # a schema of an earlier release has none
+        counts = connection.rows(
+            f"SELECT run_seq, sum(count)::bigint AS rows FROM {TABLE}, unnest(run_seqs, counts) AS c(run_seq, count) "
+            f"WHERE table_name = {literal(table)} GROUP BY run_seq"
+        )
+        packed = {row["run_seq"]: row["rows"] for row in counts}
+    rest = {row["run_seq"]: row["rows"] for row in found if packed.get(row["run_seq"]) != row["rows"]}
+    whole = tuple(row["run_seq"] for row in found if row["run_seq"] not in rest)
+    return PackedRuns(whole, tuple(rest), sum(rest.values()))
 
 
-def _packing(at: int, name: str, kind: pl.DataType) -> list[str]:
-    sent = f"{_FORMS[kind.base_type()].function}({quote(name)})"
-    asked = [f"string_agg({sent}, ''::bytea) AS p{at}"]
-    if kind == pl.String:
-        asked.append(f"string_agg(int4send(length({sent})), ''::bytea) AS l{at}")
-    return asked
+def list_parts(connection: Connection, table: str, runs: Sequence[int]) -> list[tuple[int, ...]]:
+    """The parts with rows of some runs, in groups of at most ``PART_ROWS`` rows."""
+    groups: list[list[int]] = []
+    room = 0
+    if not runs:
+        return []
+    for row in connection.rows(
+        f"SELECT part, (SELECT sum(count) FROM unnest(counts) AS c(count))::bigint AS rows FROM {TABLE} "
+        f"WHERE table_name = {literal(table)} AND run_seqs && {array(runs)} ORDER BY part"
+    ):
+        if not groups or row["rows"] > room:
+            groups.append([])
+            room = PART_ROWS
+        groups[-1].append(row["part"])
+        room -= row["rows"]
+    return [tuple(group) for group in groups]
 
 
-def _only(connection: Connection, asked: list[str], rows: str) -> dict[str, Any]:
-    return connection.query(f"SELECT {', '.join(asked)} {rows}").row(0, named=True)
+def read_parts(connection: Connection, parts: Sequence[int], runs: Sequence[int], types: pl.Schema) -> pl.DataFrame:
+    """The rows of some runs that parts have, as the columns ``types``."""
+    query = f"SELECT run_seqs <@ {array(runs)} AS whole, bytes FROM {TABLE} WHERE part = ANY({array(parts)})"
+    frames = []
+    for whole, packed in connection.query(query).iter_rows():
+        rows = _unpack(packed)
+        frames.append((rows if whole else rows.filter(pl.col("run_seq").is_in(runs))).select(types.names()).cast(types))
+    return pl.concat(frames)
 
 
-def _unpacked(packed: Mapping[str, Any], at: int, kind: pl.DataType) -> pl.Series:
-    form = _FORMS[kind.base_type()]
-    data = packed[f"p{at}"] or b""
-    if kind == pl.String:
-        return _texts(data, _integers(packed[f"l{at}"] or b"", ">i4"))
-    if kind == pl.Float64:
-        return pl.Series(np.frombuffer(data, form.layout).astype(np.float64))
-    if kind == pl.Boolean:
-        return pl.Series(np.frombuffer(data, form.layout).astype(np.bool_))
-    numbers = _integers(data, form.layout)
-    numbers += form.base
-    return pl.Series(numbers.astype(np.int32) if kind == pl.Date else numbers).cast(kind)
+def erase_packed(connection: Connection, table: str, entities: pl.DataFrame) -> None:
+    """Removes the rows of some entities, given by their keys, from a table's parts."""
+    for row in connection.rows(f"SELECT part FROM {TABLE} WHERE table_name = {literal(table)}"):
+        where = f"WHERE part = {row['part']:d}"
+        (packed,) = connection.query(f"SELECT bytes FROM {TABLE} {where}").row(0)
+        rows = _unpack(packed)
+        left = rows.join(entities, on=entities.columns, how="anti", maintain_order="left")
+        if left.height < rows.height:
+            connection.execute(f"DELETE FROM {TABLE} {where}")
+            if left.height:
+                _insert(connection, table, left)
 
 
-def _integers(data: bytes, layout: str) -> NDArray[np.int64]:
-    return np.frombuffer(data, layout).astype(np.int64)
+def drop_packed(connection: Connection, table: str) -> None:
+    """Removes a table's parts: its rows are others now."""
+    connection.execute(f"DELETE FROM {TABLE} WHERE table_name = {literal(table)}")
 
 
-def _texts(data: bytes, lengths: NDArray[np.int64]) -> pl.Series:
-    import pyarrow as pa
-
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    found = pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))
-    try:
-        found.validate(full=True)
-    except pa.ArrowInvalid as exc:
-        raise StoreError(
-            "the history has a text that is not UTF-8", hint="set client_encoding=UTF8, or restore a backup"
-        ) from exc
-    return pl.Series(found)
+def copy_packed(connection: Connection, old: str, new: str) -> None:
+    """Gives a table that has the very rows of another the same parts."""
+    connection.execute(
+        f"INSERT INTO {TABLE} (table_name, run_seqs, counts, bytes) SELECT {literal(new)}, run_seqs, counts, bytes "
+        f"FROM {TABLE} WHERE table_name = {literal(old)}"
+    )
 
 
-def _spread(connection: Connection, column: pl.Series, name: str, rows: str) -> pl.Series:
-    """What is not null, at its places among all rows."""
-    (packed,) = connection.query(f"SELECT string_agg(boolsend({quote(name)} IS NOT NULL), ''::bytea) {rows}").row(0)
-    held = pl.Series(np.frombuffer(packed, np.uint8).astype(np.bool_))
-    places = held.cum_sum().cast(pl.Int64) - 1
-    return column.gather(pl.select(pl.when(held).then(places)).to_series())
+def _has_parts(connection: Connection, table: str) -> bool:
+    return bool(connection.rows(f"SELECT 1 FROM {TABLE} WHERE table_name = {literal(table)} LIMIT 1"))
+
+
+def _insert(connection: Connection, table: str, rows: pl.DataFrame) -> None:
+    packed = io.BytesIO()
+    rows.write_ipc(packed, compression=COMPRESSION)
+    counts = rows.group_by("run_seq").len().sort("run_seq")
+    row = {
+        "table_name": [table],
+        "run_seqs": [counts["run_seq"].to_list()],
+        "counts": [counts["len"].cast(pl.Int64).to_list()],
+        "bytes": [packed.getvalue()],
+    }
+    connection.copy(TABLE, pl.DataFrame(row))
+
+
+def _unpack(packed: bytes) -> pl.DataFrame:
+    return pl.read_ipc(io.BytesIO(packed))
+
+
+def array(numbers: Sequence[int]) -> str:
+    """Numbers as an array in SQL."""
+    return f"ARRAY[{', '.join(f'{number:d}' for number in numbers)}]::bigint[]"

@@ -48,8 +48,8 @@ _STATISTICS = """
 def rewrite(connection: Connection, schema: str) -> str | None:
     """Rewrites the tables of a schema, and what the server knows of their values.
 
-    Says why not, where a transaction that began before goes on for more than `WAIT_SECONDS`: then nothing is
-    rewritten. Nobody writes to the schema meanwhile.
+    Says why not, where a transaction that began before goes on for more than `WAIT_SECONDS`: then what it may read
+    stays. Nobody writes to the schema meanwhile.
     """
     held = _wait(connection, schema)
     if held is not None:
@@ -60,7 +60,12 @@ def rewrite(connection: Connection, schema: str) -> str | None:
         connection.execute(f"VACUUM (FULL, ANALYZE) {table}")
         if not connection.rows(f"SELECT 1 FROM {table} LIMIT 1"):
             _forget_statistics(connection, schema, row["tablename"], table)
-    # Statistics of a column hold the most frequent values. Rewriting them takes the owner of the database.
+    # Statistics of a column hold the most frequent values. Those from before were replaced only now, so whoever has
+    # come since the first wait may still read them, even if they are gone in a moment: then they would be kept.
+    held = _wait(connection, schema)
+    if held is not None:
+        return held
+    # To rewrite them takes the owner of the database.
     connection.execute("VACUUM (FULL) pg_catalog.pg_statistic")
     return None
 

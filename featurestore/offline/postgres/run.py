@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import polars as pl
 
 from featurestore.errors import FeatureError
-from featurestore.model import StoredVersion, VersionId
+from featurestore.model import Run, StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.audit_rows import coming_name, table_name
 from featurestore.offline.comparison import is_close
@@ -21,6 +21,7 @@ from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
 from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.offline.postgres import tables
+from featurestore.offline.postgres.packed import Packing, copy_packed, drop_packed, erase_packed
 from featurestore.offline.sql import coming_table, history_list, history_table, key_list, learned_order, quote
 from featurestore.postgres.connection import Connection
 from featurestore.tables.types import held_schema, history_schema, key_types
@@ -39,6 +40,11 @@ class PostgresRun(SqlRun):
     def __init__(self, connection: Connection, run_id: str, clock: int | None = None) -> None:
         super().__init__(connection, run_id, clock)
         self._connection = connection
+        self._packing = Packing(connection)
+
+    def finish(self, run: Run) -> None:
+        self._packing.end()
+        super().finish(run)
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         return self._write(version, frame, (*version.entity_type.key_names, "computed_at"), tolerance)
@@ -47,6 +53,8 @@ class PostgresRun(SqlRun):
         return self._write(version, frame, version.entity_type.key_names, tolerance)
 
     def alter_known(self, version: StoredVersion) -> None:
+        self._packing.end()
+        drop_packed(self._connection, table_name(version.id))
         tables.add_known(self._connection, version)
 
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
@@ -58,12 +66,17 @@ class PostgresRun(SqlRun):
         return wanted.join(held, on=pair, maintain_order="left")
 
     def erase(self, version: StoredVersion, frame: pl.DataFrame) -> int:
-        erased = super().erase(version, possible(frame.select(version.entity_type.key_names)))
+        self._packing.end()
+        entities = possible(frame.select(version.entity_type.key_names))
+        erased = super().erase(version, entities)
+        erase_packed(self._connection, table_name(version.id), entities)
         tables.recount(self._connection, version)
         return erased
 
     def drop(self, version: StoredVersion) -> int:
+        self._packing.end()
         rows = super().drop(version)
+        drop_packed(self._connection, table_name(version.id))
         tables.recount(self._connection, version)
         return rows
 
@@ -77,6 +90,8 @@ class PostgresRun(SqlRun):
         )
         tables.index_history(self._connection, version, known=known)
         tables.recount(self._connection, version)
+        self._packing.end()
+        copy_packed(self._connection, table_name(old), table_name(version.id))
         if version.steps:
             self._connection.execute(
                 f"INSERT INTO {coming_table(version.id)} SELECT {columns} FROM {coming_table(old)}"
@@ -154,7 +169,9 @@ class PostgresRun(SqlRun):
         rows = frame.with_columns(pl.col("run_seq").fill_null(self.run_seq), pl.col("op").cast(pl.Int16))
         if rows.height:
             name = table_name(version.id)
-            self._connection.copy(name, rows.select(history_schema(version).names()))
+            rows = rows.select(history_schema(version).names())
+            self._connection.copy(name, rows)
+            self._packing.add(name, rows)
             counts = rows.group_by("run_seq").len().sort("run_seq").iter_rows()
             self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, *each) for each in counts])
         if new:
@@ -301,6 +318,7 @@ class PostgresRun(SqlRun):
             *([KNOWN] if KNOWN in frame.columns else []),
         )  # fmt: skip
         self._connection.copy(name, rows)
+        self._packing.add(name, rows)
         self._connection.insert("appended", ("table_name", "run_seq", "rows"), [(name, self.run_seq, frame.height)])
 
 

@@ -50,7 +50,14 @@ from featurestore.offline.ownership import (
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.postgres import tables
 from featurestore.offline.postgres.ahead import read_ahead
-from featurestore.offline.postgres.packed import can_pack, read_packed
+from featurestore.offline.postgres.packed import (
+    PART_ROWS,
+    PackedRuns,
+    array,
+    list_parts,
+    packed_runs,
+    read_parts,
+)
 from featurestore.offline.postgres.purging import rewrite
 from featurestore.offline.postgres.rights import missing_right
 from featurestore.offline.postgres.run import PostgresRun, in_range, possible, unnest
@@ -136,8 +143,16 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         self._entities_per_query, self._pages_per_batch = entities_per_query, pages_per_batch
         self._threads = threading.local()
         self._project, self._owned = project, owned
-        self.notices: tuple[str, ...] = ()
+        self._found: tuple[str, ...] = ()
+        self._noted: tuple[str, ...] = ()
         self._unsettled: tuple[str, ...] = ()  # what could not be done after the last commit
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return (*self._found, *self._unsettled, *self._noted)
+
+    def note(self, notice: str) -> None:
+        self._noted = (*self._noted, notice)
 
     def stamp(self) -> str:
         rows = self._rows(
@@ -178,7 +193,7 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 self._check_owner(connection)
             lost = self._set_back(connection, exists=bool(meta))
             said = () if lost is None else (f"{lost}; {lost.hint}",)
-            self.notices = (*said, *((UNFINISHED,) if read_erasures(meta) else ()), *self._unsettled)
+            self._found = (*said, *((UNFINISHED,) if read_erasures(meta) else ()))
             return _Snapshot(connection, not meta, opening.pop_all())
 
     def owner(self) -> str | None:
@@ -238,7 +253,6 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 if not self._was_committed(run_id, exc):
                     raise ConnectionLostError(exc.message, where=exc.where, hint=exc.hint) from exc
         self._unsettled = note_last_run(self._project, self._place, LastRun(run.run_seq, run_id))
-        self.notices = (*self.notices, *self._unsettled)
 
     def drop_details(self, before: int) -> None:
         with self._writable() as connection:
@@ -336,18 +350,34 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             known = self.has_known(version.id)
             types = history_schema(version, known=known)
             columns, table = history_list(version, known=known), history_table(version.id)
-            pages = 0 if snapshot.empty else tables.count_pages(snapshot.connection, version)
+            if snapshot.empty or not tables.has_table(snapshot.connection, table_name(version.id)):
+                return
+            runs = packed_runs(snapshot.connection, table_name(version.id), between(up_to_run, None))
 
-            def ask(connection: Connection, first: int) -> pl.DataFrame:
-                within = f"ctid >= '({first:d},0)' AND ctid < '({first + self._pages_per_batch:d},0)'"
-                rows = f"FROM {table} WHERE {within} AND {between(up_to_run, None)}"
-                if can_pack(types):
-                    return read_packed(connection, rows, types)
-                return connection.query(f"SELECT {columns} {rows}").cast(types)
+            def ask(connection: Connection, part: str | tuple[int, ...]) -> pl.DataFrame:
+                if isinstance(part, tuple):
+                    return read_parts(connection, part, runs.packed, types)
+                return connection.query(f"SELECT {columns} FROM {table} WHERE {part}").cast(types)
 
-            # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
-            parts = range(0, pages, self._pages_per_batch)
+            parts: list[str | tuple[int, ...]] = [
+                *list_parts(snapshot.connection, table_name(version.id), runs.packed),
+                *self._conditions(snapshot.connection, version, runs),
+            ]
             yield from read_ahead(snapshot.connection, partial(self._begin, READ_ONLY), ask, parts)
+
+    def _conditions(self, connection: Connection, version: StoredVersion, runs: PackedRuns) -> list[str]:
+        """Conditions for what must be read from the table: each row of these runs meets one."""
+        if not runs.rest:
+            return []
+        among = f"run_seq = ANY({array(runs.rest)})"
+        if runs.rest_rows < PART_ROWS and runs.packed:
+            # Bounds, because they are what the server looks up in the index on run_seq.
+            return [f"run_seq BETWEEN {runs.rest[0]:d} AND {runs.rest[-1]:d} AND {among}"]
+        # Some pages at a time, because an answer is in memory as a whole. Like this the server need not sort.
+        size, pages = self._pages_per_batch, tables.count_pages(connection, version)
+        return [
+            f"ctid >= '({first:d},0)' AND ctid < '({first + size:d},0)' AND {among}" for first in range(0, pages, size)
+        ]
 
     def latest(
         self,

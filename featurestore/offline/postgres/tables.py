@@ -1,7 +1,7 @@
 """The tables of a project in PostgreSQL: one schema per project, migrated when it is opened for writing.
 
 Beside what `offline.schema` has for every store: indexes for what grows with the years, and ``appended``, the
-rows that each run added to each history table.
+rows that each run added to each history table, and ``packed_rows``, which has most of them once more.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ _BESIDE = {
     """,
     6: """
     CREATE INDEX ON raw_parts (source, sequence, position);
+    """,
+    10: """
+    CREATE TABLE packed_rows (
+        part BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, table_name TEXT NOT NULL, run_seqs BIGINT[] NOT NULL,
+        counts BIGINT[] NOT NULL, bytes BYTEA NOT NULL);
+    CREATE INDEX ON packed_rows (table_name);
+    ALTER TABLE packed_rows ALTER COLUMN bytes SET STORAGE EXTERNAL;
     """,
 }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
     erasure: dict[str, Json] = {
+        "completed": result.completed,
         "errors_removed": result.errors,
         "logged_requests": result.logged,
         "named_in": list(result.named_in),

@@ -17,7 +17,8 @@ def delete_lines(result: DeleteResult, *, dry_run: bool) -> RenderableType:
     rows, features = sum(result.rows.values()), plural(len(result.rows), "feature")
     if not (rows or result.datasets or result.logged) and result.run_id is None:
         why = f"{name} is deleted already" if result.deleted_before else f"nothing is stored of {name}"
-        return line(f"nothing to do: {why}")
+        done = "completed an erasure that was broken off" if result.completed else "nothing to do"
+        return line(f"{done}: {why}")
     if result.erased:
         verb = "would erase" if dry_run else "erased"
         lines = [line(f"{verb} {name}: {plural(rows, 'row')} of {features}")] if rows or not result.datasets else []

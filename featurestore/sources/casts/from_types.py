@@ -11,6 +11,7 @@ from featurestore.sources.casts.from_text import cast_text
 from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY
 from featurestore.tables.precision import lossy_as_floats, lossy_lists, micros_of
+from featurestore.tables.time_formats import guess_formats, guess_unit
 from featurestore.tables.types import INSTANT, column_type
 from featurestore.tables.written_times import epochs_of
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
@@ -41,7 +42,21 @@ def _cast_written_time(column: pl.Series, target: ColumnType) -> Cast:
         return compare(column, micros.dt.replace_time_zone("UTC"))
     if times.format is not None and column.dtype.is_integer():
         return cast_text(column.cast(pl.String), target)
-    raise SourceError(f"a column of type {column.dtype} can't be read as {target.kind}")
+    if column.is_empty():  # the rows that follow say what they may be
+        return Cast(column.cast(pl.Int64).cast(column_type(target.kind)))
+    raise SourceError(f"a column of type {column.dtype} can't be read as {target.kind}", hint=_way_out(column))
+
+
+def _way_out(column: pl.Series) -> str | None:
+    """The setting by which numbers would be times, where their size tells: as since 1970, or as in 20241231."""
+    present = column.drop_nulls()
+    if present.is_empty():
+        return None
+    unit = guess_unit(float(present[0]))
+    if unit is not None:
+        return f'if they are times since 1970: unit = "{unit}"'
+    formats = list(guess_formats(str(present[0]))) if column.dtype.is_integer() else []
+    return f'if they are times: format = "{formats[0]}"' if formats else None
 
 
 def kind_of(dtype: pl.DataType) -> Scalar | None:

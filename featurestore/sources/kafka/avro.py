@@ -1,4 +1,4 @@
-"""Avro payloads: by one schema from a file, or each by the schema of a registry that its first five bytes name.
+"""Avro payloads and keys: by one schema from a file, or each by the one of a registry that its first five bytes name.
 
 A record is read by the schema that it was written with. Schemas of a registry never change, so each is asked for once.
 """
@@ -11,7 +11,7 @@ import json
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from featurestore.errors import ConfigError, SourceError
-from featurestore.sources.kafka.decoding import Decode, Decoded
+from featurestore.sources.kafka.decoding import Decode, Decoded, Keys, ReadKeys
 from featurestore.sources.kafka.settings import KafkaSettings, read_schema, read_secret
 
 _FRAME = 5  # a zero, and the schema's number in four bytes
@@ -34,11 +34,22 @@ def open_avro(settings: KafkaSettings, root: Path, source: str) -> Decode:
     """What reads the payloads of a source. Raises ConfigError for a schema that is none, SourceError."""
     fastavro = _load()
     if settings.registry is None:
-        text, _ = read_schema(settings, root, source)
-        schema = _parsed(fastavro, text, f"sources.{source}.schema")
+        schema = _schema(fastavro, root, source, "schema", str(settings.schema))
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise ConfigError(f"sources.{source}.schema is not a record, which has fields", where="featurestore.toml")
         return lambda values, origin: _decode(fastavro, [(value, schema) for value in values], origin)
     registry = Registry(fastavro, settings, root, source)
     return lambda values, origin: _decode(fastavro, [registry.framed(value) for value in values], origin)
+
+
+def open_avro_keys(settings: KafkaSettings, root: Path, source: str) -> ReadKeys:
+    """What reads the keys of a source. Raises ConfigError for a schema that is none, SourceError."""
+    fastavro = _load()
+    if settings.key_schema is None:
+        registry = Registry(fastavro, settings, root, source)
+        return lambda values: _read_keys(fastavro, values, registry.framed)
+    schema = _schema(fastavro, root, source, "key_schema", settings.key_schema)
+    return lambda values: _read_keys(fastavro, values, lambda value: (value, schema))
 
 
 def _load() -> Any:
@@ -51,18 +62,59 @@ def _load() -> Any:
     return fastavro
 
 
-def _parsed(fastavro: Any, text: str, key: str) -> Any:
+def _schema(fastavro: Any, root: Path, source: str, name: str, path: str) -> Any:
+    text, _ = read_schema(root, source, name, path)
     try:
-        schema = fastavro.parse_schema(json.loads(text))
+        return fastavro.parse_schema(json.loads(text))
     except (ValueError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as exc:
-        raise ConfigError(f"{key} is not an Avro schema: {exc}", where="featurestore.toml") from None
-    if not isinstance(schema, dict) or schema.get("type") != "record":
-        raise ConfigError(f"{key} is not a record, which has fields", where="featurestore.toml")
-    return schema
+        raise ConfigError(f"sources.{source}.{name} is not an Avro schema: {exc}", where="featurestore.toml") from None
 
 
-Payload = tuple[bytes, Any] | str
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Why bytes can't be read."""
+
+    reason: str
+
+
+Payload = tuple[bytes, Any] | Wrong
 """Bytes and the schema that they were written with, or why there is none."""
+
+
+def _read(fastavro: Any, payload: Payload) -> Any:
+    """What the bytes stand for, or `Wrong`."""
+    if isinstance(payload, Wrong):
+        return payload
+    stream = io.BytesIO(payload[0])
+    try:
+        found = fastavro.schemaless_reader(stream, payload[1], None)
+    except _READING as exc:
+        return Wrong(f"is not what its Avro schema says: {type(exc).__name__}")
+    return Wrong("has bytes after its record") if stream.read(1) else found
+
+
+def _read_keys(fastavro: Any, values: pl.Series, payload: Callable[[bytes], Payload]) -> Keys:
+    texts: list[str | None] = []
+    wrong: dict[int, str] = {}
+    for place, value in enumerate(values):
+        found = None if value is None else _key_text(_read(fastavro, payload(value)))
+        if isinstance(found, Wrong):
+            wrong[place] = f"its key {found.reason}"
+        texts.append(None if isinstance(found, Wrong) else found)
+    return Keys(pl.Series(texts, dtype=pl.String), wrong)
+
+
+def _key_text(key: Any) -> str | Wrong | None:
+    """A text, a number or a UUID as text; that of a record's only field."""
+    if isinstance(key, dict):
+        if len(key) != 1:
+            return Wrong(f"is a record of {len(key)} fields, not of one")
+        (key,) = key.values()
+    if key is None or isinstance(key, Wrong):
+        return key
+    if isinstance(key, bool) or not isinstance(key, str | int | uuid.UUID):
+        return Wrong(f"is neither text nor a whole number ({type(key).__name__})")
+    return str(key)
 
 
 def _decode(fastavro: Any, payloads: Sequence[Payload], origin: str) -> Decoded:
@@ -70,17 +122,9 @@ def _decode(fastavro: Any, payloads: Sequence[Payload], origin: str) -> Decoded:
     at: list[int] = []
     wrong: dict[int, str] = {}
     for place, payload in enumerate(payloads):
-        if isinstance(payload, str):
-            wrong[place] = payload
-            continue
-        stream = io.BytesIO(payload[0])
-        try:
-            record = fastavro.schemaless_reader(stream, payload[1], None)
-        except _READING as exc:
-            wrong[place] = f"is not what its Avro schema says: {type(exc).__name__}"
-            continue
-        if stream.read(1):
-            wrong[place] = "has bytes after its record"
+        record = _read(fastavro, payload)
+        if not isinstance(record, dict):
+            wrong[place] = record.reason if isinstance(record, Wrong) else "is not a record, which has fields"
             continue
         records.append(record)
         at.append(place)
@@ -127,25 +171,25 @@ class Registry:
     def framed(self, value: bytes) -> Payload:
         """The payload and the schema of framed bytes. Raises SourceError where the registry does not answer."""
         if len(value) < _FRAME or value[0] != 0:
-            return "is not framed as a schema registry's clients write it"
+            return Wrong("is not framed as a schema registry's clients write it")
         number = int.from_bytes(value[1:_FRAME], "big")
         if number not in self._schemas:
             self._schemas[number] = self._fetch(number)
         schema = self._schemas[number]
-        return schema if isinstance(schema, str) else (value[_FRAME:], schema)
+        return schema if isinstance(schema, Wrong) else (value[_FRAME:], schema)
 
     def _fetch(self, number: int) -> Any:
         answer = self._get(f"/schemas/ids/{number}")
         if answer is None:
-            return f"its schema {number} is not in the registry"
+            return Wrong(f"its schema {number} is not in the registry")
         if answer.get("schemaType", "AVRO") != "AVRO":
-            return f"its schema {number} is {answer['schemaType']}, not Avro"
+            return Wrong(f"its schema {number} is {answer['schemaType']}, not Avro")
         named: dict[str, Any] = {}
         self._add_references(answer, named)
         try:
             return self.fastavro.parse_schema(json.loads(answer["schema"]), named_schemas=named)
         except (ValueError, KeyError, self.fastavro.schema.SchemaParseException, self.fastavro.schema.UnknownType):
-            return f"its schema {number} can't be read as Avro"
+            return Wrong(f"its schema {number} can't be read as Avro")
 
     def _add_references(self, answer: Mapping[str, Any], named: dict[str, Any]) -> None:
         """Parses the schemas that another one names, before it."""

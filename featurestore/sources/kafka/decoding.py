@@ -7,7 +7,7 @@ record without a payload is no row.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -25,12 +25,25 @@ RAW = {"offset": pl.Int64(), "timestamp": pl.Int64(), "key": pl.Binary(), "value
 MOST_SPAN = 1 << 31
 """Offsets from the first to the last record of a batch: rows have numbers of 32 bits."""
 
-NO_TEXT = "its key is not text: UTF-8, without a zero byte as in a number or an Avro key"
+NO_TEXT = (
+    'its key is not text: UTF-8, without a zero byte as in a number or an Avro key (which key_format = "avro" reads)'
+)
 
 SHOWN = 1_000  # bytes of a payload that are shown of a record that can't be decoded
 
 Decode: TypeAlias = Callable[[Sequence[bytes], str], "Decoded"]
 """Reads payloads, none of which is null, given the name of their batch."""
+
+ReadKeys: TypeAlias = Callable[[pl.Series], "Keys"]
+"""Reads the keys of records, some of which may be null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys as text, null where a record has none or one that can't be read: ``wrong`` says why, by its place."""
+
+    texts: pl.Series
+    wrong: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,9 @@ def decoder(settings: KafkaSettings, avro: Decode | None) -> Decode:
     return avro
 
 
-def decode(raw: pl.DataFrame, first: int, origin: str, settings: KafkaSettings, read: Decode) -> Batch:
+def decode(
+    raw: pl.DataFrame, first: int, origin: str, settings: KafkaSettings, read: Decode, read_keys: ReadKeys
+) -> Batch:
     """The rows of raw records (`RAW`) of one partition; the one at offset ``first`` has the number 1.
 
     Raises SourceError where a column would come twice.
@@ -65,10 +80,10 @@ def decode(raw: pl.DataFrame, first: int, origin: str, settings: KafkaSettings, 
     chosen = raw.select("timestamp", "key")[found.at.tolist()] if frame.height < raw.height else raw
     kept = np.ones(frame.height, bool)
     if settings.key is not None:
-        keys = key_texts(chosen["key"])
-        for place in np.flatnonzero((keys.is_null() & chosen["key"].is_not_null()).to_numpy()).tolist():
-            wrong[int(found.at[place])], kept[place] = NO_TEXT, False
-        frame = _with(frame, settings.key, keys, "key", origin)
+        keys = read_keys(chosen["key"])
+        for place, reason in keys.wrong.items():
+            wrong[int(found.at[place])], kept[place] = reason, False
+        frame = _with(frame, settings.key, keys.texts, "key", origin)
         kinds[settings.key] = pl.Series("", [STRING], dtype=pl.UInt8).new_from_index(0, frame.height)
     if settings.timestamp is not None:
         times = chosen["timestamp"].cast(pl.Datetime("ms", "UTC"))
@@ -102,13 +117,14 @@ def _with(frame: pl.DataFrame, name: str, values: pl.Series, what: str, origin: 
     return pl.DataFrame([*frame.get_columns(), values.alias(name)])
 
 
-def key_texts(values: pl.Series) -> pl.Series:
-    """Keys as text; null where they are none: a number in bytes, and what a schema registry frames, have zero bytes.
+def read_text_keys(values: pl.Series) -> Keys:
+    """Keys in UTF-8. Those with a zero byte are none: a number in bytes has some, and what a schema registry frames.
 
     Such bytes may well be UTF-8, and would be the ids of entities that nobody knows.
     """
     texts = _texts(values)
-    return texts.set(texts.str.contains("\0", literal=True), None)
+    texts = texts.set(texts.str.contains("\0", literal=True), None)
+    return Keys(texts, dict.fromkeys((texts.is_null() & values.is_not_null()).arg_true(), NO_TEXT))
 
 
 def _texts(values: pl.Series) -> pl.Series:

@@ -16,10 +16,11 @@ from featurestore.regular import in_home
 from featurestore.toml import TomlTable, interpolate
 
 KEYS = (
-    "brokers", "topic", "format", "start", "key", "timestamp", "schema", "registry", "registry_password_file",
-    "tombstone", "group", "timeout", "kafka",
+    "brokers", "topic", "format", "start", "key", "key_format", "key_schema", "timestamp", "schema", "registry",
+    "registry_password_file", "tombstone", "group", "timeout", "kafka",
 )  # fmt: skip
 FORMATS = ("json", "avro", "text")
+KEY_FORMATS = ("text", "avro")
 TOMBSTONES = ("skip", "delete")
 TIMEOUT = "30s"
 TEXT = "value"
@@ -63,8 +64,9 @@ class KafkaSettings:
 
     ``start`` is ``earliest``, ``latest`` or an instant (µs): where a source begins that was never read. The record's
     key is the column ``key``, its timestamp the column ``timestamp``, where they are set. ``schema`` is the path of an
-    Avro schema; ``registry`` the url of a registry of them. ``timeout`` (s) is how long a broker may say nothing.
-    ``client`` are settings of the client. It and ``registry`` may hold secrets, and are not shown.
+    Avro schema, ``key_schema`` that of keys in Avro; ``registry`` the url of a registry of them. ``timeout`` (s) is how
+    long a broker may say nothing. ``client`` are settings of the client. It and ``registry`` may hold secrets, and are
+    not shown.
     """
 
     brokers: str
@@ -77,6 +79,8 @@ class KafkaSettings:
     registry: str | None = field(default=None, repr=False)
     registry_password_file: str | None = None
     tombstone: str = "skip"
+    key_format: str = "text"
+    key_schema: str | None = None
     group: str | None = None
     timeout: float = 30.0
     client: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -89,7 +93,8 @@ class KafkaSettings:
     @property
     def identity(self) -> Mapping[str, Json]:
         """How a record becomes a row. Where it comes from is in the stored position, which knows the topic's id."""
-        return {"format": self.format, "key": self.key, "timestamp": self.timestamp, "tombstone": self.tombstone}
+        found = {"format": self.format, "key": self.key, "timestamp": self.timestamp, "tombstone": self.tombstone}
+        return found if self.key_format == "text" else {**found, "key_format": self.key_format}
 
 
 def read_settings(table: TomlTable) -> KafkaSettings:
@@ -100,16 +105,28 @@ def read_settings(table: TomlTable) -> KafkaSettings:
         raise table.error(
             "format", "avro needs schema or registry", 'schema = "orders.avsc", or registry = "https://…"'
         )
-    for name, value in (("schema", schema), ("registry", registry)):
-        if value is not None and kind != "avro":
-            raise table.error(name, 'is for format = "avro"')
+    key, key_schema = table.text("key"), table.text("key_schema")
+    key_kind = _one_of(table, "key_format", KEY_FORMATS, "text")
+    if schema is not None and kind != "avro":
+        raise table.error("schema", 'is for format = "avro"')
+    if registry is not None and "avro" not in (kind, key_kind):
+        raise table.error("registry", 'is for format = "avro", or key_format = "avro"')
+    if key_schema is not None and key_kind != "avro":
+        raise table.error("key_schema", 'is for key_format = "avro"')
+    if key_kind == "avro" and key is None:
+        raise table.error(
+            "key_format", "is of the column that key names", 'key = "customer_id" says which column it is'
+        )
+    if key_kind == "avro" and (key_schema is None) == (registry is None):
+        raise table.error(
+            "key_format", "avro needs key_schema or registry", 'key_schema = "id.avsc", or registry = "https://…"'
+        )
     if table.text("registry_password_file") is not None and registry is None:
         raise table.error("registry_password_file", "is for a registry")
     if "duplicates" in table.data:
         hint = "a record is one event of its entity and time, or of its id"
         raise table.error("duplicates", "is not for a stream", hint)
     tombstone = _one_of(table, "tombstone", TOMBSTONES, "skip")
-    key = table.text("key")
     if tombstone == "delete" and key is None:
         raise table.error(
             "tombstone", "deletes the entity that the record's key names", 'key = "customer_id" says which column it is'
@@ -118,6 +135,7 @@ def read_settings(table: TomlTable) -> KafkaSettings:
     return KafkaSettings(
         brokers=table.required_text("brokers"), topic=table.required_text("topic"), format=kind,
         start=_read_start(table), key=key, timestamp=table.text("timestamp"), schema=schema, registry=registry,
+        key_format=key_kind, key_schema=key_schema,
         registry_password_file=table.text("registry_password_file"), tombstone=tombstone, group=table.text("group"),
         timeout=_read_timeout(table), client=client, client_files=files,
     )  # fmt: skip
@@ -204,7 +222,7 @@ def read_secret(root: Path, path: str, key: str) -> str:
         raise ConfigError(f"{key} can't be read: {reason}", where="featurestore.toml") from None
 
 
-def read_schema(settings: KafkaSettings, root: Path, source: str) -> tuple[str, str]:
-    """(the text of the Avro schema, its SHA-256). Raises ConfigError."""
-    text = read_secret(root, str(settings.schema), f"sources.{source}.schema")
+def read_schema(root: Path, source: str, name: str, path: str) -> tuple[str, str]:
+    """(the text of the Avro schema that the setting ``name`` has the path of, its SHA-256). Raises ConfigError."""
+    text = read_secret(root, path, f"sources.{source}.{name}")
     return text, hashlib.sha256(text.encode()).hexdigest()

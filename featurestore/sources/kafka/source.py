@@ -37,6 +37,7 @@ from featurestore.sources.kafka.topic import Record, Records, Span, Topic, Topic
 if TYPE_CHECKING:
     import polars as pl
 
+    from featurestore.sources.kafka.decoding import ReadKeys
     from featurestore.tables.batch import Batch
 
 ROWS = 50_000
@@ -162,9 +163,9 @@ class KafkaSource:
     # What is there
 
     def offer_of(self, parts: Sequence[RawPart]) -> Offer:
-        mark = ""
-        if self._settings.schema is not None:
-            mark = "@" + read_schema(self._settings, self._folders.root, self._source.name)[1]
+        where = (self._folders.root, self._source.name)
+        schemas = {"schema": self._settings.schema, "key_schema": self._settings.key_schema}
+        mark = "".join(f"@{read_schema(*where, name, path)[1]}" for name, path in schemas.items() if path is not None)
         self._batches |= {part.name: _facts(part) for part in parts}
         return offer_of_batches(parts, lambda part: _facts(part)[0], mark)
 
@@ -186,7 +187,7 @@ class KafkaSource:
     ) -> Iterator[Batch]:
         import polars as pl
 
-        from featurestore.sources.kafka.decoding import decode, decoder, key_texts
+        from featurestore.sources.kafka.decoding import decode, decoder
 
         parts: Sequence[RawPart] = offer.handle  # type: ignore[assignment]  # made by offer_of
         avro = None
@@ -194,7 +195,7 @@ class KafkaSource:
             from featurestore.sources.kafka.avro import open_avro
 
             avro = open_avro(self._settings, self._folders.root, self._source.name)
-        read = decoder(self._settings, avro)
+        read, read_keys = decoder(self._settings, avro), self._read_keys()
         passed = nameless = 0
         for part in parts:
             if only is not None and part.name not in only:
@@ -202,8 +203,8 @@ class KafkaSource:
             raw = pl.read_parquet(path_of(part, self._source.name), glob=False)
             gone = raw.filter(pl.col("value").is_null())
             passed += gone.height
-            nameless += key_texts(gone["key"]).null_count()
-            yield decode(raw, _facts(part)[1], part.name, self._settings, read)
+            nameless += read_keys(gone["key"]).texts.null_count()
+            yield decode(raw, _facts(part)[1], part.name, self._settings, read, read_keys)
         if passed and self._settings.tombstone == "skip":
             report(
                 f"{self._source.name}: {passed:,} record(s) without a payload were passed over; "
@@ -212,8 +213,17 @@ class KafkaSource:
         elif nameless:
             report(
                 f"{self._source.name}: {nameless:,} record(s) without a payload deleted nothing: their key is missing, "
-                "or is not text"
+                f"or can't be read as {self._settings.key_format}"
             )
+
+    def _read_keys(self) -> ReadKeys:
+        if self._settings.key_format == "avro":
+            from featurestore.sources.kafka.avro import open_avro_keys
+
+            return open_avro_keys(self._settings, self._folders.root, self._source.name)
+        from featurestore.sources.kafka.decoding import read_text_keys
+
+        return read_text_keys
 
     def settled(self, part: RawPart, cursor: Cursor) -> bool:
         return True
@@ -224,14 +234,12 @@ class KafkaSource:
             return None
         import polars as pl
 
-        from featurestore.sources.kafka.decoding import key_texts
-
         found = pl.DataFrame(schema={"key": pl.Binary(), "timestamp": pl.Int64()})
         for part in parts:
             if part.path is not None and not _is_again(part):
                 gone = pl.read_parquet(part.path, glob=False).filter(pl.col("value").is_null())
                 found.extend(gone.select("key", "timestamp"))
-        names = key_texts(found["key"])
+        names = self._read_keys()(found["key"]).texts
         instants = (found["timestamp"] * 1_000).cast(pl.Datetime("us"))
         return Deletions(key, pl.DataFrame([names.alias(key), instants.alias("deleted_at")]))
 
@@ -242,8 +250,12 @@ class KafkaSource:
         raw, first = pl.read_parquet(part.path, glob=False), _facts(part)[1]
         gone = pl.col("offset").is_in([first + row - 1 for row in rows])
         # A record without a payload is no row, and its key may be the entity's.
-        named = pl.col("value").is_null() & pl.col("key").is_in([key.encode() for key in keys])
-        left = raw.filter(~(gone | named.fill_null(value=False)))
+        named = pl.Series([False]).new_from_index(0, raw.height)
+        if raw["value"].null_count():
+            named = raw["value"].is_null() & self._read_keys()(raw["key"]).texts.is_in(list(keys)).fill_null(
+                value=False
+            )
+        left = raw.filter(~(gone | named))
         if left.height == raw.height:
             return None
         path = folder / f"without-{part.sequence}.parquet"
@@ -270,6 +282,7 @@ class KafkaSource:
             from featurestore.sources.kafka.avro import open_avro
 
             open_avro(self._settings, self._folders.root, self._source.name)
+        self._read_keys()
 
     def begins_with(self, offer: Offer, name: str, size: int, sha256: str) -> bool:
         return False

@@ -7,9 +7,9 @@ begins by doing it (`writing_turn`); each step may be done again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from featurestore.atomic import sweep
 from featurestore.config import Project
@@ -23,21 +23,34 @@ from featurestore.serving.ownership import require_own_store
 from featurestore.workflows.request_logs import erase_lines
 from featurestore.workflows.summaries import summarize
 
+COMPLETED = "an erasure that was broken off has been completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What became of committed erasures: whether some were completed, or what is left of them all the same.
+
+    ``left`` has for each the reason and the way out.
+    """
+
+    completed: bool = False
+    left: tuple[str, ...] = ()
+
 
 @contextmanager
-def writing_turn(project: Project, offline: OfflineStore, *, dry_run: bool = False) -> Iterator[tuple[str, ...]]:
-    """Holds the project's write lock, and completes erasures that were broken off; gives what is left all the same.
+def writing_turn(project: Project, offline: OfflineStore, *, dry_run: bool = False) -> Iterator[Completion]:
+    """Holds the project's write lock, and completes erasures that were broken off, of which ``offline`` takes note.
 
     With ``dry_run`` it does neither: what only looks needs no right to write. Raises LockedError, StoreError, and
     SetBackError for a history that was set back, before anything is written.
     """
     if dry_run:
         refuse_set_back(offline)
-        yield ()
+        yield Completion()
         return
     with write_lock(project):
         refuse_set_back(offline)
-        yield complete_erasures(project, offline)
+        yield _complete_broken_off(project, offline)
 
 
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
@@ -55,12 +68,17 @@ def refuse_set_back(offline: OfflineStore) -> None:
         raise lost
 
 
-def complete_broken_off(project: Project) -> None:
+def complete_if_flagged(project: Project, open_offline: Callable[[Project], OfflineStore]) -> None:
     """The same for a command that opens no store, under the lock that it holds: where one was broken off here."""
     if (project.state / FLAG).exists():
-        from featurestore.offline.open import open_offline
+        _complete_broken_off(project, open_offline(project))
 
-        complete_erasures(project, open_offline(project))
+
+def _complete_broken_off(project: Project, offline: OfflineStore) -> Completion:
+    found = complete_erasures(project, offline)
+    for notice in (COMPLETED,) if found.completed else found.left:
+        offline.note(notice)
+    return found
 
 
 def flag_erasure(project: Project) -> None:
@@ -71,11 +89,11 @@ def flag_erasure(project: Project) -> None:
         raise from_os_error(exc) from exc
 
 
-def complete_erasures(project: Project, offline: OfflineStore, online: OnlineStore | None = None) -> tuple[str, ...]:
+def complete_erasures(project: Project, offline: OfflineStore, online: OnlineStore | None = None) -> Completion:
     """Does what committed erasures have left to do, under the project's lock.
 
-    Returns what is left all the same, each with its reason and the way out; the record then stays for the next
-    command. Raises StoreError where the disk or the offline store refuses.
+    Where something is left all the same, the record stays for the next command. Raises StoreError where the disk or
+    the offline store refuses.
     """
     left: tuple[str, ...] = ()
     pending = offline.erasures()
@@ -96,7 +114,7 @@ def complete_erasures(project: Project, offline: OfflineStore, online: OnlineSto
     if not left:
         with suppress(OSError):
             (project.state / FLAG).unlink(missing_ok=True)
-    return left
+    return Completion(bool(pending) and not left, left)
 
 
 def later(error: str) -> str:

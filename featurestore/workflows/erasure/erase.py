@@ -65,7 +65,7 @@ def erase(
         found = _find_traces(project, offline, entity_type, entity)
         return _result(project, entity_type, entity, found, SourcesNaming((), ()))
     run_id: str | None = None
-    errors = 0
+    errors, completed = 0, False
     online_key = layout.entity_key(project.name, entity_type, entity)
     with writing_turn(project, offline) as unfinished, raw_folder(project) as folder:
         found = _find_traces(project, offline, entity_type, entity)
@@ -74,13 +74,17 @@ def erase(
             flag_erasure(project)
             run_id, errors = _erase_offline(project, offline, found, raw, online_key)
             # Online after the commit: a sync in between would write the values again from a history that has them.
-            left = complete_erasures(project, offline, online)
+            left = complete_erasures(project, offline, online).left
         else:
             error = remove_online(project, offline, online, [online_key])
-            left = (*unfinished, *(() if error is None else (later(error),)), *erase_lines(project, [online_key]))
+            completed = unfinished.completed
+            left = (*unfinished.left, *(() if error is None else (later(error),)), *erase_lines(project, [online_key]))
     named = sources_naming(project, entity_type, entity, progress)
     named = replace(named, unread=(*named.unread, *raw.unread))
-    return _result(project, entity_type, entity, found, named, run_id=run_id, incomplete=left, errors=errors)
+    return _result(
+        project, entity_type, entity, found, named,
+        run_id=run_id, incomplete=left, errors=errors, completed=completed,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,7 @@ def _result(
     run_id: str | None = None,
     incomplete: tuple[str, ...] = (),
     errors: int = 0,
+    completed: bool = False,
 ) -> DeleteResult:
     beyond = [COPIES]
     beyond += [POSTGRESQL] if project.offline_url else []
@@ -188,5 +193,5 @@ def _result(
     return DeleteResult(
         entity_type, entity, True, times.now(), found.by_feature(), run_id, incomplete,
         tuple(dataset.name for dataset in found.datasets), errors, found.logged, named.named_in,
-        named.unread, tuple(beyond),
+        named.unread, tuple(beyond), completed=completed,
     )  # fmt: skip

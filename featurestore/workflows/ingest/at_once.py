@@ -75,7 +75,9 @@ def _evaluate(
 ) -> Iterator[Event]:
     named = {id(one): misfitting(one, rows) for one in due}
     shown = [row for row in rows.misfits if any(row.column in columns for columns in named.values())]
-    yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
+    yield Read(
+        turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened, columns=tuple(rows.names)
+    )
     # Of a dry run the types are not pinned, and the next run is to read again.
     kinds = pins if turn.options.dry_run else {**pins, **rows.inferred, **rows.widened}
     print_ = fingerprint(turn.source, offer, kinds)

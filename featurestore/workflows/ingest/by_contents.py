@@ -156,7 +156,7 @@ class ContentsTurn:
         asides = {version: self._add_misfits(aside, columns) for version, columns in named.items()}
         yield Read(
             turn.source, self._all_set_aside(asides), tuple(contents.warnings), contents.inferred, contents.widened,
-            tuple(contents.lacking),
+            tuple(contents.lacking), tuple(contents.names),
         )  # fmt: skip
         total = contents.total()
         ready: list[Ready] = []

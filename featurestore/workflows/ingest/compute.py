@@ -342,6 +342,6 @@ class _SourceRun:
     def unchanged(self, target: Target, positions: Sequence[Position]) -> Unchanged | Failed:
         held = self._set_aside.get(target.version.id)
         if held is not None and self._options.strict:
-            error = strict_error(held.source, held.count, held.first)
+            error = strict_error(held.source, held.count, next(iter(held.rows), None))
             return Failed(target, problem_of(error, self._project, target))
         return Unchanged(target, positions, held)

@@ -11,7 +11,6 @@ from typing import cast
 import polars as pl
 
 from featurestore import times
-from featurestore.errors import SourceError
 from featurestore.evaluation.events import ORDER, PARTITION, RANK, THERE
 from featurestore.model import KeyType, RejectedRow, Scalar, Source
 from featurestore.parsed.index import Kept, Piece, reading_of
@@ -20,7 +19,7 @@ from featurestore.progress import Progress
 from featurestore.sources import wording
 from featurestore.sources.column_types import AHEAD
 from featurestore.sources.contract import Choose, ComparingSource, Content, ContentSource, Offer, OpenSource, Start
-from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents
+from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents, without_key
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
@@ -136,11 +135,15 @@ class SourceContents(RowFrames):
         if kept is None:
             return None
         alike = all(
-            self._pins.get(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
+            self._expected(name) in (None, kind) or (kind == "int" and self._is_widened(kept, name))
             for name, kind in kept.columns.items()
             if name not in kept.unread and self._is_free(name)
         )
         return kept if alike else None
+
+    def _expected(self, name: str) -> Scalar | None:
+        """The type of a free column, as far as it is known by now."""
+        return self._pins.get(name) or self.inferred.get(name)
 
     def _is_read(self, kept: Kept) -> bool:
         """Whether a content is kept with all columns that are to be read."""
@@ -156,7 +159,7 @@ class SourceContents(RowFrames):
 
     def _is_widened(self, kept: Kept, name: str) -> bool:
         """Whether rows that were read as integers are the same as floats: none was set aside for being no integer."""
-        return self._pins.get(name) == "float" and not kept.rejected_count and not kept.misfit_counts
+        return self._expected(name) == "float" and not kept.rejected_count and not kept.misfit_counts
 
     def _unpinned(self, kept: Kept) -> dict[str, Scalar | None]:
         return {
@@ -261,8 +264,7 @@ class SourceContents(RowFrames):
         for key in self._keys:
             without = [sha256 for sha256, columns in kept.items() if key not in columns]
             if without and len(without) < len(kept):
-                where = self.there[without[0]].name
-                raise SourceError(f"has no column {key!r}, which other files of the source have", where=where)
+                raise without_key(key, list(kept[without[0]]), self.there[without[0]].name)
 
     def require(self, names: Iterable[str]) -> None:
         """Raises SourceError for a column that is not there."""

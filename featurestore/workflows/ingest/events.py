@@ -54,7 +54,7 @@ class Read:
     """A source was read: which of its rows were rejected, what to warn of, and the types inferred for its columns.
 
     ``widened`` are the types of pinned columns that have another one from now on. ``lacking`` are sentences:
-    which columns new rows lack that earlier ones had.
+    which columns new rows lack that earlier ones had. ``columns`` are all that the source has.
     """
 
     source: Source
@@ -63,6 +63,7 @@ class Read:
     inferred: Mapping[str, Scalar]
     widened: Mapping[str, Scalar] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from featurestore.model import Source
 from featurestore.workflows.ingest.targets import Target
+
+
+def seen_in_vain(
+    source: Source, columns: Sequence[str], failed: Iterable[Target], others: Iterable[Target]
+) -> frozenset[str]:
+    """The columns that only targets which failed can see: what was found out of them is to leave no trace."""
+    if needs_everything(source):
+        return frozenset()
+
+    def seen(targets: Iterable[Target]) -> frozenset[str]:
+        return frozenset(name for each in targets if source in each.feature.reads for name in each.seen_among(columns))
+
+    return seen(failed) - seen(others)
+
+
+def needs_everything(source: Source) -> bool:
+    """Whether rows are told apart by all their columns."""
+    return source.duplicates == "keep" and not source.id
 
 
 class Needs:
@@ -18,7 +36,7 @@ class Needs:
         self._always = {*keys, *source.roles, *source.id, *source.columns}
         self._targets, self.complete = targets, complete
         # Where nothing else tells rows apart, all their columns do.
-        self.everything = source.duplicates == "keep" and not source.id
+        self.everything = needs_everything(source)
         self._found: dict[tuple[str, ...], frozenset[str]] = {}
 
     def of(self, target: Target, names: Sequence[str]) -> frozenset[str]:

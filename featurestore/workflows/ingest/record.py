@@ -19,7 +19,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
-from featurestore.drift.statistics import RowValues
+from featurestore.drift.row_values import RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
     FeatureRun,
@@ -54,6 +54,7 @@ from featurestore.workflows.ingest.events import (
     Unchanged,
 )
 from featurestore.workflows.ingest.lookalikes import warn_of_held_lookalikes
+from featurestore.workflows.ingest.needs import seen_in_vain
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
@@ -103,6 +104,8 @@ class Recorder:
         self._read: list[Read] = []
         self._pending: list[Computed] = []
         self._stored: list[Target] = []
+        self._failed: list[Target] = []
+        self._left: list[Target] = []  # there was nothing new for them
         self._snapshots: list[Present] = []
         self._refused: set[str] = set()  # sources of whose snapshots somebody is gone who was not deleted
         self._versions: list[StoredVersion] = []
@@ -185,6 +188,7 @@ class Recorder:
 
     def _leave(self, event: Unchanged, target: Target) -> None:
         """A target that has nothing new. What was set aside once is said again: it is still missing."""
+        self._left.append(target)
         if event.set_aside is not None:
             self._set_aside.append(event.set_aside)
         note = None
@@ -221,11 +225,19 @@ class Recorder:
             stored = {source.name for target in self._stored for source in target.feature.reads}
             for read in self._read:
                 if read.source.name in stored:
-                    add_pins(self._project, read.source, read.inferred, read.widened)
+                    self._pin(read)
         self._transaction.reject(self.rejected)
         self._transaction.finish(run)
         self._stack.close()
         return run
+
+    def _pin(self, read: Read) -> None:
+        """Pins the types that were found, but for those of columns that nobody saw other than features that failed."""
+        vain = seen_in_vain(read.source, read.columns, self._failed, (*self._stored, *self._left))
+        found, widened = (
+            {name: kind for name, kind in kinds.items() if name not in vain} for kinds in (read.inferred, read.widened)
+        )
+        add_pins(self._project, read.source, found, widened)
 
     def _brings_rows(self) -> bool:
         """Whether rows came that are to be stored: not where all features failed, and nothing is."""
@@ -272,6 +284,7 @@ class Recorder:
         self._transaction = None
 
     def _fail(self, event: Computed | Failed, problem: Problem) -> None:
+        self._failed.append(event.target)
         failed = replace(outcome(event.target, "failed"), new_version=False, error=problem)
         self._features.append(replace(failed, rows_read=event.rows_read, rows_rejected=event.rows_rejected))
 
@@ -384,8 +397,9 @@ class Recorder:
         keys = version.entity_type.key_names
         if not event.parts:
             written, withdrawn = self._write_frame(event, transaction)
-            return written, withdrawn, RowValues(keys, written.values)
-        total, withdrawn, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(keys)
+            return written, withdrawn, RowValues(keys, written.values, memory=self._project.memory)
+        total, withdrawn = Written(0, 0, 0, event.result.frame), 0
+        rows = RowValues(keys, memory=self._project.memory)
         for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
             rows.add(written.values)
             withdrawn += gone
@@ -395,7 +409,8 @@ class Recorder:
     def _write_steps(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
         """Writes the steps of a window: what was done at rows of the source, how many other steps, what was written."""
         version, tolerance = event.target.version, event.target.feature.tolerance
-        total, steps, rows = Written(0, 0, 0, event.result.frame), 0, RowValues(version.entity_type.key_names)
+        total, steps = Written(0, 0, 0, event.result.frame), 0
+        rows = RowValues(version.entity_type.key_names, memory=self._project.memory)
         for stepped in write_steps(transaction, version, event.steps, tolerance=tolerance):
             rows.add(stepped.written.values)
             steps += stepped.steps

@@ -199,7 +199,10 @@ class _Reader:
         rows = read_whole(turn, [self.ready], one.opened, one.offer)
         columns = misfitting(self.ready, rows)
         shown = [row for row in rows.misfits if row.column in columns]
-        yield Read(turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened)
+        yield Read(
+            turn.source, (*rows.rejected, *shown), rows.warnings, rows.inferred, rows.widened,
+            columns=tuple(rows.names),
+        )  # fmt: skip
         kinds = one.pins if turn.options.dry_run else {**one.pins, **rows.inferred, **rows.widened}
         fitting = rows.fitting(columns)
         error = refused_rows(turn, fitting)
