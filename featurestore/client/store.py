@@ -424,7 +424,7 @@ class FeatureStore:
         from featurestore.workflows.join.files import default_batch_rows
 
         rows = batch_rows or default_batch_rows(len(question.features))
-        batches = frame.iter_slices(rows) if len(frame) else iter([frame])
+        batches = [frame] if len(frame) <= rows else frame.iter_slices(rows)
         joined: list[pl.DataFrame] = []
         facts = join(self.project, store, question, batches, joined.append, progress=report)
         options.warn(facts.all_warnings)

@@ -358,8 +358,13 @@ class HistoryWriter(Protocol):
         """
         ...
 
-    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
-        """`History.coming`, this run's lists included; of some ``entities`` (a frame of key columns) or all."""
+    def coming(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
+        """`History.coming`, this run's lists included.
+
+        ``entities`` (a frame of key columns) or ``key_range`` selects entities.
+        """
         ...
 
     def replace_coming(self, version: StoredVersion, entities: pl.DataFrame, frame: pl.DataFrame) -> None:

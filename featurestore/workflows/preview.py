@@ -74,7 +74,7 @@ def _preview(project: Project, store: OfflineStore, plan: VersionPlan, progress:
         progress.check()
         if isinstance(event, Computed):
             progress(f"computed {event.target.feature.name}, version {event.target.version.number}")
-            frames[event.target.version.id] = event.values
+            frames[event.target.version.id] = pl.concat(event.frames())
         elif isinstance(event, Failed):
             problems.setdefault(event.target.feature.name, event.problem)
     return [_compare(target, targets, frames, problems) for target in working] + [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from featurestore import times
+from featurestore.workflows.ingest import divided
 from tests.conftest import Folder
 from tests.services import Server
 from tests.services_postgres import PostgresServer
@@ -58,6 +59,15 @@ number,card,at,amount
 def test_a_history_of_windows_answers_what_brute_force_does(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    play(tmp_path / "p", seed, monkeypatch)
+
+
+@pytest.mark.parametrize(("seed", "rows"), [(0, 3), (13, 1), *((seed, 1) for seed in range(300, 300 + SEEDS // 3))])
+def test_a_history_that_does_not_fit_into_memory_answers_the_same(
+    tmp_path: Path, seed: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By parts of so many rows: of everything where all is computed, of the entities with news otherwise."""
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
     play(tmp_path / "p", seed, monkeypatch)
 
 
@@ -164,6 +174,23 @@ def test_windows_take_no_more_rows_than_is_allowed(cards: Folder) -> None:
     error = cards.json("ingest", code=4)["features"][0]["error"]
     assert "hold" in error["message"]
     assert 'every="1h"' in error["hint"]
+
+
+@pytest.mark.parametrize(("rows", "held"), [(1, "132 rows or more"), (1_000, "264 rows")])
+def test_windows_that_are_evaluated_by_parts_take_no_more_rows_together(
+    cards: Folder, monkeypatch: pytest.MonkeyPatch, rows: int, held: str
+) -> None:
+    """No card alone has too many."""
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
+    cards.write(
+        {"data/a.csv": "number,card,at,amount\n" + "".join(f"{n},{n},2026-05-20T00:00:00Z,1\n" for n in range(4))}
+    )
+    cards.edit("featurestore.toml", "[entity_types.card]", "[offline]\nwindow_rows = 2\n[entity_types.card]")
+    cards.run("ingest")
+    more = "".join(f"{n},{n % 4},2026-05-20T00:00:{n:02}Z,1\n" for n in range(10, 50))
+    cards.write({"data/b.csv": "number,card,at,amount\n" + more})
+    error = cards.json("ingest", "--full", code=4)["features"][0]["error"]
+    assert f"its windows hold {held} together, and 88 are allowed" in error["message"]
 
 
 @pytest.mark.parametrize(

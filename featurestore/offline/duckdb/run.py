@@ -182,16 +182,21 @@ class DuckDBRun(SqlRun):
         self._prepare(version)
         self._insert(version, history_table(version.id), frame)
 
-    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def coming(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = history_schema(version)
         if not self._file.has_history(version):
             return pl.DataFrame(schema=schema)
         keys = key_list(version)
         wanted = entities  # noqa: F841  # the query finds it by its name; see `_append`
         semi = "" if entities is None else f" SEMI JOIN wanted USING ({keys})"
+        bounds: list[str | int] = []
+        where = in_range(version, key_range, bounds)
         found: pl.DataFrame = self._connection.sql(
             f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}{semi} "
-            f"ORDER BY {keys}, computed_at"
+            f"WHERE {where} ORDER BY {keys}, computed_at",
+            params=bounds,
         ).pl()
         return found.cast(schema)
 

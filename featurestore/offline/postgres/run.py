@@ -178,14 +178,17 @@ class PostgresRun(SqlRun):
             # Only now: to index all rows at once is faster than one by one.
             tables.index_history(self._connection, version)
 
-    def coming(self, version: StoredVersion, entities: pl.DataFrame | None = None) -> pl.DataFrame:
+    def coming(
+        self, version: StoredVersion, entities: pl.DataFrame | None = None, *, key_range: KeyRange = ALL_KEYS
+    ) -> pl.DataFrame:
         schema = history_schema(version)
         if not tables.has_table(self._connection, table_name(version.id)):
             return pl.DataFrame(schema=schema)
         keys, names = key_list(version), version.entity_type.key_names
         query = f"SELECT {keys}, computed_at, run_seq, op, value FROM {coming_table(version.id)}"
         if entities is None:
-            return self._connection.query(f"{query} ORDER BY {keys}, computed_at").cast(schema)
+            where = f"WHERE {in_range(version, key_range)}"
+            return self._connection.query(f"{query} {where} ORDER BY {keys}, computed_at").cast(schema)
         found = self._connection.query(
             f"{query} JOIN {unnest(version, names)} USING ({keys}) ORDER BY {keys}, computed_at",
             possible(entities.select(names)).get_columns(),

@@ -327,7 +327,7 @@ class _Run:
         given = values.frame.height or sum(part.frame.height for part in found.parts)
         if values.future and turn.options.step is None and not given and plan.before is None:
             return Failed(target, ahead_problem(target, values.future), total, aside.count)
-        horizon = None if found.steps is None else found.steps.reach.horizon
+        horizon = found.steps[0].reach.horizon if found.steps else None
         taken = replace(plan.taken, due=found.due, horizon=horizon)
         due = first_due(found.due, [] if aside.due is None else [aside.due])
         if turn.options.step is not None:  # what the next step takes is not set aside

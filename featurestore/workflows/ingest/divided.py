@@ -6,14 +6,16 @@ entity that has too many rows. What looks at all rows is refused, with the figur
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from featurestore.evaluation.results import FeatureValues
-from featurestore.model import Problem
+from featurestore.model import Problem, VersionId
 from featurestore.point_in_time.entities import format_entity
 from featurestore.tables.temporary import SpilledFrames
 from featurestore.tables.types import INSTANT, key_types
@@ -35,8 +37,12 @@ from featurestore.workflows.ingest.pairs import FIRST, HIGH, LAST, LOW, Due, wit
 from featurestore.workflows.ingest.plans import Plan
 from featurestore.workflows.ingest.problems import repeated_ids_problem, too_large_problem
 from featurestore.workflows.ingest.repeats import Repeats, find_repeats
+from featurestore.workflows.ingest.stepping import StepsPart
 from featurestore.workflows.ingest.taken import MOST_DUE
 
+_Way = Literal["at once", "near", "large", "repeated"]
+SHARE_OF_IDS = 8  # of the memory, that the hashes of ids may take
+_HASH_BYTES = 8
 AT_ONCE = 3  # times the size of its rows is what an evaluation takes
 
 
@@ -62,23 +68,18 @@ class Divided:
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
-        at_once, large, repeated = [], [], []
+        ways: dict[_Way, list[Plan]] = {"at once": [], "near": [], "large": [], "repeated": []}
         for plan in plans:
             problem = self._refusal(plan)
             if problem is not None:
                 yield plan, problem
-            elif plan.ready.target.feature.window is not None or not self._is_large(plan, evaluation):
-                at_once.append(plan)
-            elif plan.ready.scope.kind == "source" or not self.looking.keyed:
-                at_once.append(plan)  # it fits, or has no news
-            elif self._divides(plan):
-                large.append(plan)
-            elif self._fits(plan):
-                at_once.append(plan)
             else:
-                repeated.append(plan)
+                ways[self._way(plan, evaluation)].append(plan)
+        at_once, near, large, repeated = ways.values()
         if at_once:
             yield from evaluation.run(at_once)
+        for plan in near:
+            yield self._near(plan, evaluation)
         del evaluation
         if large:
             yield from self._by_parts(large)
@@ -87,6 +88,18 @@ class Divided:
             sides.setdefault(side_key(plan.now), []).append(plan)
         for group in sides.values():
             yield from self._with_repeats(group)
+
+    def _way(self, plan: Plan, evaluation: Evaluation) -> _Way:
+        """How a target is evaluated."""
+        if not self._is_large(plan, evaluation):
+            return "at once"
+        if self._is_near(plan, evaluation):
+            return "near"
+        if plan.ready.scope.kind == "source" or not self.looking.keyed:
+            return "at once"  # it fits, or has no news
+        if self._divides(plan):
+            return "large"
+        return "at once" if self._fits(plan) else "repeated"
 
     def _fits(self, plan: Plan) -> bool:
         """Whether all rows may be evaluated at once."""
@@ -151,10 +164,22 @@ class Divided:
         for one, and the rows are looked at together."""
         found = frozenset(names)
         if found not in self._once:
-            ids = list(self.looking.identity or self.looking.source.id)
-            hashes = [frame.select(ids).hash_rows() for frame in self.contents.stream(found, ids)]
-            self._once[found] = not hashes or not bool(pl.concat(hashes).is_duplicated().any())
+            self._once[found] = not self._repeats_an_id(found)
         return self._once[found]
+
+    def _repeats_an_id(self, names: frozenset[str]) -> bool:
+        """The hashes are looked at in as many turns as the memory asks for: sorted they need no table beside them."""
+        ids = list(self.looking.identity or self.looking.source.id)
+        turns = self.contents.count(names) * _HASH_BYTES * SHARE_OF_IDS // self.memory + 1
+        for turn in range(turns):
+            hashes = (frame.select(ids).hash_rows().to_numpy() for frame in self.contents.stream(names, ids))
+            mine = [each if turns == 1 else each[each % turns == turn] for each in hashes]
+            values = np.concatenate(mine) if mine else np.zeros(0, dtype=np.uint64)
+            del mine
+            values.sort()
+            if bool((values[1:] == values[:-1]).any()):
+                return True
+        return False
 
     def _is_large(self, plan: Plan, evaluation: Evaluation) -> bool:
         """Whether the rows that a target depends on are too many to be looked at together."""
@@ -167,7 +192,30 @@ class Divided:
             return True
         if plan.ready.scope.kind == "row":
             return False
+        if plan.ready.target.feature.window is not None:
+            return len(evaluation.window_spans(plan, self._most())) > 1
         return evaluation.count_around(plan) > self._most()
+
+    # Windows, near what is new
+
+    def _is_near(self, plan: Plan, evaluation: Evaluation) -> bool:
+        """Whether what a window looks at is found by what is new or due, and not by reading everything."""
+        if plan.ready.target.feature.window is None or plan.whole is not None or plan.then is None:
+            return False
+        return evaluation.finds_news(plan, self._most())
+
+    def _near(self, plan: Plan, evaluation: Evaluation) -> Outcome:
+        """Some entities after others."""
+        spilled, collected = SpilledFrames(self.folder), _Collected(plan)
+        parts = evaluation.window_spans(plan, self._most())
+        for spans in parts:
+            windows = replace(self.windows, laid_out=collected.laid_out)
+            part = replace(evaluation, windows=windows, share=len(parts))
+            outcome = part.window_of(plan, spans)
+            if not isinstance(outcome, Evaluated):
+                return outcome
+            collected.add(outcome, spilled)
+        return collected.together()
 
     # By parts
 
@@ -211,7 +259,8 @@ class Divided:
                     )
                 return
             looking = replace(self.looking, contents=part)
-            evaluation = Evaluation(looking, self.caller, self.windows, self.gone, share=len(units))
+            windows = self._windows_in(unit, divided, collected.values())
+            evaluation = Evaluation(looking, self.caller, windows, self.gone, share=len(units))
             here = [_in_unit(plan, unit, divided) for plan in alive]
             for outcome in evaluation.run(here):
                 if isinstance(outcome, Evaluated):
@@ -229,6 +278,12 @@ class Divided:
             if repeats is not None:
                 each.older += repeats.events.older
             yield each.together()
+
+    def _windows_in(self, unit: Unit, divided: DividedRows, collected: Iterable[_Collected]) -> WindowSettings:
+        """The settings of windows for the entities of a unit, after other units."""
+        laid_out = {version: rows for each in collected for version, rows in each.laid_out.items()}
+        due = {version: divided.in_unit(entities, unit) for version, entities in self.windows.due.items()}
+        return replace(self.windows, due=due, laid_out=laid_out)
 
     def _with_reach(self, divided: DividedRows, unit: Unit, own: PartContents, reach: int | None) -> PartContents:
         begin, _ = unit.instants
@@ -250,6 +305,7 @@ class Divided:
     def _cut(self, found: Evaluated, unit: Unit, reach: int | None) -> Evaluated:
         """The values that are the unit's own, and what they are compared with."""
         comparison = found.comparison
+        found = replace(found, steps=tuple(replace(each.read(), key_range=unit.key_range) for each in found.steps))
         if reach is None:
             if comparison.everything:
                 comparison = replace(comparison, key_range=unit.key_range)
@@ -302,10 +358,17 @@ class _Collected:
     future: int = 0
     first_ahead: int | None = None
     due: Due = ()
+    steps: list[StepsPart] = field(default_factory=list)
+    laid_out: dict[VersionId, int] = field(default_factory=dict)
 
     def add(self, found: Evaluated, spilled: SpilledFrames) -> None:
-        values = found.values
-        self.parts.append(ValuesPart(spilled.write(values.frame), found.comparison))
+        values, version = found.values, self.plan.ready.target.version.id
+        if not found.steps:
+            self.parts.append(ValuesPart(spilled.write(values.frame), found.comparison))
+        for part in found.steps:
+            steps = part.read()
+            self.steps.append(steps.spilled(spilled))
+            self.laid_out[version] = self.laid_out.get(version, 0) + steps.laid_out
         self.rows, self.older = self.rows + found.rows_computed, self.older + found.older
         self.late += found.late
         self.future += values.future
@@ -321,5 +384,5 @@ class _Collected:
         values = FeatureValues(self.last.values.frame.clear(), timed=True, future=self.future, due=self.first_ahead)
         return Evaluated(
             self.plan, values, Comparison(), self.rows, self.last.reason, self.older, self.due, tuple(self.parts),
-            late=self.late,
+            tuple(self.steps), late=self.late,
         )  # fmt: skip

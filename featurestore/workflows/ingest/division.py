@@ -169,6 +169,14 @@ class DividedRows:
         frames = [frame for number in unit.parts for frame in self._parts[number]]
         return PartContents(self._contents, frames, beaten)
 
+    def in_unit(self, entities: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+        """Those of some entities (a frame of key columns) that lie in a unit that divides none."""
+        *keys, time = self.place
+        placed = entities.select(
+            *(pl.col(name).cast(self.schema[name]) for name in keys), pl.lit(0, self.schema[time]).alias(time)
+        )
+        return entities.filter(self.division.number(placed).is_in(unit.parts))
+
     def before(self, unit: Unit, low: int) -> list[SpilledFrame]:
         """The frames of the same entity that may have rows from an instant (µs) to where the unit begins."""
         found: list[SpilledFrame] = []

@@ -50,8 +50,18 @@ from featurestore.workflows.ingest.pairs import (
     without,
 )
 from featurestore.workflows.ingest.plans import Plan
-from featurestore.workflows.ingest.stepping import Reach, Steps, changed_spans, make_steps, number_entities
-from featurestore.workflows.ingest.window_rows import rows_near
+from featurestore.workflows.ingest.problems import window_rows_problem
+from featurestore.workflows.ingest.stepping import (
+    Reach,
+    StepsPart,
+    TooManyRowsError,
+    changed_spans,
+    make_steps,
+    number_entities,
+)
+from featurestore.workflows.ingest.window_rows import count_near, rows_near
+
+_PART = "featurestore part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ class Evaluated:
     older: int = 0
     due: Due = ()
     parts: tuple[ValuesPart, ...] = ()
-    steps: Steps | None = None
+    steps: tuple[StepsPart, ...] = ()
     late: int = 0
 
 
@@ -408,16 +418,34 @@ class Evaluation:
 
     def _window(self, plan: Plan) -> Outcome:
         """The entities with changed rows, and those of which something fell due; everybody where all is computed."""
+        return self.window_of(plan, None if plan.whole is not None else self._window_spans(plan))
+
+    def _window_spans(self, plan: Plan) -> pl.DataFrame:
+        news, feature = self.find_news(plan), plan.ready.target.feature
+        changed = [self._places(rows) for rows in (news.old, news.new)]
+        return changed_spans(feature, changed, self.windows.due_of(plan))
+
+    def window_spans(self, plan: Plan, most: int) -> list[pl.DataFrame]:
+        """What a window that is not computed as a whole looks at, in parts that each depend on about ``most`` rows.
+
+        An entity is in one of them.
+        """
+        contents, spans = self.looking.contents, self._window_spans(plan)
+        assert isinstance(contents, SourceContents), "asked before anything is divided"
+        if not spans.height or contents.count(plan.now.ranks) <= most:
+            return [spans]
+        window, reach = Window.of(plan.ready.target.feature), self.windows.reach_of(plan)
+        counts = count_near(contents, self.looking, plan.now, window, spans, reach)
+        part = pl.Series(_PART, (counts.cum_sum() - counts) // most)
+        return spans.with_columns(part).partition_by(_PART, maintain_order=True, include_key=False)
+
+    def window_of(self, plan: Plan, spans: pl.DataFrame | None) -> Outcome:
+        """A window of the entities of ``spans``, or of everybody."""
         looking, ready = self.looking, plan.ready
         feature, time = ready.target.feature, str(looking.source.event_time)
-        spans = brought = None
         reach = self.windows.reach_of(plan)
-        news = None if plan.whole is not None else self.find_news(plan)
-        if news is not None:
-            spans = changed_spans(
-                feature, [self._places(rows) for rows in (news.old, news.new)], self.windows.due_of(plan)
-            )
-            brought = self._places(news.new)
+        news = None if spans is None else self.find_news(plan)
+        brought = None if news is None else self._places(news.new)
         if spans is None:
             events = looking.count(looking.contents.rows(plan.now.ranks, plan.now.clock))
         else:
@@ -432,8 +460,11 @@ class Evaluation:
             steps = make_steps(
                 feature, entities, brought, reach,
                 lambda slices: self.caller.over_slices(ready, rows, slices),
-                kept=self.windows.kept, most_rows=self.windows.most_rows,
+                kept=self.windows.kept, most_rows=self.windows.most_rows - self.windows.laid_out_of(plan),
             )  # fmt: skip
+        except TooManyRowsError as exc:
+            held = self.windows.laid_out_of(plan) + exc.rows
+            return plan, window_rows_problem(ready.target, held, self.windows.most_rows, in_part=self.share > 1)
         except (FeatureError, DeclarationError) as exc:
             return plan, Problem(exc.code, exc.message, exc.where or ready.target.place, exc.hint)
         nothing = self._nothing(plan, news)
@@ -441,7 +472,7 @@ class Evaluation:
         if news is not None and news.empty:
             reason = "due"
         late = self._count_late(plan)
-        return replace(nothing, rows_computed=events.rows.height, reason=reason, steps=steps, due=(), late=late)
+        return replace(nothing, rows_computed=events.rows.height, reason=reason, steps=(steps,), due=(), late=late)
 
     # What all four share
 
@@ -583,13 +614,18 @@ class Evaluation:
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
     """What holds for all windows of a run: its clock (µs), the entities of each version of which something fell due,
-    how many coming steps are kept, and how many rows windows may hold together.
+    how many coming steps are kept, and how many rows windows may hold together. ``laid_out`` are the rows that those
+    of each version hold already in other parts.
     """
 
     now: int
     due: Mapping[VersionId, pl.DataFrame]
     kept: int
     most_rows: int
+    laid_out: Mapping[VersionId, int] = field(default_factory=dict)
+
+    def laid_out_of(self, plan: Plan) -> int:
+        return self.laid_out.get(plan.ready.target.version.id, 0)
 
     def reach_of(self, plan: Plan) -> Reach:
         before = None if plan.before is None or plan.whole is not None else plan.before.horizon

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from featurestore.evaluation.results import FeatureValues
     from featurestore.workflows.ingest.evaluating import Comparison, ValuesPart
-    from featurestore.workflows.ingest.stepping import Steps
+    from featurestore.workflows.ingest.stepping import StepsPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Computed:
     ``cursor`` is that of the source; an ``--input`` does not move it. ``comparison`` says what of the history is
     compared with the rows beside their own pairs, ``reason`` why ``rows_computed`` rows were evaluated, and
     ``rows_older`` how many new rows changed nothing, because a later ``updated_at`` is held. Where there are ``parts``,
-    all values are in these; ``steps`` is what there is to store of a window, and ``result`` is empty then.
+    all values are in these; ``steps`` are what there is to store of a window, and ``result`` is empty then.
     """
 
     target: Target
@@ -133,7 +133,7 @@ class Computed:
     rows_older: int = 0
     comparison: Comparison | None = None
     parts: Sequence[ValuesPart] = ()
-    steps: Steps | None = None
+    steps: Sequence[StepsPart] = ()
     frozen: Frozen | None = None
     others: Sequence[SourcePosition] = ()
 
@@ -143,19 +143,17 @@ class Computed:
         return (SourcePosition(self.target.source.name, self.fingerprint, self.cursor), *self.others)
 
     @property
-    def values(self) -> pl.DataFrame:
-        """What it gives but for parts: keys, computed_at and value; of a feature without times without computed_at."""
-        return self.result.frame if self.steps is None else self.steps.values
-
-    @property
     def height(self) -> int:
         """How many values it has."""
-        return self.values.height + sum(part.frame.height for part in self.parts)
+        steps = sum(part.height for part in self.steps)
+        return steps + self.result.frame.height + sum(part.frame.height for part in self.parts)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Its values, a part at a time."""
-        yield self.values
+        """Its values, a part at a time: keys, computed_at and value; of a feature without times without computed_at."""
+        if not self.steps:
+            yield self.result.frame
         yield from (part.frame.read() for part in self.parts)
+        yield from (part.read().values for part in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

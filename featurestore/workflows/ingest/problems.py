@@ -148,6 +148,18 @@ def backfill_problem(target: Target) -> Problem:
     )
 
 
+def window_rows_problem(target: Target, rows: int, allowed: int, *, in_part: bool) -> Problem:
+    """``in_part``: others may hold more."""
+    held = f"{rows:,} rows or more" if in_part else f"{rows:,} rows"
+    return Problem(
+        FeatureError.code,
+        f"its windows hold {held} together, and {allowed:,} are allowed",
+        target.place,
+        'let the value change less often with every="1h", or raise window_rows in [offline] of featurestore.toml; it '
+        "takes time, not memory",
+    )
+
+
 def too_large_problem(target: Target, rows: int, size: int, memory: int, *, entity: str | None = None) -> Problem:
     """A feature that needs more rows at once than fit into memory. Sizes are in bytes."""
     several = target.feature.sources

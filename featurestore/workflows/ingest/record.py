@@ -293,12 +293,11 @@ class Recorder:
         steps_written = 0
         self._warn_of_lookalikes(event, transaction)
         try:
-            if event.steps is None:
-                written, withdrawn, rows = self._write_values(event, transaction)
+            if event.steps:
+                written, steps_written, rows = self._write_steps(event, transaction)
+                withdrawn = 0
             else:
-                stepped = write_steps(transaction, target.version, event.steps, tolerance=target.feature.tolerance)
-                written, withdrawn, steps_written = stepped.written, 0, stepped.steps
-                rows = RowValues(target.feature.entity_type.key_names, written.values, memory=self._project.memory)
+                written, withdrawn, rows = self._write_values(event, transaction)
         except FeatureError as exc:  # the store can't hold a value, and has written nothing of the feature
             self._fail(event, Problem(exc.code, exc.message, exc.where or target.place, exc.hint))
             return
@@ -307,7 +306,7 @@ class Recorder:
         # A snapshot that was refused is looked at again by the next run, although its files are the same.
         for part in event.positions:
             print_ = REFUSED + part.fingerprint if part.source in self._refused else part.fingerprint
-            if event.steps is not None:
+            if event.steps:
                 print_ = mark_coming(print_, transaction.first_coming(target.version))
             position = Position(target.version.id, part.source, print_, part.cursor, transaction.run_seq)
             transaction.set_position(position)
@@ -348,7 +347,7 @@ class Recorder:
                 rows_corrected=written.corrected, rows_unchanged=written.unchanged,
                 drift=measured.verdict if measured and self._measure_drift else None,
                 statistics=measured.statistics if measured else None,
-                steps_written=steps_written, horizon=None if event.steps is None else event.steps.reach.horizon,
+                steps_written=steps_written, horizon=event.steps[0].reach.horizon if event.steps else None,
                 rows_withdrawn=withdrawn, rows_older=event.rows_older, rows_computed=event.rows_computed,
                 scope=event.scope.kind, reason=event.reason,
                 note="; ".join(notes) or None,
@@ -404,12 +403,19 @@ class Recorder:
         for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):
             rows.add(written.values)
             withdrawn += gone
-            total = replace(
-                total, new=total.new + written.new, corrected=total.corrected + written.corrected,
-                unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
-                corrected_entities=total.corrected_entities + written.corrected_entities,
-            )  # fmt: skip
+            total = _together(total, written)
         return total, withdrawn, rows
+
+    def _write_steps(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int, RowValues]:
+        """Writes the steps of a window: what was done at rows of the source, how many other steps, what was written."""
+        version, tolerance = event.target.version, event.target.feature.tolerance
+        total, steps = Written(0, 0, 0, event.result.frame), 0
+        rows = RowValues(version.entity_type.key_names, memory=self._project.memory)
+        for stepped in write_steps(transaction, version, event.steps, tolerance=tolerance):
+            rows.add(stepped.written.values)
+            steps += stepped.steps
+            total = _together(total, stepped.written)
+        return total, steps, rows
 
     def _write_frame(self, event: Computed, transaction: RunTransaction) -> tuple[Written, int]:
         version, frame, tolerance = event.target.version, event.result.frame, event.target.feature.tolerance
@@ -470,6 +476,15 @@ class Recorder:
             return "failed" if len(failed) == len(features) else "partial"
         partly = any(item.rows_rejected for item in features) or bool(self.reasons)
         return "partial" if partly or self._waits() else "ok"
+
+
+def _together(total: Written, written: Written) -> Written:
+    """The counts of both."""
+    return replace(
+        total, new=total.new + written.new, corrected=total.corrected + written.corrected,
+        unchanged=total.unchanged + written.unchanged, deleted=total.deleted + written.deleted,
+        corrected_entities=total.corrected_entities + written.corrected_entities,
+    )  # fmt: skip
 
 
 def _many_corrected(event: Computed, written: Written) -> str | None:

@@ -8,17 +8,19 @@ at, at all since the horizon of the run before. Whatever is ahead of the clock b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from featurestore.errors import FeatureError
 from featurestore.evaluation.windows import Groups, Slices, Window, WindowRows
 from featurestore.model import Feature
 from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE
+from featurestore.offline.partitions import ALL_KEYS, KeyRange
 from featurestore.tables.searching import Integers
+from featurestore.tables.temporary import SpilledFrame, SpilledFrames
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import MAX_INSTANT
 from featurestore.workflows.ingest.pairs import AT, FIRST, HIGH, LAST, LOW
@@ -49,19 +51,64 @@ class Steps:
 
     ``points`` are the value at some instants up to the horizon, sorted; `WRITTEN` are those that the history must have,
     and `OWN` those at which a row entered that the run brought. Of each entity of ``spans`` the history is compared
-    from `LOW` to `HIGH`, and since the last run; of everybody where there are none. ``ahead`` are the coming steps.
+    from `LOW` to `HIGH`, and since the last run; of everybody in ``key_range`` where there are none. ``ahead`` are the
+    coming steps. Together ``laid_out`` rows are in the windows.
     """
 
     points: pl.DataFrame
     ahead: pl.DataFrame
     spans: pl.DataFrame | None
     reach: Reach
+    laid_out: int = 0
+    key_range: KeyRange = ALL_KEYS
 
     @property
     def values(self) -> pl.DataFrame:
         """Keys, `AT` and value where there is one."""
         wanted = self.points.filter(pl.col(WRITTEN), pl.col("op") == VALUE)
         return wanted.drop(WRITTEN, OWN, "op")
+
+    @property
+    def height(self) -> int:
+        """How many values it has."""
+        return self.points.filter(pl.col(WRITTEN), pl.col("op") == VALUE).height
+
+    def read(self) -> Steps:
+        return self
+
+    def spilled(self, frames: SpilledFrames) -> SpilledSteps:
+        """The same, on disk."""
+        rest = replace(self, points=self.points.clear(), ahead=self.ahead.clear())
+        return SpilledSteps(frames.write(self.points), frames.write(self.ahead), self.height, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledSteps:
+    """`Steps` of which points and coming steps lie in a temporary file; ``rest`` has all else."""
+
+    points: SpilledFrame
+    ahead: SpilledFrame
+    height: int
+    rest: Steps
+
+    @property
+    def reach(self) -> Reach:
+        return self.rest.reach
+
+    def read(self) -> Steps:
+        return replace(self.rest, points=self.points.read(), ahead=self.ahead.read())
+
+
+class StepsPart(Protocol):
+    """The steps of some entities: those of others are in other parts."""
+
+    @property
+    def reach(self) -> Reach: ...
+
+    @property
+    def height(self) -> int: ...
+
+    def read(self) -> Steps: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +123,14 @@ class Entities:
     @property
     def count(self) -> int:
         return self.keys.height
+
+
+class TooManyRowsError(Exception):
+    """Windows hold more rows together than are allowed: so many."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.rows = rows
 
 
 def changed_spans(feature: Feature, changed: Sequence[pl.DataFrame], due: pl.DataFrame) -> pl.DataFrame:
@@ -137,19 +192,14 @@ def make_steps(
 ) -> Steps:
     """``brought`` are the keys and event times (`AT`) of the rows that the run brought; None: of all rows.
 
-    ``kept`` is how many coming steps an entity has. Raises FeatureError where more than ``most_rows`` rows would be
-    laid out.
+    ``kept`` is how many coming steps an entity has. Raises TooManyRowsError where more than ``most_rows`` rows would
+    be laid out.
     """
     instants = _instants(entities)
     points = _points(entities, instants, reach)
     slices = entities.rows.slices(_numbers(points), _times(points))
     if slices.rows > most_rows:
-        raise FeatureError(
-            f"its windows hold {slices.rows:,} rows together, and {most_rows:,} are allowed",
-            where=feature.place,
-            hint='let the value change less often with every="1h", or raise window_rows in [offline] of '
-            "featurestore.toml; it takes time, not memory",
-        )
+        raise TooManyRowsError(slices.rows)
     valued = _valued(points, slices, evaluate(slices), feature)
     ahead = _ahead(feature, entities, instants, reach.horizon, evaluate, kept)
     everybody = bool((entities.first == FIRST).all()) and brought is None
@@ -158,6 +208,7 @@ def make_steps(
         ahead=_with_keys(entities, ahead),
         spans=None if everybody else _spans(entities, reach),
         reach=reach,
+        laid_out=slices.rows,
     )
 
 

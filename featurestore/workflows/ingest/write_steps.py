@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,7 +13,7 @@ from featurestore.offline.contract import TOMBSTONE, UNTIL, VALUE, RunTransactio
 from featurestore.tables.types import INSTANT, value_type
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 from featurestore.workflows.ingest.pairs import AT, FIRST, HIGH, LAST, LOW
-from featurestore.workflows.ingest.stepping import OWN, WRITTEN, Steps
+from featurestore.workflows.ingest.stepping import OWN, WRITTEN, Steps, StepsPart
 
 _HELD_AT, _POINT_AT = "held at", "point at"
 
@@ -27,16 +28,26 @@ class WrittenSteps:
 
 
 def write_steps(
-    transaction: RunTransaction, version: StoredVersion, steps: Steps, *, tolerance: float | None
-) -> WrittenSteps:
+    transaction: RunTransaction, version: StoredVersion, parts: Sequence[StepsPart], *, tolerance: float | None
+) -> Iterator[WrittenSteps]:
     """Moves steps that fell due into the history as they are, writes what differs, and replaces the coming steps."""
+    for part in parts:
+        yield _write_part(transaction, version, part.read(), tolerance)
+
+
+def _write_part(
+    transaction: RunTransaction, version: StoredVersion, steps: Steps, tolerance: float | None
+) -> WrittenSteps:
     names = list(version.entity_type.key_names)
     entities = None if steps.spans is None else steps.spans.select(names)
     horizon = pl.lit(steps.reach.horizon, pl.Int64).cast(INSTANT)
-    lists = transaction.coming(version, entities)
+    lists = transaction.coming(version, entities, key_range=steps.key_range)
     due = lists.filter(pl.col("op") == VALUE, pl.col(AT) <= horizon)
     transaction.append_rows(version, due)
-    held = transaction.pairs(version) if steps.spans is None else transaction.pairs_since(version, _since(steps))
+    if steps.spans is None:
+        held = transaction.pairs(version, key_range=steps.key_range)
+    else:
+        held = transaction.pairs_since(version, _since(steps))
     rows = _differing(version, steps, held, tolerance)
     appended = rows.filter(pl.col("differs"))
     number = pl.lit(None, pl.Int64).alias("run_seq")

@@ -49,8 +49,12 @@ class StoreState:
         return "row" if version in self.known else "run"
 
 
-def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStates | None = None) -> StoreState:
+def store_state(
+    store: OfflineStore, question: JoinQuestion, windows: WindowStates | None = None, *, last: int | None = None
+) -> StoreState:
     """The state of the store now, for a question; ``windows`` are those of an earlier batch.
+
+    ``last`` (µs) is that of all labels, where it is known.
 
     Raises UsageError for a version without history, StoreError.
     """
@@ -63,7 +67,7 @@ def store_state(store: OfflineStore, question: JoinQuestion, windows: WindowStat
         known = frozenset(version for version in marks if store.has_known(version))
         windows = WindowStates() if windows is None else windows
         for feature in question.features:
-            windows.read(store, feature.version)
+            windows.read(store, feature.version, last=last)
     learned = kernel.Runs(
         np.array([run.run_seq for run in runs], dtype=np.int64),
         np.array([run.learned_at for run in runs], dtype=np.int64),

@@ -58,7 +58,8 @@ def join(
     label that can't be read, StoreError, and CancelledError between two features or batches. Raises
     FeatureStoreError for a strict question where a label lies beyond what is known of a window.
     """
-    shared = _Join(project, store, labels_name, limits, progress, ages)
+    alone = isinstance(labels, Sequence) and len(labels) == 1
+    shared = _Join(project, store, labels_name, limits, progress, ages, alone)
     asked = RequestColumns(question) if any(item.bound for item in question.features) else None
     question = question if asked is None else asked.stored
     facts: JoinFacts | None = None
@@ -96,7 +97,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Join:
-    """What all batches of a join share."""
+    """What all batches of a join share; ``alone`` says that there is one batch."""
 
     project: Project
     store: OfflineStore
@@ -104,6 +105,7 @@ class _Join:
     limits: HistoryLimits
     progress: Progress
     ages: bool
+    alone: bool = False
     windows: WindowStates = field(default_factory=WindowStates)
 
     def read(self, question: JoinQuestion, frame: pl.DataFrame, done: int) -> _Batch:
@@ -175,7 +177,8 @@ class _Join:
                 keys: beside.submit(kernel.group_labels, entities.keys, instants)
                 for keys, entities in batch.entities.items()
             }
-            state = store_state(self.store, question, self.windows)
+            last = int(instants.max()) if self.alone and len(instants) else None
+            state = store_state(self.store, question, self.windows, last=last)
             searches = {
                 keys: BatchSearch(
                     self.project,

@@ -67,11 +67,14 @@ class WindowStates:
 
     _found: dict[VersionId, ComingSteps] = field(default_factory=dict)
 
-    def read(self, store: OfflineStore, version: StoredVersion) -> None:
-        """Reads those of a version, once. To be called where the store is read in one go."""
+    def read(self, store: OfflineStore, version: StoredVersion, *, last: int | None = None) -> None:
+        """Reads those of a version up to the ``last`` label (µs), once.
+
+        To be called where the store is read in one go.
+        """
         if version.steps and version.id not in self._found:
             horizons = np.array(store.horizons(version.id), dtype=np.int64)
-            self._found[version.id] = ComingSteps(version, store.coming(version), horizons)
+            self._found[version.id] = ComingSteps(version, store.coming(version, due=last), horizons)
 
     def of(self, version: StoredVersion) -> ComingSteps | None:
         return self._found.get(version.id)
