@@ -257,7 +257,7 @@ class FeatureStoreApp(App[int]):
             text = f"{error}" + (f"\n{error.hint}" if error.hint else "")
         else:
             text = f"a defect: {type(error).__name__}: {error}"
-        self._problem = str(error).partition("\n")[0]
+        self._problem = _in_short(error)
         self.notify(block(text).plain, title="can't be read", severity="error", timeout=8, markup=False)
 
     def _read_first(self) -> None:
@@ -421,3 +421,11 @@ class FeatureStoreApp(App[int]):
         place = self._places["runs"]
         assert isinstance(place, RunsPlace)
         return place.runs_read
+
+
+def _in_short(error: Exception) -> str:
+    """One line for the top bar, where a whole path would leave no room for what is wrong."""
+    text = str(error)
+    if isinstance(error, FeatureStoreError) and error.where is not None and error.where.startswith("/"):
+        text = f"{Path(error.where).name}: {error.message}"
+    return text.partition("\n")[0]

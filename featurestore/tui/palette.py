@@ -1,4 +1,4 @@
-"""What ``ctrl+p`` finds: every action, every feature, the runs that were read, and the themes."""
+"""What ``ctrl+p`` finds: every action, every feature, every run, and the themes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from featurestore.tui.app import FeatureStoreApp
 
 MOST_HITS = 60
-MOST_RUNS = 2_000
 AT_ONCE = 500
 ACTIONS = {
     "ingest": "Ingest", "sync": "Sync the online store", "lock": "Lock: write version files",
@@ -81,7 +80,7 @@ class Palette(Provider):
             yield f"Feature {row.name}", what, partial(self.tui.go, Location("feature", row.name))
 
     def _runs(self) -> Iterator[Command]:
-        for row in self.tui.runs_read[:MOST_RUNS]:
+        for row in self.tui.runs_read:
             run = row.totals
             yield f"Run {run.run_id}", run.status, partial(self.tui.go, Location("runs", run=run.run_id))
 

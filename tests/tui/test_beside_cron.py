@@ -70,6 +70,17 @@ def test_the_holder_of_the_lock_is_named_while_keys_go_on_working(clinic: Path) 
     play(story)
 
 
+def test_what_is_wrong_fits_into_80_columns_whatever_the_path(clinic: Path) -> None:
+    async def story() -> None:
+        async with tui(clinic, (80, 24)) as shown:
+            (clinic / "featurestore.toml").write_text("[project\n")
+            await shown.press("r")
+            await shown.until(lambda: "featurestore.toml:" in shown.lines[0])
+            assert str(clinic) not in shown.lines[0]
+
+    play(story)
+
+
 def test_how_old_what_is_shown_is_stands_at_the_top(past: Path) -> None:
     async def story() -> None:
         async with tui(past) as shown:

@@ -216,7 +216,7 @@ def test_the_palette_finds_actions_features_and_runs(past: Path) -> None:
             await shown.until(lambda: "Feature chol_level" in shown.text)
             await shown.press("enter")
             assert shown.app.here == Location("feature", "chol_level")
-            run = shown.app.runs_read[0].totals.run_id
+            run = shown.app.runs_read[-1].totals.run_id
             await shown.press("ctrl+p", *run[-8:])
             await shown.until(lambda: f"Run {run}" in shown.text)
             await shown.press("enter")

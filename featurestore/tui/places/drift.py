@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.console import Group
@@ -201,10 +202,8 @@ def _feature_columns() -> list[Column[FeatureRow]]:
         Column(
             "score", lambda row: cell(score(row.score), WARN if row.drifted else ""), lambda row: row.score, right=True
         ),
-        Column("limit", lambda row: cell(score(_number(_fact(row, "threshold"))), DIM), right=True, spare=2),
-        Column(
-            "runs", lambda row: cell(spark(row.totals.scores if row.totals else ()), WARN if row.drifted else "cyan")
-        ),
+        Column("limit", lambda row: cell(score(_limit(row)), DIM), _limit, right=True, spare=2),
+        Column("runs", lambda row: cell(spark(_scores(row)), WARN if row.drifted else "cyan"), _measured_runs),
         Column("drift", _verdict, lambda row: _point(row).status, least=10, grow=True, spare=1),
     ]
 
@@ -249,6 +248,18 @@ def _point(row: FeatureRow) -> Point:
 def _fact(row: FeatureRow, name: str) -> Json:
     drift = row.entry.drift
     return drift.get(name) if isinstance(drift, dict) else None
+
+
+def _limit(row: FeatureRow) -> float | None:
+    return _number(_fact(row, "threshold"))
+
+
+def _scores(row: FeatureRow) -> Sequence[float | None]:
+    return row.totals.scores if row.totals else ()
+
+
+def _measured_runs(row: FeatureRow) -> int:
+    return len(_scores(row))
 
 
 def _number(value: Json) -> float | None:
