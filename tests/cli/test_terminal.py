@@ -26,6 +26,16 @@ COMMANDS = (
 )  # fmt: skip
 
 
+LACKING = """from featurestore import feature
+import nothing_like_it
+
+
+@feature(entity_type="patient", data_type="string")
+def x(visits):
+    return visits
+"""
+
+
 @pytest.fixture
 def hostile(folder: Folder) -> Folder:
     feature = f'''
@@ -46,7 +56,7 @@ def hostile(folder: Folder) -> Folder:
     settings = TOML.replace("visits*.csv", "data/*.csv").replace("chol =", "note =").replace("float", "string")
     folder.write({
         "featurestore.toml": settings,
-        "features/evil.py": feature, f"features/{EVIL}.py": "import nothing_like_it\n@feature\ndef x(): pass\n",
+        "features/evil.py": feature, f"features/{EVIL}.py": LACKING,
         f"data/{EVIL}.csv": f'patient_id,visit_at,age,note\n"{EVIL}",2024-01-01T00:00:00Z,5,"{EVIL}"\n'
                             f'"{EVIL}2",2024-01-01T00:00:00Z,999,x\n"{EVIL}3",nonsense,5,"{EVIL}"\n',
         f"{EVIL}.csv": f'patient_id,t\n"{EVIL}",2024-02-01T00:00:00Z\nnobody,2024-02-01T00:00:00Z\n',
