@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from featurestore.drift.large import SHARE_OF_MEMORY, describe_all
+from featurestore.tables.searching import key_changes
 from featurestore.tables.temporary import SpillingColumn
 from featurestore.times import format_instant
 
@@ -40,11 +41,7 @@ class RowValues:
         if not rows.height:
             return
         entities = rows.select(self._keys)
-        changed = pl.Series([False]).new_from_index(0, rows.height - 1)
-        for key in entities:  # never null
-            changed = changed | (key.slice(1) != key.head(rows.height - 1))
-        self.entities += int(changed.sum())
-        self.entities += int(entities.row(0) != self._last)
+        self.entities += int(key_changes(entities).sum()) - int(entities.row(0) == self._last)
         self._last = entities.row(-1)
         times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls()
         if len(times):

@@ -52,7 +52,7 @@ from numpy.typing import NDArray
 from featurestore.errors import StoreError
 from featurestore.tables.searching import NONE as NONE
 from featurestore.tables.searching import Integers as Integers
-from featurestore.tables.searching import last_at_or_before
+from featurestore.tables.searching import key_changes, last_at_or_before
 
 TOMBSTONE, WITHDRAWN = 1, 2
 NO_INSTANT = np.iinfo(np.int64).min
@@ -209,15 +209,6 @@ def sort_history(frame: pl.DataFrame, keys: tuple[str, ...]) -> SortedHistory:
         known_at=known_at,
         **ops(frame["op"].to_numpy()),
     )
-
-
-def key_changes(keys: pl.DataFrame) -> NDArray[np.bool_]:
-    """Whether each row has another key than the row before it; the first has."""
-    changes = np.zeros(len(keys), dtype=np.bool_)
-    changes[:1] = True
-    for column in keys.get_columns():
-        changes[1:] |= column.slice(1).ne_missing(column.slice(0, max(len(column) - 1, 0))).to_numpy()
-    return changes
 
 
 def _learned_later(run_seq: NDArray[np.integer[Any]], known_at: Integers | None) -> NDArray[np.bool_]:

@@ -1,8 +1,9 @@
-"""A search for many positions at once in an array that is sorted group by group."""
+"""Searches in rows that are sorted group by group: for many positions at once, and for where groups begin."""
 
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
@@ -23,3 +24,12 @@ def last_at_or_before(times: Integers, start: Integers, size: Integers, instants
         left -= half
         longest -= longest >> 1
     return np.where((left > 0) & (times[low] <= instants), low, NONE)
+
+
+def key_changes(keys: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether each row has another key than the row before it; the first has."""
+    changes = np.zeros(len(keys), dtype=np.bool_)
+    changes[:1] = True
+    for column in keys.get_columns():
+        changes[1:] |= column.slice(1).ne_missing(column.slice(0, max(len(column) - 1, 0))).to_numpy()
+    return changes

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from featurestore.point_in_time.kernel import Flat, Integers, SortedHistory, Values, flatten, key_changes, ops
+from featurestore.point_in_time.kernel import Flat, Integers, SortedHistory, Values, flatten, ops
+from featurestore.tables.searching import key_changes
 
 _PLACE = "\0place"
 _BLOCK = 1_000_000
