@@ -198,7 +198,9 @@ def compare(folder: Folder, known: Known) -> None:
     folder.run("verify")
 
 
-@pytest.mark.parametrize(("make", "seed"), [(logs, 0), (logs, 1), (logs, 1000), (dumps, 0), (dumps, 1005)])
+@pytest.mark.parametrize(
+    ("make", "seed"), [(logs, 0), (logs, 1), (logs, 1000), (dumps, 0), (dumps, 1005), (mixed, 1002), (mixed, 1008)]
+)
 def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
     folder: Folder, make: Callable[[int], list[Files]], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,10 +210,10 @@ def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
 
 def test_a_server_answers_the_same(folder: Folder, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer) -> None:
     monkeypatch.chdir(folder.root)
-    for number, make in enumerate((logs, dumps)):
-        if number:
-            folder = Folder(folder.root / "dumps", folder._capture)
-        judge(folder, make(7), postgres.url)
+    root = folder.root
+    for make, seed in ((logs, 7), (dumps, 7), (mixed, 1002)):
+        folder = Folder(root / make.__name__, folder._capture)
+        judge(folder, make(seed), postgres.url)
         postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(folder.root)}" CASCADE')
 
 
@@ -244,7 +246,9 @@ def test_of_a_file_that_was_written_over_what_has_changed_is_kept_and_it_may_com
     index = read_index(folder.root / ".featurestore/rows/orders/index.json")
     rows = {sum(piece.rows for piece in kept.pieces) for kept in index.contents.values()}
     assert rows == {100, 1}, "of what was written over the row that moved"
-    assert "orders: 2 rows of files written over are kept: loaded_at says that they were known" in folder.run("doctor")
+    assert (
+        "orders: 2 rows of files written over are kept: loaded_at says that they were known" in folder.run("doctor").out
+    )
     states = [{"dump.csv": third}, {"dump.csv": first}, {"dump.csv": third, "late.csv": [Row(200, "a", 0, 155, 9)]}]
     judge(folder, states, None, known={(row.order, row.known): row for row in (*first, *second, *third)})
 
