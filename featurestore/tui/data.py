@@ -162,10 +162,13 @@ class Data:
     @property
     def store(self) -> OfflineStore:
         """The offline store. Nothing is opened before it is asked."""
-        from featurestore.offline.open import open_offline  # brings DuckDB and Polars, which the first frame need not
+        # These bring DuckDB and Polars, which the first frame need not.
+        from featurestore.offline.duckdb.connect import leave_a_core
+        from featurestore.offline.open import open_offline
 
         with self._opening:
             if self._store is None:
+                leave_a_core()
                 self._store = open_offline(self.project)
             return self._store
 
