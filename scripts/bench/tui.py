@@ -4,8 +4,8 @@
     .venv/bin/python scripts/bench/tui.py [--features 1000] [--runs 100000]
 
 Seconds of this process's CPU, since a shared machine's clock says little; keys by the clock and through a terminal, so
-the machine must be idle. Bars: the first frame within 0.4 s after the imports on 1,000 features; a key within 50 ms, also
-while a query runs; 10,000 rows and 100,000 runs as quick as 1,000.
+the machine must be idle. Bars: the first frame within 0.4 s after the imports on 1,000 features; a key within 50 ms,
+also while a query runs; 10,000 rows and 100,000 runs as quick as 1,000.
 """
 
 from __future__ import annotations
