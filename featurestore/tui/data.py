@@ -21,6 +21,7 @@ from featurestore.frozen import frozen
 from featurestore.locking import holder_of
 from featurestore.model import Feature, Problem, Run, StoredVersion, VersionId
 from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.offline.duckdb.holder import holder_of_file
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.totals import RunTotals, VersionTotals
 from featurestore.registry.discovery import BrokenDeclaration
@@ -210,9 +211,9 @@ class Data:
         return f"{count}.{newest:x}"
 
     def holder(self) -> str | None:
-        """Who writes to the project now."""
+        """Who writes to the project now, or keeps its history open for writing."""
         with suppress(OSError):
-            return holder_of(self.project)
+            return holder_of(self.project) or holder_of_file(history_path(self.project))
         return None
 
     # Features

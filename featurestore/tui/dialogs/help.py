@@ -59,7 +59,6 @@ def _sections(below: Screen[object]) -> Iterable[tuple[str, list[tuple[str, str]
         keys = _keys(node._bindings.key_to_bindings.items(), seen)  # noqa: SLF001  # it has no public form
         if keys:
             yield _title(type(node).__name__, node.id), keys
-    yield "palette", [("ctrl+p", "every action, feature and run")]
 
 
 def _title(kind: str, id_: str | None) -> str:
