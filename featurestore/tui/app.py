@@ -27,7 +27,7 @@ from featurestore.tui import commands
 from featurestore.tui.actions import Action, action_for
 from featurestore.tui.data import Data, FeatureList, LockedPage, RunRow, State
 from featurestore.tui.dialogs.command import CommandDialog
-from featurestore.tui.dialogs.help import HelpDialog
+from featurestore.tui.dialogs.help import HelpDialog, use_of
 from featurestore.tui.dialogs.run import ActionDialog
 from featurestore.tui.location import PLACES, Location, PlaceName
 from featurestore.tui.palette import Palette
@@ -40,6 +40,7 @@ from featurestore.tui.places.runs import RunsPlace
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell
 from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, DARK, LIGHT, THEMES
 from featurestore.tui.widgets.bars import Crumbs, KeyBar, PlaceTab, TopBar
+from featurestore.tui.widgets.table import Table
 
 Result = TypeVar("Result")
 LOOK_SECONDS, LOOK_SHARE = 1.0, 20.0
@@ -378,6 +379,14 @@ class FeatureStoreApp(App[int]):
         """What is typed after the key that leaves would reach widgets that are being taken away."""
         if not (isinstance(event, events.InputEvent) and self._is_leaving):
             await super().on_event(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that has no use here says where it has one."""
+        if len(self.screen_stack) == 1 and event.key not in self.active_bindings:
+            nodes = {f"{PLACES[name]} ({at})": place for at, (name, place) in enumerate(self._places.items(), 1)}
+            use = use_of(event.key, {**nodes, "a list": self.query(Table).first()})
+            if use is not None:
+                self.notify(use, severity="warning", markup=False)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(self.screen))
