@@ -522,7 +522,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         except duckdb.Error as exc:
             raise error_of(exc, self._path) from exc
         finally:
-            file.connection.close()
+            file.close()
 
     @contextmanager
     def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:
