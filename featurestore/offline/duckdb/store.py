@@ -40,6 +40,7 @@ from featurestore.offline.duckdb import connect as duck
 from featurestore.offline.duckdb.errors import busy, error_of, is_busy
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.duckdb.gate import GateTimeoutError, gate_of
+from featurestore.offline.duckdb.holder import holder_of_file
 from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
@@ -530,7 +531,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 if not is_busy(exc):
                     raise error_of(exc, self._path) from exc
                 if time.monotonic() >= deadline:
-                    raise busy(self._path, "another process") from exc
+                    raise busy(self._path, holder_of_file(self._path) or "another process") from exc
                 time.sleep(0.02)
 
 
