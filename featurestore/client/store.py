@@ -130,7 +130,7 @@ class FeatureStore:
                 known=known, as_of=options.instant("as_of", as_of), max_age=options.duration("max_age", max_age),
                 lag=(options.duration("lag", lag) or 0) + before, timezone=options.timezone(timezone),
                 times_suffix=times_suffix if with_times else None, splits=options.splits(split, split_column),
-                strict=strict, formats=written.times,
+                strict=strict, dialect=written,
                 request=dict(request or {}),
             )  # fmt: skip
             path = tables.as_path(labels)

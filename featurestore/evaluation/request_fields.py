@@ -19,7 +19,7 @@ from featurestore.model import Scalar
 if TYPE_CHECKING:
     import polars as pl
 
-    from featurestore.dialect import TimeFormat
+    from featurestore.dialect import Dialect
 
 FieldValue = None | bool | int | float | str | date | datetime | list[float | None]
 
@@ -73,12 +73,13 @@ class FieldColumn:
     naive: bool = False
 
 
-def from_column(field: str, kind: Scalar, column: pl.Series, zone: str | None, written: TimeFormat) -> FieldColumn:
+def from_column(field: str, kind: Scalar, column: pl.Series, zone: str | None, dialect: Dialect) -> FieldColumn:
     """A field from a column of labels. Raises SourceError for a column of a type that no value of the field has."""
     from featurestore.sources.casts.cast import ColumnType
     from featurestore.sources.casts.from_types import cast
 
-    done = cast(column, ColumnType(kind, zone=zone, times=written))
+    written = dialect.time_format(column.name)
+    done = cast(column, ColumnType(kind, zone=zone, dialect=dialect, times=written))
     misfit = None if done.misfits is None or not done.misfits.any() else int(done.misfits.argmax())
     return FieldColumn(_without_negative_zeros(done.values.alias(field), kind), misfit, done.naive)
 

@@ -37,7 +37,7 @@ SMALL_ROWS = 100_000
 MOST_SMALL = 64
 FRESH_BYTES = 2 * FILE_BYTES
 _BLOCK = 1 << 20
-_LOOKED_AT = 10_000  # rows
+_LONGEST = 100  # characters of a text that a file's range of ids begins or ends with
 
 # The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
 # apart from every source's columns.
@@ -128,6 +128,8 @@ class KeptRows:
         for file, pieces in wanted.items():
             chosen: pl.Series | None = None
             if matching is not None:  # by these columns alone: few rows match, or none
+                if not self._may_hold(file, matching):
+                    continue
                 by = self._rows_of(file, pieces, {name: schema[name] for name in matching.columns})
                 numbered = by.with_row_index(_AT)
                 chosen = numbered.join(matching, on=matching.columns, how="semi", maintain_order="left")[_AT]
@@ -136,6 +138,14 @@ class KeptRows:
             found = self._rows_of(file, pieces, schema)
             found = found if chosen is None else found[chosen]
             yield found if where is None else found.filter(where)
+
+    def _may_hold(self, file: str, matching: pl.DataFrame) -> bool:
+        """Whether a file may have one of some rows, by the lowest and the highest value of its columns."""
+        inside = []
+        for name, (low, high) in self.index.files[file].ranges.items():
+            if name in matching.columns and (matching.schema[name] == pl.String()) == isinstance(low, str):
+                inside.append(pl.col(name).is_between(pl.lit(low), pl.lit(high)))
+        return not inside or bool(matching.select(pl.all_horizontal(inside).any()).item())
 
     def _rows_of(
         self, file: str, pieces: Sequence[tuple[int, Piece]], schema: Mapping[str, pl.DataType]
@@ -149,11 +159,11 @@ class KeptRows:
         return pl.concat(parts)
 
     def row_bytes(self, kept: Kept) -> int:
-        """About how many bytes of memory a row takes, from the first of them."""
+        """About how many bytes of memory a row takes, from the file with the first of them."""
         for piece in kept.pieces:
             if piece.rows:
-                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT, glob=False)
-                return math.ceil(frame.estimated_size() / max(frame.height, 1))
+                known = self.index.files[piece.file].row_bytes
+                return known or _row_bytes(self._read(piece.file))
         return 1
 
     def clean(self, named: Collection[str]) -> None:
@@ -395,7 +405,9 @@ class KeptWriter:
                 f"its rows can't be kept: {reason}", where=f"source {self._source.name}",
                 hint=f"see who may write in {self._folder}, or {without}",
             ) from exc  # fmt: skip
-        self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(frame.height, size, crc)
+        self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(
+            frame.height, size, crc, _ranges(frame, self._source.id), _row_bytes(frame)
+        )
         self._sound[waiting.file] = True
         self._fresh.add(waiting.file, frame)
 
@@ -450,6 +462,22 @@ def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
     if piece.low is None or piece.high is None:
         return True
     return (low is None or piece.high >= low) and (high is None or piece.low <= high)
+
+
+def _row_bytes(frame: pl.DataFrame) -> int:
+    return max(math.ceil(frame.estimated_size() / max(frame.height, 1)), 1)
+
+
+def _ranges(frame: pl.DataFrame, columns: Iterable[str]) -> dict[str, tuple[int, int] | tuple[str, str]]:
+    """The lowest and the highest value of each of these columns that has integers or short texts."""
+    found: dict[str, tuple[int, int] | tuple[str, str]] = {}
+    for name in columns:
+        if name not in frame.columns or not (frame.schema[name].is_integer() or frame.schema[name] == pl.String()):
+            continue
+        low, high = frame.select(low=pl.col(name).min(), high=pl.col(name).max()).row(0)
+        if low is not None and (isinstance(low, int) or max(len(low), len(high)) <= _LONGEST):
+            found[name] = low, high
+    return found
 
 
 def _crc(path: Path) -> tuple[int, int]:

@@ -137,7 +137,7 @@ def join(
         timezone=question.timezone, lag=(_duration("lag", question.lag) or 0) + question.before,
         entities=resolve_entities(project, question.features, map(parse_entity_columns, question.entity)),
         times_suffix=question.times_suffix if question.with_times else None, strict=question.strict,
-        request=_fields(question.request), formats=dialect.times,
+        request=_fields(question.request), dialect=dialect,
     )  # fmt: skip
     source = TableFile(labels, form, "labels", dialect)
     output = _output(labels, kind)

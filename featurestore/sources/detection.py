@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -42,21 +42,29 @@ _NUMBERS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "), (".", 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a sample leaves open: about which column, the choices, and the sentence that asks."""
+    """What a sample leaves open: about which column, the choices, and the sentence that asks.
+
+    ``ways`` are the dialects that the choices mean, where it is open how numbers are written.
+    """
 
     column: str
     choices: tuple[str, ...]
     text: str
+    ways: tuple[Dialect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """How a text file is written. ``sample`` are rows as text; ``whole`` says that they are all rows."""
+    """How a text file is written. ``sample`` are rows as text; ``whole`` says that they are all rows.
+
+    ``notes`` say what was taken as it most likely is.
+    """
 
     dialect: Dialect
     sample: pl.DataFrame
     whole: bool
     questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def type_of_file(path: Path) -> str:
@@ -77,30 +85,37 @@ def type_of_file(path: Path) -> str:
     return "ndjson" if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") else "csv"
 
 
-def detect_csv(path: Path, given: Dialect | None = None) -> Detected:
+def detect_csv(path: Path, decimal: str | None = None) -> Detected:
     """Finds how a CSV is written, from its beginning and some places further on. Raises SourceError.
 
-    ``given`` is the dialect where it is known; then only the columns are looked at.
+    ``decimal`` stands before the decimals of numbers, where that is known.
     """
     with path.open("rb") as stream:
-        encoding = _encoding(stream, path.name) if given is None else given.encoding
+        encoding = _encoding(stream, path.name)
         text, whole = _sample(stream, path.name, encoding)
-    dialect = replace(_cut(text), encoding="utf-8") if given is None else replace(given, encoding="utf-8")
+    dialect = _cut(text)
     frames = read_csv(io.BytesIO(text), path.name, _ignore, dialect=dialect)
     sample = pl.concat([batch.frame for batch in frames])
     dialect = replace(dialect, encoding="utf-8" if encoding in ("utf-8", "utf-16") else encoding)
     sample = sample.rename({name: nfc(name) for name in sample.columns if nfc(name) != name})
-    return detect_values(sample, dialect, whole=whole)
+    return detect_values(sample, dialect, whole=whole, decimal=decimal)
 
 
-def detect_values(sample: pl.DataFrame, dialect: Dialect, *, whole: bool) -> Detected:
-    """Finds how the values in columns of text are written: words for null, numbers, booleans, times."""
+def detect_values(
+    sample: pl.DataFrame, dialect: Dialect, *, whole: bool, decimal: str | None = None, numbers: Collection[str] = ()
+) -> Detected:
+    """Finds how the values in columns of text are written: words for null, numbers, booleans, times.
+
+    ``decimal`` stands before the decimals, where that is known; ``numbers`` are columns whose numbers a program wrote.
+    """
     texts = [column for column in sample.get_columns() if column.dtype == pl.String and not sounds_like_id(column.name)]
     nulls = dict.fromkeys((*dialect.null, *_null_words(texts)))
     dialect = replace(dialect, null=tuple(nulls))
     texts = [_without(column, tuple(nulls)) for column in texts]
     questions: list[Question] = []
-    dialect = _numbers(texts, dialect, questions)
+    notes: list[str] = []
+    written = [column for column in texts if column.name not in numbers]
+    dialect = _numbers(written, dialect, decimal, questions, notes)
     dialect = _booleans(texts, dialect)
     times: dict[str, TimeFormat] = dict(dialect.times)
     for column in texts:
@@ -111,7 +126,7 @@ def detect_values(sample: pl.DataFrame, dialect: Dialect, *, whole: bool) -> Det
         unit = _unit_of_numbers(column)
         if unit is not None and column.name not in times:
             times[column.name] = TimeFormat(unit=unit)
-    return Detected(replace(dialect, times=times), sample, whole, tuple(questions))
+    return Detected(replace(dialect, times=times), sample, whole, tuple(questions), tuple(notes))
 
 
 def kind_of_column(column: pl.Series, dialect: Dialect) -> Scalar | None:
@@ -262,24 +277,76 @@ def _dialects(dialect: Dialect) -> Iterator[Dialect]:
         yield replace(dialect, decimal=decimal, thousands=thousands)
 
 
-def _numbers(texts: Sequence[pl.Series], dialect: Dialect, questions: list[Question]) -> Dialect:
-    """How numbers are written: by the way in which most columns become numbers, the plain one first."""
-    open_columns = [
-        column for column in texts if column.null_count() < len(column) and kind_of_column(column, dialect) == "string"
-    ]
-    if not open_columns or not dialect.plain_numbers:
-        return dialect
-    found = {
-        each: [c.name for c in open_columns if kind_of_column(c, way) in ("int", "float")]
-        for each, way in zip(_NUMBERS, _dialects(dialect), strict=True)
+def _numbers(
+    texts: Sequence[pl.Series], dialect: Dialect, decimal: str | None, questions: list[Question], notes: list[str]
+) -> Dialect:
+    """How numbers are written: by the way in which most columns become numbers, the plain one first.
+
+    Where another way makes as many columns numbers, but other ones, it is open which is meant.
+    """
+    plain = [(column, kind_of_column(column, dialect)) for column in texts if column.null_count() < len(column)]
+    columns = [column for column, kind in plain if kind in ("float", "string")]
+    ways = [way for way in _dialects(dialect) if decimal in (None, way.decimal)]
+    found = [_numbers_of(columns, way) for way in ways]
+    best = max(range(len(ways)), key=lambda at: len(found[at]))
+    for other in range(len(ways)):
+        differs = _where_they_differ(columns, found[best], found[other])
+        if differs is None or len(found[other]) < len(found[best]):
+            continue
+        column, at = differs
+        decimals, marks = sorted((best, other), key=lambda way: abs(found[way][column.name][at]))
+        if ways[best].plain_numbers and not _is_of_points(texts, dialect):
+            notes.append(
+                f"{column[at]} in {column.name} is read as a number with decimals: if points stand between its "
+                'thousands, init --from … --decimal ","'
+            )
+            break
+        text = (
+            f"is {column[at]} in {column.name} a number with decimals ({_settings_of(ways[decimals])}), "
+            f"or one with marks between its thousands ({_settings_of(ways[marks])})?"
+        )
+        questions.append(Question(column.name, ("decimal", "thousands"), text, (ways[decimals], ways[marks])))
+        break
+    if decimal is not None:
+        lost = [column for column, kind in plain if kind == "float" and column.name not in found[best]]
+        notes += [
+            f'{column.name} is text: {column.drop_nulls()[0]} is no number with decimal = "{decimal}"'
+            for column in lost
+        ]
+    return ways[best]
+
+
+def _numbers_of(columns: Sequence[pl.Series], dialect: Dialect) -> dict[str, pl.Series]:
+    """The numbers in columns of text, by name, of those that hold nothing else."""
+    found = ((column.name, infer(_without(column, dialect.null).alias(""), dialect=dialect)) for column in columns)
+    return {
+        name: one[1].values.cast(pl.Float64) for name, one in found if one is not None and one[0] in ("int", "float")
     }
-    best = max(found, key=lambda each: len(found[each]))
-    if not found[best]:
-        return dialect
-    if set(found[".", ","]) & set(found[",", None]) and len(found[".", ","]) == len(found[",", None]):
-        text = f'is 1,234 in {found[best][0]} one and a bit (decimal = ","), or over a thousand (thousands = ",")?'
-        questions.append(Question(found[best][0], ("decimal", "thousands"), text))
-    return replace(dialect, decimal=best[0], thousands=best[1])
+
+
+def _where_they_differ(
+    columns: Sequence[pl.Series], one: Mapping[str, pl.Series], other: Mapping[str, pl.Series]
+) -> tuple[pl.Series, int] | None:
+    """The first column that two ways make other numbers of, and its first row where they do."""
+    for column in columns:
+        if column.name in one and column.name in other:
+            differs = one[column.name].ne_missing(other[column.name])
+            if differs.any():
+                return column, int(differs.arg_true()[0])
+    return None
+
+
+def _settings_of(dialect: Dialect) -> str:
+    """How numbers are written in a dialect, as settings; the usual way too."""
+    settings = f'decimal = "{dialect.decimal}"'
+    return settings if dialect.thousands is None else f'{settings} and thousands = "{dialect.thousands}"'
+
+
+def _is_of_points(texts: Sequence[pl.Series], dialect: Dialect) -> bool:
+    """Whether a file is from where points stand between thousands: by its delimiter, or by points in its dates."""
+    return dialect.delimiter == ";" or any(
+        each.startswith("%d.") for column in texts for each in _formats(column.head(_FORMATS_FROM))
+    )
 
 
 def _booleans(texts: Sequence[pl.Series], dialect: Dialect) -> Dialect:

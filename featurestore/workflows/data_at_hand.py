@@ -38,29 +38,33 @@ class Data:
     cursor: str | None = None
 
 
-def look(root: Path, data: str | Path, table: str | None) -> Data:
-    """Looks at a file, a folder, or a table of a server. Raises UsageError, SourceError, ConfigError."""
+def look(root: Path, data: str | Path, table: str | None, decimal: str | None) -> Data:
+    """Looks at a file, a folder, or a table of a server. Raises UsageError, SourceError, ConfigError.
+
+    ``decimal`` stands before the decimals of numbers in text, where that is known.
+    """
     if isinstance(data, str) and _SERVER.match(data):
         from featurestore.workflows.server_at_hand import look_at_server  # it loads the drivers
 
-        return look_at_server(data, table)
+        return look_at_server(data, table, decimal)
     path = Path(data)
     if path.is_dir():
-        return _look_into(root, path)
+        return _look_into(root, path, decimal)
     if not path.is_file():
         if path.exists():
             raise UsageError("is a pipe or a device", where=str(path), hint="write it to a file, and name that")
         raise UsageError("no such file or folder", where=str(path))
-    return _look_at(root, path, table)
+    return _look_at(root, path, table, decimal)
 
 
-def _look_at(root: Path, path: Path, table: str | None) -> Data:
+def _look_at(root: Path, path: Path, table: str | None, decimal: str | None) -> Data:
     source_type = type_of_file(path)
     if source_type == "csv":
-        return _of_files(root, path, path, source_type, detect_csv(path))
+        return _of_files(root, path, path, source_type, detect_csv(path, decimal))
     chosen = choose_table(path, source_type, table) if source_type in ("sqlite", "duckdb") else None
-    sample, whole = sample_of(Nowhere(Path.cwd()), path, source_type, chosen)
-    found = _of_files(root, path, path, source_type, detect_values(sample, STANDARD, whole=whole))
+    sample, whole, numbers = sample_of(Nowhere(Path.cwd()), path, source_type, chosen)
+    detected = detect_values(sample, STANDARD, whole=whole, decimal=decimal, numbers=numbers)
+    found = _of_files(root, path, path, source_type, detected)
     return found if chosen is None else replace(found, lines=(*found.lines, f"table = {toml_value(chosen)}"))
 
 
@@ -69,7 +73,7 @@ def _of_files(root: Path, first: Path, path: Path, source_type: str, detected: D
     return Data(first.name, path.name.split(".")[0], source_type, detected, (line,))
 
 
-def _look_into(root: Path, folder: Path) -> Data:
+def _look_into(root: Path, folder: Path, decimal: str | None) -> Data:
     """A folder of files of one type, the first of which stands for all; the last one must have the same columns."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "_")))
     files = {
@@ -81,7 +85,7 @@ def _look_into(root: Path, folder: Path) -> Data:
         what = f"holds files of several types: {', '.join(kinds)}" if kinds else "holds no file that a source could be"
         raise UsageError(what, where=str(folder), hint="name one file, or a folder of files of one type")
     names = files[kinds[0]]
-    first, last = _look_at(root, names[0], None), _look_at(root, names[-1], None)
+    first, last = (_look_at(root, name, None, decimal) for name in (names[0], names[-1]))
     notes: list[str] = []
     if set(first.detected.sample.columns) != set(last.detected.sample.columns):
         notes.append(f"{names[0]} and {names[-1]} have other columns: those of the first are proposed")

@@ -78,7 +78,7 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
     be read.
     """
-    found = look(root, data, wishes.table)
+    found = look(root, data, wishes.table, wishes.decimal)
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
         raise UsageError(what, where=found.name, hint="name data with rows")
@@ -94,7 +94,7 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     id_ = () if time is None or found.primary_key == keys else found.primary_key or _row_id(columns, keys)
     repeats = not id_ and _has_repeats(key_columns, time)
     several = repeats or bool(id_) or not found.detected.whole
-    notes = [*found.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
+    notes = [*found.notes, *found.detected.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
     notes += [] if wishes.keys or time is None else _note_own_keys(columns, keys)
     settings = _settings(
         name, found, dialect, columns, key_columns, time, entity_type, source, wishes, id_, repeats=repeats
@@ -112,11 +112,10 @@ def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> Dialect:
     """The dialect, with what the sample leaves open as the caller says."""
     dialect, times = detected.dialect, dict(detected.dialect.times)
     for question in detected.questions:
-        if "decimal" in question.choices:
-            answer = {",": "decimal", ".": "thousands"}.get(wishes.decimal or "")
-            answer = answer or _asked(question, ask, '--decimal "," or --decimal "."')
-            decimal, thousands = (",", None) if answer == "decimal" else (".", ",")
-            dialect = replace(dialect, decimal=decimal, thousands=thousands)
+        if question.ways:
+            flags = " or ".join(f'--decimal "{way.decimal}"' for way in question.ways)
+            way = question.ways[question.choices.index(_asked(question, ask, flags))]
+            dialect = replace(dialect, decimal=way.decimal, thousands=way.thousands)
         elif question.column not in wishes.formats:
             flag = " or ".join(f'--format-of "{question.column}={choice}"' for choice in question.choices)
             times[question.column] = TimeFormat(format=_asked(question, ask, flag))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Any
 
 from featurestore.dialect import Dialect
@@ -12,6 +14,7 @@ from featurestore.sources.dialects import CSV, WORDS, read_dialect, read_time_fo
 from featurestore.toml import TomlTable
 
 _EXAMPLE = "for example encoding=cp1252, skip_rows=2 or columns.at.unit=ms"
+_SETTING = re.compile(r'(\w+) = ("[^"]*"|\[[^]]*\])')
 _TIMES = ("format", "unit", "timezone", "ambiguous", "nonexistent")
 
 
@@ -28,6 +31,17 @@ def read_label_dialect(settings: Mapping[str, Any], place: str) -> Dialect:
             raise table.error("columns", f"must have a table for {name!r}", _EXAMPLE)
         formats[name] = read_time_format(TomlTable(columns[name], place, f"columns.{name}").allow(*_TIMES))
     return read_dialect(table, CSV, formats, {})
+
+
+def as_flags(setting: str, column: str) -> str:
+    """A setting of sources, as `ways_out` proposes it for a value of a column, as flags of a join."""
+    text = setting.replace(" for its column", "")
+    return _SETTING.sub(
+        lambda found: (
+            "--dialect " + quote(f"{f'columns.{column}.' if found[1] in _TIMES else ''}{found[1]}={found[2]}")
+        ),
+        text,
+    )
 
 
 def parse_settings(texts: Iterable[str], place: str = "--dialect") -> dict[str, Any]:

@@ -26,7 +26,7 @@ _CHANGED = re.compile(r"(last_)?(updated|modified|changed)(_(at|on|time|ts))?", 
 _SECRET = re.compile(r"//[^/@]*:(?!\$\{\w+\}@)[^/]*@|[?&](ssl)?password=(?!\$\{\w+\}(&|$))", re.IGNORECASE)
 
 
-def look_at_server(url: str, table: str | None) -> Data:
+def look_at_server(url: str, table: str | None, decimal: str | None) -> Data:
     """Looks at a table of the server of a url, which may name variables: ``${DATABASE_URL}``.
 
     Raises UsageError, SourceError, ConfigError; none quotes the url.
@@ -47,7 +47,7 @@ def look_at_server(url: str, table: str | None) -> Data:
     sample = pl.concat(
         [batch.normalized().frame for batch in opened.read(offer, report=lambda _: None)], how="diagonal_relaxed"
     )
-    detected = detect_values(sample.head(LOOKED_AT), STANDARD, whole=sample.height <= LOOKED_AT)
+    detected = detect_values(sample.head(LOOKED_AT), STANDARD, whole=sample.height <= LOOKED_AT, decimal=decimal)
     written, notes = _written(url, slug(name).upper())
     return Data(
         f"table {name}", name.rpartition(".")[2], "postgresql", detected,

@@ -21,12 +21,12 @@ from featurestore.regular import in_home
 from featurestore.sources.catalogue import choose_table
 from featurestore.sources.contract import Choose, Cursor, Offer, OpenSource, Place, ProjectFolders, Report, Server
 from featurestore.sources.databases import DatabaseSettings
-from featurestore.sources.detection import Question, detect_csv, detect_values, type_of_file
+from featurestore.sources.detection import Detected, Question, detect_csv, detect_values, type_of_file
 from featurestore.sources.files import FileSettings
 from featurestore.sources.offers import open_source
 from featurestore.sources.pinned_types import read_pins
 from featurestore.sources.reading import SourceRows, read_rows
-from featurestore.tables.batch import Batch
+from featurestore.tables.batch import STRING, TEXT, Batch
 from featurestore.versioning.analysis.tree import SourceTree
 
 LOOKED_AT = 10_000  # rows
@@ -113,30 +113,35 @@ def preview_source(project: Project, name: str, rows: int = 10, given: str | Non
 def preview_file(path: Path, rows: int = 10, table: str | None = None) -> SourcePreview:
     """Previews a file that nobody has described, as it would be detected."""
     folders = Nowhere(Path.cwd())
-    source, questions = detect_source(folders, path, table)
+    source, detected = detect_source(folders, path, table)
     opened = _Beginning(open_source(folders, source, str(path.absolute())), LOOKED_AT)
     taken = _read(folders, source, opened, {})
-    return _preview(folders, source, {}, taken, rows, declared=False, whole=opened.whole, questions=questions)
+    return _preview(folders, source, {}, taken, rows, declared=False, whole=opened.whole, detected=detected)
 
 
-def detect_source(folders: ProjectFolders, path: Path, table: str | None = None) -> tuple[Source, tuple[Question, ...]]:
-    """The source that a file would be, called ``file``, and what its sample leaves open."""
+def detect_source(folders: ProjectFolders, path: Path, table: str | None = None) -> tuple[Source, Detected]:
+    """The source that a file would be, called ``file``, and what its sample shows and leaves open."""
     source_type = type_of_file(path)
     if source_type == "csv":
         detected = detect_csv(path)
-        return _source(path, source_type, None, detected.dialect), detected.questions
+        return _source(path, source_type, None, detected.dialect), detected
     chosen = choose_table(path, source_type, table) if source_type in ("sqlite", "duckdb") else None
-    sample, whole = sample_of(folders, path, source_type, chosen)
-    detected = detect_values(sample, STANDARD, whole=whole)
-    return _source(path, source_type, chosen, detected.dialect), detected.questions
+    sample, whole, numbers = sample_of(folders, path, source_type, chosen)
+    detected = detect_values(sample, STANDARD, whole=whole, numbers=numbers)
+    return _source(path, source_type, chosen, detected.dialect), detected
 
 
-def sample_of(folders: ProjectFolders, path: Path, source_type: str, table: str | None) -> tuple[pl.DataFrame, bool]:
-    """(the first rows of a file as they are in it, whether these are all)."""
+def sample_of(
+    folders: ProjectFolders, path: Path, source_type: str, table: str | None
+) -> tuple[pl.DataFrame, bool, set[str]]:
+    """(the first rows of a file as they are in it, whether these are all, the columns whose texts are JSON numbers)."""
     source = _source(path, source_type, table, STANDARD)
     opened = _Beginning(open_source(folders, source, str(path.absolute())), LOOKED_AT)
-    frames = [batch.normalized().frame for batch in opened.read(opened.offer(), report=_ignore)]
-    return pl.concat(frames, how="diagonal_relaxed"), opened.whole
+    batches = [batch.normalized() for batch in opened.read(opened.offer(), report=_ignore)]
+    kinds = [(name, kind) for batch in batches for name, kind in batch.kinds.items()]
+    texts = {name for name, kind in kinds if kind.is_in([STRING, TEXT]).any()}
+    frame = pl.concat([batch.frame for batch in batches], how="diagonal_relaxed")
+    return frame, opened.whole, {name for name, _kind in kinds} - texts
 
 
 def _source(path: Path, source_type: str, table: str | None, dialect: Dialect) -> Source:
@@ -162,13 +167,14 @@ def _preview(
     *,
     declared: bool,
     whole: bool,
-    questions: tuple[Question, ...] = (),
+    detected: Detected | None = None,
 ) -> SourcePreview:
     pins = read_pins(folders, source)
     columns = tuple(_column(source, keys, pins, taken.inferred, name) for name in taken.frame.columns)
+    notes, questions = ((), ()) if detected is None else (detected.notes, detected.questions)
     return SourcePreview(
         source, declared, columns, taken.frame.head(rows), taken.rows_read, taken.rejected_count, taken.rejected,
-        taken.warnings, whole, questions,
+        (*taken.warnings, *notes), whole, questions,
     )  # fmt: skip
 
 

@@ -120,7 +120,17 @@ OPEN: dict[str, tuple[str, Sequence[str], str, str]] = {
     ),
     "no key": ("name,n\nx,5\n", ["--key", "name"], "no column is named like a key", "--key name"),
     "decimal or thousands": (
-        'user_id,n\n1,"1,234"\n', ["--decimal", "."], "one and a bit", '--decimal ","',
+        'user_id,n\n1,"1,234"\n', ["--decimal", "."], "a number with decimals", '--decimal ","',
+    ),
+    "points of a file with semicolons": (
+        "user_id;n\n1;1.500\n2;12\n", ["--decimal", ","], 'is 1.500 in n a number with decimals (decimal = ".")',
+        '--decimal "." or --decimal ","',
+    ),
+    "points beside dates with points": (
+        "user_id,day,n\n1,31.12.2024,37.036\n", ["--decimal", "."], "is 37.036 in n", '--decimal ","',
+    ),
+    "both marks before three digits": (
+        'user_id,a,b\n1,1.500,"1,500"\n', ["--decimal", "."], "in a a number with decimals", '--decimal ","',
     ),
 }  # fmt: skip
 
@@ -154,6 +164,46 @@ def test_a_decimal_that_is_said_decides_what_1_234_is(folder: Folder) -> None:
         made = init(folder.root / "shop", data=path, dry_run=True, wishes=Wishes(decimal=decimal)).proposal
         assert made is not None
         assert f'n = {{ type = "{kind}" }}' in made.settings
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "kind"),
+    [
+        ("user_id;n\n1;1.500\n2;12.5\n", ".", "float"),  # 12.5 has decimals, so 1.500 has
+        ("user_id;n\n1;1.500\n2;0.500\n", ".", "float"),  # nobody writes 0 thousand
+        ("user_id;n;x\n1;1.500;2,5\n", ",", "int"),  # another column says what the points are
+        ("user_id;n\n1;1.500\n2;1.234.567\n", ",", "int"),
+    ],
+)
+def test_what_points_are_is_not_asked_where_another_number_shows_it(
+    folder: Folder, text: str, decimal: str, kind: str
+) -> None:
+    (folder.root / "data.csv").write_text(text, encoding="utf-8")
+    made = init(folder.root / "shop", data=folder.root / "data.csv", dry_run=True).proposal
+    assert made is not None
+    assert f'n = {{ type = "{kind}"' in made.settings
+    assert ('decimal = ","' in made.settings) == (decimal == ",")
+
+
+def test_three_decimals_where_points_are_usual_are_said_and_read_as_decimals(folder: Folder) -> None:
+    (folder.root / "data.csv").write_text("user_id,weight\n1,70.125\n2,81.500\n", encoding="utf-8")
+    said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv")).out
+    assert "70.125 in weight is read as a number with decimals" in said
+    assert 'weight = { type = "float"' in (folder.root / "shop/featurestore.toml").read_text()
+    assert any("70.125 in weight" in each for each in folder.json("preview", str(folder.root / "data.csv"))["warnings"])
+
+
+def test_a_decimal_that_is_said_and_makes_text_of_numbers_is_said(folder: Folder) -> None:
+    (folder.root / "data.csv").write_text("user_id,n,i\n1,1.5,1\n", encoding="utf-8")
+    said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--decimal", ",").out
+    assert 'n is text: 1.5 is no number with decimal = ","' in said
+
+
+def test_numbers_of_json_are_as_programs_write_them(folder: Folder) -> None:
+    rows = '{"user_id": 1, "day": "31.12.2024", "n": 1.500, "text": "1.5"}\n'
+    (folder.root / "data.jsonl").write_text(rows, encoding="utf-8")
+    folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.jsonl"))
+    assert 'n = { type = "float"' in (folder.root / "shop/featurestore.toml").read_text()
 
 
 def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder) -> None:
@@ -238,7 +288,7 @@ def test_on_a_terminal_it_asks_until_an_answer_is_one_of_the_choices(folder: Fol
     data = "user_id,made_at,paid_at,x\x1b[31m_at\n1,2024-01-01,2024-01-02,2024-01-02\n"
     (folder.root / "data.csv").write_text(data, encoding="utf-8")
     main, child = pty.openpty()
-    command = [sys.executable, "-m", "featurestore", "init", "shop", "--from", "data.csv"]
+    command = [sys.executable, "-m", "featurestore", "init", "shop", "--from", str(folder.root / "data.csv")]
     with subprocess.Popen(
         command, cwd=folder.root, stdin=child, stdout=child, stderr=child, start_new_session=True
     ) as process:

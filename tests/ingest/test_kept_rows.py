@@ -169,3 +169,24 @@ def test_rows_that_were_written_just_now_are_those_of_their_files(
     assert bool(opened) == (most == 0)
     full = project.features("--full")["age_share"]
     assert (full["rows_written"], full["rows_corrected"], full["rows_unchanged"]) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("name", ["{}", "visit {}"])
+def test_files_of_rows_whose_ids_lie_elsewhere_are_not_read(project: Folder, name: str) -> None:
+    """One that is damaged in secret stays so until a row comes that may be in it."""
+    project.edit("featurestore.toml", 'event_time = "visit_at"', 'event_time = "visit_at"\nid = ["visit"]')
+    head = "visit,patient_id,visit_at,age,chol\n"
+    visits = [f"{name.format(number)},001,2024-01-0{number}T00:00:00Z,5{number},\n" for number in range(1, 9)]
+    project.write({"visits.csv": head + visits[2] + visits[4]})
+    project.run("ingest")
+    (kept,) = rows_of(project).glob("*.parquet")
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    kept.write_bytes(bytes(data))
+    for number in (5, 1):  # the ids 6 and 2
+        project.write({f"visits{number}.csv": head + visits[number]})
+        assert project.features()["age_share"]["rows_written"] == 1
+    assert kept.read_bytes() == bytes(data)
+    project.write({"visits3.csv": head + visits[3]})
+    assert project.features()["age_share"]["rows_written"] == 1
+    assert not kept.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import featurestore
@@ -46,6 +47,22 @@ def test_labels_are_read_as_they_are_written(name: str, ingested: Folder) -> Non
     rows = join(ingested, data, *settings).splitlines()
     assert rows[1].startswith("001")
     assert rows[1].endswith(",0.51")
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_numbers_and_booleans_become_those_in_formats_with_types(form: str, ingested: Folder, tmp_path: Path) -> None:
+    text = "patient_id;at;n;m;ok;word\n001;2024-03-01T00:00:00Z;1.007,5;1.000;ja;1.5\n"
+    (tmp_path / "labels.csv").write_text(text)
+    out = tmp_path / f"out.{form}"
+    settings = ("decimal=,", "thousands=.", 'true=["ja"]', 'false=["nein"]', "delimiter=;")
+    given = [part for setting in settings for part in ("--dialect", setting)]
+    ingested.run("join", str(tmp_path / "labels.csv"), *JOIN, *given, "--output", str(out), "--dataset", form)
+    read = pl.read_parquet if form == "parquet" else pl.read_ipc
+    frame = read(out)
+    assert frame.select("n", "m", "ok", "word").rows() == [(1007.5, 1000, True, "1.5")]
+    again = tmp_path / f"again.{form}"
+    ingested.run("dataset", form, "--rebuild", "--output", str(again))
+    assert read(again).equals(frame)
 
 
 def test_labels_without_a_header(ingested: Folder) -> None:

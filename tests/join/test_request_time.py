@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +68,37 @@ def labels() -> pl.DataFrame:
     days = [(2024, 1, 10), (2024, 2, 1), (2024, 1, 1), (2024, 3, 1)]
     times = [datetime(*day, tzinfo=UTC) for day in days]
     return pl.DataFrame({"patient_id": ["001", "001", "002", None], "at": times, "dose": [5.0, 7.25, 1.0, 1.0]})
+
+
+@pytest.mark.parametrize(
+    ("dose", "settings", "way_out"),
+    [
+        ("7,25", ["decimal=,"], "--dialect 'decimal=\",\"'"),
+        ("1.007,25", ["decimal=,", "thousands=."], "--dialect 'decimal=\",\"' and --dialect 'thousands=\".\"'"),
+        ("1 007", ["thousands= "], "--dialect 'thousands=\" \"'"),
+    ],
+)
+def test_fields_are_read_as_the_labels_are_written(
+    made: Folder, folder: Folder, tmp_path: Path, dose: str, settings: list[str], way_out: str
+) -> None:
+    made = Folder(made.root, folder._capture)
+    (tmp_path / "labels.csv").write_text(f"patient_id;at;dose\n001;2024-02-01T00:00:00Z;{dose}\n", encoding="utf-8")
+    asked = ("join", str(tmp_path / "labels.csv"), "-f", "dose_share", "--timestamp-column", "at", "--delimiter", ";")
+    assert f"if it is meant to be one, or null: {way_out}" in " ".join(made.run(*asked, code=4).err.split())
+    given = [part for setting in settings for part in ("--dialect", setting)]
+    value = float(dose.replace(".", "").replace(" ", "").replace(",", "."))
+    assert float(made.run(*asked, *given).out.splitlines()[1].rpartition(",")[2]) == value / 0.51
+    pasted = shlex.split(way_out.replace(" and ", " "))
+    assert float(made.run(*asked, *pasted).out.splitlines()[1].rpartition(",")[2]) == value / 0.51
+
+
+def test_the_time_of_a_field_gets_the_setting_of_its_column(made: Folder, folder: Folder, tmp_path: Path) -> None:
+    made = Folder(made.root, folder._capture)
+    text = "patient_id,at,words,day\n001,2024-02-01T00:00:00Z,late,31/12/2024\n"
+    (tmp_path / "labels.csv").write_text(text)
+    asked = ("join", str(tmp_path / "labels.csv"), "-f", "is_late", "--timestamp-column", "at")
+    assert "--dialect 'columns.day.format=\"%d/%m/%Y\"'" in " ".join(made.run(*asked, code=4).err.split())
+    assert made.run(*asked, "--dialect", 'columns.day.format="%d/%m/%Y"').out.endswith("true\n")
 
 
 def test_inputs_are_joined_point_in_time_and_the_result_has_what_was_asked_for(

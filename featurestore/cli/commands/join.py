@@ -161,7 +161,7 @@ def command(
         resolve_features(project, store, asked), timestamp_column,
         EntityColumns(entity_type, tuple(entity_column or ())), known=known,
         as_of=instant(session, "--as-of", as_of), max_age=duration("--max-age", max_age),
-        timezone=zone("--timezone", timezone), formats=source.dialect.times,
+        timezone=zone("--timezone", timezone), dialect=source.dialect,
         entities=resolve_entities(project, asked, map(parse_entity_columns, entity or ())),
         lag=(duration("--lag", lag) or 0) + before, times_suffix=times_suffix if with_times else None,
         splits=splits(session, split, split_column), strict=strict, request=fields("--request", request),

@@ -186,7 +186,7 @@ def _question(project: Project, store: OfflineStore, dataset: DataSet) -> JoinQu
         last_run=dataset.run_seq,
         seen_by=dataset.made_at if dataset.as_of is None else min(dataset.made_at, dataset.as_of),
         timezone=dataset.timezone,
-        formats=dialect_of(dataset.dialect).times,
+        dialect=dialect_of(dataset.dialect),
         request=dataset.request,
     )
 

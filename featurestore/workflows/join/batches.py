@@ -15,7 +15,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from featurestore.config import Project
-from featurestore.dialect import ISO_8601
 from featurestore.offline.contract import OfflineStore
 from featurestore.point_in_time import kernel
 from featurestore.point_in_time.labels import LabelEntities, LabelTimes, read_entities, read_times
@@ -114,7 +113,7 @@ class _Join:
         keys = label_keys(self.project, question, frame.columns, self.labels_name)
         times = read_times(
             frame, question.timestamp_column, timezone=question.timezone,
-            written=question.formats.get(question.timestamp_column, ISO_8601),
+            written=question.dialect.time_format(question.timestamp_column),
             name=self.labels_name, first_row=done + 1,
         )  # fmt: skip
         entities = {

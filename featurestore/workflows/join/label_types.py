@@ -30,8 +30,9 @@ def find_label_types(
     project: Project, question: JoinQuestion, batches: Iterable[pl.DataFrame], labels_name: str
 ) -> LabelTypes:
     """The types of all columns that are neither text nor text ids, found in all batches. Raises as `label_keys`."""
-    kept, kinds, large, zone = set[str](), dict[str, Scalar](), set[str](), question.timezone
-    written = {name: _of_format(each, zone) for name, each in question.formats.items()}
+    kept, kinds, large = set[str](), dict[str, Scalar](), set[str]()
+    zone, dialect = question.timezone, question.dialect
+    written = {name: _of_format(each, zone) for name, each in dialect.times.items()}
     done_rows = 0
     for number, frame in enumerate(batches):
         if not number:
@@ -42,7 +43,7 @@ def find_label_types(
                 _check_format(column, written[name], f"{labels_name}, row", done_rows)
             if name in written or name in kept or known == "string":
                 continue
-            guess = infer(column.alias(""), above=known, zone=zone)
+            guess = infer(column.alias(""), above=known, zone=zone, dialect=dialect)
             if guess is None:
                 continue
             kind, done = guess
@@ -51,8 +52,8 @@ def find_label_types(
             fits = done.misfits is None and (known in (None, kind) or {known, kind} in _ONE_HOLDS_BOTH)
             kinds[name] = kind if fits and not (kind == "float" and name in large) else "string"
         done_rows += len(frame)
-    found = {name: ColumnType(kind, strict=True, zone=zone) for name, kind in kinds.items() if kind != "string"}
-    return {**found, **written}
+    of = {name: kind for name, kind in kinds.items() if kind != "string"}
+    return {name: ColumnType(kind, strict=True, zone=zone, dialect=dialect) for name, kind in of.items()} | written
 
 
 def _of_format(times: TimeFormat, zone: str | None) -> ColumnType:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from featurestore.config import Project
-from featurestore.dialect import TimeFormat
+from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import UsageError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import CommittedRun, OfflineStore
@@ -55,8 +55,8 @@ class JoinQuestion:
     ``entity`` says it of the one type that all features have. ``known`` asks that a value was learned by the label's
     time. ``as_of`` answers as the store was then, ``last_run`` as it was after that run. ``max_age`` replaces each
     feature's own. ``lag`` is taken off the labels' times before anything is compared with them. ``timezone`` is that
-    of label times without one, ``formats`` are those of columns whose times are not ISO 8601. ``times_suffix`` asks for
-    the times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
+    of label times without one, ``dialect`` is how values in columns of text are written. ``times_suffix`` asks for the
+    times of the values, in columns called like the features with this behind. ``splits`` ask for a column that
     divides the labels by their times. ``request`` gives the labels' columns that hold the fields of a request, by
     field, where they are not called like these. With ``strict`` no label may lie beyond what is known of a window, or
     after ``clock`` where that is given; ``seen_by`` is the clock that ``last_run`` stood at.
@@ -70,7 +70,7 @@ class JoinQuestion:
     max_age: int | None = None
     last_run: int | None = None
     timezone: str | None = None
-    formats: Mapping[str, TimeFormat] = field(default_factory=dict)
+    dialect: Dialect = STANDARD
     entities: tuple[EntityColumns, ...] = ()
     lag: int = 0
     times_suffix: str | None = None
@@ -114,7 +114,7 @@ def check_columns(question: JoinQuestion, label_columns: Sequence[str], labels_n
     """Raises UsageError where two columns of the result would have one name, or where no feature is named."""
     if not question.features:
         raise UsageError("no feature is named", hint="name some with -f NAME[,NAME...]")
-    for name in question.formats:
+    for name in question.dialect.times:
         find_column(label_columns, name, labels_name, "--format-of ")
     names = set(label_columns)
     for name, what, hint in _new_columns(question):

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from featurestore.dialect import ISO_8601
 from featurestore.errors import SourceError, UsageError, did_you_mean
 from featurestore.evaluation.request_fields import from_column
 from featurestore.evaluation.request_time import Computation, check_rows, compute, load_computation, request_times
 from featurestore.point_in_time.kernel import Integers
 from featurestore.point_in_time.labels import find_column
+from featurestore.sources.ways_out import setting_for
 from featurestore.tables.instants import NAIVE
 from featurestore.tables.types import INSTANT_UTC
 from featurestore.workflows.join.facts import JoinedFeature, JoinFacts, KnownBy
 from featurestore.workflows.join.question import JoinQuestion, ResolvedFeature
+from featurestore.workflows.label_dialect import as_flags
 
 _Whose = tuple[str | None, str, str]  # a role, and a version by its feature and SHA-256
 
@@ -178,19 +179,24 @@ class RequestColumns:
                 hint=f"--request {name}=COLUMN names the column that holds it" + (f"; {hint}" if hint else ""),
             )
         column = find_column(batch.frame.columns, column, batch.labels_name, f"--request {name}=")
-        written = self.question.formats.get(column, ISO_8601)
+        dialect = self.question.dialect
         try:
-            found = from_column(name, kind, batch.frame[column], self.question.timezone, written)
+            found = from_column(name, kind, batch.frame[column], self.question.timezone, dialect)
         except SourceError as exc:
             where = f"{batch.labels_name}, column {column!r}"
             text = f"the field {name!r} of {item.column_name}: {exc.message}"
             raise SourceError(text, where=where, hint=f"cast the column to {kind}") from exc
         if found.misfit is not None:
+            value = batch.frame[column][found.misfit]
+            setting = setting_for(value, kind, dialect) if isinstance(value, str) else None
+            way_out = (
+                "" if setting is None else f"if it is meant to be one, or null: {as_flags(setting, column)}; else "
+            )
             raise SourceError(
-                f"{batch.frame[column][found.misfit]!r} in the column {column!r} is no {kind}, the type of the field "
+                f"{value!r} in the column {column!r} is no {kind}, the type of the field "
                 f"{name!r} of {item.column_name}, or would lose something as one",
                 where=f"{batch.labels_name}, row {batch.done + found.misfit + 1}",
-                hint="fix the value, or declare another type in request=",
+                hint=f"{way_out}fix the value, or declare another type in request=",
             )
         if found.naive and self.question.timezone is None:
             self._warnings[f"{batch.labels_name}, column {column!r}: {NAIVE}"] = None
