@@ -6,6 +6,7 @@ It never writes and holds no store open. What changes something is a command of 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ from featurestore.tui import commands
 from featurestore.tui.actions import Action, action_for
 from featurestore.tui.data import Data, FeatureList, LockedPage, RunRow, State
 from featurestore.tui.dialogs.command import CommandDialog
-from featurestore.tui.dialogs.help import HelpDialog
+from featurestore.tui.dialogs.help import HelpDialog, use_of
 from featurestore.tui.dialogs.run import ActionDialog
 from featurestore.tui.location import PLACES, Location, PlaceName
 from featurestore.tui.palette import Palette
@@ -37,8 +38,9 @@ from featurestore.tui.places.features import FeaturesPlace
 from featurestore.tui.places.place import Place, Taking
 from featurestore.tui.places.runs import RunsPlace
 from featurestore.tui.texts import BAD, DIM, WARN, block, cell
-from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, THEMES
+from featurestore.tui.themes import ANSI_DARK, ANSI_LIGHT, DARK, LIGHT, THEMES
 from featurestore.tui.widgets.bars import Crumbs, KeyBar, PlaceTab, TopBar
+from featurestore.tui.widgets.table import Table
 
 Result = TypeVar("Result")
 LOOK_SECONDS, LOOK_SHARE = 1.0, 20.0
@@ -66,6 +68,7 @@ class FeatureStoreApp(App[int]):
         ),
         Binding("escape", "step_back", "One step back", show=False),
         Binding("question_mark", "help", "Keys", show=False),
+        Binding("ctrl+p", "command_palette", "Find any action, feature or run", show=False),
         Binding("y", "copy", "Copy what is under the cursor", show=False),
         Binding("o", "command", "The command line that gives the same", show=False),
         Binding("i", "act('ingest')", "Ingest", show=False),
@@ -85,7 +88,8 @@ class FeatureStoreApp(App[int]):
             self.group, self.token, self.finish = group, token, finish
 
     def __init__(self, data: Data, *, read_only: bool = False, theme: str | None = None, folder: Path | None = None):
-        super().__init__()
+        # With the terminal's own colours, NO_COLOR leaves none at all; shades of ours would be black on black in some.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         for each in THEMES:
             self.register_theme(each)
         self.data = data
@@ -122,7 +126,7 @@ class FeatureStoreApp(App[int]):
 
     def on_mount(self) -> None:
         self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
-        self.theme = self._theme_name or self._fitting_theme()
+        self.theme = self._fitting_theme(self._theme_name or DARK.name)
         self.animation_level = "none"
         sys.setswitchinterval(SWITCH_SECONDS)
         self._listen_for_the_end()
@@ -135,9 +139,11 @@ class FeatureStoreApp(App[int]):
     def on_unmount(self) -> None:
         gc.unfreeze()  # or what is left at the end is taken for a leak
 
-    def _fitting_theme(self) -> str:
-        """Dark, unless the terminal has no more than 16 colours: those of the user fit best then."""
-        return "ansi-dark" if self.console.color_system in (None, "standard") else THEMES[0].name
+    def _fitting_theme(self, wanted: str) -> str:
+        """The theme; with 16 colours or none the terminal's own fit best, in which ours could not show the cursor."""
+        if self.console.color_system not in (None, "standard") and not self.no_color:
+            return wanted
+        return {DARK.name: "ansi-dark", LIGHT.name: "ansi-light"}.get(wanted, wanted)
 
     def _listen_for_the_end(self) -> None:
         """SIGTERM and SIGHUP leave in good order, so that the terminal is as it was before."""
@@ -373,6 +379,14 @@ class FeatureStoreApp(App[int]):
         """What is typed after the key that leaves would reach widgets that are being taken away."""
         if not (isinstance(event, events.InputEvent) and self._is_leaving):
             await super().on_event(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that has no use here says where it has one."""
+        if len(self.screen_stack) == 1 and event.key not in self.active_bindings:
+            nodes = {f"{PLACES[name]} ({at})": place for at, (name, place) in enumerate(self._places.items(), 1)}
+            use = use_of(event.key, {**nodes, "a list": self.query(Table).first()})
+            if use is not None:
+                self.notify(use, severity="warning", markup=False)
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(self.screen))

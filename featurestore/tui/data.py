@@ -21,6 +21,7 @@ from featurestore.frozen import frozen
 from featurestore.locking import holder_of
 from featurestore.model import Feature, Problem, Run, StoredVersion, VersionId
 from featurestore.offline.contract import DataSet, OfflineStore
+from featurestore.offline.duckdb.holder import holder_of_file
 from featurestore.offline.duckdb.place import history_path, stamp_of
 from featurestore.offline.totals import RunTotals, VersionTotals
 from featurestore.registry.discovery import BrokenDeclaration
@@ -162,10 +163,13 @@ class Data:
     @property
     def store(self) -> OfflineStore:
         """The offline store. Nothing is opened before it is asked."""
-        from featurestore.offline.open import open_offline  # brings DuckDB and Polars, which the first frame need not
+        # These bring DuckDB and Polars, which the first frame need not.
+        from featurestore.offline.duckdb.connect import leave_a_core
+        from featurestore.offline.open import open_offline
 
         with self._opening:
             if self._store is None:
+                leave_a_core()
                 self._store = open_offline(self.project)
             return self._store
 
@@ -207,9 +211,9 @@ class Data:
         return f"{count}.{newest:x}"
 
     def holder(self) -> str | None:
-        """Who writes to the project now."""
+        """Who writes to the project now, or keeps its history open for writing."""
         with suppress(OSError):
-            return holder_of(self.project)
+            return holder_of(self.project) or holder_of_file(history_path(self.project))
         return None
 
     # Features

@@ -65,7 +65,7 @@ def test_a_history_that_another_process_holds_is_no_damage(ingested: Folder) -> 
         assert holder.stdout is not None
         holder.stdout.readline()
         store = DuckDBStore(load_project(ingested.root), patience=0.1)
-        with pytest.raises(StoreError, match="is held by another process") as caught:
+        with pytest.raises(StoreError, match=rf"is held by \S+ \(pid {holder.pid}\)") as caught:
             store.committed_runs()
         assert not isinstance(caught.value, DamagedError)
         holder.communicate()

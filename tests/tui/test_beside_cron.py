@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -66,6 +68,26 @@ def test_the_holder_of_the_lock_is_named_while_keys_go_on_working(clinic: Path) 
                 await shown.press("j", "enter")
                 assert shown.app.here.feature == "chol_level"
             await shown.until(lambda: "busy: " not in shown.text)
+
+    play(story)
+
+
+def test_another_program_that_keeps_the_history_open_is_named_while_keys_go_on_working(clinic: Path) -> None:
+    path = load_project(clinic).state / "history.duckdb"
+    holding = f"import duckdb; held = duckdb.connect({str(path)!r}); print(flush=True); input()"
+
+    async def story() -> None:
+        async with tui(clinic, (160, 40)) as shown:
+            pipe = subprocess.PIPE
+            with subprocess.Popen([sys.executable, "-c", holding], stdin=pipe, stdout=pipe) as holder:
+                assert holder.stdout is not None
+                holder.stdout.readline()
+                await shown.until(lambda: f"(pid {holder.pid})" in shown.lines[0])
+                assert "busy: " in shown.lines[0]
+                await shown.pilot.press("j", "enter")
+                assert shown.app.here.feature == "chol_level"
+                await asyncio.to_thread(holder.communicate, b"\n")
+            await shown.until(lambda: "busy: " not in shown.text and "data sets  …" not in shown.text)
 
     play(story)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from featurestore.tui.location import Location
 from tests.tui.conftest import play, tui
 
@@ -247,6 +249,32 @@ def test_a_key_that_can_not_work_says_why(past: Path) -> None:
                 "a run is made the reference in Drift (4), among the runs of a feature",
                 "version 2 is the active one; move to another in Versions",
             ]
+
+    play(story)
+
+
+@pytest.mark.parametrize(("way", "key", "said"), [
+    ("1", "x", "x (Swap) works in Diff (3)"),
+    ("1", "left_square_bracket", "[ (Old version) works in Diff (3)"),
+    ("5", "d", "d (Diff) works in Feature (2)"),
+    ("2", "slash", "/ (Filter) works in Features (1) and in Runs (5)"),
+    ("3", "s", "s (Sort by the column; again: the other way) works in a list"),
+    ("3", "a", "a (All or one) works in Drift (4)"),
+])  # fmt: skip
+def test_a_key_of_another_place_says_where_it_works(past: Path, way: str, key: str, said: str) -> None:
+    async def story() -> None:
+        async with tui(past) as shown:
+            await shown.press(way, key)
+            assert shown.notices == [said]
+
+    play(story)
+
+
+def test_a_key_that_means_nothing_anywhere_says_nothing(past: Path) -> None:
+    async def story() -> None:
+        async with tui(past) as shown:
+            await shown.press("z", "f7", "question_mark", "z")
+            assert shown.notices == []
 
     play(story)
 

@@ -14,6 +14,14 @@ MEMORY = 512_000_000
 LEAST_MEMORY = 64_000_000
 """What a transaction that writes needs, whatever the project may use."""
 
+_leaves_a_core = False
+
+
+def leave_a_core() -> None:
+    """What this process opens from now on leaves a core to an interface that must answer while DuckDB computes."""
+    global _leaves_a_core
+    _leaves_a_core = True
+
 
 def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Opens a database file, or a database in memory, with so many bytes to work with. Raises duckdb.Error.
@@ -34,6 +42,9 @@ def connect(path: Path | None = None, *, memory: int = MEMORY, spill: Path | Non
     connection = duckdb.connect(str(path or ":memory:"), config=settings)
     interrupt_on_signal(connection)
     connection.execute("SET TimeZone = 'UTC'")
+    if _leaves_a_core:
+        (cores,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
+        connection.execute(f"SET threads = {max(1, cores - 1)}")
     return connection
 
 

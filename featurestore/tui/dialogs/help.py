@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table as Grid
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from featurestore.tui.dialogs.dialog import Dialog
@@ -51,6 +52,15 @@ class HelpDialog(Dialog[None]):
         return grid
 
 
+def use_of(key: str, nodes: Mapping[str, DOMNode]) -> str | None:
+    """Which of these have a use for a key, and what it is: ``x (Swap) works in Diff (3)``."""
+    found = {where: node._bindings.key_to_bindings.get(key) for where, node in nodes.items()}  # noqa: SLF001
+    known = {where: bindings[0].description for where, bindings in found.items() if bindings}
+    if not known:
+        return None
+    return f"{SPOKEN.get(key, key)} ({next(iter(known.values()))}) works in {' and in '.join(known)}"
+
+
 def _sections(below: Screen[object]) -> Iterable[tuple[str, list[tuple[str, str]]]]:
     seen: set[str] = set()
     focused = below.focused
@@ -59,7 +69,6 @@ def _sections(below: Screen[object]) -> Iterable[tuple[str, list[tuple[str, str]
         keys = _keys(node._bindings.key_to_bindings.items(), seen)  # noqa: SLF001  # it has no public form
         if keys:
             yield _title(type(node).__name__, node.id), keys
-    yield "palette", [("ctrl+p", "every action, feature and run")]
 
 
 def _title(kind: str, id_: str | None) -> str:

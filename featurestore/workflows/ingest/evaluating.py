@@ -256,6 +256,9 @@ class Evaluation:
         lost = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
             same = self.looking.identity or self.looking.place
+            if news.left is not None:
+                written_over = self.looking.contents.is_in(plan.taken.replaced)
+                lost = pl.concat([lost, news.left.filter(written_over)])
             lost = lost.join(news.new, on=same, how="anti", maintain_order="left")
         sides = side_key(plan.then), side_key(plan.now)
         gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from featurestore.errors import FeatureError
-from featurestore.evaluation.events import THERE
+from featurestore.evaluation.events import THERE, moving
 from featurestore.evaluation.retention import looks_back
 from featurestore.model import Source
 from featurestore.sources.types import is_stream
@@ -56,7 +56,8 @@ class Plan:
 class Circumstances:
     """What holds for all targets of a source in a run.
 
-    ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
+    ``vanished`` are the contents whose files have vanished, each with its number, and ``replaced`` those whose files
+    were written over, where that matters. ``clock`` (µs) is None where rows
     ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
     ``dropped`` are contents of which rows are not kept any more, with the latest event time of these (µs), and ``past``
     those of a stream that went past its retention; ``last`` is what the last committed run has taken.
@@ -75,6 +76,7 @@ class Circumstances:
     deleted: Mapping[str, pl.DataFrame] | None = None
     last: Taken | None = None
     past: Mapping[str, int] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
@@ -87,7 +89,7 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     vanished = {} if sourcewide else dict(around.vanished)
     known = {content: number for content, number in vanished.items() if contents.has(content)}
     lost = _lost(vanished, known, before, around)
-    ranks = {**dict.fromkeys(contents.there, THERE), **known}
+    ranks = {**dict.fromkeys(contents.there, THERE), **_still_known(ready, around.replaced, contents), **known}
     times = {content: Times(None, high) for content, high in lost.items()} | contents.times(ranks)
     taken = Taken(
         files=contents.files, vanished=vanished, times=times, clock=around.mark,
@@ -97,10 +99,11 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
         dropped=lost, needs=_needs(ready, contents.source, contents.newest(ranks, around.mark)),
+        replaced=around.replaced,
     )  # fmt: skip
     taken = _shrink(ready, before, taken, lost, around)
     now = Side(ranks, around.clock)
-    then = None if before is None else _then(before, contents, around)
+    then = None if before is None else _then(ready, before, around)
     whole = _why_whole(ready, before, then, around)
     if whole is None and before is not None and before.dropped.keys() - taken.dropped.keys():
         whole = "rows that were not kept any more are there again"
@@ -123,6 +126,7 @@ def make_slice_plan(
     """
     contents, known = around.contents, before or last or Taken()
     held = {content: _rank(content, known) for content in known.parts if contents.has(content)}
+    held = {**_still_known(ready, known.replaced, contents), **held}
     added = dict.fromkeys(contents.there, around.number)
     others = {} if last is None else {**dict.fromkeys(last.contents, around.number), **last.missed}
     mine = before or Taken(reading=contents.reading, pins=around.pins or {}, clock=around.mark)
@@ -133,6 +137,7 @@ def make_slice_plan(
     taken = replace(
         mine, vanished=vanished, times={**mine.times, **contents.times(contents.there)},
         slices=tuple(dict.fromkeys([*mine.slices, *added])), restate=mine.restate or deleted,
+        replaced={**({} if last is None else last.replaced), **mine.replaced},
         ignored={
             content: number for content, number in {**others, **mine.ignored}.items()
             if content not in vanished and content not in mine.contents
@@ -176,18 +181,31 @@ def _lost(
     return found
 
 
-def _then(before: Taken, contents: SourceContents, around: Circumstances) -> Side | None:
+def _still_known(ready: Ready, replaced: Mapping[str, int], contents: SourceContents) -> dict[str, int]:
+    """Of contents whose files were written over those that count for a target: what was known then stays known.
+
+    That is so of scope ``row`` where a row may be known at another place later. Where their rows are not kept any more,
+    the history alone says what was known.
+    """
+    if ready.scope.kind != "row" or not moving(ready.target.feature.entity_type, contents.source):
+        return {}
+    return {content: number for content, number in replaced.items() if contents.has(content) and contents.fits(content)}
+
+
+def _then(ready: Ready, before: Taken, around: Circumstances) -> Side | None:
     """The rows of a position; None where some of them are not kept any more, or were read in another way.
 
     What had vanished, and was dropped since or is known to be lost, is on neither side, nor what is past a retention.
     """
+    contents = around.contents
     kept = [content for content in before.parts if content not in before.dropped or contents.has(content)]
     kept = [content for content in kept if content not in around.past]
     if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
         return None
     if any(content in around.dropped for content in before.contents):
         return None
-    return Side({content: _rank(content, before) for content in kept}, before.clock)
+    ranks = {content: _rank(content, before) for content in kept}
+    return Side({**_still_known(ready, before.replaced, contents), **ranks}, before.clock)
 
 
 def _rank(content: str, taken: Taken) -> int:
