@@ -478,6 +478,10 @@ class SourceContents(RowFrames):
     def times(self, contents: Iterable[str]) -> dict[str, Times]:
         return {sha256: Times(self._find(sha256).low, self._find(sha256).high) for sha256 in contents}
 
+    def lowest(self, contents: Iterable[str]) -> int | None:
+        """The lowest event time (µs) of the rows of some contents; None where there is none."""
+        return min((each.low for each in self.times(contents).values() if each.low is not None), default=None)
+
     def newest(self, contents: Iterable[str], clock: int) -> int | None:
         """The latest event time of the rows of some contents up to the clock (µs)."""
         found: list[int] = []
