@@ -13,6 +13,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ FILE_ROWS = 1_000_000
 FILE_BYTES = 64_000_000
 SMALL_ROWS = 100_000
 MOST_SMALL = 64
+FRESH_BYTES = 2 * FILE_BYTES
 _BLOCK = 1 << 20
 _LONGEST = 100  # characters of a text that a file's range of ids begins or ends with
 
@@ -51,6 +53,7 @@ class KeptRows:
         self._index_path = folder / "index.json"
         self.index = read_index(self._index_path)
         self._sound: dict[str, bool] = {}
+        self._fresh = _Fresh()
 
     def find(self, sha256: str, reading: str | None = None) -> Kept | None:
         """A content that is kept, and read in this way; its files are there and sound as far as their size says."""
@@ -66,7 +69,7 @@ class KeptRows:
                 del self.index.contents[sha256]
 
     def writer(self) -> KeptWriter:
-        return KeptWriter(self._folder, self._source, self.index, self._sound)
+        return KeptWriter(self._folder, self._source, self.index, self._sound, self._fresh)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -229,6 +232,11 @@ class KeptRows:
 
     def _read(self, file: str, schema: Mapping[str, pl.DataType] | None = None) -> pl.DataFrame:
         """The rows of a file; of its columns those of ``schema`` and `ROW`."""
+        fresh = self._fresh.frames.get(file)
+        if fresh is not None:
+            return pl.DataFrame(
+                column for column in fresh.iter_columns() if schema is None or column.name in {*schema, ROW}
+            )
         if not self._check(file):
             raise DamagedRowsError(file)
         path = self._folder / file
@@ -255,6 +263,20 @@ class KeptRows:
         return self._sound[file]
 
 
+class _Fresh:
+    """The rows of files that were written just now, as long as they are few: they need not be read again."""
+
+    def __init__(self) -> None:
+        self.frames: dict[str, pl.DataFrame] = {}
+        self._size: float = 0
+
+    def add(self, file: str, frame: pl.DataFrame) -> None:
+        self._size += frame.estimated_size()
+        self.frames[file] = frame
+        if self._size > FRESH_BYTES:  # nor of what comes later: such a source is not held in memory
+            self.frames.clear()
+
+
 class DamagedRowsError(Exception):
     """A file of kept rows is not what was written. What it held is to be parsed again."""
 
@@ -273,10 +295,15 @@ class _Waiting:
 
 
 class KeptWriter:
-    """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file."""
+    """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file.
 
-    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool]) -> None:
-        self._folder, self._source, self._index, self._sound = folder, source, index, sound
+    A file is written on a thread of its own, while the rows of the next are parsed.
+    """
+
+    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool], fresh: _Fresh) -> None:
+        self._folder, self._source, self._index, self._sound, self._fresh = folder, source, index, sound, fresh
+        self._worker = ThreadPoolExecutor(1, "rows")
+        self._writing: Future[None] | None = None
         self._waiting = _Waiting([], 0, _new_name())
         self._pieces: dict[str, list[Piece]] = {}
         self._written: dict[str, KeptFile] = {}
@@ -318,7 +345,7 @@ class KeptWriter:
     def put(self, frame: pl.DataFrame) -> list[Piece]:
         """Takes rows, and says where they will lie."""
         if self._waiting.frames and (self._waiting.frames[0].schema != frame.schema or self._waiting.is_full(frame)):
-            self.flush()
+            self._begin()
         low, high = self._times(frame)
         piece = Piece(self._waiting.file, self._waiting.rows, frame.height, low, high)
         self._waiting.frames.append(frame)
@@ -332,16 +359,32 @@ class KeptWriter:
 
     def forget(self) -> None:
         """Removes what was written."""
+        with suppress(SourceError, StoreError):  # nobody needs it any more
+            self._finish()
+        self._writing = None
         for name in self._written:
             (self._folder / name).unlink(missing_ok=True)
             self._index.files.pop(name, None)
         self._written.clear()
 
     def flush(self) -> None:
-        """Writes what is waiting. Raises SourceError where the disk refuses."""
+        """Writes what is waiting. Raises SourceError or StoreError where the disk refuses."""
+        self._begin()
+        self._finish()
+
+    def _begin(self) -> None:
+        """Begins to write what is waiting, once the file before is there. Raises what `flush` raises."""
         waiting, self._waiting = self._waiting, _Waiting([], 0, _new_name())
-        if not waiting.frames:
-            return
+        self._finish()
+        if waiting.frames:
+            self._writing = self._worker.submit(self._write, waiting)
+
+    def _finish(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self, waiting: _Waiting) -> None:
         path = self._folder / waiting.file
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -366,6 +409,7 @@ class KeptWriter:
             frame.height, size, crc, _ranges(frame, self._source.id), _row_bytes(frame)
         )
         self._sound[waiting.file] = True
+        self._fresh.add(waiting.file, frame)
 
     def kept(self, name: str, sha256: str, size: int, reading: str, facts: ContentFacts, before: Kept | None) -> Kept:
         """A content that was read, after what was kept of its beginning."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import duckdb
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
@@ -42,7 +43,10 @@ class DuckDBRun(SqlRun):
     def __init__(self, file: DuckDBFile, run_id: str, clock: int | None = None) -> None:
         super().__init__(file, run_id, clock)
         self._file = file
-        self._connection = file.connection
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._file.connection
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         self.refuse(version, frame)
@@ -266,14 +270,19 @@ class DuckDBRun(SqlRun):
         if frame.height == 0:
             return
         known = KNOWN in frame.columns
-        # DuckDB finds the frame by the name of this variable. Registered as a view it would stay in memory, as an
-        # Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
-        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))  # noqa: F841
-        self._connection.execute(
+        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))
+        statement = (
             f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
+        self._file.begin(partial(_insert, statement, rows))
+
+
+def _insert(statement: str, rows: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> None:
+    # DuckDB finds the frame by the name of the variable. Registered as a view it would stay in memory, as an Arrow
+    # copy, until the transaction ends: 38 MB for a million rows of each feature.
+    connection.execute(statement)
 
 
 def in_range(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:
