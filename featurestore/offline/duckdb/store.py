@@ -45,7 +45,7 @@ from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, note_last_run, set_back
+from featurestore.offline.last_run import LastRun, catch_up, note_last_run, set_back
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows, drop_raw_batches
 from featurestore.offline.retention import drop_details
@@ -121,6 +121,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 return self._set_back(file)
             except duckdb.Error as exc:
                 raise error_of(exc, self._path) from exc
+
+    def catch_up(self) -> None:
+        with self.reading():
+            file = self._file() if is_there(self._path) else None
+            if file is not None and file.meta():
+                self._unsettled = (*self._unsettled, *catch_up(self._project, LOCAL, file))
 
     def missing_right(self) -> StoreError | None:
         for path in (self._path, self._path.parent):
