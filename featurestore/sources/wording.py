@@ -15,7 +15,7 @@ from featurestore.dialect import ISO_8601, Dialect
 from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import EXACT_FLOAT, ColumnType
 from featurestore.sources.ways_out import is_null_word, setting_for
-from featurestore.tables.lookalikes import folded
+from featurestore.tables.lookalikes import are_plain, folded
 from featurestore.tables.written_times import parse_times
 from featurestore.times import EPOCH, is_utc
 
@@ -127,7 +127,7 @@ def warn_of_zones(source: Source, naive: Collection[str]) -> Iterator[str]:
 def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[str]:
     """Ids that a person would take for one. They stay different entities."""
     for name, kind in keys.items():
-        if kind == "string" and name in frame.columns:
+        if kind == "string" and name in frame.columns and not are_plain(frame[name].alias("")):
             ids = frame[name].alias("").unique()
             blank = ids.filter(ids.str.strip_chars() == "")
             if len(blank):
