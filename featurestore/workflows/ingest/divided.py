@@ -74,7 +74,8 @@ class Divided:
             if problem is not None:
                 yield plan, problem
             else:
-                ways[self._way(plan, evaluation)].append(plan)
+                looked_at = self._widened(plan, evaluation)
+                ways[self._way(looked_at, evaluation)].append(looked_at)
         at_once, near, large, repeated = ways.values()
         if at_once:
             yield from evaluation.run(at_once)
@@ -88,6 +89,11 @@ class Divided:
             sides.setdefault(side_key(plan.now), []).append(plan)
         for group in sides.values():
             yield from self._with_repeats(group)
+
+    def _widened(self, plan: Plan, evaluation: Evaluation) -> Plan:
+        if plan.start is None or plan.then is None or not evaluation.finds_news(plan, self._most()):
+            return plan  # by parts each of them sees what it has
+        return evaluation.widened(plan)
 
     def _way(self, plan: Plan, evaluation: Evaluation) -> _Way:
         """How a target is evaluated."""
@@ -111,26 +117,53 @@ class Divided:
         found = find_repeats(self.looking, self.contents, plans[0].now, self.memory // AT_ONCE // self._bytes(1))
         evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
         going: list[Plan] = []
+        news: dict[int, Evaluated] = {}
         for plan in plans:
-            if isinstance(found, int) or not self._may_be_whole(plan):
+            if isinstance(found, int) or not self._may_be_whole(plan) or not self._finds_replaced(plan, evaluation):
                 yield plan, repeated_ids_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
                 continue
             problem = None
-            if plan.ready.scope.kind != "row" and found.events.contradictions.height:
-                problem = evaluation.contradiction(plan.ready, found.events)
+            if plan.ready.scope.kind != "row":
+                problem = (
+                    evaluation.contradiction(plan.ready, found.events) if found.events.contradictions.height else None
+                )
+            elif plan.then is not None:
+                (outcome,) = evaluation.run([replace(plan, whole=None)])
+                if isinstance(outcome, Evaluated):
+                    news[id(plan.ready)] = outcome
+                else:
+                    problem = outcome[1]
             if problem is None:
                 going.append(replace(plan, then=None, whole=plan.whole or "too much is new to be looked up by id"))
             else:
                 yield plan, problem
         del evaluation
         if going and isinstance(found, Repeats):
-            yield from self._by_parts(going, found)
+            for outcome in self._by_parts(going, found):
+                brought = news.get(id(outcome.plan.ready)) if isinstance(outcome, Evaluated) else None
+                yield outcome if brought is None else self._with_withdrawn(outcome, brought)
+
+    def _with_withdrawn(self, whole: Outcome, news: Evaluated) -> Outcome:
+        """All values, and what is withdrawn for what is new: whatever gives a value at these pairs was looked at."""
+        assert isinstance(whole, Evaluated), "it has what is new"
+        nothing = SpilledFrames(self.folder).write(whole.values.frame)
+        withdrawn = ValuesPart(nothing, replace(news.comparison, everything=False))
+        return replace(whole, parts=(*whole.parts, withdrawn), older=news.older)
 
     def _may_be_whole(self, plan: Plan) -> bool:
-        """Whether the outcome needs nothing of what was there before: of scope ``row``, which rows were replaced."""
+        """Whether all rows may be looked at without those that were there before.
+
+        Not where values have known times, which say when a row left its place for another part's, nor where some are
+        frozen, since rows that came late are counted among all of their id. Of scope ``row`` what is new alone says
+        which rows were replaced.
+        """
         if self.looking.known is not None or plan.frozen is not None:
             return False
-        return plan.then is None or plan.ready.scope.kind == "entity"
+        return plan.then is None or plan.ready.scope.kind == "entity" or plan.whole is not None
+
+    def _finds_replaced(self, plan: Plan, evaluation: Evaluation) -> bool:
+        """Whether what was replaced, which scope ``row`` has to know, can be found within the memory."""
+        return plan.then is None or plan.ready.scope.kind != "row" or evaluation.finds_news(plan, self._most())
 
     # How much it is
 
@@ -224,8 +257,9 @@ class Divided:
         divided.spill(self.folder)
         entities, rows, stretches = divided.division.units(whole_entities=True), [], []
         if len(entities) < len(divided.division):  # an entity is divided
-            rows = [plan for plan in plans if plan.ready.scope.kind == "row" and plan.ready.target.feature.short]
-            stretches = [plan for plan in plans if plan.whole is not None and plan.lookback and plan not in rows]
+            divisible = [plan for plan in plans if plan.start is None]  # else the first value is one of all rows before
+            rows = [plan for plan in divisible if plan.ready.scope.kind == "row" and plan.ready.target.feature.short]
+            stretches = [plan for plan in divisible if plan.whole is not None and plan.lookback and plan not in rows]
         others = [plan for plan in plans if plan not in rows and plan not in stretches]
         parts = divided.division.units(whole_entities=False)
         for group, units in ((rows, parts), (others, entities)):

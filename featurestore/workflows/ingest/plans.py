@@ -12,9 +12,11 @@ from featurestore.evaluation.events import THERE, moving
 from featurestore.evaluation.retention import looks_back
 from featurestore.model import Source
 from featurestore.sources.types import is_stream
+from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.ingest.calling import Ready
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
+from featurestore.workflows.ingest.pairs import DELETED, Start
 from featurestore.workflows.ingest.taken import NOTHING, Taken, Times
 
 SLICE = "a slice by --input"
@@ -28,6 +30,7 @@ class Plan:
     only what is new is. What is dated up to ``floor`` (µs) stays as it is; up to ``frozen`` because rows that it
     depends on are not kept any more. ``taken`` is the position to store.
     ``deleted`` are the deletions of entities: what is dated between two of them is made of the rows between them.
+    ``start`` is where what is dated before ``--since`` counts of a feature with a delay.
     """
 
     ready: Ready
@@ -40,6 +43,7 @@ class Plan:
     frozen: int | None = None
     changed: str = "new rows"
     deleted: pl.DataFrame | None = None
+    start: Start | None = None
 
     @property
     def lookback(self) -> int | None:
@@ -110,8 +114,9 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     whole = whole or ("an entity was deleted" if deleted else None)
     frozen, deletions = _frozen(ready, taken, around), _deleted(ready, around)
     return Plan(
-        ready, before, then, now, taken, whole, _floor(taken, frozen), frozen, _change(before, contents), deletions
-    )
+        ready, before, then, now, taken, whole, _floor(ready, taken, frozen), frozen, _change(before, contents),
+        deletions, _start(ready, taken, frozen, around),
+    )  # fmt: skip
 
 
 def make_slice_plan(
@@ -146,7 +151,11 @@ def make_slice_plan(
     then = Side(held, around.clock)
     now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
     frozen = _frozen(ready, taken, around)
-    return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE, _deleted(ready, around))
+    start = _start(ready, taken, frozen, around) if held.keys() == known.parts else None
+    return Plan(
+        ready, before, then, now, taken, None, _floor(ready, taken, frozen), frozen, SLICE, _deleted(ready, around),
+        start,
+    )  # fmt: skip
 
 
 def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
@@ -289,7 +298,27 @@ def _frozen(ready: Ready, taken: Taken, around: Circumstances) -> int | None:
     return max(bounds, default=None)
 
 
-def _floor(taken: Taken, frozen: int | None) -> int | None:
+def _floor(ready: Ready, taken: Taken, frozen: int | None) -> int | None:
     """The instant (µs) up to which nothing is written: before ``since``, and what is frozen."""
-    bounds = [] if taken.since is None else [taken.since - 1]
-    return max([*bounds, *([] if frozen is None else [frozen])], default=None)
+    since = _since(ready, taken)
+    return max([at for at in (None if since is None else since - 1, frozen) if at is not None], default=None)
+
+
+def _since(ready: Ready, taken: Taken) -> int | None:
+    """The ``--since`` of a version as the times that its results have before a delay (µs)."""
+    feature = ready.target.feature
+    if taken.since is None or feature.window is not None:
+        return taken.since
+    return taken.since - (feature.delay or 0)
+
+
+def _start(ready: Ready, taken: Taken, frozen: int | None, around: Circumstances) -> Start | None:
+    """Of a feature with a delay: what could be used at ``--since`` already counts there, unless it is frozen."""
+    feature, at = ready.target.feature, _since(ready, taken)
+    if at is None or taken.since is None or at == taken.since or (frozen is not None and frozen >= at):
+        return None
+    marks = (around.deleted or {}).get(feature.entity_type.name)
+    if marks is None:
+        return Start(at, taken.since, pl.DataFrame(schema={**key_types(feature.entity_type), DELETED: INSTANT}))
+    marks = marks.filter(pl.col("author") != "returned")
+    return Start(at, taken.since, marks.select(*feature.entity_type.key_names, DELETED))
