@@ -53,6 +53,7 @@ class KeptRows:
         self._index_path = folder / "index.json"
         self.index = read_index(self._index_path)
         self._sound: dict[str, bool] = {}
+        self._largest: dict[tuple[str, str], int] = {}
         self._fresh = _Fresh()
 
     def find(self, sha256: str, reading: str | None = None) -> Kept | None:
@@ -97,6 +98,16 @@ class KeptRows:
     def type_of(self, kept: Kept, name: str) -> pl.DataType | None:
         """The type in which a content's values of a column are kept; None where it has none."""
         return self._own_type(kept, name) if name in kept.columns and kept.rows else None
+
+    def largest(self, kept: Kept, name: str) -> int:
+        """The largest of a content's integers in a column, without their signs."""
+        found = self._largest.get((kept.sha256, name))
+        if found is None:
+            frames = [self._read(file, {name: pl.Int64()}) for file in {piece.file for piece in kept.pieces}]
+            values = [frame[name] for frame in frames if name in frame.columns]
+            bounds = [bound for each in values for bound in (each.min(), each.max()) if isinstance(bound, int)]
+            found = self._largest[kept.sha256, name] = max(map(abs, bounds), default=0)
+        return found
 
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
