@@ -6,7 +6,8 @@ import re
 
 from featurestore.dialect import Dialect
 from featurestore.model import Scalar
-from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
+from featurestore.tables.time_formats import guess_unit, question_of
+from featurestore.tables.written_times import formats_of
 
 NULL_WORDS = frozenset({
     "null", "none", "nil", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "<na>", "nat", "-", "--", "---", "?", ".", "\\n",
@@ -66,7 +67,7 @@ def bool_setting(text: str) -> str | None:
 
 
 def _for_time(text: str, kind: Scalar) -> str | None:
-    formats = list(guess_formats(text))
+    formats = formats_of(text)
     if len(formats) > 1:
         choices = " or ".join(f'"{each}"' for each in formats)
         return f"format = {choices} for its column: {question_of(formats)}"

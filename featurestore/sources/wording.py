@@ -16,7 +16,7 @@ from featurestore.model import KeyType, Scalar, Source
 from featurestore.sources.casts.cast import EXACT_FLOAT, ColumnType
 from featurestore.sources.ways_out import is_null_word, setting_for
 from featurestore.tables.lookalikes import are_plain, folded
-from featurestore.tables.written_times import parse_times
+from featurestore.tables.written_times import is_no_day, parse_times
 from featurestore.times import EPOCH, is_utc
 
 _LONGEST = 80
@@ -38,6 +38,8 @@ def misfit_reason(value: object, target: ColumnType) -> str:
     if target.key:
         return f"{show(value)} is not a {target.kind} key: only text and whole numbers are ids"
     reason = _time_reason(value, target) if target.kind == "datetime" else None
+    if target.kind in ("date", "datetime") and isinstance(value, str) and is_no_day(value):
+        reason = f"{show(value)} is not a {target.kind}: there is no such day or time"
     if reason is None:
         reason = f"{show(value)} is not {'an' if target.kind == 'int' else 'a'} {target.kind}{_as_written(target)}"
         written = isinstance(value, str | int | float)
