@@ -194,7 +194,7 @@ class SourceContents(RowFrames):
 
     def _parse(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         starts = {content.name: self._start(content, before) for content in contents}
-        writer = self._kept.writer()
+        writer = self._kept.writer(sum(content.size for content in contents))
         only = {name: None if start is None else Start(start.size, start.last) for name, start in starts.items()}
         try:
             read = read_contents(
