@@ -15,9 +15,9 @@ NULL_WORDS = frozenset({
 })  # fmt: skip
 TRUE_WORDS = {"yes": "no", "y": "n", "on": "off", "ja": "nein", "j": "n", "oui": "non", "si": "no", "sí": "no", "x": ""}
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
-_POINTS_AND_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
-_COMMAS_AND_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
-_MARKS_AND_DECIMALS = re.compile(r"[+-]?\d{1,3}([ '’_\u00a0\u202f]\d{3})+([.,]\d+)?")
+_POINTS_AND_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+_COMMAS_AND_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_MARKS_AND_DECIMALS = re.compile(r"[+-]?[1-9]\d{0,2}([ '’_\u00a0\u202f]\d{3})+([.,]\d+)?")
 
 
 def is_null_word(text: str) -> bool:
