@@ -105,3 +105,17 @@ def test_a_column_that_is_text_for_one_large_integer_is_said(
     said = " ".join((ran.out + ran.err).split())
     assert f"text because no float holds {LARGE}" in said if kind == "csv" else "column 'x' is text, and has" in said
     assert held(folder) == {"a0": "1.5", "a1": str(LARGE), "b0": "2", "b1": None}
+
+
+def test_a_changed_setting_that_changes_values_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.root)
+    toml = TOML.replace("*.ndjson", "events.csv").replace("ndjson", "csv")
+    toml += '[sources.events.columns]\nx = { type = "float" }\n'
+    folder.write({"featurestore.toml": toml.replace("path =", 'decimal = ","\nthousands = "."\npath =')})
+    folder.write({"features/events.py": FEATURE, "events.csv": "id,at,x\na0,2024-01-01,1.234\nb0,2024-01-01,2.500\n"})
+    folder.run("ingest")
+    folder.edit("featurestore.toml", 'decimal = ","\nthousands = "."\n', "")
+    ran = folder.run("ingest")
+    said = " ".join((ran.out + ran.err).split())
+    assert "were corrected, since its rows are read by other settings, types or keys of events now" in said
+    assert held(folder)["a0"] == "1.234"

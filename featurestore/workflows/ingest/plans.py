@@ -17,7 +17,7 @@ from featurestore.workflows.ingest.calling import Ready
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
 from featurestore.workflows.ingest.pairs import DELETED, Start
-from featurestore.workflows.ingest.taken import NOTHING, Taken, Times
+from featurestore.workflows.ingest.taken import NOTHING, READ_OTHERWISE, Taken, Times
 
 SLICE = "a slice by --input"
 
@@ -232,7 +232,7 @@ def _why_whole(ready: Ready, before: Taken | None, then: Side | None, around: Ci
     if before.restate:
         return "what it had taken before is not known in detail"
     if before.reading != around.contents.reading or _other_pins(before, around):
-        return "its rows are read in another way than before"
+        return READ_OTHERWISE
     if then is None:
         return "rows that it had taken are not kept any more"
     return "too many results were dated ahead of the clock to be named" if before.due is None else None

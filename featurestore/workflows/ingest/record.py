@@ -58,6 +58,7 @@ from featurestore.workflows.ingest.needs import seen_in_vain
 from featurestore.workflows.ingest.set_aside import SetAside, reminders
 from featurestore.workflows.ingest.snapshots import apply_snapshot
 from featurestore.workflows.ingest.streams import Stream
+from featurestore.workflows.ingest.taken import READ_OTHERWISE
 from featurestore.workflows.ingest.targets import Target, write_version_files
 from featurestore.workflows.ingest.turn import mark_coming
 from featurestore.workflows.ingest.write_steps import write_steps
@@ -327,8 +328,12 @@ class Recorder:
         many = _many_corrected(event, written)
         if many is not None:
             self.warnings.append(
-                f"{target.feature.name}: {many} were corrected; does a value depend on rows that come later, as a mean "
-                "over the whole source does?"
+                f"{target.feature.name}: {many} were corrected"
+                + (
+                    f", since its rows are read by other settings, types or keys of {target.feature.source_name} now"
+                    if (event.reason or "").endswith(READ_OTHERWISE)
+                    else "; does a value depend on rows that come later, as a mean over the whole source does?"
+                )
             )
         if measured and self._measure_drift and _replaces_reference(measured.verdict):
             self.warnings.append(

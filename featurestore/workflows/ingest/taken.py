@@ -10,6 +10,7 @@ from featurestore.sources.contract import Cursor
 
 MOST_DUE = 10_000
 NOTHING = 1 << 62
+READ_OTHERWISE = "its rows are read in another way than before"
 
 
 @dataclass(frozen=True, slots=True)
