@@ -143,6 +143,14 @@ class OutputError(FeatureStoreError):
     code = "output"
 
 
+def output_error(what: str, exc: OSError, where: str | None, hint: str | None = None) -> OutputError:
+    """What the operating system refused to write: a full or broken disk is worth another try, and exits like one."""
+    error = OutputError(f"{what}: {os_reason(exc)}", where=where, hint=hint)
+    if exc.errno in _DISK:
+        error.exit_code, error.hint = StoreError.exit_code, SPACE
+    return error
+
+
 class CancelledError(FeatureStoreError):
     """The caller cancelled the work. Nothing was committed."""
 
@@ -185,7 +193,7 @@ def from_os_error(exc: OSError) -> FeatureStoreError:
     """What the operating system refused, as an error for people: a full or broken disk is worth another try."""
     where = None if exc.filename is None else os.fsdecode(exc.filename)
     if exc.errno in _DISK:
-        return StoreError(os_reason(exc), where=where, hint="see how much space the disk has, then try again")
+        return StoreError(os_reason(exc), where=where, hint=SPACE)
     if exc.errno in _RIGHTS:
         return FeatureStoreError(os_reason(exc), where=where, hint="check who may read and write there")
     if isinstance(exc, FileNotFoundError) and where is None:
@@ -212,6 +220,7 @@ def quoted_os_error(text: str) -> OSError | None:
     return next((OSError(number, quoted) for number in errno.errorcode if os.strerror(number) == quoted), None)
 
 
+SPACE = "see how much space the disk has, then try again"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NUMBERED = r"\((?:os error|errno:?) (\d+)\)$"  # so do Rust's libraries

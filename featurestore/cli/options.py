@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from featurestore import times
 from featurestore.cli.session import Session
-from featurestore.errors import OutputError, UsageError, os_reason
+from featurestore.errors import UsageError, output_error
 from featurestore.given import read_duration, read_instant
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def write_log(project: Project, path: Path, lines: str) -> str | None:
     try:
         append(path, lines.encode("utf-8", "backslashreplace"))
     except OSError as exc:
-        raise OutputError(f"can't be written: {os_reason(exc)}", where=str(path), hint="--log FILE") from exc
+        raise output_error("can't be written", exc, str(path), "--log FILE") from exc
     return note(project, path)
 
 

@@ -21,6 +21,7 @@ from featurestore.errors import FeatureError
 from featurestore.evaluation.evaluate import SortedRows
 from featurestore.evaluation.superseded import repeats_in, ways_out
 from featurestore.model import EntityType, Source
+from featurestore.tables.ordering import sort_rows_by
 
 # When a row's file vanished, as a number that rises; `THERE` for a file that is there, and more than that for a slice
 # by ``--input`` that no later run over the source has followed. The space keeps the name apart from every source's
@@ -101,7 +102,7 @@ def count_rows(frame: pl.DataFrame, columns: Sequence[str], entity_type: EntityT
         frame, nothing, older = _one_of_each(frame, list(source.id), columns, source)
         return Events(frame.sort([*place, *tied], maintain_order=True), nothing, older)
     # Not a stable sort, which takes twice as long: rows that are equal in these are put in order below.
-    frame = frame.sort([*place, *tied])
+    frame = sort_rows_by(frame, [*place, *tied])
     repeats = repeats_in(frame, place)
     if not repeats.any():
         return Events(frame, nothing)

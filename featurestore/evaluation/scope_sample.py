@@ -65,6 +65,7 @@ class Sampling:
         self._groups: dict[tuple[str, ...], Groups] = {}
         self._extremes: dict[str, list[list[int]]] = {}
         self._edges: dict[tuple[int, int], pl.Series] = {}
+        self._busiest: dict[tuple[str, ...], list[int]] = {}
 
     @cached_property
     def instants(self) -> pl.Series:
@@ -83,14 +84,17 @@ class Sampling:
         ``named`` are the columns that the code names.
         """
         frame = self._rows.frame
-        entities = self.groups([name for name in self._rows.entity_type.key_names if name in frame.columns])
-        busiest = entities.sizes.arg_sort(descending=True).head(_BUSIEST)
+        keys = tuple(name for name in self._rows.entity_type.key_names if name in frame.columns)
+        entities = self.groups(keys)
+        if keys not in self._busiest:
+            self._busiest[keys] = entities.sizes.arg_sort(descending=True).head(_BUSIEST).to_list()
+        busiest = self._busiest[keys]
         for name in named:
             if name not in self._extremes:
                 self._extremes[name] = _extremes(frame[name])
         found = [positions for name in named for positions in self._extremes[name]]
-        found += [[int(entities.starts[int(at)] + entities.sizes[int(at)] - 1) for at in busiest]]
-        found += [[int(entities.starts[int(at)]) for at in busiest], [frame.height - 1, 0]]
+        found += [[int(entities.starts[at] + entities.sizes[at] - 1) for at in busiest]]
+        found += [[int(entities.starts[at]) for at in busiest], [frame.height - 1, 0]]
         return _alternate(found, most)
 
     def nearest_to_edge(self, lookback: int, most: int) -> pl.Series:

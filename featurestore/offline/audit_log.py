@@ -529,9 +529,8 @@ class SqlRun(ABC):
 
     def set_scope(self, version: VersionId, scope: Scope) -> None:
         text = json.dumps(asdict(scope))
-        self._sql.rows(
-            "UPDATE versions SET scope = $1 WHERE feature = $2 AND sha256 = $3 AND scope IS DISTINCT FROM $4 "
-            "RETURNING 1",
+        self._sql.change(
+            "UPDATE versions SET scope = $1 WHERE feature = $2 AND sha256 = $3 AND scope IS DISTINCT FROM $4",
             [text, version.feature, version.sha256, text],
         )
 

@@ -819,6 +819,10 @@ class OfflineStore(History, AuditLog, Samples, DataSets, RawRows, Protocol):
         """What a writer is told where the store lacks the last run committed from here; None where all is well."""
         ...
 
+    def catch_up(self) -> None:
+        """Records the last run beside the store, by which `set_back` knows it, where that could not be done before."""
+        ...
+
     def missing_right(self) -> FeatureStoreError | None:
         """What a run would be told that may not write; None where it may. Changes nothing."""
         ...

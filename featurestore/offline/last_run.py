@@ -57,6 +57,15 @@ def note_last_run(project: Project, store: str, last: LastRun) -> tuple[str, ...
     return ()
 
 
+def catch_up(project: Project, store: str, connection: SqlConnection) -> tuple[str, ...]:
+    """Records the history's last run where that was not done when it was committed, as on a full disk."""
+    query = "SELECT run_seq, run_id FROM runs WHERE run_seq IS NOT NULL ORDER BY run_seq DESC LIMIT 1"
+    found, known = connection.rows(query), read_last_run(project, store)
+    if not found or (known is not None and known.run_seq >= found[0]["run_seq"]):
+        return ()
+    return note_last_run(project, store, LastRun(found[0]["run_seq"], found[0]["run_id"]))
+
+
 def set_back(project: Project, store: str, connection: SqlConnection | None, where: str) -> SetBackError | None:
     """The error for a history (None: there is none) that ends before the last run committed here, or has another one.
 
@@ -73,7 +82,7 @@ def set_back(project: Project, store: str, connection: SqlConnection | None, whe
     what = "is older than" if end < last.run_seq else "is another one than that of"
     return SetBackError(
         f"the history {what} run {last.run_seq} ({last.run_id}), which was committed here: "
-        "was a backup restored, or the write-ahead file lost?",
+        "perhaps a backup was restored, or the write-ahead file lost",
         where=where,
         hint=f"put the newer one back; where this one is meant, remove {project.state / FILE}, "
         "then run featurestore sync --full",

@@ -22,6 +22,10 @@ class SqlConnection(Protocol):
         """The answer as one mapping per row."""
         ...
 
+    def change(self, statement: str, values: Values = ()) -> None:
+        """An INSERT, UPDATE or DELETE; how many rows it met does not matter."""
+        ...
+
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None: ...
 
 

@@ -40,6 +40,7 @@ FILE = "online.sqlite"
 FORMAT = 1
 BATCH = 10_000
 BUSY_SECONDS = 30.0
+_BESIDE = 1 << 20
 KEYS_PER_SELECT = 500
 
 AFRESH = "remove the file and run featurestore sync --full: the history has all that was in it"
@@ -401,8 +402,19 @@ def _error_of(exc: sqlite3.Error | OSError, path: Path) -> StoreError:
         missing = next((place for place in (path, path.parent) if not os.access(place, os.R_OK | os.W_OK)), path)
         refused = os_reason(PermissionError(errno.EACCES, str(exc), str(missing)))
         return StoreError(f"the embedded online store failed: {refused}", where=str(path), hint=RIGHTS)
-    hint = HINTS.get(code, "try again")
-    return StoreError(f"the embedded online store failed: {exc}", where=str(path), hint=hint)
+    hint, why = HINTS.get(code, "try again"), str(exc)
+    if code == sqlite3.SQLITE_IOERR and _is_full(path.parent):  # of its files beside the database it does not say so
+        hint, why = HINTS[sqlite3.SQLITE_FULL], "the disk is full"
+    return StoreError(f"the embedded online store failed: {why}", where=str(path), hint=hint)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a disk has no room for what SQLite puts beside a database."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _BESIDE
 
 
 @lru_cache(maxsize=256)

@@ -72,11 +72,17 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file of kept rows: how many, its size in bytes, and its CRC-32."""
+    """A file of kept rows: how many, its size in bytes, and its CRC-32.
+
+    ``ranges`` are the lowest and the highest value of columns that rows are looked up by; where a column is not among
+    them they may be anything. ``row_bytes`` is how much memory a row takes.
+    """
 
     rows: int
     size: int
     crc: int
+    ranges: Mapping[str, tuple[int, int] | tuple[str, str]] = field(default_factory=dict)
+    row_bytes: int | None = None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,8 +35,9 @@ FILE_ROWS = 1_000_000
 FILE_BYTES = 64_000_000
 SMALL_ROWS = 100_000
 MOST_SMALL = 64
+FRESH_BYTES = 2 * FILE_BYTES
 _BLOCK = 1 << 20
-_LOOKED_AT = 10_000  # rows
+_LONGEST = 100  # characters of a text that a file's range of ids begins or ends with
 
 # The number of a row in its file, and the number of that file among those that were asked for. The space keeps them
 # apart from every source's columns.
@@ -51,6 +53,7 @@ class KeptRows:
         self._index_path = folder / "index.json"
         self.index = read_index(self._index_path)
         self._sound: dict[str, bool] = {}
+        self._fresh = _Fresh()
 
     def find(self, sha256: str, reading: str | None = None) -> Kept | None:
         """A content that is kept, and read in this way; its files are there and sound as far as their size says."""
@@ -66,7 +69,7 @@ class KeptRows:
                 del self.index.contents[sha256]
 
     def writer(self) -> KeptWriter:
-        return KeptWriter(self._folder, self._source, self.index, self._sound)
+        return KeptWriter(self._folder, self._source, self.index, self._sound, self._fresh)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -125,6 +128,8 @@ class KeptRows:
         for file, pieces in wanted.items():
             chosen: pl.Series | None = None
             if matching is not None:  # by these columns alone: few rows match, or none
+                if not self._may_hold(file, matching):
+                    continue
                 by = self._rows_of(file, pieces, {name: schema[name] for name in matching.columns})
                 numbered = by.with_row_index(_AT)
                 chosen = numbered.join(matching, on=matching.columns, how="semi", maintain_order="left")[_AT]
@@ -133,6 +138,14 @@ class KeptRows:
             found = self._rows_of(file, pieces, schema)
             found = found if chosen is None else found[chosen]
             yield found if where is None else found.filter(where)
+
+    def _may_hold(self, file: str, matching: pl.DataFrame) -> bool:
+        """Whether a file may have one of some rows, by the lowest and the highest value of its columns."""
+        inside = []
+        for name, (low, high) in self.index.files[file].ranges.items():
+            if name in matching.columns and (matching.schema[name] == pl.String()) == isinstance(low, str):
+                inside.append(pl.col(name).is_between(pl.lit(low), pl.lit(high)))
+        return not inside or bool(matching.select(pl.all_horizontal(inside).any()).item())
 
     def _rows_of(
         self, file: str, pieces: Sequence[tuple[int, Piece]], schema: Mapping[str, pl.DataType]
@@ -146,11 +159,11 @@ class KeptRows:
         return pl.concat(parts)
 
     def row_bytes(self, kept: Kept) -> int:
-        """About how many bytes of memory a row takes, from the first of them."""
+        """About how many bytes of memory a row takes, from the file with the first of them."""
         for piece in kept.pieces:
             if piece.rows:
-                frame = pl.read_parquet(self._folder / piece.file, n_rows=_LOOKED_AT, glob=False)
-                return math.ceil(frame.estimated_size() / max(frame.height, 1))
+                known = self.index.files[piece.file].row_bytes
+                return known or _row_bytes(self._read(piece.file))
         return 1
 
     def clean(self, named: Collection[str]) -> None:
@@ -219,6 +232,11 @@ class KeptRows:
 
     def _read(self, file: str, schema: Mapping[str, pl.DataType] | None = None) -> pl.DataFrame:
         """The rows of a file; of its columns those of ``schema`` and `ROW`."""
+        fresh = self._fresh.frames.get(file)
+        if fresh is not None:
+            return pl.DataFrame(
+                column for column in fresh.iter_columns() if schema is None or column.name in {*schema, ROW}
+            )
         if not self._check(file):
             raise DamagedRowsError(file)
         path = self._folder / file
@@ -245,6 +263,20 @@ class KeptRows:
         return self._sound[file]
 
 
+class _Fresh:
+    """The rows of files that were written just now, as long as they are few: they need not be read again."""
+
+    def __init__(self) -> None:
+        self.frames: dict[str, pl.DataFrame] = {}
+        self._size: float = 0
+
+    def add(self, file: str, frame: pl.DataFrame) -> None:
+        self._size += frame.estimated_size()
+        self.frames[file] = frame
+        if self._size > FRESH_BYTES:  # nor of what comes later: such a source is not held in memory
+            self.frames.clear()
+
+
 class DamagedRowsError(Exception):
     """A file of kept rows is not what was written. What it held is to be parsed again."""
 
@@ -263,10 +295,15 @@ class _Waiting:
 
 
 class KeptWriter:
-    """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file."""
+    """Takes rows as they are parsed (`sources.reading.Sink`) and writes them, many contents to a file.
 
-    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool]) -> None:
-        self._folder, self._source, self._index, self._sound = folder, source, index, sound
+    A file is written on a thread of its own, while the rows of the next are parsed.
+    """
+
+    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool], fresh: _Fresh) -> None:
+        self._folder, self._source, self._index, self._sound, self._fresh = folder, source, index, sound, fresh
+        self._worker = ThreadPoolExecutor(1, "rows")
+        self._writing: Future[None] | None = None
         self._waiting = _Waiting([], 0, _new_name())
         self._pieces: dict[str, list[Piece]] = {}
         self._written: dict[str, KeptFile] = {}
@@ -308,7 +345,7 @@ class KeptWriter:
     def put(self, frame: pl.DataFrame) -> list[Piece]:
         """Takes rows, and says where they will lie."""
         if self._waiting.frames and (self._waiting.frames[0].schema != frame.schema or self._waiting.is_full(frame)):
-            self.flush()
+            self._begin()
         low, high = self._times(frame)
         piece = Piece(self._waiting.file, self._waiting.rows, frame.height, low, high)
         self._waiting.frames.append(frame)
@@ -322,16 +359,32 @@ class KeptWriter:
 
     def forget(self) -> None:
         """Removes what was written."""
+        with suppress(SourceError, StoreError):  # nobody needs it any more
+            self._finish()
+        self._writing = None
         for name in self._written:
             (self._folder / name).unlink(missing_ok=True)
             self._index.files.pop(name, None)
         self._written.clear()
 
     def flush(self) -> None:
-        """Writes what is waiting. Raises SourceError where the disk refuses."""
+        """Writes what is waiting. Raises SourceError or StoreError where the disk refuses."""
+        self._begin()
+        self._finish()
+
+    def _begin(self) -> None:
+        """Begins to write what is waiting, once the file before is there. Raises what `flush` raises."""
         waiting, self._waiting = self._waiting, _Waiting([], 0, _new_name())
-        if not waiting.frames:
-            return
+        self._finish()
+        if waiting.frames:
+            self._writing = self._worker.submit(self._write, waiting)
+
+    def _finish(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self, waiting: _Waiting) -> None:
         path = self._folder / waiting.file
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -352,8 +405,11 @@ class KeptWriter:
                 f"its rows can't be kept: {reason}", where=f"source {self._source.name}",
                 hint=f"see who may write in {self._folder}, or {without}",
             ) from exc  # fmt: skip
-        self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(frame.height, size, crc)
+        self._written[waiting.file] = self._index.files[waiting.file] = KeptFile(
+            frame.height, size, crc, _ranges(frame, self._source.id), _row_bytes(frame)
+        )
         self._sound[waiting.file] = True
+        self._fresh.add(waiting.file, frame)
 
     def kept(self, name: str, sha256: str, size: int, reading: str, facts: ContentFacts, before: Kept | None) -> Kept:
         """A content that was read, after what was kept of its beginning."""
@@ -406,6 +462,22 @@ def _overlaps(piece: Piece, low: int | None, high: int | None) -> bool:
     if piece.low is None or piece.high is None:
         return True
     return (low is None or piece.high >= low) and (high is None or piece.low <= high)
+
+
+def _row_bytes(frame: pl.DataFrame) -> int:
+    return max(math.ceil(frame.estimated_size() / max(frame.height, 1)), 1)
+
+
+def _ranges(frame: pl.DataFrame, columns: Iterable[str]) -> dict[str, tuple[int, int] | tuple[str, str]]:
+    """The lowest and the highest value of each of these columns that has integers or short texts."""
+    found: dict[str, tuple[int, int] | tuple[str, str]] = {}
+    for name in columns:
+        if name not in frame.columns or not (frame.schema[name].is_integer() or frame.schema[name] == pl.String()):
+            continue
+        low, high = frame.select(low=pl.col(name).min(), high=pl.col(name).max()).row(0)
+        if low is not None and (isinstance(low, int) or max(len(low), len(high)) <= _LONGEST):
+            found[name] = low, high
+    return found
 
 
 def _crc(path: Path) -> tuple[int, int]:

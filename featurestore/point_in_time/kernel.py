@@ -132,6 +132,11 @@ class Matches:
         """How many labels have a row that answers them."""
         return int(np.count_nonzero(self.history_rows != NONE))
 
+    def only_answered(self) -> Matches:
+        """Without the labels that no row answers."""
+        found = self.history_rows != NONE
+        return Matches(self.label_rows[found], self.history_rows[found], self.searched)
+
 
 @dataclass(frozen=True, slots=True)
 class Flat:
@@ -155,8 +160,7 @@ def group_labels(keys: pl.DataFrame, instants: Integers) -> GroupedLabels:
     for code in codes[1:]:
         # Dense codes are below 2**32, so two of them fit into one number.
         merged = (_dense(merged) << np.uint64(32)) | _dense(code)
-    # The sort need not be stable: label_rows says where each answer goes.
-    by_entity = np.argsort(merged)
+    by_entity = _sorting(merged)
     label_rows = by_entity if complete is None else complete[by_entity]
     merged = merged[by_entity]
     starts = np.ones(len(merged), dtype=np.bool_)
@@ -168,6 +172,17 @@ def group_labels(keys: pl.DataFrame, instants: Integers) -> GroupedLabels:
         instants=instants[label_rows],
         height=len(keys),
     )
+
+
+def _sorting(codes: NDArray[Any]) -> Integers:
+    """In which order some codes rise. To sort numbers takes a third of the time of sorting their places by them."""
+    places = len(codes).bit_length()
+    low = int(codes.min()) if len(codes) else 0
+    if not len(codes) or (int(codes.max()) - low).bit_length() + places > 63:
+        return np.argsort(codes)  # need not be stable: label_rows says where each answer goes
+    packed = (codes - codes.dtype.type(low)).astype(np.int64) << places
+    packed |= np.arange(len(codes))
+    return pl.Series(packed).sort().to_numpy() & ((1 << places) - 1)
 
 
 def _codes(column: pl.Series) -> NDArray[Any]:

@@ -94,6 +94,9 @@ class Connection:
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         return self._ask(query, values, pl.DataFrame).rows(named=True)
 
+    def change(self, statement: str, values: Values = ()) -> None:
+        self.rows(f"{statement} RETURNING 1", values)  # `rows` needs an answer
+
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         frame = {name: [_storable(row[at]) for row in rows] for at, name in enumerate(columns)}
         # A column of nulls alone has no type of its own, and needs none.

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 STDIN = "stdin"
 _BLOCK = 1 << 20
+_WORTH_A_THREAD = 48 << 20  # bytes
 _NAMED = 3  # of files that are left out
 
 MOST_TAIL = 256 << 20
@@ -192,9 +193,17 @@ class FileSource:
                 batches = self._read_tail(stream, start, file.name, columns, report)
             if self._partitions and (parts := partitions_of(file.name)):
                 batches = (batch.with_constants(parts) for batch in batches)
-            for batch in batches:
-                # Only a text format is read from its first byte to its last.
-                yield replace(batch, read=0 if self._tail is None or file.copy is not None else stream.tell())
+            if self._tail is None:
+                yield from batches
+                return
+            # A text format is read from its first byte to its last, and to cut it takes as long as what comes then.
+            with ExitStack() as stack:
+                if file.size > _WORTH_A_THREAD:
+                    from featurestore.tables.ahead import one_ahead  # small files need no threads
+
+                    batches = stack.enter_context(closing(one_ahead(batches)))
+                for batch in batches:
+                    yield replace(batch, read=0 if file.copy is not None else stream.tell())
 
     def read_together(
         self, offer: Offer, only: Mapping[str, Start | None] | None, columns: Choose | None, report: Report

@@ -16,7 +16,7 @@ import polars as pl
 
 from featurestore.atomic import replace_atomically
 from featurestore.dialect import STANDARD, Dialect
-from featurestore.errors import OutputError, SourceError, UsageError, os_reason, quoted_os_error
+from featurestore.errors import SourceError, UsageError, output_error, quoted_os_error
 from featurestore.tables.batch import Batch
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.files import Format, csv_header, format_of, open_table, text_of, write_stream
@@ -80,7 +80,7 @@ def _reporting_errors(path: Path | None) -> Iterator[None]:
         raise
     except OSError as exc:
         what = "the result can't be written" if path is None else "can't be written"
-        raise OutputError(f"{what}: {os_reason(exc)}", where=None if path is None else str(path)) from exc
+        raise output_error(what, exc, None if path is None else str(path)) from exc
 
 
 def _read_frames(stream: BinaryIO, name: str, form: Format, rows: int, dialect: Dialect) -> Iterator[pl.DataFrame]:

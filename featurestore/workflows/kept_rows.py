@@ -42,6 +42,11 @@ def _checks(source: Source, index: Index, taken: dict[str, Taken]) -> Iterator[C
         files = "1 file that is gone" if len(gone) == 1 else f"{len(gone):,} files that are gone"
         what = f"1 row of {files} is" if rows == 1 else f"{rows:,} rows of {files} are"
         yield Check("sources", "ok", f"{source.name}: {what} kept: {why}", hint)
+    over = {content for each in taken.values() for content in each.replaced} - there - missed
+    left = sum(piece.rows for one in over if one in index.contents for piece in index.contents[one].pieces)
+    if left:
+        what = "1 row of a file that was written over is" if left == 1 else f"{left:,} rows of files written over are"
+        yield Check("sources", "ok", f"{source.name}: {what} kept: {source.known_at} says that they were known")
     lost = [high for sha256, high in index.dropped.items() if sha256 in missed]
     if lost:
         until = times.format_instant(max(lost))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 from featurestore.sources.contract import Start
@@ -132,3 +134,59 @@ def test_a_row_that_comes_late_with_an_older_stamp_changes_nothing(project: Fold
     project.write({"visits2.csv": head + "001,2024-01-01T00:00:00Z,49,,2024-02-01T00:00:00Z\n"})
     feature = project.features()["age_share"]
     assert (feature["rows_written"], feature["rows_corrected"], feature["rows_older"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("most", [0, 1 << 30])
+def test_rows_that_were_written_just_now_are_those_of_their_files(
+    project: Folder, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """They are not read again, where they are few; however a column is called."""
+    from featurestore.parsed import rows
+
+    monkeypatch.setattr(rows, "FRESH_BYTES", most)
+    read: list[Path] = []
+    crc = rows._crc
+
+    def noted(path: Path) -> tuple[int, int]:
+        read.append(path)
+        return crc(path)
+
+    monkeypatch.setattr(rows, "_crc", noted)
+    parquet = pl.read_parquet
+    opened: list[Path] = []
+
+    def whole(path: Path, *, n_rows: int | None = None, **given: Any) -> pl.DataFrame:
+        if n_rows is None:
+            opened.append(path)
+        return parquet(path, n_rows=n_rows, **given)
+
+    monkeypatch.setattr(pl, "read_parquet", whole)
+    head, *lines = VISITS.strip().splitlines()
+    project.write({"visits.csv": "\n".join([f"{head},^a.*$", *(f"{line},1" for line in lines), ""])})
+    first = project.features()["age_share"]
+    assert first["rows_written"] == 3
+    assert len(read) == 1  # as they were written
+    assert bool(opened) == (most == 0)
+    full = project.features("--full")["age_share"]
+    assert (full["rows_written"], full["rows_corrected"], full["rows_unchanged"]) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("name", ["{}", "visit {}"])
+def test_files_of_rows_whose_ids_lie_elsewhere_are_not_read(project: Folder, name: str) -> None:
+    """One that is damaged in secret stays so until a row comes that may be in it."""
+    project.edit("featurestore.toml", 'event_time = "visit_at"', 'event_time = "visit_at"\nid = ["visit"]')
+    head = "visit,patient_id,visit_at,age,chol\n"
+    visits = [f"{name.format(number)},001,2024-01-0{number}T00:00:00Z,5{number},\n" for number in range(1, 9)]
+    project.write({"visits.csv": head + visits[2] + visits[4]})
+    project.run("ingest")
+    (kept,) = rows_of(project).glob("*.parquet")
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    kept.write_bytes(bytes(data))
+    for number in (5, 1):  # the ids 6 and 2
+        project.write({f"visits{number}.csv": head + visits[number]})
+        assert project.features()["age_share"]["rows_written"] == 1
+    assert kept.read_bytes() == bytes(data)
+    project.write({"visits3.csv": head + visits[3]})
+    assert project.features()["age_share"]["rows_written"] == 1
+    assert not kept.exists()

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from featurestore import FeatureStore
+from featurestore.parsed.index import read_index
 from tests.conftest import Folder
 from tests.ingest.judged import name_of
 from tests.services_postgres import PostgresServer
@@ -123,12 +124,42 @@ def dumps(seed: int) -> list[Files]:
     return states
 
 
-def judge(folder: Folder, states: Sequence[Files], url: str | None, *, timed: bool = True) -> None:
+def mixed(seed: int) -> list[Files]:
+    """A dump that is written over, beside files of rows that were known in between: few values, so that they meet."""
+    rng = random.Random(seed)
+    between = rng.sample(range(1, 80, 2), 20)
+    now: dict[int, Row] = {}
+    files: dict[str, list[Row]] = {}
+    states: list[Files] = []
+    hour = 0
+
+    def row(order: int, known: int) -> Row:
+        return Row(order, rng.choice("ab"), rng.choice(DAYS[:2]), known, rng.randrange(3))
+
+    for number in range(rng.randint(3, 6)):
+        for order in range(3):
+            if not now or rng.random() < 0.5:
+                hour += 2 * rng.randint(1, 6)
+                now[order] = row(order, hour)
+        if rng.random() < 0.6:
+            name = rng.choice((*files, f"{number}.csv"))
+            files.setdefault(name, []).append(row(rng.randrange(5), between.pop()))
+        if files and rng.random() < 0.4:
+            rows = files[rng.choice(list(files))]
+            place = rng.randrange(len(rows))
+            rows[place] = row(rows[place].order, rows[place].known)
+        states.append({"dump.csv": list(now.values()), **{name: list(rows) for name, rows in files.items()}})
+    return states
+
+
+def judge(
+    folder: Folder, states: Sequence[Files], url: str | None, *, timed: bool = True, known: Known | None = None
+) -> None:
     offline = "" if url is None else f'[offline]\nurl = "{url}"\n'
     time = 'event_time = "at"' if timed else 'valid = "always"'
     toml = TOML.format(project=name_of(folder.root), time=time, offline=offline)
     folder.write({"featurestore.toml": toml, "features/orders.py": FEATURES})
-    known: Known = {}
+    known = known or {}
     for files in states:
         for path in folder.root.glob("*.csv"):
             path.unlink()
@@ -167,7 +198,9 @@ def compare(folder: Folder, known: Known) -> None:
     folder.run("verify")
 
 
-@pytest.mark.parametrize(("make", "seed"), [(logs, 0), (logs, 1), (logs, 1000), (dumps, 0), (dumps, 1005)])
+@pytest.mark.parametrize(
+    ("make", "seed"), [(logs, 0), (logs, 1), (logs, 1000), (dumps, 0), (dumps, 1005), (mixed, 1002), (mixed, 1008)]
+)
 def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
     folder: Folder, make: Callable[[int], list[Files]], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,10 +210,10 @@ def test_a_row_that_is_known_elsewhere_later_leaves_its_place_then(
 
 def test_a_server_answers_the_same(folder: Folder, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer) -> None:
     monkeypatch.chdir(folder.root)
-    for number, make in enumerate((logs, dumps)):
-        if number:
-            folder = Folder(folder.root / "dumps", folder._capture)
-        judge(folder, make(7), postgres.url)
+    root = folder.root
+    for make, seed in ((logs, 7), (dumps, 7), (mixed, 1002)):
+        folder = Folder(root / make.__name__, folder._capture)
+        judge(folder, make(seed), postgres.url)
         postgres.run(f'DROP SCHEMA IF EXISTS "fs_{name_of(folder.root)}" CASCADE')
 
 
@@ -189,8 +222,39 @@ def test_attributes_without_event_times_move_too(folder: Folder, monkeypatch: py
     judge(folder, logs(3, corrected=0), None, timed=False)
 
 
+def test_what_a_file_said_before_it_was_written_over_stays_known(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.root)
+    there = Row(0, "a", 0, 10, 5)
+    states = [
+        {"first.csv": [there], "dump.csv": [Row(1, "a", 0, 20, 5)]},
+        {"first.csv": [there], "dump.csv": [Row(1, "b", 0, 40, 5)]},
+        {"first.csv": [there], "dump.csv": [Row(1, "b", 0, 40, 5)], "late.csv": [Row(2, "a", 0, 15, 9)]},
+    ]
+    judge(folder, states, None)
+
+
+def test_of_a_file_that_was_written_over_what_has_changed_is_kept_and_it_may_come_back(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.root)
+    first = [Row(order, "a", 0, order + 1, order) for order in range(100)]
+    second = [*first[1:], Row(0, "b", 0, 150, 7)]
+    third = [*second[1:], Row(1, "b", 1, 160, 8)]
+    judge(folder, [{"dump.csv": first}, {"dump.csv": second}, {"dump.csv": third}], None)
+    index = read_index(folder.root / ".featurestore/rows/orders/index.json")
+    rows = {sum(piece.rows for piece in kept.pieces) for kept in index.contents.values()}
+    assert rows == {100, 1}, "of what was written over the row that moved"
+    assert (
+        "orders: 2 rows of files written over are kept: loaded_at says that they were known" in folder.run("doctor").out
+    )
+    states = [{"dump.csv": third}, {"dump.csv": first}, {"dump.csv": third, "late.csv": [Row(200, "a", 0, 155, 9)]}]
+    judge(folder, states, None, known={(row.order, row.known): row for row in (*first, *second, *third)})
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("make", [logs, dumps])
+@pytest.mark.parametrize("make", [logs, dumps, mixed])
 @pytest.mark.parametrize("seed", range(1_000, 1_100))
 def test_a_row_that_is_known_elsewhere_later_leaves_its_place_many_more_times(
     folder: Folder, make: Callable[[int], list[Files]], seed: int, monkeypatch: pytest.MonkeyPatch

@@ -99,8 +99,9 @@ def test_a_closed_pipe_ends_the_command_quietly(ingested: Folder, form: str, bat
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "ndjson"])
 @pytest.mark.parametrize("batch", ["2", "100"])
 def test_a_full_disk_is_reported(ingested: Folder, form: str, batch: str) -> None:
-    said = join(ingested, "--output", "/dev/full", "--format", form, "--batch-rows", batch, code=4)
+    said = join(ingested, "--output", "/dev/full", "--format", form, "--batch-rows", batch, code=12)
     assert "/dev/full: can't be written: No space left on device\n" in said
+    assert "see how much space the disk has" in said
 
 
 def test_progress_is_shown_on_a_terminal_only(ingested: Folder) -> None:

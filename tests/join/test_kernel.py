@@ -223,3 +223,12 @@ def test_labels_of_several_batches_come_back_in_their_order() -> None:
     answer = np.full(len(at), kernel.NONE)
     answer[found.label_rows] = found.history_rows
     assert np.array_equal(answer, nearest["row"].cast(pl.Int64).fill_null(-1).to_numpy())
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3) | st.integers(2**63 - 4, 2**63 - 1), max_size=40))
+def test_labels_are_grouped_whatever_integers_their_keys_are(keys: list[int]) -> None:
+    side = kernel.group_labels(pl.DataFrame({"k": keys}, schema={"k": pl.Int64}), np.arange(len(keys)))
+    assert side.entities["k"].to_list() == sorted(set(keys))
+    assert sorted(side.label_rows.tolist()) == list(range(len(keys)))
+    grouped = side.entities["k"].to_numpy()[side.entity_rows].tolist()
+    assert [keys[row] for row in side.label_rows.tolist()] == grouped == sorted(keys)

@@ -9,21 +9,21 @@ import pytest
 
 from featurestore.config import DriftSettings, Project
 from featurestore.offline.contract import OfflineStore
-from featurestore.offline.duckdb.store import ROWS_IN_MEMORY, DuckDBStore
+from featurestore.offline.duckdb.store import DuckDBStore
 from featurestore.offline.postgres import packed
 from featurestore.offline.postgres.store import PostgresStore
 from tests.services_postgres import PostgresServer
 
 
 class Factory(Protocol):
-    """Makes a store in a folder; a number of rows is for stores that treat larger histories in another way."""
+    """Makes a store in a folder."""
 
-    def __call__(self, folder: Path, *, rows_in_memory: int = ...) -> OfflineStore: ...
+    def __call__(self, folder: Path) -> OfflineStore: ...
 
 
 def duckdb_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
-    def make(folder: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> OfflineStore:
-        return DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()), rows_in_memory=rows_in_memory)
+    def make(folder: Path) -> OfflineStore:
+        return DuckDBStore(Project(folder, "test", {}, {}, DriftSettings()))
 
     yield make
 
@@ -37,7 +37,7 @@ def postgres_stores(request: pytest.FixtureRequest) -> Iterator[Factory]:
     server: PostgresServer = request.getfixturevalue("postgres")
     made: set[str] = set()
 
-    def make(folder: Path, *, rows_in_memory: int = ROWS_IN_MEMORY) -> OfflineStore:
+    def make(folder: Path) -> OfflineStore:
         project = postgres_project(server, folder)
         made.add(project.name)
         return PostgresStore(project)

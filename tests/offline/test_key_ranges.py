@@ -41,13 +41,11 @@ def test_few_rows_are_one_span() -> None:
     assert cut_key_ranges([("a",), ("b",)], 10, 100, 1_000) == [ALL_KEYS]
 
 
-@pytest.mark.parametrize("rows_in_memory", [0, 4_000_000], ids=["large", "small"])
 @pytest.mark.parametrize("of", [version("int", PAIR), version("int", PATIENT)], ids=str)
 def test_the_latest_rows_of_all_spans_are_the_latest_rows(
-    new_store: Factory, tmp_path: Path, of: StoredVersion, rows_in_memory: int
+    new_store: Factory, tmp_path: Path, of: StoredVersion
 ) -> None:
-    """Both ways in which DuckDB finds the latest rows."""
-    store = new_store(tmp_path, rows_in_memory=rows_in_memory)
+    store = new_store(tmp_path)
     drawn = random.Random(7)
     keys: list[Keys] = [(number, text) for number in (-(2**63), -1, 0, 7, 2**63 - 1) for text in TEXTS]
     if of.entity_type == PATIENT:

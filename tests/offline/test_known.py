@@ -139,16 +139,14 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("rows_in_memory", [0, 1_000])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_runs_wrote_the_rows_are_those_of_the_judge(
     new_store: Factory,
     tmp_path_factory: pytest.TempPathFactory,
-    rows_in_memory: int,
     steps: list[list[tuple[str, int, int, int]]],
 ) -> None:
-    store = new_store(tmp_path_factory.mktemp("store"), rows_in_memory=rows_in_memory)
+    store = new_store(tmp_path_factory.mktemp("store"))
     with store.writing("run-0") as run:  # numbers runs from 2 on, so that the version has known times before them
         run.write(SCORE, known_frame([("z", 0, 0, 0.0)]))
         run.finish(run_of((run.run_seq, run.learned_at), "run-0"))

@@ -52,6 +52,19 @@ def set_back(
         server.run("DROP SCHEMA IF EXISTS fs_test CASCADE; DROP SCHEMA IF EXISTS kept CASCADE")
 
 
+@pytest.mark.parametrize("command", ["ingest", "sync", "baseline age_share"])
+def test_a_run_that_could_not_be_noted_is_noted_by_the_next_command(
+    set_back: Callable[[], None], project: Folder, command: str
+) -> None:
+    note = project.root / ".featurestore" / "history.json"
+    after_both = note.read_bytes()
+    note.write_bytes(after_both.replace(b'"run_seq": 2', b'"run_seq": 0'))  # as a full disk leaves it: an older one
+    project.run(*command.split())
+    assert note.read_bytes() == after_both
+    set_back()
+    assert project.json("ingest", code=4)["error"]["code"] == "set_back"
+
+
 def test_it_is_read_with_a_warning_and_not_written(set_back: Callable[[], None], project: Folder) -> None:
     set_back()
     ran = project.run("export", "age_share")

@@ -101,16 +101,14 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("rows_in_memory", [0, 1_000])
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_runs_wrote_the_answers_are_those_of_the_judge(
     new_store: Factory,
     tmp_path_factory: pytest.TempPathFactory,
-    rows_in_memory: int,
     steps: list[list[tuple[str, int, int]]],
 ) -> None:
-    store = new_store(tmp_path_factory.mktemp("store"), rows_in_memory=rows_in_memory)
+    store = new_store(tmp_path_factory.mktemp("store"))
     for number, step in enumerate(steps, 1):
         with store.writing(f"run-{number}") as run:
             of_op = {

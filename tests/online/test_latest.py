@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,13 +19,12 @@ ROWS = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("in_memory", [0, 1_000])
-@settings(max_examples=6)
+@settings(max_examples=20)
 @given(runs=st.lists(ROWS, min_size=1, max_size=4))
-def test_latest_is_the_greatest_time_and_run(in_memory: int, runs: list[list[tuple[str, int, int, int]]]) -> None:
+def test_latest_is_the_greatest_time_and_run(runs: list[list[tuple[str, int, int, int]]]) -> None:
     with TemporaryDirectory() as folder:
         project = make_project(Path(folder))
-        store, plain = DuckDBStore(project, rows_in_memory=in_memory), History(project)
+        store, plain = DuckDBStore(project), History(project)
         for rows in runs:
             dated = sorted((shop, item, datetime(2024, 1, day), value) for shop, item, day, value in rows)
             plain.learn({STOCK: dated})

@@ -1,25 +1,27 @@
-"""A backfill of windows, a step at a time: the answers of one run, from its first instant on."""
+"""A backfill of windows and delays, a step at a time: the answers of one run, from its first instant on."""
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import pytest
 
+from featurestore.workflows.ingest import divided
 from featurestore.workflows.ingest.backfill import backfill
 from featurestore.workflows.ingest.events import IngestOptions
 from featurestore.workflows.ingest.ingest import IngestRequest, ingest
 from tests.windows.judge import ENTITIES, ORIGIN, UNIT, Event, Judge, declare
 
+SEEDS = 2 * int(os.environ.get("FEATURESTORE_TEST_HISTORIES", "3"))
 SINCE, UNTIL, CLOCK = ORIGIN, ORIGIN + 20 * UNIT, ORIGIN + 26 * UNIT
 
 
 def make(root: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Judge:
-    """A project with random events around the backfill, and features of which none is without a window."""
+    """A project with random events around the backfill, and features with a window or a delay."""
     rng = random.Random(seed)
-    declared = [each for each in declare(rng) if each.window is not None]
-    judge = Judge(root, monkeypatch, declared, rng.choice((1, 2, 8)), clock=CLOCK)
+    judge = Judge(root, monkeypatch, declare(rng), rng.choice((1, 2, 8)), clock=CLOCK)
     for number in range(24):
         time = ORIGIN + rng.randint(-12, 24) * UNIT
         event = Event(number, rng.choice(ENTITIES), time, rng.choice((-1, 0, 1, 2)), ORIGIN + number)
@@ -83,3 +85,33 @@ def test_one_run_from_an_instant_on_gives_the_same(tmp_path: Path, seed: int, mo
     # Where the steps of a backfill were used up, an empty list is left.
     lists = [{key: found for key, found in judge.lists().items() if found != ([], None)} for judge in (steps, once)]
     assert lists[0] == lists[1]
+
+
+@pytest.mark.parametrize("rows", [None, 1])
+@pytest.mark.parametrize("seed", range(9, 9 + SEEDS))
+def test_what_changes_before_it_later_changes_its_first_instant(
+    tmp_path: Path, seed: int, rows: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late events, events that move, deletions: also where everything goes by parts."""
+    if rows is not None:
+        monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: rows)
+    judge, rng = make(tmp_path / "p", monkeypatch, seed), random.Random(seed)
+    take(judge, rng.choice((None, 3 * UNIT)), CLOCK + 1)
+    judge.synced.clear()
+    for number in range(1, 4):
+        judge.clock += rng.choice((1, 2, 4)) * UNIT
+        for n in range(rng.choice((0, 1, 2))):
+            known = rng.random() < 0.6
+            event = Event(
+                rng.randrange(24) if known else 100 * number + n, rng.choice(ENTITIES),
+                ORIGIN + rng.randint(-14, 8) * UNIT, rng.choice((-1, 0, 1, 2)), ORIGIN + 1_000 * number + n,
+            )  # fmt: skip
+            judge.files.setdefault(f"late{number}.csv", []).append(event)
+        if rng.random() < 0.3:
+            judge.delete(rng.choice(ENTITIES), ORIGIN + rng.randint(-6, 26) * UNIT)
+        judge.run()
+        compare(judge, judge.clock, f"seed {seed}, run {number}")
+    judge.sync()
+    judge.check_online(f"seed {seed}", [judge.clock])
+    counts = [(i.rows_written, i.rows_corrected, i.rows_withdrawn) for i in judge.run(full=True).run.features]
+    assert set(counts) == {(0, 0, 0)}, f"seed {seed}, --full afterwards"

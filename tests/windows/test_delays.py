@@ -204,9 +204,31 @@ def test_where_a_delay_says_nothing_it_is_refused(cards: Folder, toml: str, said
     assert said in cards.run("ingest", "last_paid", code=2).err
 
 
-def test_its_past_is_not_taken_in_steps(cards: Folder) -> None:
-    error = cards.json("ingest", "--since", "2026-05-01", code=4)["features"][0]["error"]
-    assert "has a delay" in error["message"]
+def test_what_could_be_used_before_a_backfill_answers_at_its_first_instant(cards: Folder) -> None:
+    cards.run(
+        "ingest", "last_paid", "--since", "2026-06-01T10:00:00Z", "--until", "2026-06-01T12:00:00Z", "--step", "1h"
+    )
+    assert joined(cards, "last_paid", "a", "09:59:59.999999", "10:00:00", "12:59:59", "13:00:00") == [None, 5, 5, 7]
+    first = cards.json("history", "last_paid", "a")["values"]
+    assert [(row["value"], row["computed_at"]) for row in first] == [
+        (5, "2026-06-01T10:00:00Z"), (7, "2026-06-01T13:00:00Z"),
+    ]  # fmt: skip
+
+
+def test_a_row_that_comes_late_from_before_it_replaces_that(cards: Folder) -> None:
+    cards.run("ingest", "last_paid", "--full", "--since", "2026-06-01T10:00:00Z")
+    head = "number,card,at,amount,updated\n"
+    cards.write({"data/b.csv": head + "4,a,2026-06-01T07:00:00Z,9,2026-06-01T12:00:00Z\n"})
+    (found,) = cards.json("ingest", "last_paid")["features"]
+    assert (found["rows_corrected"], "--since" in found["reason"]) == (1, True)
+    assert joined(cards, "last_paid", "a", "09:59:59", "10:00:00", "13:00:00") == [None, 9, 7]
+
+
+def test_what_was_deleted_before_a_backfill_does_not_answer_in_it(cards: Folder) -> None:
+    cards.run("ingest", "settled")
+    cards.run("delete", "card", "a", "--at", "2026-06-01T07:00:00Z")
+    cards.run("ingest", "last_paid", "--since", "2026-06-01T10:00:00Z")
+    assert joined(cards, "last_paid", "a", "10:00:00", "12:59:59", "13:00:00") == [None, None, 7]
 
 
 def test_no_path_of_a_delayed_value_is_left_out_of_erasure(cards: Folder) -> None:

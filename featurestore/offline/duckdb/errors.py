@@ -14,8 +14,8 @@ import duckdb
 from featurestore.errors import CancelledError, DamagedError, FeatureStoreError, StoreError, os_reason, quoted_os_error
 
 RESTORE = (
-    "put a backup of it in its place; without one, move it away and run featurestore ingest: the values of what the "
-    "sources still hold come back, and are dated anew"
+    "put a backup of it in its place; without one, move it away, remove history.json beside it, and run featurestore "
+    "ingest, then featurestore sync --full: the values of what the sources still hold come back, and are dated anew"
 )
 _AGAIN = "run the same command again"
 

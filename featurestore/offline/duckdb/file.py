@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import duckdb
@@ -14,12 +15,43 @@ from featurestore.offline.sql import Values
 
 
 class DuckDBFile:
-    """`SqlConnection` on a DuckDB connection, which is public for whatever else is needed."""
+    """`SqlConnection` on a DuckDB connection, which is public for whatever else is needed.
+
+    What `begin` was given runs on a thread of its own, in order, beside what this thread does next. Whoever uses the
+    connection waits for it.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
-        self.connection = connection
+        self._connection = connection
+        self._worker: ThreadPoolExecutor | None = None
+        self._begun: list[Future[object]] = []
         self._read_only = read_only  # nobody writes while a reader has the file open
         self._tables: dict[str, bool] | None = None  # whether their rows have known times
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
+        begun, self._begun = self._begun, []
+        try:
+            for each in begun:
+                each.result()
+        finally:  # where one has failed, or a signal has come, none of the others goes on beside the rollback
+            for each in begun:
+                each.cancel()
+            wait(begun)
+        return self._connection
+
+    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
+        """Runs what nobody waits for: an error is raised to whoever uses the connection next."""
+        self._worker = self._worker or ThreadPoolExecutor(1, "duckdb")
+        self._begun.append(self._worker.submit(work, self._connection))
+
+    def close(self) -> None:
+        for each in self._begun:
+            each.cancel()
+        if self._worker is not None:
+            self._worker.shutdown()
+        self._connection.close()
 
     def rows(self, query: str, values: Values = ()) -> list[dict[str, Any]]:
         cursor = self.connection.execute(query, list(values))
@@ -29,10 +61,14 @@ class DuckDBFile:
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         # One statement for all: a thousand single-row INSERTs take a second.
         lists = ", ".join(f"unnest(${number})" for number in range(1, len(columns) + 1))
-        self.connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {lists}",
-            [list(column) for column in zip(*rows, strict=True)],
-        )
+        values = [list(column) for column in zip(*rows, strict=True)]
+        self.change(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {lists}", values)
+
+    def change(self, statement: str, values: Values = ()) -> None:
+        if self._begun:  # behind what is under way
+            self.begin(lambda connection: connection.execute(statement, list(values)))
+        else:
+            self._connection.execute(statement, list(values))
 
     def has_history(self, version: StoredVersion) -> bool:
         """Whether the version has a table here."""

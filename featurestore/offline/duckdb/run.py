@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import duckdb
 import polars as pl
 
 from featurestore.model import StoredVersion, VersionId
@@ -33,6 +34,8 @@ from featurestore.offline.sql import (
 )
 from featurestore.tables.types import held_schema, history_schema, key_types
 
+NEAR = 30 * 86_400_000_000  # µs: how long before an instant the row that holds there mostly lies
+
 
 class DuckDBRun(SqlRun):
     """`RunTransaction` on an open file."""
@@ -40,7 +43,10 @@ class DuckDBRun(SqlRun):
     def __init__(self, file: DuckDBFile, run_id: str, clock: int | None = None) -> None:
         super().__init__(file, run_id, clock)
         self._file = file
-        self._connection = file.connection
+
+    @property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        return self._file.connection
 
     def write_timed(self, version: StoredVersion, frame: pl.DataFrame, tolerance: float | None) -> Written:
         self.refuse(version, frame)
@@ -108,18 +114,31 @@ class DuckDBRun(SqlRun):
         schema = held_schema(version)
         if not self._file.has_history(version) or not entities.height:
             return pl.DataFrame(schema=schema)
-        keys = key_list(version)
-        wanted = entities.rename({"computed_at": "since"})  # noqa: F841  # the query finds it by its name; see `append`
-        rows = f"FROM {history_table(version.id)} JOIN wanted USING ({keys}) WHERE computed_at"
-        first = instant(int(entities["computed_at"].to_physical().min()))  # type: ignore[arg-type]
+        names = list(version.entity_type.key_names)
+        keys, wanted = key_list(version), entities.rename({"computed_at": "since"})
+        first = int(entities["computed_at"].to_physical().min())  # type: ignore[arg-type]  # of integers an integer
+        back = instant(first - NEAR)
+        rows = (
+            f"SELECT {keys}, computed_at, run_seq, op, value, since FROM {history_table(version.id)} "
+            f"JOIN wanted USING ({keys}) WHERE computed_at"
+        )
+        # As a struct, because arg_max passes over nulls, and a stored null is a value.
+        last = (
+            f"SELECT {keys}, max(computed_at) AS computed_at, "
+            "arg_max({'op': op, 'value': value}, (computed_at, run_seq)) AS held FROM near "
+            f"WHERE computed_at < since GROUP BY {keys}"
+        )
         found: pl.DataFrame = self._connection.sql(
-            # As a struct, because arg_max passes over nulls, and a stored null is a value.
-            f"SELECT {keys}, computed_at, arg_max({{'op': op, 'value': value}}, run_seq) AS held {rows} >= since "
-            f"AND computed_at >= {first} GROUP BY {keys}, computed_at UNION ALL SELECT {keys}, max(computed_at), "
-            f"arg_max({{'op': op, 'value': value}}, (computed_at, run_seq)) {rows} < since GROUP BY {keys} "
-            f"ORDER BY {keys}, computed_at"
+            f"WITH near AS ({rows} >= {back}) SELECT {keys}, computed_at, "
+            "arg_max({'op': op, 'value': value}, run_seq) AS held FROM near WHERE computed_at >= since "
+            f"GROUP BY {keys}, computed_at UNION ALL {last}"
         ).pl()
-        return found.unnest("held").select(schema.names()).cast(schema)
+        # Most entities have a row not long before; of the others the whole history is looked at.
+        before = found.join(wanted, on=names, how="inner").filter(pl.col("computed_at") < pl.col("since"))
+        wanted = wanted.join(before, on=names, how="anti")
+        if wanted.height:
+            found = pl.concat([found, self._connection.sql(f"WITH near AS ({rows} < {back}) {last}").pl()])
+        return found.unnest("held").select(schema.names()).cast(schema).sort(*names, "computed_at")
 
     def held(self, version: StoredVersion, frame: pl.DataFrame) -> pl.DataFrame:
         if not self._file.has_history(version):
@@ -251,14 +270,19 @@ class DuckDBRun(SqlRun):
         if frame.height == 0:
             return
         known = KNOWN in frame.columns
-        # DuckDB finds the frame by the name of this variable. Registered as a view it would stay in memory, as an
-        # Arrow copy, until the transaction ends: 38 MB for a million rows of each feature.
-        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))  # noqa: F841
-        self._connection.execute(
+        rows = frame.select(*version.entity_type.key_names, "computed_at", "value", *([KNOWN] if known else []))
+        statement = (
             f"INSERT INTO {history_table(version.id)} ({history_list(version, known=known)}) "
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
+        self._file.begin(partial(_insert, statement, rows))
+
+
+def _insert(statement: str, rows: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> None:
+    # DuckDB finds the frame by the name of the variable. Registered as a view it would stay in memory, as an Arrow
+    # copy, until the transaction ends: 38 MB for a million rows of each feature.
+    connection.execute(statement)
 
 
 def in_range(version: StoredVersion, key_range: KeyRange, values: list[str | int]) -> str:

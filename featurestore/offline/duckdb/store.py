@@ -45,7 +45,7 @@ from featurestore.offline.duckdb.place import history_path, stamp_of, wal_of
 from featurestore.offline.duckdb.reading import NAME, EngineLease
 from featurestore.offline.duckdb.run import DuckDBRun, in_range
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, note_last_run, set_back
+from featurestore.offline.last_run import LastRun, catch_up, note_last_run, set_back
 from featurestore.offline.partitions import ALL_KEYS, KeyRange, Keys
 from featurestore.offline.raw_rows import SqlRawRows, drop_raw_batches
 from featurestore.offline.retention import drop_details
@@ -59,13 +59,13 @@ from featurestore.offline.sql import (
     key_list,
     learned_order,
     literal,
+    quote,
     sample_lists,
 )
 from featurestore.tables.types import history_schema
 
 BUSY_SECONDS = 30.0
 LOCAL = "embedded"  # the store's name in `last_run`: a project may be moved
-ROWS_IN_MEMORY = 4_000_000
 BATCH_ROWS = 1_000_000
 
 Result = TypeVar("Result")
@@ -83,18 +83,16 @@ class _Reader:
 class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
     """`OfflineStore` on a DuckDB file. Writers hold the project's lock; see `featurestore.locking`.
 
-    It waits ``patience`` seconds for a busy file, and finds the latest rows of histories of up to ``rows_in_memory``
-    rows in memory, which is faster.
+    It waits ``patience`` seconds for a busy file.
     """
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, project: Project, *, patience: float = BUSY_SECONDS, rows_in_memory: int = ROWS_IN_MEMORY):
+    def __init__(self, project: Project, *, patience: float = BUSY_SECONDS):
         self._project = project
         self._path = history_path(project)
         self.name = str(self._path)
         self._patience = patience
-        self._rows_in_memory = rows_in_memory
         self._gate = gate_of(self._path)
         # The reader's memory is part of the command's.
         self._lease = EngineLease(self._path, min(duck.MEMORY, project.memory // 4))
@@ -123,6 +121,12 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 return self._set_back(file)
             except duckdb.Error as exc:
                 raise error_of(exc, self._path) from exc
+
+    def catch_up(self) -> None:
+        with self.reading():
+            file = self._file() if is_there(self._path) else None
+            if file is not None and file.meta():
+                self._unsettled = (*self._unsettled, *catch_up(self._project, LOCAL, file))
 
     def missing_right(self) -> StoreError | None:
         for path in (self._path, self._path.parent):
@@ -330,7 +334,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         entities: pl.DataFrame | None = None,
         key_range: KeyRange = ALL_KEYS,
     ) -> pl.DataFrame:
-        keys, table = key_list(version), history_table(version.id)
+        keys, names, table = key_list(version), version.entity_type.key_names, history_table(version.id)
         bounds: list[str | int] = []
         within = in_range(version, key_range, bounds)
         touched, where = "", f"{between(up_to_run, None)} AND {dated(None, at)} AND {within}"
@@ -344,12 +348,14 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             rows = f"SELECT {history_list(version, known=known)} FROM {table}{touched} WHERE {where}"
             if known or entities is not None or self.has_withdrawn(version.id):
                 return self._history(version, answers(version, rows, known=known), bounds, entities=entities)
-            if after_run is None and self._rows_of(version, within, bounds) <= self._rows_in_memory:
-                return _last_rows(self._history(version, rows, bounds), version.entity_type.key_names)
+            # A row goes before all else if the row after it, wherever that lies, is a later one of its entity: where
+            # rows lie sorted, as they mostly do, that leaves little to the window function.
+            last = [f"lead({quote(name)}) OVER () IS DISTINCT FROM {quote(name)}" for name in names]
+            last.append("lead(computed_at) OVER () <= computed_at")
             return self._history(
                 version,
-                f"{rows} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY computed_at DESC, run_seq DESC) = 1 "
-                f"ORDER BY {keys}",
+                f"SELECT * FROM ({rows} QUALIFY {' OR '.join(last)}) QUALIFY row_number() OVER "
+                f"(PARTITION BY {keys} ORDER BY computed_at DESC, run_seq DESC) = 1 ORDER BY {keys}",
                 bounds,
             )
 
@@ -376,34 +382,20 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         return self._ask(ask, None)
 
     def sample_keys(self, version: StoredVersion, every: int, *, after_run: int | None = None) -> list[Keys]:
-        query = (
-            f"SELECT {key_list(version)} FROM {history_table(version.id)} "
-            f"WHERE rowid % {every:d} = {every - 1:d} AND {between(None, after_run)}"
-        )
+        table = history_table(version.id)
 
         def ask(file: DuckDBFile) -> list[Keys]:
             if not file.has_history(version):
                 return []
+            # Found by their numbers, where the remainder of each number would take reading all keys.
+            places = f"SELECT range FROM range({every - 1:d}, (SELECT max(rowid) + 1 FROM {table}), {every:d})"
+            query = f"SELECT {key_list(version)} FROM {table} WHERE rowid IN ({places}) AND {between(None, after_run)}"
             found = file.connection.execute(query).fetchall()
             if version.steps:
                 found += file.connection.execute(sample_lists(version, every, after_run)).fetchall()
             return found
 
         return self._ask(ask, [])
-
-    def _rows_of(self, version: StoredVersion, within: str, bounds: Sequence[str | int]) -> int:
-        """An upper bound of the rows that meet a condition."""
-        count = f"SELECT count(*) AS rows FROM {history_table(version.id)}"
-
-        def ask(file: DuckDBFile) -> int:
-            if not file.has_history(version):
-                return 0
-            rows = int(file.rows(count)[0]["rows"])  # DuckDB answers from its statistics
-            if rows <= self._rows_in_memory:
-                return rows
-            return int(file.rows(f"{count} WHERE {within}", bounds)[0]["rows"])
-
-        return self._ask(ask, 0)
 
     def current(self, version: StoredVersion, *, key_range: KeyRange = ALL_KEYS) -> pl.DataFrame:
         keys, table = key_list(version), history_table(version.id)
@@ -523,7 +515,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         except duckdb.Error as exc:
             raise error_of(exc, self._path) from exc
         finally:
-            file.connection.close()
+            file.close()
 
     @contextmanager
     def _turn(self, turn: Callable[[float], AbstractContextManager[None]]) -> Iterator[None]:
@@ -549,20 +541,10 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                 time.sleep(0.02)
 
 
-def _last_rows(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """The last row of each entity, in order. Where all rows fit, that costs a fifth of DuckDB's window function."""
-    if _in_order(rows, keys, strictly=True):
-        return rows  # one row for each entity, in order already
-    order = [*keys, "computed_at", "run_seq"]
-    rows = rows if _in_order(rows, order) else rows.sort(order)
-    same = [pl.col(name) == pl.col(name).shift(-1) for name in keys]
-    return rows.filter(~pl.all_horizontal(same).fill_null(False))
-
-
-def _in_order(frame: pl.DataFrame, columns: Sequence[str], *, strictly: bool = False) -> bool:
+def _in_order(frame: pl.DataFrame, columns: Sequence[str]) -> bool:
     """Whether rows are sorted by these columns. They often are, and checking is cheaper than sorting."""
     *first, last = columns
-    in_order = pl.col(last).shift(1) < pl.col(last) if strictly else pl.col(last).shift(1) <= pl.col(last)
+    in_order = pl.col(last).shift(1) <= pl.col(last)
     for name in reversed(first):
         before, now = pl.col(name).shift(1), pl.col(name)
         in_order = (before < now) | ((before == now) & in_order)

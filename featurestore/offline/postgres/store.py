@@ -39,7 +39,7 @@ from featurestore.offline.audit_rows import table_name
 from featurestore.offline.contract import Baseline, DataSet, DroppedBatch, Erasure, HistoryMark
 from featurestore.offline.datasets import SqlDataSets, insert_dataset
 from featurestore.offline.erasing import UNFINISHED
-from featurestore.offline.last_run import LastRun, note_last_run, set_back
+from featurestore.offline.last_run import LastRun, catch_up, note_last_run, set_back
 from featurestore.offline.ownership import (
     foreign_schema,
     is_known,
@@ -230,6 +230,12 @@ class PostgresStore(SqlAuditLog, SqlDataSets, SqlRawRows):
             lost = self._set_back(connection, exists=exists > 0)
             connection.rollback()
             return lost
+
+    def catch_up(self) -> None:
+        with self._begin("READ COMMITTED READ ONLY") as connection:
+            if tables.format_of(connection) > 0:
+                self._unsettled = (*self._unsettled, *catch_up(self._project, self._place, connection))
+            connection.rollback()
 
     def missing_right(self) -> FeatureStoreError | None:
         with self._begin("READ COMMITTED READ ONLY") as connection:

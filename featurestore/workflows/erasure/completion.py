@@ -50,12 +50,14 @@ def writing_turn(project: Project, offline: OfflineStore, *, dry_run: bool = Fal
         return
     with write_lock(project):
         refuse_set_back(offline)
+        offline.catch_up()
         yield _complete_broken_off(project, offline)
 
 
 def complete_if_broken_off(project: Project, offline: OfflineStore) -> None:
     """The same for a command that needs no lock of its own."""
     refuse_set_back(offline)
+    offline.catch_up()
     if offline.erasures() or (project.state / FLAG).exists():
         with writing_turn(project, offline):
             pass

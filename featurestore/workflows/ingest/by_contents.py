@@ -36,7 +36,7 @@ from featurestore.workflows.ingest.problems import (
     without_columns,
 )
 from featurestore.workflows.ingest.snapshots import find_present
-from featurestore.workflows.ingest.taken import Taken, missed, read_taken
+from featurestore.workflows.ingest.taken import Taken, missed, read_taken, written_over
 from featurestore.workflows.ingest.turn import Turn, deleted_since, mark_due
 
 
@@ -245,6 +245,7 @@ class ContentsTurn:
         vanished = {} if contents.of_stream else missed(last, contents.there, contents.files, turn.moment)
         vanished = {one: when for one, when in vanished.items() if not contents.continues(one, last)}
         around = Circumstances(
+            replaced=self._replaced(),
             contents=contents, vanished=vanished, dropped=contents.dropped, clock=turn.latest, mark=turn.clock,
             number=turn.moment, since=turn.options.since,
             full=turn.options.full, allow_shrunk=turn.options.allow_shrunk, pins=pins,
@@ -268,6 +269,19 @@ class ContentsTurn:
                 gone = [] if before is None else sorted(name for name in before.files if name not in contents.files)
                 yield Failed(one.target, shrunk_problem(one.target, turn.source.name, gone or ["a file"]))
         return plans
+
+    def _replaced(self) -> Mapping[str, int]:
+        """The contents of files that were written over, where rows may be known at another place later."""
+        turn, contents, last = self.turn, self.contents, self.turn.last
+        fixed = {*turn.keys, turn.source.event_time} - {None} <= set(turn.source.id)
+        if turn.source.known_at is None or not turn.source.id or fixed or contents.of_stream:
+            return {}
+        if turn.options.input is not None:
+            return {} if last is None else last.replaced
+        found = written_over(last, contents.files, turn.moment)
+        return {
+            one: when for one, when in found.items() if not contents.is_empty(one) and not contents.continues(one, last)
+        }
 
     def _note_unread(self, ready: Ready, around: Circumstances) -> Iterator[Event]:
         """Says that rows of vanished files don't count for a new version, since its columns were not kept."""

@@ -24,7 +24,6 @@ from featurestore.workflows.ingest.events import Came, Empty, Event, Failed, Ing
 from featurestore.workflows.ingest.needs import Needs
 from featurestore.workflows.ingest.problems import (
     backfill_problem,
-    delay_backfill_problem,
     problem_of,
     slice_problem,
     strict_error,
@@ -260,10 +259,7 @@ class _SourceRun:
 
     def _refuse_window(self, target: Target) -> Problem | None:
         """Why a window can't be computed in this run, or from this source."""
-        if target.feature.window is None:
-            backfilled = self._options.since is not None or self._options.step is not None
-            return delay_backfill_problem(target) if backfilled and target.feature.delay is not None else None
-        return None if self.stream is None else window_problem(target)
+        return None if target.feature.window is None or self.stream is None else window_problem(target)
 
     def find(self, copies: dict[str, Offer]) -> _Found:
         """What there is to read; asked of the source once in a run. Raises FeatureStoreError."""

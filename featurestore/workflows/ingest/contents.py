@@ -129,6 +129,17 @@ class SourceContents(RowFrames):
         kept = self._sound(sha256)
         return kept is not None and not (kept.unread if self.view is None else kept.unread & self.view)
 
+    def fits(self, sha256: str) -> bool:
+        """Whether a content's columns, as far as it has them, have the types of what is there."""
+        kept = self._find(sha256)
+        found = {name: self._kept.type_of(kept, name) for name in self.schema if name in kept.columns}
+        return all(kind in (None, self.schema[name]) for name, kind in found.items())
+
+    def is_empty(self, sha256: str) -> bool:
+        """Whether a content is kept, and no row of it any more."""
+        kept = self._kept.index.contents.get(sha256)
+        return kept is not None and not kept.pieces
+
     def _sound(self, sha256: str) -> Kept | None:
         """A content that is kept, if what is kept of it was read as it would be read now."""
         kept = self._kept.find(sha256, self.reading)
@@ -458,6 +469,10 @@ class SourceContents(RowFrames):
 
     def times(self, contents: Iterable[str]) -> dict[str, Times]:
         return {sha256: Times(self._find(sha256).low, self._find(sha256).high) for sha256 in contents}
+
+    def lowest(self, contents: Iterable[str]) -> int | None:
+        """The lowest event time (µs) of the rows of some contents; None where there is none."""
+        return min((each.low for each in self.times(contents).values() if each.low is not None), default=None)
 
     def newest(self, contents: Iterable[str], clock: int) -> int | None:
         """The latest event time of the rows of some contents up to the clock (µs)."""

@@ -74,7 +74,8 @@ class Divided:
             if problem is not None:
                 yield plan, problem
             else:
-                ways[self._way(plan, evaluation)].append(plan)
+                looked_at = self._widened(plan, evaluation)
+                ways[self._way(looked_at, evaluation)].append(looked_at)
         at_once, near, large, repeated = ways.values()
         if at_once:
             yield from evaluation.run(at_once)
@@ -88,6 +89,11 @@ class Divided:
             sides.setdefault(side_key(plan.now), []).append(plan)
         for group in sides.values():
             yield from self._with_repeats(group)
+
+    def _widened(self, plan: Plan, evaluation: Evaluation) -> Plan:
+        if plan.start is None or plan.then is None or not evaluation.finds_news(plan, self._most()):
+            return plan  # by parts each of them sees what it has
+        return evaluation.widened(plan)
 
     def _way(self, plan: Plan, evaluation: Evaluation) -> _Way:
         """How a target is evaluated."""
@@ -224,8 +230,9 @@ class Divided:
         divided.spill(self.folder)
         entities, rows, stretches = divided.division.units(whole_entities=True), [], []
         if len(entities) < len(divided.division):  # an entity is divided
-            rows = [plan for plan in plans if plan.ready.scope.kind == "row" and plan.ready.target.feature.short]
-            stretches = [plan for plan in plans if plan.whole is not None and plan.lookback and plan not in rows]
+            divisible = [plan for plan in plans if plan.start is None]  # else the first value is one of all rows before
+            rows = [plan for plan in divisible if plan.ready.scope.kind == "row" and plan.ready.target.feature.short]
+            stretches = [plan for plan in divisible if plan.whole is not None and plan.lookback and plan not in rows]
         others = [plan for plan in plans if plan not in rows and plan not in stretches]
         parts = divided.division.units(whole_entities=False)
         for group, units in ((rows, parts), (others, entities)):

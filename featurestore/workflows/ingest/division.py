@@ -218,6 +218,9 @@ class PartContents(RowFrames):
     def is_in(self, contents: Iterable[str]) -> pl.Expr:
         return self.contents.is_in(contents)
 
+    def lowest(self, contents: Iterable[str]) -> int | None:
+        return self.contents.lowest(contents)
+
     @property
     def kept_schema(self) -> dict[str, pl.DataType]:
         return self.contents.kept_schema

@@ -189,11 +189,26 @@ class Evaluation:
 
     def _if_anything(self, plan: Plan) -> Plan:
         """A target that looks at all rows is computed as a whole where any of them is another one."""
+        plan = self.widened(plan)
         if plan.whole is not None or plan.ready.scope.kind != "source":
             return plan
         if self.find_news(plan).empty and not self._due_pairs(plan).height:
             return plan
         return replace(plan, whole=plan.ready.scope.reason)
+
+    def widened(self, plan: Plan) -> Plan:
+        """A target of which what is dated before its start counts there is computed as a whole where that changed."""
+        if plan.whole is not None or plan.start is None:
+            return plan
+        news, time = self.find_news(plan), pl.col(str(self.looking.source.event_time)).to_physical()
+        near = time <= plan.start.at + (plan.lookback or 0)
+        if not any(rows.filter(near).height for rows in (news.old, news.new)):
+            return plan
+        return replace(plan, whole="rows changed that lie before the --since of its backfill, or near it")
+
+    def _stored(self, plan: Plan, values: FeatureValues) -> FeatureValues:
+        """Of all values of some entities those that are stored."""
+        return above(values, plan.floor) if plan.start is None else plan.start.of(values)
 
     def _whole(self, plans: Sequence[Plan]) -> Iterator[Outcome]:
         rows = self.looking.contents.rows(plans[0].now.ranks, plans[0].now.clock)
@@ -208,6 +223,7 @@ class Evaluation:
 
     def _finish_whole(self, plan: Plan, values: FeatureValues, height: int, *, older: int) -> Evaluated:
         comparison = Comparison(everything=True, floor=plan.floor)
+        values = values if plan.start is None else plan.start.of(values)
         if plan.ready.scope.kind == "row":
             news = None if plan.then is None else self.find_news(plan)
             older = older if news is None else news.older
@@ -233,8 +249,7 @@ class Evaluation:
         reason = plan.changed if plan.is_slice else f"whole source: {reason}"
         comparison = Comparison(everything=plan.ready.scope.kind != "row", floor=plan.floor)
         due = join_due((), values.ahead)
-        values = above(values, plan.floor)
-        return Evaluated(plan, values, comparison, rows.height, reason, due=due)
+        return Evaluated(plan, self._stored(plan, values), comparison, rows.height, reason, due=due)
 
     # Scope row
 
@@ -256,6 +271,9 @@ class Evaluation:
         lost = news.old.join(news.replaced, on=self.looking.key, how="anti", maintain_order="left")
         if self.looking.known is not None:  # what was known before goes where it is known otherwise
             same = self.looking.identity or self.looking.place
+            if news.left is not None:
+                written_over = self.looking.contents.is_in(plan.taken.replaced)
+                lost = pl.concat([lost, news.left.filter(written_over)])
             lost = lost.join(news.new, on=same, how="anti", maintain_order="left")
         sides = side_key(plan.then), side_key(plan.now)
         gone = self.gone.setdefault(sides, GoneRows(self.looking.entity_type, self.looking.source))
@@ -308,7 +326,9 @@ class Evaluation:
         """The values, and what is withdrawn: pairs that a replaced row gave, or that a row has left as is known."""
         floor = plan.floor
         if not self.looking.identity:
-            replaced = None if news is None else without(self._pairs(plan.ready, news.replaced), values.frame)
+            replaced = None if news is None else self._pairs(plan.ready, news.replaced)
+            if replaced is not None:
+                replaced = without(replaced if plan.start is None else plan.start.of_pairs(replaced), values.frame)
             return values, Comparison(pairs=replaced, floor=floor)
         replaced = None
         if news is not None and news.replaced.height:
@@ -371,8 +391,9 @@ class Evaluation:
         due_now = join_due(due_without(plan.taken.due, spanned(due, compared)), values.ahead)
         comparison = Comparison(spans=compared, checks=checks, expected=expected, floor=plan.floor)
         reason = "due" if news.empty else plan.changed
+        stored = above(values, plan.floor) if reach is not None else self._stored(plan, values)
         return Evaluated(
-            plan, above(values, plan.floor), comparison, events.rows.height, reason, news.older, due_now,
+            plan, stored, comparison, events.rows.height, reason, news.older, due_now,
             late=self._count_late(plan),
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Rows of vanished files that nothing will look at any more: which they are, and that they go.
+"""Rows of vanished files, and of those that were written over, that nothing will look at any more: that they go.
 
 They stay until every version that runs has taken them, none reaches back to them from where it has come, and no other
 row that has their key, or stands at their place, would come to count instead.
@@ -20,6 +20,8 @@ from featurestore.workflows.ingest.taken import NOTHING, Taken
 MOST_ROWS = 5_000_000
 """How many rows are looked at in one run; what remains goes after the next ones."""
 _AT = "featurestore at"
+_NOTHING_LOST = -(1 << 62)
+"""The mark of a content of which only rows were dropped that others say too; where its file is back it is parsed."""
 
 
 def reach_of(used: Sequence[Taken]) -> int | None:
@@ -60,6 +62,33 @@ def forget_rows(
         rows = {sha256: frame for sha256, frame in rows.items() if frame.height}
         marks = {sha256: int(frame.select(pl.col(_AT).max()).item()) for sha256, frame in rows.items()}
         kept.drop({sha256: frame[ROW] for sha256, frame in rows.items()}, marks)
+
+
+def forget_repeated(kept: KeptRows, source: Source, last: Taken, used: Sequence[Taken]) -> None:
+    """Of files that were written over in the latest run drops the rows that what is there now has too.
+
+    What is left says what was known of rows that have moved since. ``used`` are the positions of versions that run.
+    """
+    newest = max(last.replaced.values(), default=None)
+    there = {content for taken in used for content in taken.contents}
+    over = [one for one, number in last.replaced.items() if number == newest and one not in there]
+    contents = [kept.index.contents[one] for one in over if one in kept.index.contents]
+    contents = [one for one in contents if one.accepted <= MOST_ROWS and one.sha256 not in kept.index.dropped]
+    here = [kept.index.contents[one] for one in sorted(last.contents) if one in kept.index.contents]
+    stamps = [name for name in (source.known_at, source.updated_at) if name is not None]
+    names = list(dict.fromkeys([*source.id, *stamps]))
+    for one in contents:
+        schema = {name: kind for name, kind in kept.schema([one, *here]).items() if name in names}
+        if schema.keys() != set(names):
+            continue
+        rows = [frame.drop(CONTENT) for frame in kept.frames([one], schema)]
+        if not rows:
+            continue
+        old = pl.concat(rows)
+        going = [old.join(frame, on=names, how="semi").select(ROW) for frame in kept.frames(here, schema)]
+        repeated = pl.concat([old.select(ROW).clear(), *going]).unique().to_series()
+        if repeated.len():
+            kept.drop({one.sha256: repeated}, {one.sha256: _NOTHING_LOST})
 
 
 def _oldest(contents: Sequence[Kept], most: int) -> list[Kept]:

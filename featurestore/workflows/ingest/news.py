@@ -40,13 +40,15 @@ class News:
     """The rows that counted and those that count now, of every key where they differ, with `RANK`, `ROW`, `CONTENT`.
 
     ``replaced`` are those of the old rows whose key has a row still. ``older`` counts new rows that change nothing,
-    because a later ``updated_at`` is held.
+    because a later ``updated_at`` is held. ``left`` are rows of files that were there, and that are there no more,
+    where they go on counting.
     """
 
     old: pl.DataFrame
     new: pl.DataFrame
     replaced: pl.DataFrame
     older: int = 0
+    left: pl.DataFrame | None = None
 
     @property
     def empty(self) -> bool:
@@ -141,11 +143,11 @@ class TooMuchNewsError(Exception):
 
 def find_news(looking: Looking, before: Side, now: Side, most: int | None = None) -> News:
     """What differs between a position and now. Raises TooMuchNewsError where ``most`` rows are not enough for that."""
-    touched = _touched(looking, before, now, most)
+    touched, left = _touched(looking, before, now, most)
     key = looking.key
     keys = touched.select(key).unique()
     if not keys.height:
-        return News(touched, touched, touched)
+        return News(touched, touched, touched, left=left)
     between = _span(keys, looking.source)
     old, new = (looking.count(rows) for rows in _both(looking, before, now, between, keys))
     gone, come = difference(old.rows, new.rows, looking.columns)
@@ -158,7 +160,7 @@ def find_news(looking: Looking, before: Side, now: Side, most: int | None = None
     replaced = old_rows.join(new_rows, on=key, how="semi", maintain_order="left")
     if looking.source.duplicates == "keep":  # every row is its own, and another one at its place replaces nothing
         replaced = replaced.clear()
-    return News(old_rows, new_rows, replaced, _count_older(looking, touched, new.rows, before, now))
+    return News(old_rows, new_rows, replaced, _count_older(looking, touched, new.rows, before, now), left)
 
 
 def _both(
@@ -199,19 +201,28 @@ def _span(keys: pl.DataFrame, source: Source) -> tuple[int | None, int | None]:
     return int(times.min()), int(times.max())  # type: ignore[arg-type]  # of integers integers
 
 
-def _touched(looking: Looking, before: Side, now: Side, most: int | None) -> pl.DataFrame:
-    """The rows that came, came back, went or fell due. Every other row with one of their keys is to be looked up."""
+def _touched(looking: Looking, before: Side, now: Side, most: int | None) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The rows that came, came back, went or fell due. Every other row with one of their keys is to be looked up.
+
+    With them those that are of no file that is there any more, where rows may be known elsewhere later.
+    """
     arrived, left = now.there - before.there, before.there - now.there
     come, gone = now.ranks.keys() - before.ranks.keys(), before.ranks.keys() - now.ranks.keys()
-    found = list(_differing(looking, gone, before, come, now, most))
-    if arrived != come or left != gone:
+    stays: pl.DataFrame | None = None
+    if looking.identity:  # most of a file that was written over stands in it still
+        went, new = _differing(looking, gone | left, before, come | arrived, now, most)
+        lost = looking.contents.is_in(gone)
+        found, stays = [went.filter(lost), new], went.filter(~lost)
+    else:
+        found = list(_differing(looking, gone, before, come, now, most))
+    if not looking.identity and (arrived != come or left != gone):
         # A content came back, or is missed: its rows stand otherwise beside others with their keys.
         found.append(_differing(looking, left, before, arrived, now, most)[1])
     slices = {name: rank for name, rank in before.ranks.items() if rank > THERE != now.ranks.get(name) != rank}
     found.append(looking.contents.rows(slices, before.clock))  # the files that are there come before them now
     both = [content for content in now.ranks if content in before.ranks]
     found.append(_due(looking, both, before, now))
-    return pl.concat(found)
+    return pl.concat(found), stays
 
 
 def _differing(

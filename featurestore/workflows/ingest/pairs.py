@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -55,6 +55,37 @@ def above(values: FeatureValues, floor: int | None) -> FeatureValues:
     if floor is None:
         return values
     return replace(values, frame=values.frame.filter(pl.col(AT).to_physical() > floor))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From when on the results of a delayed feature are stored, before the delay and after it (µs).
+
+    What is dated before it counts at it: the last result of each entity that has none there, unless the entity was
+    deleted since. ``marks`` are the deletions: keys and ``deleted_at``.
+    """
+
+    at: int
+    used: int
+    marks: pl.DataFrame
+
+    def of(self, values: FeatureValues) -> FeatureValues:
+        """All results of some entities as they are stored."""
+        names = [name for name in values.frame.columns if name not in (AT, "value")]
+        instants, deleted = pl.col(AT).to_physical(), pl.col(DELETED).to_physical()
+        early = values.frame.filter(instants < self.at).sort(*names, AT).unique(names, keep="last", maintain_order=True)
+        stored = values.frame.filter(instants >= self.at)
+        if not early.height:
+            return replace(values, frame=stored)
+        gone = early.join(self.marks, on=names, how="inner").filter(deleted >= instants, deleted <= self.used)
+        early = early.with_columns(pl.lit(self.at, pl.Int64).cast(INSTANT).alias(AT))
+        first = early.join(gone, on=names, how="anti").join(stored, on=[*names, AT], how="anti")
+        return replace(values, frame=pl.concat([first, stored]).sort(*names, AT))
+
+    def of_pairs(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Where the results of some pairs are stored."""
+        at = pl.lit(self.at, pl.Int64).cast(INSTANT)
+        return pairs.with_columns(pl.max_horizontal(pl.col(AT), at)).unique(maintain_order=True)
 
 
 def between_deletions(

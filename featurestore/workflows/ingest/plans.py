@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from featurestore.errors import FeatureError
-from featurestore.evaluation.events import THERE
+from featurestore.evaluation.events import THERE, moving
 from featurestore.evaluation.retention import looks_back
 from featurestore.model import Source
 from featurestore.sources.types import is_stream
+from featurestore.tables.types import INSTANT, key_types
 from featurestore.workflows.ingest.calling import Ready
 from featurestore.workflows.ingest.contents import SourceContents
 from featurestore.workflows.ingest.news import Side
+from featurestore.workflows.ingest.pairs import DELETED, Start
 from featurestore.workflows.ingest.taken import NOTHING, Taken, Times
 
 SLICE = "a slice by --input"
@@ -28,6 +30,7 @@ class Plan:
     only what is new is. What is dated up to ``floor`` (µs) stays as it is; up to ``frozen`` because rows that it
     depends on are not kept any more. ``taken`` is the position to store.
     ``deleted`` are the deletions of entities: what is dated between two of them is made of the rows between them.
+    ``start`` is where what is dated before ``--since`` counts of a feature with a delay.
     """
 
     ready: Ready
@@ -40,6 +43,7 @@ class Plan:
     frozen: int | None = None
     changed: str = "new rows"
     deleted: pl.DataFrame | None = None
+    start: Start | None = None
 
     @property
     def lookback(self) -> int | None:
@@ -56,7 +60,8 @@ class Plan:
 class Circumstances:
     """What holds for all targets of a source in a run.
 
-    ``vanished`` are the contents whose files have vanished, each with its number. ``clock`` (µs) is None where rows
+    ``vanished`` are the contents whose files have vanished, each with its number, and ``replaced`` those whose files
+    were written over, where that matters. ``clock`` (µs) is None where rows
     ahead of it are taken, and ``mark`` is what positions store. ``number`` is that of contents that vanish now.
     ``dropped`` are contents of which rows are not kept any more, with the latest event time of these (µs), and ``past``
     those of a stream that went past its retention; ``last`` is what the last committed run has taken.
@@ -75,6 +80,7 @@ class Circumstances:
     deleted: Mapping[str, pl.DataFrame] | None = None
     last: Taken | None = None
     past: Mapping[str, int] = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, deleted: bool = False) -> Plan:
@@ -87,7 +93,7 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
     vanished = {} if sourcewide else dict(around.vanished)
     known = {content: number for content, number in vanished.items() if contents.has(content)}
     lost = _lost(vanished, known, before, around)
-    ranks = {**dict.fromkeys(contents.there, THERE), **known}
+    ranks = {**dict.fromkeys(contents.there, THERE), **_still_known(ready, around.replaced, contents), **known}
     times = {content: Times(None, high) for content, high in lost.items()} | contents.times(ranks)
     taken = Taken(
         files=contents.files, vanished=vanished, times=times, clock=around.mark,
@@ -97,18 +103,20 @@ def make_plan(ready: Ready, before: Taken | None, around: Circumstances, *, dele
         reading=contents.reading, pins=around.pins or {},
         ignored={content: number for content, number in around.vanished.items() if content not in vanished},
         dropped=lost, needs=_needs(ready, contents.source, contents.newest(ranks, around.mark)),
+        replaced=around.replaced,
     )  # fmt: skip
     taken = _shrink(ready, before, taken, lost, around)
     now = Side(ranks, around.clock)
-    then = None if before is None else _then(before, contents, around)
+    then = None if before is None else _then(ready, before, around)
     whole = _why_whole(ready, before, then, around)
     if whole is None and before is not None and before.dropped.keys() - taken.dropped.keys():
         whole = "rows that were not kept any more are there again"
     whole = whole or ("an entity was deleted" if deleted else None)
     frozen, deletions = _frozen(ready, taken, around), _deleted(ready, around)
     return Plan(
-        ready, before, then, now, taken, whole, _floor(taken, frozen), frozen, _change(before, contents), deletions
-    )
+        ready, before, then, now, taken, whole, _floor(ready, taken, frozen), frozen, _change(before, contents),
+        deletions, _start(ready, taken, frozen, around),
+    )  # fmt: skip
 
 
 def make_slice_plan(
@@ -123,6 +131,7 @@ def make_slice_plan(
     """
     contents, known = around.contents, before or last or Taken()
     held = {content: _rank(content, known) for content in known.parts if contents.has(content)}
+    held = {**_still_known(ready, known.replaced, contents), **held}
     added = dict.fromkeys(contents.there, around.number)
     others = {} if last is None else {**dict.fromkeys(last.contents, around.number), **last.missed}
     mine = before or Taken(reading=contents.reading, pins=around.pins or {}, clock=around.mark)
@@ -133,6 +142,7 @@ def make_slice_plan(
     taken = replace(
         mine, vanished=vanished, times={**mine.times, **contents.times(contents.there)},
         slices=tuple(dict.fromkeys([*mine.slices, *added])), restate=mine.restate or deleted,
+        replaced={**({} if last is None else last.replaced), **mine.replaced},
         ignored={
             content: number for content, number in {**others, **mine.ignored}.items()
             if content not in vanished and content not in mine.contents
@@ -141,7 +151,11 @@ def make_slice_plan(
     then = Side(held, around.clock)
     now = Side({**held, **{content: THERE + number for content, number in added.items()}}, around.clock)
     frozen = _frozen(ready, taken, around)
-    return Plan(ready, before, then, now, taken, None, _floor(taken, frozen), frozen, SLICE, _deleted(ready, around))
+    start = _start(ready, taken, frozen, around) if held.keys() == known.parts else None
+    return Plan(
+        ready, before, then, now, taken, None, _floor(ready, taken, frozen), frozen, SLICE, _deleted(ready, around),
+        start,
+    )  # fmt: skip
 
 
 def _deleted(ready: Ready, around: Circumstances) -> pl.DataFrame | None:
@@ -176,18 +190,31 @@ def _lost(
     return found
 
 
-def _then(before: Taken, contents: SourceContents, around: Circumstances) -> Side | None:
+def _still_known(ready: Ready, replaced: Mapping[str, int], contents: SourceContents) -> dict[str, int]:
+    """Of contents whose files were written over those that count for a target: what was known then stays known.
+
+    That is so of scope ``row`` where a row may be known at another place later. Where their rows are not kept any more,
+    the history alone says what was known.
+    """
+    if ready.scope.kind != "row" or not moving(ready.target.feature.entity_type, contents.source):
+        return {}
+    return {content: number for content, number in replaced.items() if contents.has(content) and contents.fits(content)}
+
+
+def _then(ready: Ready, before: Taken, around: Circumstances) -> Side | None:
     """The rows of a position; None where some of them are not kept any more, or were read in another way.
 
     What had vanished, and was dropped since or is known to be lost, is on neither side, nor what is past a retention.
     """
+    contents = around.contents
     kept = [content for content in before.parts if content not in before.dropped or contents.has(content)]
     kept = [content for content in kept if content not in around.past]
     if before.restate or before.reading != contents.reading or not all(map(contents.has, kept)):
         return None
     if any(content in around.dropped for content in before.contents):
         return None
-    return Side({content: _rank(content, before) for content in kept}, before.clock)
+    ranks = {content: _rank(content, before) for content in kept}
+    return Side({**_still_known(ready, before.replaced, contents), **ranks}, before.clock)
 
 
 def _rank(content: str, taken: Taken) -> int:
@@ -271,7 +298,27 @@ def _frozen(ready: Ready, taken: Taken, around: Circumstances) -> int | None:
     return max(bounds, default=None)
 
 
-def _floor(taken: Taken, frozen: int | None) -> int | None:
+def _floor(ready: Ready, taken: Taken, frozen: int | None) -> int | None:
     """The instant (µs) up to which nothing is written: before ``since``, and what is frozen."""
-    bounds = [] if taken.since is None else [taken.since - 1]
-    return max([*bounds, *([] if frozen is None else [frozen])], default=None)
+    since = _since(ready, taken)
+    return max([at for at in (None if since is None else since - 1, frozen) if at is not None], default=None)
+
+
+def _since(ready: Ready, taken: Taken) -> int | None:
+    """The ``--since`` of a version as the times that its results have before a delay (µs)."""
+    feature = ready.target.feature
+    if taken.since is None or feature.window is not None:
+        return taken.since
+    return taken.since - (feature.delay or 0)
+
+
+def _start(ready: Ready, taken: Taken, frozen: int | None, around: Circumstances) -> Start | None:
+    """Of a feature with a delay: what could be used at ``--since`` already counts there, unless it is frozen."""
+    feature, at = ready.target.feature, _since(ready, taken)
+    if at is None or taken.since is None or at == taken.since or (frozen is not None and frozen >= at):
+        return None
+    marks = (around.deleted or {}).get(feature.entity_type.name)
+    if marks is None:
+        return Start(at, taken.since, pl.DataFrame(schema={**key_types(feature.entity_type), DELETED: INSTANT}))
+    marks = marks.filter(pl.col("author") != "returned")
+    return Start(at, taken.since, marks.select(*feature.entity_type.key_names, DELETED))

@@ -128,16 +128,6 @@ def window_problem(target: Target) -> Problem:
     )
 
 
-def delay_backfill_problem(target: Target) -> Problem:
-    """A delay without a window whose past would be taken a step at a time, or from an instant on."""
-    return Problem(
-        "feature",
-        f"{target.feature.name} has a delay, and its past is not taken by --since, --until and --step",
-        target.place,
-        f"ingest without them: featurestore ingest {target.feature.name}",
-    )
-
-
 def backfill_problem(target: Target) -> Problem:
     """A backfill over a source whose rows can't be taken a step at a time."""
     return Problem(

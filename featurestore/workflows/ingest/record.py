@@ -63,7 +63,7 @@ from featurestore.workflows.ingest.turn import mark_coming
 from featurestore.workflows.ingest.write_steps import write_steps
 from featurestore.workflows.remarks import observed_remarks, version_remarks
 
-PENDING_BYTES = 128_000_000
+PENDING_BYTES = 32_000_000
 REFUSED = "refused "
 
 
@@ -179,7 +179,9 @@ class Recorder:
                 self.warnings += [line for line in event.warnings if line not in self.warnings]
             case Computed():
                 self._pending.append(event)
-                if sum(item.result.frame.estimated_size() for item in self._pending) > self._pending_bytes:
+                size = sum(item.result.frame.estimated_size() for item in self._pending)
+                # Once the store is open, it writes beside what is computed next.
+                if self._transaction is not None or size > self._pending_bytes:
                     self._write_pending()
             case Unchanged(target):
                 self._leave(event, target)

@@ -22,7 +22,7 @@ from featurestore.workflows.ingest.divided import AT_ONCE
 from featurestore.workflows.ingest.evaluating import Comparison
 from featurestore.workflows.ingest.events import Computed, Event, Failed, Read, SourcePosition
 from featurestore.workflows.ingest.news import Looking
-from featurestore.workflows.ingest.pairs import above, first_due, join_due
+from featurestore.workflows.ingest.pairs import Start, above, first_due, join_due
 from featurestore.workflows.ingest.problems import ahead_problem, problem_of, slice_problem, too_large_problem
 from featurestore.workflows.ingest.snapshots import find_present
 from featurestore.workflows.ingest.taken import Taken
@@ -59,6 +59,7 @@ class _Rows:
     due: int | None
     taken: Taken | None = None
     floor: int | None = None
+    start: Start | None = None
 
     def position(self, ahead: Sequence[int], due: tuple[tuple[object, ...], ...] | None) -> SourcePosition:
         """``ahead`` are instants (µs) of results that are due later, ``due`` their pairs."""
@@ -129,8 +130,12 @@ def _evaluate(turn: Turn, ready: Ready, parts: Sequence[_Rows], caller: Caller) 
     ahead = first_due(due, [])
     first, *others = [part.position([] if ahead is None else [ahead], due) for part in parts]
     floor = max((part.floor for part in parts if part.floor is not None), default=None)
+    start = next((part.start for part in parts if part.start is not None and part.start.at == (floor or 0) + 1), None)
+    stored = values
+    if values.timed:
+        stored = above(values, floor) if start is None else start.of(values)
     return Computed(
-        target, above(values, floor) if values.timed else values, read, rejected + values.future, first.fingerprint,
+        target, stored, read, rejected + values.future, first.fingerprint,
         first.cursor, scope=ready.scope, rows_computed=sum(each.frame.height for each in rows),
         reason="whole source: it is made of several", others=others,
         comparison=Comparison(everything=True, floor=floor) if values.timed else None,
@@ -187,7 +192,7 @@ class _Reader:
         size = contents.count(plan.now.ranks) * contents.row_bytes()
         return _Rows(
             load, one.turn.source.name, one.offer, planned.fingerprint, planned.total, aside.count, size, aside.due,
-            plan.taken, plan.floor,
+            plan.taken, plan.floor, plan.start,
         )  # fmt: skip
 
     def _at_once(self) -> Generator[Event, None, _Rows | None]:

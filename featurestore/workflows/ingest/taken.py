@@ -36,6 +36,8 @@ class Taken:
     Of the vanished ``dropped`` are those of which rows are not kept any more, each with the latest event time of such
     a row; ``needs`` is the event time from which on rows that vanish later may still be looked at (None: all of them,
     `NOTHING`: none): both µs.
+    ``replaced`` are contents of files that were written over, each with a number as of the vanished: where rows may be
+    known at another place later, what they said was known then and stays.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Taken:
     horizon: int | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     needs: int | None = None
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def missed(self) -> Mapping[str, int]:
@@ -84,6 +87,7 @@ class Taken:
             "horizon": self.horizon,
             "dropped": dict(self.dropped),
             "needs": self.needs,
+            "replaced": dict(self.replaced),
         }
         return {"files": dict(self.files), "taken": taken}
 
@@ -110,6 +114,7 @@ def read_taken(cursor: Cursor) -> Taken | None:
         horizon=taken.get("horizon"),
         dropped=taken.get("dropped", {}),
         needs=taken.get("needs"),
+        replaced=taken.get("replaced", {}),
     )
 
 
@@ -124,3 +129,15 @@ def missed(last: Taken | None, now: Iterable[str], names: Iterable[str], number:
     there, here = set(now), set(names)
     gone = {content: number for name, content in last.files.items() if name not in here}
     return {content: when for content, when in (gone | dict(last.missed)).items() if content not in there}
+
+
+def written_over(last: Taken | None, files: Mapping[str, str], number: int) -> dict[str, int]:
+    """The contents of files that are still there, and have another one now: since the last committed run, and before.
+
+    ``files`` are those that are there, by name, with their contents. ``number`` is that of this run.
+    """
+    if last is None:
+        return {}
+    over = {content: number for name, content in last.files.items() if files.get(name, content) != content}
+    there = set(files.values())
+    return {content: when for content, when in (over | dict(last.replaced)).items() if content not in there}

@@ -23,7 +23,7 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
         if not (project.state / "rows" / name / "index.json").exists():
             continue
         from featurestore.parsed.rows import DamagedRowsError, KeptRows  # Polars, which an unchanged source leaves out
-        from featurestore.workflows.ingest.forgetting import forget_rows
+        from featurestore.workflows.ingest.forgetting import forget_repeated, forget_rows
 
         with suppress(StoreError, SourceError, DamagedRowsError, OSError):  # the next run does it
             with store.reading():
@@ -35,6 +35,10 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
             kept = KeptRows(project.state / "rows" / name, source)
             kept.clean(_named(used) - past)
             kept.save()
+            if source.known_at is not None:
+                forget_repeated(kept, source, _taken(positions)[-1], _taken(used))
+                kept.clean(_named(used) - past)
+                kept.save()
             running = [each for each in used if each.version.feature in declared]
             if versions <= {each.version for each in running} and _may_forget(source):
                 forget_rows(kept, source, entity_types, _taken(positions)[-1], _taken(running))
@@ -58,4 +62,4 @@ def _taken(positions: Sequence[Position]) -> list[Taken]:
 
 
 def _named(positions: Sequence[Position]) -> set[str]:
-    return {content for each in _taken(positions) for content in (*each.parts, *each.missed)}
+    return {content for each in _taken(positions) for content in (*each.parts, *each.missed, *each.replaced)}

@@ -60,6 +60,8 @@ class Turn:
             return f'keep = "{times.format_duration(self.source.keep)}" asks for it'
         if self.source.updated_at is not None:
             return "updated_at needs them: a state that comes late is told by what is held"
+        if self.source.known_at is not None and self.source.id:
+            return "known_at needs them: a row that moves was known where it was"
         return None if self.looks_back is None else f"the lookback of {self.looks_back} needs them"
 
     @property

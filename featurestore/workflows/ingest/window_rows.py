@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from featurestore.workflows.ingest.pairs import LOW
 from featurestore.workflows.ingest.stepping import Reach
 
 _FIRST = "featurestore first"
+SHARES = (16, 4, 1)  # of all time that came before, in which an entity's last row is looked for
 
 
 def count_near(
@@ -57,11 +59,28 @@ def rows_near(looking: Looking, side: Side, window: Window, spans: pl.DataFrame,
     unsure = bounds.join(begun, on=keys, how="anti")
     if not unsure.height:
         return near
-    until = int(unsure[SINCE].max())  # type: ignore[arg-type]  # of integers an integer
-    older = looking.counting(side, unsure.select(keys), (None, until))
-    found = older.rows.join(unsure, on=keys, how="inner", maintain_order="left")
-    found = found.filter(pl.col(time).to_physical() <= pl.col(SINCE)).select(near.rows.columns)
-    last = found.unique(keys, keep="last", maintain_order=True)
-    contradictions = near.contradictions if near.contradictions.height else older.contradictions
-    rows = pl.concat([last, near.rows]).sort(keys, maintain_order=True)
+    found, contradictions = [near.rows], near.contradictions
+    for low, high in _backwards(looking, side, int(unsure[SINCE].max())):  # type: ignore[arg-type]  # of integers
+        older = looking.counting(side, unsure.select(keys), (low, high))
+        rows = older.rows.join(unsure, on=keys, how="inner", maintain_order="left")
+        rows = rows.filter(pl.col(time).to_physical().is_between(low, pl.min_horizontal(pl.col(SINCE), high)))
+        last = rows.select(near.rows.columns).unique(keys, keep="last", maintain_order=True)
+        found.append(last)
+        contradictions = contradictions if contradictions.height else older.contradictions
+        unsure = unsure.join(last, on=keys, how="anti")
+        if not unsure.height:
+            break
+    rows = pl.concat(reversed(found)).sort(keys, maintain_order=True)
     return replace(near, rows=rows, contradictions=contradictions)
+
+
+def _backwards(looking: Looking, side: Side, last: int) -> Iterator[tuple[int, int]]:
+    """Stretches of time (µs, both included) up to an instant, the latest first: most of what is looked for is near."""
+    lowest, high = looking.contents.lowest(side.ranks), last
+    if lowest is None or lowest > last:
+        return
+    for share in SHARES:
+        low = last - (last - lowest) // share
+        if low <= high:
+            yield low, high
+        high = low - 1

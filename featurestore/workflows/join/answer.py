@@ -158,26 +158,25 @@ class BatchSearch:
         coming = self.state.windows.of(version)
         assert coming is not None, "read with the state"
         column = kernel.FeatureColumn(height, value_type(version.data_type))
-        dated = np.full(height, kernel.NO_INSTANT)
-        rows = 0
-        for number, partition in enumerate(history.partitions):
-            matches, computed_at = self._search(number, partition, None, history.last_run)
-            column.fill(partition.values(), matches)
-            rows += matches.searched
-            found = matches.history_rows != kernel.NONE
-            dated[matches.label_rows[found]] = computed_at[matches.history_rows[found]]
-        if (self.instants >= coming.first).any():
-            steps = kernel.search(coming.history, self.labels, runs=self.state.runs, last_run=self.state.last_run)
-            found = steps.history_rows != kernel.NONE
-            steps = kernel.Matches(steps.label_rows[found], steps.history_rows[found], steps.searched)
-            column.fill(coming.steps["value"], steps)
-            dated[steps.label_rows] = coming.history.computed_at[steps.history_rows]
         max_age, runs = question.max_age_of(version), self.state.runs
+        found: list[tuple[kernel.Matches, kernel.Integers]] = []
+        for number, partition in enumerate(history.partitions):
+            found.append(self._search(number, partition, None, history.last_run, mark=False))
+            column.fill(partition.values(), found[-1][0])
+        rows = sum(matches.searched for matches, _ in found)
+        if (self.instants >= coming.first).any():
+            steps = kernel.search(coming.history, self.labels, runs=runs, last_run=self.state.last_run).only_answered()
+            column.fill(coming.steps["value"], steps)
+            found.append((steps, coming.history.computed_at))
         seen_by = question.as_of if question.seen_by is None else question.seen_by
         expired = outdated(coming, self.instants, max_age, known=runs is not None, seen_by=seen_by)
-        answered = (dated != kernel.NO_INSTANT) & ~expired
+        answered = np.zeros(height, dtype=np.bool_)
+        for matches, _ in found:
+            answered[matches.label_rows] = matches.history_rows != kernel.NONE
+        answered &= ~expired
         if self.own is not None:
-            self.own[(dated == self.instants) & answered] = True
+            for matches, computed_at in found:
+                self._mark_own(self.own, matches, computed_at, answered)
         unknown = beyond(
             coming, self.labels, self.instants, runs=runs, last_run=self.state.last_run, as_of=question.as_of
         )
@@ -185,6 +184,7 @@ class BatchSearch:
         if expired.any():
             values = pl.select(pl.when(pl.Series(~expired)).then(values).alias(values.name)).to_series()
         columns = [with_zone(values).alias(feature.column_name)]
+        dated = self._dates(found) if question.times_suffix is not None or self.ages else self.instants
         if question.times_suffix is not None:
             times = pl.select(pl.when(pl.Series(answered)).then(pl.Series(dated).cast(INSTANT))).to_series()
             columns.append(with_zone(times).alias(f"{feature.column_name}{question.times_suffix}"))
@@ -198,23 +198,38 @@ class BatchSearch:
             beyond_horizon=int((unknown & answered).sum()),
         ), columns  # fmt: skip
 
+    def _dates(self, found: Sequence[tuple[kernel.Matches, kernel.Integers]]) -> kernel.Integers:
+        """The instants that answers are dated at, label by label, where the later matches go before the earlier."""
+        dates = np.full(self.labels.height, kernel.NO_INSTANT)
+        for matches, computed_at in found:
+            answers = matches.only_answered()
+            dates[answers.label_rows] = computed_at[answers.history_rows]
+        return dates
+
     def _search(
-        self, number: int, partition: HistoryPartition, max_age: int | None, last_run: int | None
+        self, number: int, partition: HistoryPartition, max_age: int | None, last_run: int | None, *, mark: bool = True
     ) -> tuple[kernel.Matches, kernel.Integers]:
-        """The matches in a partition, and the times of all its rows."""
-        wanted = (partition.layout, last_run, max_age)
+        """The matches in a partition, and the times of all its rows. With ``mark`` they are what is answered."""
+        wanted = (partition.layout, last_run, max_age, mark)
         if partition.layout is None or number not in self._latest or self._latest[number][0] != wanted:
             history = partition.history()
             matches = kernel.search(history, self.labels, max_age=max_age, runs=self.state.runs, last_run=last_run)
-            if self.own is not None:
+            if mark and self.own is not None:
                 self._mark_own(self.own, matches, history.computed_at)
             self._latest[number] = (wanted, matches, history.computed_at)
         return self._latest[number][1:]
 
-    def _mark_own(self, own: NDArray[np.bool_], matches: kernel.Matches, computed_at: kernel.Integers) -> None:
+    def _mark_own(
+        self,
+        own: NDArray[np.bool_],
+        matches: kernel.Matches,
+        computed_at: kernel.Integers,
+        answered: NDArray[np.bool_] | None = None,
+    ) -> None:
         def mark_batch(batch: slice) -> None:
             labels, rows = matches.label_rows[batch], matches.history_rows[batch]
-            own[labels[(computed_at[rows] == self.instants[labels]) & (rows != kernel.NONE)]] = True
+            labels = labels[(computed_at[rows] == self.instants[labels]) & (rows != kernel.NONE)]
+            own[labels if answered is None else labels[answered[labels]]] = True
 
         if len(computed_at):
             kernel.in_batches(mark_batch, len(matches.label_rows))
