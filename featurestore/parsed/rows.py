@@ -53,6 +53,7 @@ class KeptRows:
         self._index_path = folder / "index.json"
         self.index = read_index(self._index_path)
         self._sound: dict[str, bool] = {}
+        self._largest: dict[tuple[str, str], int] = {}
         self._fresh = _Fresh()
 
     def find(self, sha256: str, reading: str | None = None) -> Kept | None:
@@ -68,8 +69,10 @@ class KeptRows:
             if not all(self._check(piece.file) for piece in kept.pieces):
                 del self.index.contents[sha256]
 
-    def writer(self) -> KeptWriter:
-        return KeptWriter(self._folder, self._source, self.index, self._sound, self._fresh)
+    def writer(self, size: int = 0) -> KeptWriter:
+        """Of rows that take about so many bytes where they are read from: few of them need not be read again."""
+        fresh = self._fresh if size <= FRESH_BYTES else None
+        return KeptWriter(self._folder, self._source, self.index, self._sound, fresh)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -95,6 +98,16 @@ class KeptRows:
     def type_of(self, kept: Kept, name: str) -> pl.DataType | None:
         """The type in which a content's values of a column are kept; None where it has none."""
         return self._own_type(kept, name) if name in kept.columns and kept.rows else None
+
+    def largest(self, kept: Kept, name: str) -> int:
+        """The largest of a content's integers in a column, without their signs."""
+        found = self._largest.get((kept.sha256, name))
+        if found is None:
+            frames = [self._read(file, {name: pl.Int64()}) for file in {piece.file for piece in kept.pieces}]
+            values = [frame[name] for frame in frames if name in frame.columns]
+            bounds = [bound for each in values for bound in (each.min(), each.max()) if isinstance(bound, int)]
+            found = self._largest[kept.sha256, name] = max(map(abs, bounds), default=0)
+        return found
 
     def _own_type(self, kept: Kept, name: str) -> pl.DataType:
         for piece in kept.pieces:
@@ -300,7 +313,9 @@ class KeptWriter:
     A file is written on a thread of its own, while the rows of the next are parsed.
     """
 
-    def __init__(self, folder: Path, source: Source, index: Index, sound: dict[str, bool], fresh: _Fresh) -> None:
+    def __init__(
+        self, folder: Path, source: Source, index: Index, sound: dict[str, bool], fresh: _Fresh | None
+    ) -> None:
         self._folder, self._source, self._index, self._sound, self._fresh = folder, source, index, sound, fresh
         self._worker = ThreadPoolExecutor(1, "rows")
         self._writing: Future[None] | None = None
@@ -409,7 +424,8 @@ class KeptWriter:
             frame.height, size, crc, _ranges(frame, self._source.id), _row_bytes(frame)
         )
         self._sound[waiting.file] = True
-        self._fresh.add(waiting.file, frame)
+        if self._fresh is not None:
+            self._fresh.add(waiting.file, frame)
 
     def kept(self, name: str, sha256: str, size: int, reading: str, facts: ContentFacts, before: Kept | None) -> Kept:
         """A content that was read, after what was kept of its beginning."""

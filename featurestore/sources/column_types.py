@@ -19,7 +19,7 @@ from featurestore.sources.contract import Place
 from featurestore.sources.inference import infer
 from featurestore.sources.rules import find_violations
 from featurestore.sources.wording import misfit_reason, show
-from featurestore.tables.batch import MAX_REJECTED, MISFITS, NULL, TEXT, Batch, Mask
+from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, MAX_REJECTED, MISFITS, NULL, TEXT, Batch, Mask
 from featurestore.tables.iso8601 import DAY
 from featurestore.times import MAX_INSTANT
 
@@ -27,6 +27,7 @@ AHEAD = "is ahead of the clock: the first run after that time takes the row, --a
 
 _WRITABLE = {"ns": 1 << 63, "us": MAX_INSTANT, "ms": MAX_INSTANT // 1_000, "d": MAX_INSTANT // DAY}
 _WORTH_THREADS = 20_000  # rows
+_NO_TEXTS = (INTEGER, DECIMAL, BOOLEAN)
 _PLAIN = (str, bool, int, type(None))
 _ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
 
@@ -45,7 +46,8 @@ class ColumnTypes:
     With ``by_column`` a row is not rejected where a value does not fit the type of an undeclared column: that
     value is null, and the row has the column in `MISFITS`, for whoever names it. ``misfits`` are these rows, one for
     each such column, ``misfit_counts`` how many have which columns. ``widened`` are pinned columns of integers that
-    turned out to hold floats, each with the place and the value that showed it.
+    turned out to hold floats, each with the place and the value that showed it; ``mixed`` are undeclared columns of
+    texts in which a file has values of another kind, with the first of these.
     """
 
     source: Source
@@ -62,6 +64,7 @@ class ColumnTypes:
     misfits: list[RejectedRow] = field(default_factory=list)
     misfit_counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     widened: dict[str, str] = field(default_factory=dict)
+    mixed: dict[str, str] = field(default_factory=dict)
     _of_batch: list[tuple[int, RejectedRow]] = field(default_factory=list)
 
     def restart(self) -> None:
@@ -171,6 +174,8 @@ class ColumnTypes:
         if self.type_of(name) is None:
             self.inferred[name] = target.kind
         kinds = batch.kinds.get(name)
+        if target.kind == "string" and name not in self.mixed and self._is_undeclared(name):
+            self._note_mixed(column, kinds, batch)
         if name in self.inferred and (done.misfits is not None or _are_texts(kinds, target)):
             self._widen(column, target.kind, kinds)
         if done.misfits is not None:
@@ -182,6 +187,19 @@ class ColumnTypes:
                 self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
         if done.naive:
             self.naive.add(name)
+
+    def _note_mixed(self, column: pl.Series, kinds: pl.Series | None, batch: Batch) -> None:
+        """Records the first value of a column of texts that its file has as something else, as far as files say."""
+        if kinds is not None:
+            others = kinds.is_in(_NO_TEXTS)
+        elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            others = column.is_not_null()
+        else:
+            return
+        at = others.arg_max() if others.any() else None
+        if at is not None:
+            place = self.place(batch.origin, batch.row(at)).text
+            self.mixed[column.name] = f"{place}: {str(column[at])!r}"
 
     def _widen(self, column: pl.Series, kind: Scalar, kinds: pl.Series | None) -> None:
         """Raises ReadAgainError where a column that was ``kind`` so far must have a wider type."""

@@ -10,18 +10,21 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import polars as pl
 
 from featurestore.dialect import STANDARD, Dialect, TimeFormat
 from featurestore.errors import SourceError, os_reason
 from featurestore.model import Scalar
+from featurestore.sources.casts.cast import ColumnType
+from featurestore.sources.casts.from_text import cast_text
 from featurestore.sources.inference import infer
 from featurestore.sources.ways_out import TRUE_WORDS, is_null_word
-from featurestore.tables.batch import nfc
+from featurestore.tables.batch import Mask, nfc
 from featurestore.tables.blocks import read_blocks
 from featurestore.tables.delimited import read_csv
 from featurestore.tables.formats import foreign_format
@@ -32,8 +35,10 @@ from featurestore.tables.written_times import parse_times
 _HEAD = 1 << 20  # bytes of the beginning
 _PLACES, _PIECE = 16, 1 << 16  # further on, so many pieces of so many bytes
 _LINES = 300  # that a delimiter is found by
+_ROWS_OF_VALUES = 20  # by which a header is told from a row
 _DELIMITERS = (",", ";", "\t", "|")
 _FORMATS_FROM = 200  # different values of a column
+_ENOUGH = 20  # values among which one may be no like the others
 _TEXT = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "ndjson", ".ndjson": "ndjson", ".json": "ndjson"}
 _BINARY = {"Parquet": "parquet", "Arrow": "arrow", "an Arrow stream": "arrow", "a SQLite database": "sqlite",
            "a DuckDB database": "duckdb"}  # fmt: skip
@@ -54,10 +59,19 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlike:
+    """A column of which a few values are not like all the others: with them, without them, and what to say of them."""
+
+    column: pl.Series
+    others: pl.Series
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Detected:
     """How a text file is written. ``sample`` are rows as text; ``whole`` says that they are all rows.
 
-    ``notes`` say what was taken as it most likely is.
+    ``notes`` say what was taken as it most likely is. In the sample there is null for the few values of ``unlike``.
     """
 
     dialect: Dialect
@@ -65,6 +79,7 @@ class Detected:
     whole: bool
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
+    unlike: Mapping[str, Unlike] = field(default_factory=dict)
 
 
 def type_of_file(path: Path) -> str:
@@ -108,6 +123,13 @@ def detect_values(
 
     ``decimal`` stands before the decimals, where that is known; ``numbers`` are columns whose numbers a program wrote.
     """
+    unlike: dict[str, Unlike] = {}
+    for column in sample.get_columns():
+        if column.dtype == pl.String and column.name not in numbers and not sounds_like_id(column.name):
+            found_unlike = _unlike_others(column, dialect, whole=whole)
+            if found_unlike is not None:
+                unlike[column.name] = found_unlike
+    sample = sample.with_columns(each.others for each in unlike.values())
     texts = [column for column in sample.get_columns() if column.dtype == pl.String and not sounds_like_id(column.name)]
     nulls = dict.fromkeys((*dialect.null, *_null_words(texts)))
     dialect = replace(dialect, null=tuple(nulls))
@@ -126,7 +148,7 @@ def detect_values(
         unit = _unit_of_numbers(column)
         if unit is not None and column.name not in times:
             times[column.name] = TimeFormat(unit=unit)
-    return Detected(replace(dialect, times=times), sample, whole, tuple(questions), tuple(notes))
+    return Detected(replace(dialect, times=times), sample, whole, tuple(questions), tuple(notes), unlike)
 
 
 def kind_of_column(column: pl.Series, dialect: Dialect) -> Scalar | None:
@@ -230,11 +252,14 @@ def _regularity(rows: Sequence[Sequence[str]]) -> tuple[float, int]:
 
 
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first of some rows are names: different texts, none of which is a number, a time or nothing."""
+    """Whether the first of some rows are names: texts, none of which is a number or a time.
+
+    They are different ones, unless the other rows hold numbers and times.
+    """
     first = rows[0]
-    if len(set(first)) < len(first):
+    if any(_is_value(cell) for cell in first):
         return False
-    return not any(_is_value(cell) for cell in first)
+    return len(set(first)) == len(first) or any(_is_value(cell) for row in rows[1:_ROWS_OF_VALUES] for cell in row)
 
 
 def _is_value(text: str) -> bool:
@@ -256,6 +281,39 @@ def _without(column: pl.Series, words: tuple[str, ...]) -> pl.Series:
     if not words:
         return column
     return column.set(column.is_in(pl.Series(words, dtype=pl.String).implode()).fill_null(value=False), None)
+
+
+def _unlike_others(column: pl.Series, dialect: Dialect, *, whole: bool) -> Unlike | None:
+    """The few values of a column of numbers or times that are none: a line of totals, an error of a spreadsheet."""
+    is_null = pl.Series([text is None or is_null_word(text) for text in column], dtype=pl.Boolean)
+    values = column.set(is_null, None).drop_nulls().alias("")
+    found = list(_misfits(values, dialect)) if len(values) >= _ENOUGH else []
+    fewest = min(found, key=lambda mask: int(mask.sum()), default=None)
+    if fewest is None or not 0 < int(fewest.sum()) <= max(1, len(values) // 100):
+        return None
+    words = values.filter(pl.Series(fewest)).unique().to_list()
+    at = int((~is_null).arg_true()[int(fewest.argmax())])
+    row = f" in row {at + 1}" if whole else ""
+    note = (
+        f"{column.name} is read by its other values: {int(fewest.sum())} of {len(values)} is not like them, "
+        f"as {column[at]!r}{row}; such rows will be set aside, unless it is declared as a string"
+    )
+    return Unlike(column, column.set(column.is_in(pl.Series(words).implode()).fill_null(value=False), None), note)
+
+
+def _misfits(values: pl.Series, dialect: Dialect) -> Iterator[Mask]:
+    """Which values are no numbers, by each way to write them; no times, by each format. Those with digits are codes."""
+    none = np.zeros(len(values), bool)
+    for way in _dialects(dialect):
+        found = cast_text(values, ColumnType("float", strict=True, dialect=way)).misfits
+        codes = values.filter(none if found is None else found).str.contains("^[^#]*[0-9]")
+        if not codes.any():
+            yield none if found is None else found
+    found = cast_text(values, ColumnType("datetime", strict=True)).misfits
+    yield none if found is None else found
+    formats = Counter(each for text in values.unique().head(_FORMATS_FROM) for each in guess_formats(text))
+    for each, _count in formats.most_common(2):
+        yield ~parse_times(values, TimeFormat(format=each)).valid
 
 
 def _null_words(texts: Sequence[pl.Series]) -> Iterator[str]:

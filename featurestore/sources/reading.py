@@ -161,6 +161,7 @@ def read_rows(
             *offer.warnings,
             *reading.warnings,
             *wording.warn_of_widened(source, types.widened),
+            *wording.warn_of_mixed(source, types.mixed),
             *wording.warn_of_zones(source, types.naive),
             *wording.warn_of_ids(frame, entity_keys),
             *wording.warn_of_text(frame, types.inferred, rows.place, source.dialect),
@@ -267,7 +268,11 @@ def read_contents(
             reading.facts,
             dict(types.inferred),
             frozenset(types.naive),
-            (*reading.warnings, *wording.warn_of_widened(source, types.widened)),
+            (
+                *reading.warnings,
+                *wording.warn_of_widened(source, types.widened),
+                *wording.warn_of_mixed(source, types.mixed),
+            ),
             dict.fromkeys(types.widened, "float"),
         )
 

@@ -6,7 +6,8 @@ import re
 
 from featurestore.dialect import Dialect
 from featurestore.model import Scalar
-from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
+from featurestore.tables.time_formats import guess_unit, question_of
+from featurestore.tables.written_times import formats_of
 
 NULL_WORDS = frozenset({
     "null", "none", "nil", "na", "n/a", "n.a.", "#n/a", "#na", "nan", "<na>", "nat", "-", "--", "---", "?", ".", "\\n",
@@ -14,9 +15,9 @@ NULL_WORDS = frozenset({
 })  # fmt: skip
 TRUE_WORDS = {"yes": "no", "y": "n", "on": "off", "ja": "nein", "j": "n", "oui": "non", "si": "no", "sí": "no", "x": ""}
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
-_POINTS_AND_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d+)?")
-_COMMAS_AND_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
-_MARKS_AND_DECIMALS = re.compile(r"[+-]?\d{1,3}([ '’_\u00a0\u202f]\d{3})+([.,]\d+)?")
+_POINTS_AND_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+_COMMAS_AND_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_MARKS_AND_DECIMALS = re.compile(r"[+-]?[1-9]\d{0,2}([ '’_\u00a0\u202f]\d{3})+([.,]\d+)?")
 
 
 def is_null_word(text: str) -> bool:
@@ -66,7 +67,7 @@ def bool_setting(text: str) -> str | None:
 
 
 def _for_time(text: str, kind: Scalar) -> str | None:
-    formats = list(guess_formats(text))
+    formats = formats_of(text)
     if len(formats) > 1:
         choices = " or ".join(f'"{each}"' for each in formats)
         return f"format = {choices} for its column: {question_of(formats)}"

@@ -13,15 +13,16 @@ import polars as pl
 
 from featurestore.dialect import ISO_8601, Dialect
 from featurestore.model import KeyType, Scalar, Source
-from featurestore.sources.casts.cast import ColumnType
+from featurestore.sources.casts.cast import EXACT_FLOAT, ColumnType
 from featurestore.sources.ways_out import is_null_word, setting_for
-from featurestore.tables.lookalikes import folded
-from featurestore.tables.written_times import parse_times
+from featurestore.tables.lookalikes import are_plain, folded
+from featurestore.tables.written_times import is_no_day, parse_times
 from featurestore.times import EPOCH, is_utc
 
 _LONGEST = 80
 _MOSTLY = 0.9
 _LOOKED_AT = 1_000
+_NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
 
 
 def show(value: object) -> str:
@@ -37,6 +38,8 @@ def misfit_reason(value: object, target: ColumnType) -> str:
     if target.key:
         return f"{show(value)} is not a {target.kind} key: only text and whole numbers are ids"
     reason = _time_reason(value, target) if target.kind == "datetime" else None
+    if target.kind in ("date", "datetime") and isinstance(value, str) and is_no_day(value):
+        reason = f"{show(value)} is not a {target.kind}: there is no such day or time"
     if reason is None:
         reason = f"{show(value)} is not {'an' if target.kind == 'int' else 'a'} {target.kind}{_as_written(target)}"
         written = isinstance(value, str | int | float)
@@ -62,6 +65,16 @@ def warn_of_widened(source: Source, widened: Mapping[str, str]) -> list[str]:
         f"{source.name}: column {name!r} was int and is float from now on, for {shown}; its type is in "
         f"features/.versions/{source.name}.columns.toml"
         for name, shown in widened.items()
+    ]
+
+
+def warn_of_mixed(source: Source, mixed: Mapping[str, str]) -> list[str]:
+    """Undeclared columns of texts in which a file has numbers or booleans, each with the first of these."""
+    return [
+        f"{source.name}: column {name!r} is text, and has values that are none and are read as they are written, the "
+        f'first in {shown}; {{ type = "float" }} for it in [sources.{source.name}.columns] takes the numbers that a '
+        'float holds and sets the others aside, { type = "string" } says that text is meant'
+        for name, shown in mixed.items()
     ]
 
 
@@ -116,7 +129,7 @@ def warn_of_zones(source: Source, naive: Collection[str]) -> Iterator[str]:
 def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[str]:
     """Ids that a person would take for one. They stay different entities."""
     for name, kind in keys.items():
-        if kind == "string" and name in frame.columns:
+        if kind == "string" and name in frame.columns and not are_plain(frame[name].alias("")):
             ids = frame[name].alias("").unique()
             blank = ids.filter(ids.str.strip_chars() == "")
             if len(blank):
@@ -154,6 +167,20 @@ def warn_of_text(
             )
         elif setting := _setting_of_most(column, dialect):
             yield f"column {name} is text; its values look like {setting[0]}: {setting[1]} would read them so"
+        elif (large := _large_beside_floats(column)) is not None:
+            yield (
+                f"column {name} is text because no float holds {column[large]} in {place(large)} exactly; "
+                'type = "float" for it sets such rows aside'
+            )
+
+
+def _large_beside_floats(column: pl.Series) -> int | None:
+    """Where a column has its first integer that no float holds, if all else are numbers, some of them not whole."""
+    values = column.drop_nulls()
+    if any(not some.str.contains(_NUMBER).all() for some in (values.head(_LOOKED_AT), values)):
+        return None
+    large = (column.cast(pl.Int128, strict=False).abs() >= EXACT_FLOAT).fill_null(value=False)
+    return large.arg_max() if large.any() and values.str.contains(r"[.eE]").any() else None
 
 
 def _setting_of_most(column: pl.Series, dialect: Dialect) -> tuple[str, str] | None:

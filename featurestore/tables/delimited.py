@@ -22,7 +22,7 @@ from featurestore.tables.batch import MAX_COLUMNS, Batch
 from featurestore.tables.blocks import UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
 
-BLOCK = 32 << 20
+BLOCK = 16 << 20  # of which a large file has two in memory, as it is read one ahead
 # Without a limit a quote that is never closed would take the rest of the file into memory.
 MAX_RECORD = 64 << 20
 _MOST_HEADER = 1 << 20  # of a file that is read from where it ended

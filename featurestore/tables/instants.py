@@ -21,9 +21,9 @@ from featurestore.dialect import ISO_8601, TimeFormat
 from featurestore.errors import SourceError, UsageError
 from featurestore.tables.batch import Mask
 from featurestore.tables.precision import micros_of
-from featurestore.tables.time_formats import guess_formats, guess_unit, question_of
+from featurestore.tables.time_formats import guess_unit, question_of
 from featurestore.tables.types import INSTANT
-from featurestore.tables.written_times import epochs_of, parse_times
+from featurestore.tables.written_times import epochs_of, formats_of, is_no_day, parse_times
 from featurestore.times import EPOCH, MAX_INSTANT, MICROSECOND, MIN_INSTANT, is_utc
 
 NAIVE = "times without a zone were taken as UTC"
@@ -80,7 +80,9 @@ def read_instants(
     what = "is not a time" if kind == pl.String else "is not in the years 1 to 9999"
     bad = micros.is_null()
     hint = f"its column is read as {times.format or times.unit}"
-    if times == ISO_8601:
+    if kind == pl.String and bad.any() and is_no_day(str(column[int(bad.arg_true()[0])])):
+        hint = "there is no such day or time"
+    elif times == ISO_8601:
         hint = _way_out(column, bad) or ISO
     _refuse(column, bad, what, hint, table, first_row)
     if zone is not None:
@@ -94,7 +96,7 @@ def _way_out(column: pl.Series, bad: pl.Series) -> str | None:
     if column.dtype != pl.String or not bad.any():
         return None
     name, text = column.name, str(column[int(bad.arg_true()[0])]).strip()
-    guessed = list(guess_formats(text))
+    guessed = formats_of(text)
     formats = [f"--format-of '{name}={each}'" for each in guessed]
     if len(formats) > 1:
         return f"{question_of(guessed)} say how it is written: {' or '.join(formats)}"

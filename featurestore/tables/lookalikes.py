@@ -23,6 +23,15 @@ def folded(ids: pl.Series, *, zeros: bool = False) -> pl.Series:
     return plain.str.replace(r"^(-?)0+([0-9])", "$1$2") if zeros else plain
 
 
+def are_plain(ids: pl.Series) -> bool:
+    """Whether ids are so plain that no two of them can be alike without being equal, and none is empty.
+
+    `folded` leaves each as it is, or folds no two to one. Seen without looking for the different ones first, which
+    takes four times as long where they repeat.
+    """
+    return any(not ids.str.contains(odd).any() for odd in (r"[^0-9a-z_-]|^$", r"[^0-9A-Z_-]|^$"))
+
+
 def find_pair(ids: pl.Series, others: pl.Series) -> tuple[str, str] | None:
     """The first of some ids that differs only by what `folded` drops from one of the others, and that one."""
     both = pl.DataFrame({"id": ids.unique(maintain_order=True)}).with_columns(

@@ -22,11 +22,12 @@ from featurestore.tables.iso8601 import (
     read_layouts,
     read_number,
 )
-from featurestore.tables.time_formats import MONTHS, compile_format
+from featurestore.tables.time_formats import MONTHS, compile_format, guess_formats
 from featurestore.times import MAX_INSTANT, MIN_INSTANT
 
 _LAYOUTS_AT_MOST = 256  # of one length: each name of a month or a day makes one
 _EPOCH = r"^(-)?([0-9]{1,19})(?:\.([0-9]{1,30}))?$"
+_ZONE = re.compile(r"(?<=:\d\d)(Z|[+-]\d\d:?\d\d)$")
 _LAST_SHORT_YEAR = 68  # 00 to 68 are of this century, as POSIX has it
 _DIGITS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 _HOUR, _MINUTE, _SECOND = 3_600_000_000, 60_000_000, 1_000_000
@@ -41,6 +42,18 @@ def parse_times(texts: pl.Series, times: TimeFormat, *, up: bool = False) -> Par
     if times.format is None:
         return parse_column(texts, up=up)
     return _by_format(texts, compile_format(times.format), up=up)
+
+
+def formats_of(text: str) -> list[str]:
+    """The formats by which a text is a time, the likelier first."""
+    text = text.strip()
+    return [each for each in guess_formats(text) if parse_times(pl.Series([text]), TimeFormat(format=each)).valid[0]]
+
+
+def is_no_day(text: str) -> bool:
+    """Whether a text is written like a time that no calendar or clock has: 31 February, 25 o'clock."""
+    text = _ZONE.sub("", text.strip())
+    return any(guess_formats(text)) and not formats_of(text)
 
 
 def epochs_of(column: pl.Series, unit: str, *, up: bool = False) -> pl.Series:

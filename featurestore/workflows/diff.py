@@ -73,13 +73,14 @@ class ValueDiff:
     """The values of two versions: statistics of their histories, and the latest values of their entities.
 
     A side without history has no statistics; then nothing is compared. ``entities`` is None where the entity types or
-    the data types differ.
+    the data types differ. ``at_request`` says that values are computed at the request: there is no history to come.
     """
 
     old: Mapping[str, Json] | None
     new: Mapping[str, Json] | None
     shift: Mapping[str, Json]
     entities: EntityComparison | None
+    at_request: bool = False
 
 
 @frozen
@@ -168,7 +169,8 @@ def compare_values(
         described = [None if side is None else _describe(store, side, memory) for side in sides]
         before, after = sides
         if before is None or after is None:
-            return ValueDiff(described[0], described[1], {}, None)
+            at_request = difference.old.source is None and difference.new.source is None
+            return ValueDiff(described[0], described[1], {}, None, at_request)
         comparable = before.entity_type == after.entity_type and before.data_type == after.data_type
         entities = None
         if comparable:

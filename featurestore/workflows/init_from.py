@@ -5,8 +5,11 @@ What a sample can't tell is asked; where nobody can be asked it is refused, with
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import Path
 from shlex import quote
 
@@ -22,6 +25,8 @@ from featurestore.sources.detection import (
     kind_of_column,
     sounds_like_id,
 )
+from featurestore.tables.time_formats import guess_formats
+from featurestore.tables.written_times import parse_times
 from featurestore.toml import toml_key, toml_value
 from featurestore.workflows.data_at_hand import Data, look
 from featurestore.workflows.templates import HEAD, features_of, slug
@@ -82,9 +87,17 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
         raise UsageError(what, where=found.name, hint="name data with rows")
-    dialect = _settle(found.detected, wishes, ask)
+    unlike = found.detected.unlike
+    wishes = _with_names(wishes, found.detected.sample.columns)
+    dialect, notes_of_times = _settle(found.detected, wishes, ask)
     columns = _columns(found.detected.sample, dialect)
     keys = _choose_keys(columns, wishes, ask, found.primary_key)
+    columns = [
+        replace(each, kind="string", values=unlike[each.name].column)
+        if each.name in keys and each.name in unlike
+        else each
+        for each in columns
+    ]  # of keys each value counts
     event_time = _choose_time(columns, keys, wishes, ask, found.cursor)
     source = wishes.source or slug(found.stem, "events")
     entity_type = wishes.entity_type or _entity_type(keys[0], source)
@@ -94,7 +107,9 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     id_ = () if time is None or found.primary_key == keys else found.primary_key or _row_id(columns, keys)
     repeats = not id_ and _has_repeats(key_columns, time)
     several = repeats or bool(id_) or not found.detected.whole
-    notes = [*found.notes, *found.detected.notes, *_notes(found, dialect, columns, time, wishes, several=several)]
+    notes = [*found.notes, *found.detected.notes, *notes_of_times]
+    notes += [each.note for name, each in unlike.items() if name not in keys and name not in wishes.formats]
+    notes += [*_notes(found, dialect, columns, time, wishes, several=several)]
     notes += [] if wishes.keys or time is None else _note_own_keys(columns, keys)
     settings = _settings(
         name, found, dialect, columns, key_columns, time, entity_type, source, wishes, id_, repeats=repeats
@@ -108,9 +123,29 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
 
 
-def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> Dialect:
-    """The dialect, with what the sample leaves open as the caller says."""
+def _with_names(wishes: Wishes, columns: Sequence[str]) -> Wishes:
+    """The wishes with the names of columns as the data has them."""
+    keys = [name for given in wishes.keys for name in _columns_named(given, columns)]
+    formats = {name: each for given, each in wishes.formats.items() for name in _columns_named(given, columns)}
+    time = wishes.event_time if wishes.event_time in (None, "none") else _columns_named(wishes.event_time, columns)[0]
+    return replace(wishes, keys=tuple(dict.fromkeys(keys)), event_time=time, formats=formats)
+
+
+def _columns_named(given: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a flag names: as they are called, else but for spaces at the ends, or several with commas."""
+    alike = [name for name in columns if name.strip() == given.strip()]
+    if given in columns or len(alike) == 1:
+        return (given if given in columns else alike[0],)
+    parts = [part for part in given.split(",") if part.strip()]
+    if len(parts) < 2:
+        return (given,)
+    return tuple(name for part in parts for name in _columns_named(part, columns))
+
+
+def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> tuple[Dialect, list[str]]:
+    """The dialect, with what the sample leaves open as the caller says, and what to say of formats that were given."""
     dialect, times = detected.dialect, dict(detected.dialect.times)
+    notes: list[str] = []
     for question in detected.questions:
         if question.ways:
             flags = " or ".join(f'--decimal "{way.decimal}"' for way in question.ways)
@@ -122,8 +157,36 @@ def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> Dialect:
     for column, written in wishes.formats.items():
         if column not in detected.sample.columns:
             raise UsageError(f"--format-of names {column!r}, which is no column", hint=_names(detected.sample.columns))
+        values = detected.unlike[column].column if column in detected.unlike else detected.sample[column]
+        notes += _check_format(values, written, dialect)
         times[column] = TimeFormat(format=written)
-    return replace(dialect, times=times)
+    return replace(dialect, times=times), notes
+
+
+def _check_format(column: pl.Series, format_: str, dialect: Dialect) -> list[str]:
+    """What to say of values that are not written in a format. Raises UsageError where none is."""
+    values = column.cast(pl.String).set(column.cast(pl.String).is_in([*dialect.null]).fill_null(value=False), None)
+    values = values.drop_nulls()
+    wrong = values.filter(pl.Series(~parse_times(values, TimeFormat(format=format_)).valid))
+    if wrong.is_empty():
+        return []
+    what = f"{wrong[0]!r} in {column.name} is not written as {format_}"
+    if len(wrong) == len(values):
+        raise UsageError(f"--format-of: {what}, and no other value is", hint=_way_to_times(values))
+    return [f"{what}: {len(wrong)} of {len(values)} rows will be set aside for it"]
+
+
+def _way_to_times(values: pl.Series) -> str:
+    """What makes times of a column's values."""
+    first = values.drop_nulls()
+    text = str(first[0]) if len(first) else ""
+    formats = Counter(each for value in first.cast(pl.String).head(200) for each in guess_formats(value)).most_common(1)
+    if formats:
+        return f'--format-of "{values.name}={formats[0][0]}" reads {formats[0][1]} of the first {min(200, len(first))}'
+    if re.fullmatch(r"[2-7]\d{4}([.,]\d+)?", text):
+        day = date(1899, 12, 30) + timedelta(days=int(text[:5]))
+        return f"{text} may be a spreadsheet's number for {day}: format the column as a date there, and export it again"
+    return f"{text!r} is no time that is known: ISO 8601, or --format-of with names of months in English"
 
 
 def _asked(question: Question, ask: Ask | None, flag: str) -> str:
@@ -198,9 +261,9 @@ def _choose_time(
     times = [column.name for column in columns if column.kind in ("datetime", "date") and column.name not in keys]
     if wishes.event_time is not None:
         if wishes.event_time != "none" and wishes.event_time not in times:
-            raise UsageError(
-                f"--event-time names {wishes.event_time!r}, which is no column of times", hint=_names(times)
-            )
+            what = f"--event-time names {wishes.event_time!r}, which is no column of times"
+            column = next((each for each in columns if each.in_file == wishes.event_time), None)
+            raise UsageError(what, hint=_names(times) if column is None else _way_to_times(column.values))
         return None if wishes.event_time == "none" else wishes.event_time
     times = [name for name in times if name != cursor] or times  # when it was changed is not when it was true
     if len(times) < 2:
@@ -210,7 +273,8 @@ def _choose_time(
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    shown = [name if name == name.strip() and "," not in name else repr(name) for name in names[:12]]
+    return ", ".join(shown) + (", …" if len(names) > 12 else "")
 
 
 def _entity_type(key: str, source: str) -> str:

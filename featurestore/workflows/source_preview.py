@@ -172,6 +172,7 @@ def _preview(
     pins = read_pins(folders, source)
     columns = tuple(_column(source, keys, pins, taken.inferred, name) for name in taken.frame.columns)
     notes, questions = ((), ()) if detected is None else (detected.notes, detected.questions)
+    notes += () if detected is None else tuple(each.note for each in detected.unlike.values())
     return SourcePreview(
         source, declared, columns, taken.frame.head(rows), taken.rows_read, taken.rejected_count, taken.rejected,
         (*taken.warnings, *notes), whole, questions,

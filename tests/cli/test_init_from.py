@@ -206,6 +206,103 @@ def test_numbers_of_json_are_as_programs_write_them(folder: Folder) -> None:
     assert 'n = { type = "float"' in (folder.root / "shop/featurestore.toml").read_text()
 
 
+MANY = "id;kunde;am;betrag\n" + "".join(f"{n};k{n % 7};{1 + n % 28:02d}.02.2026;{n},5\n" for n in range(500))
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "rejected"),
+    [
+        (";;Summe;4,0\n", "'Summe' in row 501", 1),
+        ("500;k1;01.02.2026;#DIV/0!\n", "'#DIV/0!' in row 501", 1),
+        ("500;k1;01.02.2026;-\n501;k1;31.02.2026;1,5\n", "'31.02.2026' in row 502", 1),
+    ],
+)
+def test_a_few_values_unlike_all_others_decide_no_type(folder: Folder, more: str, said: str, rejected: int) -> None:
+    folder.write({"data.csv": MANY + more})
+    shop = folder.root / "shop"
+    flags = ("--key", "kunde", "--event-time", "am")
+    out = folder.run("init", str(shop), "--from", str(folder.root / "data.csv"), *flags).out
+    assert said in " ".join(out.split())
+    settings = (shop / "featurestore.toml").read_text()
+    assert 'format = "%d.%m.%Y"' in settings
+    assert 'betrag = { type = "float"' in settings
+    done = Folder(shop, folder._capture).json("ingest", code=3)
+    assert {each["rows_rejected"] for each in done["features"]} == {rejected}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([*map(str, range(1000, 1499)), "01067"], "string"),  # a zip code
+        ([*map(str, range(1000, 1499)), "B-17"], "string"),  # another code
+        ([*map(str, range(1000, 1499)), "Summe"], "int"),
+        ([*map(str, range(1000, 1019)), "n"], "int"),
+        ([*map(str, range(1000, 1009)), "n"], "string"),  # too few to say what is usual
+        (["yes", "no"] * 30, "string"),
+    ],
+)
+def test_a_column_is_text_where_the_odd_value_may_be_a_code(folder: Folder, values: list[str], kind: str) -> None:
+    folder.write({"data.csv": "user_id,code\n" + "".join(f"{n},{each}\n" for n, each in enumerate(values))})
+    made = init(folder.root / "shop", data=folder.root / "data.csv", dry_run=True).proposal
+    assert made is not None
+    kind = "bool" if values[0] == "yes" else kind
+    assert f'code = {{ type = "{kind}"' in made.settings
+
+
+def test_each_value_of_a_key_counts(folder: Folder) -> None:
+    values = [*map(str, range(1000, 1499)), "Summe"]
+    folder.write({"data.csv": "kunde,x\n" + "".join(f"{each},1.5\n" for each in values)})
+    folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--key", "kunde")
+    shop = Folder(folder.root / "shop", folder._capture)
+    assert 'kunde = "string"' in (shop.root / "featurestore.toml").read_text()
+    assert {each["rows_rejected"] for each in shop.json("ingest")["features"]} == {0}
+
+
+@pytest.mark.parametrize(
+    ("value", "flags", "said"),
+    [
+        ("46066", ["--event-time", "am"], "46066 may be a spreadsheet's number for 2026-02-13"),
+        ("13. Februar 2026", ["--event-time", "am"], "names of months in English"),
+        ("13. Februar 2026", ["--format-of", "am=%d. %B %Y"], "is not written as %d. %B %Y, and no other value is"),
+        ("13.02.2026", ["--format-of", "am=%d/%m/%Y"], '--format-of "am=%d.%m.%Y" reads 1 of the first 1'),
+    ],
+)
+def test_what_is_no_time_is_refused_with_its_value(folder: Folder, value: str, flags: list[str], said: str) -> None:
+    folder.write({"data.csv": f"id;kunde;am;betrag\n1;a;{value};1,5\n"})
+    asked = ("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--key", "kunde", *flags)
+    assert said in " ".join(folder.run(*asked, code=2).err.split())
+
+
+def test_a_format_that_does_not_fit_all_rows_is_said(folder: Folder) -> None:
+    folder.write({"data.csv": "id;kunde;am;betrag\n1;a;01.02.2026;1,5\n2;a;02/02/2026;1,5\n"})
+    asked = ("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--key", "kunde")
+    said = folder.run(*asked, "--format-of", "am=%d.%m.%Y").out
+    assert "'02/02/2026' in am is not written as %d.%m.%Y: 1 of 2 rows" in said
+    assert Folder(folder.root / "shop", folder._capture).json("ingest", code=3)["features"][0]["rows_rejected"] == 1
+
+
+@pytest.mark.parametrize(
+    "flags", [["--key", " id "], ["--key", "id"], ["--key", "id, kunde"], ["--key", " id , kunde "]]
+)
+def test_columns_are_named_as_they_are_called_or_without_the_spaces_at_their_ends(
+    folder: Folder, flags: list[str]
+) -> None:
+    folder.write({"data.csv": " id ; kunde ;am,um\n1;a;2026-02-13\n2;b;2026-02-14\n"})
+    asked = ("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--event-time", "am,um")
+    assert "' id ', ' kunde '" in folder.run(*asked, "--key", "am,um", code=2).err
+    folder.run(*asked, *flags)
+    Folder(folder.root / "shop", folder._capture).run("ingest")
+
+
+def test_a_name_twice_in_a_header_is_no_row(folder: Folder) -> None:
+    folder.write({"data.csv": "id;kunde;am;betrag;betrag\n1;a;01.02.2026;1,5;2,5\n"})
+    for words in (["init", str(folder.root / "shop"), "--key", "kunde", "--from"], ["preview"]):
+        refused = folder.run(*words, str(folder.root / "data.csv"), code=4).err
+        assert "the header names 'betrag' 2 times" in refused
+    folder.write({"data.csv": "a;a;b\na;b;b\n"})
+    assert folder.json("preview", str(folder.root / "data.csv"))["dialect"]["header"] is False
+
+
 def test_a_sample_of_a_large_file_proposes_its_rules_as_comments(folder: Folder) -> None:
     path = folder.root / "big.csv"
     rows = (f"{at % 50},2024-01-{at % 28 + 1:02},{at}.5,{'FM'[at % 2]}\n" for at in range(90_000))

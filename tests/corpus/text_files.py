@@ -224,6 +224,13 @@ VALUES = {
     "thousands": csv(second('"1,234.5"'), [1.0, 3.0], FLOAT, aside=[(2, 'thousands = ","')]),
     "thousands, as set": csv(second('"1,234.5"'), [1.0, 1234.5, 3.0], FLOAT + '\nthousands = ","'),
     "thousands or a decimal comma": csv(second('"1,234"'), [1.0, 3.0], FLOAT, aside=[(2, "whichever it means")]),
+    "a zero before points that are no thousands": csv(
+        second('"0.123"'), [1.0, 3.0], FLOAT + '\ndecimal = ","\nthousands = "."', aside=[(2, "'0.123' is not a float")]
+    ),
+    "a zero before a comma that is no thousand": csv(
+        second('"-0,123"'), [1.0, 3.0], FLOAT + '\nthousands = ","', aside=[(2, "'-0,123' is not a float")]
+    ),
+    "a zero before a comma": csv(second('"0,123"'), [1.0, 3.0], FLOAT, aside=[(2, 'or null: decimal = ","')]),
     "groups of the wrong size": csv(
         second('"1,23"'), [1.0, 3.0], FLOAT + '\nthousands = ","', aside=[(2, "is not a float")]
     ),

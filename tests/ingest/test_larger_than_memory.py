@@ -169,9 +169,32 @@ def test_sources_with_ids_are_taken_by_parts(
     monkeypatch.setattr(divided.Divided, "_too_large", lambda *_: None)
     found.append(outcome(root := make_project_with_ids(tmp_path / "by_parts", repeated=repeated)))
     assert found[0] == found[1]
-    if repeated:
-        monkeypatch.setattr(divided, "AT_ONCE", 3)  # of scope row it takes what was there before
     assert [item[1:4] for item in outcome(root, full=True)[0]] == [(0, 0, 0)] * 4
+
+
+def test_full_by_parts_withdraws_what_replaced_rows_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows move to other items and times and are corrected, ids repeat, and no run may look at all rows at once."""
+    found: list[list[Any]] = [[], []]
+    for number, name in enumerate(("at_once", "by_parts")):
+        root = make_project_with_ids(tmp_path / name, repeated=True)
+        found[number].append(outcome(root))
+        for file, step in (("sales-2.csv", 11), ("sales-1.csv", 13)):
+            head, *lines = (root / file).read_text().splitlines()
+            for at in range(0, len(lines) - step, step):  # both move: each to the other's item and time
+                (one, other) = (lines[at].split(","), lines[at + step // 2].split(","))
+                if at % 2:
+                    one[1], other[1] = other[1], one[1]
+                one[0], other[0] = other[0], one[0]
+                lines[at], lines[at + step // 2] = ",".join(one), ",".join(other)
+            (root / file).write_text("\n".join([head, *lines]) + "\n")
+            with monkeypatch.context() as patch:
+                if number:
+                    patch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 600)
+                    patch.setattr(divided, "AT_ONCE", 3_000)
+                    patch.setattr(divided.Divided, "_too_large", lambda *_: None)
+                found[number].append(outcome(root, full=True))
+    assert found[0] == found[1]
+    assert all(sum(item[3] for item in run[0]) > 100 for run in found[1][1:])  # withdrawn
 
 
 def test_ids_that_repeat_in_a_large_source_are_refused_with_the_figures(

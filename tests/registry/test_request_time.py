@@ -172,3 +172,16 @@ def test_what_needs_a_history_says_that_there_is_none(both: Folder, command: Seq
     error = both.json(*command, code=2)["error"]
     assert "has no history" in error["message"]
     assert "featurestore get" in error["hint"]
+
+
+def test_nobody_is_told_that_a_run_computes_it(both: Folder) -> None:
+    both.run("ingest")
+    said = both.run("plan").out
+    assert "featurestore lock writes these versions" in said
+    assert "ingest also computes" not in said
+    both.run("lock")
+    both.edit(REQUEST, 'pl.col("dose") /', '2 * pl.col("dose") /')
+    both.run("lock")
+    said = both.run("diff", "dose_share", "1", "2").out
+    assert "its values are computed at the request" in said
+    assert "featurestore ingest" not in said

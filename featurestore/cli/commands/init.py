@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from featurestore.cli.options import names, zone
+from featurestore.cli.options import zone
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError
 from featurestore.render import json, text
@@ -103,7 +103,7 @@ def _wishes(
         except ValueError as exc:
             raise UsageError(f"--format-of {pair!r} {exc}") from None
         formats[column] = written
-    return Wishes(tuple(names(key or [])), event_time, timezone, entity_type, source, table, decimal, formats)
+    return Wishes(tuple(key or ()), event_time, timezone, entity_type, source, table, decimal, formats)
 
 
 def _ask(question: Question) -> str:

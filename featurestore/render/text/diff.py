@@ -40,6 +40,8 @@ def _code(code: CodeDiff) -> list[RenderableType]:
 
 
 def _values(values: ValueDiff, entity_type: EntityType | None) -> list[RenderableType]:
+    if values.at_request:
+        return [Text("its values are computed at the request: there is no history to compare", style=DIM)]
     if values.old is None or values.new is None:
         missing = "neither version has" if values.old is values.new else "only one of the versions has"
         return [Text(f"{missing} history; featurestore ingest computes it", style=DIM)]

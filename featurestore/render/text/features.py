@@ -80,8 +80,11 @@ def plan_table(plan: VersionPlan, previews: Sequence[Preview] | None, *, verbose
     rows = [(item.name, status(item.change), _step(item), _reasons(item)) for item in shown]
     columns = [Column("feature", "name", NAME), Column("change"), Column("version"), Column("why", "words")]
     parts: list[RenderableType] = [table(columns, rows)]
-    if any(item.change in ("new", "changed") and item.locked is None for item in plan.changes):
-        parts.append(Text("featurestore lock writes these versions; ingest also computes them", style=DIM))
+    unlocked = [item for item in plan.changes if item.change in ("new", "changed") and item.locked is None]
+    if unlocked:
+        computed = any(item.ingest is not None for item in unlocked)
+        also = "; ingest also computes them" if computed else ""
+        parts.append(Text(f"featurestore lock writes these versions{also}", style=DIM))
     parts += _next_ingest(plan)
     for item in shown:
         if item.promoted and item.old is not None and item.locked is not None:

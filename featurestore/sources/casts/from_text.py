@@ -51,8 +51,8 @@ def cast_written_number(column: pl.Series, target: ColumnType) -> Cast:
     if thousands is not None:
         mark = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
         with_marks = column.str.contains(mark)
-        # Groups of three; in India of two, but for the last.
-        grouped = rf"^[+-]?[0-9]{{1,3}}(?:{mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}(?:{re.escape(decimal)}[0-9]*)?$"
+        # Groups of three; in India of two, but for the last. None begins with a zero: `0.123` has no thousands.
+        grouped = rf"^[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{2,3}})*{mark}[0-9]{{3}}(?:{re.escape(decimal)}[0-9]*)?$"
         wrong = with_marks & ~column.str.contains(grouped)
         plain = plain.str.replace_all(mark, "")
     if decimal != ".":

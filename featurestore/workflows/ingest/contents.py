@@ -17,6 +17,7 @@ from featurestore.parsed.index import Kept, Piece, reading_of
 from featurestore.parsed.rows import CONTENT, ROW, KeptRows
 from featurestore.progress import Progress
 from featurestore.sources import wording
+from featurestore.sources.casts.cast import EXACT_FLOAT
 from featurestore.sources.column_types import AHEAD
 from featurestore.sources.contract import Choose, ComparingSource, Content, ContentSource, Offer, OpenSource, Start
 from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_column, read_contents, without_key
@@ -100,6 +101,8 @@ class SourceContents(RowFrames):
         stale = self.unparsed()
         if stale:
             self._parse(stale, before)
+        if self.widened and (large := [content for content in self.unparsed() if content not in stale]):
+            self._parse(large, before)  # of integers that are now in a column of floats, and that no float holds
         for kept in map(self._find, self.there):
             self.inferred |= {name: kind for name, kind in self._unpinned(kept).items() if kind is not None}
         self._check_columns()
@@ -169,8 +172,13 @@ class SourceContents(RowFrames):
         return all(kept.unread.isdisjoint(columns) for kept in self._kept.index.contents.values())
 
     def _is_widened(self, kept: Kept, name: str) -> bool:
-        """Whether rows that were read as integers are the same as floats: none was set aside for being no integer."""
-        return self._expected(name) == "float" and not kept.rejected_count and not kept.misfit_counts
+        """Whether rows that were read as integers are the same as floats.
+
+        None was set aside for being no integer, and none is so large that a float does not hold it.
+        """
+        if self._expected(name) != "float" or kept.rejected_count or kept.misfit_counts:
+            return False
+        return self._kept.largest(kept, name) < EXACT_FLOAT
 
     def _unpinned(self, kept: Kept) -> dict[str, Scalar | None]:
         return {
@@ -186,7 +194,7 @@ class SourceContents(RowFrames):
 
     def _parse(self, contents: Sequence[Content], before: Sequence[Taken]) -> None:
         starts = {content.name: self._start(content, before) for content in contents}
-        writer = self._kept.writer()
+        writer = self._kept.writer(sum(content.size for content in contents))
         only = {name: None if start is None else Start(start.size, start.last) for name, start in starts.items()}
         try:
             read = read_contents(

@@ -117,26 +117,53 @@ class Divided:
         found = find_repeats(self.looking, self.contents, plans[0].now, self.memory // AT_ONCE // self._bytes(1))
         evaluation = Evaluation(self.looking, self.caller, self.windows, self.gone)
         going: list[Plan] = []
+        news: dict[int, Evaluated] = {}
         for plan in plans:
-            if isinstance(found, int) or not self._may_be_whole(plan):
+            if isinstance(found, int) or not self._may_be_whole(plan) or not self._finds_replaced(plan, evaluation):
                 yield plan, repeated_ids_problem(plan.ready.target, rows, AT_ONCE * self._bytes(rows), self.memory)
                 continue
             problem = None
-            if plan.ready.scope.kind != "row" and found.events.contradictions.height:
-                problem = evaluation.contradiction(plan.ready, found.events)
+            if plan.ready.scope.kind != "row":
+                problem = (
+                    evaluation.contradiction(plan.ready, found.events) if found.events.contradictions.height else None
+                )
+            elif plan.then is not None:
+                (outcome,) = evaluation.run([replace(plan, whole=None)])
+                if isinstance(outcome, Evaluated):
+                    news[id(plan.ready)] = outcome
+                else:
+                    problem = outcome[1]
             if problem is None:
                 going.append(replace(plan, then=None, whole=plan.whole or "too much is new to be looked up by id"))
             else:
                 yield plan, problem
         del evaluation
         if going and isinstance(found, Repeats):
-            yield from self._by_parts(going, found)
+            for outcome in self._by_parts(going, found):
+                brought = news.get(id(outcome.plan.ready)) if isinstance(outcome, Evaluated) else None
+                yield outcome if brought is None else self._with_withdrawn(outcome, brought)
+
+    def _with_withdrawn(self, whole: Outcome, news: Evaluated) -> Outcome:
+        """All values, and what is withdrawn for what is new: whatever gives a value at these pairs was looked at."""
+        assert isinstance(whole, Evaluated), "it has what is new"
+        nothing = SpilledFrames(self.folder).write(whole.values.frame)
+        withdrawn = ValuesPart(nothing, replace(news.comparison, everything=False))
+        return replace(whole, parts=(*whole.parts, withdrawn), older=news.older)
 
     def _may_be_whole(self, plan: Plan) -> bool:
-        """Whether the outcome needs nothing of what was there before: of scope ``row``, which rows were replaced."""
+        """Whether all rows may be looked at without those that were there before.
+
+        Not where values have known times, which say when a row left its place for another part's, nor where some are
+        frozen, since rows that came late are counted among all of their id. Of scope ``row`` what is new alone says
+        which rows were replaced.
+        """
         if self.looking.known is not None or plan.frozen is not None:
             return False
-        return plan.then is None or plan.ready.scope.kind == "entity"
+        return plan.then is None or plan.ready.scope.kind == "entity" or plan.whole is not None
+
+    def _finds_replaced(self, plan: Plan, evaluation: Evaluation) -> bool:
+        """Whether what was replaced, which scope ``row`` has to know, can be found within the memory."""
+        return plan.then is None or plan.ready.scope.kind != "row" or evaluation.finds_news(plan, self._most())
 
     # How much it is
 
