@@ -247,6 +247,19 @@ def export_index(root: Path, folder: Path) -> bool:
     return True
 
 
+def way_to_revisions(root: Path) -> str:
+    """What to do where git has no such revision. Raises GitError."""
+    if not has_git():
+        return "install git"
+    if top_of(root) is None:
+        return "the project is in no git repository"
+    if not _has_commit(root):
+        return "nothing is committed yet: without --rev, versions are compared"
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        return "the clone is shallow, and may lack it: git fetch --unshallow, or fetch-depth: 0 in CI"
+    return "git log and git branch list them"
+
+
 def export_revision(root: Path, revision: str, folder: Path) -> bool:
     """Writes the same files as they were at a revision. False where git has no such revision. Raises GitError."""
     if revision.startswith("-"):

@@ -201,7 +201,10 @@ def _sample(stream: IO[bytes], name: str, encoding: str) -> tuple[bytes, bool]:
             break
     if whole:
         return text, True
-    text = text[: text.rfind(b"\n") + 1]
+    end = text.rfind(b"\n") if b"\n" in text else text.rfind(b"\r")
+    if end < 0:
+        raise SourceError(f"has no line end in its first {_HEAD >> 20} MiB", where=name, hint="is it a table at all?")
+    text = text[: end + 1]
     stream.seek(0, io.SEEK_END)
     size = stream.tell()
     stream.seek(0)

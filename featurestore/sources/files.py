@@ -143,7 +143,8 @@ class FileSource:
         if self._given is None:
             _refuse_odd(self._folders, found)
         hashes = FileHashes(self._folders.state, self._name)
-        files = [_hash(self._folders, path, hashes) for path in found]
+        lines = self._type in ("csv", "ndjson")
+        files = [_hash(self._folders, path, hashes, lines=lines) for path in found]
         if self._given is None:
             hashes.store()
         return Offer(
@@ -441,7 +442,7 @@ def _files_of(cursor: Cursor) -> Mapping[str, str]:
     return files if isinstance(files, dict) else {}
 
 
-def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes) -> HashedFile:
+def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes, *, lines: bool) -> HashedFile:
     if path is None:
         return _copy(folders, STDIN, sys.stdin.buffer)
     name = _name(folders, path)
@@ -453,7 +454,7 @@ def _hash(folders: ProjectFolders, path: Path | None, hashes: FileHashes) -> Has
         state = state_of(before)
         sha256 = hashes.find(name, state)
         if sha256 is None:
-            sha256 = _digest(stream)
+            sha256 = _digest_lines(stream, name) if lines else _digest(stream)
             _check(name, state, os.fstat(stream.fileno()))
             hashes.add(name, state, sha256)
     return HashedFile(name, before.st_size, sha256, path, state, is_fresh(state))
@@ -474,6 +475,27 @@ def _digest(stream: BufferedReader) -> str:
     from hashlib import file_digest
 
     return file_digest(stream, "sha256").hexdigest()
+
+
+def _digest_lines(stream: BufferedReader, name: str) -> str:
+    """The hash of a text file; a line that no row can be ends it at once, however much follows."""
+    from hashlib import sha256
+
+    from featurestore.tables.blocks import MAX_LINE
+    from featurestore.tables.packed import packed_by
+
+    if packed_by(stream.peek(10)[:10]) is not None:
+        return _digest(stream)
+    digest, line = sha256(), 0
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        end = block.rfind(b"\n")
+        end = block.rfind(b"\r") if end < 0 else end
+        line = line + len(block) if end < 0 else len(block) - end - 1
+        if line > MAX_LINE:
+            what = f"has a line of more than {MAX_LINE >> 20} MiB"
+            raise SourceError(what, where=name, hint="is this a file of rows at all?")
+    return digest.hexdigest()
 
 
 def _digest_first(stream: IO[bytes], size: int) -> str:

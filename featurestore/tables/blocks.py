@@ -11,6 +11,9 @@ from featurestore.errors import SourceError
 from featurestore.tables.formats import foreign_format
 from featurestore.tables.packed import PACKED, read_unpacked, unpack
 
+MAX_LINE = 64 << 20
+"""The most bytes of a row: a file without line ends, of zeros for example, is no table."""
+
 UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FIRST = 1 << 16

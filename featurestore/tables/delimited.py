@@ -19,12 +19,11 @@ import polars as pl
 from featurestore.dialect import STANDARD, Dialect
 from featurestore.errors import SourceError
 from featurestore.tables.batch import MAX_COLUMNS, Batch
-from featurestore.tables.blocks import UTF8_MARK, ends_with_line, read_blocks
+from featurestore.tables.blocks import MAX_LINE, UTF8_MARK, ends_with_line, read_blocks
 from featurestore.tables.records import Records, Shape, split, split_quickly, without_comments
 
 BLOCK = 16 << 20  # of which a large file has two in memory, as it is read one ahead
 # Without a limit a quote that is never closed would take the rest of the file into memory.
-MAX_RECORD = 64 << 20
 _MOST_HEADER = 1 << 20  # of a file that is read from where it ended
 _MARKS = re.compile(rb"(?:\A|(?<=[\r\n]))(?:\xef\xbb\xbf)+")
 _QUOTE_HINT = "a field that holds a comma, a quote or a line break must be in double quotes, a quote in it doubled"
@@ -74,8 +73,8 @@ def read_csv(
             yield batch
             empty = False
         rest = data[consumed:]
-        if (block is None and rest) or len(rest) > MAX_RECORD:
-            raise _endless(rest, f"{name} row {table.row + 1}", dialect.quote)
+        if (block is None and rest) or len(rest) > MAX_LINE:
+            raise _endless(rest, f"{name} row {table.row + 1}", dialect.quote, at_end=block is None)
     if empty:
         yield table.batch(Records(b"", 0, 0, 0))
     table.report(report)
@@ -213,13 +212,14 @@ def _encoding_hint(data: bytes, hint: Hint) -> str:
     return hint("encoding", likely) or _ENCODING_HINT.format(likely.upper().replace("-", ""))
 
 
-def _endless(rest: bytes, where: str, quote: str | None) -> SourceError:
+def _endless(rest: bytes, where: str, quote: str | None, *, at_end: bool) -> SourceError:
     if quote is None or quote.encode() not in rest:
-        return SourceError(f"is longer than {MAX_RECORD >> 20} MiB", where=where, hint="is this a CSV file at all?")
+        return SourceError(f"is longer than {MAX_LINE >> 20} MiB", where=where, hint="is this a CSV file at all?")
     return SourceError(
-        "a quoted field begins here and never ends",
+        f"a quoted field begins here and {'never ends' if at_end else f'is longer than {MAX_LINE >> 20} MiB'}",
         where=where,
-        hint=f"close the quote, or double it where it is part of the text ({quote * 2})",
+        hint=("" if at_end else "leave such texts out; if it is not meant to be so long, ")
+        + f"close the quote, or double it where it is part of the text ({quote * 2})",
     )
 
 
@@ -235,7 +235,7 @@ def _take_header(blocks: Iterator[bytes], name: str, dialect: Dialect) -> tuple[
         end = None if skip else _line_end(data, stops)
         if end is not None and not data.endswith(b"\r"):  # the LF of a CRLF may be in the next block
             return _cut(data, end, dialect)
-        if len(data) > MAX_RECORD:
+        if len(data) > MAX_LINE:
             break
     end = _line_end(data, stops)
     if end is not None and not skip:

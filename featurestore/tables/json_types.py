@@ -18,7 +18,8 @@ from typing import BinaryIO
 import polars as pl
 
 from featurestore.errors import SourceError
-from featurestore.tables.json_lines import HINT, MAX_LINE, parse_object, read_lines, refuse_constant
+from featurestore.tables.blocks import MAX_LINE
+from featurestore.tables.json_lines import HINT, parse_object, read_lines, refuse_constant
 from featurestore.tables.precision import is_lost_as_zero
 
 BLOCK = 4 << 20  # bytes: larger ones are not faster

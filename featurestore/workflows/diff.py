@@ -19,7 +19,7 @@ from featurestore.errors import UsageError, VersionFileError, did_you_mean
 from featurestore.frozen import frozen
 from featurestore.model import EntityType, Json, StoredVersion, VersionId
 from featurestore.registry.discovery import discover, is_in_doubt, named_files, unknown_feature
-from featurestore.registry.git import export_declared, export_revision
+from featurestore.registry.git import export_declared, export_revision, way_to_revisions
 from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.explain import explain
 from featurestore.versioning.folder import files
@@ -223,7 +223,7 @@ def _revision_side(project: Project, feature: str, revision: str) -> Side:
     """A feature at a git revision: its code and its configuration."""
     with tempfile.TemporaryDirectory(prefix="featurestore-") as folder:
         if not export_revision(project.root, revision, Path(folder)):
-            raise UsageError(f"git has no revision {revision!r} here", hint="a shallow clone needs fetch-depth: 0")
+            raise UsageError(f"git has no revision {revision!r} here", hint=way_to_revisions(project.root))
         if not (Path(folder) / FILE).exists():
             raise UsageError(f"there is no {FILE} at {revision}", hint="name a later revision")
         then = load_project(Path(folder))

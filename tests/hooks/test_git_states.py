@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,17 @@ def test_a_refusal_of_git_is_reported(repository: Folder, monkeypatch: pytest.Mo
     ]
     assert refused in repository.run("check", "--staged", code=4).err
     assert refused in repository.run("diff", "age_share", "--rev", "HEAD", "--code", code=4).err
+
+
+def test_a_revision_that_git_does_not_have_is_refused_with_the_reason(project: Folder, tmp_path: Path) -> None:
+    project.run("lock")
+    asked = ("diff", "age_share", "--code", "--rev")
+    assert "is in no git repository" in project.run(*asked, "HEAD", code=2).err
+    git(project.root, "init", "-q", "-b", "main")
+    assert "nothing is committed yet" in project.run(*asked, "HEAD", code=2).err
+    commit(project)
+    assert "git log and git branch list them" in project.run(*asked, "nowhere", code=2).err
+    git(project.root, "commit", "-q", "--allow-empty", "-m", "second")
+    clone = Folder(tmp_path / "shallow", project._capture)
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{project.root}", str(clone.root))
+    assert "git fetch --unshallow" in clone.run(*asked, "HEAD~1", code=2).err
