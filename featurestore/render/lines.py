@@ -75,7 +75,7 @@ def left_lines(result: DeleteResult) -> list[str]:
     """What still names an erased entity, and would bring it back."""
     name = f"{result.entity_type.name} {format_entity(result.entity_type, result.entity)}"
     back = f"still names {name}; remove it there, or the next ingestion brings it back"
-    return [*(f"{file} {back}" for file in result.named_in), *result.unread]
+    return [*(f"{file} {back}" for file in result.named_in), *result.unread, *result.namesakes]
 
 
 def sync_line(result: SyncResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,15 +73,17 @@ def read_duckdb(
             names = connection.sql(f"SELECT * FROM {settings.rows} LIMIT 0").columns
             chosen = select_columns(names, columns, name) or names[:1]
             unread = others(names, chosen)
-            statement = _statement(connection, chosen, settings)
+            types = _types(connection, chosen, settings)
+            statement = select(chosen, settings, as_text=[one for one, kind in types.items() if kind in TEXTS])
+            bits = [one for one, kind in types.items() if kind == "BIT"]
             empty = connection.sql(f"{statement} LIMIT 0").to_arrow_table()
             held = readable(empty.schema, chosen, needed, name, report)
-            yield batch_of(empty.select(held), name, unread=unread)
+            yield _bits_are_no_numbers(batch_of(empty.select(held), name, unread=unread), bits)
             first = 1
             rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             for batch in connection.sql(statement).to_arrow_reader(rows):
                 _refuse_long(batch.select(held), name)
-                yield batch_of(batch.select(held), name, first, unread=unread)
+                yield _bits_are_no_numbers(batch_of(batch.select(held), name, first, unread=unread), bits)
                 first += batch.num_rows
             check()
         except (duckdb.Error, OSError) as exc:  # what goes wrong in the middle is Arrow's, an OSError with its text
@@ -113,12 +116,25 @@ def _refuse_long(batch: pa.RecordBatch, name: str) -> None:
                 ) from None
 
 
-def _statement(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> str:
-    """What reads these columns: as text, where Arrow has no type that holds all of a value."""
+def _types(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings: DatabaseSettings) -> dict[str, str]:
+    """DuckDB's types of these columns; those of `TEXTS` are read as text: no type of Arrow holds all of a value."""
     found = connection.sql(f"{select(names, settings)} LIMIT 0").types
-    return select(
-        names, settings, as_text=[name for name, kind in zip(names, found, strict=True) if str(kind) in TEXTS]
-    )
+    return dict(zip(names, map(str, found), strict=True))
+
+
+def _bits_are_no_numbers(batch: Batch, bits: Sequence[str]) -> Batch:
+    """The text of bits looks like a number: 0101 is five to DuckDB, and a hundred and one to whoever casts the text."""
+    import polars as pl
+
+    from featurestore.tables.batch import NESTED, NULL
+
+    if not bits:
+        return batch
+    there = {name: batch.frame[name].is_not_null() for name in bits}
+    kinds = {
+        name: pl.Series([NULL, NESTED], dtype=pl.UInt8).gather(some.cast(pl.UInt32)) for name, some in there.items()
+    }
+    return replace(batch, kinds={**batch.kinds, **kinds})
 
 
 def _open(path: Path, name: str, wait_seconds: float, memory: int, spill: Path | None) -> duckdb.DuckDBPyConnection:

@@ -38,7 +38,8 @@ class DeleteResult:
     lines of logs of requests that name the entity; ``named_in`` are files of the sources that still name the entity,
     and ``unread`` says which could not be looked through; ``beyond`` is what an erasure can't reach.
     ``deleted_before`` says that there is history of the entity, and all of it is deleted already; ``completed`` that
-    all there was to do was to complete an erasure that had been broken off.
+    all there was to do was to complete an erasure that had been broken off. ``namesakes`` are lines on entities of
+    other types that have its keys among theirs.
     """
 
     entity_type: EntityType
@@ -56,11 +57,12 @@ class DeleteResult:
     beyond: tuple[str, ...] = ()
     deleted_before: bool = False
     completed: bool = False
+    namesakes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 done; 3 where a file of a source or a store still has the entity."""
-        return 3 if self.incomplete or self.named_in or self.unread else 0
+        """0 done; 3 where a file of a source or a store still has the entity, or other entities have its keys."""
+        return 3 if self.incomplete or self.named_in or self.unread or self.namesakes else 0
 
 
 def delete(

@@ -303,6 +303,9 @@ DATABASES = {
     ),
     "DuckDB with integers of 38 digits": duck("HUGEINT", "'" + "9" * 38 + "'", x=[Decimal("9" * 38)]),
     "DuckDB with bits": duck("BIT", "'101'", x=["101"]),
+    "DuckDB with bits, declared as numbers": duck(
+        "BIT", "'0101'", "NULL", x=[None], settings=INT, aside=[(1, "'0101' is not an int")]
+    ),
     "DuckDB with integers of any length": duck("BIGNUM", f"{10**44}", x=[str(10**44)]),
     "DuckDB with an interval": duck("INTEGER, y INTERVAL", "1, INTERVAL 1 MONTH", x=[1], warning="column 'y' is"),
     "DuckDB with lists": duck("DOUBLE[]", "[1.5, NULL]", "[]", x=[[1.5, None], []]),

@@ -19,6 +19,7 @@ def delete_document(result: DeleteResult, *, dry_run: bool) -> dict[str, Json]:
         "logged_requests": result.logged,
         "named_in": list(result.named_in),
         "unread": list(result.unread),
+        "namesakes": list(result.namesakes),
         "beyond_reach": list(result.beyond),
         "warnings": list(result.incomplete),
     }

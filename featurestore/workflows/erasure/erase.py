@@ -31,6 +31,7 @@ from featurestore.workflows.erasure.completion import (
     writing_turn,
 )
 from featurestore.workflows.erasure.measures import measure_without
+from featurestore.workflows.erasure.namesakes import find_namesakes
 from featurestore.workflows.erasure.raw import RawErasure, raw_folder, raw_without
 from featurestore.workflows.erasure.sources import SourcesNaming, sources_naming
 from featurestore.workflows.request_logs import count_lines, erase_lines
@@ -63,7 +64,8 @@ def erase(
     """
     if dry_run:
         found = _find_traces(project, offline, entity_type, entity)
-        return _result(project, entity_type, entity, found, SourcesNaming((), ()))
+        others = find_namesakes(offline, entity_type, entity)
+        return replace(_result(project, entity_type, entity, found, SourcesNaming((), ())), namesakes=others)
     run_id: str | None = None
     errors, completed = 0, False
     online_key = layout.entity_key(project.name, entity_type, entity)
@@ -81,10 +83,11 @@ def erase(
             left = (*unfinished.left, *(() if error is None else (later(error),)), *erase_lines(project, [online_key]))
     named = sources_naming(project, entity_type, entity, progress)
     named = replace(named, unread=(*named.unread, *raw.unread))
-    return _result(
+    result = _result(
         project, entity_type, entity, found, named,
         run_id=run_id, incomplete=left, errors=errors, completed=completed,
     )  # fmt: skip
+    return replace(result, namesakes=find_namesakes(offline, entity_type, entity))
 
 
 @dataclass(frozen=True, slots=True)
