@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from featurestore import times
 from featurestore.cli.session import Session
 from featurestore.errors import UsageError, output_error
+from featurestore.given import read_duration, read_instant
 
 if TYPE_CHECKING:
     from featurestore.config import Project
@@ -25,28 +26,13 @@ def names(given: Iterable[str] | None) -> list[str]:
 
 
 def instant(session: Session, option: str, text: str | None) -> int | None:
-    """ISO 8601 as microseconds; a naive one is UTC, and said so. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        found, naive = times.parse_instant(text)
-    except ValueError:
-        raise UsageError(
-            f"{option} {text!r} is not a time", hint="ISO 8601, for example 2025-01-31T08:00:00Z"
-        ) from None
-    if naive:
-        session.warn(f"{option} {text} has no time zone; it is taken as UTC")
-    return found
+    """ISO 8601 as microseconds; one without a zone is UTC, which is warned of. Raises UsageError."""
+    return read_instant(f"{option} ", text, session.warn)
 
 
 def duration(option: str, text: str | None) -> int | None:
     """``36h`` as microseconds. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        return times.parse_duration(text)
-    except ValueError as exc:
-        raise UsageError(f"{option}: {exc}") from None
+    return read_duration(f"{option} ", text)
 
 
 def fields(option: str, given: Iterable[str] | None, example: str = "--request amount=basket_total") -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurestore import times
 from featurestore.errors import UsageError
+from featurestore.given import read_duration, read_instant
 
 if TYPE_CHECKING:
     from featurestore.dialect import Dialect
@@ -39,29 +40,19 @@ def warn(messages: Iterable[str]) -> None:
 
 def instant(name: str, given: Instant | None) -> int | None:
     """Microseconds since 1970 UTC. A time without a zone is UTC, which is warned of. Raises UsageError."""
-    if given is None:
-        return None
     text = given.isoformat() if isinstance(given, date) else given
-    try:
-        found, naive = times.parse_instant(text)
-    except (ValueError, TypeError):
-        hint = "a datetime, or ISO 8601, for example 2025-01-31T08:00:00Z"
-        raise UsageError(f"{name}={given!r} is not a time", hint=hint) from None
-    if naive:
-        warn([f"{name}={text} has no time zone; it is taken as UTC"])
-    return found
+    if text is not None and not isinstance(text, str):
+        raise UsageError(f"{name}={given!r} is not a time", hint="a datetime, or a text in ISO 8601")
+    return read_instant(f"{name}=", text, lambda message: warn([message]))
 
 
 def duration(name: str, given: Duration | None) -> int | None:
     """Microseconds. Raises UsageError."""
-    if given is None:
-        return None
     if isinstance(given, timedelta):
         return given // timedelta(microseconds=1)
-    try:
-        return times.parse_duration(given)
-    except (ValueError, TypeError, AttributeError):
-        raise UsageError(f"{name}={given!r} is not a duration", hint="a timedelta, or a text like '36h'") from None
+    if given is not None and not isinstance(given, str):
+        raise UsageError(f"{name}={given!r} is not a duration", hint="a timedelta, or a text like '36h'")
+    return read_duration(f"{name}=", given)
 
 
 def names(name: str, given: Sequence[str] | None) -> list[str]:

@@ -5,7 +5,6 @@ A scope that does not hold is never corrected: the feature fails, and the error 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -16,6 +15,7 @@ import polars as pl
 from featurestore import times
 from featurestore.errors import FeatureError, ScopeError
 from featurestore.evaluation.evaluate import SortedRows
+from featurestore.evaluation.rounding import equal, greatest
 from featurestore.evaluation.scope_sample import Groups, Sampling, seeded_rows
 from featurestore.model import Feature, Scope
 from featurestore.tables.types import INSTANT
@@ -25,8 +25,6 @@ from featurestore.tables.types import INSTANT
 T = TypeVar("T")
 Evaluate = Callable[[Sequence[SortedRows]], pl.DataFrame]
 
-# Two floats no further apart than this, of the larger one and of the largest value of all, differ by rounding alone.
-ROUNDING, LARGEST_ROUNDING = 1e-9, 1e-12
 _LAYERS = 12
 # The spaces keep these apart from every key.
 _VALUE, _ALONE, _IN_ALONE, _IN_ALL = "value", "featurestore alone", "featurestore in alone", "featurestore in all"
@@ -319,7 +317,7 @@ class ScopeCheck:
         )  # fmt: skip
         missing = pl.col(_IN_ALL).is_null() | pl.col(_IN_ALONE).is_null()
         suspects = both.filter(missing | pl.col(_VALUE).ne_missing(pl.col(_ALONE))).sort(pair)
-        largest = _largest(within[_VALUE])
+        largest = greatest(within[_VALUE])
         for at, row in enumerate(suspects.iter_rows(named=True)):
             there = bool(row[_IN_ALL] and row[_IN_ALONE])
             if there and equal(row[_VALUE], row[_ALONE], self._feature.tolerance, largest):
@@ -374,30 +372,6 @@ class ScopeCheck:
             return False
         self._sampled = self._values
         return self._compare(_Part(self._take(positions.sort()), keys), entire=False) is None
-
-
-def equal(within: object, alone: object, tolerance: float | None, largest: float) -> bool:
-    """Whether two values are one, but for rounding: ``largest`` is the greatest magnitude among values like them."""
-    if isinstance(within, list) and isinstance(alone, list):
-        return len(within) == len(alone) and all(
-            equal(one, other, tolerance, largest) for one, other in zip(within, alone, strict=True)
-        )
-    if isinstance(within, bool) or not isinstance(within, int | float) or not isinstance(alone, int | float):
-        return within == alone
-    if isinstance(within, int) and isinstance(alone, int):
-        return abs(within - alone) <= (tolerance or 0)
-    if not math.isfinite(within) or not math.isfinite(alone):
-        return within == alone or (math.isnan(within) and math.isnan(alone))
-    rounding = max(ROUNDING * max(abs(within), abs(alone)), LARGEST_ROUNDING * largest)
-    return abs(within - alone) <= max(rounding, tolerance or 0)
-
-
-def _largest(values: pl.Series) -> float:
-    """The greatest finite magnitude of some floats; 0 for all else."""
-    if not values.dtype.is_float():
-        return 0.0
-    finite = values.filter(values.is_finite())
-    return float(finite.abs().max() or 0.0)  # type: ignore[arg-type]  # of floats a float
 
 
 def _shown(value: object) -> str:

@@ -17,6 +17,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.dialect import Dialect
 from featurestore.errors import ConfigError, TooLargeError, UsageError
+from featurestore.given import read_duration, read_instant
 from featurestore.progress import Progress
 from featurestore.serve.errors import NotAcceptableError
 
@@ -129,12 +130,13 @@ def join(
     with labels.open("rb") as raw, open_table(raw, "labels") as (_, form):
         pass
     kind = accepted(accept, next(name for name, each in FORMATS.items() if each == form))
-    store = open_offline(project)
+    store, warnings = open_offline(project), list[str]()
     asked = JoinQuestion(
         resolve_features(project, store, question.features), question.timestamp_column,
         EntityColumns(question.entity_type, tuple(question.entity_column)), known=question.known,
-        as_of=_instant("as_of", question.as_of), max_age=_duration("max_age", question.max_age),
-        timezone=question.timezone, lag=(_duration("lag", question.lag) or 0) + question.before,
+        as_of=read_instant("as_of=", question.as_of, warnings.append),
+        max_age=read_duration("max_age=", question.max_age),
+        timezone=question.timezone, lag=(read_duration("lag=", question.lag) or 0) + question.before,
         entities=resolve_entities(project, question.features, map(parse_entity_columns, question.entity)),
         times_suffix=question.times_suffix if question.with_times else None, strict=question.strict,
         request=_fields(question.request), dialect=dialect,
@@ -144,7 +146,7 @@ def join(
     found = join_files(
         project, store, asked, source, None if output is None else TableFile(output, _form(kind)), progress=progress
     )
-    warnings = [*found.facts.all_warnings, *store.warnings, *store.notices]
+    warnings += [*found.facts.all_warnings, *store.warnings, *store.notices]
     if output is not None:
         return Table(kind, _finished(output, kind), None, warnings)
     assert found.frame is not None  # as there is no output
@@ -163,7 +165,8 @@ def latest(
     from featurestore.workflows.table_files import TableFile
 
     kind = accepted(accept, "application/json")
-    store, at = open_offline(project), _instant("at", question.at)
+    store, warnings = open_offline(project), list[str]()
+    at = read_instant("at=", question.at, warnings.append)
     features = resolve_features(project, store, question.features, only=question.entity_type)
     output = _output(folder / "latest", kind)
     found = find(
@@ -171,7 +174,7 @@ def latest(
         at=times.now() if at is None else at, known=question.known,
         output=None if output is None else TableFile(output, _form(kind)), progress=progress,
     )  # fmt: skip
-    warnings = [*found.warnings, *store.warnings, *store.notices]
+    warnings += [*found.warnings, *store.warnings, *store.notices]
     if output is not None:
         return Table(kind, _finished(output, kind), None, warnings)
     _check_rows(found.entities, rows)
@@ -236,21 +239,3 @@ def _fields(given: Sequence[str]) -> dict[str, str]:
     if len(found) != len(given):
         raise UsageError("request must name each field once, with its column", hint="for example amount=basket_total")
     return found
-
-
-def _instant(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return times.parse_instant(text)[0]
-    except ValueError:
-        raise UsageError(f"{name} is not a time", hint="ISO 8601, for example 2025-01-31T08:00:00Z") from None
-
-
-def _duration(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return times.parse_duration(text)
-    except ValueError as exc:
-        raise UsageError(f"{name}: {exc}") from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from functools import partial
-from json import dumps
+from json import dumps, loads
+from math import isinf
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -21,8 +23,10 @@ from featurestore.serve.gathering import Gathering
 from featurestore.serve.live import Snapshot
 from featurestore.serve.openapi import body_of, errors
 from featurestore.serve.services import Services
+from featurestore.tables.precision import is_lost_as_zero
 from featurestore.workflows.get import GetResult
 
+_EXTREME = re.compile(rb"[0-9.][eE][+-]?[0-9]{2}|[0-9]{300}")  # what may hold a number beyond those of floats
 SMALL = 2_000  # bytes of a body that is read by the event loop itself
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -83,9 +87,18 @@ def parse(kind: type[Body], data: object) -> Body:
 def read_json(body: bytes) -> Any:
     """The JSON of a body. Raises UsageError."""
     try:
-        return from_json(body, allow_inf_nan=False)
+        found = from_json(body, allow_inf_nan=False)
+        return loads(body, parse_float=_exactly) if _EXTREME.search(body) else found
     except ValueError as exc:
         raise UsageError(f"the body is not JSON: {exc}", hint="/docs shows the form of a request") from None
+
+
+def _exactly(text: str) -> float:
+    """A number of JSON. Raises ValueError for one that would become infinite, or zero."""
+    value = float(text)
+    if isinf(value) or is_lost_as_zero(text, value):
+        raise ValueError(f'no float is {text[:20]}; "Infinity" is written as a text')
+    return value
 
 
 def _plain_question(services: Services, data: object) -> online.Question | None:

@@ -276,6 +276,10 @@ class StreamSource(ContentSource, Protocol):
 class ErasableSource(StreamSource, Protocol):
     """A stream whose rows can be taken out of a batch, where an entity is erased."""
 
+    def reread(self) -> OpenSource | None:
+        """What it would be read from again, as it is now; None where nothing is read twice."""
+        ...
+
     def without(self, part: RawPart, rows: Collection[int], keys: Sequence[str], folder: Path) -> RawPart | None:
         """A batch without some of its rows, by their numbers, and without what else names these keys.
 

@@ -40,7 +40,7 @@ def format_of(path: str | Path, *, packed: bool = False) -> Format:
             return inner
     if suffix not in FORMATS:
         raise UsageError(
-            f"{suffix or 'no suffix'} says no format that can be read or written",
+            f"{suffix} says no format that can be read or written" if suffix else "has no suffix that says its format",
             where=str(path),
             hint=f"{did_you_mean(suffix, FORMATS)}; or say it with --format (of the labels: --labels-format)",
         )

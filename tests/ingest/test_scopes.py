@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from datetime import UTC, datetime, timedelta
 from shutil import rmtree
 
 import pytest
@@ -136,3 +138,62 @@ def test_one_row_a_batch_and_any_slicing_give_the_same_bits(project: Folder) -> 
     plain = [[[item["value"] for item in history] for history in run] for run in values]
     assert plain[0][0][0] == 0.7000000000000001
     assert plain[0] == plain[1] == plain[2]
+
+
+ROLLING = """
+import polars as pl
+from featurestore import feature
+
+
+def rolled(sales: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
+    return sales.select("customer_id", value=value, computed_at="at")
+
+
+@feature(entity_type="customer", data_type="float", lookback="30d")
+def total(sales: pl.DataFrame) -> pl.DataFrame:
+    return rolled(sales, pl.col("amount").rolling_sum_by("at", "30d").over("customer_id"))
+
+
+@feature(entity_type="customer", data_type="float", lookback="30d")
+def spread(sales: pl.DataFrame) -> pl.DataFrame:
+    return rolled(sales, pl.col("amount").rolling_std_by("at", "30d").over("customer_id"))
+
+
+@feature(entity_type="customer", data_type="list[float, 2]", lookback="30d")
+def both(sales: pl.DataFrame) -> pl.DataFrame:
+    summed = pl.col("amount").rolling_sum_by("at", "30d").over("customer_id")
+    return rolled(sales, pl.concat_list("amount", summed))
+"""
+SALES = (
+    '[project]\nname = "shop"\n[entity_types.customer]\nkeys = { customer_id = "string" }\n'
+    '[sources.sales]\ntype = "csv"\npath = "data"\nevent_time = "at"\n'
+)
+
+
+def test_last_bits_that_depend_on_where_a_rolling_sum_began_are_no_change_of_a_value(folder: Folder) -> None:
+    folder.write({"featurestore.toml": SALES, "features/rolling.py": ROLLING})
+    (folder.root / "data").mkdir()
+    drawn = random.Random(17)
+    for part in range(7):
+        begin = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=12 * part)
+        times = [begin + timedelta(microseconds=drawn.randrange(12 * 86_400_000_000)) for _ in range(1_500)]
+        rows = [f"c{drawn.randrange(20)},{at.isoformat()},{drawn.random() * 1000:.2f}\n" for at in times]
+        (folder.root / "data" / f"{part}.csv").write_text("customer_id,at,amount\n" + "".join(rows))
+        features = folder.features()
+        assert {name: (found["status"], found["rows_written"]) for name, found in features.items()} == {
+            "total": ("ok", 1_500), "spread": ("ok", 1_500), "both": ("ok", 1_500),
+        }  # fmt: skip
+
+
+def test_a_value_that_changes_by_more_than_rounding_still_fails_the_feature(folder: Folder) -> None:
+    """The sum reaches back further than it says; without the check of scopes, what is held still shows it."""
+    folder.write({"featurestore.toml": SALES + "[scopes]\ncheck = false\n"})
+    folder.write({"features/rolling.py": ROLLING.replace('"at", "30d"', '"at", "40d"')})
+    days = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(80)]
+    rows = [f"a,{day.isoformat()},{1 + at / 1e6}\n" for at, day in enumerate(days)]
+    folder.write({"data/0.csv": "customer_id,at,amount\n" + "".join(rows[:60])})
+    folder.run("ingest")
+    folder.write({"data/1.csv": "customer_id,at,amount\n" + "".join(rows[78:])})
+    found = folder.features(code=4)
+    assert {item["status"] for item in found.values()} == {"failed"}
+    assert "its lookback allows it to depend on" in found["total"]["error"]["message"]

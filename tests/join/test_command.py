@@ -126,7 +126,7 @@ def test_progress_is_shown_on_a_terminal_only(ingested: Folder) -> None:
 
 def test_a_format_can_be_named_where_no_suffix_shows_it(ingested: Folder) -> None:
     (ingested.root / "labels").write_text(LABELS)
-    assert "no suffix says no format" in join(ingested, labels="labels", code=2)
+    assert "has no suffix that says its format" in join(ingested, labels="labels", code=2)
     assert join(ingested, "--labels-format", "csv", labels="labels") == JOINED
     join(ingested, "--output", str(ingested.root / "train"), "--format", "csv")
     assert (ingested.root / "train").read_text() == JOINED

@@ -112,6 +112,16 @@ def test_the_options_of_join_are_those_of_the_query(http: httpx.Client) -> None:
     assert found.text.splitlines()[0] == "who,at,y,age_share,age_share.at,chol_level,chol_level.at"
 
 
+def test_a_time_without_a_zone_is_taken_as_utc_and_said_so(http: httpx.Client) -> None:
+    joined = http.post("/v1/historical", params={**QUERY, "as_of": "2030-01-01"}, content=LABELS, timeout=60)
+    assert "as_of=2030-01-01 has no time zone; it is taken as UTC" in json.loads(
+        joined.headers["Featurestore-Warnings"]
+    )
+    asked: dict[str, Any] = {"entity_type": "patient", "features": ["age_share"], "at": "2024-01-20T00:00:00"}
+    latest = http.post("/v1/latest", json=asked, timeout=60)
+    assert "at=2024-01-20T00:00:00 has no time zone; it is taken as UTC" in latest.headers["Featurestore-Warnings"]
+
+
 def test_latest_has_a_row_for_everybody(http: httpx.Client) -> None:
     asked: dict[str, Any] = {"entity_type": "patient", "features": ["age_share"], "at": "2024-01-20T00:00:00Z"}
     found = http.post("/v1/latest", json=asked, timeout=60)

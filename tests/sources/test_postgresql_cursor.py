@@ -247,6 +247,14 @@ def test_an_erasure_leaves_nothing_of_an_entity_in_what_is_held(tables: Tables, 
     assert held(visits) == judge(tables)
 
 
+def test_an_erasure_says_that_the_table_still_names_the_entity(tables: Tables, visits: Folder) -> None:
+    visits.run("ingest")
+    said = visits.json("delete", "one", "7", "--erase", code=3)
+    assert said["named_in"] == ["visits"]
+    tables.run("DELETE FROM visits WHERE id = '7'")
+    assert visits.json("delete", "one", "7", "--erase")["named_in"] == []
+
+
 @pytest.mark.parametrize("overlap", ["1h", "3650d"])
 def test_rows_past_a_retention_go_and_a_reading_of_everything_brings_none_back(
     tables: Tables, visits: Folder, overlap: str

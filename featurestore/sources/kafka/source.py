@@ -261,6 +261,9 @@ class KafkaSource:
         path = folder / f"without-{part.sequence}.parquet"
         return replace(part, path=path, rows=left.height, **_write(left, path, part.facts))
 
+    def reread(self) -> None:
+        """Nothing: a record is read once."""
+
     def beginning(self, rows: int) -> KafkaSource:
         """The same source, whose offer fetches about so many records: from where it starts, or else the last ones."""
         return _Beginning(self._folders, self._source, rows)

@@ -133,6 +133,10 @@ class PostgresCursor:
         cursor = str(self._settings.cursor)
         return _fetching().write_part(left, part.sequence, part.facts["columns"], cursor, path)  # type: ignore[no-any-return]
 
+    def reread(self) -> OpenSource:
+        """The whole table: the overlap, a change or ``--full`` may bring any row of it."""
+        return PostgresSource(self._folders, self._source)
+
     def beginning(self, rows: int) -> OpenSource:
         """So many rows of the table as it is."""
         return PostgresSource(self._folders, self._source, rows)

@@ -14,6 +14,7 @@ from featurestore.offline.naming import naming
 from featurestore.point_in_time.entities import Entity
 from featurestore.progress import SILENT, Progress
 from featurestore.registry.discovery import discover
+from featurestore.sources.contract import ErasableSource
 from featurestore.sources.offers import open_source
 from featurestore.tables.batch import Batch
 from featurestore.versioning.analysis.tree import SourceTree
@@ -58,6 +59,11 @@ def _origins(
     project: Project, source: Source, entity_type: EntityType, entity: Entity, *, anywhere: bool
 ) -> Iterator[str]:
     opened = open_source(project, source)
+    if isinstance(opened, ErasableSource):
+        again = opened.reread()
+        if again is None:
+            return
+        opened = again
     try:
         offer = opened.offer()
     except NothingToReadError:
