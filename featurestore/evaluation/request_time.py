@@ -24,7 +24,7 @@ from featurestore.evaluation.declared_type import cast_value
 from featurestore.evaluation.evaluate import build_expression
 from featurestore.evaluation.operations import other_rows
 from featurestore.evaluation.request_rows import generated_rows
-from featurestore.evaluation.user_code import ENDS_THE_RUN, user_code
+from featurestore.evaluation.user_code import ENDS_THE_RUN, said_by, user_code
 from featurestore.model import DataType, Feature, Scalar
 from featurestore.tables.types import INSTANT_UTC, column_type
 from featurestore.times import EPOCH, MICROSECOND
@@ -167,7 +167,7 @@ def _build(file: VersionFile) -> pl.Expr:
         exc.where = exc.where or feature.place
         raise
     except BaseException as exc:  # a user's code may raise anything
-        message = f"{feature.name}: {feature.function}() raised {type(exc).__name__}: {exc}".rstrip(": ")
+        message = f"{feature.name}: {feature.function}() raised {said_by(exc)}"
         raise FeatureError(message, where=feature.place, hint="fix the function, then run featurestore lock") from exc
 
 

@@ -1,5 +1,9 @@
 """Whatever a module, a function or a file does wrong: it fails alone, and the error says what, where and what to do."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from tests.conftest import AGE, Folder
@@ -82,6 +86,22 @@ def test_what_a_function_prints_does_not_reach_stdout(project: Folder) -> None:
     assert {item["name"] for item in ran.json["features"]} == {"age_share", "loud"}
     assert "imported" in ran.err
     assert "called" in ran.err
+
+
+def test_what_a_feature_starts_prints_to_stderr_too(project: Folder) -> None:
+    call = "import subprocess\n    subprocess.run(['echo', 'from a child'], check=True)\n    return pl.col('age')\n"
+    project.write({"features/loud.py": HEAD + DECLARE + f"def loud():\n    {call}"})
+    command = [sys.executable, "-m", "featurestore", "-C", str(project.root), "ingest", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert {item["name"] for item in json.loads(ran.stdout)["features"]} == {"age_share", "loud"}
+    assert "from a child" in ran.stderr
+
+
+def test_of_a_long_error_the_beginning_is_kept(project: Folder) -> None:
+    error = failed(project, DECLARE + "def broken():\n    raise ValueError('boo ' + 'A' * 300_000)\n")
+    assert error["message"].startswith("broken() raised ValueError: boo AAA")
+    assert error["message"].endswith("… (300,004 characters)")
+    assert len(error["message"]) < 1_100
 
 
 def test_static_commands_are_not_disturbed_by_a_module_that_raises_prints_and_writes(project: Folder) -> None:

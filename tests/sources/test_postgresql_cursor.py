@@ -100,7 +100,7 @@ def test_what_a_cursor_misses_is_taken_by_full_and_counted(tables: Tables, visit
     assert [row for row in held(visits) if row in judge(tables)] == judge(tables)
     assert batches(visits) == 1
     found = ingest(visits, "--full")
-    assert found["warnings"] == ["visits: 0 rows had changed without moving changed; 0 are gone"]
+    assert found["warnings"] == []
     assert (found["rows_written"], found["rows_corrected"]) == (0, 0)
 
 
@@ -243,7 +243,7 @@ def test_an_erasure_leaves_nothing_of_an_entity_in_what_is_held(tables: Tables, 
     left = [each for each in visits.root.rglob("*") if each.is_file() and b"somebody-to-erase" in each.read_bytes()]
     assert left == []
     assert "somebody-to-erase" not in {row[0] for row in held(visits)}
-    assert ingest(visits, "--full")["warnings"] == ["visits: 0 rows had changed without moving changed; 0 are gone"]
+    assert ingest(visits, "--full")["warnings"] == []
     assert held(visits) == judge(tables)
 
 

@@ -201,7 +201,7 @@ class Fetching:
     def _say(self, last: Mapping[str, Any], table: Table, answer: Answer, *, whole: bool) -> None:
         """What a reading of everything found that readings by the cursor had missed, and which columns are gone."""
         known, cursor = answer.known, self._settings.cursor
-        if whole:
+        if whole and (known.unmoved or known.gone):
             moved = f"{known.unmoved:,} {'row' if known.unmoved == 1 else 'rows'} had changed without moving {cursor}"
             self._notes.append(
                 f"{self._source.name}: {moved}; {known.gone:,} {'is' if known.gone == 1 else 'are'} gone"

@@ -10,6 +10,7 @@ import polars as pl
 
 from featurestore.config import Project
 from featurestore.errors import DeclarationError, FeatureError, FeatureStoreError, VersionFileError, did_you_mean
+from featurestore.evaluation.user_code import said_by
 from featurestore.model import Problem, RejectedRow, Scope
 from featurestore.sources.pinned_types import pin_place, read_pins
 from featurestore.versioning.running.modules import user_frame
@@ -28,8 +29,7 @@ def problem_of(error: BaseException, project: Project, target: Target, unread: S
     where = user_frame(error, project.root) or target.place
     if isinstance(error, pl.exceptions.ColumnNotFoundError):
         return _missing_column(error, target, where, unread)
-    text = " ".join(str(error).split("\n\n")[0].split())
-    message = f"{target.feature.function}() raised {type(error).__name__}: {text}".rstrip(": ")
+    message = f"{target.feature.function}() raised {said_by(error)}"
     hint = "fix the function, then ingest again; the other features are not affected"
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = _import_hint(error.name, project)
