@@ -53,6 +53,8 @@ MOST_BACK = 100
 SWITCH_SECONDS = 0.001
 """How long a thread that reads may keep Python from answering a key."""
 EXIT_TERMINATED = 143
+LEAVING_SECONDS = 3.0
+"""How long a terminal has to be restored after a signal to end. Nothing is held that would have to be closed."""
 
 
 class FeatureStoreApp(App[int]):
@@ -154,7 +156,14 @@ class FeatureStoreApp(App[int]):
             return  # there is no terminal to restore, and the signal is for whoever runs the program
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.exit, EXIT_TERMINATED)
+            loop.add_signal_handler(number, self._terminate)
+
+    def _terminate(self) -> None:
+        """Leaves, and does not wait for a terminal that is gone, to which Textual goes on writing."""
+        self.exit(EXIT_TERMINATED)
+        late = threading.Timer(LEAVING_SECONDS, os._exit, [EXIT_TERMINATED])
+        late.daemon = True
+        late.start()
 
     # Ways
 

@@ -36,7 +36,7 @@ class Terminal:
             stdin=child, stdout=child, stderr=child, start_new_session=True,
             env=clean | {"TERM": "xterm-256color", "COLORTERM": "truecolor"} | (environment or {}),
         )  # fmt: skip
-        self._main, self._child = main, child
+        self._main, self._child, self._gone = main, child, False
         self.raw = b""
 
     def send(self, keys: bytes) -> None:
@@ -53,6 +53,14 @@ class Terminal:
     def wait_for_line(self, number: int) -> None:
         """Reads until something was written in a line of the screen."""
         self._until(lambda: f"\x1b[{number};".encode() in self.raw, f"line {number}")
+
+    def hang_up(self) -> None:
+        """Takes the terminal away, with the signals that the kernel sends then."""
+        os.close(self._main)
+        os.close(self._child)
+        self._gone = True
+        self.process.send_signal(signal.SIGHUP)
+        self.process.send_signal(signal.SIGCONT)
 
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + SECONDS
@@ -87,8 +95,9 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._main)
-        os.close(self._child)
+        if not self._gone:
+            os.close(self._main)
+            os.close(self._child)
 
 
 @pytest.fixture
@@ -127,6 +136,28 @@ def test_a_signal_to_end_restores_the_terminal_too(
     terminal.process.send_signal(number)
     assert terminal.end() == code
     assert terminal.is_restored
+
+
+def test_it_ends_with_its_terminal(past: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(past)
+    terminals.append(terminal)
+    terminal.wait_for("age_share")
+    terminal.hang_up()
+    assert terminal.process.wait(SECONDS) == 143
+
+
+def test_a_terminal_that_takes_nothing_any_more_is_not_waited_for(past: Path) -> None:
+    stuck = (
+        "import sys, time; from pathlib import Path\n"
+        "from featurestore.config import load_project\n"
+        "from featurestore.tui import app, data\n"
+        "app.LEAVING_SECONDS = 0.1\n"
+        "shown = app.FeatureStoreApp(data.Data(load_project(Path(sys.argv[1]))))\n"
+        "shown.exit = lambda _code: None\n"
+        "shown._terminate()\n"
+        "time.sleep(600)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", stuck, str(past)], check=False, timeout=SECONDS).returncode == 143
 
 
 @pytest.mark.parametrize(
