@@ -135,8 +135,8 @@ def warn_of_ids(frame: pl.DataFrame, keys: Mapping[str, KeyType]) -> Iterator[st
             if len(blank):
                 rows = int(frame[name].is_in(blank.implode()).sum() or 0)
                 yield (
-                    f"{rows:,} rows have an empty {name}, which is an entity like any other; in a CSV only a field "
-                    'without quotes is no id at all ("" is an empty one)'
+                    f"{rows:,} {'row has' if rows == 1 else 'rows have'} an empty {name}, which is an entity like any "
+                    'other; in a CSV only a field without quotes is no id at all ("" is an empty one)'
                 )
             alike = folded(ids).is_duplicated()
             if alike.any():

@@ -151,6 +151,7 @@ def test_a_retired_feature_is_served_no_more_and_its_history_stays(shop: Folder)
     assert len(shop.json("history", "chol_level", "001")["values"]) == 2
     assert "was retired" in shop.run(*JOIN, "chol_level").err
     assert [item["name"] for item in shop.json("plan")["features"]] == ["age_share"]
+    assert [item["feature"] for item in shop.json("drift")["features"]] == ["age_share"]
 
 
 def test_a_feature_retired_in_another_checkout_leaves_at_the_next_sync(shop: Folder) -> None:

@@ -9,9 +9,8 @@ from featurestore.config import Project
 from featurestore.errors import UsageError, VersionFileError
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import OfflineStore
-from featurestore.registry.discovery import discover
-from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.workflows.drift.timeline import Point, points_in
+from featurestore.workflows.lives import read_lives
 from featurestore.workflows.references import active_versions
 
 
@@ -41,16 +40,18 @@ def overview(project: Project, store: OfflineStore, *, last: int | None = None) 
 
 
 def watched_versions(project: Project, store: OfflineStore) -> list[StoredVersion]:
-    """The active version of every feature with history.
+    """The active version of every feature with history, but for those that were retired or renamed.
 
     Where the active version can't be determined, the newest one: a damaged or missing version file of one feature must
     not hide the drift of the others. Raises ConfigError for drift settings of a feature that does not exist.
     """
-    discover(project, SourceTree(project.root))  # which refuses the settings of a feature that does not exist
+    lives = read_lives(project)  # which refuses the settings of a feature that does not exist
     versions = []
     with store.reading():
         newest = {version.id.feature: version for version in store.versions()}
         for name, version in sorted(newest.items()):
+            if lives.damage(name) is None and lives.retired(name) is not None:
+                continue
             try:
                 versions += active_versions(project, store, [name])
             except (UsageError, VersionFileError):
