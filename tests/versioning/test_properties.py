@@ -78,6 +78,7 @@ sizes = st.integers(0, 3)
 
 
 @given(seeds, sizes)
+@example(1760, 3)  # imports of a function with ... between them
 def test_a_program_is_one_version_however_it_is_written(seed: int, size: int) -> None:
     made = program(seed, size)
     first, second = made(Random(seed)), made(Random(seed + 1))

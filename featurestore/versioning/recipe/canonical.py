@@ -137,6 +137,8 @@ class Walk(Reach):
                 imports.append(item)  # type: ignore[arg-type]  # its class says so, and isinstance is slow in the hottest loop
                 continue
             if imports:
+                if _is_nothing(item):  # imports before and after it are still one after the other
+                    continue
                 self._import(*imports)
                 imports.clear()
             if item is None:
@@ -730,6 +732,11 @@ class Walk(Reach):
         # Some kinds of nodes came after Python 3.11.
         if hasattr(ast, name)
     }  # fmt: skip
+
+
+def _is_nothing(item: ast.AST | str | None) -> bool:
+    """Whether a statement is one of which nothing is written: ``pass``, ``...``, a text that is not assigned."""
+    return item.__class__ is ast.Pass or (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
 
 
 def _arguments_of(node: ast.arguments) -> list[ast.arg]:
