@@ -23,7 +23,6 @@ from featurestore.serve.gathering import Gathering
 from featurestore.serve.live import Snapshot
 from featurestore.serve.openapi import body_of, errors
 from featurestore.serve.services import Services
-from featurestore.tables.precision import is_lost_as_zero
 from featurestore.workflows.get import GetResult
 
 _EXTREME = re.compile(rb"[0-9.][eE][+-]?[0-9]{2}|[0-9]{300}")  # what may hold a number beyond those of floats
@@ -95,6 +94,8 @@ def read_json(body: bytes) -> Any:
 
 def _exactly(text: str) -> float:
     """A number of JSON. Raises ValueError for one that would become infinite, or zero."""
+    from featurestore.tables.precision import is_lost_as_zero  # with Polars, which a worker does not need otherwise
+
     value = float(text)
     if isinf(value) or is_lost_as_zero(text, value):
         raise ValueError(f'no float is {text[:20]}; "Infinity" is written as a text')

@@ -143,7 +143,8 @@ class FeatureStoreApp(App[int]):
 
     def _fitting_theme(self, wanted: str) -> str:
         """The theme; with 16 colours or none the terminal's own fit best, in which ours could not show the cursor."""
-        if self.console.color_system not in (None, "standard") and not self.no_color:
+        plain = self.no_color or self.console.color_system in (None, "standard")
+        if self.is_headless or not plain:
             return wanted
         return {DARK.name: "ansi-dark", LIGHT.name: "ansi-light"}.get(wanted, wanted)
 

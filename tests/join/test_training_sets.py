@@ -44,7 +44,7 @@ def test_a_lag_is_taken_off_the_times_of_labels_and_counts_for_max_age_too(clini
     assert values(clinic, "--lag", "1d") == ["", "0.5", "0.5", ""]
     assert values(clinic, "--lag", "1d", "--max-age", "29d") == ["", "0.5", "", ""]
     assert values(clinic, "--lag", "30d", "--before") == ["", "", "0.5", ""]
-    assert "--lag: 'soon' is not a duration" in join(clinic, "--lag", "soon", code=2)
+    assert "--lag 'soon' is not a duration" in join(clinic, "--lag", "soon", code=2)
 
 
 def test_a_lag_counts_for_what_was_known_too(clinic: Folder) -> None:

@@ -97,6 +97,9 @@ class Rows:
     def set_back(self) -> None:
         return None
 
+    def catch_up(self) -> None:
+        pass  # nothing is beside it
+
     def erasures(self) -> list[Erasure]:
         return []
 
