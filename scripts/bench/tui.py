@@ -111,9 +111,9 @@ def keys(root: Path) -> tuple[list[float], list[float]]:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
 
     def answer(quiet: float) -> float:
-        """When the first byte came. All that comes is read, until nothing has come for so many seconds."""
-        first = math.nan
-        while select.select([terminal], [], [], quiet)[0]:
+        """When the first byte came. What comes is read, until nothing has come for so many seconds, or for 3 s."""
+        first, until = math.nan, time.perf_counter() + 3.0
+        while time.perf_counter() < until and select.select([terminal], [], [], quiet)[0]:
             os.read(terminal, 1 << 16)
             first = time.perf_counter() if math.isnan(first) else first
         return first
@@ -127,7 +127,8 @@ def keys(root: Path) -> tuple[list[float], list[float]]:
         return waited
 
     try:
-        answer(3.0)
+        for _ in range(3):
+            answer(3.0)
         at_rest = [press(key) for key in PRESSED]
         os.write(terminal, b"r")
         answer(1.0)
