@@ -215,9 +215,9 @@ def _touched(looking: Looking, before: Side, now: Side, most: int | None) -> tup
         found, stays = [went.filter(lost), new], went.filter(~lost)
     else:
         found = list(_differing(looking, gone, before, come, now, most))
-    if not looking.identity and (arrived != come or left != gone):
-        # A content came back, or is missed: its rows stand otherwise beside others with their keys.
-        found.append(_differing(looking, left, before, arrived, now, most)[1])
+        if arrived != come or left != gone:
+            # A content came back, or is missed: its rows stand otherwise beside others with their keys.
+            found.append(_differing(looking, left, before, arrived, now, most)[1])
     slices = {name: rank for name, rank in before.ranks.items() if rank > THERE != now.ranks.get(name) != rank}
     found.append(looking.contents.rows(slices, before.clock))  # the files that are there come before them now
     both = [content for content in now.ranks if content in before.ranks]
