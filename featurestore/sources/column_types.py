@@ -184,7 +184,7 @@ class ColumnTypes:
                     self._widen_pin(column, done.misfits, target, batch)
                 aside[name] = done.misfits
             else:
-                self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
+                self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target, kinds))
         if done.naive:
             self.naive.add(name)
 
@@ -240,7 +240,7 @@ class ColumnTypes:
             kept = chosen[: max(MAX_REJECTED - len(self.misfits), 0)]
             for index, values in zip(kept.tolist(), _rows(batch.frame[kept]), strict=True):
                 pin = f"its type is pinned in {self._place_of_type(name)}: change it there, or fix the row"
-                reason = f"{misfit_reason(values[name], target)}; {pin}"
+                reason = f"{misfit_reason(values[name], target, batch.kinds.get(name))}; {pin}"
                 place = self.place(batch.origin, batch.row(index))
                 self.misfits.append(
                     RejectedRow(self.source.name, place.file, place.row, name, reason, _json(values), place.text)

@@ -15,7 +15,7 @@ import polars as pl
 
 from featurestore.model import Json
 from featurestore.sources.databases import quoted
-from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, texts
+from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, bits, texts
 
 PLAIN = frozenset({"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
@@ -25,6 +25,7 @@ TEXTS = frozenset({
     "uuid", "json", "jsonb", "bpchar", "name", "char", "citext", "time", "timetz", "inet", "cidr", "macaddr",
     "macaddr8", "xml", "bit", "varbit", "ltree",
 })  # fmt: skip
+BITS = frozenset({"bit", "varbit"})
 NUMBERS = frozenset({"numeric", "money"})
 OIDS = frozenset({"oid", "xid", "cid"})
 ITEMS = PLAIN | {"timestamptz", "timestamp", "date"}
@@ -132,7 +133,7 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
                 wrong.setdefault(at, f"column {column.name!r} {reason}")
         values.append(series)
         if series.dtype == pl.String and column.name not in kinds:
-            kinds[column.name] = texts(len(series))
+            kinds[column.name] = bits(series) if column.type.name in BITS else texts(len(series))
     return _without(Batch(origin, pl.DataFrame(values), first, kinds=kinds), wrong)
 
 
