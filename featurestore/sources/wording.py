@@ -85,6 +85,15 @@ def warn_of_mixed(source: Source, mixed: Mapping[str, str]) -> list[str]:
     ]
 
 
+def warn_of_points(source: Source, of_points: str | None) -> Iterator[str]:
+    """A number of which the settings leave open whether its point stands before decimals or between thousands."""
+    if of_points is not None:
+        yield (
+            f"{source.name}: {of_points} is read as a number with decimals; if points stand between thousands: "
+            f'decimal = "," and thousands = "." in [sources.{source.name}]; decimal = "." says that they don\'t'
+        )
+
+
 def _as_written(target: ColumnType) -> str:
     """How a value of the type would have to be written, where that is not plain."""
     if target.kind not in ("date", "datetime"):

@@ -104,6 +104,14 @@ class Batch:
         """The number in its file of a row of the frame."""
         return self.first + index if self.rows is None else int(self.rows[index])
 
+    def place(self, index: int) -> tuple[str, int]:
+        """The origin of a row of the frame, and its number there."""
+        for origin, rows in self.parts:
+            if index < rows:
+                return origin, index + 1
+            index -= rows
+        return self.origin, self.row(index)
+
     def moved(self, by: int) -> Batch:
         """The same rows, counted from another start."""
         return replace(

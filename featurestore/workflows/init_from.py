@@ -150,7 +150,7 @@ def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> tuple[Dialec
         if question.ways:
             flags = " or ".join(f'--decimal "{way.decimal}"' for way in question.ways)
             way = question.ways[question.choices.index(_asked(question, ask, flags))]
-            dialect = replace(dialect, decimal=way.decimal, thousands=way.thousands)
+            dialect = replace(dialect, decimal=way.decimal, thousands=way.thousands, numbers_said=True)
         elif question.column not in wishes.formats:
             flag = " or ".join(f'--format-of "{question.column}={choice}"' for choice in question.choices)
             times[question.column] = TimeFormat(format=_asked(question, ask, flag))
@@ -346,6 +346,8 @@ def _settings(
     for key, value in dialect.identity.items():
         if key not in ("times", "renamed"):
             lines.append(f"{key} = {toml_value('' if value is None else value)}")
+    if dialect.numbers_said and dialect.plain_numbers:
+        lines.append('decimal = "."  # no point stands between thousands')
     lines += ["", f"[sources.{source}.columns]"]
     if not found.detected.whole:
         lines.append("# Rules behind # are those of a sample: take # away for those that hold for all rows.")
