@@ -28,7 +28,7 @@ from featurestore.sources.detection import (
 from featurestore.tables.time_formats import guess_formats
 from featurestore.tables.written_times import parse_times
 from featurestore.toml import toml_key, toml_value
-from featurestore.workflows.data_at_hand import Data, look
+from featurestore.workflows.data_at_hand import Data, look_at_files
 from featurestore.workflows.templates import HEAD, features_of, slug
 
 Ask = Callable[[Question], str]
@@ -37,6 +37,7 @@ Ask = Callable[[Question], str]
 FEATURES = 3
 _FEW, _OFTEN, _LEAST_ROWS = 10, 10, 50  # texts that a rule lists, rows for each on average, rows
 _LONGEST = 30  # letters of a category, and three words: longer ones are what somebody wrote
+_SERVER = re.compile(r"postgres(ql)?://|\$\{\w+\}$")
 _WHY_ID = {True: "the table's primary key", False: "tells one row from another"}
 
 
@@ -83,7 +84,7 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
     be read.
     """
-    found = look(root, data, wishes.table, wishes.decimal)
+    found = _look(root, data, wishes)
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
         raise UsageError(what, where=found.name, hint="name data with rows")
@@ -121,6 +122,14 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
         [each.name for each in key_columns], time.name if time else None, several=several, count=FEATURES,
     )  # fmt: skip
     return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
+
+
+def _look(root: Path, data: str | Path, wishes: Wishes) -> Data:
+    if isinstance(data, str) and _SERVER.match(data):
+        from featurestore.workflows.server_at_hand import look_at_server  # it loads the drivers
+
+        return look_at_server(data, wishes.table, wishes.decimal)
+    return look_at_files(root, Path(data), wishes.table, wishes.decimal)
 
 
 def _with_names(wishes: Wishes, columns: Sequence[str]) -> Wishes:
