@@ -288,3 +288,18 @@ def test_batches_of_long_rows_have_few_of_them(shops: Shops) -> None:
     assert [id_ for batch in read for id_ in batch.frame["id"]] == list(range(1_000))
     assert [row.row for batch in read for row in batch.unreadable] == [1_001]
     assert max(batch.frame.estimated_size() for batch in read) < 2 * BATCH_BYTES
+
+
+def test_a_wide_table_of_duckdb_is_read_with_little_memory(shops: Shops) -> None:
+    """Of each column DuckDB holds blocks at once, and a batch has fewer rows of many columns."""
+    shop = shop_of(shops, "duckdb")
+    columns = ", ".join(f"hash(n + {at}) AS c{at}" for at in range(100))
+    make_duckdb(shop.root / "visits.db", f"CREATE TABLE visits AS SELECT n AS id, {columns} FROM range(150000) r(n)")
+    settings = shop.source.settings
+    assert isinstance(settings, DatabaseSettings)
+    given = (shop.root / "visits.db", "visits.db", settings, None, nothing, print)
+    with pytest.raises(SourceError, match="needs more than the 40 MB"):
+        list(read_duckdb(*given, memory=40_000_000, wide_memory=40_000_000))
+    read = list(read_duckdb(*given, memory=40_000_000, wide_memory=90_000_000))
+    assert [id_ for batch in read for id_ in batch.frame["id"]] == list(range(150_000))
+    assert max(batch.frame.height for batch in read) < 50_000
