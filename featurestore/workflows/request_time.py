@@ -37,10 +37,10 @@ class BoundVersion:
 
 
 def request_time_names(project: Project, lives: Lives) -> list[str]:
-    """The request-time features that are declared, and those whose code is gone and that were not retired."""
-    gone = (name for name in files.features_of(project.versions) if lives.is_removed(name))
+    """The request-time features that are declared, and those that were not retired and whose code is gone or broken."""
     found = [name for name, feature in lives.declared.items() if feature.at_request]
-    return sorted([*found, *(name for name in gone if _newest_is_at_request(project, name))])
+    others = (name for name in files.features_of(project.versions) if name not in lives.declared)
+    return sorted([*found, *(n for n in others if not lives.is_left(n) and _newest_is_at_request(project, n))])
 
 
 def is_request_time(project: Project, lives: Lives, name: str) -> bool:
