@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import duckdb
 
-from featurestore.model import StoredVersion
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.sql import Values
+
+MOST_BEGUN = 64_000_000  # bytes of rows that wait to be written, and stay in memory until then
 
 
 class DuckDBFile:
@@ -21,17 +24,18 @@ class DuckDBFile:
     connection waits for it.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._worker: ThreadPoolExecutor | None = None
         self._begun: list[Future[object]] = []
-        self._read_only = read_only  # nobody writes while a reader has the file open
+        self._waiting: deque[tuple[Future[object], int]] = deque()
         self._tables: dict[str, bool] | None = None  # whether their rows have known times
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
         begun, self._begun = self._begun, []
+        self._waiting.clear()
         try:
             for each in begun:
                 each.result()
@@ -41,10 +45,18 @@ class DuckDBFile:
             wait(begun)
         return self._connection
 
-    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
-        """Runs what nobody waits for: an error is raised to whoever uses the connection next."""
+    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object], *, size: int = 0) -> None:
+        """Runs what nobody waits for: an error is raised to whoever uses the connection next.
+
+        It holds ``size`` bytes until then. Where too many are held, this waits for what was begun first.
+        """
         self._worker = self._worker or ThreadPoolExecutor(1, "duckdb")
-        self._begun.append(self._worker.submit(work, self._connection))
+        while self._waiting and size + sum(held for _, held in self._waiting) > MOST_BEGUN:
+            wait([self._waiting.popleft()[0]])
+        begun = self._worker.submit(work, self._connection)
+        self._begun.append(begun)
+        if size:
+            self._waiting.append((begun, size))
 
     def close(self) -> None:
         for each in self._begun:
@@ -78,8 +90,12 @@ class DuckDBFile:
         """Whether its table has known times of the rows."""
         return self._versions().get(table_name(version.id), False)
 
+    def note_table(self, version: VersionId, *, known: bool) -> None:
+        """Says that the version has a table from now on, or known times."""
+        self._versions()[table_name(version)] = known
+
     def _versions(self) -> dict[str, bool]:
-        if self._tables is None or not self._read_only:
+        if self._tables is None:
             # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
             rows = self.rows("SELECT * FROM versions")
             self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}

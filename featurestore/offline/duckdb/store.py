@@ -471,7 +471,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                     engine = self._lease.engine()
                     connection = self._when_free(engine.attach)
                     opening.callback(engine.detach, connection)
-                    file = DuckDBFile(connection, read_only=True)
+                    file = DuckDBFile(connection)
                     self._pending = self._look(file)
                 except duckdb.Error as exc:
                     raise error_of(exc, self._path) from exc
