@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,8 +10,6 @@ from polars.testing import assert_frame_equal
 
 from featurestore.config import DriftSettings, Project
 from featurestore.model import FeatureRun, StoredVersion
-from featurestore.offline.duckdb.connect import connect
-from featurestore.offline.duckdb.file import MOST_BEGUN, DuckDBFile
 from featurestore.offline.duckdb.store import DuckDBStore
 from tests.offline.history import PAIR, PATIENT, START, run_of, version
 
@@ -75,19 +72,3 @@ def test_of_several_keys_each_is_its_own(store: DuckDBStore) -> None:
     learn(store, "run-1", [(pair, rows), (patient, rows_of(patient, 900))])
     assert_frame_equal(held(store, pair), rows)
     assert_frame_equal(held(store, patient), rows_of(patient, 900))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[DuckDBFile]:
-    file = DuckDBFile(connect(tmp_path / "a.duckdb"))
-    yield file
-    file.close()
-
-
-def test_what_waits_to_be_written_does_not_fill_the_memory(file: DuckDBFile) -> None:
-    done: list[int] = []
-    for number in range(6):
-        file.begin(lambda connection, number=number: done.append(number), size=MOST_BEGUN // 2)  # type: ignore[misc]
-        assert len(done) >= number - 1, "it waits for those that were begun before the last two"
-    assert file.connection is not None
-    assert done == [*range(6)]

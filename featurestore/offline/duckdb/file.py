@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -14,28 +13,29 @@ from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.sql import Values
 
-MOST_BEGUN = 64_000_000  # bytes of rows that wait to be written, and stay in memory until then
+WAITING = 64_000_000  # bytes of rows that may be under way
 
 
 class DuckDBFile:
     """`SqlConnection` on a DuckDB connection, which is public for whatever else is needed.
 
     What `begin` was given runs on a thread of its own, in order, beside what this thread does next. Whoever uses the
-    connection waits for it.
+    connection waits for it, and so does whoever gives more than ``waiting`` bytes at once.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, waiting: int = WAITING) -> None:
         self._connection = connection
         self._worker: ThreadPoolExecutor | None = None
         self._begun: list[Future[object]] = []
-        self._waiting: deque[tuple[Future[object], int]] = deque()
+        self._waiting = waiting
+        self._sizes: dict[Future[object], int] = {}  # of what may be under way
         self._tables: dict[str, bool] | None = None  # whether their rows have known times
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
         begun, self._begun = self._begun, []
-        self._waiting.clear()
+        self._sizes.clear()
         try:
             for each in begun:
                 each.result()
@@ -45,18 +45,19 @@ class DuckDBFile:
             wait(begun)
         return self._connection
 
-    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object], *, size: int = 0) -> None:
+    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object], size: int = 0) -> None:
         """Runs what nobody waits for: an error is raised to whoever uses the connection next.
 
-        It holds ``size`` bytes until then. Where too many are held, this waits for what was begun first.
+        ``size`` are the bytes that it holds until it is done.
         """
         self._worker = self._worker or ThreadPoolExecutor(1, "duckdb")
-        while self._waiting and size + sum(held for _, held in self._waiting) > MOST_BEGUN:
-            wait([self._waiting.popleft()[0]])
-        begun = self._worker.submit(work, self._connection)
-        self._begun.append(begun)
+        while self._sizes and sum(self._sizes.values()) + size > self._waiting:
+            first = next(iter(self._sizes))
+            wait([first])
+            del self._sizes[first]
+        self._begun.append(self._worker.submit(work, self._connection))
         if size:
-            self._waiting.append((begun, size))
+            self._sizes[self._begun[-1]] = size
 
     def close(self) -> None:
         for each in self._begun:

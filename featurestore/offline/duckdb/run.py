@@ -291,7 +291,7 @@ class DuckDBRun(SqlRun):
             f"{', known_at' if known else ''} FROM rows"
         )
         insert = partial(_insert, statement, rows, version.entity_type.key_names, self._arrow)
-        self._file.begin(insert, size=int(rows.estimated_size()))
+        self._file.begin(insert, int(rows.estimated_size()))
 
 
 def _insert(
