@@ -57,15 +57,6 @@ class Lives:
         """Whether a feature is not used any more, or its file is damaged, so that this is not known."""
         return self.damage(name) is not None or self.retired(name) is not None
 
-    def name_now(self, name: str) -> str:
-        """What a feature of that name is called now: another name where it was renamed, once or several times."""
-        passed: set[str] = set()
-        while name not in self.declared and name not in passed:
-            passed.add(name)
-            retired = None if self.damage(name) else self.retired(name)
-            name = self.renamed.get(name) or (retired and retired.renamed_to) or name
-        return name
-
     def note(self, name: str) -> str | None:
         """What to say wherever a feature is used that is not declared any more; None for any other."""
         if name in self.declared:

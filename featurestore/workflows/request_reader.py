@@ -21,6 +21,7 @@ from featurestore.online.tables import Pointers
 from featurestore.serving.decoding import ServedValue, Status
 from featurestore.serving.reader import Reader, look_up
 from featurestore.tables.values import json_value
+from featurestore.versioning.folder.files import called_now
 from featurestore.workflows.lives import Lives
 from featurestore.workflows.request_time import active_file, is_request_time, read_named, request_time_names
 
@@ -219,7 +220,7 @@ class RequestReader:
 
         def online_name(item: str) -> str:
             """What an input is called online: its code may have a former name, and so may readers until they sync."""
-            now = lives.name_now(item)
+            now = called_now(self._project.versions, item)
             return now if now in pointers.features else item
 
         def active(item: str) -> str | None:

@@ -6,7 +6,7 @@ of it is used with those and no others. Reads files only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,25 +15,27 @@ from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.frozen import frozen
 from featurestore.model import StoredVersion
 from featurestore.versioning.folder import files
-from featurestore.workflows.active import active_version, fitting_version
+from featurestore.workflows.active import ActiveInput, active_input, active_version, fitting_version
 from featurestore.workflows.lives import Lives
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
-
-ActiveInput = Callable[[str], str | None]
-"""Gives the SHA-256 of an input's active version, by its name; None where it has none."""
 
 
 @frozen
 class BoundVersion:
     """A version of a request-time feature, and the stored versions of its inputs, in their order.
 
-    ``max_age`` of an input is the one that holds for it now.
+    ``max_age`` of an input is the one that holds for it now. One that was renamed has its new name.
     """
 
     file: VersionFile
     inputs: tuple[StoredVersion, ...]
+
+    @property
+    def named(self) -> list[tuple[str, StoredVersion]]:
+        """The inputs by the names that the code has for them."""
+        return [(item.name, version) for item, version in zip(self.file.feature.inputs, self.inputs, strict=True)]
 
 
 def request_time_names(project: Project, lives: Lives) -> list[str]:
@@ -72,7 +74,7 @@ def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile
     if not names:
         raise UsageError(f"{name} has no versions yet", hint=f"run featurestore lock {name}")
     inputs = read_version(names[-1].path).feature.inputs
-    without = [item.name for item in inputs if active(item.name) is None]
+    without = [item.name for item in inputs if active_input(project.versions, item.name, active) is None]
     if without:
         text = f"{name} can't be computed: its input {without[0]} has no active version"
         raise UsageError(text, hint=f"run featurestore ingest {without[0]}")

@@ -362,6 +362,14 @@ def scaled() -> pl.Expr:
     assert served() == (before[0] + 1, before[1])
     shop.run("promote", "scaled", str(before[0]))
     assert served() == before
+    shop.edit("features/cardiac.py", 'pl.col("age") / 100', 'pl.col("age") / 10')
+    shop.write({"visits2.csv": "patient_id,visit_at,age,chol\n001,2024-02-01T12:00:00Z,50,\n"})
+    shop.run("ingest")
+    shop.run("sync")
+    assert served() == (before[0], 1.0), "what is new reaches the version of the input that it is bound to"
+    shop.write({"asked.csv": "patient_id,at,k\n001,2024-02-02T00:00:00Z,2\n"})
+    joined = shop.run("join", "asked.csv", "--timestamp-column", "at", "-f", "scaled").out
+    assert joined.splitlines()[1] == "001,2024-02-02T00:00:00Z,2,1.0"
 
 
 def test_a_function_that_others_call_keeps_its_name(shop: Folder) -> None:
