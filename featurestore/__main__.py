@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from featurestore.cli.starting import collect_rarely, exit_at_once_on_interrupt
+from featurestore.cli.starting import collect_rarely, exit_at_once_on_signals, the_answer_is_out
 
 
 def main() -> None:
-    exit_at_once_on_interrupt()
+    exit_at_once_on_signals()
     collect_rarely()
     if sys.getfilesystemencoding() != "utf-8":
         # A locale without UTF-8, in which ids, names of files and results could be neither read nor written.
@@ -29,6 +29,7 @@ def main() -> None:
 
     signals.watch()
     code = run(sys.argv[1:])
+    the_answer_is_out()
     streams.flush()
     # Nothing is open any more. Taking the interpreter down object by object would cost a tenth of a join's time.
     os._exit(code)

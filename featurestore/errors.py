@@ -198,6 +198,9 @@ def from_os_error(exc: OSError) -> FeatureStoreError:
         return FeatureStoreError(os_reason(exc), where=where, hint="check who may read and write there")
     if isinstance(exc, FileNotFoundError) and where is None:
         return FeatureStoreError("the current folder no longer exists", hint="change to another one")
+    if exc.errno == errno.EBADF:
+        hint = "does a feature close files that it has not opened, as os.closerange() does?"
+        return FeatureStoreError("a file that this process had opened was closed", where=where, hint=hint)
     return FeatureStoreError(os_reason(exc), where=where)
 
 

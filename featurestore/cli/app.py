@@ -21,35 +21,35 @@ EXIT_DEFECT = 70
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code. Prints; raises nothing."""
+    # Before anything is parsed, so that an error in the global options comes as JSON too.
+    session = Session(json="--json" in arguments, traceback="--traceback" in arguments)
     with interrupts.listening():
         try:
-            code = _run(arguments)
+            code = _run(session, arguments)
             sys.stdout.flush()
         except BrokenPipeError:
             streams.discard()
             return streams.EXIT_PIPE
         except (KeyboardInterrupt, TerminatedError):
             # A library raised its own error for the interrupt first, and the signal's came while that one was handled.
-            return interrupts.report()
+            return _ended(session)
         return code
 
 
-def _run(arguments: list[str]) -> int:
-    # Before anything is parsed, so that an error in the global options comes as JSON too.
-    session = Session(json="--json" in arguments, traceback="--traceback" in arguments)
+def _run(session: Session, arguments: list[str]) -> int:
     try:
-        session, rest = split_global_options(arguments)
+        session, rest = split_global_options(arguments, session.answer)
         return _dispatch(session, rest)
     except FeatureStoreError as exc:
-        return interrupts.report() or _fail(session, exc)
+        return _ended(session) or _fail(session, exc)
     except BrokenPipeError:
         raise
     except OSError as exc:
-        return interrupts.report() or _fail(session, from_os_error(exc))
+        return _ended(session) or _fail(session, from_os_error(exc))
     except (KeyboardInterrupt, TerminatedError):
-        return interrupts.report() or interrupts.declined()
+        return _ended(session, interrupts.declined())
     except BaseException as exc:  # noqa: BLE001  # the last resort: what nobody foresaw is our defect, a panic of Rust too
-        return interrupts.report() or _defect(session, exc)
+        return _ended(session) or _defect(session, exc)
 
 
 def _dispatch(session: Session, words: list[str]) -> int:
@@ -86,6 +86,23 @@ def _written(code: int, command: str) -> int:
             raise OutputError(message)
         streams.say(f"error: {message}")
     return code
+
+
+def _ended(session: Session, otherwise: interrupts.Ending | None = None) -> int:
+    """Says which signal ended the command and returns its exit code; 0 where none came and there is no ``otherwise``.
+
+    With ``--json`` a document says so too, unless the answer had begun: then it is whole, or was a stream of lines.
+    """
+    ending = interrupts.ending() or otherwise
+    if ending is None:
+        return 0
+    if session.json and not session.answer.begun:
+        try:
+            session.write_json({"error": {"code": ending.name, "message": ending.message, "hint": None}})
+        except BrokenPipeError:  # Ctrl-C has ended whoever read it too
+            streams.discard()
+    streams.say(ending.message)
+    return ending.exit_code
 
 
 def _fail(session: Session, exc: FeatureStoreError) -> int:

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 from featurestore import signals
-from featurestore.cli.starting import EXIT_INTERRUPT, INTERRUPTED, exit_at_once
-from featurestore.cli.streams import say
+from featurestore.cli.starting import ENDINGS, exit_at_once
+from featurestore.frozen import frozen
 from featurestore.signals import TerminatedError
 
-EXIT_TERMINATED = 143
-MESSAGES = {
-    signal.SIGINT: (EXIT_INTERRUPT, INTERRUPTED),
-    signal.SIGTERM: (EXIT_TERMINATED, "terminated; nothing half-done is left"),
-}
+
+@frozen
+class Ending:
+    """How a signal ends a command: its exit code, its name as an error, and what is said."""
+
+    exit_code: int
+    name: str
+    message: str
 
 
 _received: list[int] = []  # since the command began
@@ -44,24 +47,21 @@ def listening() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def report() -> int:
-    """Says which signal ended the command and returns its exit code; 0 where none came.
+def ending() -> Ending | None:
+    """How the command ends because of a signal; None where none came.
 
     Asked whatever was raised: a library may turn the exception of a signal into an error of its own.
     """
     global _ending
     if not _received:
-        return 0
-    _ending = True  # from here on a second Ctrl-C, or one that is sent again, must not raise out of this report
-    code, message = MESSAGES[signal.SIGTERM if signal.SIGTERM in _received else signal.SIGINT]
-    say(message)
-    return code
+        return None
+    _ending = True  # from here on a second Ctrl-C, or one that is sent again, must not raise out of what is said
+    return Ending(*ENDINGS[signal.SIGTERM if signal.SIGTERM in _received else signal.SIGINT])
 
 
-def declined() -> int:
+def declined() -> Ending:
     """A question answered with no, or Ctrl-C at it, which the terminal's reader turns into an exception itself."""
-    say(MESSAGES[signal.SIGINT][1])
-    return EXIT_INTERRUPT
+    return Ending(*ENDINGS[signal.SIGINT])
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:

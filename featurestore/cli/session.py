@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from featurestore.offline.contract import OfflineStore
 
 
+class Answer:
+    """Whether a command's answer on stdout has begun."""
+
+    begun = False
+
+
 @frozen
 class Session:
     """The global options of one invocation. Commands get it as ``ctx.obj``."""
@@ -38,6 +44,7 @@ class Session:
     traceback: bool = False
     lock_timeout: float | None = None
     version: bool = False
+    answer: Answer = field(default_factory=Answer, compare=False, repr=False)
     _began: float = field(default_factory=time.monotonic, compare=False, repr=False)
     _said: set[str] = field(default_factory=set, compare=False, repr=False)
     _stores: list[OfflineStore] = field(default_factory=list, compare=False, repr=False)
@@ -116,8 +123,19 @@ class Session:
             document = {**document, "warnings": [*dict.fromkeys([*document.get("warnings", ()), *notices])]}
         from featurestore.render.json.writing import write_document
 
+        self.answer.begun = True
         sys.stdout.write(write_document(document))
         sys.stdout.flush()
+
+    def answer_in_lines(self) -> None:
+        """From here on the answer is a stream of lines until a signal ends it, and has no document at its end."""
+        self.answer.begun = True
+
+    def write_json_line(self, document: Mapping[str, Any]) -> None:
+        """Writes one document of a stream of them, on a line of its own."""
+        from featurestore.render.json.writing import write_line
+
+        sys.stdout.write(write_line(document))
 
     def report(self, message: str) -> None:
         """A line for people on stderr, with ``-q`` too: what is wrong."""
@@ -164,9 +182,9 @@ _FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", 
 _VALUES = {"-C": "folder", "--project": "folder", "--lock-timeout": "lock_timeout"}
 
 
-def split_global_options(arguments: list[str]) -> tuple[Session, list[str]]:
+def split_global_options(arguments: list[str], answer: Answer) -> tuple[Session, list[str]]:
     """Takes the global options out of the arguments, wherever they stand before ``--``. Raises UsageError."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"answer": answer}
     rest: list[str] = []
     items = iter(arguments)
     for item in items:

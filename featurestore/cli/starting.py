@@ -6,9 +6,13 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import gc
 import os
+import sys
 
-EXIT_INTERRUPT = 130
-INTERRUPTED = "interrupted; nothing half-done is left"
+# For each signal that ends a command: the exit code, the error's code in JSON, and what is said.
+ENDINGS = {
+    _signal.SIGINT: (130, "interrupted", "interrupted; nothing half-done is left"),
+    _signal.SIGTERM: (143, "terminated", "terminated; nothing half-done is left"),
+}
 
 
 def collect_rarely() -> None:
@@ -16,7 +20,7 @@ def collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def exit_at_once_on_interrupt() -> None:
+def exit_at_once_on_signals() -> None:
     """One line and the exit code. No work has begun, so there is nothing to clean up.
 
     As an exception it would end in a traceback, or be swallowed, depending on which import it hits.
@@ -27,11 +31,25 @@ def exit_at_once_on_interrupt() -> None:
     elif handler == _signal.SIG_IGN:  # as for a shell's background job
         # Polars puts a handler of its own in the place of whatever there is.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])
+    if _signal.getsignal(_signal.SIGTERM) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGTERM, exit_at_once)
 
 
-def exit_at_once(_number: int, _frame: object) -> None:
-    try:  # noqa: SIM105  # contextlib takes time to import
-        os.write(2, f"{INTERRUPTED}\n".encode())
-    except OSError:  # nobody to tell
-        pass
-    os._exit(EXIT_INTERRUPT)
+def exit_at_once(number: int, _frame: object) -> None:
+    code, name, message = ENDINGS[number]
+    said = [(2, message)]
+    if "--json" in sys.argv:
+        said.append((1, f'{{"error": {{"code": "{name}", "message": "{message}", "hint": null}}}}'))
+    for stream, text in said:
+        try:  # noqa: SIM105  # contextlib takes time to import
+            os.write(stream, f"{text}\n".encode())
+        except OSError:  # nobody to tell
+            pass
+    os._exit(code)
+
+
+def the_answer_is_out() -> None:
+    """From here on a signal ends the program as it does any other: everything is said."""
+    for number in ENDINGS:
+        if _signal.getsignal(number) is exit_at_once:
+            _signal.signal(number, _signal.SIG_DFL)

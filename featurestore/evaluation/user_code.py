@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import NoReturn
+from typing import Any
 
 from featurestore.errors import FeatureError
+from featurestore.evaluation.process_state import ProcessState
 from featurestore.signals import TerminatedError
 
 ENDS_THE_RUN = (KeyboardInterrupt, TerminatedError, GeneratorExit)
@@ -29,51 +30,62 @@ def said_by(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-class _WithoutStdout:
-    """While any thread is inside, file descriptor 1 is what 2 is."""
+class _Confined:
+    """While any thread is inside: file descriptor 1 is what 2 is, and calls that end the process at once are refused.
+
+    When the last one leaves, what belongs to the whole process is what it was before the first one came.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._kept: int | None = None
+        self._before: ProcessState | None = None
+        self._calls: dict[str, Callable[..., Any]] = {}
 
     def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
-            if self._inside == 1:
-                with suppress(OSError):  # one of them is closed, so that nothing can be printed
-                    self._kept = os.dup(1)
-                    os.dup2(2, 1)
+            if self._inside > 1:
+                return
+            self._before = ProcessState()
+            with suppress(OSError):  # one of them is closed, so that nothing can be printed
+                os.dup2(2, 1)
+            for name in ("_exit", "execv", "execve"):
+                self._calls[name] = getattr(os, name)
+                setattr(os, name, _refusing(name, self._calls[name]))
 
     def __exit__(self, *_error: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._kept is not None:
-                os.dup2(self._kept, 1)
-                os.close(self._kept)
-                self._kept = None
+            if self._inside or self._before is None:
+                return
+            self._before.put_back()
+            self._before = None
+            for name, call in self._calls.items():
+                setattr(os, name, call)
 
 
-_WITHOUT_STDOUT = _WithoutStdout()
+def _refusing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    process = os.getpid()
+
+    def refuse(*given: Any, **named: Any) -> Any:
+        if os.getpid() != process:  # a process that the code has started ends as it likes
+            return call(*given, **named)
+        raise FeatureError(f"calls os.{name}(), which would end the run", hint="raise an exception instead")
+
+    return refuse
+
+
+_CONFINED = _Confined()
 
 
 @contextmanager
 def user_code() -> Iterator[None]:
     """Inside, what is printed goes to stderr, since stdout is for results, and ``os._exit`` is an error.
 
-    It would end the process, its other features and the run with it, without a word. What native code prints goes to
-    stderr too, and what the code starts has no other stdout.
+    It would end the process, its other features and the run with it, without a word, and so would ``os.execv``. What
+    native code prints goes to stderr too, and what the code starts has no other stdout. Whatever the code does to the
+    process ends with it.
     """
-    leave, process = os._exit, os.getpid()
-
-    def refuse(status: int) -> NoReturn:
-        if os.getpid() != process:  # a process that the code has started ends as it likes
-            leave(status)
-        raise FeatureError("calls os._exit(), which would end the run", hint="raise an exception instead")
-
-    os._exit = refuse
-    try:
-        with redirect_stdout(sys.stderr), _WITHOUT_STDOUT:
-            yield
-    finally:
-        os._exit = leave
+    with _CONFINED, redirect_stdout(sys.stderr):
+        yield

@@ -28,8 +28,8 @@ ALL_KEYS = KeyRange()
 def cut_key_ranges(samples: Iterable[Keys], weight: int, first: int, most: int) -> list[KeyRange]:
     """Consecutive ranges that together are all keys. An entity is never divided.
 
-    Each sample stands for ``weight`` rows. The first range has about ``first`` rows, each next one twice as many as
-    the one before, but no more than ``most``.
+    Each sample stands for ``weight`` rows. The first range has about ``first`` rows, each next one four times as many
+    as the one before, but no more than ``most``.
     """
     ends: list[Keys] = []
     before: Keys = ()
@@ -37,6 +37,6 @@ def cut_key_ranges(samples: Iterable[Keys], weight: int, first: int, most: int) 
     for keys, count in sorted(Counter(samples).items()):
         if rows >= size:
             ends.append(before)
-            rows, size = 0, min(2 * size, most)
+            rows, size = 0, min(4 * size, most)
         before, rows = keys, rows + weight * count
     return [KeyRange(after, up_to) for after, up_to in pairwise([None, *ends, None])]

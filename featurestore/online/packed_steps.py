@@ -30,17 +30,13 @@ def pack_rows(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
     """
     if STEPS_AT not in frame.columns:
         return pack_column(version, frame)
-    has_list = frame[STEPS_AT].is_not_null()
-    if has_list.all():
-        return _pack_lists(version, frame)
-    listed, plain = _pack_lists(version, frame.filter(has_list)), pack_column(version, frame.filter(~has_list))
-    places = np.argsort(np.concatenate([np.flatnonzero(~has_list), np.flatnonzero(has_list)]))
-    return pl.concat([plain, listed]).gather(places)
+    packed, has_list = _pack_lists(version, frame), frame[STEPS_AT].is_not_null()
+    return packed if has_list.all() else packed.zip_with(has_list, pack_column(version, frame))
 
 
 def _pack_lists(version: StoredVersion, frame: pl.DataFrame) -> pl.Series:
-    """Rows that all have a list, which may be empty."""
-    counts = frame[STEPS_AT].list.len().to_numpy().astype(np.int64)
+    """The rows, as if each had a list, which may be empty."""
+    counts = frame[STEPS_AT].list.len().fill_null(0).to_numpy().astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(counts + 1)])  # of each row's heads among those of all
     own = starts[:-1]
     values, at, op = _entries(version, frame, own, starts[-1])
@@ -87,18 +83,14 @@ def steps_of(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     is_step = rows["op"] == layout.VALUE
     last = np.flatnonzero(~is_step)
     counts = np.diff(last, prepend=-1) - 1
-    steps, until = rows.filter(is_step), rows["computed_at"].gather(last)
+    until = rows["computed_at"].gather(last)
     is_known = until.to_physical() < MAX_INSTANT
     nothing = ~is_known.to_numpy() & (counts == 0)
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), mask=np.append(nothing, False))
-    return (
-        rows.select(*names, "run_seq")
-        .gather(last)
-        .with_columns(
-            until.zip_with(is_known, pl.Series([None], dtype=until.dtype)).alias(UNTIL),
-            *(
-                pl.Series(name, pa.LargeListArray.from_arrays(offsets, steps[column].to_arrow()))
-                for name, column in ((STEPS_AT, "computed_at"), (STEPS, "value"))
-            ),
-        )
-    )
+    # Column by column: each expression of a frame would start a query, and partitions are many.
+    columns = [rows[name].gather(last) for name in (*names, "run_seq")]
+    columns.append(until.zip_with(is_known, pl.Series([None], dtype=until.dtype)).alias(UNTIL))
+    for name, column in ((STEPS_AT, "computed_at"), (STEPS, "value")):
+        steps = rows[column].filter(is_step).to_arrow()
+        columns.append(pl.Series(name, pa.LargeListArray.from_arrays(offsets, steps)))
+    return pl.DataFrame(columns)

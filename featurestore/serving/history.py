@@ -189,10 +189,13 @@ def latest_with_steps(
             unlisted = latest.select(names).join(coming, on=names, how="anti")
             latest = pl.concat([latest, offline.latest(version, entities=unread)]) if unread.height else latest
             coming = pl.concat([coming, offline.coming(version, entities=unlisted)]) if unlisted.height else coming
-    lists = steps_of(coming, names)
-    lists = lists.rename({"run_seq": "run_seq_of_list"})
-    if lists.select(names).equals(latest.select(names)):
-        both = pl.concat([latest, lists.drop(names)], how="horizontal")
-    else:
-        both = latest.join(lists, on=names, how="full", coalesce=True).sort(names)
-    return both.with_columns(_FIRST).drop(_OF_LIST)
+    lists = steps_of(coming, names).rename({"run_seq": _OF_LIST})
+    entities = latest.select(names)
+    if not lists.select(names).equals(entities):
+        numbers = lists.select(*names, pl.int_range(pl.len()).alias("place"))
+        place = entities.join(numbers, on=names, how="left", maintain_order="left")["place"]
+        if place.count() < lists.height:  # of some entity history has nothing yet
+            both = latest.join(lists, on=names, how="full", coalesce=True).sort(names)
+            return both.with_columns(_FIRST).drop(_OF_LIST)
+        lists = lists.select(pl.all().gather(place))  # rather than join columns of lists
+    return latest.hstack(lists.get_columns()[len(names) :]).with_columns(_FIRST[0]).drop(_OF_LIST)

@@ -75,15 +75,15 @@ def read_duckdb(
             unread = others(names, chosen)
             types = _types(connection, chosen, settings)
             statement = select(chosen, settings, as_text=[one for one, kind in types.items() if kind in TEXTS])
-            bits = [one for one, kind in types.items() if kind == "BIT"]
+            of_bits = [one for one, kind in types.items() if kind == "BIT"]
             empty = connection.sql(f"{statement} LIMIT 0").to_arrow_table()
             held = readable(empty.schema, chosen, needed, name, report)
-            yield _bits_are_no_numbers(batch_of(empty.select(held), name, unread=unread), bits)
+            yield _with_bits(batch_of(empty.select(held), name, unread=unread), of_bits)
             first = 1
             rows = min(rows, LONG_ROWS) if any(map(pa.types.is_nested, empty.schema.types)) else rows
             for batch in connection.sql(statement).to_arrow_reader(rows):
                 _refuse_long(batch.select(held), name)
-                yield _bits_are_no_numbers(batch_of(batch.select(held), name, first, unread=unread), bits)
+                yield _with_bits(batch_of(batch.select(held), name, first, unread=unread), of_bits)
                 first += batch.num_rows
             check()
         except (duckdb.Error, OSError) as exc:  # what goes wrong in the middle is Arrow's, an OSError with its text
@@ -122,19 +122,11 @@ def _types(connection: duckdb.DuckDBPyConnection, names: Sequence[str], settings
     return dict(zip(names, map(str, found), strict=True))
 
 
-def _bits_are_no_numbers(batch: Batch, bits: Sequence[str]) -> Batch:
-    """The text of bits looks like a number: 0101 is five to DuckDB, and a hundred and one to whoever casts the text."""
-    import polars as pl
+def _with_bits(batch: Batch, names: Sequence[str]) -> Batch:
+    """The batch, with these columns as bits."""
+    from featurestore.tables.batch import bits
 
-    from featurestore.tables.batch import NESTED, NULL
-
-    if not bits:
-        return batch
-    there = {name: batch.frame[name].is_not_null() for name in bits}
-    kinds = {
-        name: pl.Series([NULL, NESTED], dtype=pl.UInt8).gather(some.cast(pl.UInt32)) for name, some in there.items()
-    }
-    return replace(batch, kinds={**batch.kinds, **kinds})
+    return replace(batch, kinds=batch.kinds | {name: bits(batch.frame[name]) for name in names})
 
 
 def _open(path: Path, name: str, wait_seconds: float, memory: int, spill: Path | None) -> duckdb.DuckDBPyConnection:

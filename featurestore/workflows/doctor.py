@@ -41,6 +41,7 @@ from featurestore.workflows.ingest.set_aside import find_set_aside, reminders
 from featurestore.workflows.kept_rows import kept_checks
 from featurestore.workflows.known_versions import KnownVersions
 from featurestore.workflows.lives import read_lives
+from featurestore.workflows.refused_snapshots import NEWEST_RUNS, refused_snapshots
 from featurestore.workflows.summaries import current_summary
 
 PACKAGES = ("polars", "duckdb", "pyarrow", "redis", "adbc-driver-postgresql", "psycopg")
@@ -188,6 +189,13 @@ def _rows_set_aside(project: Project, store: OfflineStore) -> Iterator[Check]:
         positions = [store.position(version, source) for version, source in last if version is not None]
         for reminder in reminders(find_set_aside(store, positions).values()):
             yield Check("sources", "warn", reminder, "correct them at their source, or the rules in featurestore.toml")
+        for refused in refused_snapshots(project, store.runs(last=NEWEST_RUNS)):
+            yield Check(
+                "sources",
+                "warn",
+                refused,
+                "put the whole snapshot back, or raise its max_vanished in featurestore.toml",
+            )
     yield from kept_checks(project, store, {item.name for item in declared})
 
 

@@ -5,7 +5,7 @@ Made for the morning and for alerting: a feature with a problem is one that some
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ from featurestore.serving.online_tables import OnlineTables
 from featurestore.serving.ownership import TAKE_OVER, describe_foreign, is_foreign
 from featurestore.serving.plan import describe_set_back
 from featurestore.workflows.catalogue import Entry, Filter, list_features
+from featurestore.workflows.refused_snapshots import NEWEST_RUNS, refused_snapshots
 
-NEWEST_RUNS = 200
 """How many runs are looked at. What was last taken before them is known from the summary."""
 
 
@@ -87,7 +87,7 @@ def project_state(
     lost = store.set_back()
     if lost is not None:
         problems.append(f"{lost}; {lost.hint}")
-    problems += _refused_snapshots(project, runs)
+    problems += refused_snapshots(project, runs)
     watermarks: Mapping[VersionId, int] = {}
     try:
         markers, owner = _online(project)
@@ -99,19 +99,6 @@ def project_state(
     states = [_state(entry, runs, learned, watermarks, max_age, now) for entry in catalogue.entries]
     ordered = sorted(states, key=lambda item: (item.rank, -(item.age or 0), item.name))
     return ProjectState(tuple(ordered), tuple(problems), catalogue.warnings)
-
-
-def _refused_snapshots(project: Project, runs: Sequence[Run]) -> Iterator[str]:
-    """Sources whose last snapshot was taken for no whole one: all else that makes a run partial is a feature's."""
-    for source in project.sources.values():
-        last = next((run for run in runs if source.name in run.sources), None)
-        if not source.snapshot or last is None or last.status != "partial":
-            continue
-        if not any(item.status == "failed" or item.rows_rejected for item in last.features):
-            yield (
-                f"source {source.name} was no whole snapshot in its last run, {last.run_id}: nobody was deleted; "
-                "featurestore ingest says who is gone"
-            )
 
 
 def _state(

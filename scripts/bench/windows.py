@@ -173,7 +173,7 @@ class Bench:
         names = ("amount_paid", "spend_30d")
         for name in names:
             self.store.sync(name, mode="full")
-        self.by_turns({f"sync {name}": partial(self.store.sync, name, mode="full") for name in names}, 3)
+        self.by_turns({f"sync {name}": partial(self.store.sync, name, mode="full") for name in names})
 
     def read(self) -> None:
         names, cards = (

@@ -1,5 +1,6 @@
 """Signals belong to the main program: it hears of each, and whoever else has the process's signals keeps them."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
     """A Python program that has begun: it prints a line when it has come to where it is interrupted."""
     command = [sys.executable, "-c", dedent(code), *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n", process.stderr and process.stderr.read()
+    assert process.stderr is not None
+    begun = process.stderr.readline()
+    assert begun == "begun\n", begun + process.stderr.read()
     return process
 
 
@@ -36,13 +38,13 @@ from featurestore.cli import app
 from featurestore.cli.commands import list as command
 
 def begin():
-    print("begun", flush=True)
+    print("begun", file=sys.stderr, flush=True)
 
 WORK
 
 signals.watch()
 command.list_features = work
-sys.exit(app.run(["-C", sys.argv[1], "list"]))
+sys.exit(app.run(["-C", sys.argv[1], "list", *sys.argv[2:]]))
 """
 
 QUERY = """
@@ -75,6 +77,69 @@ def test_a_signal_ends_a_command_wherever_it_is(project: Folder, work: str, sent
     assert process.returncode == code, said
     assert said.endswith("nothing half-done is left\n")
     assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "name"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("written", [False, True], ids=["before the answer", "after it"])
+def test_a_signal_leaves_one_document(project: Folder, sent: int, code: int, name: str, written: bool) -> None:
+    """A command that is ended says so in its document; one whose answer is out adds none."""
+    work = """
+def work(*_):
+    begin()
+    time.sleep(600)
+"""
+    if written:
+        work = """
+found = command.list_features
+def work(*given):
+    return found(*given)
+closed = app.Session.close
+def close(session):
+    begin()
+    time.sleep(600)
+app.Session.close = close
+"""
+    process = start(COMMAND.replace("WORK", work), str(project.root), "--json")
+    process.send_signal(sent)
+    printed, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    document = json.loads(printed)
+    if written:
+        assert "features" in document
+    else:
+        assert document["error"] == {"code": name, "message": f"{name}; nothing half-done is left", "hint": None}
+
+
+@pytest.mark.parametrize("code", [130, 143])
+@pytest.mark.parametrize("asked", [[], ["--json"]])
+def test_a_signal_while_the_program_starts(code: int, asked: list[str]) -> None:
+    program = """
+import os, sys
+from featurestore.cli.starting import exit_at_once_on_signals
+exit_at_once_on_signals()
+os.kill(os.getpid(), int(sys.argv[1]))
+"""
+    command = [sys.executable, "-c", program, str(code - 128), *asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr.endswith("nothing half-done is left\n")
+    assert (json.loads(done.stdout)["error"]["message"] + "\n" if asked else done.stdout) == (
+        done.stderr if asked else ""
+    )
+
+
+def test_lines_of_a_stream_end_with_no_document(project: Folder) -> None:
+    project.run("ingest")
+    command = [sys.executable, "-m", "featurestore", "sync", "--every", "1", "--json"]
+    process = subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    rest, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert all("features" in json.loads(line) for line in [first, *rest.splitlines()])
 
 
 LOOP = """

@@ -63,6 +63,83 @@ def test_a_wrong_return_fails_alone_saying_what_was_expected(project: Folder, bo
     assert str(error["where"]).startswith("features/broken.py:")
 
 
+SPOILT = """
+    import builtins, os, signal, sys
+    BODY
+    return df.select("patient_id", value=pl.col("age") * 1.0, computed_at="visit_at")
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "os.environ.clear(); sys.path.clear(); sys.modules.clear()",
+        "sys.meta_path.clear(); sys.path_hooks.clear(); sys.modules.clear(); import no_such_module",
+        "sys.path = []; sys.meta_path = []; 1 / 0",
+        "builtins.len = builtins.isinstance = None",
+        "os._exit(0)",
+        "os.execv('/bin/true', ['true'])",
+        "sys.setrecursionlimit(60); (lambda again: again(again))(lambda again: again(again))",
+    ],
+)
+def test_code_that_spoils_the_process_fails_alone(project: Folder, body: str) -> None:
+    project.write({"features/broken.py": HEAD + DECLARE + "def broken(df):" + SPOILT.replace("BODY", body)})
+    done = ingested_by_itself(project)
+    assert done.returncode == 3, done.stderr
+    status = {item["name"]: item["status"] for item in json.loads(done.stdout)["features"]}
+    assert status.pop("broken") == "failed"
+    assert set(status.values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "os.close(0); os.close(1); os.close(2)",
+        "sys.stdout.close()",
+        "sys.stdout = sys.stderr = sys.stdin = None",
+        "os.chdir('/')",
+        "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')",
+        "signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "sys.setrecursionlimit(150)",
+    ],
+)
+def test_what_a_feature_does_to_the_process_ends_with_it(project: Folder, body: str) -> None:
+    """The feature that runs last sees the process as it was, and the document is printed."""
+    last = """
+import os, signal, sys
+
+
+@feature(entity_type="patient", data_type="string")
+def zzz(df: pl.DataFrame) -> pl.DataFrame:
+    ignored = signal.SIG_IGN in (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    seen = [os.getcwd(), os.path.exists("/proc/self/fd/2"), ignored, sys.stderr.closed, sys.getrecursionlimit() > 150]
+    return df.select("patient_id", value=pl.lit(str(seen)), computed_at="visit_at")
+"""
+    project.write({
+        "features/broken.py": HEAD + DECLARE + "def broken(df):" + SPOILT.replace("BODY", body),
+        "features/last.py": HEAD.rstrip() + "\n" + last,
+    })  # fmt: skip
+    done = ingested_by_itself(project)
+    assert done.returncode == 0, done.stderr
+    assert {item["status"] for item in json.loads(done.stdout)["features"]} == {"ok"}
+    values = project.json("history", "zzz", "001")["values"]
+    assert values[-1]["value"] == str([str(project.root), True, False, False, True])
+
+
+def test_a_feature_that_closes_every_file_ends_the_run_with_words(project: Folder) -> None:
+    project.write(
+        {"features/broken.py": HEAD + DECLARE + "def broken(df):" + SPOILT.replace("BODY", "os.closerange(0, 250)")}
+    )
+    done = ingested_by_itself(project)
+    assert done.returncode == 4, done.stderr
+    assert "os.closerange()" in json.loads(done.stdout)["error"]["hint"]
+
+
+def ingested_by_itself(project: Folder) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "featurestore", "ingest", "--json"]
+    return subprocess.run(command, cwd=project.root, capture_output=True, text=True)
+
+
 def test_a_module_that_can_t_be_parsed_fails_alone(project: Folder) -> None:
     error = failed(project, "def broken(:\n", name="features/broken.py")
     assert error["where"] == "features/broken.py:6"

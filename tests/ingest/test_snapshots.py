@@ -119,9 +119,11 @@ def test_more_gone_than_allowed_deletes_nobody_and_is_said_until_it_is_settled(s
         assert len(static.answers()) == 4
         (problem,) = static.folder.json("status", code=1)["project_problems"]
         assert problem.startswith("source users was no whole snapshot in its last run")
+        assert problem in [check["what"] for check in static.folder.json("doctor")["checks"]]
     static.declare(SNAPSHOT.replace("50%", "75%"))
     assert "3 user (b, c, d) are gone from its snapshot and deleted" in static.ingest()
     assert static.folder.json("status")["project_problems"] == []
+    assert "no whole snapshot" not in static.folder.run("doctor").out
     assert static.answers() == {"a": "X"}
     static.ingest()
 

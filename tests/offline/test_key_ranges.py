@@ -29,7 +29,7 @@ def test_spans_follow_one_another_and_grow(samples: list[Keys], weight: int, fir
     assert all(one.up_to == other.after is not None for one, other in pairwise(key_ranges))
     for at, key_range in enumerate(key_ranges):
         inside = sorted(keys for keys in samples if _is_in(keys, key_range))
-        wanted = min(first * 2**at, most) if at else first
+        wanted = min(first * 4**at, most) if at else first
         rows = weight * len(inside)
         assert inside or not samples, "none is empty"
         assert key_range.up_to is None or rows >= wanted

@@ -168,6 +168,7 @@ def _follow(session: Session, project: Project, store: OfflineStore, request: In
     ):
         if given:
             raise UsageError(f"--follow and {flag} can't be combined")
+    session.answer_in_lines()
     for finished in follow(project, store, request, every_seconds(every or EVERY)):
         _show_round(session, finished)
 
@@ -178,7 +179,6 @@ def _show_round(session: Session, finished: FollowRound) -> None:
 
     from featurestore import times
     from featurestore.render import json
-    from featurestore.render.json.writing import write_line
     from featurestore.render.lines import round_line, run_lines
 
     at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
@@ -188,7 +188,7 @@ def _show_round(session: Session, finished: FollowRound) -> None:
     run, warnings = finished.result.run, finished.result.warnings
     _warn(session, finished.result)
     if session.json:
-        sys.stdout.write(write_line(json.runs.ingest_document(run, warnings, dry_run=False)))
+        session.write_json_line(json.runs.ingest_document(run, warnings, dry_run=False))
     elif not session.quiet:
         session.write_text(f"{at} {round_line(run)}\n")
     for line in run_lines(run, finished.result.rejected, dry_run=False):

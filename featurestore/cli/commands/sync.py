@@ -69,6 +69,7 @@ def command(
     if every is not None:
         from featurestore.cli.parsing import every_seconds
 
+        session.answer_in_lines()
         for finished in sync_repeatedly(once, every_seconds(every)):
             _show_round(session, finished)
     result = once()
@@ -84,7 +85,6 @@ def _show_round(session: Session, finished: SyncRound) -> None:
 
     from featurestore import times
     from featurestore.render import json
-    from featurestore.render.json.writing import write_line
     from featurestore.render.lines import sync_line
 
     at = times.format_instant(finished.at // 1_000_000 * 1_000_000)
@@ -94,7 +94,7 @@ def _show_round(session: Session, finished: SyncRound) -> None:
     for warning in finished.result.warnings:
         session.warn(warning)
     if session.json:
-        sys.stdout.write(write_line(json.sync.sync_document(finished.result)))
+        session.write_json_line(json.sync.sync_document(finished.result))
     elif not session.quiet:
         session.write_text(f"{at} {sync_line(finished.result)}\n")
     sys.stdout.flush()

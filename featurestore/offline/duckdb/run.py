@@ -276,7 +276,7 @@ class DuckDBRun(SqlRun):
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
-        self._file.begin(partial(_insert, statement, rows))
+        self._file.begin(partial(_insert, statement, rows), int(rows.estimated_size()))
 
 
 def _insert(statement: str, rows: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> None:

@@ -264,7 +264,8 @@ class Isolation:
             yield
         finally:
             with _SYS_MODULES:
-                sys.meta_path.remove(self)
+                if self in sys.meta_path:  # else what ran has emptied it
+                    sys.meta_path.remove(self)
                 tops |= {name.partition(".")[0] for name in self.modules}
                 for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
                     del sys.modules[name]

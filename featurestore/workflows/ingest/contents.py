@@ -580,5 +580,5 @@ def _plain(value: object) -> str | bool | int | None:
     import datetime
 
     if isinstance(value, datetime.datetime):
-        return times.format_instant(round(value.timestamp() * 1_000_000))
+        return times.format_instant((value - times.EPOCH) // times.MICROSECOND)
     return value if isinstance(value, str | bool | int | None) else str(value)

@@ -187,7 +187,7 @@ class RequestColumns:
             text = f"the field {name!r} of {item.column_name}: {exc.message}"
             raise SourceError(text, where=where, hint=f"cast the column to {kind}") from exc
         if found.misfit is not None:
-            value = batch.frame[column][found.misfit]
+            value = batch.frame[column].slice(found.misfit, 1).to_list()[0]
             setting = setting_for(value, kind, dialect) if isinstance(value, str) else None
             way_out = (
                 "" if setting is None else f"if it is meant to be one, or null: {as_flags(setting, column)}; else "
