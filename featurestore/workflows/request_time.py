@@ -6,14 +6,15 @@ of it is used with those and no others. Reads files only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.frozen import frozen
-from featurestore.model import StoredVersion
+from featurestore.model import Feature, StoredVersion
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
 from featurestore.workflows.active import ActiveInput, active_input, active_version, fitting_version
 from featurestore.workflows.lives import Lives
@@ -82,6 +83,37 @@ def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile
         f"no version of {name} fits the active versions of its inputs: {', '.join(item.name for item in inputs)}",
         hint=f"run featurestore lock {name}, or promote versions that fit each other",
     )
+
+
+def check_computable(bound: BoundVersion) -> None:
+    """Builds and tries a version of a request-time feature, as a join or a read would.
+
+    Raises FeatureError for one that is not row by row, or can't be computed otherwise; VersionFileError.
+    """
+    from featurestore.evaluation.request_time import load_computation  # most callers compute nothing
+
+    load_computation(bound.file, {item.id.feature: item.data_type.kind for item in bound.inputs})
+
+
+def uncomputable(project: Project, tree: SourceTree, features: Sequence[Feature]) -> Iterator[FeatureStoreError]:
+    """What is wrong with the request-time features among some, of those whose code is locked: no run computes them."""
+    kinds = {feature.name: feature.data_type.kind for feature in features}
+    for feature in features:
+        names = files.versions_of(project.versions, feature.name) if feature.at_request else ()
+        if not names or not all(item.name in kinds for item in feature.inputs):
+            continue
+        from featurestore.evaluation.request_time import load_computation
+        from featurestore.versioning.folder.versionfile import read_version
+        from featurestore.versioning.running.working_tree import hash_feature
+
+        try:
+            short = hash_feature(tree, feature, names).short
+            for name in names:
+                if name.short == short:
+                    load_computation(read_version(name.path), kinds)
+        except FeatureStoreError as exc:
+            exc.where = feature.place  # and not the version file, which nobody edits
+            yield exc
 
 
 def pinned_files(project: Project, lives: Lives) -> Iterator[VersionFile]:
