@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 
-from featurestore.model import StoredVersion
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.sql import Values
 
-WAITING = 250_000_000  # bytes of rows that may be under way
+WAITING = 64_000_000  # bytes of rows that may be under way
 
 
 class DuckDBFile:
@@ -23,15 +23,12 @@ class DuckDBFile:
     connection waits for it, and so does whoever gives more than ``waiting`` bytes at once.
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False, waiting: int = WAITING
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, waiting: int = WAITING) -> None:
         self._connection = connection
         self._worker: ThreadPoolExecutor | None = None
         self._begun: list[Future[object]] = []
         self._waiting = waiting
         self._sizes: dict[Future[object], int] = {}  # of what may be under way
-        self._read_only = read_only  # nobody writes while a reader has the file open
         self._tables: dict[str, bool] | None = None  # whether their rows have known times
 
     @property
@@ -94,8 +91,12 @@ class DuckDBFile:
         """Whether its table has known times of the rows."""
         return self._versions().get(table_name(version.id), False)
 
+    def note_table(self, version: VersionId, *, known: bool) -> None:
+        """Says that the version has a table from now on, or known times."""
+        self._versions()[table_name(version)] = known
+
     def _versions(self) -> dict[str, bool]:
-        if self._tables is None or not self._read_only:
+        if self._tables is None:
             # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
             rows = self.rows("SELECT * FROM versions")
             self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}
