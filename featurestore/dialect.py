@@ -50,7 +50,8 @@ class Dialect:
     neither are lines that begin with ``comment``. Without a ``header`` the columns are called column_1, column_2, ….
     ``null`` are the words for null, ``true`` and ``false`` further words for these. ``decimal`` stands before the
     decimals of a number, ``thousands`` between its digits. ``times`` are the formats of columns, ``renamed`` the names
-    in the file, both by the name of the column.
+    in the file, both by the name of the column. ``numbers_said``: the settings say how numbers are written, be it as
+    programs do, which is no part of the identity.
     """
 
     delimiter: str = ","
@@ -66,11 +67,21 @@ class Dialect:
     thousands: str | None = None
     times: Mapping[str, TimeFormat] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    numbers_said: bool = False
 
     @property
     def plain_numbers(self) -> bool:
         """Whether numbers are written as programs write them."""
         return self.decimal == "." and self.thousands is None
+
+    @property
+    def may_group_by_points(self) -> bool:
+        """Whether a file comes from where points stand between thousands, and nobody has said that here they don't.
+
+        Such are files with ; between fields, and those with days as in 31.12.2024.
+        """
+        dates = any((each.format or "").startswith("%d.") for each in self.times.values())
+        return self.plain_numbers and not self.numbers_said and (self.delimiter == ";" or dates)
 
     def time_format(self, column: str) -> TimeFormat:
         """How the times of a column are written."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from featurestore.drift.large import SHARE_OF_MEMORY, describe_all
+from featurestore.tables.identity import Place, place_of
 from featurestore.tables.searching import key_changes
 from featurestore.tables.temporary import SpillingColumn
 from featurestore.times import format_instant
@@ -17,6 +19,36 @@ if TYPE_CHECKING:
     from featurestore.model import DataType, Json
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What statistics say of rows: how many entities, the first and the last one of them, and the times (µs)."""
+
+    entities: int
+    first_entity: tuple[object, ...]
+    last_entity: tuple[object, ...]
+    first: int | None
+    last: int | None
+
+
+class RowsOnce:
+    """What statistics say of rows, looked at once for features whose rows have the very same keys and times."""
+
+    def __init__(self) -> None:
+        self._columns: list[
+            pl.Series
+        ] = []  # of the rows that were looked at last, held so that their place stays theirs
+        self._places: list[Place] = []
+        self._rows: _Rows | None = None
+
+    def of(self, rows: pl.DataFrame, keys: Sequence[str]) -> _Rows:
+        """Of at least one row; see `RowValues`."""
+        columns = [rows[name] for name in (*keys, "computed_at")]
+        places = [place_of(column) for column in columns]
+        if self._rows is None or places != self._places:
+            self._columns, self._places, self._rows = columns, places, _look_at(rows.select(keys), rows["computed_at"])
+        return self._rows
+
+
 class RowValues:
     """The values of rows that may come in parts, with what statistics say of the rows: entities and times.
 
@@ -24,10 +56,13 @@ class RowValues:
     Values that take more than their share of ``memory`` (bytes) go to a temporary file.
     """
 
-    def __init__(self, keys: Sequence[str], *frames: pl.DataFrame, memory: int | None = None) -> None:
+    def __init__(
+        self, keys: Sequence[str], *frames: pl.DataFrame, memory: int | None = None, once: RowsOnce | None = None
+    ) -> None:
         self._keys = list(keys)
         self.values = SpillingColumn(None if memory is None else memory // SHARE_OF_MEMORY)
         self._last: tuple[object, ...] | None = None
+        self._once = once or RowsOnce()
         self.memory = memory
         self.entities = 0
         self.first: int | None = None
@@ -40,14 +75,21 @@ class RowValues:
         self.values.add(rows["value"])
         if not rows.height:
             return
-        entities = rows.select(self._keys)
-        self.entities += int(key_changes(entities).sum()) - int(entities.row(0) == self._last)
-        self._last = entities.row(-1)
-        times = rows["computed_at"].cast(pl.Datetime("us")).to_physical().drop_nulls()
-        if len(times):
-            bounds = [int(times.min()), int(times.max())]  # type: ignore[arg-type]  # of integers integers
-            self.first = min(bounds[0], self.first if self.first is not None else bounds[0])
-            self.last = max(bounds[1], self.last if self.last is not None else bounds[1])
+        found = self._once.of(rows, self._keys)
+        self.entities += found.entities - int(found.first_entity == self._last)
+        self._last = found.last_entity
+        if found.first is not None and found.last is not None:
+            self.first = found.first if self.first is None else min(found.first, self.first)
+            self.last = found.last if self.last is None else max(found.last, self.last)
+
+
+def _look_at(entities: pl.DataFrame, computed_at: pl.Series) -> _Rows:
+    times = computed_at.cast(pl.Datetime("us")).to_physical()
+    first, last = times.min(), times.max()  # None where all are null
+    return _Rows(
+        int(key_changes(entities).sum()), entities.row(0), entities.row(-1),
+        None if first is None else int(first), None if last is None else int(last),  # type: ignore[arg-type]  # integers
+    )  # fmt: skip
 
 
 def describe_rows(

@@ -153,9 +153,17 @@ def call_short(expressions: Mapping[Name, pl.Expr], rows: SortedRows) -> dict[Na
             f"the source {rows.source.name!r} has no key column {missing[0]!r}",
             hint="the short form needs the entity's keys in the source; rename them in a long-form feature",
         )
+    frame = rows.frame.select(keys).head(rows.frame.height - rows.padding)
+    return {name: frame.with_columns(values) for name, values in evaluate_short(expressions, rows).items()}
+
+
+def evaluate_short(expressions: Mapping[Name, pl.Expr], rows: SortedRows) -> dict[Name, pl.Series]:
+    """The ``value`` of each of some expressions for each row. The rows have the entity's keys."""
     values = [expression.alias(f"value {at}") for at, expression in enumerate(expressions.values())]
-    frame = collect(rows.frame.lazy().select(*keys, *values)).head(rows.frame.height - rows.padding)
-    return {name: frame.select(*keys, pl.col(f"value {at}").alias("value")) for at, name in enumerate(expressions)}
+    # With a column of the rows, so that a single value becomes one for each.
+    frame = collect(rows.frame.lazy().select(rows.entity_type.key_names[0], *values))
+    frame = frame.head(rows.frame.height - rows.padding)
+    return {name: frame[f"value {at}"].alias("value") for at, name in enumerate(expressions)}
 
 
 def collect(frame: pl.LazyFrame) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from featurestore.evaluation.superseded import (
     ways_out,
 )
 from featurestore.model import Feature
+from featurestore.tables.identity import place_of
 from featurestore.tables.types import INSTANT, key_types, value_type
 from featurestore.times import is_utc
 
@@ -73,6 +74,7 @@ class RowTimes:
         self.last = int(times.dt.epoch("us").max() or 0)  # type: ignore[arg-type]  # max() of integers is an int
         self.order = [*keys.columns, "computed_at", *([KNOWN] if rows.known else [])]
         self.repeats = find_repeats(self.frame, self.order)
+        self.distinct = self.repeats is not None and not self.repeats.any()
 
 
 def check_column(
@@ -85,7 +87,7 @@ def check_column(
     """
     if times.repeats is None or rows.identity or (latest is not None and times.last > latest):
         return None
-    frame = times.frame.with_columns(_value(feature, values, rows).alias("value"))
+    frame = times.frame.with_columns(cast_values(feature, values, rows).alias("value"))
     locate = _locate(rows, place, aligned=True)
     frame = drop_superseded(frame, times.order, times.repeats, locate, _hint(rows, aligned=True))
     return FeatureValues(frame, timed=True)
@@ -106,7 +108,7 @@ def check_frame(
     """
     keys = _keys(feature, raw)
     aligned = feature.short or _is_aligned(feature, raw, keys, rows)
-    value = _value(feature, raw["value"], rows)
+    value = cast_values(feature, raw["value"], rows)
     times = _times(feature, raw, rows, aligned=aligned)
     frame = keys.with_columns(value.alias("value"))
     if aligned and rows.source.updated_at is not None:
@@ -186,7 +188,8 @@ def _hint(rows: SortedRows, *, aligned: bool) -> str:
     return "both have the same updated_at; fix the data, or aggregate in the function"
 
 
-def _value(feature: Feature, values: pl.Series, rows: SortedRows) -> pl.Series:
+def cast_values(feature: Feature, values: pl.Series, rows: SortedRows) -> pl.Series:
+    """What a feature gave, in the type that it declares. Raises FeatureError."""
     if feature.data_type.kind == "datetime":
         _refuse_naive(values, rows)
     return cast_value(values, feature.data_type)
@@ -256,14 +259,8 @@ def _is_aligned(feature: Feature, raw: pl.DataFrame, keys: pl.DataFrame, rows: S
     if not all(keys[name].equals(rows.frame[name].cast(keys[name].dtype), null_equal=True) for name in names):
         return False
     given = [name if name in raw.columns else "entity_id" for name in names]
-    untouched = (_memory(raw[mine]) == _memory(rows.frame[name]) for mine, name in zip(given, names, strict=True))
+    untouched = (place_of(raw[mine]) == place_of(rows.frame[name]) for mine, name in zip(given, names, strict=True))
     return all(untouched) or not keys.is_duplicated().any()
-
-
-def _memory(column: pl.Series) -> list[tuple[int, int, int | None]]:
-    """Where a column lies in memory, chunk by chunk: (length, offset, address)."""
-    chunks = (chunk.to_arrow(compat_level=pl.CompatLevel.newest()) for chunk in column.get_chunks())
-    return [(len(chunk), chunk.offset, chunk.buffers()[1].address) for chunk in chunks if len(chunk)]
 
 
 def _times(feature: Feature, raw: pl.DataFrame, rows: SortedRows, *, aligned: bool) -> pl.Series | None:

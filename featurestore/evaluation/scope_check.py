@@ -159,7 +159,7 @@ class ScopeCheck:
         together = self._rows_of(groups, chosen)
         self._only(together.pairs)
         yield [together]
-        alone = sorted(_mixed(telling, seeded, self._size.alone, of=chosen))
+        alone = sorted(mixed(telling, seeded, self._size.alone, of=chosen))
         yield list(self._one_by_one(groups, alone))
 
     def _rows_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
@@ -193,7 +193,7 @@ class ScopeCheck:
         self._only(together.pairs)
         if len(chosen) < len(groups.starts):  # otherwise it would be the same again
             yield [together]
-        alone = _mixed(telling, seeded, self._size.alone, of=chosen)
+        alone = mixed(telling, seeded, self._size.alone, of=chosen)
         yield [self._entities_of(groups, [group]) for group in sorted(alone)]
 
     def _entities_of(self, groups: Groups, chosen: Sequence[int]) -> _Part:
@@ -207,10 +207,10 @@ class ScopeCheck:
         groups = self._sampling.groups(self._keys)
         half = self._size.rows // 2
         edge = self._sampling.nearest_to_edge(lookback, half)
-        telling = pl.Series(_mixed(edge, self._telling(half), half), dtype=pl.Int64)
+        telling = pl.Series(mixed(edge, self._telling(half), half), dtype=pl.Int64)
         chosen = [(groups.of_row(at), int(instants[at])) for at in telling]
         seeded = self._seeded_pairs(groups, half)
-        single = _mixed(chosen, seeded, self._size.alone)
+        single = mixed(chosen, seeded, self._size.alone)
         self._only(self._pairs(groups, [*chosen, *seeded]))
         for pairs in [*_layers(chosen + seeded, self._size.rows), *([pair] for pair in single)]:
             yield [self._pairs_of(groups, instants, sorted(pairs), lookback)]
@@ -248,7 +248,7 @@ class ScopeCheck:
     def _instant_parts(self, instants: pl.Series, lookback: int) -> Iterator[list[_Part]]:
         edge = self._sampling.nearest_to_edge(lookback, self._size.alone)
         seeded = seeded_rows(self._rows.frame.height, self._size.alone, self._seed)
-        for at in _mixed(edge, seeded, self._size.alone):
+        for at in mixed(edge, seeded, self._size.alone):
             instant = int(instants[at])
             inside = ((instants >= instant - lookback) & (instants <= instant)).arg_true()
             if len(inside) <= self._size.entity_rows:
@@ -378,7 +378,7 @@ def _shown(value: object) -> str:
     return "null" if value is None else repr(value)
 
 
-def _mixed(first: Iterable[T], second: Iterable[T], most: int, *, of: Collection[T] | None = None) -> list[T]:
+def mixed(first: Iterable[T], second: Iterable[T], most: int, *, of: Collection[T] | None = None) -> list[T]:
     """Up to ``most`` of two lists, half of each as far as they reach, each once; only what ``of`` has."""
     allowed = None if of is None else set(of)
     one, other = ([item for item in items if allowed is None or item in allowed] for items in (first, second))

@@ -305,6 +305,7 @@ class SqlRun(ABC):
             "RETURNING run_seq, learned_at",
             [times.now() if clock is None else clock],
         )[0]
+        self._marked: dict[str, pl.DataFrame] = {}  # `_marks` of entity types, as far as they were asked for
         self.run_seq: int = row["run_seq"]
         self.learned_at: int = row["learned_at"]
 
@@ -357,6 +358,7 @@ class SqlRun(ABC):
         self.append_op(version, frame, TOMBSTONE)
 
     def mark_deleted(self, entity_type: EntityType, frame: pl.DataFrame, author: Author) -> None:
+        self._marked.clear()
         keys = frame.select(entity_type.key_names).rows()
         instants = frame["deleted_at"].to_physical()
         rows = [
@@ -367,6 +369,7 @@ class SqlRun(ABC):
             self._sql.insert("deletions", ("entity_type", "keys", "deleted_at", "run_seq", "author"), rows)
 
     def mark_returned(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        self._marked.clear()
         for keys in frame.select(entity_type.key_names).iter_rows():
             self._sql.rows(
                 "UPDATE deletions SET author = 'returned', run_seq = $1 WHERE entity_type = $2 AND keys = $3 "
@@ -378,6 +381,7 @@ class SqlRun(ABC):
         return read_deletions(self._sql.rows, entity_type)
 
     def unmark_deleted(self, entity_type: EntityType, frame: pl.DataFrame) -> None:
+        self._marked.clear()
         for keys in frame.select(entity_type.key_names).iter_rows():
             self._sql.rows(
                 "DELETE FROM deletions WHERE entity_type = $1 AND keys = $2 RETURNING 1",
@@ -386,10 +390,11 @@ class SqlRun(ABC):
 
     def _marks(self, entity_type: EntityType) -> pl.DataFrame:
         """The marks of an entity type's deleted entities, as (keys, computed_at)."""
-        marks = self.deletions(entity_type).filter(pl.col("author") != "returned")
-        return marks.select(*entity_type.key_names, pl.col("deleted_at").alias("computed_at")).unique(
-            maintain_order=True
-        )
+        if entity_type.name not in self._marked:
+            marks = self.deletions(entity_type).filter(pl.col("author") != "returned")
+            pairs = marks.select(*entity_type.key_names, pl.col("deleted_at").alias("computed_at"))
+            self._marked[entity_type.name] = pairs.unique(maintain_order=True)
+        return self._marked[entity_type.name]
 
     def withdraw(self, version: StoredVersion, frame: pl.DataFrame, *, of: int = VALUE) -> int:
         if KNOWN in frame.columns:

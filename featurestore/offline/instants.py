@@ -21,9 +21,10 @@ def refuse_impossible(version: StoredVersion, frame: pl.DataFrame) -> None:
         if not isinstance(kind, pl.Datetime | pl.Date):
             continue
         units = _DAY if kind == pl.Date else 1
-        physical = frame[name].to_physical()
-        wrong = (~physical.is_between(MIN_INSTANT // units, MAX_INSTANT // units)).fill_null(value=False)
-        if wrong.any():
+        physical, first, last = frame[name].to_physical(), MIN_INSTANT // units, MAX_INSTANT // units
+        low, high = physical.min(), physical.max()  # None where all are null
+        if low is not None and (low < first or high > last):  # type: ignore[operator]  # of integers integers
+            wrong = (~physical.is_between(first, last)).fill_null(value=False)
             row = frame.select(version.entity_type.key_names).row(int(wrong.arg_max() or 0), named=True)
             entity = ", ".join(f"{key}={str(value)[:60]!r}" for key, value in row.items())
             raise FeatureError(

@@ -67,12 +67,15 @@ def learned_rank(*, known: bool) -> str:
     return "(known_at, run_seq)" if known else "run_seq"
 
 
-def history_columns(version: StoredVersion, key_text: str = "TEXT", *, known: bool = False) -> str:
-    """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte."""
+def history_columns(version: StoredVersion, key_text: str = "TEXT", *, known: bool = False, of_run: str = "") -> str:
+    """The columns of a version's table. ``key_text`` is the type of string keys: they are ordered byte by byte.
+
+    ``of_run`` is added to the columns in which the rows of a run are mostly the same.
+    """
     key_types = {"string": key_text, "int": "BIGINT"}
     columns = [f"{quote(key.name)} {key_types[key.type]} NOT NULL" for key in version.entity_type.keys]
     # Without a zone: instants are UTC inside, and the time zone of a session must not move them.
-    columns += ["computed_at TIMESTAMP NOT NULL", "run_seq BIGINT NOT NULL", "op SMALLINT NOT NULL"]
+    columns += ["computed_at TIMESTAMP NOT NULL", f"run_seq BIGINT NOT NULL{of_run}", f"op SMALLINT NOT NULL{of_run}"]
     columns += [f"value {KINDS[version.data_type.kind].sql}"]
     return ", ".join([*columns, "known_at TIMESTAMP"] if known else columns)
 

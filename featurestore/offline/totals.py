@@ -7,17 +7,14 @@ their counts, which are added up where they are stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from featurestore.model import RunStatus, VersionId
 from featurestore.runs import fewest_rejected
 
-if TYPE_CHECKING:
-    from featurestore.offline.sql import Values
-
-Query = Callable[[str, "Values"], list[dict[str, Any]]]
+Query = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
 NAMES = 3
 """How many of a run's features its totals name."""
 

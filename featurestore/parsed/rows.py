@@ -1,6 +1,7 @@
 """The kept rows of one source: written as they are parsed, and read again by content, time and columns.
 
-They lie in Parquet files of at most about `FILE_ROWS` rows, or `FILE_BYTES` of memory, each with the rows of one or of
+They lie in Parquet files of at most about `FILE_ROWS` rows, or `FILE_BYTES` of memory (less where a run may use
+little), each with the rows of one or of
 many contents. A file is written once and checked by its CRC before it is read. Where one is lost or damaged, the
 contents that it held count as not kept, and are parsed again.
 """
@@ -33,9 +34,11 @@ from featurestore.tables.types import column_type
 
 FILE_ROWS = 1_000_000
 FILE_BYTES = 64_000_000
+# Of the memory that a run may use: a few files of rows are in it at once, packed and not.
+SHARE_OF_MEMORY = 16
 SMALL_ROWS = 100_000
 MOST_SMALL = 64
-FRESH_BYTES = 2 * FILE_BYTES
+FRESH_FILES = 2
 _BLOCK = 1 << 20
 _LONGEST = 100  # characters of a text that a file's range of ids begins or ends with
 
@@ -46,15 +49,19 @@ _AT = "featurestore at"
 
 
 class KeptRows:
-    """The rows that are kept of a source. `save` makes what was added last beyond this run."""
+    """The rows that are kept of a source. `save` makes what was added last beyond this run.
 
-    def __init__(self, folder: Path, source: Source) -> None:
+    ``memory`` is how many bytes a run may use, None for no bound.
+    """
+
+    def __init__(self, folder: Path, source: Source, memory: int | None = None) -> None:
         self._folder, self._source = folder, source
+        self._file_bytes = FILE_BYTES if memory is None else min(FILE_BYTES, memory // SHARE_OF_MEMORY)
         self._index_path = folder / "index.json"
         self.index = read_index(self._index_path)
         self._sound: dict[str, bool] = {}
         self._largest: dict[tuple[str, str], int] = {}
-        self._fresh = _Fresh()
+        self._fresh = _Fresh(FRESH_FILES * self._file_bytes)
 
     def find(self, sha256: str, reading: str | None = None) -> Kept | None:
         """A content that is kept, and read in this way; its files are there and sound as far as their size says."""
@@ -71,8 +78,8 @@ class KeptRows:
 
     def writer(self, size: int = 0) -> KeptWriter:
         """Of rows that take about so many bytes where they are read from: few of them need not be read again."""
-        fresh = self._fresh if size <= FRESH_BYTES else None
-        return KeptWriter(self._folder, self._source, self.index, self._sound, fresh)
+        fresh = self._fresh if size <= self._fresh.most else None
+        return KeptWriter(self._folder, self._source, self.index, self._sound, fresh, self._file_bytes)
 
     def add(self, kept: Kept) -> None:
         self.index.contents[kept.sha256] = kept
@@ -210,7 +217,7 @@ class KeptRows:
 
     def _compact(self) -> None:
         """Makes few files of many small ones, and of those of which little is used any more."""
-        small = {name for name, item in self.index.files.items() if item.rows < SMALL_ROWS}
+        small = {name for name, item in self.index.files.items() if self._is_small(item)}
         used = Counter[str]()
         for piece in {piece for kept in self.index.contents.values() for piece in kept.pieces}:
             used[piece.file] += piece.rows
@@ -218,6 +225,10 @@ class KeptRows:
         if len(small) > MOST_SMALL:
             files |= small
         self._rewrite([one for one in self.index.contents.values() if any(p.file in files for p in one.pieces)], files)
+
+    def _is_small(self, file: KeptFile) -> bool:
+        """Whether a file could have many more rows: few rows that are long fill it."""
+        return file.rows < SMALL_ROWS and file.rows * (file.row_bytes or 1) < self._file_bytes // 4
 
     def _rewrite(
         self, contents: Sequence[Kept], files: Collection[str], going: Mapping[str, pl.Series] | None = None
@@ -279,14 +290,15 @@ class KeptRows:
 class _Fresh:
     """The rows of files that were written just now, as long as they are few: they need not be read again."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.frames: dict[str, pl.DataFrame] = {}
+        self.most = most
         self._size: float = 0
 
     def add(self, file: str, frame: pl.DataFrame) -> None:
         self._size += frame.estimated_size()
         self.frames[file] = frame
-        if self._size > FRESH_BYTES:  # nor of what comes later: such a source is not held in memory
+        if self._size > self.most:  # nor of what comes later: such a source is not held in memory
             self.frames.clear()
 
 
@@ -302,9 +314,10 @@ class _Waiting:
     rows: int
     file: str
 
-    def is_full(self, more: pl.DataFrame) -> bool:
+    def is_full(self, more: pl.DataFrame, most: int) -> bool:
+        """Whether with more rows it would be too large a file, of over ``most`` bytes."""
         size = sum(frame.estimated_size() for frame in [*self.frames, more])
-        return self.rows + more.height > FILE_ROWS or size > FILE_BYTES
+        return self.rows + more.height > FILE_ROWS or size > most
 
 
 class KeptWriter:
@@ -314,9 +327,16 @@ class KeptWriter:
     """
 
     def __init__(
-        self, folder: Path, source: Source, index: Index, sound: dict[str, bool], fresh: _Fresh | None
+        self,
+        folder: Path,
+        source: Source,
+        index: Index,
+        sound: dict[str, bool],
+        fresh: _Fresh | None,
+        file_bytes: int,
     ) -> None:
         self._folder, self._source, self._index, self._sound, self._fresh = folder, source, index, sound, fresh
+        self._file_bytes = file_bytes
         self._worker = ThreadPoolExecutor(1, "rows")
         self._writing: Future[None] | None = None
         self._waiting = _Waiting([], 0, _new_name())
@@ -359,7 +379,8 @@ class KeptWriter:
 
     def put(self, frame: pl.DataFrame) -> list[Piece]:
         """Takes rows, and says where they will lie."""
-        if self._waiting.frames and (self._waiting.frames[0].schema != frame.schema or self._waiting.is_full(frame)):
+        waiting = self._waiting
+        if waiting.frames and (waiting.frames[0].schema != frame.schema or waiting.is_full(frame, self._file_bytes)):
             self._begin()
         low, high = self._times(frame)
         piece = Piece(self._waiting.file, self._waiting.rows, frame.height, low, high)

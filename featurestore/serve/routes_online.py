@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from starlette.responses import Response
 
 from featurestore import times
@@ -26,6 +26,7 @@ from featurestore.serve.services import Services
 from featurestore.workflows.get import GetResult
 
 _EXTREME = re.compile(rb"[0-9.][eE][+-]?[0-9]{2}|[0-9]{300}")  # what may hold a number beyond those of floats
+_BEGIN = "Input should be "
 SMALL = 2_000  # bytes of a body that is read by the event loop itself
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -78,9 +79,28 @@ def parse(kind: type[Body], data: object) -> Body:
     try:
         return kind.model_validate(data)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the body"
-        raise UsageError(f"{place}: {first['msg']}", hint="/docs shows the form of a request") from None
+        misfit = _misfit(exc.errors(include_url=False, include_context=False))
+        raise UsageError(misfit, hint="/docs shows the form of a request") from None
+
+
+def _misfit(errors: Sequence[ErrorDetails]) -> str:
+    """What is wrong in a request. A value that may be of several types has an error of each, named by its last part."""
+    worst = max(errors, key=lambda each: len(each["loc"]))  # the innermost: the others say that it is no other type
+    place, wanted = worst["loc"], [worst["msg"]]
+    if len(place) > 1 and worst["type"] != "missing":
+        wanted += [
+            each["msg"].removeprefix(_BEGIN)
+            for each in errors
+            if each is not worst and each["loc"][:-1] == place[:-1] and each["input"] is worst["input"]
+        ]
+    if len(wanted) == 1:
+        return f"{_dotted(place) or 'the body'}: {wanted[0]}"
+    *most, last = dict.fromkeys(wanted)
+    return f"{_dotted(place[:-1])}: {', '.join(most)} or {last}"
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in place if "[" not in str(part))  # that is a type
 
 
 def read_json(body: bytes) -> Any:

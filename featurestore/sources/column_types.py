@@ -27,6 +27,8 @@ AHEAD = "is ahead of the clock: the first run after that time takes the row, --a
 
 _WRITABLE = {"ns": 1 << 63, "us": MAX_INSTANT, "ms": MAX_INSTANT // 1_000, "d": MAX_INSTANT // DAY}
 _WORTH_THREADS = 20_000  # rows
+_OF_POINTS = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"  # a decimal fraction, or a number with a mark between thousands
+_FIRST = 1_000
 _NO_TEXTS = (INTEGER, DECIMAL, BOOLEAN)
 _PLAIN = (str, bool, int, type(None))
 _ONE_HOLDS_BOTH = ({"int", "float"}, {"date", "datetime"})
@@ -47,7 +49,9 @@ class ColumnTypes:
     value is null, and the row has the column in `MISFITS`, for whoever names it. ``misfits`` are these rows, one for
     each such column, ``misfit_counts`` how many have which columns. ``widened`` are pinned columns of integers that
     turned out to hold floats, each with the place and the value that showed it; ``mixed`` are undeclared columns of
-    texts in which a file has values of another kind, with the first of these.
+    texts in which a file has values of another kind, with the first of these. ``of_points`` is a first number such as
+    1.500, with its place, where points may as well stand between thousands; ``has_decimals`` that other numbers show
+    that they don't.
     """
 
     source: Source
@@ -65,7 +69,12 @@ class ColumnTypes:
     misfit_counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     widened: dict[str, str] = field(default_factory=dict)
     mixed: dict[str, str] = field(default_factory=dict)
+    of_points: str | None = None
+    has_decimals: bool = False
     _of_batch: list[tuple[int, RejectedRow]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.has_decimals = not self.source.dialect.may_group_by_points
 
     def restart(self) -> None:
         """Forgets the rows, not the types: another pass over the same rows follows."""
@@ -73,6 +82,7 @@ class ColumnTypes:
         self.rejected_count = 0
         self.due = None
         self.naive.clear()
+        self.of_points, self.has_decimals = None, not self.source.dialect.may_group_by_points
         self.misfits.clear()
         self.misfit_counts.clear()
         self._of_batch.clear()
@@ -174,6 +184,8 @@ class ColumnTypes:
         if self.type_of(name) is None:
             self.inferred[name] = target.kind
         kinds = batch.kinds.get(name)
+        if target.kind == "float" and not self.has_decimals and kinds is None and column.dtype == pl.String:
+            self._note_points(column, batch)
         if target.kind == "string" and name not in self.mixed and self._is_undeclared(name):
             self._note_mixed(column, kinds, batch)
         if name in self.inferred and (done.misfits is not None or _are_texts(kinds, target)):
@@ -184,7 +196,7 @@ class ColumnTypes:
                     self._widen_pin(column, done.misfits, target, batch)
                 aside[name] = done.misfits
             else:
-                self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target))
+                self._reject(batch, bad, done.misfits, name, lambda value: misfit_reason(value, target, kinds))
         if done.naive:
             self.naive.add(name)
 
@@ -198,8 +210,19 @@ class ColumnTypes:
             return
         at = others.arg_max() if others.any() else None
         if at is not None:
-            place = self.place(batch.origin, batch.row(at)).text
+            place = self.place(*batch.place(at)).text
             self.mixed[column.name] = f"{place}: {str(column[at])!r}"
+
+    def _note_points(self, column: pl.Series, batch: Batch) -> None:
+        """Records the first number with a point before three digits, unless another one shows what points are."""
+        for some in (column.head(_FIRST), column):
+            if (~some.str.contains(_OF_POINTS) & some.str.contains(".", literal=True)).any():
+                self.has_decimals = True
+                return
+        said = self.pinned.get(column.name) == "float"  # when it was pinned
+        at = column.str.contains(_OF_POINTS).arg_max()
+        if self.of_points is None and not said and at is not None and column[at] and "." in column[at]:
+            self.of_points = f"{column[at]} in {self.place(*batch.place(at)).text}, column {column.name!r},"
 
     def _widen(self, column: pl.Series, kind: Scalar, kinds: pl.Series | None) -> None:
         """Raises ReadAgainError where a column that was ``kind`` so far must have a wider type."""
@@ -224,7 +247,7 @@ class ColumnTypes:
         fits = misfits if as_float.misfits is None else misfits & ~as_float.misfits
         at = np.flatnonzero(fits)
         if len(at):
-            place = self.place(batch.origin, batch.row(int(at[0]))).text
+            place = self.place(*batch.place(int(at[0]))).text
             self.widened[column.name] = f"{place}: {show(column[int(at[0])])}"
             raise ReadAgainError
 
@@ -240,7 +263,7 @@ class ColumnTypes:
             kept = chosen[: max(MAX_REJECTED - len(self.misfits), 0)]
             for index, values in zip(kept.tolist(), _rows(batch.frame[kept]), strict=True):
                 pin = f"its type is pinned in {self._place_of_type(name)}: change it there, or fix the row"
-                reason = f"{misfit_reason(values[name], target)}; {pin}"
+                reason = f"{misfit_reason(values[name], target, batch.kinds.get(name))}; {pin}"
                 place = self.place(batch.origin, batch.row(index))
                 self.misfits.append(
                     RejectedRow(self.source.name, place.file, place.row, name, reason, _json(values), place.text)

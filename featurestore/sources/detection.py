@@ -374,7 +374,7 @@ def _numbers(
             f'{column.name} is text: {column.drop_nulls()[0]} is no number with decimal = "{decimal}"'
             for column in lost
         ]
-    return ways[best]
+    return replace(ways[best], numbers_said=decimal is not None)
 
 
 def _numbers_of(columns: Sequence[pl.Series], dialect: Dialect) -> dict[str, pl.Series]:

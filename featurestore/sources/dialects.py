@@ -39,6 +39,7 @@ def read_dialect(
     return Dialect(
         delimiter=cut.delimiter, quote=cut.quote, encoding=encoding, skip_rows=cut.skip_rows, comment=cut.comment,
         header=cut.header, **words, decimal=decimal, thousands=thousands, times=formats, renamed=renamed,
+        numbers_said=thousands is not None or table.text("decimal") is not None,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ MISFITS = "featurestore misfits"
 
 NULL, STRING, INTEGER, DECIMAL, BOOLEAN, NESTED = range(6)  # what a JSON value was
 TEXT = 6  # a text in a column whose type says that it holds texts: one of digits is no number, unless it is declared
+BITS = 7  # the text of bits, which looks like a number: 0101 is five to a database, and a hundred and one to a cast
 
 
 def nfc(name: str) -> str:
@@ -36,6 +37,11 @@ def nfc(name: str) -> str:
 def texts(rows: int) -> pl.Series:
     """The kinds of a column of texts."""
     return pl.Series([TEXT], dtype=pl.UInt8).new_from_index(0, rows)
+
+
+def bits(column: pl.Series) -> pl.Series:
+    """The kinds of a column of bits."""
+    return pl.Series([NULL, BITS], dtype=pl.UInt8).gather(column.is_not_null().cast(pl.UInt32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ class Batch:
 
     ``rows`` holds their numbers, from 1; None means ``first`` and up without a gap. In ``frame`` a text format has
     String columns; ``kinds`` then says what each JSON value was, by column, and for texts in other formats that they
-    are `TEXT`. ``unreadable`` is bounded,
+    are `TEXT` or `BITS`. ``unreadable`` is bounded,
     ``unreadable_count`` exact. With ``parts`` the rows are all those of several origins, one after the other, given
     with the number of their rows; all of them are readable. ``read`` are the bytes that were read up to its end, of all
     that is read; 0: not known. ``unread`` are the origin's columns that nobody needs: the frame does not have them.
@@ -97,6 +103,14 @@ class Batch:
     def row(self, index: int) -> int:
         """The number in its file of a row of the frame."""
         return self.first + index if self.rows is None else int(self.rows[index])
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The origin of a row of the frame, and its number there."""
+        for origin, rows in self.parts:
+            if index < rows:
+                return origin, index + 1
+            index -= rows
+        return self.origin, self.row(index)
 
     def moved(self, by: int) -> Batch:
         """The same rows, counted from another start."""

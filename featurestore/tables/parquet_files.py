@@ -11,12 +11,20 @@ from featurestore.errors import SourceError
 _JOINT = b"PAR1PAR1"  # the end of one file and the beginning of the next
 _LENGTHS = 8  # bytes behind the footer: its length, and the mark
 _INDEXES = 1 << 20  # bytes of page indexes and Bloom filters between the data and the footer, about
-_READ_AT_ONCE = 1 << 20  # bytes of a column
+_READ_AT_ONCE, _OF_A_COLUMN = 1 << 25, (1 << 16, 1 << 20)  # bytes of all columns, and least and most of each
 
 
 def open_parquet(stream: IO[bytes], **options: bool | str) -> pq.ParquetFile:
-    """Arrow's reader of a file larger than memory: by default it holds what it has read until its last batch."""
-    return pq.ParquetFile(stream, pre_buffer=False, buffer_size=_READ_AT_ONCE, **options)
+    """Arrow's reader of a file larger than memory: by default it holds what it has read until its last batch.
+
+    Its buffers are there once for each column, however little the column has.
+    """
+    start = stream.tell()
+    columns = pq.read_metadata(stream).num_columns
+    stream.seek(start)
+    least, most = _OF_A_COLUMN
+    size = min(max(_READ_AT_ONCE // max(columns, 1), least), most)
+    return pq.ParquetFile(stream, pre_buffer=False, buffer_size=size, **options)
 
 
 def refuse_joined(stream: IO[bytes], metadata: pq.FileMetaData, name: str) -> None:

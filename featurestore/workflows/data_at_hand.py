@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from featurestore.toml import toml_value
 from featurestore.workflows.source_preview import Nowhere, sample_of
 
 _MOST_UP = 3  # folders up that a relative path may go
-_SERVER = re.compile(r"postgres(ql)?://|\$\{\w+\}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +36,11 @@ class Data:
     cursor: str | None = None
 
 
-def look(root: Path, data: str | Path, table: str | None, decimal: str | None) -> Data:
-    """Looks at a file, a folder, or a table of a server. Raises UsageError, SourceError, ConfigError.
+def look_at_files(root: Path, path: Path, table: str | None, decimal: str | None) -> Data:
+    """Looks at a file or a folder. Raises UsageError, SourceError, ConfigError.
 
     ``decimal`` stands before the decimals of numbers in text, where that is known.
     """
-    if isinstance(data, str) and _SERVER.match(data):
-        from featurestore.workflows.server_at_hand import look_at_server  # it loads the drivers
-
-        return look_at_server(data, table, decimal)
-    path = Path(data)
     if path.is_dir():
         return _look_into(root, path, decimal)
     if not path.is_file():

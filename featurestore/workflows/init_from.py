@@ -28,7 +28,7 @@ from featurestore.sources.detection import (
 from featurestore.tables.time_formats import guess_formats
 from featurestore.tables.written_times import parse_times
 from featurestore.toml import toml_key, toml_value
-from featurestore.workflows.data_at_hand import Data, look
+from featurestore.workflows.data_at_hand import Data, look_at_files
 from featurestore.workflows.templates import HEAD, features_of, slug
 
 Ask = Callable[[Question], str]
@@ -37,6 +37,7 @@ Ask = Callable[[Question], str]
 FEATURES = 3
 _FEW, _OFTEN, _LEAST_ROWS = 10, 10, 50  # texts that a rule lists, rows for each on average, rows
 _LONGEST = 30  # letters of a category, and three words: longer ones are what somebody wrote
+_SERVER = re.compile(r"postgres(ql)?://|\$\{\w+\}$")
 _WHY_ID = {True: "the table's primary key", False: "tells one row from another"}
 
 
@@ -83,7 +84,7 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     Raises UsageError naming the flag for what the data leaves open, where ``ask`` is None; SourceError for what can't
     be read.
     """
-    found = look(root, data, wishes.table, wishes.decimal)
+    found = _look(root, data, wishes)
     if found.detected.sample.is_empty():
         what = "has no rows: nothing can be proposed from it"
         raise UsageError(what, where=found.name, hint="name data with rows")
@@ -123,6 +124,14 @@ def propose(root: Path, name: str, data: str | Path, wishes: Wishes, ask: Ask | 
     return Proposal(settings, HEAD + "".join(each.text(entity_type) for each in features), source, tuple(notes))
 
 
+def _look(root: Path, data: str | Path, wishes: Wishes) -> Data:
+    if isinstance(data, str) and _SERVER.match(data):
+        from featurestore.workflows.server_at_hand import look_at_server  # it loads the drivers
+
+        return look_at_server(data, wishes.table, wishes.decimal)
+    return look_at_files(root, Path(data), wishes.table, wishes.decimal)
+
+
 def _with_names(wishes: Wishes, columns: Sequence[str]) -> Wishes:
     """The wishes with the names of columns as the data has them."""
     keys = [name for given in wishes.keys for name in _columns_named(given, columns)]
@@ -150,7 +159,7 @@ def _settle(detected: Detected, wishes: Wishes, ask: Ask | None) -> tuple[Dialec
         if question.ways:
             flags = " or ".join(f'--decimal "{way.decimal}"' for way in question.ways)
             way = question.ways[question.choices.index(_asked(question, ask, flags))]
-            dialect = replace(dialect, decimal=way.decimal, thousands=way.thousands)
+            dialect = replace(dialect, decimal=way.decimal, thousands=way.thousands, numbers_said=True)
         elif question.column not in wishes.formats:
             flag = " or ".join(f'--format-of "{question.column}={choice}"' for choice in question.choices)
             times[question.column] = TimeFormat(format=_asked(question, ask, flag))
@@ -346,6 +355,8 @@ def _settings(
     for key, value in dialect.identity.items():
         if key not in ("times", "renamed"):
             lines.append(f"{key} = {toml_value('' if value is None else value)}")
+    if dialect.numbers_said and dialect.plain_numbers:
+        lines.append('decimal = "."  # no point stands between thousands')
     lines += ["", f"[sources.{source}.columns]"]
     if not found.detected.whole:
         lines.append("# Rules behind # are those of a sample: take # away for those that hold for all rows.")

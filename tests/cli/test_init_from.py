@@ -193,6 +193,14 @@ def test_three_decimals_where_points_are_usual_are_said_and_read_as_decimals(fol
     assert any("70.125 in weight" in each for each in folder.json("preview", str(folder.root / "data.csv"))["warnings"])
 
 
+def test_an_answer_is_written_down_and_not_asked_of_again(folder: Folder) -> None:
+    lines = "".join(f"{number};2024-01-0{number};{number}.500\n" for number in range(1, 6))
+    (folder.root / "data.csv").write_text(f"user_id;at;price\n{lines}", encoding="utf-8")
+    folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--decimal", ".")
+    assert 'decimal = "."' in (folder.root / "shop/featurestore.toml").read_text()
+    assert "thousands" not in folder.run("-C", str(folder.root / "shop"), "ingest").err
+
+
 def test_a_decimal_that_is_said_and_makes_text_of_numbers_is_said(folder: Folder) -> None:
     (folder.root / "data.csv").write_text("user_id,n,i\n1,1.5,1\n", encoding="utf-8")
     said = folder.run("init", str(folder.root / "shop"), "--from", str(folder.root / "data.csv"), "--decimal", ",").out

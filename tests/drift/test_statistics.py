@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.drift import statistics
-from featurestore.drift.row_values import RowValues, describe_rows
+from featurestore.drift.row_values import RowsOnce, RowValues, describe_rows
 from featurestore.drift.statistics import EXACT_ROWS
 from featurestore.model import DataType
 from tests.drift.conftest import Values
@@ -158,3 +158,14 @@ def test_any_numbers_give_valid_json_that_adds_up(values: list[float | None]) ->
 def test_the_order_of_rows_does_not_matter(values: list[float | None], random: random.Random) -> None:
     shuffled = random.sample(values, len(values))
     assert describe(column(values, pl.Float64), FLOAT) == describe(column(shuffled, pl.Float64), FLOAT)
+
+
+@given(st.lists(st.tuples(st.sampled_from("aabbcd"), st.integers(0, 9)), min_size=1, max_size=12), st.integers(0, 11))
+def test_rows_that_are_looked_at_once_are_those_of_each_feature(rows: list[tuple[str, int]], cut: int) -> None:
+    frame = pl.DataFrame(sorted(rows), schema={"id": pl.String, "computed_at": pl.Int64}, orient="row")
+    frame = frame.with_columns(pl.col("computed_at").cast(pl.Datetime("us")), value=pl.lit(1.5))
+    once = RowsOnce()
+    for each in (frame, frame.with_columns(pl.col("value") * 2), frame.slice(cut), frame.head(cut), frame):
+        alone, shared = RowValues(["id"], each), RowValues(["id"], each, once=once)
+        assert describe_rows(shared, FLOAT, learned_at=0) == describe_rows(alone, FLOAT, learned_at=0)
+        assert shared.entities == each["id"].n_unique()

@@ -121,6 +121,13 @@ def test_a_row_ahead_of_the_clock_has_a_reason_and_is_taken_after_its_time(
     assert project.features()["age_share"]["rows_written"] == 1
 
 
+def test_a_time_far_ahead_of_the_clock_is_said_to_the_microsecond(project: Folder) -> None:
+    project.write({"visits.csv": VISITS + "003,9999-12-31T23:59:59.999998Z,43,\n"})
+    (row,) = project.json("runs", project.json("ingest", code=3)["run_id"])["runs"][0]["rejected"]
+    assert row["reason"].startswith("'9999-12-31T23:59:59.999998Z' is ahead of the clock")
+    assert row["values"]["visit_at"] == "9999-12-31T23:59:59.999998Z"
+
+
 def test_allow_future_alone_takes_the_row_that_was_ahead(project: Folder) -> None:
     project.write({"visits.csv": VISITS + f"003,{in_one_hour()},43,\n"})
     project.run("ingest", code=3)
@@ -149,7 +156,7 @@ def test_rows_of_deleted_values_are_said(project: Folder) -> None:
     project.write({"visits2.csv": "patient_id,visit_at,age,chol\n002,2024-01-15T00:00:00Z,61,\n"})
     project.edit("visits.csv", "002,2024-01-15T00:00:00Z,60,\n", "")
     ran = project.run("ingest")
-    assert "no new values: all rows that were read give values that are held already" in ran.out
+    assert "no new values: what the rows that were read give by now is held already" in ran.out
     assert project.json("runs", "--last", "1")["runs"][0]["features"][0]["note"] == (
         "1 row was deleted before, and stays deleted"
     )

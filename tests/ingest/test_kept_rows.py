@@ -101,6 +101,27 @@ def test_small_files_do_not_stay_small_for_ever(project: Folder, monkeypatch: py
     assert (feature["rows_written"], feature["rows_corrected"], feature["rows_unchanged"]) == (0, 0, 10)
 
 
+def test_files_of_rows_are_smaller_where_a_run_may_use_little(project: Folder) -> None:
+    """Of long rows a file has few, and does not count as a small one for that."""
+    import polars as pl
+
+    from featurestore.config import load_project
+    from featurestore.parsed import rows
+    from featurestore.tables.batch import Batch
+
+    source = load_project(project.root).sources["visits"]
+    for memory, files in ((rows.SHARE_OF_MEMORY * 1_000_000, 8), (None, 1)):
+        kept = rows.KeptRows(project.root / f"rows-{memory}", source, memory)
+        writer = kept.writer(1 << 30)
+        times = pl.Series("visit_at", range(100)).cast(pl.Datetime("us", "UTC"))
+        for first in range(0, 800, 100):
+            frame = pl.DataFrame([times, pl.Series("text", ["x" * 6_000] * 100)])
+            writer.add(Batch("a.csv", frame, first + 1))
+        writer.flush()
+        assert len(kept.index.files) == files
+        assert all(kept._is_small(file) == (memory is None) for file in kept.index.files.values())
+
+
 def test_rows_are_not_kept_where_that_is_asked_for(project: Folder) -> None:
     project.edit("featurestore.toml", 'event_time = "visit_at"', 'event_time = "visit_at"\nkeep_parsed = false')
     project.run("ingest")
@@ -136,14 +157,14 @@ def test_a_row_that_comes_late_with_an_older_stamp_changes_nothing(project: Fold
     assert (feature["rows_written"], feature["rows_corrected"], feature["rows_older"]) == (0, 0, 1)
 
 
-@pytest.mark.parametrize("most", [0, 1 << 30])
+@pytest.mark.parametrize("files", [0, 16])
 def test_rows_that_were_written_just_now_are_those_of_their_files(
-    project: Folder, monkeypatch: pytest.MonkeyPatch, most: int
+    project: Folder, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
     """They are not read again, where they are few; however a column is called."""
     from featurestore.parsed import rows
 
-    monkeypatch.setattr(rows, "FRESH_BYTES", most)
+    monkeypatch.setattr(rows, "FRESH_FILES", files)
     read: list[Path] = []
     crc = rows._crc
 
@@ -166,7 +187,7 @@ def test_rows_that_were_written_just_now_are_those_of_their_files(
     first = project.features()["age_share"]
     assert first["rows_written"] == 3
     assert len(read) == 1  # as they were written
-    assert bool(opened) == (most == 0)
+    assert bool(opened) == (files == 0)
     full = project.features("--full")["age_share"]
     assert (full["rows_written"], full["rows_corrected"], full["rows_unchanged"]) == (0, 0, 3)
 

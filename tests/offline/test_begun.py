@@ -50,3 +50,21 @@ def test_closing_waits_and_says_nothing(file: DuckDBFile) -> None:
     file.begin(lambda connection: connection.execute("INSERT INTO t VALUES (NULL)"))
     file.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("duckdb")]
+
+
+def test_more_bytes_than_may_wait_are_waited_for(tmp_path: Path) -> None:
+    """A run that reads its values faster than DuckDB writes them does not hold them all."""
+    file = DuckDBFile(connect(tmp_path / "b.duckdb"), waiting=100)
+    done: list[int] = []
+    go = threading.Event()
+    file.begin(lambda _: done.append(1 if go.wait(20) else 0), 60)
+    file.begin(lambda _: done.append(2), 40)
+    assert done == []
+    threading.Timer(0.05, go.set).start()
+    file.begin(lambda _: done.append(3), 60)
+    assert 1 in done
+    file.begin(lambda _: done.append(4), 1_000)  # alone, more than that is taken
+    assert done[:3] == [1, 2, 3]
+    assert file.connection
+    assert done == [1, 2, 3, 4]
+    file.close()

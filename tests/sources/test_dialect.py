@@ -20,6 +20,7 @@ from featurestore.tables.instants import read_instants
 from featurestore.tables.time_formats import compile_format, guess_formats, guess_unit
 from featurestore.tables.written_times import epochs_of, parse_times
 from featurestore.times import EPOCH, MICROSECOND
+from tests.conftest import Folder
 from tests.sources.conftest import Shops
 
 CSV = 'type = "csv"\npath = "visits.csv"\n'
@@ -386,3 +387,71 @@ def test_text_that_a_setting_would_read_as_numbers_or_times_is_said(shops: Shops
         'column x is text; its values look like numbers: decimal = "," would read them so',
         'column y is text; its values look like times: format = "%d/%m/%Y" for its column would read them so',
     ]
+
+
+POINTS = {
+    "undeclared": ('delimiter = ";"', "1.500", "2.000", True),
+    "declared": ('delimiter = ";"\ncolumns.x.type = "float"', "1.500", "2", True),
+    "beside days with points": ('columns.at = { format = "%d.%m.%Y" }', "1.500", "2", True),
+    "from where points stand before decimals": ("", "1.500", "2.000", False),
+    "with other decimals": ('delimiter = ";"', "1.500", "2.5", False),
+    "beside other decimals": ('delimiter = ";"', "1.500;0.25", "2.000;0.5", False),
+    "begins with zero": ('delimiter = ";"', "0.500", "2.000", False),
+    "said to be decimals": ('delimiter = ";"\ndecimal = "."', "1.500", "2.000", False),
+    "said to be thousands": ('delimiter = ";"\ndecimal = ","\nthousands = "."', "1.500", "2.000", False),
+}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_points_that_may_stand_between_thousands_are_said(shops: Shops, name: str) -> None:
+    """What `init --from` would ask about a file is said of a source that is written by hand."""
+    settings, one, other, said = POINTS[name]
+    shop = shops(CSV + settings)
+    lines = [f"id;at;x{';y' if ';' in one else ''}", f"a;01.02.2024;{one}", f"b;02.02.2024;{other}"]
+    text = "\n".join(lines) + "\n"
+    shop.write("visits.csv", text if "delimiter" in settings else text.replace(";", ","))
+    found = [line for line in shop.read().warnings if "thousands" in line]
+    line = (
+        "visits: 1.500 in visits.csv row 1, column 'x', is read as a number with decimals; if points stand between "
+        'thousands: decimal = "," and thousands = "." in [sources.visits]; decimal = "." says that they don\'t'
+    )
+    assert found == [line] * said
+    shop.pin()
+    again = [line for line in shop.read().warnings if "thousands" in line]
+    assert bool(again) == (said and "columns.x" in settings)  # of a pinned column it was said
+
+
+PROJECT_OF_POINTS = """
+[project]
+name = "shop"
+[entity_types.one]
+keys = { id = "string" }
+[sources.visits]
+type = "csv"
+path = "*.csv"
+delimiter = ";"
+event_time = "at"
+timezone = "UTC"
+"""
+FEATURE_OF_POINTS = """
+import polars as pl
+from featurestore import feature
+
+@feature(entity_type="one", data_type="float")
+def x() -> pl.Expr:
+    return pl.col("x")
+"""
+
+
+def test_a_file_among_many_is_named_with_the_row_that_leaves_open_what_points_are(folder: Folder) -> None:
+    folder.write(
+        {
+            "featurestore.toml": PROJECT_OF_POINTS,
+            "features/f.py": FEATURE_OF_POINTS,
+            "a.csv": "id;at;x\na;2024-01-01;1\n",
+            "b.csv": "id;at;x\nb;2024-01-01;3\nc;2024-01-01;2.500\n",
+        }
+    )
+    (line,) = (line for line in folder.run("ingest").err.splitlines() if "thousands" in line)
+    assert "2.500 in b.csv row 2" in line
+    assert "thousands" not in folder.run("ingest", "--full").err

@@ -8,30 +8,34 @@ from typing import Any
 
 import duckdb
 
-from featurestore.model import StoredVersion
+from featurestore.model import StoredVersion, VersionId
 from featurestore.offline import schema
 from featurestore.offline.audit_rows import table_name
 from featurestore.offline.sql import Values
+
+WAITING = 64_000_000  # bytes of rows that may be under way
 
 
 class DuckDBFile:
     """`SqlConnection` on a DuckDB connection, which is public for whatever else is needed.
 
     What `begin` was given runs on a thread of its own, in order, beside what this thread does next. Whoever uses the
-    connection waits for it.
+    connection waits for it, and so does whoever gives more than ``waiting`` bytes at once.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, waiting: int = WAITING) -> None:
         self._connection = connection
         self._worker: ThreadPoolExecutor | None = None
         self._begun: list[Future[object]] = []
-        self._read_only = read_only  # nobody writes while a reader has the file open
+        self._waiting = waiting
+        self._sizes: dict[Future[object], int] = {}  # of what may be under way
         self._tables: dict[str, bool] | None = None  # whether their rows have known times
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection, with nothing under way. Raises duckdb.Error for what `begin` was given and has failed."""
         begun, self._begun = self._begun, []
+        self._sizes.clear()
         try:
             for each in begun:
                 each.result()
@@ -41,10 +45,19 @@ class DuckDBFile:
             wait(begun)
         return self._connection
 
-    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object]) -> None:
-        """Runs what nobody waits for: an error is raised to whoever uses the connection next."""
+    def begin(self, work: Callable[[duckdb.DuckDBPyConnection], object], size: int = 0) -> None:
+        """Runs what nobody waits for: an error is raised to whoever uses the connection next.
+
+        ``size`` are the bytes that it holds until it is done.
+        """
         self._worker = self._worker or ThreadPoolExecutor(1, "duckdb")
+        while self._sizes and sum(self._sizes.values()) + size > self._waiting:
+            first = next(iter(self._sizes))
+            wait([first])
+            del self._sizes[first]
         self._begun.append(self._worker.submit(work, self._connection))
+        if size:
+            self._sizes[self._begun[-1]] = size
 
     def close(self) -> None:
         for each in self._begun:
@@ -78,8 +91,12 @@ class DuckDBFile:
         """Whether its table has known times of the rows."""
         return self._versions().get(table_name(version.id), False)
 
+    def note_table(self, version: VersionId, *, known: bool) -> None:
+        """Says that the version has a table from now on, or known times."""
+        self._versions()[table_name(version)] = known
+
     def _versions(self) -> dict[str, bool]:
-        if self._tables is None or not self._read_only:
+        if self._tables is None:
             # DuckDB's own list of tables takes ten times as long on first use. Format 6 has no known times.
             rows = self.rows("SELECT * FROM versions")
             self._tables = {row["table_name"]: row.get("known_seq") is not None for row in rows}

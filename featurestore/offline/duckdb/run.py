@@ -17,6 +17,7 @@ from featurestore.model import StoredVersion, VersionId
 from featurestore.offline.audit_log import SqlRun
 from featurestore.offline.comparison import is_close
 from featurestore.offline.contract import VALUE, WITHDRAWN, Written
+from featurestore.offline.duckdb.arrow_rows import ArrowRows
 from featurestore.offline.duckdb.file import DuckDBFile
 from featurestore.offline.instants import refuse_impossible
 from featurestore.offline.known import KNOWN, write_known
@@ -34,6 +35,9 @@ from featurestore.offline.sql import (
 )
 from featurestore.tables.types import held_schema, history_schema, key_types
 
+# What is the same in all rows of a run, which lie one after the other: said beforehand, so that DuckDB does not try
+# other ways to store it.
+OF_RUN = " USING COMPRESSION rle"
 NEAR = 30 * 86_400_000_000  # µs: how long before an instant the row that holds there mostly lies
 
 
@@ -43,6 +47,7 @@ class DuckDBRun(SqlRun):
     def __init__(self, file: DuckDBFile, run_id: str, clock: int | None = None) -> None:
         super().__init__(file, run_id, clock)
         self._file = file
+        self._arrow = ArrowRows()
 
     @property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -80,10 +85,13 @@ class DuckDBRun(SqlRun):
     def first_rows(
         self, version: StoredVersion, *, known: bool = False
     ) -> Iterator[Callable[[pl.DataFrame], Written] | None]:
-        yield partial(self._write_first, version) if self._prepare(version, known=known) else None
+        def write(frame: pl.DataFrame) -> Written:
+            self.refuse(version, frame)
+            return self._write_first(version, frame)
+
+        yield write if self._prepare(version, known=known) else None
 
     def _write_first(self, version: StoredVersion, frame: pl.DataFrame) -> Written:
-        self.refuse(version, frame)
         self.append(version, frame, VALUE)
         return Written(frame.height, 0, 0, frame)
 
@@ -170,6 +178,10 @@ class DuckDBRun(SqlRun):
     def alter_known(self, version: StoredVersion) -> None:
         self._connection.execute(add_known(version, "make_timestamp(learned_at)"))
 
+    def note_known(self, version: VersionId) -> None:
+        super().note_known(version)
+        self._file.note_table(version, known=True)
+
     def copy_history(self, old: VersionId, version: StoredVersion) -> int:
         known = self.has_known(old)
         self._prepare(version, known=known)
@@ -188,10 +200,12 @@ class DuckDBRun(SqlRun):
             if known and not self._file.has_known(version):
                 self.add_known(version)
             return not self._file.rows(f"SELECT 1 FROM {table} LIMIT 1")
-        self._connection.execute(f"CREATE TABLE {table} ({history_columns(version, known=known)})")
+        columns = history_columns(version, known=known, of_run=OF_RUN)
+        self._file.change(f"CREATE TABLE {table} ({columns})")
         if version.steps:
-            self._connection.execute(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
+            self._file.change(f"CREATE TABLE {coming_table(version.id)} ({history_columns(version)})")
         self.note_version(version)
+        self._file.note_table(version.id, known=False)
         if known:
             self.note_known(version.id)
         return True
@@ -276,12 +290,16 @@ class DuckDBRun(SqlRun):
             f"SELECT {key_list(version)}, computed_at, {self.run_seq:d}, {op:d}, value"
             f"{', known_at' if known else ''} FROM rows"
         )
-        self._file.begin(partial(_insert, statement, rows))
+        insert = partial(_insert, statement, rows, version.entity_type.key_names, self._arrow)
+        self._file.begin(insert, int(rows.estimated_size()))
 
 
-def _insert(statement: str, rows: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> None:
-    # DuckDB finds the frame by the name of the variable. Registered as a view it would stay in memory, as an Arrow
+def _insert(
+    statement: str, frame: pl.DataFrame, keys: Sequence[str], arrow: ArrowRows, connection: duckdb.DuckDBPyConnection
+) -> None:
+    # DuckDB finds the rows by the name of the variable. Registered as a view they would stay in memory, as an Arrow
     # copy, until the transaction ends: 38 MB for a million rows of each feature.
+    rows = arrow.of(frame, keys)  # noqa: F841
     connection.execute(statement)
 
 

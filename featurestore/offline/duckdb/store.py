@@ -471,7 +471,7 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
                     engine = self._lease.engine()
                     connection = self._when_free(engine.attach)
                     opening.callback(engine.detach, connection)
-                    file = DuckDBFile(connection, read_only=True)
+                    file = DuckDBFile(connection)
                     self._pending = self._look(file)
                 except duckdb.Error as exc:
                     raise error_of(exc, self._path) from exc
@@ -502,7 +502,8 @@ class DuckDBStore(SqlAuditLog, SqlDataSets, SqlRawRows):
         """The file, open for writing; this process's turn to write must be held."""
         if not self._path.exists() and (lost := self._set_back(None)) is not None:
             raise lost
-        file = DuckDBFile(self._when_free(lambda: duck.connect(self._path, memory=self._memory)))
+        connection = self._when_free(lambda: duck.connect(self._path, memory=self._memory))
+        file = DuckDBFile(connection, waiting=self._memory // 8)
         try:
             # DuckDB creates the file with the permissions that the umask leaves.
             if self._path.stat().st_mode & 0o777 != 0o600:

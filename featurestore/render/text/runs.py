@@ -244,7 +244,7 @@ def _closing(run: Run, *, dry_run: bool) -> str:
         if older:
             those = "1 row is" if older == 1 else f"{older:,} rows are"
             return f"no new values: {those} older than what is held, by updated_at"
-        return "no new values: all rows that were read give values that are held already"
+        return "no new values: what the rows that were read give by now is held already"
     tail = f", {plural(failed, 'feature')} failed" if failed else ""
     if dry_run:
         others = [f"{verb} {rows:,}" for verb, rows in (("correct", corrected), ("withdraw", withdrawn)) if rows]

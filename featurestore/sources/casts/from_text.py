@@ -18,7 +18,7 @@ import polars as pl
 
 from featurestore.model import Scalar
 from featurestore.sources.casts.cast import EXACT_FLOAT, Cast, ColumnType, compare
-from featurestore.tables.batch import BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING, TEXT
+from featurestore.tables.batch import BITS, BOOLEAN, DECIMAL, INTEGER, NESTED, NULL, STRING, TEXT
 from featurestore.tables.instants import in_zone
 from featurestore.tables.iso8601 import DAY, parse_dates
 from featurestore.tables.precision import is_lost_as_zero, lost_as_zero
@@ -185,7 +185,7 @@ def _allowed(target: ColumnType) -> set[int]:
     number = {INTEGER, DECIMAL}
     match target.kind:
         case "string":
-            return {STRING, INTEGER} if target.key else {STRING, BOOLEAN, NESTED} | number
+            return {STRING, INTEGER, BITS} if target.key else {STRING, BOOLEAN, NESTED, BITS} | number
         case "list[float]":
             return {NESTED}
         case "date" | "datetime":
@@ -193,7 +193,7 @@ def _allowed(target: ColumnType) -> set[int]:
             return {STRING} | number if as_number else {STRING}
         case "bool":
             has_words = bool(target.dialect.true or target.dialect.false)
-            strict, allowed = target.strict and not has_words, {BOOLEAN}
+            strict, allowed = target.strict and not has_words, {BOOLEAN, BITS}
         case _:
             strict, allowed = target.strict and target.dialect.plain_numbers, number
     return allowed if strict and not target.key else allowed | {STRING, INTEGER}

@@ -91,7 +91,8 @@ def _cast_number(column: pl.Series, target: ColumnType) -> Cast | None:
     # A float is not an id, whole or not: it was rounded once, nobody knows where.
     if target.kind == "int" and not target.key:
         values = column.cast(pl.Int64, strict=False)
-        return compare(column, values, (values.cast(dtype) != column) | (values.abs() >= EXACT_FLOAT))
+        wrong = values.cast(dtype) != column
+        return compare(column, values, wrong | (values.abs() >= EXACT_FLOAT) if dtype.is_float() else wrong)
     return None
 
 

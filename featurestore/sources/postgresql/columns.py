@@ -6,16 +6,17 @@ for (an infinite time, an array of arrays), its row is found here and given as o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from featurestore.model import Json
+from featurestore.errors import SourceError
+from featurestore.model import Json, Source
 from featurestore.sources.databases import quoted
-from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, texts
+from featurestore.tables.batch import DECIMAL, MAX_REJECTED, NULL, Batch, UnreadableRow, bits, texts
 
 PLAIN = frozenset({"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"})
 TIMES = frozenset({"date", "timestamp", "timestamptz"})
@@ -25,6 +26,7 @@ TEXTS = frozenset({
     "uuid", "json", "jsonb", "bpchar", "name", "char", "citext", "time", "timetz", "inet", "cidr", "macaddr",
     "macaddr8", "xml", "bit", "varbit", "ltree",
 })  # fmt: skip
+BITS = frozenset({"bit", "varbit"})
 NUMBERS = frozenset({"numeric", "money"})
 OIDS = frozenset({"oid", "xid", "cid"})
 ITEMS = PLAIN | {"timestamptz", "timestamp", "date"}
@@ -132,7 +134,7 @@ def batch_of(frame: pl.DataFrame, columns: Sequence[Column], origin: str, first:
                 wrong.setdefault(at, f"column {column.name!r} {reason}")
         values.append(series)
         if series.dtype == pl.String and column.name not in kinds:
-            kinds[column.name] = texts(len(series))
+            kinds[column.name] = bits(series) if column.type.name in BITS else texts(len(series))
     return _without(Batch(origin, pl.DataFrame(values), first, kinds=kinds), wrong)
 
 
@@ -180,3 +182,13 @@ def shown(column: Column) -> str:
 def chosen(columns: Sequence[Column]) -> list[Column]:
     """Those that are carried."""
     return [one for one in columns if one.carried]
+
+
+def refuse_needed(columns: Sequence[Column], source: Source, needed: Collection[str]) -> None:
+    """Raises SourceError for a column that is needed and can't be carried."""
+    for column in columns:
+        if not column.carried and column.name in needed:
+            raise SourceError(
+                f"column {shown(column)} is of a type that can't be read exactly", where=f"source {source.name}",
+                hint='cast it in a query: query = "SELECT …, column::text AS column FROM …"',
+            )  # fmt: skip

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
+from featurestore.frozen import frozen
 from featurestore.model import Source
 from featurestore.postgres.address import Address
 from featurestore.postgres.connection import Server
 from featurestore.sources.contract import Finding, ProjectFolders
-from featurestore.sources.postgresql.columns import Column, select, shown
+from featurestore.sources.postgresql.columns import Column, refuse_needed, select, shown
 from featurestore.sources.postgresql.server import SETTINGS, Snapshot, in_words, take_snapshot
 from featurestore.sources.postgresql.settings import PostgresSettings
-from featurestore.sources.postgresql.source import Reading, refuse_needed
 from featurestore.sources.postgresql.spool import Spool
 from featurestore.tables.chosen_columns import select_columns
 
 _CAST = 'cast them in a query: query = "SELECT …, column::text AS column FROM …"'
+
+
+@frozen
+class Reading:
+    """The rows of one snapshot: the columns that are carried, and where the rows lie."""
+
+    columns: Sequence[Column]
+    spool: Spool
 
 
 def read_rows(

@@ -7,28 +7,17 @@ its rows travel.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from featurestore.errors import NothingToReadError, SourceError, from_os_error
-from featurestore.frozen import frozen
 from featurestore.model import Source
 from featurestore.sources.contract import Choose, Content, Cursor, Finding, Offer, Place, ProjectFolders, Report, Start
 from featurestore.sources.postgresql.settings import PostgresSettings
 
 if TYPE_CHECKING:
-    from featurestore.sources.postgresql.columns import Column
-    from featurestore.sources.postgresql.spool import Spool
     from featurestore.tables.batch import Batch
-
-
-@frozen
-class Reading:
-    """The rows of one snapshot: the columns that are carried, and where the rows lie."""
-
-    columns: Sequence[Column]
-    spool: Spool
 
 
 class PostgresSource:
@@ -85,6 +74,7 @@ class PostgresSource:
         report: Report,
     ) -> Iterator[Batch]:
         from featurestore.sources.postgresql.columns import batch_of
+        from featurestore.sources.postgresql.reading import Reading
 
         reading = offer.handle
         assert isinstance(reading, Reading), "made by offer"
@@ -117,15 +107,3 @@ def load_drivers(where: str) -> ModuleType:
         hint = "pip install 'featurestore[postgres]'"
         raise SourceError(f"needs the package {package}, which is not installed", where=where, hint=hint) from exc
     return reading
-
-
-def refuse_needed(columns: Sequence[Column], source: Source, needed: Collection[str]) -> None:
-    """Raises SourceError for a column that is needed and can't be carried."""
-    from featurestore.sources.postgresql.columns import shown
-
-    for column in columns:
-        if not column.carried and column.name in needed:
-            raise SourceError(
-                f"column {shown(column)} is of a type that can't be read exactly", where=f"source {source.name}",
-                hint='cast it in a query: query = "SELECT …, column::text AS column FROM …"',
-            )  # fmt: skip

@@ -76,7 +76,7 @@ def open_contents(
     turn: Turn, opened: OpenSource, offer: Offer, pins: Mapping[str, Scalar], stack: ExitStack
 ) -> tuple[KeptRows, SourceContents]:
     """The contents of a source, and where their rows are kept. Raises StoreError."""
-    kept, needs = KeptRows(_folder(turn, stack), turn.source), _needs(turn, offer)
+    kept, needs = KeptRows(_folder(turn, stack), turn.source, turn.project.memory), _needs(turn, offer)
     contents = SourceContents(
         turn.source, opened, offer, turn.keys, pins, kept, turn.progress, needs,
         complete=needs is None or needs.complete,

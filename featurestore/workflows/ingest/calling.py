@@ -31,7 +31,7 @@ from featurestore.model import Problem, Scope, ScopeKind, VersionId
 from featurestore.progress import Progress
 from featurestore.versioning.running.modules import working_in
 from featurestore.workflows.ingest.problems import problem_of, unkeyed_error
-from featurestore.workflows.ingest.scope_checks import LATER, check_scope, sample_size
+from featurestore.workflows.ingest.scope_checks import LATER, RowChecks, check_scope, sample_size
 from featurestore.workflows.ingest.targets import Target
 
 
@@ -85,6 +85,16 @@ class Caller:
         """Each target's values over these rows, one of ``share`` parts of about one size."""
         times: RowTimes | None = None
         sampling = Sampling(rows)
+        sizes = {one.target.version.id: sample_size(share) if one.first else LATER for one in ready}
+        checks = RowChecks(
+            {
+                one.target.version.id: (one.target, one.expression, sizes[one.target.version.id])
+                for one in ready
+                if one.expression is not None and one.scope.kind == "row"
+            },
+            rows,
+            sampling,
+        )
         if rows.frame.is_empty():  # of columns without a value not even the type is known: the code waits for the first
             timed = rows.source.event_time is not None
             yield from ((one, no_values(one.target.feature, timed=timed)) for one in ready if one.first)
@@ -97,20 +107,13 @@ class Caller:
             try:
                 if feature.short and rows.source.event_time is not None:
                     times = times or RowTimes(feature, rows)
-                values = self._shape(one, raw, self._seen(one, rows), times, place)
+                values, by_row = self._shape(one, raw, self._seen(one, rows), times, place)
                 code = one.function if one.expression is None else one.expression
-                check_scope(
-                    self._project,
-                    one.target,
-                    one.scope,
-                    code,
-                    rows,
-                    values,
-                    place,
-                    latest=self._latest,
-                    size=sample_size(share) if one.first else LATER,
-                    sampling=sampling,
-                )
+                if not (self._project.check_scopes and by_row and checks.holds(one.target, values)):
+                    check_scope(
+                        self._project, one.target, one.scope, code, rows, values, place, latest=self._latest,
+                        size=sizes[one.target.version.id], sampling=sampling,
+                    )  # fmt: skip
                 yield one, values
             except FeatureError as exc:
                 yield one, problem_of(exc, self._project, one.target)
@@ -146,28 +149,16 @@ class Caller:
 
     def _shape(
         self, ready: Ready, raw: pl.DataFrame, rows: SortedRows, times: RowTimes | None, place: Place
-    ) -> FeatureValues:
-        """What a function returned, as rows that can be stored. Raises FeatureError."""
+    ) -> tuple[FeatureValues, bool]:
+        """What a function returned, as rows that can be stored; and whether they are one for each of ``rows``, no two
+        of which are of one entity and time. Raises FeatureError.
+        """
         feature = ready.target.feature
-        result: FeatureValues | None = None
         if feature.short and times is not None:
-            result = check_column(
-                feature,
-                raw["value"],
-                rows,
-                times,
-                place,
-                latest=self._latest,
-            )
-        if result is None:
-            result = check_frame(
-                feature,
-                raw,
-                rows,
-                place,
-                latest=self._latest,
-            )
-        return self._strictly(result)
+            result = check_column(feature, raw["value"], rows, times, place, latest=self._latest)
+            if result is not None:
+                return result, times.distinct
+        return self._strictly(check_frame(feature, raw, rows, place, latest=self._latest)), False
 
     def _strictly(self, values: FeatureValues) -> FeatureValues:
         if self._strict and values.future:

@@ -9,6 +9,7 @@ import polars as pl
 from featurestore.model import StoredVersion
 from featurestore.offline.contract import RunTransaction
 from featurestore.tables.lookalikes import folded
+from featurestore.tables.searching import key_changes
 from featurestore.tables.types import key_types
 
 MOST_IDS = 200  # of a run that are compared
@@ -21,7 +22,8 @@ def warn_of_held_lookalikes(
     written: once the new entity is held too, nothing more is said of it.
     """
     keys = list(version.entity_type.key_names)
-    entities = frame.select(keys).unique(maintain_order=True)
+    entities = frame.select(keys)
+    entities = entities.filter(pl.Series(key_changes(entities)))  # sorted by them
     entities = entities.gather_every(max(entities.height // MOST_IDS, 1)).head(MOST_IDS)
     for key in version.entity_type.keys:
         if key.type != "string":

@@ -19,7 +19,7 @@ from featurestore import times
 from featurestore.config import Project
 from featurestore.drift.assess import Assessment, ReferenceRuns, assess
 from featurestore.drift.measure import LEAST_VALUES
-from featurestore.drift.row_values import RowValues
+from featurestore.drift.row_values import RowsOnce, RowValues
 from featurestore.errors import FeatureError
 from featurestore.model import (
     FeatureRun,
@@ -115,6 +115,7 @@ class Recorder:
         self._set_aside: list[SetAside] = []  # by earlier runs
         self._looked_at: set[tuple[str, str]] = set()  # sources and entity types whose new entities were compared
         self._references: dict[VersionId, tuple[ReferenceRuns | None, ReferenceRuns | None]] = {}
+        self._once = RowsOnce()  # features of one source mostly have the same keys and times
         self._stack = ExitStack()
         self._transaction: RunTransaction | None = None
 
@@ -404,7 +405,7 @@ class Recorder:
         keys = version.entity_type.key_names
         if not event.parts:
             written, withdrawn = self._write_frame(event, transaction)
-            return written, withdrawn, RowValues(keys, written.values, memory=self._project.memory)
+            return written, withdrawn, RowValues(keys, written.values, memory=self._project.memory, once=self._once)
         total, withdrawn = Written(0, 0, 0, event.result.frame), 0
         rows = RowValues(keys, memory=self._project.memory)
         for written, gone in write_parts(transaction, version, event.parts, tolerance=tolerance):

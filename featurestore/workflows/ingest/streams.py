@@ -244,7 +244,7 @@ def _unparsed(
     from featurestore.parsed.rows import KeptRows  # Polars, which a source without news does not need
     from featurestore.workflows.ingest.contents import SourceContents
 
-    kept = KeptRows(project.state / "rows" / stream.source.name, stream.source)
+    kept = KeptRows(project.state / "rows" / stream.source.name, stream.source, project.memory)
     if not stream.source.keep_parsed:
         return stream.offer.contents or ()
     return SourceContents(stream.source, stream.opened, stream.offer, keys, pins, kept, progress).unparsed()

@@ -32,7 +32,7 @@ def tidy_rows(project: Project, store: OfflineStore, targets: Sequence[Target], 
                 entity_types = {version.entity_type for version in store.versions() if version.id.feature in declared}
             versions = {target.version.id for target in targets if source in target.feature.reads}
             used = _used(positions, versions)
-            kept = KeptRows(project.state / "rows" / name, source)
+            kept = KeptRows(project.state / "rows" / name, source, project.memory)
             kept.clean(_named(used) - past)
             kept.save()
             if source.known_at is not None:

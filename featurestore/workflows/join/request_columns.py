@@ -151,11 +151,11 @@ class RequestColumns:
 
     def _compute(self, item: ResolvedFeature, batch: LabelBatch, joined: pl.DataFrame) -> pl.Series:
         assert item.bound is not None
-        inputs = item.bound.inputs
-        computation = load_computation(item.bound.file, {each.id.feature: each.data_type.kind for each in inputs})
+        kinds = {name: each.data_type.kind for name, each in item.bound.named}
+        computation = load_computation(item.bound.file, kinds)
         columns = [
-            joined[self._columns[_whose(ResolvedFeature("", each, role=item.role), item)]].alias(each.id.feature)
-            for each in inputs
+            joined[self._columns[_whose(ResolvedFeature("", each, role=item.role), item)]].alias(name)
+            for name, each in item.bound.named
         ]
         columns += [self._field(item, name, batch) for name in computation.feature.request]
         columns.append(request_times(batch.instants))
@@ -187,7 +187,7 @@ class RequestColumns:
             text = f"the field {name!r} of {item.column_name}: {exc.message}"
             raise SourceError(text, where=where, hint=f"cast the column to {kind}") from exc
         if found.misfit is not None:
-            value = batch.frame[column][found.misfit]
+            value = batch.frame[column].slice(found.misfit, 1).to_list()[0]
             setting = setting_for(value, kind, dialect) if isinstance(value, str) else None
             way_out = (
                 "" if setting is None else f"if it is meant to be one, or null: {as_flags(setting, column)}; else "
