@@ -39,6 +39,8 @@ from featurestore.model import (
 
 REQUEST_TIME = "request_time"
 """What the expression of a request-time feature calls the instant of the request."""
+OTHER_ROWS = "{name} is not computed row by row: {operation} may look at other rows than the request's"
+WITHOUT_OTHER_ROWS = "compute it in a feature of its own, which has a history, and name that in inputs="
 
 NONE = "–"
 """What `show` says where an argument was not given."""

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from featurestore.arguments import REQUEST_TIME
+from featurestore.arguments import OTHER_ROWS, REQUEST_TIME, WITHOUT_OTHER_ROWS
 from featurestore.errors import FeatureError, FeatureStoreError, did_you_mean
 from featurestore.evaluation.declared_type import cast_value
 from featurestore.evaluation.evaluate import build_expression
@@ -189,9 +189,7 @@ def _check_tree(computation: Computation) -> None:
     found = other_rows(expression)
     if found is not None:
         raise FeatureError(
-            f"{feature.name} is not computed row by row: {found} may look at other rows than the request's",
-            where=feature.place,
-            hint="compute it in a feature of its own, which has a history, and name that in inputs=",
+            OTHER_ROWS.format(name=feature.name, operation=found), where=feature.place, hint=WITHOUT_OTHER_ROWS
         )
 
 

@@ -20,7 +20,7 @@ from featurestore.model import Feature
 from featurestore.tables.searching import NONE, Integers, last_at_or_before
 from featurestore.tables.types import value_type
 
-LAID_OUT = 4_000_000  # rows that are laid out at once
+LAID_OUT = 500_000  # rows that are laid out at once
 _KEY = "featurestore window"
 
 

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featurestore.arguments import ARGUMENTS, Declaration, parse_arguments
+from featurestore.arguments import ARGUMENTS, OTHER_ROWS, WITHOUT_OTHER_ROWS, Declaration, parse_arguments
 from featurestore.config import Project
 from featurestore.declared_files import DeclaredFiles
 from featurestore.errors import DeclarationError, did_you_mean
 from featurestore.model import FEATURE_NAME, Feature, Json, Source
+from featurestore.registry.request_code import looks_at_other_rows
 from featurestore.versioning.analysis.tree import Module, SourceTree
 
 
@@ -51,6 +52,8 @@ def read_declaration(
             raise _one_frame(function, frames, where)
         if frames:
             _require_short(function, values, where)
+        elif values["inputs"]:
+            _require_own_row(module, function)
         template = values.pop("name") or function.name
         members.append(
             Feature(
@@ -76,6 +79,15 @@ def _require_short(function: ast.FunctionDef, values: Mapping[str, Any], where: 
         raise DeclarationError(
             message, where=where, hint='take no frame and return pl.col("amount").sum(), for example'
         )
+
+
+def _require_own_row(module: Module, function: ast.FunctionDef) -> None:
+    """Raises DeclarationError where a request-time feature's code says that it looks at several rows."""
+    found = looks_at_other_rows(module, function)
+    if found is not None:
+        operation, line = found
+        message = OTHER_ROWS.format(name=function.name, operation=operation)
+        raise DeclarationError(message, where=f"{module.path.as_posix()}:{line}", hint=WITHOUT_OTHER_ROWS)
 
 
 _OF_MEMBERS = ("window", "every", "delay")  # each member of a family may have its own

@@ -93,6 +93,10 @@ class SpilledFrames:
             self._shared = common, places, self._write(common)
         return SpilledFrame(self, (self._shared[2], self._write(frame.drop(shared))), frame.height)
 
+    def forget(self) -> None:
+        """Lets go of what the next frame might share."""
+        self._shared = None
+
     def _write(self, frame: pl.DataFrame) -> _Block:
         try:
             start = self._file.tell()

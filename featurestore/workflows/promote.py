@@ -16,7 +16,7 @@ from featurestore.workflows.feature_sets import models_following
 from featurestore.workflows.followers import NO_FOLLOWERS, Followers, followers_of
 from featurestore.workflows.lives import read_lives
 from featurestore.workflows.references import Reference, active_sha256, active_versions, resolve
-from featurestore.workflows.request_time import active_file
+from featurestore.workflows.request_time import active_file, check_computable
 from featurestore.workflows.sync import refuse_retired, sync
 
 
@@ -43,7 +43,8 @@ def promote(
 ) -> PromoteResult:
     """Promotes ``feature@wanted``. Raises UsageError or VersionFileError for a version that is not there or has no
     history, and for one that a request-time feature can't follow; StoreError where the online store can't follow. Then
-    nothing has changed here. Of a request-time feature the inputs must have a history.
+    nothing has changed here. Of a request-time feature the inputs must have a history, and FeatureError is raised where
+    it can't be computed.
 
     A damaged record of what was promoted before is replaced, and a link in its place too, not what it leads to.
     The new version's values are online before readers are switched, and readers before the file here is written.
@@ -55,6 +56,8 @@ def promote(
     with writing_turn(project, offline, dry_run=dry_run):
         (asked,) = resolve(project, offline, [f"{feature}@{wanted}"])
         version, lives = asked.version, read_lives(project)
+        if asked.bound is not None:
+            check_computable(asked.bound)
         try:
             promoted = files.read_active(project.versions, feature)
         except VersionFileError:

@@ -6,41 +6,44 @@ of it is used with those and no others. Reads files only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from featurestore.config import Project
 from featurestore.errors import FeatureStoreError, UsageError
 from featurestore.frozen import frozen
-from featurestore.model import StoredVersion
+from featurestore.model import Feature, StoredVersion
+from featurestore.versioning.analysis.tree import SourceTree
 from featurestore.versioning.folder import files
-from featurestore.workflows.active import active_version, fitting_version
+from featurestore.workflows.active import ActiveInput, active_input, active_version, fitting_version
 from featurestore.workflows.lives import Lives
 
 if TYPE_CHECKING:
     from featurestore.versioning.folder.versionfile import VersionFile
-
-ActiveInput = Callable[[str], str | None]
-"""Gives the SHA-256 of an input's active version, by its name; None where it has none."""
 
 
 @frozen
 class BoundVersion:
     """A version of a request-time feature, and the stored versions of its inputs, in their order.
 
-    ``max_age`` of an input is the one that holds for it now.
+    ``max_age`` of an input is the one that holds for it now. One that was renamed has its new name.
     """
 
     file: VersionFile
     inputs: tuple[StoredVersion, ...]
 
+    @property
+    def named(self) -> list[tuple[str, StoredVersion]]:
+        """The inputs by the names that the code has for them."""
+        return [(item.name, version) for item, version in zip(self.file.feature.inputs, self.inputs, strict=True)]
+
 
 def request_time_names(project: Project, lives: Lives) -> list[str]:
-    """The request-time features that are declared, and those whose code is gone and that were not retired."""
-    gone = (name for name in files.features_of(project.versions) if lives.is_removed(name))
+    """The request-time features that are declared, and those that were not retired and whose code is gone or broken."""
     found = [name for name, feature in lives.declared.items() if feature.at_request]
-    return sorted([*found, *(name for name in gone if _newest_is_at_request(project, name))])
+    others = (name for name in files.features_of(project.versions) if name not in lives.declared)
+    return sorted([*found, *(n for n in others if not lives.is_left(n) and _newest_is_at_request(project, n))])
 
 
 def is_request_time(project: Project, lives: Lives, name: str) -> bool:
@@ -72,7 +75,7 @@ def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile
     if not names:
         raise UsageError(f"{name} has no versions yet", hint=f"run featurestore lock {name}")
     inputs = read_version(names[-1].path).feature.inputs
-    without = [item.name for item in inputs if active(item.name) is None]
+    without = [item.name for item in inputs if active_input(project.versions, item.name, active) is None]
     if without:
         text = f"{name} can't be computed: its input {without[0]} has no active version"
         raise UsageError(text, hint=f"run featurestore ingest {without[0]}")
@@ -80,6 +83,37 @@ def active_file(project: Project, name: str, active: ActiveInput) -> VersionFile
         f"no version of {name} fits the active versions of its inputs: {', '.join(item.name for item in inputs)}",
         hint=f"run featurestore lock {name}, or promote versions that fit each other",
     )
+
+
+def check_computable(bound: BoundVersion) -> None:
+    """Builds and tries a version of a request-time feature, as a join or a read would.
+
+    Raises FeatureError for one that is not row by row, or can't be computed otherwise; VersionFileError.
+    """
+    from featurestore.evaluation.request_time import load_computation  # most callers compute nothing
+
+    load_computation(bound.file, {item.id.feature: item.data_type.kind for item in bound.inputs})
+
+
+def uncomputable(project: Project, tree: SourceTree, features: Sequence[Feature]) -> Iterator[FeatureStoreError]:
+    """What is wrong with the request-time features among some, of those whose code is locked: no run computes them."""
+    kinds = {feature.name: feature.data_type.kind for feature in features}
+    for feature in features:
+        names = files.versions_of(project.versions, feature.name) if feature.at_request else ()
+        if not names or not all(item.name in kinds for item in feature.inputs):
+            continue
+        from featurestore.evaluation.request_time import load_computation
+        from featurestore.versioning.folder.versionfile import read_version
+        from featurestore.versioning.running.working_tree import hash_feature
+
+        try:
+            short = hash_feature(tree, feature, names).short
+            for name in names:
+                if name.short == short:
+                    load_computation(read_version(name.path), kinds)
+        except FeatureStoreError as exc:
+            exc.where = feature.place  # and not the version file, which nobody edits
+            yield exc
 
 
 def pinned_files(project: Project, lives: Lives) -> Iterator[VersionFile]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 from featurestore import times
-from featurestore.workflows.ingest import divided
+from featurestore.workflows.ingest import divided, evaluating, stepping
 from tests.conftest import Folder
 from tests.services import Server
 from tests.services_postgres import PostgresServer
@@ -191,6 +194,26 @@ def test_windows_that_are_evaluated_by_parts_take_no_more_rows_together(
     cards.write({"data/b.csv": "number,card,at,amount\n" + more})
     error = cards.json("ingest", "--full", code=4)["features"][0]["error"]
     assert f"its windows hold {held} together, and 88 are allowed" in error["message"]
+
+
+def test_nothing_of_a_part_stays_in_memory_beside_the_next(cards: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(divided, "part_rows", lambda _memory, _row_bytes: 1)
+    made: list[weakref.ref[pl.DataFrame]] = []
+    alive: list[int] = []
+
+    def make_steps(*arguments: Any, **more: Any) -> stepping.Steps:
+        alive.append(sum(frame() is not None for frame in made))
+        steps = stepping.make_steps(*arguments, **more)
+        made.append(weakref.ref(steps.points))
+        return steps
+
+    monkeypatch.setattr(evaluating, "make_steps", make_steps)
+    lines = "".join(f"{n},{n % 5},2026-05-20T00:00:{n:02}Z,1\n" for n in range(40))
+    cards.write({"data/a.csv": "number,card,at,amount\n" + lines})
+    cards.edit("features/spend.py", '"days": [7, 30]', '"days": [7]')
+    cards.run("ingest")
+    assert len(alive) > 3
+    assert set(alive) == {0}
 
 
 @pytest.mark.parametrize(

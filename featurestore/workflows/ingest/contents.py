@@ -24,6 +24,7 @@ from featurestore.sources.reading import FilesDisagreeError, fits_all, missing_c
 from featurestore.sources.rules import check_rejected, check_unique
 from featurestore.sources.wording import show
 from featurestore.tables.batch import MAX_REJECTED, MISFITS
+from featurestore.tables.memory import release_unused
 from featurestore.workflows.ingest.row_frames import Ranks, RowFrames
 from featurestore.workflows.ingest.taken import Taken, Times
 
@@ -205,6 +206,7 @@ class SourceContents(RowFrames):
         except BaseException:
             writer.forget()
             raise
+        release_unused()
         for content in contents:
             facts = read.facts[content.name]
             self.parsed_rows += facts.rows

@@ -44,6 +44,7 @@ from featurestore.workflows.ingest.taken import MOST_DUE
 _Way = Literal["at once", "near", "large", "repeated"]
 SHARE_OF_IDS = 8  # of the memory, that the hashes of ids may take
 _HASH_BYTES = 8
+STEPS_OF_A_ROW = 2  # of a window: it enters and it leaves
 AT_ONCE = 3  # times the size of its rows is what an evaluation takes
 
 
@@ -178,6 +179,11 @@ class Divided:
         """The rows of a part."""
         return part_rows(self.memory, self._bytes(1))
 
+    def _most_of(self, plans: Iterable[Plan]) -> int:
+        """The rows of a part in which these targets are evaluated."""
+        windows = any(plan.ready.target.feature.window is not None for plan in plans)
+        return max(self._most() // (STEPS_OF_A_ROW if windows else 1), 1)
+
     def _refusal(self, plan: Plan) -> Problem | None:
         """Why a target that looks at all rows can't be computed within the memory."""
         if plan.ready.scope.kind != "source" and self.looking.keyed:
@@ -240,21 +246,21 @@ class Divided:
 
     def _near(self, plan: Plan, evaluation: Evaluation) -> Outcome:
         """Some entities after others."""
-        spilled, collected = SpilledFrames(self.folder), _Collected(plan)
-        parts = evaluation.window_spans(plan, self._most())
+        collected = _Collected(plan, SpilledFrames(self.folder))
+        parts = evaluation.window_spans(plan, self._most_of([plan]))
         for spans in parts:
             windows = replace(self.windows, laid_out=collected.laid_out)
             part = replace(evaluation, windows=windows, share=len(parts))
             outcome = part.window_of(plan, spans)
             if not isinstance(outcome, Evaluated):
                 return outcome
-            collected.add(outcome, spilled)
+            collected.add(outcome)
         return collected.together()
 
     # By parts
 
     def _by_parts(self, plans: Sequence[Plan], repeats: Repeats | None = None) -> Iterator[Outcome]:
-        divided = DividedRows(self.contents, self.looking.place, self._most(), _names_of(plans))
+        divided = DividedRows(self.contents, self.looking.place, self._most_of(plans), _names_of(plans))
         divided.spill(self.folder)
         entities, rows, stretches = divided.division.units(whole_entities=True), [], []
         if len(entities) < len(divided.division):  # an entity is divided
@@ -280,39 +286,54 @@ class Divided:
     ) -> Iterator[Outcome]:
         """Targets of which each unit gives the values by itself; ``reach`` (µs) is how far before it rows are read."""
         spilled = SpilledFrames(self.folder)
-        collected = {id(plan.ready): _Collected(plan) for plan in plans}
+        collected = {id(plan.ready): _Collected(plan, spilled) for plan in plans}
         for unit in units:
-            alive = [each.plan for each in collected.values()]
             own = divided.part(unit, None if repeats is None else repeats.beaten)
             part = self._with_reach(divided, unit, own, reach)
             problem = self._too_large(part)
             if problem is not None:
-                for plan in alive:
+                for plan in [each.plan for each in collected.values()]:
                     yield (
                         plan,
                         too_large_problem(plan.ready.target, problem[0], problem[1], self.memory, entity=problem[2]),
                     )
                 return
-            looking = replace(self.looking, contents=part)
-            windows = self._windows_in(unit, divided, collected.values())
-            evaluation = Evaluation(looking, self.caller, windows, self.gone, share=len(units))
-            here = [_in_unit(plan, unit, divided) for plan in alive]
-            for outcome in evaluation.run(here):
-                if isinstance(outcome, Evaluated):
-                    found = self._cut(outcome, unit, reach)
-                    if part is not own:  # the rows before it were counted with the unit that they belong to
-                        counted = replace(looking, contents=own).count(
-                            own.rows(outcome.plan.now.ranks, outcome.plan.now.clock)
-                        )
-                        found = replace(found, rows_computed=counted.rows.height, older=counted.older)
-                    collected[id(outcome.plan.ready)].add(found, spilled)
-                else:
-                    plan, failure = outcome
-                    yield collected.pop(id(plan.ready)).plan, failure
+            yield from self._unit(unit, divided, (own, part), collected, len(units), reach)
+            spilled.forget()
         for each in collected.values():
             if repeats is not None:
                 each.older += repeats.events.older
             yield each.together()
+
+    def _unit(
+        self,
+        unit: Unit,
+        divided: DividedRows,
+        parts: tuple[PartContents, PartContents],
+        collected: dict[int, _Collected],
+        share: int,
+        reach: int | None,
+    ) -> Iterator[Outcome]:
+        """Adds what a unit gives to ``collected``, and yields what failed; ``parts`` are without and with its reach.
+
+        Nothing of it stays in memory beside the next unit.
+        """
+        own, part = parts
+        looking = replace(self.looking, contents=part)
+        windows = self._windows_in(unit, divided, collected.values())
+        evaluation = Evaluation(looking, self.caller, windows, self.gone, share=share)
+        here = [_in_unit(each.plan, unit, divided) for each in collected.values()]
+        for outcome in evaluation.run(here):
+            if not isinstance(outcome, Evaluated):
+                plan, failure = outcome
+                yield collected.pop(id(plan.ready)).plan, failure
+                continue
+            found = self._cut(outcome, unit, reach)
+            if part is not own:  # the rows before it were counted with the unit that they belong to
+                rows = own.rows(outcome.plan.now.ranks, outcome.plan.now.clock)
+                counted = replace(looking, contents=own).count(rows)
+                found = replace(found, rows_computed=counted.rows.height, older=counted.older)
+            collected[id(outcome.plan.ready)].add(found)
 
     def _windows_in(self, unit: Unit, divided: DividedRows, collected: Iterable[_Collected]) -> WindowSettings:
         """The settings of windows for the entities of a unit, after other units."""
@@ -382,11 +403,13 @@ def _in_unit(plan: Plan, unit: Unit, divided: DividedRows) -> Plan:
 
 @dataclass
 class _Collected:
-    """What the parts gave of one target."""
+    """What the parts gave of one target; their rows lie on disk."""
 
     plan: Plan
+    spilled: SpilledFrames
     parts: list[ValuesPart] = field(default_factory=list)
-    last: Evaluated | None = None
+    nothing: pl.DataFrame | None = None
+    reason: str = ""
     rows: int = 0
     older: int = 0
     late: int = 0
@@ -396,15 +419,17 @@ class _Collected:
     steps: list[StepsPart] = field(default_factory=list)
     laid_out: dict[VersionId, int] = field(default_factory=dict)
 
-    def add(self, found: Evaluated, spilled: SpilledFrames) -> None:
+    def add(self, found: Evaluated) -> None:
         values, version = found.values, self.plan.ready.target.version.id
+        if self.nothing is None or (found.rows_computed and not self.rows):
+            self.nothing, self.reason = values.frame.clear(), found.reason
         if not found.steps:
             keys = self.plan.ready.target.feature.entity_type.key_names
-            written = spilled.write(values.frame, shared=[*keys, AT])
+            written = self.spilled.write(values.frame, shared=[*keys, AT])
             self.parts.append(ValuesPart(written, found.comparison, outermost_rows(values.frame)))
         for part in found.steps:
             steps = part.read()
-            self.steps.append(steps.spilled(spilled))
+            self.steps.append(steps.spilled(self.spilled))
             self.laid_out[version] = self.laid_out.get(version, 0) + steps.laid_out
         self.rows, self.older = self.rows + found.rows_computed, self.older + found.older
         self.late += found.late
@@ -413,13 +438,11 @@ class _Collected:
         self.due = None if self.due is None or found.due is None else (*self.due, *found.due)
         if self.due is not None and len(self.due) > MOST_DUE:
             self.due = None
-        if self.last is None or (found.rows_computed and not self.last.rows_computed):
-            self.last = found
 
     def together(self) -> Evaluated:
-        assert self.last is not None, "there is a part"
-        values = FeatureValues(self.last.values.frame.clear(), timed=True, future=self.future, due=self.first_ahead)
+        assert self.nothing is not None, "there is a part"
+        values = FeatureValues(self.nothing, timed=True, future=self.future, due=self.first_ahead)
         return Evaluated(
-            self.plan, values, Comparison(), self.rows, self.last.reason, self.older, self.due, tuple(self.parts),
+            self.plan, values, Comparison(), self.rows, self.reason, self.older, self.due, tuple(self.parts),
             tuple(self.steps), late=self.late,
         )  # fmt: skip

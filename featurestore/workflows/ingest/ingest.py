@@ -35,6 +35,7 @@ from featurestore.workflows.ingest.steps import backfilled
 from featurestore.workflows.ingest.targets import Target, find_targets, note_recipes
 from featurestore.workflows.ingest.tidy import tidy_rows
 from featurestore.workflows.renaming import carry_histories, carry_versions
+from featurestore.workflows.request_time import uncomputable
 from featurestore.workflows.scratch import trial
 from featurestore.workflows.summaries import stored_summary, summarize_run
 
@@ -119,7 +120,8 @@ def ingest(project: Project, store: OfflineStore, request: IngestRequest, progre
             result = replace(result, warnings=(*result.warnings, f"the run records no commit: {state.problem}"))
         left_out = [f"{item.problem.where}: {item.problem.message}; it is left out" for item in registry.left_out]
         unparsed = unparsed_notes(registry, (item.error for item in result.run.features))
-        result = replace(result, warnings=(*carried, *result.warnings, *left_out, *unparsed))
+        broken = [f"{exc.where}: {exc.message} ({exc.hint})" for exc in uncomputable(project, tree, registry.features)]
+        result = replace(result, warnings=(*carried, *result.warnings, *left_out, *unparsed, *broken))
         if request.options.dry_run:
             return result
         drop_old_details(project, store)
